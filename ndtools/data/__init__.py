@@ -1,0 +1,1 @@
+"""Images and data sets: finding, decoding and making them."""

@@ -1,0 +1,1 @@
+"""One module per figure or table: ``run(config) -> result``, without screen, files or drawing."""

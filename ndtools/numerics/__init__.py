@@ -1,0 +1,1 @@
+"""Pure tensor functions: patches, covariances, inverse square roots, deconvolution."""

@@ -1,0 +1,282 @@
+"""Covariance of the patches of images, accumulated image by image."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ndtools.numerics.lag_products import WindowProducts
+from ndtools.numerics.patches import Pair, im2col, patch_grid, to_pair
+
+__all__ = ["Covariance", "PatchCovariance"]
+
+
+@dataclass(frozen=True)
+class Covariance:
+    """Mean and covariance of patches, of d = C·k_y·k_x features in (c, ky, kx) order.
+
+    Attributes
+    ----------
+    mean : Tensor of shape (d,)
+        μ = (1/N) Σ x, float64, in units of the pixels ([0, 1]).
+    matrix : Tensor of shape (d, d)
+        (1/N) Σ (x - μ)(x - μ)ᵀ, float64: biased (divided by N), without ridge.
+    count : int
+        N, the number of patches.
+    channels : int
+        C.
+    kernel_size : (int, int)
+        k_y and k_x in pixels.
+    """
+
+    mean: Tensor
+    matrix: Tensor
+    count: int
+    channels: int
+    kernel_size: Pair
+
+
+class PatchCovariance:
+    """Accumulator of the covariance of all valid patches of a set of images.
+
+    Nothing grows with the number of images, and accumulators add up: the sum of those of two sets is that of
+    their union, whatever the order or partition (to 1e-12, as each image is reduced on its own and images are
+    added in float64).
+
+    Parameters
+    ----------
+    channels : int
+        C.
+    kernel_size : int or (int, int)
+        Height and width of the patches in pixels.
+    method : {"exact", "im2col"}
+        "exact" takes all positions, from the correlations of the image at every lag
+        (:mod:`ndtools.numerics.lag_products`), at the cost of a Fourier transform. "im2col" builds the patch
+        matrix; it is slower by a factor of about k² and the one that can skip positions.
+    stride : int or (int, int)
+        Step between positions in pixels ("im2col" only).
+    dtype : torch.dtype
+        torch.float32 (error about 1e-7 of the largest second moment about an image's mean) or
+        torch.float64 (1e-14). What is summed over images is float64 in both cases.
+    device : torch.device or str
+        Where to compute.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+
+    Notes
+    -----
+    Pixels are taken about an offset of their own image, close to its mean, so that low contrast does not drown
+    in rounding. With x = o + a + y for an origin o, the same for all images, and an image's offset o + a,
+
+        Σ (x - o)(x - o)ᵀ = Σ y yᵀ + Σ_images (s aᵀ + a sᵀ + n a aᵀ),    s = Σ_positions y,  n positions,
+
+    where a is the same for all pixels of a channel. So besides Σ y yᵀ only Σ s (a, 1)ᵀ and
+    Σ n (a, 1)(a, 1)ᵀ over the images are kept, of C + 1 columns each. The origin is the first image's offset.
+
+    Examples
+    --------
+    >>> moments = PatchCovariance(channels=1, kernel_size=2)
+    >>> moments.update(torch.tensor([[[0.0, 1.0, 0.0], [1.0, 0.0, 1.0]]])).finalize().matrix
+    tensor([[ 0.2500, -0.2500, -0.2500,  0.2500],
+            [-0.2500,  0.2500,  0.2500, -0.2500],
+            [-0.2500,  0.2500,  0.2500, -0.2500],
+            [ 0.2500, -0.2500, -0.2500,  0.2500]], dtype=torch.float64)
+    """
+
+    def __init__(
+        self,
+        channels: int = 3,
+        kernel_size: int | Pair = 15,
+        *,
+        method: Literal["exact", "im2col"] = "exact",
+        stride: int | Pair = 1,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if channels < 1:
+            raise ValueError(f"channels must be at least 1, got {channels}")
+        if dtype not in (torch.float32, torch.float64):
+            raise ValueError(f"dtype must be torch.float32 or torch.float64, got {dtype}")
+        if method not in ("exact", "im2col"):
+            raise ValueError(f"method must be 'exact' or 'im2col', got {method!r}")
+        if method == "exact" and to_pair(stride, "stride") != (1, 1):
+            raise ValueError("method 'exact' takes every position; a stride needs method 'im2col'")
+        self.channels, self.kernel_size, self.stride = channels, to_pair(kernel_size), to_pair(stride, "stride")
+        self.method, self.dtype, self.device = method, dtype, torch.device(device)
+        self.count = 0
+        self._origin: Tensor | None = None
+        self._products: WindowProducts | _Im2colProducts = (
+            WindowProducts(channels, self.kernel_size, dtype=dtype, device=self.device)
+            if method == "exact"
+            else _Im2colProducts(channels, self.kernel_size, self.stride, device=self.device)
+        )
+        exact = {"dtype": torch.float64, "device": self.device}
+        self._sums = torch.zeros(channels, *self.kernel_size, channels + 1, **exact)  # Σ s (a, 1)ᵀ
+        self._offsets = torch.zeros(channels + 1, channels + 1, **exact)  # Σ n (a, 1)(a, 1)ᵀ
+
+    def update(self, image: Tensor | np.ndarray[Any, Any]) -> Self:
+        """Add all patches of an image.
+
+        Parameters
+        ----------
+        image : Tensor or array of shape (C, H, W)
+            uint8, where 0 ... 255 stand for [0, 1], or floating point, taken as it is.
+
+        Returns
+        -------
+        Self
+            The accumulator.
+
+        Raises
+        ------
+        ValueError
+            If the shape does not fit, the image is smaller than the patch, or a pixel is not finite.
+        TypeError
+            If the pixels are neither uint8 nor floating point.
+        """
+        pixels = self._check(image)
+        unit = 1 / 255 if pixels.dtype == torch.uint8 else 1.0
+        # A sample of the pixels finds the mean well enough: any offset is exact, a near one rounds less.
+        offset = pixels[:, ::8, ::8].double().mean((1, 2))
+        if pixels.dtype == torch.uint8:
+            offset = offset.round()  # whole grey levels: the difference is exact in float32
+            pixels = pixels.to(self.dtype, memory_format=torch.contiguous_format)
+        centred = (pixels - offset.to(pixels.dtype)[:, None, None]).to(self.dtype).mul_(unit)
+        offset *= unit
+        if self._origin is None:
+            self._origin = offset
+        rows, columns = patch_grid((image.shape[1], image.shape[2]), self.kernel_size, self.stride)
+        extended = torch.cat([offset - self._origin, offset.new_ones(1)])  # (a, 1)
+        self._sums += self._products.add(centred)[..., None] * extended
+        self._offsets += rows * columns * torch.outer(extended, extended)
+        self.count += rows * columns
+        return self
+
+    def _check(self, image: Tensor | np.ndarray[Any, Any]) -> Tensor:
+        """Return the image as a tensor on the device, or say what is wrong with it."""
+        pixels = torch.as_tensor(image, device=self.device)
+        if pixels.dim() != 3 or pixels.shape[0] != self.channels:
+            raise ValueError(f"image must have shape ({self.channels}, H, W), got {tuple(pixels.shape)}")
+        if pixels.dtype != torch.uint8 and not pixels.is_floating_point():
+            raise TypeError(f"image must be uint8 or floating point, got {pixels.dtype}")
+        (height, width), (ky, kx) = pixels.shape[1:], self.kernel_size
+        if height < ky or width < kx:
+            raise ValueError(f"image of {height}×{width} is smaller than a {ky}×{kx} patch")
+        if pixels.is_floating_point() and not pixels.isfinite().all():
+            raise ValueError("image has pixels that are not finite")
+        return pixels
+
+    def merge(self, other: "PatchCovariance") -> Self:
+        """Add all patches of another accumulator to this one.
+
+        Parameters
+        ----------
+        other : PatchCovariance
+            With the same channels, kernel size, method, stride and device. Stays as it is.
+
+        Returns
+        -------
+        Self
+            The accumulator.
+
+        Raises
+        ------
+        ValueError
+            If the two were set up differently.
+        """
+        for name in ("channels", "kernel_size", "method", "stride", "dtype", "device"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine != theirs:
+                raise ValueError(f"cannot merge accumulators of {name} {mine} and {theirs}")
+        if other._origin is None:
+            return self
+        if self._origin is None:
+            self._origin = other._origin
+        shift = torch.eye(self.channels + 1, dtype=torch.float64, device=self.device)
+        shift[:-1, -1] = other._origin - self._origin  # (a, 1) about the other origin -> about this one
+        self._sums += other._sums @ shift.mT
+        self._offsets += shift @ other._offsets @ shift.mT
+        self._products.merge(other._products)  # type: ignore[arg-type]  # of the same method
+        self.count += other.count
+        return self
+
+    def __add__(self, other: "PatchCovariance") -> "PatchCovariance":
+        empty = PatchCovariance(
+            self.channels,
+            self.kernel_size,
+            method=self.method,
+            stride=self.stride,
+            dtype=self.dtype,
+            device=self.device,
+        )
+        return empty.merge(self).merge(other)
+
+    def finalize(self) -> Covariance:
+        """Assemble the mean and the covariance of what was added so far.
+
+        Returns
+        -------
+        Covariance
+            On the accumulator's device. More images may be added afterwards.
+
+        Raises
+        ------
+        ValueError
+            If there was no image.
+        """
+        if self._origin is None:
+            raise ValueError("no image was added, so there is no covariance")
+        area = self.kernel_size[0] * self.kernel_size[1]
+        sums = self._sums.flatten(0, 2)
+        of_offset = sums[:, :-1].repeat_interleave(area, dim=1)  # Σ s aᵀ over features
+        offsets = self._offsets[:-1, :-1].repeat_interleave(area, dim=0).repeat_interleave(area, dim=1)
+        products = self._products.total().reshape(len(sums), len(sums))
+        second = (products + of_offset + of_offset.mT + offsets) / self.count
+        first = (sums[:, -1] + self._offsets[:-1, -1].repeat_interleave(area)) / self.count
+        matrix = second - torch.outer(first, first)
+        return Covariance(
+            mean=first + self._origin.repeat_interleave(area),
+            matrix=(matrix + matrix.mT) / 2,
+            count=self.count,
+            channels=self.channels,
+            kernel_size=self.kernel_size,
+        )
+
+
+class _Im2colProducts:
+    """Second moments of patches by building the patch matrix, in float64."""
+
+    CHUNK = 4096  # patches at a time, so that memory does not grow with the image
+
+    def __init__(self, channels: int, kernel_size: Pair, stride: Pair, *, device: torch.device) -> None:
+        self.kernel_size, self.stride = kernel_size, stride
+        self.window = (channels, *kernel_size)
+        features = channels * kernel_size[0] * kernel_size[1]
+        self._total = torch.zeros(features, features, dtype=torch.float64, device=device)
+
+    def add(self, image: Tensor) -> Tensor:
+        """Add an image of shape (C, H, W); return the sums over its patches, (C, k_y, k_x)."""
+        ky, kx = self.kernel_size
+        rows, columns = patch_grid((image.shape[1], image.shape[2]), self.kernel_size, self.stride)
+        sums = self._total.new_zeros(len(self._total))
+        step = max(1, self.CHUNK // columns)  # rows of positions
+        for row in range(0, rows, step):
+            last = min(row + step, rows) - 1
+            band = image[:, row * self.stride[0] : last * self.stride[0] + ky].double()
+            patches = im2col(band, self.kernel_size, self.stride)
+            self._total.addmm_(patches.mT, patches)
+            sums += patches.sum(0)
+        return sums.view(self.window)
+
+    def merge(self, other: "_Im2colProducts") -> None:
+        """Add the sums of ``other``."""
+        self._total += other._total
+
+    def total(self) -> Tensor:
+        """Return Σ x xᵀ, float64 of shape (C, k_y, k_x, C, k_y, k_x)."""
+        return self._total.view(self.window * 2)

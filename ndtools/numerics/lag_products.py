@@ -1,0 +1,379 @@
+r"""Second moments of all windows of an image, from its correlations at every lag.
+
+Let x be an image of C channels, zero outside its H × W pixels, and let a k_y × k_x window slide over its
+N = (H - k_y + 1)(W - k_x + 1) valid positions. Wanted is, for every two window elements (c, d) and (c', d'),
+
+    S[c, d, c', d'] = Σ_p x_c[p + d] · x_c'[p + d'],       p over the valid positions.
+
+Along one axis (n samples, n' = n - k + 1 positions) substitute q = p + d and l = d' - d:
+
+    S[d, d'] = Σ_{q = d}^{d + n' - 1} x[q] · x[q + l]
+
+which is the correlation at lag l over *all* q, less the terms with q < d and those with q ≥ d + n':
+
+    S[d, d'] = lags[l] - Σ_{q < d} x[q] x[q + l] - Σ_{q ≥ d + n'} x[q] x[q + l]
+
+In the first sum q + l = q - d + d' < d', so both factors are among the first k - 1 samples; in the second,
+both are among the last k - 1. Hence S follows from the lag correlations and the products within the two
+borders: :func:`window_products`. Each sum over q < d grows from d - 1 to d by one product, so all of them
+are one cumulative sum along diagonals.
+
+An image has two axes, and the same step serves for both. The columns first, of the image and of the strips
+at its top and bottom; then the rows, with the strips' results as the borders. It needs
+
+* lags: correlations of the image at all lags |l| < k, by the FFT (:class:`LagSpectra`);
+* strips: for the first and last k_y - 1 rows, products of row pairs at all horizontal lags; for the first
+  and last k_x - 1 columns likewise, by the FFT along the strip (:class:`StripSpectra`);
+* corners: products of pixel pairs in the four (k_y - 1) × (k_x - 1) corners (:class:`CornerProducts`).
+
+All three are linear in the products of the image, so they are summed over images, as spectra, and S is
+assembled once at the end. The cost of an image is that of its Fourier transform, whatever k.
+
+The windows of an image are the disjoint union of the windows of tiles that overlap by k - 1 pixels, so an
+image of any size is cut into tiles whose transforms fit the processor's cache.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from ndtools.numerics.patches import Pair
+
+__all__ = ["CornerProducts", "LagSpectra", "StripSpectra", "WindowProducts", "window_products"]
+
+# Samples: three channels of this size squared, and their spectrum, fit a second-level cache of 2 MB.
+LONGEST_TRANSFORM = 256
+
+
+def window_products(lags: Tensor, first: Tensor, last: Tensor) -> Tensor:
+    """Turn the lag correlations along one axis into the products of a window sliding along it.
+
+    Parameters
+    ----------
+    lags : Tensor of shape (2k - 1, ...)
+        Correlations Σ_q x[q] x'[q + l] over all q, at lags l = -(k - 1), ..., k - 1.
+    first, last : Tensor of shape (k - 1, k - 1, ...)
+        Products x[i] x'[j] within the first, and within the last, k - 1 samples.
+
+    Returns
+    -------
+    Tensor of shape (k, k, ...)
+        Σ_p x[p + d] x'[p + d'] over the valid positions p, for every d and d'.
+    """
+    k = first.shape[0] + 1
+    d = torch.arange(k, device=lags.device)
+    products = lags[d[None, :] - d[:, None] + k - 1]
+    before = torch.zeros_like(products)  # Σ over q < d: grows by one product from (d - 1, d' - 1) to (d, d')
+    after = torch.zeros_like(products)  # Σ over q ≥ d + n': shrinks likewise
+    for i in range(1, k):
+        before[i, 1:] = before[i - 1, :-1] + first[i - 1]
+        after[k - 1 - i, :-1] = after[k - i, 1:] + last[k - 1 - i]
+    return products - before - after
+
+
+def window_sums(image: Tensor, kernel_size: Pair) -> Tensor:
+    """Sum what each element of a sliding window sees: Σ_p x_c[p + d] over the valid positions p.
+
+    Parameters
+    ----------
+    image : Tensor of shape (C, H, W)
+        Of the window's size at least.
+    kernel_size : (int, int)
+        Height k_y and width k_x of the window.
+
+    Returns
+    -------
+    Tensor of shape (C, k_y, k_x)
+        In float64.
+    """
+    for dim, k in ((-1, kernel_size[1]), (-2, kernel_size[0])):
+        first, last = image.narrow(dim, 0, k - 1), image.narrow(dim, image.shape[dim] - k + 1, k - 1)
+        before, after = first.double().cumsum(dim), last.double().flip(dim).cumsum(dim).flip(dim)
+        edge = before.new_zeros(*image.shape[:dim], 1, *image.shape[dim:][1:])
+        total = image.sum(dim, keepdim=True).double()
+        image = total - torch.cat([edge, before], dim) - torch.cat([after, edge], dim)
+    return image
+
+
+def cut(length: int, k: int) -> list[slice]:
+    """Cut an axis of ``length`` samples into pieces whose windows of k are all the windows, each once.
+
+    Parameters
+    ----------
+    length, k : int
+        Samples of the axis, and of the window.
+
+    Returns
+    -------
+    list of slice
+        Pieces of nearly equal length that overlap by k - 1, each with a transform of at most
+        ``LONGEST_TRANSFORM`` samples (longer where the window is a large part of that).
+    """
+    positions = length - k + 1
+    longest = max(LONGEST_TRANSFORM, 4 * k) - 2 * (k - 1)
+    step = math.ceil(positions / math.ceil(positions / longest))
+    return [slice(p, min(p + step, positions) + k - 1) for p in range(0, positions, step)]
+
+
+def transform_length(length: int, k: int) -> int:
+    """Return a quick length of transform for ``length`` samples and lags below k.
+
+    At least ``length + k - 1``, so that no wanted lag wraps around, rounded up to one of eight lengths an
+    octave: the sums are kept by length, so there must not be many.
+    """
+    shortest = length + k - 1
+    step = max(2, 2 ** (shortest.bit_length() - 4))
+    return math.ceil(shortest / step) * step
+
+
+class LagSpectra:
+    """Cross-spectra of tiles, summed; their inverse transform is the correlation at every lag.
+
+    Parameters
+    ----------
+    channels : int
+        C.
+    size : (int, int)
+        Height and width of the transform: tile plus k - 1 at least, so that no wanted lag wraps around.
+    dtype : torch.dtype
+        Real type of the tiles. Sums over an image are made in it, sums over images in float64.
+    """
+
+    def __init__(self, channels: int, size: Pair, dtype: torch.dtype, device: torch.device) -> None:
+        self.size = size
+        shape = (channels, size[0], size[1] // 2 + 1)
+        # Element s of each list holds the pairs (c, c + s); the pairs (c + s, c) follow by symmetry.
+        self._image = [
+            torch.zeros(channels - s, *shape[1:], dtype=dtype.to_complex(), device=device)
+            for s in range(channels)
+        ]
+        self._total = [torch.zeros_like(t, dtype=torch.complex128) for t in self._image]
+
+    def add(self, tiles: list[Tensor]) -> None:
+        """Add the tiles of one image, each of shape (C, height, width) up to ``size``."""
+        for tile in tiles:  # one at a time, to stay in the cache
+            spectrum = torch.fft.rfft2(tile, s=self.size)
+            conjugate = spectrum.conj_physical()
+            for s, sums in enumerate(self._image):
+                sums.addcmul_(conjugate[: len(sums)], spectrum[s:])
+        for total, sums in zip(self._total, self._image, strict=True):
+            total += sums
+            sums.zero_()
+
+    def merge(self, other: "LagSpectra") -> None:
+        """Add the sums of ``other``."""
+        for total, theirs in zip(self._total, other._total, strict=True):
+            total += theirs
+
+    def lags(self, kernel_size: Pair) -> Tensor:
+        """Return the correlations, float64 of shape (2k_x - 1, 2k_y - 1, C, C)."""
+        ly, lx = (torch.arange(1 - k, k, device=self._total[0].device) for k in kernel_size)
+        channels = len(self._total)
+        lags = self._total[0].real.new_zeros(len(lx), len(ly), channels, channels)
+        for s, total in enumerate(self._total):
+            correlation = torch.fft.irfft2(total, s=self.size)[:, ly][:, :, lx].permute(2, 1, 0)
+            for c in range(channels - s):
+                lags[:, :, c, c + s] = correlation[..., c]
+                lags[:, :, c + s, c] = correlation[..., c].flip(0, 1)
+        return lags
+
+
+class StripSpectra:
+    """Cross-spectra of all pairs of lines in strips of C·(k - 1) lines, summed.
+
+    The spectra of many strips wait until they can be multiplied at once, as one matrix product for each
+    frequency; they are multiplied in float64, so that the sum does not depend on who waited with whom.
+
+    Parameters
+    ----------
+    lines : int
+        C·(k - 1) lines of a strip, in (channel, line) order.
+    length : int
+        Length of the transform: that of the strip plus k - 1 (of the other axis) at least.
+    """
+
+    BATCH = 32
+
+    def __init__(self, lines: int, length: int, device: torch.device) -> None:
+        self.length = length
+        self._total = torch.zeros(length // 2 + 1, lines, lines, dtype=torch.complex128, device=device)
+        self._waiting: list[Tensor] = []
+
+    def add(self, strip: Tensor) -> None:
+        """Add a strip, Tensor of shape (C, k - 1, n) with n up to ``length``."""
+        self._waiting.append(torch.fft.rfft(strip.flatten(0, 1), n=self.length))
+        if len(self._waiting) >= self.BATCH:
+            self._multiply()
+
+    def _multiply(self) -> None:
+        if self._waiting:
+            spectra = torch.stack(self._waiting).permute(2, 1, 0).to(torch.complex128)  # (frequency, line, T)
+            self._total.baddbmm_(spectra.conj(), spectra.mT)
+            self._waiting.clear()
+
+    def merge(self, other: "StripSpectra") -> None:
+        """Add the sums of ``other``."""
+        other._multiply()
+        self._total += other._total
+
+    def lags(self, k: int) -> Tensor:
+        """Return the correlations of all line pairs, float64 of shape (2k - 1, lines, lines)."""
+        self._multiply()
+        lag = torch.arange(1 - k, k, device=self._total.device)
+        return torch.fft.irfft(self._total, n=self.length, dim=0)[lag]
+
+
+class CornerProducts:
+    """Products of all pixel pairs in the four corners of tiles, summed.
+
+    Parameters
+    ----------
+    pixels : int
+        C·(k_y - 1)·(k_x - 1) pixels of a corner.
+    """
+
+    BATCH = 32
+
+    def __init__(self, pixels: int, device: torch.device) -> None:
+        self._total = torch.zeros(4, pixels, pixels, dtype=torch.float64, device=device)
+        self._waiting: list[Tensor] = []
+
+    def add(self, corners: list[Tensor]) -> None:
+        """Add the four corners of a tile, each of shape (C, k_y - 1, k_x - 1)."""
+        self._waiting.append(torch.stack([corner.flatten() for corner in corners]))
+        if len(self._waiting) >= self.BATCH:
+            self._multiply()
+
+    def _multiply(self) -> None:
+        if self._waiting:
+            corners = torch.stack(self._waiting, dim=1).to(torch.float64)  # (4, T, pixels)
+            self._total.baddbmm_(corners.mT, corners)
+            self._waiting.clear()
+
+    def merge(self, other: "CornerProducts") -> None:
+        """Add the sums of ``other``."""
+        other._multiply()
+        self._total += other._total
+
+    def products(self) -> Tensor:
+        """Return the sums, float64 of shape (4, pixels, pixels): top left, top right, bottom left, right."""
+        self._multiply()
+        return self._total
+class WindowProducts:
+    """Second moments of the windows of images, accumulated.
+
+    Parameters
+    ----------
+    channels : int
+        C.
+    kernel_size : (int, int)
+        Height k_y and width k_x of the window.
+    dtype : torch.dtype
+        Type of the Fourier transforms, float32 or float64.
+    device : torch.device
+        Where the images come from and the sums are kept.
+    """
+
+    def __init__(self, channels: int, kernel_size: Pair, *, dtype: torch.dtype, device: torch.device) -> None:
+        self.channels, self.kernel_size, self.dtype, self.device = channels, kernel_size, dtype, device
+        ky, kx = kernel_size
+        self._lags: dict[Pair, LagSpectra] = {}
+        # Strips by the length of their transform: (top, bottom) and (left, right).
+        self._rows: dict[int, tuple[StripSpectra, StripSpectra]] = {}
+        self._columns: dict[int, tuple[StripSpectra, StripSpectra]] = {}
+        self._corners = CornerProducts(channels * (ky - 1) * (kx - 1), device)
+
+    def add(self, image: Tensor) -> Tensor:
+        """Add an image, of the window's size at least.
+
+        Parameters
+        ----------
+        image : Tensor of shape (C, H, W)
+            In ``dtype``.
+
+        Returns
+        -------
+        Tensor of shape (C, k_y, k_x)
+            The first moments that come with it, :func:`window_sums`.
+        """
+        ky, kx = self.kernel_size
+        rows, columns = cut(image.shape[-2], ky), cut(image.shape[-1], kx)
+        tiles = [image[:, y, x] for y in rows for x in columns]
+        height, width = transform_length(rows[0].stop, ky), transform_length(columns[0].stop, kx)
+        self._lag_spectra((height, width)).add(tiles)
+        if ky > 1:
+            top, bottom = self._strip_spectra(self._rows, ky, width)
+            for tile in tiles:
+                top.add(tile[:, : ky - 1])
+                bottom.add(tile[:, 1 - ky :])
+        if kx > 1:
+            left, right = self._strip_spectra(self._columns, kx, height)
+            for tile in tiles:
+                left.add(tile[:, :, : kx - 1].mT)
+                right.add(tile[:, :, 1 - kx :].mT)
+        if ky > 1 and kx > 1:
+            for tile in tiles:
+                first, last = tile[:, : ky - 1], tile[:, 1 - ky :]
+                self._corners.add([t[..., x] for t in (first, last) for x in (slice(kx - 1), slice(1 - kx, None))])
+        return window_sums(image, self.kernel_size)
+
+    def _lag_spectra(self, size: Pair) -> LagSpectra:
+        if size not in self._lags:
+            self._lags[size] = LagSpectra(self.channels, size, self.dtype, self.device)
+        return self._lags[size]
+
+    def _strip_spectra(
+        self, strips: dict[int, tuple[StripSpectra, StripSpectra]], k: int, length: int
+    ) -> tuple[StripSpectra, StripSpectra]:
+        if length not in strips:
+            lines = self.channels * (k - 1)
+            strips[length] = (StripSpectra(lines, length, self.device), StripSpectra(lines, length, self.device))
+        return strips[length]
+
+    def merge(self, other: "WindowProducts") -> None:
+        """Add the sums of ``other``, of the same channels, window and device."""
+        ky, kx = self.kernel_size
+        for size, lags in other._lags.items():
+            self._lag_spectra(size).merge(lags)
+        for mine, theirs, k in ((self._rows, other._rows, ky), (self._columns, other._columns, kx)):
+            for length, strips in theirs.items():
+                for strip, their_strip in zip(self._strip_spectra(mine, k, length), strips, strict=True):
+                    strip.merge(their_strip)
+        self._corners.merge(other._corners)
+
+    def total(self) -> Tensor:
+        """Assemble the second moments.
+
+        Returns
+        -------
+        Tensor of shape (C, k_y, k_x, C, k_y, k_x)
+            Σ over all images and valid positions of x_c[p + d] x_c'[p + d'], in float64.
+        """
+        (ky, kx), c = self.kernel_size, self.channels
+        lags = torch.zeros(2 * kx - 1, 2 * ky - 1, c, c, dtype=torch.float64, device=self.device)
+        for spectra in self._lags.values():
+            lags += spectra.lags(self.kernel_size)
+        # Strips, with their lags first: at the top and bottom (l_x, y, y', c, c'), at the sides (l_y, x, x', c, c').
+        top, bottom = (self._strip_lags(self._rows, end, ky, kx) for end in (0, 1))
+        left, right = (self._strip_lags(self._columns, end, kx, ky) for end in (0, 1))
+        # Corners (x, x', y, y', c, c').
+        corners = self._corners.products().view(4, *(c, ky - 1, kx - 1) * 2).permute(0, 3, 6, 2, 5, 1, 4)
+        columns = window_products(lags, left.permute(1, 2, 0, 3, 4), right.permute(1, 2, 0, 3, 4))
+        first = window_products(top, corners[0], corners[1])
+        last = window_products(bottom, corners[2], corners[3])
+        products = window_products(
+            columns.movedim(2, 0), first.permute(2, 3, 0, 1, 4, 5), last.permute(2, 3, 0, 1, 4, 5)
+        )  # (y, y', x, x', c, c')
+        return products.permute(4, 0, 2, 5, 1, 3)
+
+    def _strip_lags(
+        self, strips: dict[int, tuple[StripSpectra, StripSpectra]], end: int, k: int, k_along: int
+    ) -> Tensor:
+        """Return the lag correlations (2·k_along - 1, k - 1, k - 1, C, C) of the strips at one end."""
+        c = self.channels
+        lags = torch.zeros(2 * k_along - 1, *(c * (k - 1),) * 2, dtype=torch.float64, device=self.device)
+        for pair in strips.values():
+            lags += pair[end].lags(k_along)
+        return lags.view(len(lags), *(c, k - 1) * 2).permute(0, 2, 4, 1, 3)

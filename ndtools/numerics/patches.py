@@ -1,0 +1,97 @@
+"""Patches of images as rows of a matrix (im2col), on a regular grid of positions.
+
+Throughout ndtools a patch of C channels and kernel size (kh, kw) is a vector of d = C·kh·kw features in
+channel-major order (c, ky, kx), and a patch position is valid when the patch lies wholly inside the image.
+"""
+
+import torch
+from torch import Tensor
+
+__all__ = ["im2col", "patch_grid", "to_pair"]
+
+Pair = tuple[int, int]
+
+
+def to_pair(value: int | Pair, name: str = "kernel_size") -> Pair:
+    """Return ``value`` as a (vertical, horizontal) pair of positive integers.
+
+    Parameters
+    ----------
+    value : int or (int, int)
+        One number for both axes, or one for each.
+    name : str
+        What the number is, for the error message.
+
+    Returns
+    -------
+    (int, int)
+        The pair.
+
+    Raises
+    ------
+    ValueError
+        If a number is below 1, or the pair has not two of them.
+    """
+    pair = (value, value) if isinstance(value, int) else tuple(value)
+    if len(pair) != 2 or any(int(n) != n or n < 1 for n in pair):
+        raise ValueError(f"{name} must be a positive integer or a pair of them, got {value!r}")
+    return int(pair[0]), int(pair[1])
+
+
+def patch_grid(size: Pair, kernel_size: int | Pair, stride: int | Pair = 1) -> Pair:
+    """Count the valid patch positions of an image along each axis.
+
+    Parameters
+    ----------
+    size : (int, int)
+        Height and width of the image in pixels.
+    kernel_size, stride : int or (int, int)
+        Patch size, and step between neighbouring positions, in pixels.
+
+    Returns
+    -------
+    (int, int)
+        Rows and columns of the grid of positions; (0, 0) if the image is smaller than the patch.
+    """
+    counts = [
+        (n - k) // s + 1 if n >= k else 0
+        for n, k, s in zip(size, to_pair(kernel_size), to_pair(stride, "stride"), strict=True)
+    ]
+    return (counts[0], counts[1]) if all(counts) else (0, 0)
+
+
+def im2col(image: Tensor, kernel_size: int | Pair, stride: int | Pair = 1) -> Tensor:
+    """Unfold an image into the matrix of its valid patches.
+
+    Parameters
+    ----------
+    image : Tensor of shape (..., C, H, W)
+        Any number of leading batch dimensions.
+    kernel_size, stride : int or (int, int)
+        Patch size, and step between neighbouring positions, in pixels.
+
+    Returns
+    -------
+    Tensor of shape (..., P, C·kh·kw)
+        One row for each of the P positions in raster order, features in (c, ky, kx) order.
+
+    Raises
+    ------
+    ValueError
+        If ``image`` has fewer than three dimensions or is smaller than the patch.
+
+    Examples
+    --------
+    >>> im2col(torch.arange(12.0).reshape(1, 3, 4), 2).shape
+    torch.Size([6, 4])
+    >>> im2col(torch.arange(12.0).reshape(1, 3, 4), 2)[0]
+    tensor([0., 1., 4., 5.])
+    """
+    (kh, kw), (sh, sw) = to_pair(kernel_size), to_pair(stride, "stride")
+    if image.dim() < 3:
+        raise ValueError(f"image must have shape (..., C, H, W), got {tuple(image.shape)}")
+    if image.shape[-2] < kh or image.shape[-1] < kw:
+        raise ValueError(f"image of {image.shape[-2]}×{image.shape[-1]} is smaller than a {kh}×{kw} patch")
+    windows = image.unfold(-2, kh, sh).unfold(-2, kw, sw)  # (..., C, rows, columns, kh, kw)
+    windows = windows.movedim(-5, -3)  # (..., rows, columns, C, kh, kw)
+    return windows.flatten(-3).flatten(-3, -2)

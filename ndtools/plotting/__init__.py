@@ -1,0 +1,1 @@
+"""One module per experiment: result -> matplotlib Figure, without pyplot state."""

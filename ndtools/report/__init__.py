@@ -1,0 +1,1 @@
+"""Result files: arrays, numbers and manifests, written whole or not at all."""
