@@ -1,6 +1,6 @@
 """Covariance of the patches of images, accumulated image by image."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -13,7 +13,7 @@ from ndtools.numerics.patches import Pair, im2col, patch_grid, to_pair
 __all__ = ["Covariance", "PatchCovariance"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Covariance:
     """Mean and covariance of patches, of d = C·k_y·k_x features in (c, ky, kx) order.
 
@@ -37,6 +37,10 @@ class Covariance:
     channels: int
     kernel_size: Pair
 
+    def cpu(self) -> "Covariance":
+        """Return a copy on the CPU, or itself if it is there."""
+        return replace(self, mean=self.mean.cpu(), matrix=self.matrix.cpu())
+
 
 class PatchCovariance:
     """Accumulator of the covariance of all valid patches of a set of images.
@@ -59,7 +63,8 @@ class PatchCovariance:
         Step between positions in pixels ("im2col" only).
     dtype : torch.dtype
         torch.float32 (error about 1e-7 of the largest second moment about an image's mean) or
-        torch.float64 (1e-14). What is summed over images is float64 in both cases.
+        torch.float64 (1e-14). Images little larger than the patch, and all sums over images, are float64
+        in both cases.
     device : torch.device or str
         Where to compute.
 
@@ -111,7 +116,7 @@ class PatchCovariance:
         self.count = 0
         self._origin: Tensor | None = None
         self._products: WindowProducts | _Im2colProducts = (
-            WindowProducts(channels, self.kernel_size, dtype=dtype, device=self.device)
+            WindowProducts(channels, self.kernel_size, device=self.device)
             if method == "exact"
             else _Im2colProducts(channels, self.kernel_size, self.stride, device=self.device)
         )
@@ -142,15 +147,19 @@ class PatchCovariance:
         pixels = self._check(image)
         unit = 1 / 255 if pixels.dtype == torch.uint8 else 1.0
         # A sample of the pixels finds the mean well enough: any offset is exact, a near one rounds less.
-        offset = pixels[:, ::8, ::8].double().mean((1, 2))
+        step = max(1, min(pixels.shape[1:]) // 32)
+        offset = pixels[:, ::step, ::step].double().mean((1, 2))
         if pixels.dtype == torch.uint8:
             offset = offset.round()  # whole grey levels: the difference is exact in float32
             pixels = pixels.to(self.dtype, memory_format=torch.contiguous_format)
-        centred = (pixels - offset.to(pixels.dtype)[:, None, None]).to(self.dtype).mul_(unit)
+        rows, columns = patch_grid((image.shape[1], image.shape[2]), self.kernel_size, self.stride)
+        # Lags are summed over all pixels and then reduced to the positions: where these are few, float32 is not enough.
+        few = pixels[0].numel() > 2 * rows * columns
+        centred = pixels - offset.to(pixels.dtype)[:, None, None]
+        centred = centred.to(torch.float64 if few else self.dtype).mul_(unit)
         offset *= unit
         if self._origin is None:
             self._origin = offset
-        rows, columns = patch_grid((image.shape[1], image.shape[2]), self.kernel_size, self.stride)
         extended = torch.cat([offset - self._origin, offset.new_ones(1)])  # (a, 1)
         self._sums += self._products.add(centred)[..., None] * extended
         self._offsets += rows * columns * torch.outer(extended, extended)
@@ -159,6 +168,8 @@ class PatchCovariance:
 
     def _check(self, image: Tensor | np.ndarray[Any, Any]) -> Tensor:
         """Return the image as a tensor on the device, or say what is wrong with it."""
+        if isinstance(image, np.ndarray) and not image.flags.writeable:
+            image = image.copy(order="K")  # torch warns of memory that it may not write to
         pixels = torch.as_tensor(image, device=self.device)
         if pixels.dim() != 3 or pixels.shape[0] != self.channels:
             raise ValueError(f"image must have shape ({self.channels}, H, W), got {tuple(pixels.shape)}")

@@ -270,16 +270,14 @@ class WindowProducts:
         C.
     kernel_size : (int, int)
         Height k_y and width k_x of the window.
-    dtype : torch.dtype
-        Type of the Fourier transforms, float32 or float64.
     device : torch.device
         Where the images come from and the sums are kept.
     """
 
-    def __init__(self, channels: int, kernel_size: Pair, *, dtype: torch.dtype, device: torch.device) -> None:
-        self.channels, self.kernel_size, self.dtype, self.device = channels, kernel_size, dtype, device
+    def __init__(self, channels: int, kernel_size: Pair, *, device: torch.device) -> None:
+        self.channels, self.kernel_size, self.device = channels, kernel_size, device
         ky, kx = kernel_size
-        self._lags: dict[Pair, LagSpectra] = {}
+        self._lags: dict[tuple[Pair, torch.dtype], LagSpectra] = {}
         # Strips by the length of their transform: (top, bottom) and (left, right).
         self._rows: dict[int, tuple[StripSpectra, StripSpectra]] = {}
         self._columns: dict[int, tuple[StripSpectra, StripSpectra]] = {}
@@ -291,7 +289,7 @@ class WindowProducts:
         Parameters
         ----------
         image : Tensor of shape (C, H, W)
-            In ``dtype``.
+            float32 or float64, in which its transforms are made.
 
         Returns
         -------
@@ -302,7 +300,7 @@ class WindowProducts:
         rows, columns = cut(image.shape[-2], ky), cut(image.shape[-1], kx)
         tiles = [image[:, y, x] for y in rows for x in columns]
         height, width = transform_length(rows[0].stop, ky), transform_length(columns[0].stop, kx)
-        self._lag_spectra((height, width)).add(tiles)
+        self._lag_spectra((height, width), image.dtype).add(tiles)
         if ky > 1:
             top, bottom = self._strip_spectra(self._rows, ky, width)
             for tile in tiles:
@@ -319,10 +317,10 @@ class WindowProducts:
                 self._corners.add([t[..., x] for t in (first, last) for x in (slice(kx - 1), slice(1 - kx, None))])
         return window_sums(image, self.kernel_size)
 
-    def _lag_spectra(self, size: Pair) -> LagSpectra:
-        if size not in self._lags:
-            self._lags[size] = LagSpectra(self.channels, size, self.dtype, self.device)
-        return self._lags[size]
+    def _lag_spectra(self, size: Pair, dtype: torch.dtype) -> LagSpectra:
+        if (size, dtype) not in self._lags:
+            self._lags[size, dtype] = LagSpectra(self.channels, size, dtype, self.device)
+        return self._lags[size, dtype]
 
     def _strip_spectra(
         self, strips: dict[int, tuple[StripSpectra, StripSpectra]], k: int, length: int
@@ -335,8 +333,8 @@ class WindowProducts:
     def merge(self, other: "WindowProducts") -> None:
         """Add the sums of ``other``, of the same channels, window and device."""
         ky, kx = self.kernel_size
-        for size, lags in other._lags.items():
-            self._lag_spectra(size).merge(lags)
+        for key, lags in other._lags.items():
+            self._lag_spectra(*key).merge(lags)
         for mine, theirs, k in ((self._rows, other._rows, ky), (self._columns, other._columns, kx)):
             for length, strips in theirs.items():
                 for strip, their_strip in zip(self._strip_spectra(mine, k, length), strips, strict=True):

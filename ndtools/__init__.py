@@ -1,0 +1,53 @@
+"""Network deconvolution: measure, remove and picture the correlations of images (Ye et al., ICLR 2020).
+
+Public names are resolved on first use, so that importing the package loads neither torch nor matplotlib.
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_EXPORTS = {
+    "Covariance": "numerics.covariance",
+    "CoupledNewtonSchulz": "numerics.inverse_sqrt",
+    "DataError": "errors",
+    "Deconvolution": "numerics.deconvolution",
+    "Eigh": "numerics.inverse_sqrt",
+    "InverseSqrt": "numerics.inverse_sqrt",
+    "KernelsConfig": "experiments.config",
+    "KernelsResult": "experiments.kernels",
+    "MatrixError": "errors",
+    "NdtoolsError": "errors",
+    "NotConvergedError": "errors",
+    "NotPositiveDefiniteError": "errors",
+    "NumericalError": "errors",
+    "NumericalWarning": "errors",
+    "OptionError": "errors",
+    "OutputError": "errors",
+    "PatchCovariance": "numerics.covariance",
+    "VanillaNewtonSchulz": "numerics.inverse_sqrt",
+    "dead_leaves": "data.synthetic",
+    "fit_deconvolution": "numerics.deconvolution",
+    "im2col": "numerics.patches",
+    "inverse_sqrt": "numerics.inverse_sqrt",
+    "iter_images": "data.images",
+    "newton_schulz": "numerics.inverse_sqrt",
+    "plot_kernels": "plotting.kernels",
+    "run_kernels": ("experiments.kernels", "run"),
+}
+
+__all__ = sorted(["__version__", *_EXPORTS])  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> object:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module 'ndtools' has no attribute {name!r}")
+    target = _EXPORTS[name]
+    module, attribute = (target, name) if isinstance(target, str) else target
+    value = getattr(import_module(f"ndtools.{module}"), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,52 @@
+"""The command line. Importing it loads the standard library and Typer; each command loads what it needs."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from ndtools import __version__
+from ndtools.cli.failures import FailureHandlingGroup
+from ndtools.cli.kernels import kernels
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    cls=FailureHandlingGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["--help", "-h"]},
+    epilog="Exit codes: 0 done · 1 failed (cannot write, or a bug) · 2 wrong usage · 3 input absent or unusable"
+    " · 4 arithmetic failed · 130 interrupted.",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ndtools {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def ndtools(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Measure, remove and picture the correlations of images (network deconvolution)."""
+
+
+app.command()(kernels)
+
+
+def main() -> None:
+    """Run the command line on ``sys.argv`` and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show "×", or a file name that is not UTF-8, must not end a run.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        app(prog_name="ndtools")
+    except KeyboardInterrupt:  # before or after the command proper
+        sys.exit(130)

@@ -1,0 +1,106 @@
+"""Options that all commands share, declared once."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+__all__ = ["Device", "ImageFormat", "SharedOptions", "with_shared_options"]
+
+
+class ImageFormat(StrEnum):
+    """Formats of figures."""
+
+    png = "png"
+    svg = "svg"
+    pdf = "pdf"
+
+
+class Device(StrEnum):
+    """Where to compute."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
+_FILES, _SCREEN, _RUN = "Files", "Screen", "Run"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedOptions:
+    """What every command that computes can be told; see the help texts."""
+
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for the results.", rich_help_panel=_FILES)
+    ] = Path("figures")
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--name", help="File name of the results, without extension (default: the command).", rich_help_panel=_FILES
+        ),
+    ] = None
+    image_format: Annotated[
+        ImageFormat, typer.Option("--format", help="Format of the figure.", rich_help_panel=_FILES)
+    ] = ImageFormat.png
+    dpi: Annotated[
+        int,
+        typer.Option("--dpi", min=10, max=2400, help="Resolution of the figure, pixels per inch.", rich_help_panel=_FILES),
+    ] = 150
+    json: Annotated[
+        bool,
+        typer.Option("--json", help="Print the numbers as JSON instead of the table.", rich_help_panel=_SCREEN),
+    ] = False
+    quiet: Annotated[
+        bool,
+        typer.Option("--quiet", "-q", help="Print nothing but warnings and errors (and --json).", rich_help_panel=_SCREEN),
+    ] = False
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Name every skipped file.", rich_help_panel=_SCREEN)
+    ] = False
+    show: Annotated[
+        bool, typer.Option("--show", help="Open the figure when it is written.", rich_help_panel=_SCREEN)
+    ] = False
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of all that is random.", rich_help_panel=_RUN)] = 0
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", "-j", help="Threads (default: one per processor).", rich_help_panel=_RUN),
+    ] = None
+    device: Annotated[Device, typer.Option("--device", help="Where to compute.", rich_help_panel=_RUN)] = Device.auto
+
+
+def with_shared_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of :class:`SharedOptions`, and the values as its argument ``shared``.
+
+    Parameters
+    ----------
+    command : callable
+        With a keyword argument ``shared: SharedOptions`` and parameters that Typer understands.
+
+    Returns
+    -------
+    callable
+        The same with an option in place of ``shared`` for each of its fields.
+    """
+    hints = get_type_hints(SharedOptions, include_extras=True)
+    shared_names = [field.name for field in fields(SharedOptions)]
+    own = inspect.signature(command)
+
+    @functools.wraps(command)
+    def wrapper(**values: Any) -> None:  # noqa: ANN401
+        shared = SharedOptions(**{name: values.pop(name) for name in shared_names})
+        command(**values, shared=shared)
+
+    parameters = [p for p in own.parameters.values() if p.name != "shared"]
+    parameters += [
+        inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name])
+        for field in fields(SharedOptions)
+    ]
+    wrapper.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return wrapper

@@ -1,0 +1,192 @@
+"""Where a command's words go: the result to standard output, all else to standard error."""
+
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+import typer
+
+from ndtools.cli.options import SharedOptions
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
+    from rich.table import Table
+
+    from ndtools.data.sources import Skipped
+
+__all__ = ["Output"]
+
+SKIPPED_NAMED = 5  # without --verbose
+
+
+class Result(Protocol):
+    """What every experiment returns."""
+
+    def arrays(self) -> "dict[str, np.ndarray[Any, Any]]":
+        """Arrays of the .npz file."""
+
+    def numbers(self) -> dict[str, Any]:
+        """Numbers of the .json file."""
+
+
+class Output:
+    """The screen and the files of one run of a command.
+
+    Parameters
+    ----------
+    shared : SharedOptions
+        What the user asked for.
+    command : str
+        Name of the command, which names the files too unless ``--name`` does.
+    """
+
+    def __init__(self, shared: SharedOptions, command: str) -> None:
+        self.shared = shared
+        self.stem = shared.name or command
+        self.start = time.perf_counter()
+
+    def check(self) -> None:
+        """Make sure, before any work, that the results can be written.
+
+        Raises
+        ------
+        OutputError
+            If not.
+        OptionError
+            If the name of the files is a path.
+        """
+        from pathlib import Path
+
+        from ndtools.errors import OptionError
+        from ndtools.report.files import check_writable
+
+        if Path(self.stem).name != self.stem:
+            raise OptionError("name", f"must be a file name without folder, got {self.stem!r}; use --out for the folder")
+        check_writable(self.shared.out)
+
+    @contextmanager
+    def progress(self, what: str) -> Iterator[Callable[[int, int], None] | None]:
+        """Show a bar with rate and time left, when standard error is a terminal.
+
+        Parameters
+        ----------
+        what : str
+            What is counted.
+
+        Yields
+        ------
+        callable or None
+            To be told how many of how many are done.
+        """
+        if self.shared.quiet or not sys.stderr.isatty():
+            yield None
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (
+            TextColumn(what),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(what, total=None, rate="")
+
+            def update(done: int, total: int) -> None:
+                speed = bar.tasks[task].speed
+                bar.update(task, completed=done, total=total, rate=f"{speed:.0f}/s" if speed else "")
+
+            yield update
+
+    def skipped(self, skipped: "Sequence[Skipped]", read: int) -> None:
+        """Name images that were left out, with the reason.
+
+        Parameters
+        ----------
+        skipped : sequence of Skipped
+            What was left out.
+        read : int
+            How many images were used.
+        """
+        if not skipped:
+            return
+        self._say(f"warning: skipped {len(skipped)} of {len(skipped) + read} images")
+        named = skipped if self.shared.verbose else skipped[:SKIPPED_NAMED]
+        for item in named:
+            self._say(f"  {item.name}: {item.reason}")
+        if len(named) < len(skipped):
+            self._say(f"  ... and {len(skipped) - len(named)} more (all with --verbose, and in {self.stem}.json)")
+
+    def results(
+        self,
+        result: Result,
+        *,
+        figure: "Figure",
+        manifest: dict[str, Any],
+        title: str,
+        table: "Table",
+    ) -> None:
+        """Write the three files of a result and show its table.
+
+        Parameters
+        ----------
+        result : Result
+            Arrays and numbers.
+        figure : Figure
+            Its picture.
+        manifest : dict
+            ``config``, ``seed``, ``device`` and ``source`` of the run.
+        title : str
+            One line above the table.
+        table : rich.table.Table
+            What the user wants to know first.
+        """
+        from ndtools.report.files import strict_json, write_results
+        from ndtools.report.manifest import manifest as describe
+
+        existing = [p for p in self._paths() if p.exists()]
+        seconds = time.perf_counter() - self.start
+        numbers = describe(command=_command_line(), seconds=seconds, **manifest) | result.numbers()
+        paths = write_results(
+            self.shared.out,
+            self.stem,
+            arrays=result.arrays(),
+            numbers=numbers,
+            figure=figure,
+            image_format=self.shared.image_format.value,
+            dpi=self.shared.dpi,
+        )
+        if self.shared.json:
+            typer.echo(strict_json(numbers), nl=False)
+        elif not self.shared.quiet:
+            _print_table(title, table)
+        if not self.shared.quiet:
+            seconds = time.perf_counter() - self.start
+            self._say("  ".join(map(str, paths)) + f"   {seconds:.1f} s" + ("   (replaced)" if existing else ""))
+        if self.shared.show:
+            typer.launch(str(paths[0]))
+
+    def _paths(self) -> list[Any]:
+        extensions = (self.shared.image_format.value, "npz", "json")
+        return [self.shared.out / f"{self.stem}.{extension}" for extension in extensions]
+
+    def _say(self, line: str) -> None:
+        typer.echo(line, err=True)
+
+
+def _print_table(title: str, table: "Table") -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    console.print(title, style="bold", markup=False, soft_wrap=True)
+    console.print(table)
+
+
+def _command_line() -> str:
+    return shlex.join(["ndtools", *sys.argv[1:]])

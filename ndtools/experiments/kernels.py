@@ -1,0 +1,179 @@
+"""The deconvolution kernels of an image set (Ye et al. 2020, fig. 2)."""
+
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ndtools.data.sources import Skipped, resolve_source
+from ndtools.experiments.config import KernelsConfig
+from ndtools.experiments.moments import Progress, image_moments, resolve_device
+from ndtools.numerics.covariance import Covariance, PatchCovariance
+from ndtools.numerics.deconvolution import Deconvolution
+from ndtools.numerics.inverse_sqrt import method_from_name
+
+__all__ = ["ChannelKernel", "KernelsConfig", "KernelsResult", "run"]
+
+
+@dataclass(frozen=True)
+class ChannelKernel:
+    """What a channel's kernel does to that channel itself.
+
+    Attributes
+    ----------
+    name : str
+        "R", "G", "B", or "gray".
+    center : float
+        The kernel at its centre.
+    surround_mean : float or None
+        Mean of the 8 taps around it; None for a kernel of one pixel.
+    center_surround_ratio : float or None
+        center / |surround_mean|; None where the surround is 0.
+    polarity : {"on", "off", None}
+        "on" if center > 0 > surround_mean, "off" if center < 0 < surround_mean.
+    """
+
+    name: str
+    center: float
+    surround_mean: float | None
+    center_surround_ratio: float | None
+    polarity: str | None
+
+
+@dataclass(frozen=True, eq=False)
+class KernelsResult:
+    """Kernels of an image set, with all that is needed to judge them.
+
+    Attributes
+    ----------
+    config : KernelsConfig
+        What was asked for.
+    source : str
+        What the images came from, printable.
+    read : int
+        Images used.
+    skipped : tuple of Skipped
+        Images not used, and why.
+    covariance : Covariance
+        Of all their patches.
+    deconvolution : Deconvolution
+        D = (Cov + eps·I)^(-1/2).
+    kernels : array of shape (C, C, k, k)
+        float64; ``kernels[i, j]`` is how input channel j enters output channel i.
+    channels : tuple of ChannelKernel
+        A summary for each channel.
+    device : str
+        Where it was computed.
+    seconds : float
+        How long it took.
+    """
+
+    config: KernelsConfig
+    source: str
+    read: int
+    skipped: tuple[Skipped, ...]
+    covariance: Covariance
+    deconvolution: Deconvolution
+    kernels: NDArray[np.float64]
+    channels: tuple[ChannelKernel, ...]
+    device: str
+    seconds: float
+
+    def arrays(self) -> dict[str, NDArray[np.float64]]:
+        """Return the arrays of the .npz file by name."""
+        return {
+            "kernels": self.kernels,
+            "covariance": self.covariance.matrix.numpy(),
+            "mean": self.covariance.mean.numpy(),
+            "deconvolution": self.deconvolution.matrix.numpy(),
+            "eigenvalues": self.deconvolution.eigenvalues.numpy(),
+        }
+
+    def numbers(self) -> dict[str, Any]:
+        """Return the numbers of the .json file by key."""
+        middle = self.config.kernel_size // 2
+        return {
+            "images": {
+                "read": self.read,
+                "skipped": [{"path": s.name, "reason": s.reason} for s in self.skipped],
+            },
+            "patches": self.covariance.count,
+            "kernel_size": self.config.kernel_size,
+            "eps": self.deconvolution.eps,
+            "method": self.config.method,
+            "condition": self.deconvolution.condition,
+            "residual": self.deconvolution.residual,
+            "centers": self.kernels[:, :, middle, middle].tolist(),
+            "channels": [vars(channel) for channel in self.channels],
+        }
+
+
+def run(config: KernelsConfig, *, progress: Progress | None = None) -> KernelsResult:
+    """Fit the kernels of an image source.
+
+    Parameters
+    ----------
+    config : KernelsConfig
+        What to do.
+    progress : callable, optional
+        Told how many of how many images are done.
+
+    Returns
+    -------
+    KernelsResult
+        Kernels, covariance and deconvolution, on the CPU.
+    """
+    start = time.perf_counter()
+    device = resolve_device(config.device)
+    images = resolve_source(config.source, stdin=sys.stdin.buffer if config.source == "-" else None)
+    if config.images is not None:
+        images = images.subset(config.images, config.seed)
+
+    def new() -> PatchCovariance:
+        return PatchCovariance(
+            1 if config.gray else 3,
+            config.kernel_size,
+            method="im2col" if config.covariance == "im2col" else "exact",
+            stride=config.stride,
+            device=device,
+        )
+
+    found = image_moments(
+        images, new, gray=config.gray, resize=config.resize, jobs=config.jobs, progress=progress
+    )
+    covariance = found.moments.finalize().cpu()
+    deconvolution = Deconvolution.from_covariance(
+        covariance,
+        eps=config.eps,
+        relative=config.relative_eps,
+        method=method_from_name(config.method, n_iter=config.iterations),
+    )
+    kernels = deconvolution.kernels().numpy()
+    names = ("gray",) if config.gray else ("R", "G", "B")
+    return KernelsResult(
+        config=config,
+        source=images.label,
+        read=found.read,
+        skipped=found.skipped,
+        covariance=covariance,
+        deconvolution=deconvolution,
+        kernels=kernels,
+        channels=tuple(_channel_kernel(name, kernels[i, i]) for i, name in enumerate(names)),
+        device=str(device),
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _channel_kernel(name: str, kernel: NDArray[np.float64]) -> ChannelKernel:
+    """Summarise a kernel of shape (k, k), k odd."""
+    middle = len(kernel) // 2
+    center = float(kernel[middle, middle])
+    if middle == 0:
+        return ChannelKernel(name, center, None, None, None)
+    block = kernel[middle - 1 : middle + 2, middle - 1 : middle + 2]
+    surround = float((block.sum() - center) / 8)
+    polarity = "on" if center > 0 > surround else "off" if center < 0 < surround else None
+    return ChannelKernel(name, center, surround, center / abs(surround) if surround else None, polarity)

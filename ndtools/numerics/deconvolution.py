@@ -1,0 +1,257 @@
+"""Deconvolution of images: D = (Cov + eps·I)^(-1/2) of their patches, its kernels, and what to do with it.
+
+"Deconvolution" here is that of Ye et al. 2020, the removal of the correlations that convolve an image (ZCA
+whitening of its patches), neither a transposed convolution nor the undoing of a known blur.
+"""
+
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import conv2d
+
+from ndtools.errors import DataError, NumericalWarning
+from ndtools.numerics.covariance import Covariance, PatchCovariance
+from ndtools.numerics.inverse_sqrt import Eigh, Method, inverse_sqrt
+from ndtools.numerics.patches import Pair
+
+__all__ = ["Deconvolution", "fit_deconvolution"]
+
+
+@dataclass(frozen=True, eq=False)
+class Deconvolution:
+    """The linear map that decorrelates patches: x -> D (x - μ).
+
+    Attributes
+    ----------
+    mean : Tensor of shape (d,)
+        μ of the patches, float64, features in (c, ky, kx) order, d = C·k_y·k_x.
+    matrix : Tensor of shape (d, d)
+        D = A^(-1/2) with A = Cov + eps·I, float64.
+    eigenvalues : Tensor of shape (d,)
+        Of Cov, ascending, float64.
+    channels : int
+        C.
+    kernel_size : (int, int)
+        k_y and k_x in pixels.
+    eps : float
+        The ridge, absolute, in squared units of the pixels.
+    condition : float
+        Condition number of A.
+    residual : float
+        ‖D A D - I‖_F / √d: 0 if D whitens exactly, 1 if it does nothing of the kind.
+    """
+
+    mean: Tensor
+    matrix: Tensor
+    eigenvalues: Tensor
+    channels: int
+    kernel_size: Pair
+    eps: float
+    condition: float
+    residual: float
+
+    @classmethod
+    def from_covariance(
+        cls, covariance: Covariance, *, eps: float = 1e-3, relative: bool = False, method: Method | None = None
+    ) -> "Deconvolution":
+        """Compute D for a covariance (Ye et al. 2020, algorithm 1).
+
+        Parameters
+        ----------
+        covariance : Covariance
+            Of the patches.
+        eps : float
+            Ridge added to the diagonal, at least 0.
+        relative : bool
+            Whether ``eps`` is in units of the mean diagonal entry of the covariance.
+        method : Method, optional
+            How to take the inverse square root; the eigendecomposition by default.
+
+        Returns
+        -------
+        Deconvolution
+            With its residual and the condition number of A.
+
+        Raises
+        ------
+        ValueError
+            If ``eps`` is negative.
+
+        Warns
+        -----
+        NumericalWarning
+            If there are fewer patches than features, a channel is constant, or the iteration has not converged.
+        """
+        if not eps >= 0:
+            raise ValueError(f"eps must be at least 0, got {eps}")
+        _warn_if_degenerate(covariance)
+        ridge = eps * (covariance.matrix.diagonal().mean().item() if relative else 1.0)
+        identity = torch.eye(len(covariance.matrix), dtype=torch.float64, device=covariance.matrix.device)
+        root = inverse_sqrt(covariance.matrix + ridge * identity, method or Eigh())
+        if not root.converged:
+            warnings.warn(
+                f"{type(method).__name__} whitens only in part after {root.n_iter} iterations: residual "
+                f"{root.residual:.2g} at condition {root.condition:.3g}; take more iterations, or method 'eigh'",
+                NumericalWarning,
+                stacklevel=2,
+            )
+        return cls(
+            mean=covariance.mean,
+            matrix=root.matrix,
+            eigenvalues=root.eigenvalues - ridge,
+            channels=covariance.channels,
+            kernel_size=covariance.kernel_size,
+            eps=ridge,
+            condition=root.condition.item(),
+            residual=root.residual.item(),
+        )
+
+    def kernels(self) -> Tensor:
+        """Return the rows of D that belong to the centre pixel, as convolution kernels (Ye et al. 2020, fig. 2).
+
+        Returns
+        -------
+        Tensor of shape (C, C, k_y, k_x)
+            ``kernels[i, j]`` is how input channel j enters output channel i, for cross-correlation.
+
+        Raises
+        ------
+        ValueError
+            If a side of the patch is even, so that it has no centre pixel.
+        """
+        ky, kx = self.kernel_size
+        if not (ky % 2 and kx % 2):
+            raise ValueError(f"a {ky}×{kx} patch has no centre pixel; kernels need odd sizes")
+        windows = self.matrix.view(self.channels, ky, kx, self.channels, ky, kx)
+        return windows[:, ky // 2, kx // 2]
+
+    def apply(self, image: Tensor | np.ndarray[Any, Any]) -> Tensor:
+        """Deconvolve an image: the centre outputs of D (x - μ) at every valid position.
+
+        Parameters
+        ----------
+        image : Tensor or array of shape (C, H, W) or (N, C, H, W)
+            Floating point in the units of the images that D was fitted to, or uint8 for [0, 1].
+
+        Returns
+        -------
+        Tensor of shape (C, H - k_y + 1, W - k_x + 1), or (N, ...)
+            In the image's type (float32 for uint8).
+        """
+        pixels = torch.as_tensor(image)
+        if pixels.dtype == torch.uint8:
+            pixels = pixels.float() / 255
+        weight, bias = self.fold(self._centre_weight())
+        return conv2d(pixels, weight.to(pixels), bias.to(pixels))
+
+    def fold(self, weight: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Merge D into a convolution that follows it (Ye et al. 2020, sec. 4.5.1).
+
+        Parameters
+        ----------
+        weight : Tensor of shape (O, C, k_y, k_x)
+            Of a convolution on decorrelated patches.
+        bias : Tensor of shape (O,), optional
+            Its bias.
+
+        Returns
+        -------
+        weight : Tensor of shape (O, C, k_y, k_x)
+            w D, of the convolution that gives the same on the image itself.
+        bias : Tensor of shape (O,)
+            b - w D μ. Both in the type of ``weight``.
+
+        Raises
+        ------
+        ValueError
+            If the weight does not fit D.
+        """
+        wanted = (self.channels, *self.kernel_size)
+        if weight.dim() != 4 or tuple(weight.shape[1:]) != wanted:
+            raise ValueError(f"weight must have shape (O, {', '.join(map(str, wanted))}), got {tuple(weight.shape)}")
+        folded = weight.to(self.matrix).flatten(1) @ self.matrix
+        shift = -folded @ self.mean
+        if bias is not None:
+            shift = shift + bias.to(self.matrix)
+        return folded.view_as(weight).to(weight.dtype), shift.to(weight.dtype)
+
+    def _centre_weight(self) -> Tensor:
+        """Return the convolution that picks the centre pixel of each channel: δ, of shape (C, C, k_y, k_x)."""
+        self.kernels()  # refuses a patch without centre
+        ky, kx = self.kernel_size
+        weight = self.matrix.new_zeros(self.channels, self.channels, ky, kx)
+        weight[:, :, ky // 2, kx // 2] = torch.eye(self.channels).to(weight)
+        return weight
+
+
+def fit_deconvolution(
+    images: Iterable[Tensor | np.ndarray[Any, Any]],
+    kernel_size: int | Pair = 15,
+    eps: float = 1e-3,
+    *,
+    relative: bool = False,
+    method: Method | None = None,
+) -> Deconvolution:
+    """Fit a deconvolution to all patches of some images.
+
+    Parameters
+    ----------
+    images : iterable of Tensor or array, each of shape (C, H, W)
+        Floating point in [0, 1], or uint8. Sizes may differ; each is held only while it is added.
+    kernel_size : int or (int, int)
+        Height and width of the patches in pixels.
+    eps, relative, method
+        As in :meth:`Deconvolution.from_covariance`.
+
+    Returns
+    -------
+    Deconvolution
+        Of all valid stride-1 patches.
+
+    Raises
+    ------
+    DataError
+        If there is no image.
+
+    Examples
+    --------
+    >>> noise = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
+    >>> fit_deconvolution([noise], kernel_size=3).kernels().shape
+    torch.Size([3, 3, 3, 3])
+    """
+    moments = None
+    for image in images:
+        if moments is None:
+            moments = PatchCovariance(image.shape[0], kernel_size)
+        moments.update(image)
+    if moments is None:
+        raise DataError("there is no image to fit a deconvolution to")
+    return Deconvolution.from_covariance(moments.finalize(), eps=eps, relative=relative, method=method)
+
+
+def _warn_if_degenerate(covariance: Covariance) -> None:
+    """Warn where kernels would show the ridge instead of the images."""
+    features = len(covariance.matrix)
+    if covariance.count <= features:
+        warnings.warn(
+            f"{covariance.count} patches cannot determine the covariance of {features} features: "
+            "what they leave open is set by eps alone; add images or take a smaller kernel",
+            NumericalWarning,
+            stacklevel=3,
+        )
+    # A variance that is nothing but the rounding of the squares it is the difference of.
+    variance = covariance.matrix.diagonal().view(covariance.channels, -1).amax(1)
+    square = covariance.mean.square().view(covariance.channels, -1).amax(1)
+    constant = (variance <= 1e-15 * square).nonzero().flatten().tolist()
+    if len(constant) == covariance.channels:
+        message = "the images have constant colour, without variance"
+    elif constant:
+        message = f"channel {', '.join(map(str, constant))} is constant, without variance"
+    else:
+        return
+    warnings.warn(f"{message}: its kernels show eps alone", NumericalWarning, stacklevel=3)

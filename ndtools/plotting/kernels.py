@@ -1,0 +1,120 @@
+"""Picture of deconvolution kernels (Ye et al. 2020, fig. 2)."""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, SymLogNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, StrMethodFormatter
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from ndtools.experiments.kernels import KernelsResult
+
+__all__ = ["plot_kernels"]
+
+# Lines of the profiles: distinct by hue, dash and marker, also in grey.
+STYLES: dict[str, dict[str, Any]] = {
+    "R": {"color": "#c1272d", "linestyle": "-", "marker": "o"},
+    "G": {"color": "#1b7f3b", "linestyle": "--", "marker": "s"},
+    "B": {"color": "#1f4e9c", "linestyle": ":", "marker": "^"},
+    "gray": {"color": "0.2", "linestyle": "-", "marker": "o"},
+}
+# Blue, exactly white at 0, red.
+DIVERGING = LinearSegmentedColormap.from_list(
+    "diverging", ["#053061", "#2166ac", "#67a9cf", "#ffffff", "#ef8a62", "#b2182b", "#67001f"]
+)
+LINEAR_SHARE = 100  # the scales are linear up to this part of the largest weight
+
+
+def plot_kernels(result: "KernelsResult", *, fig: Figure | None = None) -> Figure:
+    """Draw the C×C grid of kernels, and the profiles of each of its rows through the centre.
+
+    The centre of a kernel exceeds its surround many times over, so colours and profiles are linear up to 1/100
+    of the largest weight and logarithmic beyond, symmetric about 0. Of colour images each row ends with the
+    three kernels as the red, green and blue of one picture, grey being 0: the colour that the cell prefers
+    at each place.
+
+    Parameters
+    ----------
+    result : KernelsResult
+        From :func:`ndtools.experiments.kernels.run`.
+    fig : Figure, optional
+        An empty figure to draw on.
+
+    Returns
+    -------
+    Figure
+        With one row of axes for each output channel.
+    """
+    kernels, names = result.kernels, [channel.name for channel in result.channels]
+    count = len(names)
+    pictures = 1 if count == 3 else 0
+    columns = count + pictures + 1
+    fig = fig or Figure(figsize=(1.9 * (columns - 1) + 4.4, 1.9 * count + 1.6), layout="constrained")
+    axes = fig.subplots(count, columns, squeeze=False, gridspec_kw={"width_ratios": [1] * (columns - 1) + [1.9]})
+    limit = float(np.abs(kernels).max())
+    norm = SymLogNorm(linthresh=limit / LINEAR_SHARE, linscale=0.5, vmin=-limit, vmax=limit, base=10)
+    half = kernels.shape[-1] / 2
+    place = {"extent": (-half, half, half, -half), "interpolation": "nearest"}
+    for i, name in enumerate(names):
+        for j in range(count):
+            mesh = axes[i, j].imshow(kernels[i, j], cmap=DIVERGING, norm=norm, **place)
+        if pictures:
+            colours = np.ma.filled(norm(kernels[i].ravel())).reshape(kernels[i].shape)
+            axes[i, count].imshow(colours.transpose(1, 2, 0), **place)
+        axes[i, 0].set_ylabel(f"output {name}\nΔy / pixels")
+        _draw_profiles(axes[i, -1], kernels[i], names, norm)
+        for ax in axes[i, 1:-1]:
+            ax.tick_params(labelleft=False)
+        for ax in axes[i]:
+            ax.tick_params(labelbottom=i == count - 1)
+    titles = [f"from input {name}" for name in names] + ["as colour"] * pictures + ["profile at Δy = 0"]
+    for ax, title in zip(axes[0], titles, strict=True):
+        ax.set_title(title, fontsize="medium")
+    for ax in axes[-1]:
+        ax.set_xlabel("Δx / pixels")
+        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5]))
+    for ax in axes[:, 0]:
+        ax.yaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5]))
+    under = axes[:, :-1] if count > 1 else axes
+    bar = fig.colorbar(mesh, ax=under, location="bottom", aspect=40, shrink=0.8, ticks=_ticks(norm))
+    bar.ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    bar.ax.xaxis.set_minor_locator(NullLocator())
+    bar.set_label(f"weight (linear within ±{norm.linthresh:.2g}, logarithmic beyond)")
+    if count > 1:
+        axes[0, -1].legend(loc="upper right", ncols=count, fontsize="small", frameon=False, borderpad=0)
+    fig.suptitle(_title(result), fontsize="medium")
+    return fig
+
+
+def _draw_profiles(ax: Axes, kernel: NDArray[np.float64], names: list[str], norm: SymLogNorm) -> None:
+    """Draw the middle row of a kernel (C, k, k), a line for each input channel, on the scale of ``norm``."""
+    middle = kernel.shape[-1] // 2
+    ax.axhline(0, color="0.7", linewidth=0.8)
+    for name, row in zip(names, kernel[:, middle], strict=True):
+        ax.plot(np.arange(-middle, middle + 1), row, markersize=3, linewidth=1.1, label=f"from {name}", **STYLES[name])
+    ax.set_yscale("symlog", linthresh=norm.linthresh, linscale=0.5)
+    ax.set_ylim(1.3 * norm.vmin, 1.3 * norm.vmax)
+    ax.yaxis.tick_right()
+    ax.yaxis.set_major_locator(FixedLocator(_ticks(norm)))
+    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    ax.yaxis.set_minor_locator(NullLocator())
+
+
+def _ticks(norm: SymLogNorm) -> list[float]:
+    """Return 0 and those powers of ten in the logarithmic parts of a scale that are not too close to it."""
+    exponents = range(math.ceil(math.log10(3 * norm.linthresh)), math.floor(math.log10(norm.vmax)) + 1)
+    powers = [10.0**n for n in exponents]
+    return [-p for p in reversed(powers)] + [0.0] + powers
+
+
+def _title(result: "KernelsResult") -> str:
+    k, fit = result.config.kernel_size, result.deconvolution
+    return (
+        f"{k}×{k} deconvolution kernels of {result.read} image{'s' * (result.read != 1)}\n"
+        f"pixels in [0, 1], eps {fit.eps:.3g}, {result.config.method},"
+        f" condition {fit.condition:.3g}, residual {fit.residual:.1e}"
+    )

@@ -1,0 +1,228 @@
+"""Patch covariance against the float64 patch matrix.
+
+Rounding is relative to the largest second moment about the image's mean, so that is what error is measured
+against: 1e-6 of it in float32, and of the largest covariance where there is some.
+"""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from ndtools.numerics.covariance import PatchCovariance
+from tests.oracles import patch_covariance, patch_matrix
+from tests.real_data import real
+
+FLOAT32, FLOAT64 = 1e-6, 1e-12
+
+
+def covariance(images, kernel_size, **options):
+    moments = PatchCovariance(images[0].shape[0], kernel_size, **options)
+    for image in images:
+        moments.update(image)
+    return moments.finalize()
+
+
+def assert_exact(result, images, kernel_size, rtol, scale=None):
+    count, mean, expected = patch_covariance([as_unit(image) for image in images], kernel_size)
+    scale = np.abs(expected).max() if scale is None else scale
+    assert result.count == count
+    np.testing.assert_allclose(result.mean, mean, rtol=0, atol=rtol)
+    assert np.abs(result.matrix.numpy() - expected).max() <= rtol * scale
+
+
+def as_unit(image):
+    image = np.asarray(image)
+    return image / 255 if image.dtype == np.uint8 else image.astype(np.float64)
+
+
+def largest_second_moment(images, kernel_size):
+    """Of a patch element about its image's mean, over all patches."""
+    centred = [as_unit(image) - as_unit(image).mean((1, 2), keepdims=True) for image in images]
+    patches = [patch_matrix(image, kernel_size) for image in centred]
+    return max(sum(np.square(x).sum(0) for x in patches) / sum(map(len, patches)))
+
+
+windows = st.tuples(st.integers(1, 8), st.integers(1, 8))
+
+
+@st.composite
+def image_sets(draw):
+    ky, kx = draw(windows)
+    channels = draw(st.integers(1, 4))
+    sizes = draw(st.lists(st.tuples(st.integers(0, 24), st.integers(0, 24)), min_size=1, max_size=4))
+    level, contrast = draw(st.floats(0, 1)), draw(st.sampled_from([1.0, 0.02, 1 / 255]))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    as_bytes = draw(st.booleans())
+    images = []
+    for extra_y, extra_x in sizes:
+        # A random walk along x: neighbours are correlated, as in pictures.
+        walk = rng.normal(size=(channels, ky + extra_y, kx + extra_x)).cumsum(-1)
+        image = np.clip(level + contrast * walk / (np.abs(walk).max() + 1e-9), 0, 1)
+        images.append(np.round(image * 255).astype(np.uint8) if as_bytes else image)
+    return images, (ky, kx)
+
+
+@settings(deadline=None, max_examples=100)
+@given(image_sets())
+def test_equals_the_patch_matrix_in_float32(case):
+    images, kernel_size = case
+    # Sets of images with different means have a larger covariance than second moments within the images.
+    largest = np.abs(patch_covariance(list(map(as_unit, images)), kernel_size)[2]).max()
+    scale = max(largest_second_moment(images, kernel_size), largest)
+    assert_exact(covariance(images, kernel_size), images, kernel_size, FLOAT32, scale=scale + 1e-15)
+
+
+@settings(deadline=None, max_examples=60)
+@given(image_sets())
+def test_equals_the_patch_matrix_in_float64(case):
+    images, kernel_size = case
+    assert_exact(covariance(images, kernel_size, dtype=torch.float64), images, kernel_size, FLOAT64, scale=1.0)
+
+
+@pytest.mark.parametrize(
+    ("size", "k"), [((15, 15), 15), ((15, 400), 15), ((300, 15), 15), ((31, 33), 15), ((257, 519), 5), ((32, 32), 31)]
+)
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_sizes_from_a_single_patch_to_several_tiles(size, k, channels):
+    if k == 31:
+        channels = 1
+    image = np.random.default_rng(0).random((channels, *size)).cumsum(1) / size[0]
+    # A single patch has no covariance: compare with the second moment.
+    scale = largest_second_moment([image], k)
+    assert_exact(covariance([image], k), [image], k, FLOAT32, scale=scale)
+    assert_exact(covariance([image], k, dtype=torch.float64), [image], k, FLOAT64, scale=1.0)
+
+
+def test_low_contrast_keeps_its_relative_error():
+    rng = np.random.default_rng(0)
+    grain = (0.78 + 0.02 * rng.normal(size=(3, 60, 70))).astype(np.float32)
+    assert_exact(covariance([grain], 5), [grain], 5, FLOAT32)
+    flat = np.full((3, 200, 220), 200, np.uint8)
+    flat[1, 90, 100] += 1
+    assert_exact(covariance([flat], 5), [flat], 5, FLOAT32)
+
+
+def test_constant_images_have_exactly_no_covariance():
+    flat = np.full((3, 30, 40), 77, np.uint8)
+    result = covariance([flat, flat[:, :20]], 7)
+    assert torch.count_nonzero(result.matrix) == 0
+    torch.testing.assert_close(result.mean, torch.full((147,), 77 / 255, dtype=torch.float64), rtol=1e-15, atol=0)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.integers(0, 3), min_size=8, max_size=8), st.randoms())
+def test_any_partition_and_order_give_the_same(parts, random):
+    rng = np.random.default_rng(1)
+    images = [rng.random((2, 10 + 3 * i, 20 + i)).astype(np.float32) * rng.random() for i in range(8)]
+    whole = covariance(images, (3, 4))
+    order = list(range(8))
+    random.shuffle(order)
+    accumulators = [PatchCovariance(2, (3, 4)) for _ in range(4)]
+    for i in order:
+        accumulators[parts[i]].update(images[i])
+    total = accumulators[0] + accumulators[1]
+    total.merge(accumulators[2]).merge(accumulators[3])
+    result = total.finalize()
+    assert result.count == whole.count
+    torch.testing.assert_close(result.matrix, whole.matrix, rtol=0, atol=1e-12)
+    torch.testing.assert_close(result.mean, whole.mean, rtol=0, atol=1e-12)
+
+
+def test_finalize_leaves_the_accumulator_usable_and_merge_leaves_the_other():
+    images = torch.rand(2, 3, 20, 20)
+    a, b = PatchCovariance(3, 3).update(images[0]), PatchCovariance(3, 3).update(images[1])
+    a.finalize()
+    before = b.finalize().matrix
+    a.merge(b)
+    torch.testing.assert_close(b.finalize().matrix, before, rtol=0, atol=0)
+    torch.testing.assert_close(a.finalize().matrix, covariance(list(images), 3).matrix, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("stride", [1, 2, (3, 1)])
+def test_im2col_takes_strides_and_agrees(stride):
+    images = [np.random.default_rng(i).random((3, 30 + i, 25)) for i in range(2)]
+    result = covariance(images, 4, method="im2col", stride=stride)
+    sy, sx = (stride, stride) if isinstance(stride, int) else stride
+    rows = [
+        x
+        for image in images
+        for y in range(0, image.shape[1] - 3, sy)
+        for x in np.stack([image[:, y : y + 4, c : c + 4].ravel() for c in range(0, 22, sx)])
+    ]
+    assert result.count == len(rows)
+    np.testing.assert_allclose(result.matrix, np.cov(np.array(rows).T, bias=True), rtol=0, atol=1e-7)
+    if stride == 1:
+        torch.testing.assert_close(result.matrix, covariance(images, 4).matrix, rtol=0, atol=1e-7)
+
+
+def test_photographs():
+    folder = real("imagenet-sample")
+    images = []
+    for path in sorted(folder.iterdir())[:6]:
+        with Image.open(path) as image:
+            images.append(np.asarray(image.convert("RGB")).transpose(2, 0, 1)[:, :200, :280])
+    for k in (3, 9):
+        assert_exact(covariance(images, k), images, k, FLOAT32)
+    assert_exact(covariance(images[:1], 15), images[:1], 15, FLOAT32)
+
+
+def test_pixels_may_be_read_only_or_transposed_and_are_left_alone():
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    pixels.flags.writeable = False
+    result = covariance([pixels.transpose(2, 0, 1)], 3)
+    image = torch.rand(3, 20, 20)
+    copy = image.clone()
+    covariance([image], 3)
+    assert torch.equal(image, copy)
+    assert_exact(result, [pixels.transpose(2, 0, 1)], 3, FLOAT32)
+
+
+@pytest.mark.parametrize(
+    ("image", "error", "message"),
+    [
+        (torch.zeros(4, 9, 9), ValueError, r"shape \(3, H, W\), got \(4, 9, 9\)"),
+        (torch.zeros(9, 9), ValueError, "shape"),
+        (torch.zeros(3, 4, 9), ValueError, "4×9 is smaller than a 5×5"),
+        (torch.zeros(3, 9, 9, dtype=torch.int32), TypeError, "int32"),
+        (torch.full((3, 9, 9), float("nan")), ValueError, "finite"),
+    ],
+)
+def test_unusable_images_are_refused_and_not_counted(image, error, message):
+    moments = PatchCovariance(3, 5)
+    with pytest.raises(error, match=message):
+        moments.update(image)
+    assert moments.count == 0
+    with pytest.raises(ValueError, match="no image"):
+        moments.finalize()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"channels": 0}, "channels"),
+        ({"kernel_size": 0}, "kernel_size"),
+        ({"dtype": torch.float16}, "dtype"),
+        ({"method": "fft"}, "method"),
+        ({"stride": 2}, "stride"),
+    ],
+)
+def test_bad_set_up_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        PatchCovariance(**options)
+
+
+def test_only_like_accumulators_merge():
+    with pytest.raises(ValueError, match="kernel_size"):
+        PatchCovariance(3, 3).merge(PatchCovariance(3, 5))
+
+
+@pytest.mark.gpu
+def test_cuda_agrees_with_the_processor():
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    images = [torch.rand(3, 300, 400), torch.rand(3, 90, 90)]
+    there, here = covariance(images, 15, device="cuda").cpu(), covariance(images, 15)
+    torch.testing.assert_close(there.matrix, here.matrix, rtol=0, atol=1e-7)

@@ -1,0 +1,135 @@
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+
+from ndtools.errors import DataError, NotPositiveDefiniteError, NumericalWarning
+from ndtools.numerics.covariance import PatchCovariance
+from ndtools.numerics.deconvolution import Deconvolution, fit_deconvolution
+from ndtools.numerics.inverse_sqrt import CoupledNewtonSchulz
+from ndtools.numerics.patches import im2col
+from tests.oracles import patch_covariance
+
+EPS = 1e-3
+
+
+def picture(channels=3, height=40, width=50, seed=0):
+    """Correlated along both axes and between channels."""
+    noise = np.random.default_rng(seed).random((channels, height, width))
+    smooth = noise.cumsum(1).cumsum(2)
+    return torch.tensor((smooth + smooth.mean(0)) / smooth.max() / 2)
+
+
+@pytest.fixture(scope="module")
+def fit():
+    return fit_deconvolution([picture(seed=s) for s in range(3)], kernel_size=(3, 5), eps=EPS)
+
+
+def test_matrix_is_the_inverse_square_root_of_the_patch_matrix_covariance(fit):
+    _, mean, covariance = patch_covariance([picture(seed=s).numpy() for s in range(3)], (3, 5))
+    values, vectors = scipy.linalg.eigh(covariance + EPS * np.eye(45))
+    # Float32 correlations move eigenvalues of A by about 1e-7; D changes by that times λ_min^(-3/2) / 2.
+    np.testing.assert_allclose(fit.matrix, vectors / np.sqrt(values) @ vectors.T, rtol=0, atol=1e-7 * EPS**-1.5)
+    np.testing.assert_allclose(fit.mean, mean, rtol=0, atol=1e-7)
+    np.testing.assert_allclose(fit.eigenvalues, values - EPS, rtol=0, atol=1e-6)
+    assert fit.condition == pytest.approx(values[-1] / values[0], rel=1e-3)
+    assert fit.residual < 1e-10
+
+
+def test_whitened_patches_have_the_covariance_of_the_ridge_left_out(fit):
+    """D Cov D = I - eps D D: exact whitening but for the ridge."""
+    patches = torch.cat([im2col(picture(seed=s), (3, 5)) for s in range(3)])
+    white = (patches - fit.mean) @ fit.matrix
+    covariance = white.mT @ white / len(white)
+    expected = torch.eye(45) - EPS * fit.matrix @ fit.matrix
+    torch.testing.assert_close(covariance, expected, rtol=0, atol=1e-4)
+
+
+def test_kernels_are_the_centre_rows(fit):
+    kernels = fit.kernels()
+    assert kernels.shape == (3, 3, 3, 5)
+    delta = torch.zeros(3, 3, 5, dtype=torch.float64)
+    delta[1, 1, 2] = 1
+    torch.testing.assert_close(kernels[1].flatten(), fit.matrix @ delta.flatten(), rtol=1e-12, atol=1e-12)
+
+
+def test_apply_gives_the_centre_of_every_deconvolved_patch(fit):
+    image = picture(seed=9)
+    patches = (im2col(image, (3, 5)) - fit.mean) @ fit.matrix
+    centre = patches.view(38, 46, 3, 3, 5)[:, :, :, 1, 2].permute(2, 0, 1)
+    torch.testing.assert_close(fit.apply(image), centre, rtol=0, atol=1e-9)
+    batch = fit.apply(torch.stack([image, image.flip(2)]).float())
+    assert batch.dtype == torch.float32
+    torch.testing.assert_close(batch[0].double(), centre, rtol=0, atol=1e-3)
+
+
+def test_bytes_stand_for_the_unit_interval(fit):
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 9, 9), dtype=np.uint8)
+    expected = fit.apply(torch.tensor(pixels / 255, dtype=torch.float32))
+    torch.testing.assert_close(fit.apply(pixels), expected, rtol=0, atol=1e-4)
+
+
+def test_deconvolution_undoes_what_made_white_noise_correlated():
+    """Proposition 2: if x = K n with white n, D recovers n up to rotation: neighbours are uncorrelated."""
+    image = picture(channels=1, height=200, width=200)
+    white = fit_deconvolution([image], kernel_size=7, eps=1e-8).apply(image)[0]
+    white = white - white.mean()
+    assert (white[:, 1:] * white[:, :-1]).mean().abs() < 0.1 * white.square().mean()
+
+
+def test_fold_equals_explicit_whitening(fit):
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(4, 3, 3, 5, dtype=torch.float64, generator=generator)
+    bias = torch.randn(4, dtype=torch.float64, generator=generator)
+    image = picture(seed=5)
+    explicit = ((im2col(image, (3, 5)) - fit.mean) @ fit.matrix) @ weight.flatten(1).mT + bias
+    folded_weight, folded_bias = fit.fold(weight, bias)
+    folded = torch.nn.functional.conv2d(image, folded_weight, folded_bias).flatten(1).mT
+    torch.testing.assert_close(folded, explicit, rtol=1e-11, atol=1e-11)
+    with pytest.raises(ValueError, match=r"\(O, 3, 3, 5\), got \(4, 2, 3, 5\)"):
+        fit.fold(weight[:, :2])
+
+
+def test_relative_eps_does_not_see_the_scale_of_the_pixels():
+    a = fit_deconvolution([picture()], 3, eps=0.01, relative=True)
+    b = fit_deconvolution([picture() * 7], 3, eps=0.01, relative=True)
+    assert b.eps == pytest.approx(49 * a.eps, rel=1e-6)
+    torch.testing.assert_close(a.matrix, 7 * b.matrix, rtol=1e-4, atol=1e-4)
+
+
+def test_few_iterations_whiten_in_part_and_say_so():
+    covariance = PatchCovariance(3, 3).update(picture()).finalize()
+    with pytest.warns(NumericalWarning, match="whitens only in part after 5 iterations"):
+        partial = Deconvolution.from_covariance(covariance, method=CoupledNewtonSchulz(n_iter=5))
+    assert 1e-3 < partial.residual < 1
+    assert Deconvolution.from_covariance(covariance, method=CoupledNewtonSchulz(n_iter=30)).residual < 1e-10
+
+
+def test_constant_images_warn_and_need_a_ridge():
+    flat = torch.full((3, 20, 20), 0.3)
+    with pytest.warns(NumericalWarning, match="constant colour"):
+        fit = fit_deconvolution([flat], 3, eps=0.04)
+    torch.testing.assert_close(fit.matrix, 5 * torch.eye(27, dtype=torch.float64))
+    with pytest.warns(NumericalWarning), pytest.raises(NotPositiveDefiniteError, match="eps"):
+        fit_deconvolution([flat], 3, eps=0)
+
+
+def test_one_constant_channel_is_named():
+    image = picture()
+    image[2] = 0.5
+    with pytest.warns(NumericalWarning, match="channel 2 is constant"):
+        fit_deconvolution([image], 3)
+
+
+def test_too_few_patches_warn():
+    with pytest.warns(NumericalWarning, match="64 patches cannot determine the covariance of 75 features"):
+        fit_deconvolution([picture()[:, :12, :12]], 5)
+
+
+def test_wrong_use_is_refused():
+    with pytest.raises(DataError, match="no image"):
+        fit_deconvolution([])
+    with pytest.raises(ValueError, match="eps"):
+        fit_deconvolution([picture()], 3, eps=-1)
+    with pytest.raises(ValueError, match="no centre"):
+        fit_deconvolution([picture()], 4).kernels()

@@ -1,0 +1,124 @@
+"""The terms of the lag-domain second moment, each against the sum that it stands for."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ndtools.numerics.lag_products import (
+    CornerProducts,
+    LagSpectra,
+    StripSpectra,
+    WindowProducts,
+    cut,
+    transform_length,
+    window_products,
+    window_sums,
+)
+from tests.oracles import patch_matrix
+
+CPU = torch.device("cpu")
+
+
+def integers(*shape, seed=0):
+    """Small whole numbers: their sums of products are exact, so equality is equality."""
+    return np.random.default_rng(seed).integers(-8, 9, shape).astype(np.float64)
+
+
+def lag_sum(x, y, lag):
+    """Σ_q x[q] y[q + lag] over all q of two equally long rows."""
+    n = len(x)
+    return sum(x[q] * y[q + lag] for q in range(n) if 0 <= q + lag < n)
+
+
+@given(n=st.integers(1, 12), k=st.integers(1, 12), seed=st.integers(0, 99))
+def test_window_products_follow_from_lags_and_borders(n, k, seed):
+    if k > n:
+        return
+    x, y = integers(2, n, seed=seed)
+    lags = [lag_sum(x, y, lag) for lag in range(1 - k, k)]
+    first = np.outer(x[: k - 1], y[: k - 1])
+    last = np.outer(x[n - k + 1 :], y[n - k + 1 :])
+    positions = range(n - k + 1)
+    expected = [[sum(x[p + d] * y[p + e] for p in positions) for e in range(k)] for d in range(k)]
+    result = window_products(torch.tensor(lags), torch.tensor(first), torch.tensor(last))
+    assert result.tolist() == expected
+
+
+def test_lag_spectra_correlate_all_channel_pairs_at_all_lags():
+    tiles = [integers(3, 5, 7, seed=s) for s in range(2)]
+    ky, kx = 3, 4
+    spectra = LagSpectra(3, (8, 10), torch.float64, CPU)
+    spectra.add([torch.tensor(tile) for tile in tiles])
+    lags = spectra.lags((ky, kx))
+    assert lags.shape == (2 * kx - 1, 2 * ky - 1, 3, 3)
+    for lx, ly, c, d in itertools.product(range(1 - kx, kx), range(1 - ky, ky), range(3), range(3)):
+        expected = sum(
+            tile[c, y, x] * tile[d, y + ly, x + lx]
+            for tile in tiles
+            for y, x in itertools.product(range(5), range(7))
+            if 0 <= y + ly < 5 and 0 <= x + lx < 7
+        )
+        assert lags[lx + kx - 1, ly + ky - 1, c, d].item() == pytest.approx(expected, abs=1e-10)
+
+
+@pytest.mark.parametrize("count", [1, StripSpectra.BATCH, StripSpectra.BATCH + 3])
+def test_strip_spectra_correlate_all_pairs_of_lines(count):
+    strips = integers(count, 2, 2, 6)  # two channels of two lines
+    spectra = StripSpectra(4, 8, CPU)
+    for strip in strips:
+        spectra.add(torch.tensor(strip))
+    lags = spectra.lags(3)
+    lines = strips.reshape(count, 4, 6)
+    for lag, i, j in itertools.product(range(-2, 3), range(4), range(4)):
+        expected = sum(lag_sum(line[i], line[j], lag) for line in lines)
+        assert lags[lag + 2, i, j].item() == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("count", [1, CornerProducts.BATCH + 1])
+def test_corner_products_are_outer_products(count):
+    corners = torch.tensor(integers(count, 4, 2, 3, 2))
+    products = CornerProducts(12, CPU)
+    for corner in corners:
+        products.add(list(corner))
+    flat = corners.flatten(2)
+    assert torch.equal(products.products(), torch.einsum("tki,tkj->kij", flat, flat))
+
+
+@given(h=st.integers(1, 9), w=st.integers(1, 9), ky=st.integers(1, 9), kx=st.integers(1, 9))
+def test_window_sums_are_the_sums_of_the_patches(h, w, ky, kx):
+    if ky > h or kx > w:
+        return
+    image = integers(2, h, w)
+    expected = patch_matrix(image, (ky, kx)).sum(0).reshape(2, ky, kx)
+    assert window_sums(torch.tensor(image), (ky, kx)).tolist() == expected.tolist()
+
+
+@given(length=st.integers(1, 5000), k=st.integers(1, 300))
+def test_cuts_hold_every_window_once_and_fit_their_transform(length, k):
+    if k > length:
+        return
+    pieces = cut(length, k)
+    windows = [p for piece in pieces for p in range(piece.start, piece.stop - k + 1)]
+    assert windows == list(range(length - k + 1))
+    assert pieces[-1].stop == length
+    sizes = [piece.stop - piece.start for piece in pieces]
+    assert sizes[0] == max(sizes)
+    transform = transform_length(sizes[0], k)
+    assert sizes[0] + k - 1 <= transform <= 1.125 * max(256, 4 * k)
+    assert transform % 2 == 0
+
+
+@pytest.mark.parametrize(("ky", "kx"), [(1, 1), (1, 3), (3, 1), (2, 2), (4, 3)])
+def test_second_moments_of_windows(ky, kx):
+    images = [integers(2, h, w, seed=h) for h, w in ((4, 3), (9, 12), (4, 40))]
+    products = WindowProducts(2, (ky, kx), device=CPU)
+    for image in images:
+        products.add(torch.tensor(image))
+    total = products.total()
+    assert total.shape == (2, ky, kx, 2, ky, kx)
+    patches = np.concatenate([patch_matrix(image, (ky, kx)) for image in images])
+    np.testing.assert_allclose(total.reshape(2 * ky * kx, -1), patches.T @ patches, rtol=0, atol=1e-9)

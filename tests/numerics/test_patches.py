@@ -1,0 +1,46 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ndtools.numerics.patches import im2col, patch_grid, to_pair
+from tests.oracles import patch_matrix
+
+
+@given(
+    channels=st.integers(1, 3),
+    height=st.integers(1, 9),
+    width=st.integers(1, 9),
+    ky=st.integers(1, 9),
+    kx=st.integers(1, 9),
+    stride=st.integers(1, 4),
+)
+def test_patches_and_their_number_are_those_of_a_sliding_window(channels, height, width, ky, kx, stride):
+    image = torch.arange(float(channels * height * width), dtype=torch.float64).view(channels, height, width)
+    rows, columns = patch_grid((height, width), (ky, kx), stride)
+    if height < ky or width < kx:
+        assert (rows, columns) == (0, 0)
+        with pytest.raises(ValueError, match="smaller than"):
+            im2col(image, (ky, kx), stride)
+        return
+    patches = im2col(image, (ky, kx), stride)
+    assert patches.shape[0] == rows * columns
+    assert patches.tolist() == patch_matrix(image, (ky, kx), stride).tolist()
+
+
+def test_stride_may_differ_by_axis_and_batches_keep_their_dimensions():
+    images = torch.rand(2, 5, 3, 12, 10)
+    patches = im2col(images, (3, 2), (4, 3))
+    assert patches.shape == (2, 5, 3 * 3, 3 * 3 * 2)
+    assert torch.equal(patches[1, 2, 4].view(3, 3, 2), images[1, 2, :, 4:7, 3:5])
+
+
+@pytest.mark.parametrize("bad", [0, -1, (3, 0), (1, 2, 3), 1.5, (2.5, 1)])
+def test_sizes_must_be_positive_integers(bad):
+    with pytest.raises((ValueError, TypeError)):
+        to_pair(bad)
+
+
+def test_image_needs_three_dimensions():
+    with pytest.raises(ValueError, match=r"\(\.\.\., C, H, W\), got \(4, 4\)"):
+        im2col(torch.zeros(4, 4), 2)

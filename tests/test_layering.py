@@ -1,0 +1,59 @@
+"""Imports run one way: errors <- numerics <- experiments <- cli, data <- experiments, plotting and report read results."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "ndtools"
+
+ALLOWED = {
+    "errors": set(),
+    "numerics": {"errors"},
+    "layers": {"errors", "numerics"},
+    "models": {"errors", "numerics", "layers"},
+    "data": {"errors"},
+    "experiments": {"errors", "numerics", "layers", "models", "data"},
+    "plotting": {"errors"},
+    "report": {"errors"},
+    "cli": {"errors", "experiments", "plotting", "report"},
+}
+
+
+def imports(path):
+    """Names of ndtools' parts that a module imports when it runs, so not those under TYPE_CHECKING."""
+    tree = ast.parse(path.read_text())
+    typing_only = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for node in ast.walk(block)
+    }
+    for node in ast.walk(tree):
+        if id(node) in typing_only:
+            continue
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names = [node.module]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        for name in names:
+            if name.startswith("ndtools."):
+                yield name.split(".")[1]
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_no_import_runs_back(path):
+    part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    if part in ("__init__", "__main__"):
+        return
+    wrong = set(imports(path)) - ALLOWED[part] - {part}
+    assert not wrong, f"{part} must not import {wrong}"
+
+
+def test_the_check_sees_a_wrong_import(tmp_path):
+    module = tmp_path / "module.py"
+    module.write_text("def f():\n    from ndtools.cli import app\n")
+    assert list(imports(module)) == ["cli"]
