@@ -12,7 +12,6 @@ from ndtools.errors import OptionError as OptionError
 from ndtools.errors import OutputError as OutputError
 from ndtools.experiments.config import KernelsConfig as KernelsConfig
 from ndtools.experiments.kernels import KernelsResult as KernelsResult
-from ndtools.experiments.kernels import run as run_kernels
 from ndtools.numerics.covariance import Covariance as Covariance
 from ndtools.numerics.covariance import PatchCovariance as PatchCovariance
 from ndtools.numerics.deconvolution import Deconvolution as Deconvolution

@@ -1,4 +1,4 @@
-"""Imports run one way: errors <- numerics <- experiments <- cli, data <- experiments, plotting and report read results."""
+"""Imports run one way: errors <- numerics <- experiments <- cli, data <- experiments."""
 
 import ast
 from pathlib import Path

@@ -26,9 +26,7 @@ def kernels(
         ),
     ] = "sample",
     *,
-    kernel_size: Annotated[
-        int, typer.Option("--kernel-size", "-k", help="Side of the kernels in pixels, odd.")
-    ] = 15,
+    kernel_size: Annotated[int, typer.Option("--kernel-size", "-k", help="Side of the kernels in pixels, odd.")] = 15,
     images: Annotated[
         int | None, typer.Option("--images", "-n", help="Draw this many images at random (default: all).")
     ] = None,
@@ -37,7 +35,8 @@ def kernels(
         bool, typer.Option("--relative-eps", help="Take eps in units of the mean variance of a pixel.")
     ] = False,
     method: Annotated[
-        Literal["eigh", "coupled", "vanilla"], typer.Option(help="Inverse square root: exact, or Newton-Schulz.")
+        Literal["eigh", "coupled", "vanilla"],
+        typer.Option(help="Inverse square root: exact, or Newton-Schulz."),
     ] = "eigh",
     iterations: Annotated[int, typer.Option(help="Of Newton-Schulz.")] = 15,
     covariance: Annotated[

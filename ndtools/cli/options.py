@@ -37,13 +37,15 @@ _FILES, _SCREEN, _RUN = "Files", "Screen", "Run"
 class SharedOptions:
     """What every command that computes can be told; see the help texts."""
 
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder for the results.", rich_help_panel=_FILES)
-    ] = Path("figures")
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.", rich_help_panel=_FILES)] = Path(
+        "figures"
+    )
     name: Annotated[
         str | None,
         typer.Option(
-            "--name", help="File name of the results, without extension (default: the command).", rich_help_panel=_FILES
+            "--name",
+            help="File name of the results, without extension (default: the command).",
+            rich_help_panel=_FILES,
         ),
     ] = None
     image_format: Annotated[
@@ -51,7 +53,13 @@ class SharedOptions:
     ] = ImageFormat.png
     dpi: Annotated[
         int,
-        typer.Option("--dpi", min=10, max=2400, help="Resolution of the figure, pixels per inch.", rich_help_panel=_FILES),
+        typer.Option(
+            "--dpi",
+            min=10,
+            max=2400,
+            help="Resolution of the figure, pixels per inch.",
+            rich_help_panel=_FILES,
+        ),
     ] = 150
     json: Annotated[
         bool,
@@ -59,7 +67,12 @@ class SharedOptions:
     ] = False
     quiet: Annotated[
         bool,
-        typer.Option("--quiet", "-q", help="Print nothing but warnings and errors (and --json).", rich_help_panel=_SCREEN),
+        typer.Option(
+            "--quiet",
+            "-q",
+            help="Print nothing but warnings and errors (and --json).",
+            rich_help_panel=_SCREEN,
+        ),
     ] = False
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Name every skipped file.", rich_help_panel=_SCREEN)
@@ -99,7 +112,9 @@ def with_shared_options(command: Callable[..., None]) -> Callable[..., None]:
 
     parameters = [p for p in own.parameters.values() if p.name != "shared"]
     parameters += [
-        inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name])
+        inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
+        )
         for field in fields(SharedOptions)
     ]
     wrapper.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]

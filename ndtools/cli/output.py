@@ -65,7 +65,9 @@ class Output:
         from ndtools.report.files import check_writable
 
         if Path(self.stem).name != self.stem:
-            raise OptionError("name", f"must be a file name without folder, got {self.stem!r}; use --out for the folder")
+            raise OptionError(
+                "name", f"must be a file name without folder, got {self.stem!r}; use --out for the folder"
+            )
         check_writable(self.shared.out)
 
     @contextmanager

@@ -143,15 +143,11 @@ def _load(source: ImageSource, gray: bool, resize: int | None, jobs: int) -> Ite
     yield from source.skipped
     references = iter(source)
     waiting: deque[_Task] = deque()
-    expected = (
-        LOOK_AHEAD_BYTES // jobs
-    )  # bytes of an image not decoded yet: the last one's, once there is one
+    expected = LOOK_AHEAD_BYTES // jobs  # bytes of an image not decoded yet: the last one's, once there is one
     pool = ThreadPoolExecutor(jobs, thread_name_prefix="ndtools-decode")
     try:
         while True:
-            while not waiting or (
-                len(waiting) < 2 * jobs + 2 and _held(waiting, expected) < LOOK_AHEAD_BYTES
-            ):
+            while not waiting or (len(waiting) < 2 * jobs + 2 and _held(waiting, expected) < LOOK_AHEAD_BYTES):
                 reference = next(references, None)
                 if reference is None:
                     break

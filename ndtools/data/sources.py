@@ -251,9 +251,7 @@ def _archive_of(entry: ImageRef | _TarEntry) -> str | None:
 
 
 def _bad_archive(path: str, error: DataError) -> DataError:
-    return DataError(
-        f"cannot read the archive '{printable(path)}': {error}; fetch it again, or unpack it first"
-    )
+    return DataError(f"cannot read the archive '{printable(path)}': {error}; fetch it again, or unpack it first")
 
 
 def _read_stdin(stdin: BinaryIO | TextIO | None) -> list[str]:

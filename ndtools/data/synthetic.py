@@ -99,9 +99,7 @@ def write_sample(folder: str | Path, count: int = 4) -> list[Path]:
     return paths
 
 
-def _leaves(
-    height: int, width: int, seed: int, r_min: float = 1.0, r_max: float | None = None
-) -> Image.Image:
+def _leaves(height: int, width: int, seed: int, r_min: float = 1.0, r_max: float | None = None) -> Image.Image:
     if height < 1 or width < 1:
         raise ValueError(f"height and width must be at least 1, got {height} x {width}")
     if r_max is None:
@@ -121,18 +119,15 @@ def _leaves(
     return image.reduce(_SUPERSAMPLING)
 
 
-def _radii(
-    rng: np.random.Generator, height: int, width: int, r_min: float, r_max: float
-) -> NDArray[np.float64]:
+def _radii(rng: np.random.Generator, height: int, width: int, r_min: float, r_max: float) -> NDArray[np.float64]:
     # All discs that touch the image: those whose centre lies in the image grown by r, so that the density is
     # r^-3 (height + 2 r) (width + 2 r), drawn by its inverse distribution function on a grid of log r.
     grid = np.geomspace(r_min, r_max, 1024)
     density = grid**-2 * (height + 2 * grid) * (width + 2 * grid)  # per unit of log r
     step = np.log(r_max / r_min) / (len(grid) - 1)
     cumulative = np.concatenate(([0.0], np.cumsum((density[1:] + density[:-1]) / 2 * step)))
-    intensity = _LAYERS / (
-        np.pi * np.log(r_max / r_min)
-    )  # over the mean disc area, the integral of pi r^2 r^-3
+    mean_area = np.pi * np.log(r_max / r_min)  # the integral of pi r^2 r^-3
+    intensity = _LAYERS / mean_area
     count = rng.poisson(intensity * cumulative[-1])
     radii: NDArray[np.float64] = np.interp(rng.uniform(0, cumulative[-1], count), cumulative, grid)
     return radii
@@ -142,10 +137,8 @@ def _colours(rng: np.random.Generator, count: int) -> NDArray[np.uint8]:
     # A wide luminance, and narrower deviations along blue-yellow and red-green.
     luminance = 0.02 + 0.9 * rng.beta(1.3, 1.6, count)
     # Chroma in proportion to luminance: as under one illumination, dark leaves are dark in all channels.
-    blue_yellow, red_green = (
-        luminance * rng.normal(0.06, 0.11, count),
-        luminance * rng.normal(0.01, 0.07, count),
-    )
+    blue_yellow = luminance * rng.normal(0.06, 0.11, count)
+    red_green = luminance * rng.normal(0.01, 0.07, count)
     rgb = luminance + np.stack((blue_yellow / 2 + red_green, blue_yellow / 2 - red_green, -blue_yellow))
     colours: NDArray[np.uint8] = np.rint(255 * rgb.clip(0, 1)).astype(np.uint8).T
     return colours

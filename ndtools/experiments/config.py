@@ -65,7 +65,10 @@ class KernelsConfig:
 
     def __post_init__(self) -> None:
         if self.kernel_size < 1 or self.kernel_size % 2 == 0:
-            raise OptionError("kernel_size", f"must be odd and positive, so that there is a centre pixel, got {self.kernel_size}")
+            raise OptionError(
+                "kernel_size",
+                f"must be odd and positive, so that there is a centre pixel, got {self.kernel_size}",
+            )
         for name in ("images", "iterations", "stride", "resize", "jobs"):
             value = getattr(self, name)
             if value is not None and value < 1:

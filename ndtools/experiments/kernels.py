@@ -141,9 +141,7 @@ def run(config: KernelsConfig, *, progress: Progress | None = None) -> KernelsRe
             device=device,
         )
 
-    found = image_moments(
-        images, new, gray=config.gray, resize=config.resize, jobs=config.jobs, progress=progress
-    )
+    found = image_moments(images, new, gray=config.gray, resize=config.resize, jobs=config.jobs, progress=progress)
     covariance = found.moments.finalize().cpu()
     deconvolution = Deconvolution.from_covariance(
         covariance,

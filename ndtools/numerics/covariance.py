@@ -111,7 +111,11 @@ class PatchCovariance:
             raise ValueError(f"method must be 'exact' or 'im2col', got {method!r}")
         if method == "exact" and to_pair(stride, "stride") != (1, 1):
             raise ValueError("method 'exact' takes every position; a stride needs method 'im2col'")
-        self.channels, self.kernel_size, self.stride = channels, to_pair(kernel_size), to_pair(stride, "stride")
+        self.channels, self.kernel_size, self.stride = (
+            channels,
+            to_pair(kernel_size),
+            to_pair(stride, "stride"),
+        )
         self.method, self.dtype, self.device = method, dtype, torch.device(device)
         self.count = 0
         self._origin: Tensor | None = None
@@ -120,9 +124,9 @@ class PatchCovariance:
             if method == "exact"
             else _Im2colProducts(channels, self.kernel_size, self.stride, device=self.device)
         )
-        exact = {"dtype": torch.float64, "device": self.device}
-        self._sums = torch.zeros(channels, *self.kernel_size, channels + 1, **exact)  # Σ s (a, 1)ᵀ
-        self._offsets = torch.zeros(channels + 1, channels + 1, **exact)  # Σ n (a, 1)(a, 1)ᵀ
+        zero = torch.zeros((), dtype=torch.float64, device=self.device)
+        self._sums = zero.new_zeros(channels, *self.kernel_size, channels + 1)  # Σ s (a, 1)ᵀ
+        self._offsets = zero.new_zeros(channels + 1, channels + 1)  # Σ n (a, 1)(a, 1)ᵀ
 
     def update(self, image: Tensor | np.ndarray[Any, Any]) -> Self:
         """Add all patches of an image.

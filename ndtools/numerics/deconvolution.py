@@ -57,7 +57,12 @@ class Deconvolution:
 
     @classmethod
     def from_covariance(
-        cls, covariance: Covariance, *, eps: float = 1e-3, relative: bool = False, method: Method | None = None
+        cls,
+        covariance: Covariance,
+        *,
+        eps: float = 1e-3,
+        relative: bool = False,
+        method: Method | None = None,
     ) -> "Deconvolution":
         """Compute D for a covariance (Ye et al. 2020, algorithm 1).
 

@@ -37,7 +37,6 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from ndtools.numerics.patches import Pair
 
@@ -120,11 +119,19 @@ def cut(length: int, k: int) -> list[slice]:
 def transform_length(length: int, k: int) -> int:
     """Return a quick length of transform for ``length`` samples and lags below k.
 
-    At least ``length + k - 1``, so that no wanted lag wraps around, rounded up to one of eight lengths an
-    octave: the sums are kept by length, so there must not be many.
+    Parameters
+    ----------
+    length, k : int
+        Samples of the piece, and of the window.
+
+    Returns
+    -------
+    int
+        At least ``length + k - 1``, so that no wanted lag wraps around, rounded up to one of eight lengths an
+        octave: the sums are kept by length, so there must not be many.
     """
     shortest = length + k - 1
-    step = max(2, 2 ** (shortest.bit_length() - 4))
+    step = max(2, (1 << shortest.bit_length()) // 16)
     return math.ceil(shortest / step) * step
 
 
@@ -146,8 +153,7 @@ class LagSpectra:
         shape = (channels, size[0], size[1] // 2 + 1)
         # Element s of each list holds the pairs (c, c + s); the pairs (c + s, c) follow by symmetry.
         self._image = [
-            torch.zeros(channels - s, *shape[1:], dtype=dtype.to_complex(), device=device)
-            for s in range(channels)
+            torch.zeros(channels - s, *shape[1:], dtype=dtype.to_complex(), device=device) for s in range(channels)
         ]
         self._total = [torch.zeros_like(t, dtype=torch.complex128) for t in self._image]
 
@@ -222,7 +228,8 @@ class StripSpectra:
         """Return the correlations of all line pairs, float64 of shape (2k - 1, lines, lines)."""
         self._multiply()
         lag = torch.arange(1 - k, k, device=self._total.device)
-        return torch.fft.irfft(self._total, n=self.length, dim=0)[lag]
+        correlations: Tensor = torch.fft.irfft(self._total, n=self.length, dim=0)
+        return correlations[lag]
 
 
 class CornerProducts:
@@ -261,6 +268,8 @@ class CornerProducts:
         """Return the sums, float64 of shape (4, pixels, pixels): top left, top right, bottom left, right."""
         self._multiply()
         return self._total
+
+
 class WindowProducts:
     """Second moments of the windows of images, accumulated.
 
@@ -327,7 +336,10 @@ class WindowProducts:
     ) -> tuple[StripSpectra, StripSpectra]:
         if length not in strips:
             lines = self.channels * (k - 1)
-            strips[length] = (StripSpectra(lines, length, self.device), StripSpectra(lines, length, self.device))
+            strips[length] = (
+                StripSpectra(lines, length, self.device),
+                StripSpectra(lines, length, self.device),
+            )
         return strips[length]
 
     def merge(self, other: "WindowProducts") -> None:

@@ -4,7 +4,6 @@ Throughout ndtools a patch of C channels and kernel size (kh, kw) is a vector of
 channel-major order (c, ky, kx), and a patch position is valid when the patch lies wholly inside the image.
 """
 
-import torch
 from torch import Tensor
 
 __all__ = ["im2col", "patch_grid", "to_pair"]

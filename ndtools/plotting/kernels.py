@@ -66,7 +66,7 @@ def plot_kernels(result: "KernelsResult", *, fig: Figure | None = None) -> Figur
             colours = np.ma.filled(norm(kernels[i].ravel())).reshape(kernels[i].shape)
             axes[i, count].imshow(colours.transpose(1, 2, 0), **place)
         axes[i, 0].set_ylabel(f"output {name}\nΔy / pixels")
-        _draw_profiles(axes[i, -1], kernels[i], names, norm)
+        _draw_profiles(axes[i, -1], kernels[i], names, norm, limit)
         for ax in axes[i, 1:-1]:
             ax.tick_params(labelleft=False)
         for ax in axes[i]:
@@ -80,7 +80,7 @@ def plot_kernels(result: "KernelsResult", *, fig: Figure | None = None) -> Figur
     for ax in axes[:, 0]:
         ax.yaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5]))
     under = axes[:, :-1] if count > 1 else axes
-    bar = fig.colorbar(mesh, ax=under, location="bottom", aspect=40, shrink=0.8, ticks=_ticks(norm))
+    bar = fig.colorbar(mesh, ax=under, location="bottom", aspect=40, shrink=0.8, ticks=_ticks(norm, limit))
     bar.ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     bar.ax.xaxis.set_minor_locator(NullLocator())
     bar.set_label(f"weight (linear within ±{norm.linthresh:.2g}, logarithmic beyond)")
@@ -90,23 +90,30 @@ def plot_kernels(result: "KernelsResult", *, fig: Figure | None = None) -> Figur
     return fig
 
 
-def _draw_profiles(ax: Axes, kernel: NDArray[np.float64], names: list[str], norm: SymLogNorm) -> None:
+def _draw_profiles(ax: Axes, kernel: NDArray[np.float64], names: list[str], norm: SymLogNorm, limit: float) -> None:
     """Draw the middle row of a kernel (C, k, k), a line for each input channel, on the scale of ``norm``."""
     middle = kernel.shape[-1] // 2
     ax.axhline(0, color="0.7", linewidth=0.8)
     for name, row in zip(names, kernel[:, middle], strict=True):
-        ax.plot(np.arange(-middle, middle + 1), row, markersize=3, linewidth=1.1, label=f"from {name}", **STYLES[name])
+        ax.plot(
+            np.arange(-middle, middle + 1),
+            row,
+            markersize=3,
+            linewidth=1.1,
+            label=f"from {name}",
+            **STYLES[name],
+        )
     ax.set_yscale("symlog", linthresh=norm.linthresh, linscale=0.5)
-    ax.set_ylim(1.3 * norm.vmin, 1.3 * norm.vmax)
+    ax.set_ylim(-1.3 * limit, 1.3 * limit)
     ax.yaxis.tick_right()
-    ax.yaxis.set_major_locator(FixedLocator(_ticks(norm)))
+    ax.yaxis.set_major_locator(FixedLocator(_ticks(norm, limit)))
     ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     ax.yaxis.set_minor_locator(NullLocator())
 
 
-def _ticks(norm: SymLogNorm) -> list[float]:
+def _ticks(norm: SymLogNorm, limit: float) -> list[float]:
     """Return 0 and those powers of ten in the logarithmic parts of a scale that are not too close to it."""
-    exponents = range(math.ceil(math.log10(3 * norm.linthresh)), math.floor(math.log10(norm.vmax)) + 1)
+    exponents = range(math.ceil(math.log10(3 * norm.linthresh)), math.floor(math.log10(limit)) + 1)
     powers = [10.0**n for n in exponents]
     return [-p for p in reversed(powers)] + [0.0] + powers
 

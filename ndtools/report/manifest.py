@@ -15,9 +15,7 @@ from ndtools import __version__
 __all__ = ["manifest"]
 
 
-def manifest(
-    *, command: str, config: object, seed: int, device: str, source: str, seconds: float
-) -> dict[str, Any]:
+def manifest(*, command: str, config: object, seed: int, device: str, source: str, seconds: float) -> dict[str, Any]:
     """Describe a run.
 
     Parameters

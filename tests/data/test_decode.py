@@ -123,9 +123,7 @@ def test_exif_orientation_of_jpeg_and_of_16_bits(orientation):
     shown = upright(blocks, orientation)
     assert np.abs(decode_image(content, gray=True)[0].astype(int) - shown).max() <= 3
     deep = blocks.astype(np.uint16) * 257
-    np.testing.assert_allclose(
-        decode_image(encoded(picture(deep), exif=exif), gray=True)[0], shown / 255, atol=1e-6
-    )
+    np.testing.assert_allclose(decode_image(encoded(picture(deep), exif=exif), gray=True)[0], shown / 255, atol=1e-6)
 
 
 def test_damaged_exif_is_ignored():
@@ -290,9 +288,7 @@ def test_first_frame_of_an_animation(format):
 def test_resize_sets_the_short_side(size, short, expected):
     pixels = decode_image(encoded(Image.new("RGB", size, (10, 20, 30))), resize=short)
     assert pixels.shape == (3, *expected)
-    np.testing.assert_array_equal(
-        pixels, np.broadcast_to(np.array([10, 20, 30])[:, None, None], pixels.shape)
-    )
+    np.testing.assert_array_equal(pixels, np.broadcast_to(np.array([10, 20, 30])[:, None, None], pixels.shape))
 
 
 def test_resize_is_antialiased():
@@ -324,14 +320,7 @@ def test_resize_of_a_thread_like_image_is_refused():
 def bomb():
     header = struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)
     crc = struct.pack(">I", zlib.crc32(b"IHDR" + header))
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + struct.pack(">I", 13)
-        + b"IHDR"
-        + header
-        + crc
-        + b"\0\0\0\0IDAT\x35\xaf\x06\x1e"
-    )
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + header + crc + b"\0\0\0\0IDAT\x35\xaf\x06\x1e"
 
 
 NOISE = picture(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8))

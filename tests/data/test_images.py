@@ -191,9 +191,7 @@ def test_a_zip_is_read_by_several_threads(tmp_path):
             archive.writestr(f"{i:02d}.bmp", file.getvalue())
     for _ in range(5):
         loaded = list(load_images(resolve_source(tmp_path / "x.zip"), jobs=8))
-        np.testing.assert_array_equal(
-            np.stack([item.pixels for item in loaded]), pictures.transpose(0, 3, 1, 2)
-        )
+        np.testing.assert_array_equal(np.stack([item.pixels for item in loaded]), pictures.transpose(0, 3, 1, 2))
 
 
 def test_iter_images_gives_floating_point_arrays(tmp_path):

@@ -300,15 +300,11 @@ def test_a_tar_is_streamed(here, monkeypatch):
     source = resolve_source("x.tgz")
     read = []
     extract = tarfile.TarFile.extractfile
-    monkeypatch.setattr(
-        tarfile.TarFile, "extractfile", lambda tar, info: read.append(info.name) or extract(tar, info)
-    )
+    monkeypatch.setattr(tarfile.TarFile, "extractfile", lambda tar, info: read.append(info.name) or extract(tar, info))
     first = next(iter(source))
     assert first.nbytes == len(first.read()) > 0
     assert read == ["000.png"]
-    monkeypatch.setattr(
-        tarfile.TarFile, "next", lambda tar, step=tarfile.TarFile.next: read.append(1) or step(tar)
-    )
+    monkeypatch.setattr(tarfile.TarFile, "next", lambda tar, step=tarfile.TarFile.next: read.append(1) or step(tar))
     read.clear()
     early = ImageSource("x", source.entries[:2])
     assert len(list(early)) == 2

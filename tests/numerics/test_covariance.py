@@ -83,7 +83,8 @@ def test_equals_the_patch_matrix_in_float64(case):
 
 
 @pytest.mark.parametrize(
-    ("size", "k"), [((15, 15), 15), ((15, 400), 15), ((300, 15), 15), ((31, 33), 15), ((257, 519), 5), ((32, 32), 31)]
+    ("size", "k"),
+    [((15, 15), 15), ((15, 400), 15), ((300, 15), 15), ((31, 33), 15), ((257, 519), 5), ((32, 32), 31)],
 )
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_sizes_from_a_single_patch_to_several_tiles(size, k, channels):

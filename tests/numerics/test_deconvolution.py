@@ -69,14 +69,6 @@ def test_bytes_stand_for_the_unit_interval(fit):
     torch.testing.assert_close(fit.apply(pixels), expected, rtol=0, atol=1e-4)
 
 
-def test_deconvolution_undoes_what_made_white_noise_correlated():
-    """Proposition 2: if x = K n with white n, D recovers n up to rotation: neighbours are uncorrelated."""
-    image = picture(channels=1, height=200, width=200)
-    white = fit_deconvolution([image], kernel_size=7, eps=1e-8).apply(image)[0]
-    white = white - white.mean()
-    assert (white[:, 1:] * white[:, :-1]).mean().abs() < 0.1 * white.square().mean()
-
-
 def test_fold_equals_explicit_whitening(fit):
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(4, 3, 3, 5, dtype=torch.float64, generator=generator)

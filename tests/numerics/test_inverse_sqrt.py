@@ -299,9 +299,7 @@ def test_ar1_covariance(method: Method, dtype: torch.dtype, rho: float) -> None:
 @DTYPES
 def test_a_batch_equals_its_matrices_one_by_one(method: Method, dtype: torch.dtype) -> None:
     conditions = [[1e1, 1e2, 5.0], [3e3, 2.0, 50.0]]
-    batch = torch.stack([torch.stack([spd(log_spaced(9, c)) * c for c in row]) for row in conditions]).to(
-        dtype
-    )
+    batch = torch.stack([torch.stack([spd(log_spaced(9, c)) * c for c in row]) for row in conditions]).to(dtype)
     found = inverse_sqrt(batch, method)
     assert found.matrix.shape == (2, 3, 9, 9)
     assert found.eigenvalues.shape == (2, 3, 9)
@@ -391,9 +389,7 @@ def test_refuses_what_is_not_finite(method: Method, value: float) -> None:
 def test_refuses_what_is_not_symmetric(method: Method) -> None:
     a = spd(log_spaced(4, 10)).float()
     a[0, 1] += 1e-3
-    with pytest.raises(
-        MatrixError, match="the matrix is not symmetric: .* reaches 0.001, where rounding explains"
-    ):
+    with pytest.raises(MatrixError, match="the matrix is not symmetric: .* reaches 0.001, where rounding explains"):
         inverse_sqrt(a, method)
     with pytest.raises(MatrixError, match=r"matrix \[1\] of the batch is not symmetric"):
         inverse_sqrt(torch.stack([torch.eye(4), a]), method)
@@ -628,9 +624,7 @@ def natural(request: pytest.FixtureRequest) -> Tensor:
     return spd(SPECTRUM, seed=1) if request.param == "spectrum" else photograph_covariance()
 
 
-def curve(
-    a: Tensor, method: CoupledNewtonSchulz | VanillaNewtonSchulz, dtype: torch.dtype
-) -> dict[int, float]:
+def curve(a: Tensor, method: CoupledNewtonSchulz | VanillaNewtonSchulz, dtype: torch.dtype) -> dict[int, float]:
     """Return ‖D·D·A − I‖_F by iteration."""
     identity = torch.eye(len(a), dtype=F64)
     iterates = (d.double() for d in newton_schulz(a.to(dtype), method))

@@ -1,0 +1,63 @@
+"""What holds for every command."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from ndtools.cli import app
+from ndtools.cli.failures import EXIT_CODES
+from ndtools.cli.options import SharedOptions
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMANDS = [command.name or command.callback.__name__.replace("_", "-") for command in app.registered_commands]
+
+
+def help_of(*command):
+    result = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "120", "NO_COLOR": "1", "TERM": "dumb"})
+    assert result.exit_code == 0
+    return re.sub(r"\x1b\[[\d;]*m", "", result.stdout)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_shows_an_example_and_the_shared_options(name):
+    text = help_of(name)
+    assert re.search(rf"Example: ndtools {name} \S", text)
+    for option in (
+        "--out",
+        "--name",
+        "--format",
+        "--dpi",
+        "--json",
+        "--quiet",
+        "--verbose",
+        "--seed",
+        "--jobs",
+        "--device",
+    ):
+        assert option in text
+
+
+def test_every_shared_option_has_help():
+    hints = SharedOptions.__annotations__
+    assert all(hint.__metadata__[0].help for hint in hints.values())
+
+
+def test_exit_codes_are_documented_and_subclasses_come_first():
+    text = help_of()
+    for code in sorted({0, *EXIT_CODES.values()}):
+        assert re.search(rf"\b{code} \w+", text.split("Exit codes:")[1])
+    kinds = list(EXIT_CODES)
+    for i, kind in enumerate(kinds):
+        assert not any(issubclass(kind, earlier) for earlier in kinds[:i])
+
+
+@pytest.mark.parametrize("command", [["-m", "ndtools"], ["cli.py"]])
+def test_runs_without_being_installed(command):
+    result = subprocess.run(
+        [sys.executable, *command, "--version"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert re.fullmatch(r"ndtools \d+\.\d+\.\d+\n", result.stdout)
