@@ -10,6 +10,7 @@ from ndtools.errors import NumericalError as NumericalError
 from ndtools.errors import NumericalWarning as NumericalWarning
 from ndtools.errors import OptionError as OptionError
 from ndtools.errors import OutputError as OutputError
+from ndtools.experiments import kernels as _kernels
 from ndtools.experiments.config import KernelsConfig as KernelsConfig
 from ndtools.experiments.kernels import KernelsResult as KernelsResult
 from ndtools.numerics.covariance import Covariance as Covariance
@@ -26,3 +27,5 @@ from ndtools.numerics.patches import im2col as im2col
 from ndtools.plotting.kernels import plot_kernels as plot_kernels
 
 __version__: str
+
+run_kernels = _kernels.run

@@ -81,6 +81,7 @@ def im2col(image: Tensor, kernel_size: int | Pair, stride: int | Pair = 1) -> Te
 
     Examples
     --------
+    >>> import torch
     >>> im2col(torch.arange(12.0).reshape(1, 3, 4), 2).shape
     torch.Size([6, 4])
     >>> im2col(torch.arange(12.0).reshape(1, 3, 4), 2)[0]
