@@ -283,7 +283,7 @@ def _symmetric_part(matrix: Tensor) -> Tensor:
 def _condition(values: Tensor, dtype: torch.dtype) -> Tensor:
     low, high = values[..., 0], values[..., -1]
     share = values.shape[-1] * torch.finfo(dtype).eps  # rounding A moves its eigenvalues by up to d·eps·λ_max
-    if (bad := (low <= share * high) | (high <= 0)).any():
+    if (bad := low <= share * high).any():
         at, label = _first(bad)
         ridge = (share * high[at] - low[at]) / (1 - share)
         raise NotPositiveDefiniteError(

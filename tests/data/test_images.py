@@ -36,6 +36,13 @@ class Counted:
     def source(self):
         return ImageSource("counted", tuple(ImageRef(str(i), self.read) for i in range(self.count)))
 
+    def reaches(self, count):
+        """Wait until so many are begun; a busy machine may take its time."""
+        deadline = time.monotonic() + 10
+        while self.begun < count and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return self.begun >= count
+
     def settled(self):
         """Count once the threads have stopped taking more."""
         before = -1
@@ -117,7 +124,7 @@ def test_the_look_ahead_is_bounded_in_number(jobs):
         next(loaded)
         ahead = counted.settled() - consumed
         assert ahead <= 2 * jobs + 2
-    assert ahead >= 2 * jobs  # and it does run ahead
+    assert counted.reaches(consumed + 2 * jobs)  # and it does run ahead
     assert len(list(loaded)) == 95
 
 
@@ -129,7 +136,7 @@ def test_the_look_ahead_is_bounded_in_bytes(monkeypatch):
         next(loaded)
         ahead = counted.settled() - consumed
         assert consumed < 9 or ahead <= 4  # until the first is decoded, one for each thread is begun
-    assert ahead >= 3
+    assert counted.reaches(consumed + 3)
     assert len(list(loaded)) == 21
 
 
@@ -168,16 +175,17 @@ def test_threads_work_at_the_same_time():
 
 @pytest.mark.parametrize("way", ["close", "interrupt"])
 def test_an_early_end_drops_what_has_not_begun(way):
-    counted = Counted(100, delay=0.1)
+    counted = Counted(100, delay=0.3)
     loaded = load_images(counted.source(), jobs=1)
     next(loaded)
+    next(loaded)  # now a third is under way, and more are queued
     start = time.perf_counter()
     if way == "close":
         loaded.close()
     else:
         with pytest.raises(KeyboardInterrupt):
             loaded.throw(KeyboardInterrupt)
-    assert time.perf_counter() - start < 0.08  # not even the one under way is waited for
+    assert time.perf_counter() - start < 0.25  # not even the one under way is waited for
     assert counted.settled() <= 3
 
 

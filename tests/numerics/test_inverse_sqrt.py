@@ -217,6 +217,9 @@ def test_five_iterations_whiten_partially(condition: float, error: float, dtype:
     a = spd(log_spaced(64, condition)).to(dtype)
     result = inverse_sqrt(a, CoupledNewtonSchulz(n_iter=5))
     assert relative(result.matrix, exact(a)) == pytest.approx(error, abs=0.006)  # two digits of the spectrum
+    root, wide = result.matrix.double(), a.double()
+    residual = float((root @ wide @ root - torch.eye(64, dtype=F64)).norm()) / 8
+    assert float(result.residual) == pytest.approx(residual, rel=1e-10)
     assert not result.converged
 
 
