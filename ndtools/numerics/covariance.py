@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ndtools.numerics.lag_products import WindowProducts
+from ndtools.numerics.lag_products import Centred, WindowProducts
 from ndtools.numerics.patches import Pair, im2col, patch_grid, to_pair
 
 __all__ = ["Covariance", "PatchCovariance"]
@@ -40,6 +40,9 @@ class Covariance:
     def cpu(self) -> "Covariance":
         """Return a copy on the CPU, or itself if it is there."""
         return replace(self, mean=self.mean.cpu(), matrix=self.matrix.cpu())
+
+
+GREY_LEVELS = 255.0  # sums are kept in grey levels, in which uint8 pixels are whole numbers
 
 
 class PatchCovariance:
@@ -149,23 +152,21 @@ class PatchCovariance:
             If the pixels are neither uint8 nor floating point.
         """
         pixels = self._check(image)
-        unit = 1 / 255 if pixels.dtype == torch.uint8 else 1.0
+        rows, columns = patch_grid((pixels.shape[1], pixels.shape[2]), self.kernel_size, self.stride)
         # A sample of the pixels finds the mean well enough: any offset is exact, a near one rounds less.
         step = max(1, min(pixels.shape[1:]) // 32)
         offset = pixels[:, ::step, ::step].double().mean((1, 2))
+        scale = GREY_LEVELS
         if pixels.dtype == torch.uint8:
-            offset = offset.round()  # whole grey levels: the difference is exact in float32
-            pixels = pixels.to(self.dtype, memory_format=torch.contiguous_format)
-        rows, columns = patch_grid((image.shape[1], image.shape[2]), self.kernel_size, self.stride)
-        # Lags are summed over all pixels and then reduced to the positions: where these are few, float32 is not enough.
+            offset, scale = offset.round(), 1.0  # whole numbers: the difference is exact in float32
+        # Lags are summed over all pixels and then reduced to the positions; float32 is not enough where these are few.
         few = pixels[0].numel() > 2 * rows * columns
-        centred = pixels - offset.to(pixels.dtype)[:, None, None]
-        centred = centred.to(torch.float64 if few else self.dtype).mul_(unit)
-        offset *= unit
+        sums = self._products.add(Centred(pixels, offset, scale, torch.float64 if few else self.dtype))
+        offset = offset * scale
         if self._origin is None:
             self._origin = offset
         extended = torch.cat([offset - self._origin, offset.new_ones(1)])  # (a, 1)
-        self._sums += self._products.add(centred)[..., None] * extended
+        self._sums += sums[..., None] * extended
         self._offsets += rows * columns * torch.outer(extended, extended)
         self.count += rows * columns
         return self
@@ -184,7 +185,7 @@ class PatchCovariance:
             raise ValueError(f"image of {height}×{width} is smaller than a {ky}×{kx} patch")
         if pixels.is_floating_point() and not pixels.isfinite().all():
             raise ValueError("image has pixels that are not finite")
-        return pixels
+        return pixels.float() if pixels.dtype in (torch.float16, torch.bfloat16) else pixels
 
     def merge(self, other: "PatchCovariance") -> Self:
         """Add all patches of another accumulator to this one.
@@ -255,8 +256,8 @@ class PatchCovariance:
         first = (sums[:, -1] + self._offsets[:-1, -1].repeat_interleave(area)) / self.count
         matrix = second - torch.outer(first, first)
         return Covariance(
-            mean=first + self._origin.repeat_interleave(area),
-            matrix=(matrix + matrix.mT) / 2,
+            mean=(first + self._origin.repeat_interleave(area)) / GREY_LEVELS,
+            matrix=(matrix + matrix.mT) / (2 * GREY_LEVELS**2),
             count=self.count,
             channels=self.channels,
             kernel_size=self.kernel_size,
@@ -274,16 +275,18 @@ class _Im2colProducts:
         features = channels * kernel_size[0] * kernel_size[1]
         self._total = torch.zeros(features, features, dtype=torch.float64, device=device)
 
-    def add(self, image: Tensor) -> Tensor:
-        """Add an image of shape (C, H, W); return the sums over its patches, (C, k_y, k_x)."""
+    def add(self, image: Centred) -> Tensor:
+        """Add an image; return the sums over its patches, float64 of shape (C, k_y, k_x)."""
         ky, kx = self.kernel_size
-        rows, columns = patch_grid((image.shape[1], image.shape[2]), self.kernel_size, self.stride)
+        channels, height, width = image.pixels.shape
+        rows, columns = patch_grid((height, width), self.kernel_size, self.stride)
         sums = self._total.new_zeros(len(self._total))
         step = max(1, self.CHUNK // columns)  # rows of positions
         for row in range(0, rows, step):
             last = min(row + step, rows) - 1
-            band = image[:, row * self.stride[0] : last * self.stride[0] + ky].double()
-            patches = im2col(band, self.kernel_size, self.stride)
+            band = slice(row * self.stride[0], last * self.stride[0] + ky)
+            pixels = torch.empty(channels, band.stop - band.start, width, dtype=torch.float64, device=sums.device)
+            patches = im2col(image.copy_to(pixels, band), self.kernel_size, self.stride)
             self._total.addmm_(patches.mT, patches)
             sums += patches.sum(0)
         return sums.view(self.window)

@@ -33,7 +33,10 @@ The windows of an image are the disjoint union of the windows of tiles that over
 image of any size is cut into tiles whose transforms fit the processor's cache.
 """
 
+import itertools
 import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -42,8 +45,36 @@ from ndtools.numerics.patches import Pair
 
 __all__ = ["CornerProducts", "LagSpectra", "StripSpectra", "WindowProducts", "window_products"]
 
-# Samples: three channels of this size squared, and their spectrum, fit a second-level cache of 2 MB.
-LONGEST_TRANSFORM = 256
+# Samples. Longer ones leave the processor's cache; shorter ones have more borders (benchmarks/kernels_speed.py).
+LONGEST_TRANSFORM = 352
+
+
+@dataclass(frozen=True, eq=False)
+class Centred:
+    """The pixels of an image about an offset, computed where they are wanted.
+
+    Attributes
+    ----------
+    pixels : Tensor of shape (C, H, W)
+        uint8, float32 or float64.
+    offset : Tensor of shape (C,)
+        To be subtracted, float64, in units of the pixels.
+    scale : float
+        What to multiply the difference with.
+    dtype : torch.dtype
+        Type of the result, float32 or float64.
+    """
+
+    pixels: Tensor
+    offset: Tensor
+    scale: float
+    dtype: torch.dtype
+
+    def copy_to(self, out: Tensor, rows: slice = slice(None), columns: slice = slice(None)) -> Tensor:
+        """Compute scale · (pixels - offset) of some rows and columns into ``out``, and return it."""
+        offset = self.offset.to(self.pixels.dtype if self.pixels.is_floating_point() else self.dtype)
+        torch.sub(self.pixels[:, rows, columns], offset[:, None, None], out=out)
+        return out if self.scale == 1 else out.mul_(self.scale)
 
 
 def window_products(lags: Tensor, first: Tensor, last: Tensor) -> Tensor:
@@ -87,13 +118,11 @@ def window_sums(image: Tensor, kernel_size: Pair) -> Tensor:
     Tensor of shape (C, k_y, k_x)
         In float64.
     """
-    for dim, k in ((-1, kernel_size[1]), (-2, kernel_size[0])):
-        first, last = image.narrow(dim, 0, k - 1), image.narrow(dim, image.shape[dim] - k + 1, k - 1)
-        before, after = first.double().cumsum(dim), last.double().flip(dim).cumsum(dim).flip(dim)
-        edge = before.new_zeros(*image.shape[:dim], 1, *image.shape[dim:][1:])
-        total = image.sum(dim, keepdim=True).double()
-        image = total - torch.cat([edge, before], dim) - torch.cat([after, edge], dim)
-    return image
+    (height, width), (ky, kx) = image.shape[1:], kernel_size
+    # Element (n, d) of a band is 1 where sample n is under element d of a window at some valid position.
+    columns = torch.ones(width, kx, dtype=image.dtype, device=image.device).tril_().triu_(kx - width)
+    rows = torch.ones(height, ky, dtype=torch.float64, device=image.device).tril_().triu_(ky - height)
+    return rows.mT @ (image @ columns).double()
 
 
 def cut(length: int, k: int) -> list[slice]:
@@ -146,30 +175,31 @@ class LagSpectra:
         Height and width of the transform: tile plus k - 1 at least, so that no wanted lag wraps around.
     dtype : torch.dtype
         Real type of the tiles. Sums over an image are made in it, sums over images in float64.
+    device : torch.device
+        Where the tiles are.
     """
 
     def __init__(self, channels: int, size: Pair, dtype: torch.dtype, device: torch.device) -> None:
-        self.size = size
-        shape = (channels, size[0], size[1] // 2 + 1)
+        self.size, self.dtype = size, dtype
         # Element s of each list holds the pairs (c, c + s); the pairs (c + s, c) follow by symmetry.
-        self._image = [
-            torch.zeros(channels - s, *shape[1:], dtype=dtype.to_complex(), device=device) for s in range(channels)
+        self._total = [
+            torch.zeros(channels - s, size[0], size[1] // 2 + 1, dtype=torch.complex128, device=device)
+            for s in range(channels)
         ]
-        self._total = [torch.zeros_like(t, dtype=torch.complex128) for t in self._image]
 
-    def add(self, tiles: list[Tensor]) -> None:
-        """Add the tiles of one image, each of shape (C, height, width) up to ``size``."""
-        for tile in tiles:  # one at a time, to stay in the cache
-            spectrum = torch.fft.rfft2(tile, s=self.size)
+    def add(self, tiles: Iterable[Tensor]) -> None:
+        """Add the tiles of one image, each of shape (C, height, width), zero-padded to ``size``."""
+        image = [torch.zeros_like(total, dtype=self.dtype.to_complex()) for total in self._total]
+        for tile in tiles:
+            spectrum = torch.fft.rfft2(tile)
             conjugate = spectrum.conj_physical()
-            for s, sums in enumerate(self._image):
+            for s, sums in enumerate(image):
                 sums.addcmul_(conjugate[: len(sums)], spectrum[s:])
-        for total, sums in zip(self._total, self._image, strict=True):
+        for total, sums in zip(self._total, image, strict=True):
             total += sums
-            sums.zero_()
 
     def merge(self, other: "LagSpectra") -> None:
-        """Add the sums of ``other``."""
+        """Add the total of ``other``."""
         for total, theirs in zip(self._total, other._total, strict=True):
             total += theirs
 
@@ -198,6 +228,8 @@ class StripSpectra:
         C·(k - 1) lines of a strip, in (channel, line) order.
     length : int
         Length of the transform: that of the strip plus k - 1 (of the other axis) at least.
+    device : torch.device
+        Where the strips are.
     """
 
     BATCH = 32
@@ -209,14 +241,14 @@ class StripSpectra:
 
     def add(self, strip: Tensor) -> None:
         """Add a strip, Tensor of shape (C, k - 1, n) with n up to ``length``."""
-        self._waiting.append(torch.fft.rfft(strip.flatten(0, 1), n=self.length))
+        self._waiting.append(torch.fft.rfft(strip, n=self.length).flatten(0, 1))
         if len(self._waiting) >= self.BATCH:
             self._multiply()
 
     def _multiply(self) -> None:
         if self._waiting:
             spectra = torch.stack(self._waiting).permute(2, 1, 0).to(torch.complex128)  # (frequency, line, T)
-            self._total.baddbmm_(spectra.conj(), spectra.mT)
+            self._total.baddbmm_(spectra, spectra.mH)
             self._waiting.clear()
 
     def merge(self, other: "StripSpectra") -> None:
@@ -227,8 +259,10 @@ class StripSpectra:
     def lags(self, k: int) -> Tensor:
         """Return the correlations of all line pairs, float64 of shape (2k - 1, lines, lines)."""
         self._multiply()
+        if not self._total.numel():
+            return self._total.real.new_zeros(2 * k - 1, *self._total.shape[1:])
         lag = torch.arange(1 - k, k, device=self._total.device)
-        correlations: Tensor = torch.fft.irfft(self._total, n=self.length, dim=0)
+        correlations: Tensor = torch.fft.irfft(self._total.conj(), n=self.length, dim=0)
         return correlations[lag]
 
 
@@ -247,9 +281,9 @@ class CornerProducts:
         self._total = torch.zeros(4, pixels, pixels, dtype=torch.float64, device=device)
         self._waiting: list[Tensor] = []
 
-    def add(self, corners: list[Tensor]) -> None:
-        """Add the four corners of a tile, each of shape (C, k_y - 1, k_x - 1)."""
-        self._waiting.append(torch.stack([corner.flatten() for corner in corners]))
+    def add(self, corners: Tensor) -> None:
+        """Add the four corners of a tile, Tensor of shape (4, pixels)."""
+        self._waiting.append(corners)
         if len(self._waiting) >= self.BATCH:
             self._multiply()
 
@@ -268,6 +302,20 @@ class CornerProducts:
         """Return the sums, float64 of shape (4, pixels, pixels): top left, top right, bottom left, right."""
         self._multiply()
         return self._total
+
+
+def _strips(tile: Tensor, ky: int, kx: int) -> list[Tensor]:
+    """Return the k - 1 lines (C, k - 1, n) at the top, bottom, left and right of a tile (C, height, width)."""
+    height, width = tile.shape[1:]
+    columns = tile.mT
+    return [tile[:, : ky - 1], tile[:, height - ky + 1 :], columns[:, : kx - 1], columns[:, width - kx + 1 :]]
+
+
+def _corners(tile: Tensor, ky: int, kx: int) -> Tensor:
+    """Return the pixels of the four corners of a tile, of shape (4, C·(ky - 1)·(kx - 1))."""
+    height, width = tile.shape[1:]
+    corners = [tile[:, y : y + ky - 1, x : x + kx - 1] for y in (0, height - ky + 1) for x in (0, width - kx + 1)]
+    return torch.stack(corners).flatten(1)
 
 
 class WindowProducts:
@@ -292,13 +340,13 @@ class WindowProducts:
         self._columns: dict[int, tuple[StripSpectra, StripSpectra]] = {}
         self._corners = CornerProducts(channels * (ky - 1) * (kx - 1), device)
 
-    def add(self, image: Tensor) -> Tensor:
+    def add(self, image: "Centred") -> Tensor:
         """Add an image, of the window's size at least.
 
         Parameters
         ----------
-        image : Tensor of shape (C, H, W)
-            float32 or float64, in which its transforms are made.
+        image : Centred
+            Its pixels, about an offset.
 
         Returns
         -------
@@ -306,25 +354,30 @@ class WindowProducts:
             The first moments that come with it, :func:`window_sums`.
         """
         ky, kx = self.kernel_size
-        rows, columns = cut(image.shape[-2], ky), cut(image.shape[-1], kx)
-        tiles = [image[:, y, x] for y in rows for x in columns]
+        rows, columns = cut(image.pixels.shape[-2], ky), cut(image.pixels.shape[-1], kx)
         height, width = transform_length(rows[0].stop, ky), transform_length(columns[0].stop, kx)
-        self._lag_spectra((height, width), image.dtype).add(tiles)
-        if ky > 1:
-            top, bottom = self._strip_spectra(self._rows, ky, width)
-            for tile in tiles:
-                top.add(tile[:, : ky - 1])
-                bottom.add(tile[:, 1 - ky :])
-        if kx > 1:
-            left, right = self._strip_spectra(self._columns, kx, height)
-            for tile in tiles:
-                left.add(tile[:, :, : kx - 1].mT)
-                right.add(tile[:, :, 1 - kx :].mT)
-        if ky > 1 and kx > 1:
-            for tile in tiles:
-                first, last = tile[:, : ky - 1], tile[:, 1 - ky :]
-                self._corners.add([t[..., x] for t in (first, last) for x in (slice(kx - 1), slice(1 - kx, None))])
-        return window_sums(image, self.kernel_size)
+        borders = self._borders(height, width)
+        sums = torch.zeros(self.channels, ky, kx, dtype=torch.float64, device=self.device)
+        padded = torch.empty(self.channels, height, width, dtype=image.dtype, device=self.device)
+
+        def padded_tiles() -> Iterator[Tensor]:  # one at a time, so that its transform finds it in the cache
+            for y, x in itertools.product(rows, columns):
+                padded.zero_()
+                tile = image.copy_to(padded[:, : y.stop - y.start, : x.stop - x.start], y, x)
+                sums.add_(window_sums(tile, self.kernel_size))
+                for strips, strip in zip(borders, _strips(tile, ky, kx), strict=True):
+                    if strip.numel():  # a window of one pixel leaves no border out
+                        strips.add(strip)
+                self._corners.add(_corners(tile, ky, kx))
+                yield padded
+
+        self._lag_spectra((height, width), image.dtype).add(padded_tiles())
+        return sums
+
+    def _borders(self, height: int, width: int) -> list[StripSpectra]:
+        """Return the strips at the top, bottom, left and right, for transforms of that length."""
+        ky, kx = self.kernel_size
+        return [*self._strip_spectra(self._rows, ky, width), *self._strip_spectra(self._columns, kx, height)]
 
     def _lag_spectra(self, size: Pair, dtype: torch.dtype) -> LagSpectra:
         if (size, dtype) not in self._lags:

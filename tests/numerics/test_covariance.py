@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ndtools.numerics.covariance import PatchCovariance
-from tests.oracles import patch_covariance, patch_matrix
+from tests.oracles import patch_covariance, patch_matrix, row_window_products
 from tests.real_data import real
 
 FLOAT32, FLOAT64 = 1e-6, 1e-12
@@ -84,7 +84,7 @@ def test_equals_the_patch_matrix_in_float64(case):
 
 @pytest.mark.parametrize(
     ("size", "k"),
-    [((15, 15), 15), ((15, 400), 15), ((300, 15), 15), ((31, 33), 15), ((257, 519), 5), ((32, 32), 31)],
+    [((15, 15), 15), ((15, 400), 15), ((300, 15), 15), ((31, 33), 15), ((360, 720), 5), ((32, 32), 31)],
 )
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_sizes_from_a_single_patch_to_several_tiles(size, k, channels):
@@ -95,6 +95,28 @@ def test_sizes_from_a_single_patch_to_several_tiles(size, k, channels):
     scale = largest_second_moment([image], k)
     assert_exact(covariance([image], k), [image], k, FLOAT32, scale=scale)
     assert_exact(covariance([image], k, dtype=torch.float64), [image], k, FLOAT64, scale=1.0)
+
+
+@pytest.mark.parametrize(
+    ("kernel_size", "sizes"),
+    [
+        (31, [(31, 31), (40, 90), (120, 110)]),
+        (24, [(50, 64), (200, 30)]),
+        ((31, 9), [(100, 100)]),
+        ((6, 31), [(70, 140)]),
+    ],
+)
+def test_large_even_and_rectangular_windows(kernel_size, sizes):
+    images = [np.random.default_rng(h).random((2, h, w)).cumsum(1) / h for h, w in sizes]
+    centred = [image - image.mean() for image in images]
+    total = sum(row_window_products(image, kernel_size) for image in images)
+    result = covariance(images, kernel_size)
+    second = result.matrix + torch.outer(result.mean, result.mean)
+    scale = sum(np.diag(row_window_products(image, kernel_size)).max() for image in centred) / result.count
+    np.testing.assert_allclose(second, total / result.count, rtol=0, atol=FLOAT32 * scale)
+    second = covariance(images, kernel_size, dtype=torch.float64)
+    second = second.matrix + torch.outer(second.mean, second.mean)
+    np.testing.assert_allclose(second, total / result.count, rtol=0, atol=FLOAT64)
 
 
 def test_low_contrast_keeps_its_relative_error():
