@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint gallery sample clean
+.PHONY: demo test lint gallery clean
 
 demo: $(VENV)/.demo
 	$(BIN)/ndtools kernels sample
+	@echo "The picture is figures/kernels.png"
 
 test: $(VENV)/.dev lint
 	$(BIN)/python -m pytest -n 2

@@ -146,9 +146,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     options = parser.parse_args()
     paths = [os.path.abspath(ref.name) for ref in resolve_source(options.folder)]
-    print(
-        f"{len(paths)} images, {options.jobs} threads, torch {torch.__version__}, {platform.processor() or platform.machine()}"
-    )
+    print(f"{len(paths)} images, {options.jobs} threads, torch {torch.__version__}, {platform.machine()}")
     decoding(options.folder, options.jobs)  # into the file cache
     start = time.perf_counter()
     some = resolve_source(options.folder).subset(100, 0)

@@ -1,12 +1,13 @@
 """The command line. Importing it loads the standard library and Typer; each command loads what it needs."""
 
+import os
 import sys
 from typing import Annotated
 
 import typer
 
 from ndtools import __version__
-from ndtools.cli.failures import FailureHandlingGroup
+from ndtools.cli.failures import INTERRUPTED, FailureHandlingGroup
 from ndtools.cli.kernels import kernels
 
 __all__ = ["app", "main"]
@@ -49,4 +50,12 @@ def main() -> None:
     try:
         app(prog_name="ndtools")
     except KeyboardInterrupt:  # before or after the command proper
-        sys.exit(130)
+        code: object = INTERRUPTED
+    except SystemExit as stop:
+        code = stop.code
+    if code == INTERRUPTED:
+        # At once: threads in the middle of a large image, or waiting for a slow disk, are not waited for.
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(INTERRUPTED)
+    sys.exit(code)  # type: ignore[arg-type]

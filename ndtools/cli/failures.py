@@ -9,15 +9,16 @@ from typer.core import TyperGroup
 
 from ndtools.errors import DataError, NdtoolsError, NumericalError, NumericalWarning, OptionError, OutputError
 
-__all__ = ["EXIT_CODES", "FailureHandlingGroup"]
+__all__ = ["EXIT_CODES", "INTERRUPTED", "FailureHandlingGroup"]
 
+INTERRUPTED = 130
 EXIT_CODES: dict[type[BaseException], int] = {  # subclasses before their bases
     OptionError: 2,
     OutputError: 1,
     DataError: 3,
     NumericalError: 4,
     NdtoolsError: 1,
-    KeyboardInterrupt: 130,
+    KeyboardInterrupt: INTERRUPTED,
 }
 
 

@@ -36,9 +36,9 @@ def kernels(
     ] = False,
     method: Annotated[
         Literal["eigh", "coupled", "vanilla"],
-        typer.Option(help="Inverse square root: exact, or Newton-Schulz."),
+        typer.Option(help="Inverse square root: exact (eigh), or Newton-Schulz (vanilla is unstable)."),
     ] = "eigh",
-    iterations: Annotated[int, typer.Option(help="Of Newton-Schulz.")] = 15,
+    iterations: Annotated[int, typer.Option(help="Iterations of Newton-Schulz.")] = 15,
     covariance: Annotated[
         Literal["exact", "im2col"],
         typer.Option(help="Of all positions at the cost of an FFT, or by the patch matrix."),
@@ -83,6 +83,8 @@ def kernels(
     with output.progress("images") as progress:
         result = run(config, progress=progress)
     output.skipped(result.skipped, result.read)
+    if images is not None and result.read + len(result.skipped) < images:
+        output.note(f"note: {result.source} has only {result.read + len(result.skipped)} images")
     output.results(
         result,
         figure=plot_kernels(result),

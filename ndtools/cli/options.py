@@ -80,10 +80,15 @@ class SharedOptions:
     show: Annotated[
         bool, typer.Option("--show", help="Open the figure when it is written.", rich_help_panel=_SCREEN)
     ] = False
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of all that is random.", rich_help_panel=_RUN)] = 0
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of all that is random.", rich_help_panel=_RUN)] = 0
     jobs: Annotated[
         int | None,
-        typer.Option("--jobs", "-j", help="Threads (default: one per processor).", rich_help_panel=_RUN),
+        typer.Option(
+            "--jobs",
+            "-j",
+            help="Threads that decode, and as many that compute (default: one per processor).",
+            rich_help_panel=_RUN,
+        ),
     ] = None
     device: Annotated[Device, typer.Option("--device", help="Where to compute.", rich_help_panel=_RUN)] = Device.auto
 

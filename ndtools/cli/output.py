@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
@@ -46,7 +47,7 @@ class Output:
 
     def __init__(self, shared: SharedOptions, command: str) -> None:
         self.shared = shared
-        self.stem = shared.name or command
+        self.stem = command if shared.name is None else shared.name
         self.start = time.perf_counter()
 
     def check(self) -> None:
@@ -59,16 +60,12 @@ class Output:
         OptionError
             If the name of the files is a path.
         """
-        from pathlib import Path
-
         from ndtools.errors import OptionError
         from ndtools.report.files import check_writable
 
-        if Path(self.stem).name != self.stem:
-            raise OptionError(
-                "name", f"must be a file name without folder, got {self.stem!r}; use --out for the folder"
-            )
-        check_writable(self.shared.out)
+        if Path(self.stem).name != self.stem or self.stem in ("", ".."):
+            raise OptionError("name", f"must be a file name without folder, got {self.stem!r}; --out is the folder")
+        check_writable(self._paths())
 
     @contextmanager
     def progress(self, what: str) -> Iterator[Callable[[int, int], None] | None]:
@@ -105,6 +102,17 @@ class Output:
                 bar.update(task, completed=done, total=total, rate=f"{speed:.0f}/s" if speed else "")
 
             yield update
+
+    def note(self, line: str) -> None:
+        """Say something on standard error, unless the user wants quiet.
+
+        Parameters
+        ----------
+        line : str
+            What to say.
+        """
+        if not self.shared.quiet:
+            self._say(line)
 
     def skipped(self, skipped: "Sequence[Skipped]", read: int) -> None:
         """Name images that were left out, with the reason.
@@ -174,9 +182,10 @@ class Output:
         if self.shared.show:
             typer.launch(str(paths[0]))
 
-    def _paths(self) -> list[Any]:
-        extensions = (self.shared.image_format.value, "npz", "json")
-        return [self.shared.out / f"{self.stem}.{extension}" for extension in extensions]
+    def _paths(self) -> list[Path]:
+        from ndtools.report.files import result_paths
+
+        return result_paths(self.shared.out, self.stem, self.shared.image_format.value)
 
     def _say(self, line: str) -> None:
         typer.echo(line, err=True)

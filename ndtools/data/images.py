@@ -16,7 +16,7 @@ from ndtools.data.folders import Skipped
 from ndtools.data.sources import ImageRef, ImageSource, resolve_source
 from ndtools.errors import DataError, OptionError
 
-__all__ = ["Decoded", "Skipped", "SkippedImageWarning", "iter_images", "load_images"]
+__all__ = ["Decoded", "Skipped", "SkippedImageWarning", "iter_images", "load_images", "processors"]
 
 LOOK_AHEAD_BYTES = 2**28
 """No further image is begun while those decoded and not yet consumed take more than this (256 MiB)."""
@@ -78,7 +78,7 @@ def load_images(
         raise OptionError("jobs", f"must be at least 1, got {jobs}")
     if resize is not None and resize < 1:
         raise OptionError("resize", f"the short side must be at least 1 pixel, got {resize}")
-    return _load(source, gray, resize, jobs or _processors())
+    return _load(source, gray, resize, jobs or processors())
 
 
 def iter_images(
@@ -184,8 +184,14 @@ def _decode(reference: ImageRef, gray: bool, resize: int | None) -> Decoded | Sk
         return Skipped(reference.name, "too large for the memory")
 
 
-def _processors() -> int:
-    # Those this process may use: in a container or a batch job fewer than the machine has.
+def processors() -> int:
+    """Count the processors that this process may use: in a container or a batch job fewer than there are.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

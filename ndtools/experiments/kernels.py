@@ -1,7 +1,5 @@
 """The deconvolution kernels of an image set (Ye et al. 2020, fig. 2)."""
 
-import sys
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ndtools.data.sources import Skipped, resolve_source
+from ndtools.experiments.computing import interruptible, resolve_device
 from ndtools.experiments.config import KernelsConfig
-from ndtools.experiments.moments import Progress, image_moments, resolve_device
-from ndtools.numerics.covariance import Covariance, PatchCovariance
+from ndtools.experiments.moments import Progress, image_moments
+from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.inverse_sqrt import method_from_name
 
@@ -67,8 +66,6 @@ class KernelsResult:
         A summary for each channel.
     device : str
         Where it was computed.
-    seconds : float
-        How long it took.
     """
 
     config: KernelsConfig
@@ -80,7 +77,6 @@ class KernelsResult:
     kernels: NDArray[np.float64]
     channels: tuple[ChannelKernel, ...]
     device: str
-    seconds: float
 
     def arrays(self) -> dict[str, NDArray[np.float64]]:
         """Return the arrays of the .npz file by name."""
@@ -103,6 +99,7 @@ class KernelsResult:
             "patches": self.covariance.count,
             "kernel_size": self.config.kernel_size,
             "eps": self.deconvolution.eps,
+            "relative_eps": self.config.relative_eps,
             "method": self.config.method,
             "condition": self.deconvolution.condition,
             "residual": self.deconvolution.residual,
@@ -126,28 +123,25 @@ def run(config: KernelsConfig, *, progress: Progress | None = None) -> KernelsRe
     KernelsResult
         Kernels, covariance and deconvolution, on the CPU.
     """
-    start = time.perf_counter()
     device = resolve_device(config.device)
-    images = resolve_source(config.source, stdin=sys.stdin.buffer if config.source == "-" else None)
+    images = resolve_source(config.source)
     if config.images is not None:
         images = images.subset(config.images, config.seed)
-
-    def new() -> PatchCovariance:
-        return PatchCovariance(
-            1 if config.gray else 3,
-            config.kernel_size,
-            method="im2col" if config.covariance == "im2col" else "exact",
-            stride=config.stride,
-            device=device,
-        )
-
-    found = image_moments(images, new, gray=config.gray, resize=config.resize, jobs=config.jobs, progress=progress)
-    covariance = found.moments.finalize().cpu()
-    deconvolution = Deconvolution.from_covariance(
-        covariance,
-        eps=config.eps,
-        relative=config.relative_eps,
-        method=method_from_name(config.method, n_iter=config.iterations),
+    found = image_moments(
+        images,
+        kernel_size=config.kernel_size,
+        method="im2col" if config.covariance == "im2col" else "exact",
+        stride=config.stride,
+        device=device,
+        gray=config.gray,
+        resize=config.resize,
+        jobs=config.jobs,
+        progress=progress,
+    )
+    covariance = interruptible(found.moments.finalize).cpu()
+    method = method_from_name(config.method, n_iter=config.iterations)
+    deconvolution = interruptible(
+        lambda: Deconvolution.from_covariance(covariance, eps=config.eps, relative=config.relative_eps, method=method)
     )
     kernels = deconvolution.kernels().numpy()
     names = ("gray",) if config.gray else ("R", "G", "B")
@@ -161,7 +155,6 @@ def run(config: KernelsConfig, *, progress: Progress | None = None) -> KernelsRe
         kernels=kernels,
         channels=tuple(_channel_kernel(name, kernels[i, i]) for i, name in enumerate(names)),
         device=str(device),
-        seconds=time.perf_counter() - start,
     )
 
 

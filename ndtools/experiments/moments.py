@@ -4,17 +4,18 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
-from ndtools.data.images import Decoded, load_images
+from ndtools.data.images import Decoded, load_images, processors
 from ndtools.data.sources import ImageSource, Skipped
 from ndtools.errors import DataError, OptionError
-from ndtools.numerics.covariance import PatchCovariance
+from ndtools.experiments.computing import single_threaded_operators
+from ndtools.numerics.covariance import PatchCovariance, memory_needed
 
-__all__ = ["ImageMoments", "Progress", "image_moments", "resolve_device"]
+__all__ = ["ImageMoments", "Progress", "image_moments"]
 
 Progress = Callable[[int, int], None]
 """Told how many of how many images are done."""
@@ -41,8 +42,11 @@ class ImageMoments:
 
 def image_moments(
     source: ImageSource,
-    new: Callable[[], PatchCovariance],
     *,
+    kernel_size: int,
+    method: Literal["exact", "im2col"] = "exact",
+    stride: int = 1,
+    device: torch.device | str = "cpu",
     gray: bool = False,
     resize: int | None = None,
     jobs: int | None = None,
@@ -57,12 +61,13 @@ def image_moments(
     ----------
     source : ImageSource
         The images.
-    new : callable
-        Makes an empty accumulator.
+    kernel_size, method, stride, device
+        As in :class:`ndtools.numerics.covariance.PatchCovariance`.
     gray, resize
         As in :func:`ndtools.data.images.load_images`.
     jobs : int, optional
-        Threads of each kind; one for each processor by default.
+        Threads that decode, and as many that compute (fewer where memory is short, or on a GPU); one for each
+        processor by default.
     progress : callable, optional
         Called in this thread, a few times a second.
 
@@ -75,31 +80,57 @@ def image_moments(
     ------
     DataError
         If no image could be used; it names the first and its reason.
+    OptionError
+        If patches of that size need more memory than there is.
     """
-    workers = jobs or processors()
-    queue = _Queue(load_images(source, gray=gray, resize=resize, jobs=jobs), total=len(source))
-    with _single_threaded_operators(), ThreadPoolExecutor(workers, "moments") as pool:
-        futures = [pool.submit(_consume, queue, new()) for _ in range(workers)]
+    device = torch.device(device)
+    channels = 1 if gray else 3
+
+    def new() -> PatchCovariance:
+        return PatchCovariance(channels, kernel_size, method=method, stride=stride, device=device)
+
+    workers = min(jobs or processors(), len(source))
+    workers = 1 if device.type != "cpu" else _affordable(workers, memory_needed(channels, kernel_size, method))
+    queue = _Queue(load_images(source, gray=gray, resize=resize, jobs=jobs), total=len(source) + len(source.skipped))
+    pool = ThreadPoolExecutor(workers, "moments")
+    finished = False
+    with single_threaded_operators():
         try:
+            futures = [pool.submit(_consume, queue, new) for _ in range(workers)]
             pending = set(futures)
             while pending:
                 done, pending = wait(pending, timeout=0.1, return_when=FIRST_EXCEPTION)
-                if any(future.exception() for future in done):
-                    break
                 if progress:
-                    progress(queue.taken, queue.total)
-        finally:  # also when interrupted: no thread takes another image
+                    progress(queue.done, queue.total)
+                for future in done:
+                    future.result()  # raises what went wrong in the thread
+            finished = True
+        finally:  # also when interrupted: no thread takes another image, and none is waited for
             queue.close()
-    parts = [future.result() for future in futures]
-    moments = parts[0].moments
-    for part in parts[1:]:
-        moments.merge(part.moments)
-    read = sum(part.read for part in parts)
+            pool.shutdown(wait=finished, cancel_futures=True)
+    return _merged([future.result() for future in futures], source.label)
+
+
+def _merged(parts: list["_Part"], label: str) -> ImageMoments:
+    """Add up what the threads have accumulated."""
     skipped = sorted((s for part in parts for s in part.skipped), key=lambda s: s.name)
-    if read == 0:
+    accumulators = [part.moments for part in parts if part.moments is not None]
+    if not accumulators:
         first = f"{skipped[0].name}: {skipped[0].reason}" if skipped else "it is empty"
-        raise DataError(f"no image of {source.label} can be used ({len(skipped)} tried; {first})")
-    return ImageMoments(moments, read, tuple(skipped))
+        raise DataError(f"no image of {label} can be used ({len(skipped)} tried; {first})")
+    total = accumulators[0]
+    for moments in accumulators[1:]:
+        total.merge(moments)
+    return ImageMoments(total, sum(part.read for part in parts), tuple(skipped))
+
+
+@dataclass
+class _Part:
+    """What one thread has accumulated; it makes an accumulator when it has a use for one."""
+
+    moments: PatchCovariance | None
+    read: int
+    skipped: list[Skipped]
 
 
 class _Queue:
@@ -107,79 +138,64 @@ class _Queue:
 
     def __init__(self, items: Iterator[Decoded | Skipped], total: int) -> None:
         self._items, self._lock, self._closed = items, threading.Lock(), False
-        self.taken, self.total = 0, total
+        self.done, self.total = 0, total
 
     def __iter__(self) -> Iterator[Decoded | Skipped]:
         while True:
             with self._lock:
                 item = None if self._closed else next(self._items, None)
-                if item is None:
+                if self._closed:
+                    self._close_items()
                     return
-                self.taken += 1
+            if item is None:
+                return
             yield item
+            with self._lock:
+                self.done += 1
 
     def close(self) -> None:
+        """Give out nothing more. Does not wait for an image that a thread is waiting for."""
         self._closed = True
-        with self._lock:
-            close = getattr(self._items, "close", None)  # a generator drops the work that has not begun
-            if close:
-                close()
+        if self._lock.acquire(blocking=False):  # else the thread that holds it sees that the queue is closed
+            self._close_items()
+            self._lock.release()
+
+    def _close_items(self) -> None:
+        close = getattr(self._items, "close", None)  # a generator drops the work that has not begun
+        if close:
+            close()
 
 
-def _consume(queue: _Queue, moments: PatchCovariance) -> ImageMoments:
-    read, skipped = 0, []
-    ky, kx = moments.kernel_size
+def _consume(queue: _Queue, new: Callable[[], PatchCovariance]) -> _Part:
+    part = _Part(None, 0, [])
     for item in queue:
         if isinstance(item, Skipped):
-            skipped.append(item)
+            part.skipped.append(item)
             continue
+        if part.moments is None:
+            part.moments = new()
         _, height, width = item.pixels.shape
+        ky, kx = part.moments.kernel_size
         if height < ky or width < kx:
-            skipped.append(Skipped(item.name, f"{width}×{height} pixels, smaller than a {kx}×{ky} patch"))
+            part.skipped.append(Skipped(item.name, f"{width}×{height} pixels, smaller than a {kx}×{ky} patch"))
             continue
-        moments.update(item.pixels)
-        read += 1
-    return ImageMoments(moments, read, tuple(skipped))
+        part.moments.update(item.pixels)
+        part.read += 1
+    if part.read == 0:
+        part.moments = None
+    return part
 
 
-def resolve_device(name: str) -> torch.device:
-    """Turn the name of a device into one that computes in float64.
-
-    Parameters
-    ----------
-    name : {"auto", "cpu", "cuda", "mps"}
-        "auto" is CUDA where there is a device, the CPU elsewhere.
-
-    Returns
-    -------
-    torch.device
-        The device.
-
-    Raises
-    ------
-    OptionError
-        If there is no such device, or it lacks float64.
-    """
-    if name == "mps":
-        raise OptionError("device", "mps has no float64, in which moments are summed; use --device cpu")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise OptionError("device", "cuda is not available to this torch; use --device auto or cpu")
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
-
-
-def processors() -> int:
-    """Count the processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@contextmanager
-def _single_threaded_operators() -> Iterator[None]:
-    """Keep torch from splitting small operators: the images are what runs in parallel."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+def _affordable(workers: int, needed: int) -> int:
+    """Return how many accumulators of ``needed`` bytes fit into memory, up to ``workers``."""
     try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not told on this system
+        return workers
+    if needed > memory:
+        raise OptionError(
+            "kernel_size",
+            f"is too large for this machine: patches of that size need about {needed / 1e9:.0f} GB,"
+            f" and it has {memory / 1e9:.0f} GB",
+        )
+    return max(1, min(workers, memory // (2 * needed)))

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from ndtools.numerics.lag_products import Centred, WindowProducts
-from ndtools.numerics.patches import Pair, im2col, patch_grid, to_pair
+from ndtools.numerics.patches import Pair, as_pixels, im2col, patch_grid, to_pair
 
-__all__ = ["Covariance", "PatchCovariance"]
+__all__ = ["Covariance", "PatchCovariance", "memory_needed"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +119,8 @@ class PatchCovariance:
             to_pair(kernel_size),
             to_pair(stride, "stride"),
         )
-        self.method, self.dtype, self.device = method, dtype, torch.device(device)
+        self.method, self.dtype = method, dtype
+        self.device = torch.empty(0, device=device).device  # with its index: "cuda" is "cuda:0"
         self.count = 0
         self._origin: Tensor | None = None
         self._products: WindowProducts | _Im2colProducts = (
@@ -159,6 +160,9 @@ class PatchCovariance:
         scale = GREY_LEVELS
         if pixels.dtype == torch.uint8:
             offset, scale = offset.round(), 1.0  # whole numbers: the difference is exact in float32
+        else:
+            pixels = pixels.to(torch.promote_types(pixels.dtype, self.dtype))
+            offset = offset.to(pixels.dtype).double()  # what is subtracted is what is accounted for
         # Lags are summed over all pixels and then reduced to the positions; float32 is not enough where these are few.
         few = pixels[0].numel() > 2 * rows * columns
         sums = self._products.add(Centred(pixels, offset, scale, torch.float64 if few else self.dtype))
@@ -173,19 +177,15 @@ class PatchCovariance:
 
     def _check(self, image: Tensor | np.ndarray[Any, Any]) -> Tensor:
         """Return the image as a tensor on the device, or say what is wrong with it."""
-        if isinstance(image, np.ndarray) and not image.flags.writeable:
-            image = image.copy(order="K")  # torch warns of memory that it may not write to
-        pixels = torch.as_tensor(image, device=self.device)
+        pixels = as_pixels(image, self.device)
         if pixels.dim() != 3 or pixels.shape[0] != self.channels:
             raise ValueError(f"image must have shape ({self.channels}, H, W), got {tuple(pixels.shape)}")
-        if pixels.dtype != torch.uint8 and not pixels.is_floating_point():
-            raise TypeError(f"image must be uint8 or floating point, got {pixels.dtype}")
         (height, width), (ky, kx) = pixels.shape[1:], self.kernel_size
         if height < ky or width < kx:
             raise ValueError(f"image of {height}×{width} is smaller than a {ky}×{kx} patch")
         if pixels.is_floating_point() and not pixels.isfinite().all():
             raise ValueError("image has pixels that are not finite")
-        return pixels.float() if pixels.dtype in (torch.float16, torch.bfloat16) else pixels
+        return pixels
 
     def merge(self, other: "PatchCovariance") -> Self:
         """Add all patches of another accumulator to this one.
@@ -262,6 +262,30 @@ class PatchCovariance:
             channels=self.channels,
             kernel_size=self.kernel_size,
         )
+
+
+def memory_needed(channels: int, kernel_size: int | Pair, method: Literal["exact", "im2col"] = "exact") -> int:
+    """Estimate the memory of an accumulator and of its assembly, whatever the number of images.
+
+    Parameters
+    ----------
+    channels : int
+        C.
+    kernel_size : int or (int, int)
+        Height and width of the patches in pixels.
+    method : {"exact", "im2col"}
+        As in :class:`PatchCovariance`.
+
+    Returns
+    -------
+    int
+        Bytes: an upper bound for images of many sizes, which are kept apart by the lengths of their transforms.
+    """
+    ky, kx = to_pair(kernel_size)
+    matrix = 8 * (channels * ky * kx) ** 2
+    if method == "im2col":
+        return 10 * matrix
+    return 10 * matrix + WindowProducts.memory_needed(channels, (ky, kx))
 
 
 class _Im2colProducts:

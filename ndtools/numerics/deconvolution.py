@@ -17,7 +17,7 @@ from torch.nn.functional import conv2d
 from ndtools.errors import DataError, NumericalWarning
 from ndtools.numerics.covariance import Covariance, PatchCovariance
 from ndtools.numerics.inverse_sqrt import Eigh, Method, inverse_sqrt
-from ndtools.numerics.patches import Pair
+from ndtools.numerics.patches import Pair, as_pixels, to_pair
 
 __all__ = ["Deconvolution", "fit_deconvolution"]
 
@@ -97,7 +97,8 @@ class Deconvolution:
         _warn_if_degenerate(covariance)
         ridge = eps * (covariance.matrix.diagonal().mean().item() if relative else 1.0)
         identity = torch.eye(len(covariance.matrix), dtype=torch.float64, device=covariance.matrix.device)
-        root = inverse_sqrt(covariance.matrix + ridge * identity, method or Eigh())
+        method = method or Eigh()
+        root = inverse_sqrt(covariance.matrix + ridge * identity, method)
         if not root.converged:
             warnings.warn(
                 f"{type(method).__name__} whitens only in part after {root.n_iter} iterations: residual "
@@ -148,7 +149,7 @@ class Deconvolution:
         Tensor of shape (C, H - k_y + 1, W - k_x + 1), or (N, ...)
             In the image's type (float32 for uint8).
         """
-        pixels = torch.as_tensor(image)
+        pixels = as_pixels(image)
         if pixels.dtype == torch.uint8:
             pixels = pixels.float() / 255
         weight, bias = self.fold(self._centre_weight())
@@ -207,7 +208,8 @@ def fit_deconvolution(
     Parameters
     ----------
     images : iterable of Tensor or array, each of shape (C, H, W)
-        Floating point in [0, 1], or uint8. Sizes may differ; each is held only while it is added.
+        Floating point in [0, 1], or uint8. Sizes may differ; those smaller than the patch are left out with a
+        warning. Each is held only while it is added.
     kernel_size : int or (int, int)
         Height and width of the patches in pixels.
     eps, relative, method
@@ -221,7 +223,7 @@ def fit_deconvolution(
     Raises
     ------
     DataError
-        If there is no image.
+        If there is no image of the patch's size at least.
 
     Examples
     --------
@@ -229,13 +231,20 @@ def fit_deconvolution(
     >>> fit_deconvolution([noise], kernel_size=3).kernels().shape
     torch.Size([3, 3, 3, 3])
     """
+    ky, kx = to_pair(kernel_size)
     moments = None
+    small = 0
     for image in images:
         if moments is None:
             moments = PatchCovariance(image.shape[0], kernel_size)
-        moments.update(image)
-    if moments is None:
-        raise DataError("there is no image to fit a deconvolution to")
+        if image.shape[-2] < ky or image.shape[-1] < kx:
+            small += 1
+        else:
+            moments.update(image)
+    if moments is None or moments.count == 0:
+        raise DataError(f"there is no image to fit a deconvolution to ({small} are smaller than a {ky}×{kx} patch)")
+    if small:
+        warnings.warn(f"left out {small} images smaller than a {ky}×{kx} patch", NumericalWarning, stacklevel=2)
     return Deconvolution.from_covariance(moments.finalize(), eps=eps, relative=relative, method=method)
 
 
@@ -249,6 +258,7 @@ def _warn_if_degenerate(covariance: Covariance) -> None:
             NumericalWarning,
             stacklevel=3,
         )
+        return
     # A variance that is nothing but the rounding of the squares it is the difference of.
     variance = covariance.matrix.diagonal().view(covariance.channels, -1).amax(1)
     square = covariance.mean.square().view(covariance.channels, -1).amax(1)

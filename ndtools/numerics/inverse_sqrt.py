@@ -191,8 +191,8 @@ def inverse_sqrt(matrix: Tensor, method: Method = _EIGH, *, tolerance: float = 1
         at, label = _first(bad)
         raise NotConvergedError(
             f"{type(method).__name__} diverged on {label} within {method.n_iter} iterations: residual"
-            f" {residual[at]:.3g} (the zero matrix has 1), condition number {condition[at]:.3g};"
-            " use the method eigh, or float64, or a larger ridge eps"
+            f" {residual[at]:.3g} (not whitening at all has 1), condition number {condition[at]:.3g};"
+            " take the method eigh or coupled, or a larger ridge eps"
         )
     return InverseSqrt(d, method.n_iter, values, condition, residual, residual <= tolerance)
 

@@ -24,7 +24,7 @@ at its top and bottom; then the rows, with the strips' results as the borders. I
 * lags: correlations of the image at all lags |l| < k, by the FFT (:class:`LagSpectra`);
 * strips: for the first and last k_y - 1 rows, products of row pairs at all horizontal lags; for the first
   and last k_x - 1 columns likewise, by the FFT along the strip (:class:`StripSpectra`);
-* corners: products of pixel pairs in the four (k_y - 1) × (k_x - 1) corners (:class:`CornerProducts`).
+* corners: products of pixel pairs in the four (k_y - 1) × (k_x - 1) corners (:class:`CrossProducts`).
 
 All three are linear in the products of the image, so they are summed over images, as spectra, and S is
 assembled once at the end. The cost of an image is that of its Fourier transform, whatever k.
@@ -43,7 +43,7 @@ from torch import Tensor
 
 from ndtools.numerics.patches import Pair
 
-__all__ = ["CornerProducts", "LagSpectra", "StripSpectra", "WindowProducts", "window_products"]
+__all__ = ["Centred", "CrossProducts", "LagSpectra", "StripSpectra", "WindowProducts", "window_products", "window_sums"]
 
 # Samples. Longer ones leave the processor's cache; shorter ones have more borders (benchmarks/kernels_speed.py).
 LONGEST_TRANSFORM = 352
@@ -216,11 +216,52 @@ class LagSpectra:
         return lags
 
 
+class CrossProducts:
+    """Sums of v* vᵀ over many vectors v, for each of several batches.
+
+    The vectors wait until many can be multiplied at once, as a matrix product; in double precision, so that the
+    sum does not depend on who waited with whom.
+
+    Parameters
+    ----------
+    batches, features : int
+        B products of n × n.
+    dtype : torch.dtype
+        float64 or complex128.
+    device : torch.device
+        Where the vectors are.
+    """
+
+    AT_ONCE = 32
+
+    def __init__(self, batches: int, features: int, dtype: torch.dtype, device: torch.device) -> None:
+        self._total = torch.zeros(batches, features, features, dtype=dtype, device=device)
+        self._waiting: list[Tensor] = []
+
+    def add(self, vectors: Tensor) -> None:
+        """Add a vector to each batch, Tensor of shape (B, n)."""
+        self._waiting.append(vectors)
+        if len(self._waiting) >= self.AT_ONCE:
+            self._multiply()
+
+    def _multiply(self) -> None:
+        if self._waiting:
+            vectors = torch.stack(self._waiting, dim=1).to(self._total.dtype)  # (B, T, n)
+            self._total.baddbmm_(vectors.mH, vectors)
+            self._waiting.clear()
+
+    def merge(self, other: "CrossProducts") -> None:
+        """Add the sums of ``other``."""
+        self._total += other.total()
+
+    def total(self) -> Tensor:
+        """Return the sums, of shape (B, n, n): conj(v[i]) v[j]."""
+        self._multiply()
+        return self._total
+
+
 class StripSpectra:
     """Cross-spectra of all pairs of lines in strips of C·(k - 1) lines, summed.
-
-    The spectra of many strips wait until they can be multiplied at once, as one matrix product for each
-    frequency; they are multiplied in float64, so that the sum does not depend on who waited with whom.
 
     Parameters
     ----------
@@ -232,76 +273,27 @@ class StripSpectra:
         Where the strips are.
     """
 
-    BATCH = 32
-
     def __init__(self, lines: int, length: int, device: torch.device) -> None:
-        self.length = length
-        self._total = torch.zeros(length // 2 + 1, lines, lines, dtype=torch.complex128, device=device)
-        self._waiting: list[Tensor] = []
+        self.lines, self.length = lines, length
+        self._products = CrossProducts(length // 2 + 1, lines, torch.complex128, device)
 
     def add(self, strip: Tensor) -> None:
         """Add a strip, Tensor of shape (C, k - 1, n) with n up to ``length``."""
-        self._waiting.append(torch.fft.rfft(strip, n=self.length).flatten(0, 1))
-        if len(self._waiting) >= self.BATCH:
-            self._multiply()
-
-    def _multiply(self) -> None:
-        if self._waiting:
-            spectra = torch.stack(self._waiting).permute(2, 1, 0).to(torch.complex128)  # (frequency, line, T)
-            self._total.baddbmm_(spectra, spectra.mH)
-            self._waiting.clear()
+        if self.lines:  # a window of one pixel leaves no border out
+            self._products.add(torch.fft.rfft(strip, n=self.length).flatten(0, 1).mT)
 
     def merge(self, other: "StripSpectra") -> None:
         """Add the sums of ``other``."""
-        other._multiply()
-        self._total += other._total
+        self._products.merge(other._products)
 
     def lags(self, k: int) -> Tensor:
         """Return the correlations of all line pairs, float64 of shape (2k - 1, lines, lines)."""
-        self._multiply()
-        if not self._total.numel():
-            return self._total.real.new_zeros(2 * k - 1, *self._total.shape[1:])
-        lag = torch.arange(1 - k, k, device=self._total.device)
-        correlations: Tensor = torch.fft.irfft(self._total.conj(), n=self.length, dim=0)
+        total = self._products.total()
+        if not self.lines:
+            return total.real.new_zeros(2 * k - 1, 0, 0)
+        lag = torch.arange(1 - k, k, device=total.device)
+        correlations: Tensor = torch.fft.irfft(total, n=self.length, dim=0)
         return correlations[lag]
-
-
-class CornerProducts:
-    """Products of all pixel pairs in the four corners of tiles, summed.
-
-    Parameters
-    ----------
-    pixels : int
-        C·(k_y - 1)·(k_x - 1) pixels of a corner.
-    """
-
-    BATCH = 32
-
-    def __init__(self, pixels: int, device: torch.device) -> None:
-        self._total = torch.zeros(4, pixels, pixels, dtype=torch.float64, device=device)
-        self._waiting: list[Tensor] = []
-
-    def add(self, corners: Tensor) -> None:
-        """Add the four corners of a tile, Tensor of shape (4, pixels)."""
-        self._waiting.append(corners)
-        if len(self._waiting) >= self.BATCH:
-            self._multiply()
-
-    def _multiply(self) -> None:
-        if self._waiting:
-            corners = torch.stack(self._waiting, dim=1).to(torch.float64)  # (4, T, pixels)
-            self._total.baddbmm_(corners.mT, corners)
-            self._waiting.clear()
-
-    def merge(self, other: "CornerProducts") -> None:
-        """Add the sums of ``other``."""
-        other._multiply()
-        self._total += other._total
-
-    def products(self) -> Tensor:
-        """Return the sums, float64 of shape (4, pixels, pixels): top left, top right, bottom left, right."""
-        self._multiply()
-        return self._total
 
 
 def _strips(tile: Tensor, ky: int, kx: int) -> list[Tensor]:
@@ -338,7 +330,7 @@ class WindowProducts:
         # Strips by the length of their transform: (top, bottom) and (left, right).
         self._rows: dict[int, tuple[StripSpectra, StripSpectra]] = {}
         self._columns: dict[int, tuple[StripSpectra, StripSpectra]] = {}
-        self._corners = CornerProducts(channels * (ky - 1) * (kx - 1), device)
+        self._corners = CrossProducts(4, channels * (ky - 1) * (kx - 1), torch.float64, device)
 
     def add(self, image: "Centred") -> Tensor:
         """Add an image, of the window's size at least.
@@ -366,13 +358,22 @@ class WindowProducts:
                 tile = image.copy_to(padded[:, : y.stop - y.start, : x.stop - x.start], y, x)
                 sums.add_(window_sums(tile, self.kernel_size))
                 for strips, strip in zip(borders, _strips(tile, ky, kx), strict=True):
-                    if strip.numel():  # a window of one pixel leaves no border out
-                        strips.add(strip)
+                    strips.add(strip)
                 self._corners.add(_corners(tile, ky, kx))
                 yield padded
 
         self._lag_spectra((height, width), image.dtype).add(padded_tiles())
         return sums
+
+    @staticmethod
+    def memory_needed(channels: int, kernel_size: Pair) -> int:
+        """Estimate the bytes held once images of many sizes were added."""
+        ky, kx = kernel_size
+        lengths, longest = 8, max(LONGEST_TRANSFORM, 4 * max(kernel_size))
+        spectra = lengths**2 * channels * (channels + 1) // 2 * (longest * longest // 4) * 16
+        strips = 2 * lengths * (longest // 2) * channels**2 * ((ky - 1) ** 2 + (kx - 1) ** 2) * 16
+        corners = 4 * (channels * (ky - 1) * (kx - 1)) ** 2 * 8
+        return spectra + strips + corners
 
     def _borders(self, height: int, width: int) -> list[StripSpectra]:
         """Return the strips at the top, bottom, left and right, for transforms of that length."""
@@ -422,7 +423,7 @@ class WindowProducts:
         top, bottom = (self._strip_lags(self._rows, end, ky, kx) for end in (0, 1))
         left, right = (self._strip_lags(self._columns, end, kx, ky) for end in (0, 1))
         # Corners (x, x', y, y', c, c').
-        corners = self._corners.products().view(4, *(c, ky - 1, kx - 1) * 2).permute(0, 3, 6, 2, 5, 1, 4)
+        corners = self._corners.total().view(4, *(c, ky - 1, kx - 1) * 2).permute(0, 3, 6, 2, 5, 1, 4)
         columns = window_products(lags, left.permute(1, 2, 0, 3, 4), right.permute(1, 2, 0, 3, 4))
         first = window_products(top, corners[0], corners[1])
         last = window_products(bottom, corners[2], corners[3])

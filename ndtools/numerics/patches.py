@@ -4,9 +4,14 @@ Throughout ndtools a patch of C channels and kernel size (kh, kw) is a vector of
 channel-major order (c, ky, kx), and a patch position is valid when the patch lies wholly inside the image.
 """
 
+import operator
+from typing import Any
+
+import numpy as np
+import torch
 from torch import Tensor
 
-__all__ = ["im2col", "patch_grid", "to_pair"]
+__all__ = ["as_pixels", "im2col", "patch_grid", "to_pair"]
 
 Pair = tuple[int, int]
 
@@ -31,10 +36,46 @@ def to_pair(value: int | Pair, name: str = "kernel_size") -> Pair:
     ValueError
         If a number is below 1, or the pair has not two of them.
     """
-    pair = (value, value) if isinstance(value, int) else tuple(value)
-    if len(pair) != 2 or any(int(n) != n or n < 1 for n in pair):
+    try:
+        pair = tuple(map(operator.index, value if isinstance(value, tuple | list) else (value, value)))
+    except TypeError:
+        pair = ()
+    if len(pair) != 2 or min(pair) < 1:
         raise ValueError(f"{name} must be a positive integer or a pair of them, got {value!r}")
-    return int(pair[0]), int(pair[1])
+    return pair[0], pair[1]
+
+
+def as_pixels(image: Tensor | np.ndarray[Any, Any], device: torch.device | str | None = None) -> Tensor:
+    """Take an image, of whatever memory layout, as a tensor of uint8 or floating point.
+
+    Parameters
+    ----------
+    image : Tensor or array
+        Of any shape.
+    device : torch.device or str, optional
+        Where to put it; where it is by default.
+
+    Returns
+    -------
+    Tensor
+        The image itself where that is possible: not to be written to.
+
+    Raises
+    ------
+    TypeError
+        If the pixels are neither uint8 nor floating point.
+    """
+    if isinstance(image, np.ndarray):
+        native = image.dtype.newbyteorder("=")
+        # torch takes no other byte order and no negative strides, and warns of memory it may not write to.
+        if not image.flags.writeable or image.dtype != native or min(image.strides, default=0) < 0:
+            image = image.astype(native, order="K", copy=True)
+            if min(image.strides, default=0) < 0:
+                image = np.ascontiguousarray(image)
+    pixels = torch.as_tensor(image, device=device)
+    if pixels.dtype != torch.uint8 and not pixels.is_floating_point():
+        raise TypeError(f"image must be uint8 or floating point, got {pixels.dtype}")
+    return pixels
 
 
 def patch_grid(size: Pair, kernel_size: int | Pair, stride: int | Pair = 1) -> Pair:

@@ -24,7 +24,9 @@ STYLES: dict[str, dict[str, Any]] = {
 }
 # Blue, exactly white at 0, red.
 DIVERGING = LinearSegmentedColormap.from_list(
-    "diverging", ["#053061", "#2166ac", "#67a9cf", "#ffffff", "#ef8a62", "#b2182b", "#67001f"]
+    "diverging",
+    ["#053061", "#2166ac", "#67a9cf", "#ffffff", "#ef8a62", "#b2182b", "#67001f"],
+    N=257,  # odd: 0 has a colour of its own
 )
 LINEAR_SHARE = 100  # the scales are linear up to this part of the largest weight
 
@@ -76,8 +78,9 @@ def plot_kernels(result: "KernelsResult", *, fig: Figure | None = None) -> Figur
         ax.set_title(title, fontsize="medium")
     for ax in axes[-1]:
         ax.set_xlabel("Δx / pixels")
+    for ax in axes.flat:
         ax.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5]))
-    for ax in axes[:, 0]:
+    for ax in axes[:, :-1].flat:
         ax.yaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5]))
     under = axes[:, :-1] if count > 1 else axes
     bar = fig.colorbar(mesh, ax=under, location="bottom", aspect=40, shrink=0.8, ticks=_ticks(norm, limit))
@@ -85,7 +88,8 @@ def plot_kernels(result: "KernelsResult", *, fig: Figure | None = None) -> Figur
     bar.ax.xaxis.set_minor_locator(NullLocator())
     bar.set_label(f"weight (linear within ±{norm.linthresh:.2g}, logarithmic beyond)")
     if count > 1:
-        axes[0, -1].legend(loc="upper right", ncols=count, fontsize="small", frameon=False, borderpad=0)
+        legend = axes[-1, -1].legend(loc="upper center", bbox_to_anchor=(0.5, -0.3), ncols=count, frameon=False)
+        legend.set_in_layout(False)  # it stands beside the colour bar, where there is room
     fig.suptitle(_title(result), fontsize="medium")
     return fig
 
@@ -105,7 +109,10 @@ def _draw_profiles(ax: Axes, kernel: NDArray[np.float64], names: list[str], norm
         )
     ax.set_yscale("symlog", linthresh=norm.linthresh, linscale=0.5)
     ax.set_ylim(-1.3 * limit, 1.3 * limit)
+    ax.set_xlim(-middle - 0.5, middle + 0.5)
     ax.yaxis.tick_right()
+    ax.yaxis.set_label_position("right")
+    ax.set_ylabel("weight, scaled as in the maps", fontsize="small")
     ax.yaxis.set_major_locator(FixedLocator(_ticks(norm, limit)))
     ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     ax.yaxis.set_minor_locator(NullLocator())
@@ -120,8 +127,10 @@ def _ticks(norm: SymLogNorm, limit: float) -> list[float]:
 
 def _title(result: "KernelsResult") -> str:
     k, fit = result.config.kernel_size, result.deconvolution
+    source = result.source if len(result.source) <= 60 else f"…{result.source[-59:]}"
     return (
-        f"{k}×{k} deconvolution kernels of {result.read} image{'s' * (result.read != 1)}\n"
+        f"{k}×{k} deconvolution kernels of {source}: {result.read} image{'s' * (result.read != 1)},"
+        f" {result.covariance.count:.3g} patches\n"
         f"pixels in [0, 1], eps {fit.eps:.3g}, {result.config.method},"
         f" condition {fit.condition:.3g}, residual {fit.residual:.1e}"
     )

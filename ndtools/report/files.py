@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -13,7 +12,7 @@ from matplotlib.figure import Figure
 
 from ndtools.errors import OutputError
 
-__all__ = ["check_writable", "strict_json", "write_results"]
+__all__ = ["check_writable", "result_paths", "strict_json", "write_results"]
 
 
 def strict_json(numbers: Mapping[str, Any]) -> str:
@@ -29,7 +28,7 @@ def strict_json(numbers: Mapping[str, Any]) -> str:
     str
         Indented text that ends with a newline.
     """
-    return json.dumps(_plain(numbers), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(_plain(numbers), indent=2, allow_nan=False) + "\n"
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401
@@ -47,38 +46,72 @@ def _plain(value: Any) -> Any:  # noqa: ANN401
     return str(value).encode("utf-8", "backslashreplace").decode()
 
 
-def check_writable(folder: Path) -> None:
-    """Create a folder for results if need be and make sure that files can be written there.
+def result_paths(folder: Path, stem: str, image_format: str) -> list[Path]:
+    """Return where picture, arrays and numbers of a result are written.
 
     Parameters
     ----------
     folder : Path
         The folder.
+    stem : str
+        File name without extension.
+    image_format : {"png", "svg", "pdf"}
+        Extension of the picture.
+
+    Returns
+    -------
+    list of Path
+        In this order.
+    """
+    return [folder / f"{stem}.{extension}" for extension in (image_format, "npz", "json")]
+
+
+def check_writable(paths: Sequence[Path]) -> None:
+    """Create the folder of some files if need be and make sure that they can be written there.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Files of one folder.
 
     Raises
     ------
     OutputError
         If that fails, with the reason.
     """
+    folder = paths[0].parent
+    problem = None
+    if folder.exists() and not folder.is_dir():
+        problem = "it is a file, not a folder"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        for path in paths:
+            if path.is_dir():
+                problem = f"{path.name} there is a folder"
+            with _temporary(path).open("wb"):  # also tells names that are too long
+                pass
+            _temporary(path).unlink()
     except OSError as error:
-        raise OutputError(f"cannot write to {folder}: {error.strerror}; choose another folder with --out") from error
+        problem = problem or error.strerror
+    if problem:
+        raise OutputError(f"cannot write to {folder}: {problem}; choose another folder with --out")
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
 def write_results(
     folder: Path,
     stem: str,
     *,
-    arrays: Mapping[str, np.ndarray[Any, Any]],
+    arrays: Mapping[str, Any],
     numbers: Mapping[str, Any],
     figure: Figure,
     image_format: str = "png",
     dpi: int = 150,
 ) -> list[Path]:
-    """Write a figure, its arrays and its numbers; all of them or none.
+    """Write a figure, its arrays and its numbers: none before all are whole on disk, then each by renaming.
 
     Parameters
     ----------
@@ -105,20 +138,19 @@ def write_results(
     Raises
     ------
     OutputError
-        If a file cannot be written. Older files are as they were, unless renaming itself fails.
+        If a file cannot be written. Older files are then as they were.
     """
+    picture, npz, json_file = result_paths(folder, stem, image_format)
     writers: dict[Path, Callable[[IO[bytes]], object]] = {
-        folder / f"{stem}.{image_format}": lambda file: figure.savefig(file, format=image_format, dpi=dpi),
-        folder / f"{stem}.npz": lambda file: np.savez_compressed(file, allow_pickle=False, **arrays),
-        folder / f"{stem}.json": lambda file: file.write(strict_json(numbers).encode()),
+        picture: lambda file: figure.savefig(file, format=image_format, dpi=dpi),
+        npz: lambda file: np.savez_compressed(file, **arrays),
+        json_file: lambda file: file.write(strict_json(numbers).encode()),
     }
-    temporary: dict[Path, Path] = {}
+    temporary = {path: _temporary(path) for path in writers}
     try:
         for path, write in writers.items():
-            with tempfile.NamedTemporaryFile(dir=folder, prefix=f".{stem}.", delete=False) as file:
-                temporary[path] = Path(file.name)
+            with temporary[path].open("wb") as file:
                 write(file)
-            temporary[path].chmod(0o666 & ~_umask())
         for path, whole in temporary.items():
             os.replace(whole, path)
     except OSError as error:
@@ -128,9 +160,3 @@ def write_results(
         for leftover in temporary.values():
             leftover.unlink(missing_ok=True)
     return list(writers)
-
-
-def _umask() -> int:
-    mask = os.umask(0)  # reading it means setting it
-    os.umask(mask)
-    return mask

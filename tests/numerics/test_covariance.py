@@ -55,13 +55,13 @@ def image_sets(draw):
     sizes = draw(st.lists(st.tuples(st.integers(0, 24), st.integers(0, 24)), min_size=1, max_size=4))
     level, contrast = draw(st.floats(0, 1)), draw(st.sampled_from([1.0, 0.02, 1 / 255]))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    as_bytes = draw(st.booleans())
+    dtype = draw(st.sampled_from([np.uint8, np.float16, np.float32, np.float64]))
     images = []
     for extra_y, extra_x in sizes:
         # A random walk along x: neighbours are correlated, as in pictures.
         walk = rng.normal(size=(channels, ky + extra_y, kx + extra_x)).cumsum(-1)
         image = np.clip(level + contrast * walk / (np.abs(walk).max() + 1e-9), 0, 1)
-        images.append(np.round(image * 255).astype(np.uint8) if as_bytes else image)
+        images.append(np.round(image * 255).astype(np.uint8) if dtype == np.uint8 else image.astype(dtype))
     return images, (ky, kx)
 
 
@@ -126,6 +126,15 @@ def test_low_contrast_keeps_its_relative_error():
     flat = np.full((3, 200, 220), 200, np.uint8)
     flat[1, 90, 100] += 1
     assert_exact(covariance([flat], 5), [flat], 5, FLOAT32)
+
+
+def test_each_image_keeps_its_precision_among_images_of_other_levels():
+    """What is subtracted from an image must be what is added back, to the last bit."""
+    rng = np.random.default_rng(0)
+    for dtype, contrast in ((np.float32, 1e-4), (np.float32, 1e-2), (np.float16, 1e-2)):
+        images = [(level + contrast * rng.random((3, 40, 50))).astype(dtype) for level in (0.7, 0.1, 0.4)]
+        assert_exact(covariance(images, 3, dtype=torch.float64), images, 3, FLOAT64, scale=1.0)
+        assert_exact(covariance(images[:1], 3), images[:1], 3, FLOAT32)
 
 
 def test_constant_images_have_exactly_no_covariance():

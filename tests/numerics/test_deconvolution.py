@@ -118,6 +118,14 @@ def test_too_few_patches_warn():
         fit_deconvolution([picture()[:, :12, :12]], 5)
 
 
+def test_images_smaller_than_the_patch_are_left_out():
+    with pytest.warns(NumericalWarning, match="left out 2 images smaller than a 3×3 patch"):
+        fit = fit_deconvolution([picture()[:, :2], picture(), picture()[:, :, :1]], 3)
+    torch.testing.assert_close(fit.matrix, fit_deconvolution([picture()], 3).matrix)
+    with pytest.raises(DataError, match="1 are smaller"):
+        fit_deconvolution([picture()[:, :2]], 3)
+
+
 def test_wrong_use_is_refused():
     with pytest.raises(DataError, match="no image"):
         fit_deconvolution([])

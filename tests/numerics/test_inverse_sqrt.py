@@ -448,7 +448,7 @@ def test_the_remedy_helps_and_so_does_float64() -> None:
 def test_divergence_is_an_error(n_iter: int) -> None:
     a = spd(log_spaced(8, 1e3)).float()
     message = f"VanillaNewtonSchulz diverged on the matrix within {n_iter} iterations: residual .*"
-    with pytest.raises(NotConvergedError, match=message + r"condition number 1e\+03; use the method eigh"):
+    with pytest.raises(NotConvergedError, match=message + r"condition number 1e\+03; take the method eigh"):
         inverse_sqrt(a, VanillaNewtonSchulz(n_iter=n_iter))
     with pytest.raises(NotConvergedError, match=r"on matrix \[0, 1\] of the batch"):
         inverse_sqrt(torch.stack([torch.eye(8), a])[None], VanillaNewtonSchulz(n_iter=n_iter))

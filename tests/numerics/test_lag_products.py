@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ndtools.numerics.lag_products import (
     LONGEST_TRANSFORM,
     Centred,
-    CornerProducts,
+    CrossProducts,
     LagSpectra,
     StripSpectra,
     WindowProducts,
@@ -67,7 +67,7 @@ def test_lag_spectra_correlate_all_channel_pairs_at_all_lags():
         assert lags[lx + kx - 1, ly + ky - 1, c, d].item() == pytest.approx(expected, abs=1e-10)
 
 
-@pytest.mark.parametrize("count", [1, StripSpectra.BATCH, StripSpectra.BATCH + 3])
+@pytest.mark.parametrize("count", [1, CrossProducts.AT_ONCE, CrossProducts.AT_ONCE + 3])
 def test_strip_spectra_correlate_all_pairs_of_lines(count):
     strips = integers(count, 2, 2, 6)  # two channels of two lines
     spectra = StripSpectra(4, 8, CPU)
@@ -80,14 +80,16 @@ def test_strip_spectra_correlate_all_pairs_of_lines(count):
         assert lags[lag + 2, i, j].item() == pytest.approx(expected, abs=1e-9)
 
 
-@pytest.mark.parametrize("count", [1, CornerProducts.BATCH + 1])
-def test_corner_products_are_outer_products(count):
-    corners = torch.tensor(integers(count, 4, 2, 3, 2))
-    products = CornerProducts(12, CPU)
-    for corner in corners:
-        products.add(corner.flatten(1))
-    flat = corners.flatten(2)
-    assert torch.equal(products.products(), torch.einsum("tki,tkj->kij", flat, flat))
+@pytest.mark.parametrize("count", [1, CrossProducts.AT_ONCE + 1])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+def test_cross_products_are_sums_of_outer_products(count, dtype):
+    vectors = torch.tensor(integers(count, 4, 6)).to(dtype)
+    if dtype.is_complex:
+        vectors = vectors + 1j * torch.tensor(integers(count, 4, 6, seed=1))
+    products = CrossProducts(4, 6, dtype, CPU)
+    for vector in vectors:
+        products.add(vector)
+    assert torch.equal(products.total(), torch.einsum("tki,tkj->kij", vectors.conj(), vectors))
 
 
 @given(h=st.integers(1, 9), w=st.integers(1, 9), ky=st.integers(1, 9), kx=st.integers(1, 9))

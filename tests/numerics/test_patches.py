@@ -1,9 +1,10 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ndtools.numerics.patches import im2col, patch_grid, to_pair
+from ndtools.numerics.patches import as_pixels, im2col, patch_grid, to_pair
 from tests.oracles import patch_matrix
 
 
@@ -35,10 +36,32 @@ def test_stride_may_differ_by_axis_and_batches_keep_their_dimensions():
     assert torch.equal(patches[1, 2, 4].view(3, 3, 2), images[1, 2, :, 4:7, 3:5])
 
 
-@pytest.mark.parametrize("bad", [0, -1, (3, 0), (1, 2, 3), 1.5, (2.5, 1)])
+@pytest.mark.parametrize("bad", [0, -1, (3, 0), (1, 2, 3), 1.5, (2.5, 1), "3", None])
 def test_sizes_must_be_positive_integers(bad):
-    with pytest.raises((ValueError, TypeError)):
-        to_pair(bad)
+    with pytest.raises(ValueError, match="size must be a positive integer or a pair"):
+        to_pair(bad, "size")
+
+
+def test_sizes_may_be_numpy_integers():
+    assert to_pair(np.int64(3)) == (3, 3)
+    assert to_pair((np.int32(3), 4)) == (3, 4)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("writeable", [False, True])
+@pytest.mark.parametrize("dtype", ["u1", "<f4", ">f4", ">f8", "f2"])
+def test_arrays_of_any_layout_become_pixels(dtype, flip, writeable):
+    image = np.arange(24).reshape(2, 3, 4).astype(dtype).transpose(2, 0, 1)
+    expected = (image[:, ::-1] if flip else image).astype(float)
+    image = image[:, ::-1] if flip else image
+    image.flags.writeable = writeable
+    assert as_pixels(image).tolist() == expected.tolist()
+    assert as_pixels(torch.tensor(expected)).tolist() == expected.tolist()
+
+
+def test_other_types_are_no_pixels():
+    with pytest.raises(TypeError, match="int64"):
+        as_pixels(np.zeros((3, 2, 2), dtype=np.int64))
 
 
 def test_image_needs_three_dimensions():

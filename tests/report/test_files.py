@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ndtools.errors import OutputError
-from ndtools.report.files import check_writable, strict_json, write_results
+from ndtools.report.files import check_writable, result_paths, strict_json, write_results
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -61,12 +61,14 @@ def test_three_files_and_nothing_else(tmp_path, image_format):
     paths = write(tmp_path, image_format=image_format, dpi=50)
     assert [p.name for p in paths] == [f"stem.{image_format}", "stem.npz", "stem.json"]
     assert sorted(tmp_path.iterdir()) == sorted(paths)
+    assert paths == result_paths(tmp_path, "stem", image_format)
     assert np.load(paths[1])["x"] == 1.0
     assert json.loads(paths[2].read_text()) == {"value": 1.0}
     if image_format == "png":
         with Image.open(paths[0]) as image:
             assert image.size == (320, 240)
-    assert all(p.stat().st_mode & 0o400 and not p.stat().st_mode & 0o111 for p in paths)
+    (tmp_path / "plain").write_text("")
+    assert {p.stat().st_mode for p in paths} == {(tmp_path / "plain").stat().st_mode}
 
 
 @pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt()])
@@ -85,10 +87,10 @@ def test_a_failure_midway_leaves_the_older_files_whole(tmp_path, monkeypatch, fa
 
 
 def test_folders_are_made_and_what_is_no_folder_is_refused(tmp_path):
-    check_writable(tmp_path / "a" / "b")
+    check_writable([tmp_path / "a" / "b" / "c.png"])
     assert list((tmp_path / "a" / "b").iterdir()) == []
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="--out"):
-        check_writable(tmp_path / "file")
+        check_writable([tmp_path / "file" / "c.png"])
     with pytest.raises(OutputError, match="--out"):
-        check_writable(tmp_path / "file" / "below")
+        check_writable([tmp_path / "file" / "below" / "c.png"])

@@ -1,0 +1,92 @@
+"""Where and how experiments compute: devices, threads, interruption."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import torch
+
+from ndtools.errors import OptionError
+
+__all__ = ["interruptible", "resolve_device", "single_threaded_operators"]
+
+T = TypeVar("T")
+
+
+def interruptible(function: Callable[[], T]) -> T:
+    """Call a function that may spend long in one operator, such that Ctrl-C stops the caller at once.
+
+    Python handles signals between operators of its main thread: a large eigendecomposition would hold them up.
+
+    Parameters
+    ----------
+    function : callable without arguments
+        Runs in a thread of its own, which is left behind when the caller is interrupted.
+
+    Returns
+    -------
+    object
+        What the function returns; what it raises is raised here.
+    """
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            results.append(function())
+        except BaseException as error:  # noqa: BLE001  # raised again in the caller's thread
+            errors.append(error)
+
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return results[0]
+
+
+def resolve_device(name: str) -> torch.device:
+    """Turn the name of a device into one that computes in float64.
+
+    Parameters
+    ----------
+    name : {"auto", "cpu", "cuda", "mps"}
+        "auto" is CUDA where there is a device, the CPU elsewhere.
+
+    Returns
+    -------
+    torch.device
+        The device.
+
+    Raises
+    ------
+    OptionError
+        If there is no such device, or it lacks float64.
+    """
+    if name == "mps":
+        raise OptionError("device", "mps has no float64, in which moments are summed; choose cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise OptionError("device", "cuda is not available to this torch; choose auto or cpu")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+@contextmanager
+def single_threaded_operators() -> Iterator[None]:
+    """Keep torch from splitting small operators while the images are what runs in parallel.
+
+    The setting is that of the whole process.
+
+    Yields
+    ------
+    None
+        Control, to the body of the ``with`` statement.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

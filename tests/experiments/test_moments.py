@@ -1,0 +1,148 @@
+"""The threads that accumulate: what goes wrong in one of them stops all, soon."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import ndtools.experiments.moments as module
+from ndtools.data.images import Decoded
+from ndtools.data.sources import ImageRef, ImageSource
+from ndtools.errors import OptionError
+from ndtools.experiments.computing import interruptible
+from ndtools.experiments.moments import image_moments
+from ndtools.numerics.covariance import PatchCovariance, memory_needed
+
+
+def source(count):
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (20, 20, 3), dtype=np.uint8))
+    return ImageSource("test", tuple(ImageRef(str(i), lambda: picture) for i in range(count)))
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def endless(monkeypatch):
+    """A source whose images never end; counts those taken, and knows whether it was closed."""
+
+    class Endless:
+        taken, closed = 0, False
+
+        def load(self, *args, **kwargs):
+            try:
+                while True:
+                    self.taken += 1
+                    yield Decoded("x", np.zeros((3, 9, 9), np.uint8))
+            finally:
+                self.closed = True
+
+    state = Endless()
+    monkeypatch.setattr(module, "load_images", state.load)
+    return state
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_an_error_in_one_thread_stops_the_others(endless, monkeypatch, jobs):
+    calls = []
+
+    def update(self, image):
+        calls.append(1)
+        if len(calls) == 5:
+            raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(PatchCovariance, "update", update)
+    with pytest.raises(ZeroDivisionError):
+        image_moments(source(10), kernel_size=3, jobs=jobs)
+    wait_for(lambda: endless.closed)
+    taken = endless.taken
+    time.sleep(0.05)
+    assert endless.taken == taken
+
+
+def test_accumulators_that_cannot_be_made_stop_the_run(endless, monkeypatch):
+    def fail(self, *args, **kwargs):
+        raise MemoryError
+
+    monkeypatch.setattr(PatchCovariance, "__init__", fail)
+    with pytest.raises(MemoryError):
+        image_moments(source(10), kernel_size=3, jobs=2)
+    wait_for(lambda: endless.closed)
+    assert endless.taken <= 2
+
+
+def test_interruption_does_not_wait_for_an_image_that_does_not_come(monkeypatch):
+    never = threading.Event()
+
+    def load(*args, **kwargs):
+        yield Decoded("x", np.zeros((3, 9, 9), np.uint8))
+        never.wait(30)
+
+    def interrupt(done, total):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "load_images", load)
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        image_moments(source(2), kernel_size=3, jobs=2, progress=interrupt)
+    assert time.monotonic() - start < 10
+    never.set()
+
+
+def test_threads_of_torch_are_as_before():
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 1)
+    seen = []
+    image_moments(source(2), kernel_size=3, progress=lambda *_: seen.append(torch.get_num_threads()))
+    after = torch.get_num_threads()
+    torch.set_num_threads(before)
+    assert set(seen) == {1}
+    assert after == before + 1
+
+
+def test_no_more_accumulators_than_images(monkeypatch):
+    made = []
+    original = PatchCovariance.__init__
+
+    def count(self, *args, **kwargs):
+        made.append(1)
+        original(self, *args, **kwargs)
+
+    monkeypatch.setattr(PatchCovariance, "__init__", count)
+    assert image_moments(source(1), kernel_size=3, jobs=16).read == 1
+    assert len(made) == 1
+
+
+def test_memory_limits_the_threads_and_the_patch(monkeypatch):
+    needed = memory_needed(3, 5)
+    monkeypatch.setattr(module.os, "sysconf", lambda name: 1 if name == "SC_PAGE_SIZE" else 4 * needed)
+    assert [module._affordable(workers, needed) for workers in (1, 2, 8)] == [1, 2, 2]
+    monkeypatch.setattr(module.os, "sysconf", lambda name: 1 if name == "SC_PAGE_SIZE" else needed - 1)
+    with pytest.raises(OptionError, match="too large for this machine"):
+        image_moments(source(1), kernel_size=5)
+
+
+@pytest.mark.parametrize(("channels", "k"), [(1, 3), (3, 7), (3, 15)])
+def test_memory_needed_bounds_what_images_of_many_sizes_hold(channels, k):
+    moments = PatchCovariance(channels, k)
+    for height, width in np.random.default_rng(0).integers(150, 700, (40, 2)):
+        moments.update(np.zeros((channels, height, width), np.uint8))
+    products = moments._products
+    held = sum(t.nbytes for spectra in products._lags.values() for t in spectra._total)
+    for strips in (*products._rows.values(), *products._columns.values()):
+        held += sum(strip._products.total().nbytes for strip in strips)
+    held += products._corners.total().nbytes
+    assert 0.1 * memory_needed(channels, k) < held < memory_needed(channels, k)
+
+
+def test_interruptible_returns_and_raises():
+    assert interruptible(threading.current_thread) is not threading.current_thread()
+    with pytest.raises(ZeroDivisionError):
+        interruptible(lambda: 1 / 0)
