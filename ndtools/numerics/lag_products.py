@@ -33,9 +33,10 @@ The windows of an image are the disjoint union of the windows of tiles that over
 image of any size is cut into tiles whose transforms fit the processor's cache.
 """
 
+import functools
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -46,7 +47,7 @@ from ndtools.numerics.patches import Pair
 __all__ = ["Centred", "CrossProducts", "LagSpectra", "StripSpectra", "WindowProducts", "window_products", "window_sums"]
 
 # Samples. Longer ones leave the processor's cache; shorter ones have more borders (benchmarks/kernels_speed.py).
-LONGEST_TRANSFORM = 352
+LONGEST_TRANSFORM = 320
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,26 +104,34 @@ def window_products(lags: Tensor, first: Tensor, last: Tensor) -> Tensor:
     return products - before - after
 
 
-def window_sums(image: Tensor, kernel_size: Pair) -> Tensor:
+def window_sums(tiles: Tensor, sizes: Sequence[Pair], kernel_size: Pair) -> Tensor:
     """Sum what each element of a sliding window sees: Σ_p x_c[p + d] over the valid positions p.
 
     Parameters
     ----------
-    image : Tensor of shape (C, H, W)
-        Of the window's size at least.
+    tiles : Tensor of shape (T, C, height, width)
+        Zero beyond the size of each.
+    sizes : sequence of (int, int)
+        Of each tile, of the window's at least.
     kernel_size : (int, int)
         Height k_y and width k_x of the window.
 
     Returns
     -------
     Tensor of shape (C, k_y, k_x)
-        In float64.
+        Over all tiles, in float64.
     """
-    (height, width), (ky, kx) = image.shape[1:], kernel_size
-    # Element (n, d) of a band is 1 where sample n is under element d of a window at some valid position.
-    columns = torch.ones(width, kx, dtype=image.dtype, device=image.device).tril_().triu_(kx - width)
-    rows = torch.ones(height, ky, dtype=torch.float64, device=image.device).tril_().triu_(ky - height)
-    return rows.mT @ (image @ columns).double()
+    (_, channels, height, width), (ky, kx) = tiles.shape, kernel_size
+    rows = torch.stack([_seen(height, h, ky) for h, _ in sizes]).to(tiles.device)
+    columns = torch.stack([_seen(width, w, kx) for _, w in sizes]).to(tiles)
+    over_columns = (tiles.flatten(1, 2) @ columns).double().unflatten(1, (channels, height))
+    return (rows.mT[:, None] @ over_columns).sum(0)
+
+
+@functools.lru_cache(maxsize=256)
+def _seen(length: int, n: int, k: int) -> Tensor:
+    """Return (length, k): 1 where sample i of n is under element d of a window at some valid position."""
+    return torch.ones(length, k, dtype=torch.float64).tril().triu(k - n)
 
 
 def cut(length: int, k: int) -> list[slice]:
@@ -156,11 +165,11 @@ def transform_length(length: int, k: int) -> int:
     Returns
     -------
     int
-        At least ``length + k - 1``, so that no wanted lag wraps around, rounded up to one of eight lengths an
+        At least ``length + k - 1``, so that no wanted lag wraps around, rounded up to one of four lengths an
         octave: the sums are kept by length, so there must not be many.
     """
     shortest = length + k - 1
-    step = max(2, (1 << shortest.bit_length()) // 16)
+    step = max(2, (1 << shortest.bit_length()) // 8)
     return math.ceil(shortest / step) * step
 
 
@@ -187,10 +196,10 @@ class LagSpectra:
             for s in range(channels)
         ]
 
-    def add(self, tiles: Iterable[Tensor]) -> None:
-        """Add the tiles of one image, each of shape (C, height, width), zero-padded to ``size``."""
+    def add(self, batches: Iterable[Tensor]) -> None:
+        """Add the tiles of one image, in batches of shape (T, C, height, width), zero-padded to ``size``."""
         image = [torch.zeros_like(total, dtype=self.dtype.to_complex()) for total in self._total]
-        for tile in tiles:
+        for tile in itertools.chain.from_iterable(batches):  # one at a time, to stay in the cache
             spectrum = torch.fft.rfft2(tile)
             conjugate = spectrum.conj_physical()
             for s, sums in enumerate(image):
@@ -239,14 +248,14 @@ class CrossProducts:
         self._waiting: list[Tensor] = []
 
     def add(self, vectors: Tensor) -> None:
-        """Add a vector to each batch, Tensor of shape (B, n)."""
+        """Add T vectors to each batch, Tensor of shape (B, T, n)."""
         self._waiting.append(vectors)
-        if len(self._waiting) >= self.AT_ONCE:
+        if sum(v.shape[1] for v in self._waiting) >= self.AT_ONCE:
             self._multiply()
 
     def _multiply(self) -> None:
         if self._waiting:
-            vectors = torch.stack(self._waiting, dim=1).to(self._total.dtype)  # (B, T, n)
+            vectors = torch.cat(self._waiting, dim=1).to(self._total.dtype)
             self._total.baddbmm_(vectors.mH, vectors)
             self._waiting.clear()
 
@@ -261,7 +270,7 @@ class CrossProducts:
 
 
 class StripSpectra:
-    """Cross-spectra of all pairs of lines in strips of C·(k - 1) lines, summed.
+    """Cross-spectra of all pairs of lines, in the strips at either side of tiles, summed.
 
     Parameters
     ----------
@@ -275,39 +284,26 @@ class StripSpectra:
 
     def __init__(self, lines: int, length: int, device: torch.device) -> None:
         self.lines, self.length = lines, length
-        self._products = CrossProducts(length // 2 + 1, lines, torch.complex128, device)
+        self._products = CrossProducts(2 * (length // 2 + 1), lines, torch.complex128, device)
 
-    def add(self, strip: Tensor) -> None:
-        """Add a strip, Tensor of shape (C, k - 1, n) with n up to ``length``."""
+    def add(self, strips: Tensor) -> None:
+        """Add the strips at both sides of T tiles, of shape (2, T, C, k - 1, length), zero-padded to ``length``."""
         if self.lines:  # a window of one pixel leaves no border out
-            self._products.add(torch.fft.rfft(strip, n=self.length).flatten(0, 1).mT)
+            spectra = torch.fft.rfft(strips.flatten(2, 3))  # (side, T, line, frequency)
+            self._products.add(spectra.movedim(-1, 1).flatten(0, 1))
 
     def merge(self, other: "StripSpectra") -> None:
         """Add the sums of ``other``."""
         self._products.merge(other._products)
 
     def lags(self, k: int) -> Tensor:
-        """Return the correlations of all line pairs, float64 of shape (2k - 1, lines, lines)."""
-        total = self._products.total()
+        """Return the correlations of all line pairs, float64 of shape (2, 2k - 1, lines, lines)."""
+        total = self._products.total().unflatten(0, (2, -1))
         if not self.lines:
-            return total.real.new_zeros(2 * k - 1, 0, 0)
+            return total.real.new_zeros(2, 2 * k - 1, 0, 0)
         lag = torch.arange(1 - k, k, device=total.device)
-        correlations: Tensor = torch.fft.irfft(total, n=self.length, dim=0)
-        return correlations[lag]
-
-
-def _strips(tile: Tensor, ky: int, kx: int) -> list[Tensor]:
-    """Return the k - 1 lines (C, k - 1, n) at the top, bottom, left and right of a tile (C, height, width)."""
-    height, width = tile.shape[1:]
-    columns = tile.mT
-    return [tile[:, : ky - 1], tile[:, height - ky + 1 :], columns[:, : kx - 1], columns[:, width - kx + 1 :]]
-
-
-def _corners(tile: Tensor, ky: int, kx: int) -> Tensor:
-    """Return the pixels of the four corners of a tile, of shape (4, C·(ky - 1)·(kx - 1))."""
-    height, width = tile.shape[1:]
-    corners = [tile[:, y : y + ky - 1, x : x + kx - 1] for y in (0, height - ky + 1) for x in (0, width - kx + 1)]
-    return torch.stack(corners).flatten(1)
+        correlations: Tensor = torch.fft.irfft(total, n=self.length, dim=1)
+        return correlations[:, lag]
 
 
 class WindowProducts:
@@ -327,9 +323,9 @@ class WindowProducts:
         self.channels, self.kernel_size, self.device = channels, kernel_size, device
         ky, kx = kernel_size
         self._lags: dict[tuple[Pair, torch.dtype], LagSpectra] = {}
-        # Strips by the length of their transform: (top, bottom) and (left, right).
-        self._rows: dict[int, tuple[StripSpectra, StripSpectra]] = {}
-        self._columns: dict[int, tuple[StripSpectra, StripSpectra]] = {}
+        # By the length of the transform: strips at the top and bottom, at the left and right.
+        self._rows: dict[int, StripSpectra] = {}
+        self._columns: dict[int, StripSpectra] = {}
         self._corners = CrossProducts(4, channels * (ky - 1) * (kx - 1), torch.float64, device)
 
     def add(self, image: "Centred") -> Tensor:
@@ -345,31 +341,41 @@ class WindowProducts:
         Tensor of shape (C, k_y, k_x)
             The first moments that come with it, :func:`window_sums`.
         """
-        ky, kx = self.kernel_size
-        rows, columns = cut(image.pixels.shape[-2], ky), cut(image.pixels.shape[-1], kx)
-        height, width = transform_length(rows[0].stop, ky), transform_length(columns[0].stop, kx)
-        borders = self._borders(height, width)
+        (ky, kx), (_, height, width) = self.kernel_size, image.pixels.shape
+        rows, columns = cut(height, ky), cut(width, kx)
+        size = (transform_length(rows[0].stop, ky), transform_length(columns[0].stop, kx))
         sums = torch.zeros(self.channels, ky, kx, dtype=torch.float64, device=self.device)
-        padded = torch.empty(self.channels, height, width, dtype=image.dtype, device=self.device)
 
-        def padded_tiles() -> Iterator[Tensor]:  # one at a time, so that its transform finds it in the cache
-            for y, x in itertools.product(rows, columns):
-                padded.zero_()
-                tile = image.copy_to(padded[:, : y.stop - y.start, : x.stop - x.start], y, x)
-                sums.add_(window_sums(tile, self.kernel_size))
-                for strips, strip in zip(borders, _strips(tile, ky, kx), strict=True):
-                    strips.add(strip)
-                self._corners.add(_corners(tile, ky, kx))
-                yield padded
+        def batches() -> Iterator[Tensor]:
+            for y in rows:
+                tiles = torch.zeros(len(columns), self.channels, *size, dtype=image.dtype, device=self.device)
+                sizes = [(y.stop - y.start, x.stop - x.start) for x in columns]
+                for tile, x, (h, w) in zip(tiles, columns, sizes, strict=True):
+                    image.copy_to(tile[:, :h, :w], y, x)
+                sums.add_(window_sums(tiles, sizes, self.kernel_size))
+                self._add_borders(tiles, sizes)
+                yield tiles
 
-        self._lag_spectra((height, width), image.dtype).add(padded_tiles())
+        self._lag_spectra(size, image.dtype).add(batches())
         return sums
+
+    def _add_borders(self, tiles: Tensor, sizes: list[Pair]) -> None:
+        """Add strips and corners of a row of tiles (T, C, height, width), zero beyond the size of each."""
+        (ky, kx), (height, width) = self.kernel_size, tiles.shape[2:]
+        bottom = slice(sizes[0][0] - ky + 1, sizes[0][0])  # tiles in a row are equally high
+        right = torch.stack([tile[..., w - kx + 1 : w] for tile, (_, w) in zip(tiles, sizes, strict=True)])
+        sides = torch.stack([tiles[..., : kx - 1], right])  # (2, T, C, height, k_x - 1)
+        ends = torch.stack([tiles[..., : ky - 1, :], tiles[..., bottom, :]])  # (2, T, C, k_y - 1, width)
+        corners = torch.stack([sides[..., : ky - 1, :], sides[..., bottom, :]])  # (2, 2, T, C, k_y - 1, k_x - 1)
+        self._strip_spectra(self._rows, ky, width).add(ends)
+        self._strip_spectra(self._columns, kx, height).add(sides.mT)
+        self._corners.add(corners.flatten(3).flatten(0, 1))
 
     @staticmethod
     def memory_needed(channels: int, kernel_size: Pair) -> int:
         """Estimate the bytes held once images of many sizes were added."""
         ky, kx = kernel_size
-        lengths, longest = 8, max(LONGEST_TRANSFORM, 4 * max(kernel_size))
+        lengths, longest = 5, max(LONGEST_TRANSFORM, 4 * max(kernel_size))
         spectra = lengths**2 * channels * (channels + 1) // 2 * (longest * longest // 4) * 16
         strips = 2 * lengths * (longest // 2) * channels**2 * ((ky - 1) ** 2 + (kx - 1) ** 2) * 16
         corners = 4 * (channels * (ky - 1) * (kx - 1)) ** 2 * 8
@@ -385,15 +391,9 @@ class WindowProducts:
             self._lags[size, dtype] = LagSpectra(self.channels, size, dtype, self.device)
         return self._lags[size, dtype]
 
-    def _strip_spectra(
-        self, strips: dict[int, tuple[StripSpectra, StripSpectra]], k: int, length: int
-    ) -> tuple[StripSpectra, StripSpectra]:
+    def _strip_spectra(self, strips: dict[int, StripSpectra], k: int, length: int) -> StripSpectra:
         if length not in strips:
-            lines = self.channels * (k - 1)
-            strips[length] = (
-                StripSpectra(lines, length, self.device),
-                StripSpectra(lines, length, self.device),
-            )
+            strips[length] = StripSpectra(self.channels * (k - 1), length, self.device)
         return strips[length]
 
     def merge(self, other: "WindowProducts") -> None:
@@ -403,8 +403,7 @@ class WindowProducts:
             self._lag_spectra(*key).merge(lags)
         for mine, theirs, k in ((self._rows, other._rows, ky), (self._columns, other._columns, kx)):
             for length, strips in theirs.items():
-                for strip, their_strip in zip(self._strip_spectra(mine, k, length), strips, strict=True):
-                    strip.merge(their_strip)
+                self._strip_spectra(mine, k, length).merge(strips)
         self._corners.merge(other._corners)
 
     def total(self) -> Tensor:
@@ -420,8 +419,8 @@ class WindowProducts:
         for spectra in self._lags.values():
             lags += spectra.lags(self.kernel_size)
         # Strips, with their lags first: at the top and bottom (l_x, y, y', c, c'), at the sides (l_y, x, x', c, c').
-        top, bottom = (self._strip_lags(self._rows, end, ky, kx) for end in (0, 1))
-        left, right = (self._strip_lags(self._columns, end, kx, ky) for end in (0, 1))
+        top, bottom = self._strip_lags(self._rows, ky, kx)
+        left, right = self._strip_lags(self._columns, kx, ky)
         # Corners (x, x', y, y', c, c').
         corners = self._corners.total().view(4, *(c, ky - 1, kx - 1) * 2).permute(0, 3, 6, 2, 5, 1, 4)
         columns = window_products(lags, left.permute(1, 2, 0, 3, 4), right.permute(1, 2, 0, 3, 4))
@@ -432,12 +431,10 @@ class WindowProducts:
         )  # (y, y', x, x', c, c')
         return products.permute(4, 0, 2, 5, 1, 3)
 
-    def _strip_lags(
-        self, strips: dict[int, tuple[StripSpectra, StripSpectra]], end: int, k: int, k_along: int
-    ) -> Tensor:
-        """Return the lag correlations (2·k_along - 1, k - 1, k - 1, C, C) of the strips at one end."""
+    def _strip_lags(self, strips: dict[int, StripSpectra], k: int, k_along: int) -> Tensor:
+        """Return the lag correlations (2, 2·k_along - 1, k - 1, k - 1, C, C) of the strips at both sides."""
         c = self.channels
-        lags = torch.zeros(2 * k_along - 1, *(c * (k - 1),) * 2, dtype=torch.float64, device=self.device)
-        for pair in strips.values():
-            lags += pair[end].lags(k_along)
-        return lags.view(len(lags), *(c, k - 1) * 2).permute(0, 2, 4, 1, 3)
+        lags = torch.zeros(2, 2 * k_along - 1, *(c * (k - 1),) * 2, dtype=torch.float64, device=self.device)
+        for spectra in strips.values():
+            lags += spectra.lags(k_along)
+        return lags.view(*lags.shape[:2], *(c, k - 1) * 2).permute(0, 1, 3, 5, 2, 4)

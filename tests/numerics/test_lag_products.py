@@ -54,7 +54,8 @@ def test_lag_spectra_correlate_all_channel_pairs_at_all_lags():
     tiles = [integers(3, 5, 7, seed=s) for s in range(2)]
     ky, kx = 3, 4
     spectra = LagSpectra(3, (8, 10), torch.float64, CPU)
-    spectra.add(torch.nn.functional.pad(torch.tensor(tile), (0, 3, 0, 3)) for tile in tiles)
+    padded = torch.stack([torch.nn.functional.pad(torch.tensor(tile), (0, 3, 0, 3)) for tile in tiles])
+    spectra.add([padded])
     lags = spectra.lags((ky, kx))
     assert lags.shape == (2 * kx - 1, 2 * ky - 1, 3, 3)
     for lx, ly, c, d in itertools.product(range(1 - kx, kx), range(1 - ky, ky), range(3), range(3)):
@@ -69,15 +70,15 @@ def test_lag_spectra_correlate_all_channel_pairs_at_all_lags():
 
 @pytest.mark.parametrize("count", [1, CrossProducts.AT_ONCE, CrossProducts.AT_ONCE + 3])
 def test_strip_spectra_correlate_all_pairs_of_lines(count):
-    strips = integers(count, 2, 2, 6)  # two channels of two lines
+    strips = integers(2, count, 2, 2, 6)  # both sides, of tiles of two channels, of two lines
     spectra = StripSpectra(4, 8, CPU)
-    for strip in strips:
-        spectra.add(torch.tensor(strip))
+    for tile in range(count):
+        spectra.add(torch.nn.functional.pad(torch.tensor(strips[:, tile : tile + 1]), (0, 2)))
     lags = spectra.lags(3)
-    lines = strips.reshape(count, 4, 6)
-    for lag, i, j in itertools.product(range(-2, 3), range(4), range(4)):
-        expected = sum(lag_sum(line[i], line[j], lag) for line in lines)
-        assert lags[lag + 2, i, j].item() == pytest.approx(expected, abs=1e-9)
+    lines = strips.reshape(2, count, 4, 6)
+    for side, lag, i, j in itertools.product(range(2), range(-2, 3), range(4), range(4)):
+        expected = sum(lag_sum(line[i], line[j], lag) for line in lines[side])
+        assert lags[side, lag + 2, i, j].item() == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("count", [1, CrossProducts.AT_ONCE + 1])
@@ -88,17 +89,24 @@ def test_cross_products_are_sums_of_outer_products(count, dtype):
         vectors = vectors + 1j * torch.tensor(integers(count, 4, 6, seed=1))
     products = CrossProducts(4, 6, dtype, CPU)
     for vector in vectors:
-        products.add(vector)
-    assert torch.equal(products.total(), torch.einsum("tki,tkj->kij", vectors.conj(), vectors))
+        products.add(vector[:, None])
+    products.add(vectors.transpose(0, 1))
+    assert torch.equal(products.total(), 2 * torch.einsum("tki,tkj->kij", vectors.conj(), vectors))
 
 
 @given(h=st.integers(1, 9), w=st.integers(1, 9), ky=st.integers(1, 9), kx=st.integers(1, 9))
 def test_window_sums_are_the_sums_of_the_patches(h, w, ky, kx):
     if ky > h or kx > w:
         return
-    image = integers(2, h, w)
-    expected = patch_matrix(image, (ky, kx)).sum(0).reshape(2, ky, kx)
-    assert window_sums(torch.tensor(image), (ky, kx)).tolist() == expected.tolist()
+    images = integers(2, 2, h, w)
+    tiles = torch.zeros(2, 2, h + 2, w + 3, dtype=torch.float64)
+    tiles[0, :, :h, :w] = torch.tensor(images[0])
+    tiles[1, :, :h, : max(kx, w - 1)] = torch.tensor(images[1][..., : max(kx, w - 1)])
+    expected = patch_matrix(images[0], (ky, kx)).sum(0) + patch_matrix(images[1][..., : max(kx, w - 1)], (ky, kx)).sum(
+        0
+    )
+    sums = window_sums(tiles, [(h, w), (h, max(kx, w - 1))], (ky, kx))
+    assert sums.tolist() == expected.reshape(2, ky, kx).tolist()
 
 
 @given(length=st.integers(1, 5000), k=st.integers(1, 300))
@@ -112,7 +120,7 @@ def test_cuts_hold_every_window_once_and_fit_their_transform(length, k):
     sizes = [piece.stop - piece.start for piece in pieces]
     assert sizes[0] == max(sizes)
     transform = transform_length(sizes[0], k)
-    assert sizes[0] + k - 1 <= transform <= 1.125 * max(LONGEST_TRANSFORM, 4 * k)
+    assert sizes[0] + k - 1 <= transform <= 1.25 * max(LONGEST_TRANSFORM, 4 * k)
     assert transform % 2 == 0
 
 
