@@ -124,8 +124,9 @@ def window_sums(tiles: Tensor, sizes: Sequence[Pair], kernel_size: Pair) -> Tens
     (_, channels, height, width), (ky, kx) = tiles.shape, kernel_size
     rows = torch.stack([_seen(height, h, ky) for h, _ in sizes]).to(tiles.device)
     columns = torch.stack([_seen(width, w, kx) for _, w in sizes]).to(tiles)
-    over_columns = (tiles.flatten(1, 2) @ columns).double().unflatten(1, (channels, height))
-    return (rows.mT[:, None] @ over_columns).sum(0)
+    over_columns = (tiles.flatten(1, 2) @ columns).double().view(len(tiles), channels, height, kx)
+    products: Tensor = rows.mT[:, None] @ over_columns
+    return products.sum(0)
 
 
 @functools.lru_cache(maxsize=256)
@@ -298,9 +299,9 @@ class StripSpectra:
 
     def lags(self, k: int) -> Tensor:
         """Return the correlations of all line pairs, float64 of shape (2, 2k - 1, lines, lines)."""
-        total = self._products.total().unflatten(0, (2, -1))
+        total = self._products.total().view(2, self.length // 2 + 1, self.lines, self.lines)
         if not self.lines:
-            return total.real.new_zeros(2, 2 * k - 1, 0, 0)
+            return torch.zeros(2, 2 * k - 1, 0, 0, dtype=torch.float64, device=total.device)
         lag = torch.arange(1 - k, k, device=total.device)
         correlations: Tensor = torch.fft.irfft(total, n=self.length, dim=1)
         return correlations[:, lag]
@@ -380,11 +381,6 @@ class WindowProducts:
         strips = 2 * lengths * (longest // 2) * channels**2 * ((ky - 1) ** 2 + (kx - 1) ** 2) * 16
         corners = 4 * (channels * (ky - 1) * (kx - 1)) ** 2 * 8
         return spectra + strips + corners
-
-    def _borders(self, height: int, width: int) -> list[StripSpectra]:
-        """Return the strips at the top, bottom, left and right, for transforms of that length."""
-        ky, kx = self.kernel_size
-        return [*self._strip_spectra(self._rows, ky, width), *self._strip_spectra(self._columns, kx, height)]
 
     def _lag_spectra(self, size: Pair, dtype: torch.dtype) -> LagSpectra:
         if (size, dtype) not in self._lags:
