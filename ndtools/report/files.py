@@ -143,7 +143,7 @@ def write_results(
     picture, npz, json_file = result_paths(folder, stem, image_format)
     writers: dict[Path, Callable[[IO[bytes]], object]] = {
         picture: lambda file: figure.savefig(file, format=image_format, dpi=dpi),
-        npz: lambda file: np.savez(file, **arrays)  # measured numbers hardly compress,
+        npz: lambda file: np.savez(file, **arrays),  # measured numbers hardly compress
         json_file: lambda file: file.write(strict_json(numbers).encode()),
     }
     temporary = {path: _temporary(path) for path in writers}
