@@ -33,10 +33,9 @@ The windows of an image are the disjoint union of the windows of tiles that over
 image of any size is cut into tiles whose transforms fit the processor's cache.
 """
 
-import functools
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -104,35 +103,25 @@ def window_products(lags: Tensor, first: Tensor, last: Tensor) -> Tensor:
     return products - before - after
 
 
-def window_sums(tiles: Tensor, sizes: Sequence[Pair], kernel_size: Pair) -> Tensor:
-    """Sum what each element of a sliding window sees: Σ_p x_c[p + d] over the valid positions p.
+def window_sums(total: Tensor, first: Tensor, last: Tensor) -> Tensor:
+    """Turn the sum along one axis into the sums that the elements of a window sliding along it see.
 
     Parameters
     ----------
-    tiles : Tensor of shape (T, C, height, width)
-        Zero beyond the size of each.
-    sizes : sequence of (int, int)
-        Of each tile, of the window's at least.
-    kernel_size : (int, int)
-        Height k_y and width k_x of the window.
+    total : Tensor of shape (...)
+        Σ_q x[q] over all q.
+    first, last : Tensor of shape (k - 1, ...)
+        The first, and the last, k - 1 samples.
 
     Returns
     -------
-    Tensor of shape (C, k_y, k_x)
-        Over all tiles, in float64.
+    Tensor of shape (k, ...)
+        Σ_p x[p + d] over the valid positions p, for every d.
     """
-    (_, channels, height, width), (ky, kx) = tiles.shape, kernel_size
-    rows = torch.stack([_seen(height, h, ky) for h, _ in sizes]).to(tiles.device)
-    columns = torch.stack([_seen(width, w, kx) for _, w in sizes]).to(tiles)
-    over_columns = (tiles.flatten(1, 2) @ columns).double().view(len(tiles), channels, height, kx)
-    products: Tensor = rows.mT[:, None] @ over_columns
-    return products.sum(0)
-
-
-@functools.lru_cache(maxsize=256)
-def _seen(length: int, n: int, k: int) -> Tensor:
-    """Return (length, k): 1 where sample i of n is under element d of a window at some valid position."""
-    return torch.ones(length, k, dtype=torch.float64).tril().triu(k - n)
+    none = torch.zeros_like(total)[None]
+    before = torch.cat([none, first]).cumsum(0)
+    up_to = torch.cat([none, last]).cumsum(0)
+    return total - before - (up_to[-1] - up_to)
 
 
 def cut(length: int, k: int) -> list[slice]:
@@ -340,7 +329,7 @@ class WindowProducts:
         Returns
         -------
         Tensor of shape (C, k_y, k_x)
-            The first moments that come with it, :func:`window_sums`.
+            The first moments that come with it: Σ_p x_c[p + d], float64.
         """
         (ky, kx), (_, height, width) = self.kernel_size, image.pixels.shape
         rows, columns = cut(height, ky), cut(width, kx)
@@ -353,15 +342,14 @@ class WindowProducts:
                 sizes = [(y.stop - y.start, x.stop - x.start) for x in columns]
                 for tile, x, (h, w) in zip(tiles, columns, sizes, strict=True):
                     image.copy_to(tile[:, :h, :w], y, x)
-                sums.add_(window_sums(tiles, sizes, self.kernel_size))
-                self._add_borders(tiles, sizes)
+                sums.add_(self._add_borders(tiles, sizes))
                 yield tiles
 
         self._lag_spectra(size, image.dtype).add(batches())
         return sums
 
-    def _add_borders(self, tiles: Tensor, sizes: list[Pair]) -> None:
-        """Add strips and corners of a row of tiles (T, C, height, width), zero beyond the size of each."""
+    def _add_borders(self, tiles: Tensor, sizes: list[Pair]) -> Tensor:
+        """Add strips and corners of a row of tiles (T, C, height, width); return the sums (C, k_y, k_x) of windows."""
         (ky, kx), (height, width) = self.kernel_size, tiles.shape[2:]
         bottom = slice(sizes[0][0] - ky + 1, sizes[0][0])  # tiles in a row are equally high
         right = torch.stack([tile[..., w - kx + 1 : w] for tile, (_, w) in zip(tiles, sizes, strict=True)])
@@ -371,6 +359,14 @@ class WindowProducts:
         self._strip_spectra(self._rows, ky, width).add(ends)
         self._strip_spectra(self._columns, kx, height).add(sides.mT)
         self._corners.add(corners.flatten(3).flatten(0, 1))
+        # Sums over the tiles, of all pixels, rows, columns and corners, the axis that they stand on first.
+        total = tiles.sum((0, 2, 3)).double()
+        of_rows = ends.sum((1, 4)).double().movedim(-1, 1)  # (2, k_y - 1, C)
+        of_columns = sides.sum((1, 3)).double().movedim(-1, 1)  # (2, k_x - 1, C)
+        of_corners = corners.sum(2).double().permute(0, 1, 4, 3, 2)  # (2, 2, k_x - 1, k_y - 1, C)
+        columns = window_sums(total, of_columns[0], of_columns[1])  # (k_x, C)
+        first, last = (window_sums(of_rows[i], of_corners[i, 0], of_corners[i, 1]).movedim(1, 0) for i in (0, 1))
+        return window_sums(columns, first, last).permute(2, 0, 1)
 
     @staticmethod
     def memory_needed(channels: int, kernel_size: Pair) -> int:
