@@ -8,12 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ndtools.numerics.correlations import CrossProducts, LagSpectra, StripSpectra
 from ndtools.numerics.lag_products import (
     LONGEST_TRANSFORM,
     Centred,
-    CrossProducts,
-    LagSpectra,
-    StripSpectra,
     WindowProducts,
     cut,
     transform_length,
