@@ -1,22 +1,32 @@
-"""Decode the images of a source in threads, ahead of whoever consumes them, in order."""
+"""Read or decode the images of a source in threads, ahead of whoever consumes them, in order."""
 
 import os
 import warnings
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from ndtools.data.decode import Pixels, decode_image
 from ndtools.data.folders import Skipped
 from ndtools.data.sources import ImageRef, ImageSource, resolve_source
 from ndtools.errors import DataError, OptionError
 
-__all__ = ["Decoded", "Skipped", "SkippedImageWarning", "iter_images", "load_images", "processors"]
+__all__ = [
+    "Decoded",
+    "Encoded",
+    "Skipped",
+    "SkippedImageWarning",
+    "iter_images",
+    "load_images",
+    "processors",
+    "read_images",
+]
 
 LOOK_AHEAD_BYTES = 2**28
 """No further image is begun while those decoded and not yet consumed take more than this (256 MiB)."""
@@ -40,6 +50,47 @@ class Decoded:
 
     name: str
     pixels: Pixels
+
+    @property
+    def nbytes(self) -> int:
+        """Memory taken, bytes."""
+        return self.pixels.nbytes
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """One image that is read but not decoded.
+
+    Parameters
+    ----------
+    name : str
+        Printable name.
+    content : bytes or PIL.Image.Image
+        The encoded file, or a picture if the image was made in code.
+    gray, resize
+        How to decode it; see `load_images`.
+    """
+
+    name: str
+    content: bytes | Image.Image
+    gray: bool = False
+    resize: int | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Memory taken, bytes (of a picture about as many, at three bytes a pixel)."""
+        if isinstance(self.content, bytes):
+            return len(self.content)
+        return 3 * self.content.width * self.content.height
+
+    def decode(self) -> Decoded | Skipped:
+        """Decode it, or say why that is not possible."""
+        try:
+            return Decoded(self.name, decode_image(self.content, gray=self.gray, resize=self.resize))
+        except DataError as error:
+            return Skipped(self.name, str(error))
+        except MemoryError:
+            return Skipped(self.name, "too large for the memory")
 
 
 def load_images(
@@ -74,11 +125,56 @@ def load_images(
     DataError
         While iterating: an archive turned out to be damaged. A single bad image is Skipped instead.
     """
-    if jobs is not None and jobs < 1:
-        raise OptionError("jobs", f"must be at least 1, got {jobs}")
+    threads = processors(jobs)
+    read = _reader(gray, resize)
+
+    def load(reference: ImageRef) -> Decoded | Skipped:
+        encoded = read(reference)
+        return encoded if isinstance(encoded, Skipped) else encoded.decode()
+
+    return _ahead(source, load, threads)
+
+
+def read_images(source: ImageSource, *, gray: bool = False, resize: int | None = None) -> Iterator[Encoded | Skipped]:
+    """Read the images of a source ahead of consumers that decode them, each in its own thread.
+
+    Parameters
+    ----------
+    source : ImageSource
+        From `resolve_source`.
+    gray, resize
+        As in `load_images`.
+
+    Returns
+    -------
+    iterator of Encoded or Skipped
+        First what the source could not use, then every image in the order of the source. Closing the
+        iterator early drops the work that has not begun.
+
+    Raises
+    ------
+    OptionError
+        `resize` is less than 1.
+    DataError
+        While iterating: an archive turned out to be damaged. A single unreadable file is Skipped instead.
+    """
+    # Reading waits for the storage, not for a processor: enough threads to hide the latency of a network.
+    return _ahead(source, _reader(gray, resize), 8)
+
+
+def _reader(gray: bool, resize: int | None) -> Callable[[ImageRef], Encoded | Skipped]:
     if resize is not None and resize < 1:
         raise OptionError("resize", f"the short side must be at least 1 pixel, got {resize}")
-    return _load(source, gray, resize, jobs or processors())
+
+    def read(reference: ImageRef) -> Encoded | Skipped:
+        try:
+            return Encoded(reference.name, reference.read(), gray, resize)
+        except DataError as error:
+            return Skipped(reference.name, str(error))
+        except MemoryError:
+            return Skipped(reference.name, "too large for the memory")
+
+    return read
 
 
 def iter_images(
@@ -136,62 +232,76 @@ def _as_float(loaded: Iterator[Decoded | Skipped]) -> Iterator[NDArray[np.float3
             yield np.divide(item.pixels, scale, dtype=np.float32, order="C")
 
 
-_Task: TypeAlias = tuple[ImageRef, "Future[Decoded | Skipped]"]
+class _Sized(Protocol):
+    @property
+    def nbytes(self) -> int: ...
 
 
-def _load(source: ImageSource, gray: bool, resize: int | None, jobs: int) -> Iterator[Decoded | Skipped]:
+T = TypeVar("T", bound=_Sized)
+
+
+@dataclass(frozen=True)
+class _Task(Generic[T]):
+    reference: ImageRef
+    future: "Future[T | Skipped]"
+
+    def held(self, expected: int) -> int:
+        """Bytes that the task takes or is about to take."""
+        if self.future.done():
+            item = None if self.future.exception() else self.future.result()
+            expected = 0 if item is None or isinstance(item, Skipped) else item.nbytes
+        return self.reference.nbytes + expected
+
+
+def _ahead(source: ImageSource, work: Callable[[ImageRef], T | Skipped], threads: int) -> Iterator[T | Skipped]:
     yield from source.skipped
     references = iter(source)
-    waiting: deque[_Task] = deque()
-    expected = LOOK_AHEAD_BYTES // jobs  # bytes of an image not decoded yet: the last one's, once there is one
-    pool = ThreadPoolExecutor(jobs, thread_name_prefix="ndtools-decode")
+    waiting: deque[_Task[T]] = deque()
+    expected = LOOK_AHEAD_BYTES // threads  # bytes of an image not loaded yet: the last one's, once there is one
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="ndtools-images")
     try:
         while True:
-            while not waiting or (len(waiting) < 2 * jobs + 2 and _held(waiting, expected) < LOOK_AHEAD_BYTES):
+            while not waiting or (
+                len(waiting) < 2 * threads + 2 and sum(task.held(expected) for task in waiting) < LOOK_AHEAD_BYTES
+            ):
                 reference = next(references, None)
                 if reference is None:
                     break
-                waiting.append((reference, pool.submit(_decode, reference, gray, resize)))
+                waiting.append(_Task(reference, pool.submit(work, reference)))
             if not waiting:
                 return
-            item = waiting.popleft()[1].result()
-            if isinstance(item, Decoded):
-                expected = item.pixels.nbytes
+            item = waiting.popleft().future.result()
+            if not isinstance(item, Skipped):
+                expected = item.nbytes
             yield item
     finally:
         # Not waited for: an interrupted run must stop at once, not after a few large images.
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _held(waiting: deque[_Task], expected: int) -> int:
-    # Bytes that the tasks take or are about to take.
-    total = 0
-    for reference, future in waiting:
-        total += reference.nbytes
-        if not future.done():
-            total += expected
-        elif future.exception() is None and isinstance(item := future.result(), Decoded):
-            total += item.pixels.nbytes
-    return total
+def processors(jobs: int | None = None) -> int:
+    """Return how many threads to use.
 
-
-def _decode(reference: ImageRef, gray: bool, resize: int | None) -> Decoded | Skipped:
-    try:
-        return Decoded(reference.name, decode_image(reference.read(), gray=gray, resize=resize))
-    except DataError as error:
-        return Skipped(reference.name, str(error))
-    except MemoryError:
-        return Skipped(reference.name, "too large for the memory")
-
-
-def processors() -> int:
-    """Count the processors that this process may use: in a container or a batch job fewer than there are.
+    Parameters
+    ----------
+    jobs : int, optional
+        What was asked for.
 
     Returns
     -------
     int
-        At least 1.
+        That, or the number of processors that this process may use: in a container or a batch job fewer than
+        there are.
+
+    Raises
+    ------
+    OptionError
+        `jobs` is less than 1.
     """
+    if jobs is not None:
+        if jobs < 1:
+            raise OptionError("jobs", f"must be at least 1, got {jobs}")
+        return jobs
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

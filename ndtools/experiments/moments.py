@@ -1,4 +1,4 @@
-"""Covariance of the patches of an image source: decoding threads ahead of arithmetic threads."""
+"""Covariance of the patches of an image source, by several threads."""
 
 import os
 import threading
@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 
-from ndtools.data.images import Decoded, load_images, processors
+from ndtools.data.images import Decoded, Encoded, load_images, processors, read_images
 from ndtools.data.sources import ImageSource, Skipped
 from ndtools.errors import DataError, OptionError
 from ndtools.experiments.computing import single_threaded_operators
@@ -54,8 +54,9 @@ def image_moments(
 ) -> ImageMoments:
     """Accumulate the patch moments of all images of a source.
 
-    Each arithmetic thread has an accumulator of its own and takes whichever image comes next from the decoding
-    threads; in the end the accumulators are added. Memory does not grow with the number of images.
+    Each thread has an accumulator of its own and decodes and adds whichever image comes next, as read ahead by
+    others; in the end the accumulators are added. Where only few accumulators fit, or there is one on a GPU, further
+    threads decode for them. Memory does not grow with the number of images.
 
     Parameters
     ----------
@@ -66,8 +67,7 @@ def image_moments(
     gray, resize
         As in :func:`ndtools.data.images.load_images`.
     jobs : int, optional
-        Threads that decode, and as many that compute (fewer where memory is short, or on a GPU); one for each
-        processor by default.
+        Threads that decode and compute; one for each processor by default.
     progress : callable, optional
         Called in this thread, a few times a second.
 
@@ -89,9 +89,15 @@ def image_moments(
     def new() -> PatchCovariance:
         return PatchCovariance(channels, kernel_size, method=method, stride=stride, device=device)
 
-    workers = min(jobs or processors(), len(source))
-    workers = 1 if device.type != "cpu" else _affordable(workers, memory_needed(channels, kernel_size, method))
-    queue = _Queue(load_images(source, gray=gray, resize=resize, jobs=jobs), total=len(source) + len(source.skipped))
+    jobs = min(processors(jobs), max(1, len(source)))
+    workers = 1 if device.type != "cpu" else _affordable(jobs, memory_needed(channels, kernel_size, method))
+    images: Iterator[Encoded | Decoded | Skipped] = (
+        read_images(source, gray=gray, resize=resize)
+        if workers == jobs
+        else load_images(source, gray=gray, resize=resize, jobs=jobs)
+    )
+    queue = _Queue(images, total=len(source) + len(source.skipped))
+
     pool = ThreadPoolExecutor(workers, "moments")
     finished = False
     with single_threaded_operators():
@@ -136,11 +142,11 @@ class _Part:
 class _Queue:
     """An iterator of images that threads may share."""
 
-    def __init__(self, items: Iterator[Decoded | Skipped], total: int) -> None:
+    def __init__(self, items: Iterator[Encoded | Decoded | Skipped], total: int) -> None:
         self._items, self._lock, self._closed = items, threading.Lock(), False
         self.done, self.total = 0, total
 
-    def __iter__(self) -> Iterator[Decoded | Skipped]:
+    def __iter__(self) -> Iterator[Encoded | Decoded | Skipped]:
         while True:
             with self._lock:
                 item = None if self._closed else next(self._items, None)
@@ -168,7 +174,8 @@ class _Queue:
 
 def _consume(queue: _Queue, new: Callable[[], PatchCovariance]) -> _Part:
     part = _Part(None, 0, [])
-    for item in queue:
+    for taken in queue:
+        item = taken.decode() if isinstance(taken, Encoded) else taken
         if isinstance(item, Skipped):
             part.skipped.append(item)
             continue

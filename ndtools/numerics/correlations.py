@@ -1,147 +1,233 @@
-"""Sums of correlations over many images, kept as the products that they are inverse transforms of.
+"""Correlations of tiles at the lags within a window, summed over many tiles.
 
-What :mod:`ndtools.numerics.lag_products` assembles the second moments of windows from.
+What :mod:`ndtools.numerics.lag_products` assembles the second moments of windows from. Each class here sums what it
+is given in the precision of the tiles, until it is ``full`` and its sum must be taken: :class:`Total` adds those up
+in float64. Double precision throughout would cost twice the memory traffic, and where so few terms are added single
+precision loses nothing.
 """
 
-import itertools
-from collections.abc import Iterable
+from collections.abc import Callable
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from ndtools.numerics.patches import Pair
 
-__all__ = ["CrossProducts", "LagSpectra", "StripSpectra"]
+__all__ = ["CornerProducts", "LagSpectra", "StripSpectra", "Total"]
 
 
 class LagSpectra:
-    """Cross-spectra of tiles, summed; their inverse transform is the correlation at every lag.
+    """Correlations of all pairs of channels at all lags, from the sum of the tiles' cross-spectra.
+
+    Parameters
+    ----------
+    channels : int
+        C.
+    kernel_size : (int, int)
+        k_y and k_x.
+    size : (int, int)
+        Height and width of the transform: tile plus k - 1 at least, so that no wanted lag wraps around.
+    dtype : torch.dtype
+        Real type of the tiles.
+    device : torch.device
+        Where the tiles are.
+    """
+
+    AT_ONCE: ClassVar[int] = 64
+
+    def __init__(self, channels: int, kernel_size: Pair, size: Pair, dtype: torch.dtype, device: torch.device) -> None:
+        self.kernel_size, self.size = kernel_size, size
+        # Element s holds the pairs (c, c + s); the pairs (c + s, c) follow by symmetry.
+        self._sums = [
+            torch.zeros(channels - s, size[0], size[1] // 2 + 1, dtype=dtype.to_complex(), device=device)
+            for s in range(channels)
+        ]
+        self._conjugate = torch.empty_like(self._sums[0])
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, tile: Tensor) -> None:
+        """Add a tile of shape (C, height, width), zero-padded to ``size``."""
+        spectrum = torch.fft.rfft2(tile)
+        torch.conj_physical(spectrum, out=self._conjugate)
+        for s, sums in enumerate(self._sums):
+            sums.addcmul_(self._conjugate[: len(sums)], spectrum[s:])
+        self._count += 1
+
+    def take(self) -> Tensor:
+        """Return the correlations of the tiles, of shape (2k_x - 1, 2k_y - 1, C, C), and be empty."""
+        channels = len(self._sums)
+        ly, lx = (torch.arange(1 - k, k, device=self._conjugate.device) for k in self.kernel_size)
+        lags = self._sums[0].real.new_empty(len(lx), len(ly), channels, channels)
+        for s, sums in enumerate(self._sums):
+            correlation = torch.fft.irfft2(sums, s=self.size)[:, ly][:, :, lx].permute(2, 1, 0)
+            for c in range(channels - s):
+                lags[:, :, c, c + s] = correlation[..., c]
+                lags[:, :, c + s, c] = correlation[..., c].flip(0, 1)
+            sums.zero_()
+        self._count = 0
+        return lags
+
+
+class StripSpectra:
+    """Correlations along the strips at two opposite sides of tiles, of all pairs of their lines at all lags.
+
+    Parameters
+    ----------
+    channels, lines : int
+        C and k - 1: lines of a strip in each channel.
+    k_along : int
+        The window along the strip.
+    length : int
+        Length of the transform: that of the strip plus k_along - 1 at least.
+    dtype : torch.dtype
+        Real type of the tiles.
+    device : torch.device
+        Where the tiles are.
+    """
+
+    AT_ONCE: ClassVar[int] = 64
+
+    def __init__(
+        self, channels: int, lines: int, k_along: int, length: int, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        self._waiting = _Waiting(self.AT_ONCE, (2, channels, lines, length), dtype, device)
+        # The inverse transform at the wanted lags only. The spectrum of real numbers is given by half of it.
+        frequency = torch.arange(length // 2 + 1, dtype=torch.float64, device=device)
+        lag = torch.arange(1 - k_along, k_along, dtype=torch.float64, device=device)
+        weight = torch.where((frequency == 0) | (2 * frequency == length), 1.0, 2.0).double() / length
+        inverse = torch.polar(weight.expand(len(lag), -1), 2 * torch.pi / length * torch.outer(lag, frequency))
+        self._inverse = inverse.to(dtype.to_complex())
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, strips: Tensor) -> None:
+        """Add the strips at both sides of a tile, of shape (2, C, k - 1, length), zero-padded to ``length``."""
+        self._waiting.next().copy_(strips)
+
+    def take(self) -> Tensor:
+        """Return the correlations of the tiles, of shape (2, 2·k_along - 1, C(k - 1), C(k - 1)), and be empty."""
+        spectra = torch.fft.rfft(self._waiting.take().flatten(2, 3))  # (T, side, line, frequency)
+        vectors = spectra.permute(1, 3, 0, 2).contiguous()
+        products = vectors.mH @ vectors  # (side, frequency, line, line)
+        lags: Tensor = self._inverse @ products.flatten(2)
+        return lags.real.view(2, -1, *products.shape[2:])
+
+
+class CornerProducts:
+    """Products of all pairs of pixels in each corner of tiles.
 
     Parameters
     ----------
     channels : int
         C.
     size : (int, int)
-        Height and width of the transform: tile plus k - 1 at least, so that no wanted lag wraps around.
+        Height and width of a corner, k_y - 1 and k_x - 1.
     dtype : torch.dtype
-        Real type of the tiles. Sums over an image are made in it, sums over images in float64.
+        Real type of the tiles.
     device : torch.device
         Where the tiles are.
     """
 
+    AT_ONCE: ClassVar[int] = 256
+
     def __init__(self, channels: int, size: Pair, dtype: torch.dtype, device: torch.device) -> None:
-        self.size, self.dtype = size, dtype
-        # Element s of each list holds the pairs (c, c + s); the pairs (c + s, c) follow by symmetry.
-        self._total = [
-            torch.zeros(channels - s, size[0], size[1] // 2 + 1, dtype=torch.complex128, device=device)
-            for s in range(channels)
-        ]
+        self._waiting = _Waiting(self.AT_ONCE, (2, 2, channels, *size), dtype, device)
 
-    def add(self, batches: Iterable[Tensor]) -> None:
-        """Add the tiles of one image, in batches of shape (T, C, height, width), zero-padded to ``size``."""
-        image = [torch.zeros_like(total, dtype=self.dtype.to_complex()) for total in self._total]
-        for tile in itertools.chain.from_iterable(batches):  # one at a time, to stay in the cache
-            spectrum = torch.fft.rfft2(tile)
-            conjugate = spectrum.conj_physical()
-            for s, sums in enumerate(image):
-                sums.addcmul_(conjugate[: len(sums)], spectrum[s:])
-        for total, sums in zip(self._total, image, strict=True):
-            total += sums
+    def __len__(self) -> int:
+        return len(self._waiting)
 
-    def merge(self, other: "LagSpectra") -> None:
-        """Add the total of ``other``."""
-        for total, theirs in zip(self._total, other._total, strict=True):
-            total += theirs
+    def add(self, corners: Tensor) -> None:
+        """Add the corners of a tile, of shape (2, 2, C, k_y - 1, k_x - 1)."""
+        self._waiting.next().copy_(corners)
 
-    def lags(self, kernel_size: Pair) -> Tensor:
-        """Return the correlations, float64 of shape (2k_x - 1, 2k_y - 1, C, C)."""
-        ly, lx = (torch.arange(1 - k, k, device=self._total[0].device) for k in kernel_size)
-        channels = len(self._total)
-        lags = self._total[0].real.new_zeros(len(lx), len(ly), channels, channels)
-        for s, total in enumerate(self._total):
-            correlation = torch.fft.irfft2(total, s=self.size)[:, ly][:, :, lx].permute(2, 1, 0)
-            for c in range(channels - s):
-                lags[:, :, c, c + s] = correlation[..., c]
-                lags[:, :, c + s, c] = correlation[..., c].flip(0, 1)
-        return lags
+    def take(self) -> Tensor:
+        """Return the sums of products, of shape (2, 2, pixels, pixels), and be empty: vertical side first."""
+        vectors = self._waiting.take().flatten(3).permute(1, 2, 0, 3)  # (side, side, T, pixel)
+        return vectors.mT @ vectors
 
 
-class CrossProducts:
-    """Sums of v* vᵀ over many vectors v, for each of several batches.
+class _Waiting:
+    """Room for tensors of one shape, to be multiplied at once."""
 
-    The vectors wait until many can be multiplied at once, as a matrix product; in double precision, so that the
-    sum does not depend on who waited with whom.
+    def __init__(self, at_once: int, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> None:
+        self._room = torch.empty(at_once, *shape, dtype=dtype, device=device)
+        self._count = 0
 
-    Parameters
-    ----------
-    batches, features : int
-        B products of n × n.
-    dtype : torch.dtype
-        float64 or complex128.
-    device : torch.device
-        Where the vectors are.
-    """
+    def __len__(self) -> int:
+        return self._count
 
-    AT_ONCE = 32
+    def next(self) -> Tensor:
+        """Return the room of the next tensor, to be filled."""
+        self._count += 1
+        return self._room[self._count - 1]
 
-    def __init__(self, batches: int, features: int, dtype: torch.dtype, device: torch.device) -> None:
-        self._total = torch.zeros(batches, features, features, dtype=dtype, device=device)
-        self._waiting: list[Tensor] = []
-
-    def add(self, vectors: Tensor) -> None:
-        """Add T vectors to each batch, Tensor of shape (B, T, n)."""
-        self._waiting.append(vectors)
-        if sum(v.shape[1] for v in self._waiting) >= self.AT_ONCE:
-            self._multiply()
-
-    def _multiply(self) -> None:
-        if self._waiting:
-            vectors = torch.cat(self._waiting, dim=1).to(self._total.dtype)
-            self._total.baddbmm_(vectors.mH, vectors)
-            self._waiting.clear()
-
-    def merge(self, other: "CrossProducts") -> None:
-        """Add the sums of ``other``."""
-        self._total += other.total()
-
-    def total(self) -> Tensor:
-        """Return the sums, of shape (B, n, n): conj(v[i]) v[j]."""
-        self._multiply()
-        return self._total
+    def take(self) -> Tensor:
+        """Return the tensors, (T, ...), and be empty."""
+        waiting = self._room[: self._count]
+        self._count = 0
+        return waiting
 
 
-class StripSpectra:
-    """Cross-spectra of all pairs of lines, in the strips at either side of tiles, summed.
+class _Recent(Protocol):
+    AT_ONCE: ClassVar[int]
+
+    def __len__(self) -> int: ...
+
+    def add(self, tensor: Tensor, /) -> None: ...
+
+    def take(self) -> Tensor: ...
+
+
+R = TypeVar("R", bound=_Recent)
+
+
+class Total(Generic[R]):
+    """A sum in float64, of sums of recent tiles, which are kept apart by the size of their transforms.
 
     Parameters
     ----------
-    lines : int
-        C·(k - 1) lines of a strip, in (channel, line) order.
-    length : int
-        Length of the transform: that of the strip plus k - 1 (of the other axis) at least.
+    shape : tuple of int
+        Of the sum.
     device : torch.device
-        Where the strips are.
+        Where to keep it.
+    make : callable
+        Makes sums of recent tiles, given their key.
+    most : int
+        Keys kept apart at a time, so that memory does not grow with the number of sizes.
     """
 
-    def __init__(self, lines: int, length: int, device: torch.device) -> None:
-        self.lines, self.length = lines, length
-        self._products = CrossProducts(2 * (length // 2 + 1), lines, torch.complex128, device)
+    def __init__(self, shape: tuple[int, ...], device: torch.device, make: Callable[..., R], most: int) -> None:
+        self._most = most
+        self._sum = torch.zeros(shape, dtype=torch.float64, device=device)
+        self._make = make
+        self._recent: dict[tuple[Any, ...], R] = {}  # the least recently used first
 
-    def add(self, strips: Tensor) -> None:
-        """Add the strips at both sides of T tiles, of shape (2, T, C, k - 1, length), zero-padded to ``length``."""
-        if self.lines:  # a window of one pixel leaves no border out
-            spectra = torch.fft.rfft(strips.flatten(2, 3))  # (side, T, line, frequency)
-            self._products.add(spectra.movedim(-1, 1).flatten(0, 1))
+    def add(self, key: tuple[Any, ...], tensor: Tensor) -> None:
+        """Add a tensor to the sum of recent tiles with this key."""
+        if not self._sum.numel():
+            return
+        recent = self._recent.pop(key, None)
+        if recent is None:
+            if len(self._recent) == self._most:
+                oldest = self._recent.pop(next(iter(self._recent)))
+                self._sum += oldest.take() if len(oldest) else 0
+            recent = self._make(*key)
+        self._recent[key] = recent
+        recent.add(tensor)
+        if len(recent) == recent.AT_ONCE:
+            self._sum += recent.take()
 
-    def merge(self, other: "StripSpectra") -> None:
-        """Add the sums of ``other``."""
-        self._products.merge(other._products)
+    def sum(self) -> Tensor:
+        """Return the sum of all tiles."""
+        for recent in self._recent.values():
+            self._sum += recent.take() if len(recent) else 0
+        return self._sum
 
-    def lags(self, k: int) -> Tensor:
-        """Return the correlations of all line pairs, float64 of shape (2, 2k - 1, lines, lines)."""
-        total = self._products.total().view(2, self.length // 2 + 1, self.lines, self.lines)
-        if not self.lines:
-            return torch.zeros(2, 2 * k - 1, 0, 0, dtype=torch.float64, device=total.device)
-        lag = torch.arange(1 - k, k, device=total.device)
-        correlations: Tensor = torch.fft.irfft(total, n=self.length, dim=1)
-        return correlations[:, lag]
+    def merge(self, other: "Total[R]") -> None:
+        """Add the sum of ``other``."""
+        self._sum += other.sum()

@@ -49,8 +49,7 @@ class PatchCovariance:
     """Accumulator of the covariance of all valid patches of a set of images.
 
     Nothing grows with the number of images, and accumulators add up: the sum of those of two sets is that of
-    their union, whatever the order or partition (to 1e-12, as each image is reduced on its own and images are
-    added in float64).
+    their union, whatever the order or partition, to rounding.
 
     Parameters
     ----------
@@ -66,8 +65,7 @@ class PatchCovariance:
         Step between positions in pixels ("im2col" only).
     dtype : torch.dtype
         torch.float32 (error about 1e-7 of the largest second moment about an image's mean) or
-        torch.float64 (1e-14). Images little larger than the patch, and all sums over images, are float64
-        in both cases.
+        torch.float64 (1e-14). Images little larger than the patch are float64 in both cases.
     device : torch.device or str
         Where to compute.
 
@@ -279,7 +277,7 @@ def memory_needed(channels: int, kernel_size: int | Pair, method: Literal["exact
     Returns
     -------
     int
-        Bytes: an upper bound for images of many sizes, which are kept apart by the lengths of their transforms.
+        Bytes: an upper bound for images of many sizes, which are summed apart until there are many.
     """
     ky, kx = to_pair(kernel_size)
     matrix = 8 * (channels * ky * kx) ** 2

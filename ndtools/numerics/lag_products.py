@@ -24,7 +24,7 @@ at its top and bottom; then the rows, with the strips' results as the borders. I
 * lags: correlations of the image at all lags |l| < k, by the FFT (:class:`LagSpectra`);
 * strips: for the first and last k_y - 1 rows, products of row pairs at all horizontal lags; for the first
   and last k_x - 1 columns likewise, by the FFT along the strip (:class:`StripSpectra`);
-* corners: products of pixel pairs in the four (k_y - 1) × (k_x - 1) corners (:class:`CrossProducts`).
+* corners: products of pixel pairs in the four (k_y - 1) × (k_x - 1) corners (:class:`CornerProducts`).
 
 All three are linear in the products of the image, so they are summed over images, as spectra, and S is
 assembled once at the end. The cost of an image is that of its Fourier transform, whatever k.
@@ -33,20 +33,24 @@ The windows of an image are the disjoint union of the windows of tiles that over
 image of any size is cut into tiles whose transforms fit the processor's cache.
 """
 
+import itertools
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from ndtools.numerics.correlations import CrossProducts, LagSpectra, StripSpectra
+from ndtools.numerics.correlations import CornerProducts, LagSpectra, StripSpectra, Total
 from ndtools.numerics.patches import Pair
 
 __all__ = ["Centred", "WindowProducts", "window_products", "window_sums"]
 
-# Samples: three channels of such a tile and their spectrum take 2 MB, a processor's second-level cache.
-LONGEST_TRANSFORM = 320
+# Samples. A longer transform wastes less on the overlap of tiles, a shorter one stays in the processor's cache; on
+# photographs of 500 × 375 pixels anything from 320 to 640 is about as quick.
+LONGEST_TRANSFORM = 448
+SIZES_OF_TILES = 32
+LENGTHS_OF_STRIPS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +76,11 @@ class Centred:
 
     def copy_to(self, out: Tensor, rows: slice = slice(None), columns: slice = slice(None)) -> Tensor:
         """Compute scale · (pixels - offset) of some rows and columns into ``out``, and return it."""
-        offset = self.offset.to(self.pixels.dtype if self.pixels.is_floating_point() else self.dtype)
-        torch.sub(self.pixels[:, rows, columns], offset[:, None, None], out=out)
+        pixels, offset = self.pixels[:, rows, columns], self.offset[:, None, None]
+        if pixels.is_floating_point():
+            torch.sub(pixels, offset.to(pixels.dtype), out=out)
+        else:
+            out.copy_(pixels).sub_(offset.to(out.dtype))  # whole numbers: exact in any order, and quicker so
         return out if self.scale == 1 else out.mul_(self.scale)
 
 
@@ -118,10 +125,39 @@ def window_sums(total: Tensor, first: Tensor, last: Tensor) -> Tensor:
     Tensor of shape (k, ...)
         Σ_p x[p + d] over the valid positions p, for every d.
     """
-    none = torch.zeros_like(total)[None]
-    before = torch.cat([none, first]).cumsum(0)
-    up_to = torch.cat([none, last]).cumsum(0)
-    return total - before - (up_to[-1] - up_to)
+    k = len(first) + 1
+    before = torch.ones(k, k - 1, dtype=total.dtype, device=total.device).tril(-1)  # [d, q]: whether q < d
+    sums: Tensor = total - torch.tensordot(before, first, 1) - torch.tensordot(1 - before, last, 1)
+    return sums
+
+
+@dataclass(frozen=True, eq=False)
+class Borders:
+    """Views of a tile's borders, which windows reach into or not.
+
+    Attributes
+    ----------
+    ends : Tensor of shape (2, C, k_y - 1, width)
+        Strips at the top and the bottom.
+    sides : Tensor of shape (2, C, k_x - 1, height)
+        Strips at the left and the right.
+    corners : Tensor of shape (2, 2, C, k_y - 1, k_x - 1)
+        Top left, top right, bottom left, bottom right.
+    """
+
+    ends: Tensor
+    sides: Tensor
+    corners: Tensor
+
+    @classmethod
+    def of(cls, tile: Tensor, size: Pair, kernel_size: Pair) -> "Borders":
+        """Find the borders of ``size`` = (h, w) pixels in a tile (C, height, width) that is zero beyond."""
+        (h, w), (ky, kx) = size, kernel_size
+        # Windows of k - 1 lines that are as far apart as the borders: there are two.
+        ends = tile[:, :h].unfold(1, ky - 1, h - ky + 1)
+        sides = tile[:, :, :w].unfold(2, kx - 1, w - kx + 1)
+        corners = ends[:, :, :w].unfold(2, kx - 1, w - kx + 1)
+        return cls(ends.permute(1, 0, 3, 2), sides.permute(2, 0, 3, 1), corners.permute(1, 2, 0, 3, 4))
 
 
 def cut(length: int, k: int) -> list[slice]:
@@ -139,8 +175,12 @@ def cut(length: int, k: int) -> list[slice]:
         ``LONGEST_TRANSFORM`` samples (longer where the window is a large part of that).
     """
     positions = length - k + 1
-    longest = max(LONGEST_TRANSFORM, 4 * k) - 2 * (k - 1)
-    step = math.ceil(positions / math.ceil(positions / longest))
+    fewest = math.ceil(positions / (max(LONGEST_TRANSFORM, 4 * k) - 2 * (k - 1)))
+
+    def samples(pieces: int) -> int:
+        return pieces * transform_length(math.ceil(positions / pieces) + k - 1, k)
+
+    step = math.ceil(positions / min(range(fewest, 2 * fewest + 1), key=samples))
     return [slice(p, min(p + step, positions) + k - 1) for p in range(0, positions, step)]
 
 
@@ -155,8 +195,8 @@ def transform_length(length: int, k: int) -> int:
     Returns
     -------
     int
-        At least ``length + k - 1``, so that no wanted lag wraps around, rounded up to one of four lengths an
-        octave: the sums are kept by length, so there must not be many.
+        At least ``length + k - 1``, so that no wanted lag wraps around, rounded up to one of four lengths
+        an octave, which are quick, and few: tiles are summed by length.
     """
     shortest = length + k - 1
     step = max(2, (1 << shortest.bit_length()) // 8)
@@ -178,14 +218,36 @@ class WindowProducts:
 
     def __init__(self, channels: int, kernel_size: Pair, *, device: torch.device) -> None:
         self.channels, self.kernel_size, self.device = channels, kernel_size, device
+        self._memory: dict[torch.dtype, Tensor] = {}
         ky, kx = kernel_size
-        self._lags: dict[tuple[Pair, torch.dtype], LagSpectra] = {}
-        # By the length of the transform: strips at the top and bottom, at the left and right.
-        self._rows: dict[int, StripSpectra] = {}
-        self._columns: dict[int, StripSpectra] = {}
-        self._corners = CrossProducts(4, channels * (ky - 1) * (kx - 1), torch.float64, device)
+        rows, columns = channels * (ky - 1), channels * (kx - 1)  # of the strips
+        self._lags = Total(
+            (2 * kx - 1, 2 * ky - 1, channels, channels),
+            device,
+            partial(LagSpectra, channels, kernel_size, device=device),
+            most=SIZES_OF_TILES,
+        )
+        self._ends = Total(  # at the top and bottom
+            (2, 2 * kx - 1, rows, rows),
+            device,
+            partial(StripSpectra, channels, ky - 1, kx, device=device),
+            most=LENGTHS_OF_STRIPS,
+        )
+        self._sides = Total(  # at the left and right
+            (2, 2 * ky - 1, columns, columns),
+            device,
+            partial(StripSpectra, channels, kx - 1, ky, device=device),
+            most=LENGTHS_OF_STRIPS,
+        )
+        pixels = channels * (ky - 1) * (kx - 1)
+        self._corners = Total(
+            (2, 2, pixels, pixels),
+            device,
+            partial(CornerProducts, channels, (ky - 1, kx - 1), device=device),
+            most=2,  # one for each type
+        )
 
-    def add(self, image: "Centred") -> Tensor:
+    def add(self, image: Centred) -> Tensor:
         """Add an image, of the window's size at least.
 
         Parameters
@@ -201,68 +263,57 @@ class WindowProducts:
         (ky, kx), (_, height, width) = self.kernel_size, image.pixels.shape
         rows, columns = cut(height, ky), cut(width, kx)
         size = (transform_length(rows[0].stop, ky), transform_length(columns[0].stop, kx))
-        sums = torch.zeros(self.channels, ky, kx, dtype=torch.float64, device=self.device)
+        tile = self._room(size, image.dtype)
+        shapes = ((), (2,), (2,), (2, 2)), ((), (ky - 1,), (kx - 1,), (ky - 1, kx - 1))
+        sums = [
+            torch.zeros(*sides, self.channels, *lines, dtype=torch.float64, device=self.device)
+            for sides, lines in zip(*shapes, strict=True)
+        ]
+        for y, x in itertools.product(rows, columns):
+            h, w = y.stop - y.start, x.stop - x.start
+            image.copy_to(tile[:, :h, :w], y, x)
+            tile[:, h:] = 0
+            tile[:, :h, w:] = 0
+            borders = Borders.of(tile, (h, w), self.kernel_size)
+            self._lags.add((size, image.dtype), tile)
+            self._ends.add((size[1], image.dtype), borders.ends)
+            self._sides.add((size[0], image.dtype), borders.sides)
+            self._corners.add((image.dtype,), borders.corners)
+            parts = (tile.sum((1, 2)), borders.ends.sum(3), borders.sides.sum(3), borders.corners)
+            for so_far, part in zip(sums, parts, strict=True):
+                so_far += part
+        total, of_ends, of_sides, of_corners = sums
+        # The axis that is slid along stands first.
+        columns_seen = window_sums(total, *of_sides.permute(0, 2, 1))  # (k_x, C)
+        ends_seen = window_sums(of_ends, *of_corners.permute(1, 4, 0, 2, 3))  # (k_x, 2, C, k_y - 1)
+        return window_sums(columns_seen, *ends_seen.permute(1, 3, 0, 2)).permute(2, 0, 1)
 
-        def batches() -> Iterator[Tensor]:
-            for y in rows:
-                tiles = torch.zeros(len(columns), self.channels, *size, dtype=image.dtype, device=self.device)
-                sizes = [(y.stop - y.start, x.stop - x.start) for x in columns]
-                for tile, x, (h, w) in zip(tiles, columns, sizes, strict=True):
-                    image.copy_to(tile[:, :h, :w], y, x)
-                sums.add_(self._add_borders(tiles, sizes))
-                yield tiles
-
-        self._lag_spectra(size, image.dtype).add(batches())
-        return sums
-
-    def _add_borders(self, tiles: Tensor, sizes: list[Pair]) -> Tensor:
-        """Add strips and corners of a row of tiles (T, C, height, width); return the sums (C, k_y, k_x) of windows."""
-        (ky, kx), (height, width) = self.kernel_size, tiles.shape[2:]
-        bottom = slice(sizes[0][0] - ky + 1, sizes[0][0])  # tiles in a row are equally high
-        right = torch.stack([tile[..., w - kx + 1 : w] for tile, (_, w) in zip(tiles, sizes, strict=True)])
-        sides = torch.stack([tiles[..., : kx - 1], right])  # (2, T, C, height, k_x - 1)
-        ends = torch.stack([tiles[..., : ky - 1, :], tiles[..., bottom, :]])  # (2, T, C, k_y - 1, width)
-        corners = torch.stack([sides[..., : ky - 1, :], sides[..., bottom, :]])  # (2, 2, T, C, k_y - 1, k_x - 1)
-        self._strip_spectra(self._rows, ky, width).add(ends)
-        self._strip_spectra(self._columns, kx, height).add(sides.mT)
-        self._corners.add(corners.flatten(3).flatten(0, 1))
-        # Sums over the tiles, of all pixels, rows, columns and corners, the axis that they stand on first.
-        total = tiles.sum((0, 2, 3)).double()
-        of_rows = ends.sum((1, 4)).double().movedim(-1, 1)  # (2, k_y - 1, C)
-        of_columns = sides.sum((1, 3)).double().movedim(-1, 1)  # (2, k_x - 1, C)
-        of_corners = corners.sum(2).double().permute(0, 1, 4, 3, 2)  # (2, 2, k_x - 1, k_y - 1, C)
-        columns = window_sums(total, of_columns[0], of_columns[1])  # (k_x, C)
-        first, last = (window_sums(of_rows[i], of_corners[i, 0], of_corners[i, 1]).movedim(1, 0) for i in (0, 1))
-        return window_sums(columns, first, last).permute(2, 0, 1)
+    def _room(self, size: Pair, dtype: torch.dtype) -> Tensor:
+        """Return memory for a tile, (C, *size): always the same, as fresh memory is slow."""
+        samples = self.channels * size[0] * size[1]
+        if dtype not in self._memory or len(self._memory[dtype]) < samples:
+            self._memory[dtype] = torch.empty(samples, dtype=dtype, device=self.device)
+        return self._memory[dtype][:samples].view(self.channels, *size)
 
     @staticmethod
     def memory_needed(channels: int, kernel_size: Pair) -> int:
         """Estimate the bytes held once images of many sizes were added."""
         ky, kx = kernel_size
-        lengths, longest = 5, max(LONGEST_TRANSFORM, 4 * max(kernel_size))
-        spectra = lengths**2 * channels * (channels + 1) // 2 * (longest * longest // 4) * 16
-        strips = 2 * lengths * (longest // 2) * channels**2 * ((ky - 1) ** 2 + (kx - 1) ** 2) * 16
-        corners = 4 * (channels * (ky - 1) * (kx - 1)) ** 2 * 8
+        longest = transform_length(
+            max(LONGEST_TRANSFORM, 4 * max(kernel_size)) - max(kernel_size) + 1, max(kernel_size)
+        )
+        spectra = SIZES_OF_TILES * (channels * (channels + 1) // 2 + channels) * longest * (longest // 2 + 1) * 8
+        lines = channels * (ky + kx - 2)
+        strips = LENGTHS_OF_STRIPS * StripSpectra.AT_ONCE * 2 * lines * longest * 4
+        pixels = channels * (ky - 1) * (kx - 1)
+        corners = 4 * pixels * (8 * pixels + 4 * CornerProducts.AT_ONCE)
         return spectra + strips + corners
-
-    def _lag_spectra(self, size: Pair, dtype: torch.dtype) -> LagSpectra:
-        if (size, dtype) not in self._lags:
-            self._lags[size, dtype] = LagSpectra(self.channels, size, dtype, self.device)
-        return self._lags[size, dtype]
-
-    def _strip_spectra(self, strips: dict[int, StripSpectra], k: int, length: int) -> StripSpectra:
-        if length not in strips:
-            strips[length] = StripSpectra(self.channels * (k - 1), length, self.device)
-        return strips[length]
 
     def merge(self, other: "WindowProducts") -> None:
         """Add the sums of ``other``, of the same channels, window and device."""
-        ky, kx = self.kernel_size
-        for key, lags in other._lags.items():
-            self._lag_spectra(*key).merge(lags)
-        for mine, theirs, k in ((self._rows, other._rows, ky), (self._columns, other._columns, kx)):
-            for length, strips in theirs.items():
-                self._strip_spectra(mine, k, length).merge(strips)
+        self._lags.merge(other._lags)
+        self._ends.merge(other._ends)
+        self._sides.merge(other._sides)
         self._corners.merge(other._corners)
 
     def total(self) -> Tensor:
@@ -274,26 +325,15 @@ class WindowProducts:
             Σ over all images and valid positions of x_c[p + d] x_c'[p + d'], in float64.
         """
         (ky, kx), c = self.kernel_size, self.channels
-        lags = torch.zeros(2 * kx - 1, 2 * ky - 1, c, c, dtype=torch.float64, device=self.device)
-        for spectra in self._lags.values():
-            lags += spectra.lags(self.kernel_size)
+        lags = self._lags.sum()  # (l_x, l_y, c, c')
         # Strips, with their lags first: at the top and bottom (l_x, y, y', c, c'), at the sides (l_y, x, x', c, c').
-        top, bottom = self._strip_lags(self._rows, ky, kx)
-        left, right = self._strip_lags(self._columns, kx, ky)
+        top, bottom = self._ends.sum().view(2, 2 * kx - 1, *(c, ky - 1) * 2).permute(0, 1, 3, 5, 2, 4)
+        left, right = self._sides.sum().view(2, 2 * ky - 1, *(c, kx - 1) * 2).permute(0, 1, 3, 5, 2, 4)
         # Corners (x, x', y, y', c, c').
-        corners = self._corners.total().view(4, *(c, ky - 1, kx - 1) * 2).permute(0, 3, 6, 2, 5, 1, 4)
+        corners = self._corners.sum().view(2, 2, *(c, ky - 1, kx - 1) * 2).permute(0, 1, 4, 7, 3, 6, 2, 5)
         columns = window_products(lags, left.permute(1, 2, 0, 3, 4), right.permute(1, 2, 0, 3, 4))
-        first = window_products(top, corners[0], corners[1])
-        last = window_products(bottom, corners[2], corners[3])
+        first, last = (window_products(strip, *ends) for strip, ends in ((top, corners[0]), (bottom, corners[1])))
         products = window_products(
             columns.movedim(2, 0), first.permute(2, 3, 0, 1, 4, 5), last.permute(2, 3, 0, 1, 4, 5)
         )  # (y, y', x, x', c, c')
         return products.permute(4, 0, 2, 5, 1, 3)
-
-    def _strip_lags(self, strips: dict[int, StripSpectra], k: int, k_along: int) -> Tensor:
-        """Return the lag correlations (2, 2·k_along - 1, k - 1, k - 1, C, C) of the strips at both sides."""
-        c = self.channels
-        lags = torch.zeros(2, 2 * k_along - 1, *(c * (k - 1),) * 2, dtype=torch.float64, device=self.device)
-        for spectra in strips.values():
-            lags += spectra.lags(k_along)
-        return lags.view(*lags.shape[:2], *(c, k - 1) * 2).permute(0, 1, 3, 5, 2, 4)

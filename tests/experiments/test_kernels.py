@@ -51,7 +51,7 @@ def test_result_is_that_of_the_patch_matrix(folder):
 def test_threads_change_rounding_only(folder, jobs):
     one = run(KernelsConfig(source=str(folder), kernel_size=3, jobs=1)).arrays()
     many = run(KernelsConfig(source=str(folder), kernel_size=3, jobs=jobs)).arrays()
-    np.testing.assert_allclose(many["covariance"], one["covariance"], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(many["covariance"], one["covariance"], rtol=0, atol=1e-6 * one["covariance"].max())
 
 
 def test_what_cannot_be_used_is_named(folder):

@@ -45,7 +45,7 @@ def endless(monkeypatch):
                 self.closed = True
 
     state = Endless()
-    monkeypatch.setattr(module, "load_images", state.load)
+    monkeypatch.setattr(module, "read_images", state.load)
     return state
 
 
@@ -88,7 +88,7 @@ def test_interruption_does_not_wait_for_an_image_that_does_not_come(monkeypatch)
     def interrupt(done, total):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "load_images", load)
+    monkeypatch.setattr(module, "read_images", load)
     start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         image_moments(source(2), kernel_size=3, jobs=2, progress=interrupt)
@@ -129,16 +129,41 @@ def test_memory_limits_the_threads_and_the_patch(monkeypatch):
         image_moments(source(1), kernel_size=5)
 
 
+def test_few_accumulators_are_fed_by_more_threads_that_decode(monkeypatch):
+    decoding = []
+    original = module.load_images
+    monkeypatch.setattr(module, "_affordable", lambda workers, needed: 1)
+    monkeypatch.setattr(module, "load_images", lambda *args, **kw: decoding.append(kw["jobs"]) or original(*args, **kw))
+    assert image_moments(source(5), kernel_size=3, jobs=4).read == 5
+    assert decoding == [4]
+
+
+@pytest.mark.parametrize("option", ["jobs", "resize"])
+def test_options_out_of_range_are_refused(option):
+    with pytest.raises(OptionError, match=option):
+        image_moments(source(1), kernel_size=3, **{option: 0})
+
+
+def tensors_of(value):
+    """All tensors that an object holds, by way of its attributes."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from tensors_of(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from tensors_of(item)
+    elif type(value).__module__.startswith("ndtools"):
+        yield from tensors_of(vars(value))
+
+
 @pytest.mark.parametrize(("channels", "k"), [(1, 3), (3, 7), (3, 15)])
 def test_memory_needed_bounds_what_images_of_many_sizes_hold(channels, k):
     moments = PatchCovariance(channels, k)
     for height, width in np.random.default_rng(0).integers(150, 700, (80, 2)):
         moments.update(np.zeros((channels, height, width), np.uint8))
-    products = moments._products
-    held = sum(t.nbytes for spectra in products._lags.values() for t in spectra._total)
-    for strips in (*products._rows.values(), *products._columns.values()):
-        held += strips._products.total().nbytes
-    held += products._corners.total().nbytes
+    held = sum(t.nbytes for t in tensors_of(moments))
     assert 0.1 * memory_needed(channels, k) < held < memory_needed(channels, k)
 
 

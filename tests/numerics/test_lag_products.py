@@ -8,9 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ndtools.numerics.correlations import CrossProducts, LagSpectra, StripSpectra
+from ndtools.numerics.correlations import CornerProducts, LagSpectra, StripSpectra, Total
 from ndtools.numerics.lag_products import (
     LONGEST_TRANSFORM,
+    Borders,
     Centred,
     WindowProducts,
     cut,
@@ -51,10 +52,13 @@ def test_window_products_follow_from_lags_and_borders(n, k, seed):
 def test_lag_spectra_correlate_all_channel_pairs_at_all_lags():
     tiles = [integers(3, 5, 7, seed=s) for s in range(2)]
     ky, kx = 3, 4
-    spectra = LagSpectra(3, (8, 10), torch.float64, CPU)
-    padded = torch.stack([torch.nn.functional.pad(torch.tensor(tile), (0, 3, 0, 3)) for tile in tiles])
-    spectra.add([padded])
-    lags = spectra.lags((ky, kx))
+    spectra = LagSpectra(3, (ky, kx), (8, 10), torch.float64, CPU)
+    for tile in tiles:
+        spectra.add(torch.nn.functional.pad(torch.tensor(tile), (0, 3, 0, 3)))
+    assert len(spectra) == 2
+    lags = spectra.take()
+    assert len(spectra) == 0
+    assert torch.count_nonzero(spectra.take()) == 0
     assert lags.shape == (2 * kx - 1, 2 * ky - 1, 3, 3)
     for lx, ly, c, d in itertools.product(range(1 - kx, kx), range(1 - ky, ky), range(3), range(3)):
         expected = sum(
@@ -66,30 +70,73 @@ def test_lag_spectra_correlate_all_channel_pairs_at_all_lags():
         assert lags[lx + kx - 1, ly + ky - 1, c, d].item() == pytest.approx(expected, abs=1e-10)
 
 
-@pytest.mark.parametrize("count", [1, CrossProducts.AT_ONCE, CrossProducts.AT_ONCE + 3])
-def test_strip_spectra_correlate_all_pairs_of_lines(count):
-    strips = integers(2, count, 2, 2, 6)  # both sides, of tiles of two channels, of two lines
-    spectra = StripSpectra(4, 8, CPU)
-    for tile in range(count):
-        spectra.add(torch.nn.functional.pad(torch.tensor(strips[:, tile : tile + 1]), (0, 2)))
-    lags = spectra.lags(3)
-    lines = strips.reshape(2, count, 4, 6)
+@pytest.mark.parametrize("length", [8, 9])
+def test_strip_spectra_correlate_all_pairs_of_lines(length):
+    count, k_along = 5, 3
+    strips = integers(count, 2, 2, 2, 6)  # tiles, both sides, two channels, two lines
+    spectra = StripSpectra(2, 2, k_along, length, torch.float64, CPU)
+    for strip in strips:
+        spectra.add(torch.nn.functional.pad(torch.tensor(strip), (0, length - 6)))
+    lags = spectra.take()
+    assert len(spectra) == 0
+    lines = strips.transpose(1, 0, 2, 3, 4).reshape(2, count, 4, 6)
     for side, lag, i, j in itertools.product(range(2), range(-2, 3), range(4), range(4)):
         expected = sum(lag_sum(line[i], line[j], lag) for line in lines[side])
         assert lags[side, lag + 2, i, j].item() == pytest.approx(expected, abs=1e-9)
 
 
-@pytest.mark.parametrize("count", [1, CrossProducts.AT_ONCE + 1])
-@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
-def test_cross_products_are_sums_of_outer_products(count, dtype):
-    vectors = torch.tensor(integers(count, 4, 6)).to(dtype)
-    if dtype.is_complex:
-        vectors = vectors + 1j * torch.tensor(integers(count, 4, 6, seed=1))
-    products = CrossProducts(4, 6, dtype, CPU)
-    for vector in vectors:
-        products.add(vector[:, None])
-    products.add(vectors.transpose(0, 1))
-    assert torch.equal(products.total(), 2 * torch.einsum("tki,tkj->kij", vectors.conj(), vectors))
+def test_corner_products_are_those_of_all_pairs_of_pixels():
+    corners = torch.tensor(integers(7, 2, 2, 3, 2, 4))
+    products = CornerProducts(3, (2, 4), torch.float64, CPU)
+    for corner in corners:
+        products.add(corner)
+    vectors = corners.flatten(3)
+    assert torch.equal(products.take(), torch.einsum("tvhi,tvhj->vhij", vectors, vectors))
+    assert len(products) == 0
+
+
+class Sums:
+    """The simplest thing that a total can be made of."""
+
+    AT_ONCE = 3
+
+    def __init__(self, factor):
+        self.factor, self.waiting = factor, []
+
+    def __len__(self):
+        return len(self.waiting)
+
+    def add(self, tensor):
+        assert len(self) < self.AT_ONCE
+        self.waiting.append(tensor)
+
+    def take(self):
+        assert self.waiting, "nothing to take"
+        total = self.factor * torch.stack(self.waiting).sum(0)
+        self.waiting = []
+        return total
+
+
+@given(st.lists(st.tuples(st.integers(1, 5), st.integers(-9, 9)), max_size=40), st.integers(1, 4))
+def test_totals_lose_nothing_whatever_comes_when(additions, most):
+    total = Total((2,), CPU, Sums, most)
+    other = Total((2,), CPU, Sums, most)
+    for n, (key, value) in enumerate(additions):
+        (total if n % 3 else other).add((key,), torch.full((2,), float(value)))
+        assert len(total._recent) <= most
+    total.merge(other)
+    assert total.sum().tolist() == [sum(key * value for key, value in additions)] * 2
+
+
+def test_borders_of_a_tile():
+    tile = torch.zeros(2, 9, 12)
+    tile[:, :7, :10] = torch.tensor(integers(2, 7, 10))
+    borders = Borders.of(tile, (7, 10), (3, 5))
+    assert torch.equal(borders.ends, torch.stack([tile[:, :2], tile[:, 5:7]]))
+    assert torch.equal(borders.sides, torch.stack([tile[..., :4].mT, tile[..., 6:10].mT]))
+    for y, rows in enumerate((slice(2), slice(5, 7))):
+        for x, columns in enumerate((slice(4), slice(6, 10))):
+            assert torch.equal(borders.corners[y, x], tile[:, rows, columns])
 
 
 @given(n=st.integers(1, 12), k=st.integers(1, 12))
