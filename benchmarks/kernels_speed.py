@@ -25,8 +25,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ndtools.data.images import Decoded, load_images
 from ndtools.data.sources import resolve_source
+from ndtools.numerics.correlations import CornerProducts, LagSpectra, StripSpectra
 from ndtools.numerics.covariance import PatchCovariance
 from ndtools.numerics.deconvolution import Deconvolution
+from ndtools.numerics.lag_products import Borders, Centred, window_sums
 from tests.oracles import row_window_products
 
 
@@ -89,26 +91,21 @@ def stages(images: list[np.ndarray], k: int, decode: float) -> None:
     for image in images:
         moments.update(image)
     profile.disable()
-    seconds = {}
-    for (file, _, name), (_, _, _, cumulative, _) in pstats.Stats(profile).stats.items():
-        if "ndtools" in file:
-            part = Path(file).stem
-            seconds[part, name] = seconds.get((part, name), 0) + cumulative
-    # The two classes with an `add` of one strip or corner are told apart by what they call.
-    lines = {key[2]: value[3] for key, value in pstats.Stats(profile).stats.items()}
+    measured = {(file, line): row[3] for (file, line, _), row in pstats.Stats(profile).stats.items()}
     print(f"stages, k {k}, one thread, ms per image (under a profiler, so somewhat slow):")
     print(f"  decode {1e3 * decode:.2f}")
-    for label, key in (
-        ("centre and convert", "copy_to"),
-        ("first moments", "window_sums"),
-        ("transforms of tiles", "<built-in method torch._C._fft.fft_rfft2>"),
-        ("products of their spectra", "<method 'addcmul_' of 'torch._C.TensorBase' objects>"),
-        ("transforms of strips", "<built-in method torch._C._fft.fft_rfft>"),
-        ("products of strips and corners", "_multiply"),
-        ("all", "update"),
+    for label, function in (
+        ("centre and convert", Centred.copy_to),
+        ("transforms of tiles and products of their spectra", LagSpectra.add),
+        ("views of strips and corners", Borders.of),
+        ("strips: transforms and products, many at a time", StripSpectra.take),
+        ("corners: products, many at a time", CornerProducts.take),
+        ("first moments from sums over borders", window_sums),
+        ("all", PatchCovariance.update),
     ):
-        value = sum(v for (_, name), v in seconds.items() if name == key) or lines.get(key, 0)
-        print(f"  {label} {1e3 * value / len(images):.2f}")
+        code = function.__code__
+        seconds = measured[code.co_filename, code.co_firstlineno]
+        print(f"  {label} {1e3 * seconds / len(images):.2f}")
     start = time.perf_counter()
     covariance = moments.finalize()
     middle = time.perf_counter()

@@ -26,8 +26,8 @@ at its top and bottom; then the rows, with the strips' results as the borders. I
   and last k_x - 1 columns likewise, by the FFT along the strip (:class:`StripSpectra`);
 * corners: products of pixel pairs in the four (k_y - 1) × (k_x - 1) corners (:class:`CornerProducts`).
 
-All three are linear in the products of the image, so they are summed over images, as spectra, and S is
-assembled once at the end. The cost of an image is that of its Fourier transform, whatever k.
+All three are linear in the products of the image, so they are summed over images, and S is assembled once
+at the end. The cost of an image is that of its Fourier transform, whatever k.
 
 The windows of an image are the disjoint union of the windows of tiles that overlap by k - 1 pixels, so an
 image of any size is cut into tiles whose transforms fit the processor's cache.

@@ -28,6 +28,7 @@ DIVERGING = LinearSegmentedColormap.from_list(
     ["#053061", "#2166ac", "#67a9cf", "#ffffff", "#ef8a62", "#b2182b", "#67001f"],
     N=257,  # odd: 0 has a colour of its own
 )
+CELL, GAP = 1.7, 0.16  # one kernel and the space between two, inches
 LINEAR_SHARE = 100  # the scales are linear up to this part of the largest weight
 
 
@@ -55,8 +56,8 @@ def plot_kernels(result: "KernelsResult", *, fig: Figure | None = None) -> Figur
     count = len(names)
     pictures = 1 if count == 3 else 0
     columns = count + pictures + 1
-    fig = fig or Figure(figsize=(1.9 * (columns - 1) + 4.4, 1.9 * count + 1.6), layout="constrained")
-    axes = fig.subplots(count, columns, squeeze=False, gridspec_kw={"width_ratios": [1] * (columns - 1) + [1.9]})
+    fig = fig or Figure(figsize=(1.6 + CELL * (columns + 0.9) + GAP * (columns - 1), 2.15 + (CELL + GAP) * count - GAP))
+    axes, bar_axes = _axes(fig, count, columns)
     limit = float(np.abs(kernels).max())
     norm = SymLogNorm(linthresh=limit / LINEAR_SHARE, linscale=0.5, vmin=-limit, vmax=limit, base=10)
     half = kernels.shape[-1] / 2
@@ -82,16 +83,36 @@ def plot_kernels(result: "KernelsResult", *, fig: Figure | None = None) -> Figur
         ax.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5]))
     for ax in axes[:, :-1].flat:
         ax.yaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5]))
-    under = axes[:, :-1] if count > 1 else axes
-    bar = fig.colorbar(mesh, ax=under, location="bottom", aspect=40, shrink=0.8, ticks=_ticks(norm, limit))
+    bar = fig.colorbar(mesh, cax=bar_axes, orientation="horizontal", ticks=_ticks(norm, limit))
     bar.ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     bar.ax.xaxis.set_minor_locator(NullLocator())
     bar.set_label(f"weight (linear within ±{norm.linthresh:.2g}, logarithmic beyond)")
     if count > 1:
-        legend = axes[-1, -1].legend(loc="upper center", bbox_to_anchor=(0.5, -0.3), ncols=count, frameon=False)
-        legend.set_in_layout(False)  # it stands beside the colour bar, where there is room
-    fig.suptitle(_title(result), fontsize="medium")
+        axes[-1, -1].legend(loc="upper center", bbox_to_anchor=(0.5, -0.3), ncols=count, frameon=False)
+    fig.suptitle(_title(result, int(13 * fig.get_figwidth())), fontsize="medium", y=1 - 0.1 / fig.get_figheight())
     return fig
+
+
+def _axes(fig: Figure, rows: int, columns: int) -> tuple[NDArray[Any], Axes]:
+    """Lay out a grid of axes, its last column wider, and those of the colour bar under all others."""
+    # Margins in inches: matplotlib's automatic layouts would take as long as drawing.
+    width, height = (float(inches) for inches in fig.get_size_inches())
+    left, bottom = 0.75 / width, 1.4 / height
+    ratios = [1.0] * (columns - 1) + [1.9]
+    grid = fig.add_gridspec(
+        rows,
+        columns,
+        width_ratios=ratios,
+        left=left,
+        right=1 - 0.85 / width,
+        bottom=bottom,
+        top=1 - 0.75 / height,
+        hspace=GAP / CELL,
+        wspace=GAP / CELL * columns / sum(ratios),
+    )
+    axes = grid.subplots(squeeze=False)
+    end = axes[0, -2 if rows > 1 else -1].get_position().x1
+    return axes, fig.add_axes((left, 0.62 / height, end - left, 0.13 / height))
 
 
 def _draw_profiles(ax: Axes, kernel: NDArray[np.float64], names: list[str], norm: SymLogNorm, limit: float) -> None:
@@ -125,9 +146,11 @@ def _ticks(norm: SymLogNorm, limit: float) -> list[float]:
     return [-p for p in reversed(powers)] + [0.0] + powers
 
 
-def _title(result: "KernelsResult") -> str:
+def _title(result: "KernelsResult", room: int) -> str:
+    """Return two lines, of which the first takes about as many characters as there is room for."""
     k, fit = result.config.kernel_size, result.deconvolution
-    source = result.source if len(result.source) <= 60 else f"…{result.source[-59:]}"
+    room -= 60  # for all but the source
+    source = result.source if len(result.source) <= room else f"…{result.source[1 - room :]}"
     return (
         f"{k}×{k} deconvolution kernels of {source}: {result.read} image{'s' * (result.read != 1)},"
         f" {result.covariance.count:.3g} patches\n"
