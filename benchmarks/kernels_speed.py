@@ -28,7 +28,7 @@ from ndtools.data.sources import resolve_source
 from ndtools.numerics.correlations import CornerProducts, LagSpectra, StripSpectra
 from ndtools.numerics.covariance import PatchCovariance
 from ndtools.numerics.deconvolution import Deconvolution
-from ndtools.numerics.lag_products import Borders, Centred, window_sums
+from ndtools.numerics.lag_products import Borders, Centred
 from tests.oracles import row_window_products
 
 
@@ -100,7 +100,6 @@ def stages(images: list[np.ndarray], k: int, decode: float) -> None:
         ("views of strips and corners", Borders.of),
         ("strips: transforms and products, many at a time", StripSpectra.take),
         ("corners: products, many at a time", CornerProducts.take),
-        ("first moments from sums over borders", window_sums),
         ("all", PatchCovariance.update),
     ):
         code = function.__code__

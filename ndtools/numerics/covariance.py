@@ -126,9 +126,10 @@ class PatchCovariance:
             if method == "exact"
             else _Im2colProducts(channels, self.kernel_size, self.stride, device=self.device)
         )
+        # Σ s (a, 1)ᵀ, with each s as the sums that it is assembled from, and Σ n (a, 1)(a, 1)ᵀ.
         zero = torch.zeros((), dtype=torch.float64, device=self.device)
-        self._sums = zero.new_zeros(channels, *self.kernel_size, channels + 1)  # Σ s (a, 1)ᵀ
-        self._offsets = zero.new_zeros(channels + 1, channels + 1)  # Σ n (a, 1)(a, 1)ᵀ
+        self._sums = zero.new_zeros(self._products.n_sums, channels + 1)
+        self._offsets = zero.new_zeros(channels + 1, channels + 1)
 
     def update(self, image: Tensor | np.ndarray[Any, Any]) -> Self:
         """Add all patches of an image.
@@ -168,7 +169,7 @@ class PatchCovariance:
         if self._origin is None:
             self._origin = offset
         extended = torch.cat([offset - self._origin, offset.new_ones(1)])  # (a, 1)
-        self._sums += sums[..., None] * extended
+        self._sums += torch.outer(sums, extended)
         self._offsets += rows * columns * torch.outer(extended, extended)
         self.count += rows * columns
         return self
@@ -246,7 +247,7 @@ class PatchCovariance:
         if self._origin is None:
             raise ValueError("no image was added, so there is no covariance")
         area = self.kernel_size[0] * self.kernel_size[1]
-        sums = self._sums.flatten(0, 2)
+        sums = self._products.first_moments(self._sums).flatten(0, 2)
         of_offset = sums[:, :-1].repeat_interleave(area, dim=1)  # Σ s aᵀ over features
         offsets = self._offsets[:-1, :-1].repeat_interleave(area, dim=0).repeat_interleave(area, dim=1)
         products = self._products.total().reshape(len(sums), len(sums))
@@ -295,10 +296,11 @@ class _Im2colProducts:
         self.kernel_size, self.stride = kernel_size, stride
         self.window = (channels, *kernel_size)
         features = channels * kernel_size[0] * kernel_size[1]
+        self.n_sums = features
         self._total = torch.zeros(features, features, dtype=torch.float64, device=device)
 
     def add(self, image: Centred) -> Tensor:
-        """Add an image; return the sums over its patches, float64 of shape (C, k_y, k_x)."""
+        """Add an image; return its first moments, float64 of shape (C·k_y·k_x,)."""
         ky, kx = self.kernel_size
         channels, height, width = image.pixels.shape
         rows, columns = patch_grid((height, width), self.kernel_size, self.stride)
@@ -311,7 +313,11 @@ class _Im2colProducts:
             patches = im2col(image.copy_to(pixels, band), self.kernel_size, self.stride)
             self._total.addmm_(patches.mT, patches)
             sums += patches.sum(0)
-        return sums.view(self.window)
+        return sums
+
+    def first_moments(self, sums: Tensor) -> Tensor:
+        """Give linear combinations (C·k_y·k_x, m) of what `add` returned the shape (C, k_y, k_x, m)."""
+        return sums.view(*self.window, -1)
 
     def merge(self, other: "_Im2colProducts") -> None:
         """Add the sums of ``other``."""

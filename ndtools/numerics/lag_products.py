@@ -220,6 +220,10 @@ class WindowProducts:
         self.channels, self.kernel_size, self.device = channels, kernel_size, device
         self._memory: dict[torch.dtype, Tensor] = {}
         ky, kx = kernel_size
+        # Of the sums that first moments follow from: all pixels, along the ends, along the sides, and the corners.
+        c = channels
+        self._shapes = ((c,), (2, c, ky - 1), (2, c, kx - 1), (2, 2, c, ky - 1, kx - 1))
+        self.n_sums = sum(map(math.prod, self._shapes))
         rows, columns = channels * (ky - 1), channels * (kx - 1)  # of the strips
         self._lags = Total(
             (2 * kx - 1, 2 * ky - 1, channels, channels),
@@ -257,18 +261,14 @@ class WindowProducts:
 
         Returns
         -------
-        Tensor of shape (C, k_y, k_x)
-            The first moments that come with it: Σ_p x_c[p + d], float64.
+        Tensor of shape (n_sums,)
+            Its sums over all pixels and along the borders, float64: what `first_moments` follow from.
         """
         (ky, kx), (_, height, width) = self.kernel_size, image.pixels.shape
         rows, columns = cut(height, ky), cut(width, kx)
         size = (transform_length(rows[0].stop, ky), transform_length(columns[0].stop, kx))
         tile = self._room(size, image.dtype)
-        shapes = ((), (2,), (2,), (2, 2)), ((), (ky - 1,), (kx - 1,), (ky - 1, kx - 1))
-        sums = [
-            torch.zeros(*sides, self.channels, *lines, dtype=torch.float64, device=self.device)
-            for sides, lines in zip(*shapes, strict=True)
-        ]
+        sums = torch.zeros(self.n_sums, dtype=torch.float64, device=self.device)
         for y, x in itertools.product(rows, columns):
             h, w = y.stop - y.start, x.stop - x.start
             image.copy_to(tile[:, :h, :w], y, x)
@@ -280,13 +280,30 @@ class WindowProducts:
             self._sides.add((size[0], image.dtype), borders.sides)
             self._corners.add((image.dtype,), borders.corners)
             parts = (tile.sum((1, 2)), borders.ends.sum(3), borders.sides.sum(3), borders.corners)
-            for so_far, part in zip(sums, parts, strict=True):
-                so_far += part
-        total, of_ends, of_sides, of_corners = sums
+            sums += torch.cat([part.flatten() for part in parts])
+        return sums
+
+    def first_moments(self, sums: Tensor) -> Tensor:
+        """Assemble first moments from sums over images.
+
+        Parameters
+        ----------
+        sums : Tensor of shape (n_sums, m)
+            m linear combinations of what `add` returned.
+
+        Returns
+        -------
+        Tensor of shape (C, k_y, k_x, m)
+            Σ_p x_c[p + d] over the valid positions p, in these combinations.
+        """
+        parts = torch.split(sums, [math.prod(shape) for shape in self._shapes])
+        total, ends, sides, corners = (
+            part.view(*shape, sums.shape[1]) for part, shape in zip(parts, self._shapes, strict=True)
+        )
         # The axis that is slid along stands first.
-        columns_seen = window_sums(total, *of_sides.permute(0, 2, 1))  # (k_x, C)
-        ends_seen = window_sums(of_ends, *of_corners.permute(1, 4, 0, 2, 3))  # (k_x, 2, C, k_y - 1)
-        return window_sums(columns_seen, *ends_seen.permute(1, 3, 0, 2)).permute(2, 0, 1)
+        columns_seen = window_sums(total, *sides.permute(0, 2, 1, 3))  # (k_x, C, m)
+        ends_seen = window_sums(ends, *corners.permute(1, 4, 0, 2, 3, 5))  # (k_x, 2, C, k_y - 1, m)
+        return window_sums(columns_seen, *ends_seen.permute(1, 3, 0, 2, 4)).permute(2, 0, 1, 3)
 
     def _room(self, size: Pair, dtype: torch.dtype) -> Tensor:
         """Return memory for a tile, (C, *size): always the same, as fresh memory is slow."""

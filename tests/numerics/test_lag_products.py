@@ -170,7 +170,10 @@ def test_second_moments_of_windows(ky, kx):
     for image in images:
         zero = torch.zeros(2, dtype=torch.float64)
         sums = products.add(Centred(torch.tensor(image), zero, 1.0, torch.float64))
-        assert sums.flatten().tolist() == patch_matrix(image, (ky, kx)).sum(0).tolist()
+        both = products.first_moments(torch.stack([sums, -2 * sums], dim=1))
+        assert both.shape == (2, ky, kx, 2)
+        assert both[..., 0].flatten().tolist() == patch_matrix(image, (ky, kx)).sum(0).tolist()
+        assert torch.equal(both[..., 1], -2 * both[..., 0])
     total = products.total()
     assert total.shape == (2, ky, kx, 2, ky, kx)
     patches = np.concatenate([patch_matrix(image, (ky, kx)) for image in images])
