@@ -98,7 +98,8 @@ def image_moments(
     )
     queue = _Queue(images, total=len(source) + len(source.skipped))
 
-    pool = ThreadPoolExecutor(workers, "moments")
+    # Each thread says so for itself: MKL's Fourier transforms ask the thread that calls them.
+    pool = ThreadPoolExecutor(workers, "moments", initializer=torch.set_num_threads, initargs=(1,))
     finished = False
     with single_threaded_operators():
         try:

@@ -8,7 +8,15 @@ import pytest
 from PIL import Image
 
 from ndtools.data import images
-from ndtools.data.images import Decoded, Skipped, SkippedImageWarning, iter_images, load_images
+from ndtools.data.images import (
+    Decoded,
+    Encoded,
+    Skipped,
+    SkippedImageWarning,
+    iter_images,
+    load_images,
+    read_images,
+)
 from ndtools.data.sources import ImageRef, ImageSource, resolve_source
 from ndtools.errors import DataError, OptionError
 
@@ -171,6 +179,41 @@ def test_threads_work_at_the_same_time():
 
     refs = tuple(ImageRef(str(i), read) for i in range(6))
     assert len(list(load_images(ImageSource("x", refs), jobs=3))) == 6
+
+
+def test_what_is_read_decodes_to_what_is_loaded():
+    def fail():
+        raise DataError("cannot be read")
+
+    contents = {
+        "a": lambda: png(9),
+        "absent": fail,
+        "b": lambda: Image.new("RGB", (6, 4)),
+        "damaged": lambda: png(9)[:60],
+    }
+    source = ImageSource("x", tuple(ImageRef(name, read) for name, read in contents.items()), (Skipped("z", "odd"),))
+    read = list(read_images(source, gray=True, resize=2))
+    assert [type(item) for item in read] == [Skipped, Encoded, Skipped, Encoded, Encoded]
+    assert (read[1].content, read[1].nbytes, read[3].nbytes) == (png(9), len(png(9)), 3 * 6 * 4)
+    decoded = [item.decode() if isinstance(item, Encoded) else item for item in read]
+    for ours, theirs in zip(decoded, load_images(source, gray=True, resize=2), strict=True):
+        assert (type(ours), ours.name) == (type(theirs), theirs.name)
+        if isinstance(ours, Skipped):
+            assert ours.reason == theirs.reason
+        else:
+            np.testing.assert_array_equal(ours.pixels, theirs.pixels)
+
+
+def test_reading_hides_the_latency_of_a_slow_storage():
+    barrier = threading.Barrier(8)
+
+    def read():
+        barrier.wait(timeout=10)  # breaks unless so many are here together, whatever the number of processors
+        return png(0)
+
+    assert len(list(read_images(ImageSource("x", tuple(ImageRef(str(i), read) for i in range(16)))))) == 16
+    with pytest.raises(OptionError, match="resize"):
+        read_images(Counted(1).source(), resize=0)
 
 
 @pytest.mark.parametrize("way", ["close", "interrupt"])
