@@ -30,6 +30,8 @@ __all__ = [
 
 LOOK_AHEAD_BYTES = 2**28
 """No further image is begun while those decoded and not yet consumed take more than this (256 MiB)."""
+READERS = 32
+"""Threads that only read: they wait for the storage, not for a processor. So many hide the 100 ms of a network."""
 
 
 class SkippedImageWarning(UserWarning):
@@ -158,8 +160,7 @@ def read_images(source: ImageSource, *, gray: bool = False, resize: int | None =
     DataError
         While iterating: an archive turned out to be damaged. A single unreadable file is Skipped instead.
     """
-    # Reading waits for the storage, not for a processor: enough threads to hide the latency of a network.
-    return _ahead(source, _reader(gray, resize), 8)
+    return _ahead(source, _reader(gray, resize), READERS)
 
 
 def _reader(gray: bool, resize: int | None) -> Callable[[ImageRef], Encoded | Skipped]:

@@ -38,12 +38,14 @@ class LagSpectra:
 
     def __init__(self, channels: int, kernel_size: Pair, size: Pair, dtype: torch.dtype, device: torch.device) -> None:
         self.kernel_size, self.size = kernel_size, size
-        # Element s holds the pairs (c, c + s); the pairs (c + s, c) follow by symmetry.
-        self._sums = [
-            torch.zeros(channels - s, size[0], size[1] // 2 + 1, dtype=dtype.to_complex(), device=device)
-            for s in range(channels)
+        complex_dtype, shape = dtype.to_complex(), (size[0], size[1] // 2 + 1)
+        # Of a channel with itself, squares of the real and of the imaginary parts: half the work of complex products.
+        self._squares = torch.zeros(channels, *shape, 2, dtype=dtype, device=device)
+        # Element s - 1 holds the pairs (c, c + s); the pairs (c + s, c) follow by symmetry.
+        self._products = [
+            torch.zeros(channels - s, *shape, dtype=complex_dtype, device=device) for s in range(1, channels)
         ]
-        self._conjugate = torch.empty_like(self._sums[0])
+        self._conjugate = torch.empty(channels - 1, *shape, dtype=complex_dtype, device=device)
         self._count = 0
 
     def __len__(self) -> int:
@@ -52,21 +54,24 @@ class LagSpectra:
     def add(self, tile: Tensor) -> None:
         """Add a tile of shape (C, height, width), zero-padded to ``size``."""
         spectrum = torch.fft.rfft2(tile)
-        torch.conj_physical(spectrum, out=self._conjugate)
-        for s, sums in enumerate(self._sums):
-            sums.addcmul_(self._conjugate[: len(sums)], spectrum[s:])
+        parts = torch.view_as_real(spectrum)
+        self._squares.addcmul_(parts, parts)
+        torch.conj_physical(spectrum[:-1], out=self._conjugate)
+        for s, products in enumerate(self._products, start=1):
+            products.addcmul_(self._conjugate[: len(products)], spectrum[s:])
         self._count += 1
 
     def take(self) -> Tensor:
         """Return the correlations of the tiles, of shape (2k_x - 1, 2k_y - 1, C, C), and be empty."""
-        channels = len(self._sums)
-        ly, lx = (torch.arange(1 - k, k, device=self._conjugate.device) for k in self.kernel_size)
-        lags = self._sums[0].real.new_empty(len(lx), len(ly), channels, channels)
-        for s, sums in enumerate(self._sums):
-            correlation = torch.fft.irfft2(sums, s=self.size)[:, ly][:, :, lx].permute(2, 1, 0)
+        channels = len(self._squares)
+        ly, lx = (torch.arange(1 - k, k, device=self._squares.device) for k in self.kernel_size)
+        lags = self._squares.new_empty(len(lx), len(ly), channels, channels)
+        for s, spectra in enumerate([self._squares.sum(-1), *self._products]):
+            correlation = torch.fft.irfft2(spectra, s=self.size)[:, ly][:, :, lx].permute(2, 1, 0)
             for c in range(channels - s):
                 lags[:, :, c, c + s] = correlation[..., c]
                 lags[:, :, c + s, c] = correlation[..., c].flip(0, 1)
+        for sums in (self._squares, *self._products):
             sums.zero_()
         self._count = 0
         return lags

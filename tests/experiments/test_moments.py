@@ -107,6 +107,19 @@ def test_threads_of_torch_are_as_before():
     assert after == before + 1
 
 
+def test_every_thread_computes_with_itself_alone(monkeypatch):
+    # The number that torch reports is that of the process; what MKL uses is that of the thread, which cannot be asked.
+    told, original = set(), torch.set_num_threads
+
+    def tell(number):
+        told.add((threading.current_thread().name, number))
+        original(number)
+
+    monkeypatch.setattr(torch, "set_num_threads", tell)
+    image_moments(source(8), kernel_size=3, jobs=2)
+    assert {("moments_0", 1), ("MainThread", 1)} <= told
+
+
 def test_no_more_accumulators_than_images(monkeypatch):
     made = []
     original = PatchCovariance.__init__
