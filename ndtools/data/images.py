@@ -1,12 +1,13 @@
 """Read or decode the images of a source in threads, ahead of whoever consumes them, in order."""
 
 import os
+import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -241,37 +242,36 @@ class _Sized(Protocol):
 T = TypeVar("T", bound=_Sized)
 
 
-@dataclass(frozen=True)
-class _Task(Generic[T]):
-    reference: ImageRef
-    future: "Future[T | Skipped]"
-
-    def held(self, expected: int) -> int:
-        """Bytes that the task takes or is about to take."""
-        if self.future.done():
-            item = None if self.future.exception() else self.future.result()
-            expected = 0 if item is None or isinstance(item, Skipped) else item.nbytes
-        return self.reference.nbytes + expected
-
-
 def _ahead(source: ImageSource, work: Callable[[ImageRef], T | Skipped], threads: int) -> Iterator[T | Skipped]:
     yield from source.skipped
     references = iter(source)
-    waiting: deque[_Task[T]] = deque()
+    waiting: deque[Future[tuple[T | Skipped, int]]] = deque()
     expected = LOOK_AHEAD_BYTES // threads  # bytes of an image not loaded yet: the last one's, once there is one
+    held, lock = 0, threading.Lock()  # by all that wait, those under way at what is expected of them
+
+    def load(reference: ImageRef, guess: int) -> tuple[T | Skipped, int]:
+        nonlocal held
+        item = work(reference)
+        size = 0 if isinstance(item, Skipped) else item.nbytes
+        with lock:
+            held += size - guess
+        return item, reference.nbytes + size
+
     pool = ThreadPoolExecutor(threads, thread_name_prefix="ndtools-images")
     try:
         while True:
-            while not waiting or (
-                len(waiting) < 2 * threads + 2 and sum(task.held(expected) for task in waiting) < LOOK_AHEAD_BYTES
-            ):
+            while not waiting or (len(waiting) < 2 * threads + 2 and held < LOOK_AHEAD_BYTES):
                 reference = next(references, None)
                 if reference is None:
                     break
-                waiting.append(_Task(reference, pool.submit(work, reference)))
+                with lock:
+                    held += reference.nbytes + expected
+                waiting.append(pool.submit(load, reference, expected))
             if not waiting:
                 return
-            item = waiting.popleft().future.result()
+            item, size = waiting.popleft().result()
+            with lock:
+                held -= size
             if not isinstance(item, Skipped):
                 expected = item.nbytes
             yield item
