@@ -20,11 +20,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ndtools.data.images import Decoded, load_images
-from ndtools.data.sources import resolve_source
+from ndtools.data.sources import ImageRef, ImageSource, resolve_source
+from ndtools.experiments.moments import image_moments
 from ndtools.numerics.correlations import CornerProducts, LagSpectra, StripSpectra
 from ndtools.numerics.covariance import PatchCovariance
 from ndtools.numerics.deconvolution import Deconvolution
@@ -78,6 +80,36 @@ def marginal_cost(paths: list[str], k: int, repeats: int, jobs: int, folder: str
     for n, source in lists.items():
         seconds, peak = whole_run(source, k, jobs, folder)
         print(f"  {n} images: {seconds:.2f} s, peak {peak:.0f} MB")
+
+
+def large_photographs(paths: list[str], k: int, jobs: int, folder: str) -> None:
+    """Print time and memory for photographs enlarged to 24 megapixels."""
+    large = Path(folder, "large")
+    large.mkdir()
+    for i, path in enumerate(paths[:24]):
+        with Image.open(path) as image:
+            image.convert("RGB").resize((6000, 4000), Image.Resampling.LANCZOS).save(large / f"{i:02d}.jpg", quality=92)
+        if i in (5, 23):
+            seconds, peak = whole_run(str(large), k, jobs, folder)
+            print(f"k {k}: {i + 1} photographs of 24 megapixels {seconds:.1f} s, peak {peak:.0f} MB")
+
+
+def slow_storage(source: str, k: int, jobs: int) -> None:
+    """Print the time from a storage that answers late."""
+    images = resolve_source(source)
+    for delay in (0.0, 0.01, 0.1):
+
+        def late(reference: ImageRef, delay: float = delay) -> ImageRef:
+            def read() -> bytes | Image.Image:
+                time.sleep(delay)
+                return reference.read()
+
+            return ImageRef(reference.name, read)
+
+        start, cpu = time.perf_counter(), time.process_time()
+        image_moments(ImageSource("late", tuple(map(late, images))), kernel_size=k, jobs=jobs)
+        seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+        print(f"k {k}: files {1e3 * delay:.0f} ms late: {seconds:.2f} s, {cpu / seconds:.2f} processors busy")
 
 
 def stages(images: list[np.ndarray], k: int, decode: float) -> None:
@@ -147,6 +179,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for k in options.k or [15, 3]:
             marginal_cost(paths, k, options.repeats, options.jobs, folder)
+        large_photographs(paths, (options.k or [15])[0], options.jobs, folder)
+    slow_storage(options.folder, (options.k or [15])[0], options.jobs)
     # Only now: a new process counts the memory of its parent as its peak.
     start = time.perf_counter()
     some = resolve_source(options.folder).subset(100, 0)
