@@ -9,8 +9,10 @@ __version__ = "0.1.0"
 
 _EXPORTS = {
     "Covariance": "numerics.covariance",
-    "CoupledNewtonSchulz": "numerics.inverse_sqrt",
+    "CoupledNewtonSchulz": "numerics.iterations",
+    "CoupledChebyshev": "numerics.iterations",
     "DataError": "errors",
+    "DenmanBeavers": "numerics.iterations",
     "Deconvolution": "numerics.deconvolution",
     "Eigh": "numerics.inverse_sqrt",
     "InverseSqrt": "numerics.inverse_sqrt",
@@ -25,13 +27,12 @@ _EXPORTS = {
     "OptionError": "errors",
     "OutputError": "errors",
     "PatchCovariance": "numerics.covariance",
-    "VanillaNewtonSchulz": "numerics.inverse_sqrt",
+    "VanillaNewtonSchulz": "numerics.iterations",
     "dead_leaves": "data.synthetic",
     "fit_deconvolution": "numerics.deconvolution",
     "im2col": "numerics.patches",
     "inverse_sqrt": "numerics.inverse_sqrt",
     "iter_images": "data.images",
-    "newton_schulz": "numerics.inverse_sqrt",
     "plot_kernels": "plotting.kernels",
     "run_kernels": ("experiments.kernels", "run"),
 }

@@ -17,12 +17,11 @@ from ndtools.numerics.covariance import Covariance as Covariance
 from ndtools.numerics.covariance import PatchCovariance as PatchCovariance
 from ndtools.numerics.deconvolution import Deconvolution as Deconvolution
 from ndtools.numerics.deconvolution import fit_deconvolution as fit_deconvolution
-from ndtools.numerics.inverse_sqrt import CoupledNewtonSchulz as CoupledNewtonSchulz
 from ndtools.numerics.inverse_sqrt import Eigh as Eigh
 from ndtools.numerics.inverse_sqrt import InverseSqrt as InverseSqrt
-from ndtools.numerics.inverse_sqrt import VanillaNewtonSchulz as VanillaNewtonSchulz
 from ndtools.numerics.inverse_sqrt import inverse_sqrt as inverse_sqrt
-from ndtools.numerics.inverse_sqrt import newton_schulz as newton_schulz
+from ndtools.numerics.iterations import CoupledNewtonSchulz as CoupledNewtonSchulz
+from ndtools.numerics.iterations import VanillaNewtonSchulz as VanillaNewtonSchulz
 from ndtools.numerics.patches import im2col as im2col
 from ndtools.plotting.kernels import plot_kernels as plot_kernels
 

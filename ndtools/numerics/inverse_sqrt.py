@@ -1,18 +1,9 @@
 """Inverse square roots A^(-1/2) of symmetric positive definite matrices.
 
-Three methods share one entry point, :func:`inverse_sqrt`, which checks its input and reports how well the
-result whitens. :func:`newton_schulz` is the bare recurrence behind two of them, iterate by iterate.
+One entry point for all methods, :func:`inverse_sqrt`, which checks its input and reports how well the result
+whitens: the eigendecomposition, and the iterations of :mod:`ndtools.numerics.iterations`.
 
-With x = λ/‖A‖ for an eigenvalue λ of A, both recurrences are, in exact arithmetic, z ← z(3 − x z²)/2 from
-z = 1 on each eigenvalue alone, and D has the eigenvalue z/√‖A‖. Since ‖A‖ >= λ_max (Frobenius norm, trace),
-x lies in (0, 1], where z rises monotonically to x^(-1/2). A fixed number of iterations therefore whitens
-partially: eigenvalues far below ‖A‖·1.5^(−2n) are all amplified alike, by 1.5^n/√‖A‖ (n = 5: below ‖A‖/58).
-
-In floating point only the coupled recurrence is stable. In the vanilla one a rounding error grows by up to
-(κ + √κ − 2)/2 per iteration near the solution, κ the condition number: past κ = 2.44 it diverges in the end.
-
-References: Higham 2008, *Functions of Matrices*, eq. 6.35 (coupled), 7.12 (vanilla), theorem 3.11
-(derivative). Ye et al. 2020, *Network Deconvolution*, sec. 4.5.3, A.2, A.8.
+Reference: Higham 2008, *Functions of Matrices*, theorem 3.11 (derivative).
 """
 
 from collections import deque
@@ -27,20 +18,17 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from ndtools.errors import MatrixError, NotConvergedError, NotPositiveDefiniteError, OptionError
+from ndtools.numerics.iterations import (
+    N_ITER,
+    CoupledChebyshev,
+    CoupledNewtonSchulz,
+    DenmanBeavers,
+    Iteration,
+    VanillaNewtonSchulz,
+    iterates,
+)
 
-__all__ = [
-    "CoupledNewtonSchulz",
-    "Eigh",
-    "InverseSqrt",
-    "Method",
-    "VanillaNewtonSchulz",
-    "full_precision",
-    "inverse_sqrt",
-    "method_from_name",
-    "newton_schulz",
-]
-
-N_ITER = 15  # Ye et al. 2020, A.2, for the first layer; 5 for the others
+__all__ = ["Eigh", "InverseSqrt", "Method", "full_precision", "inverse_sqrt", "method_from_name"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,57 +43,41 @@ class Eigh:
     n_iter: ClassVar[int] = 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class _NewtonSchulz:
-    n_iter: int = N_ITER
-    norm: Literal["fro", "trace"] = "fro"
-
-    def __post_init__(self) -> None:
-        if self.n_iter < 1:
-            raise OptionError("iterations", f"must be at least 1, got {self.n_iter}")
-        if self.norm not in {"fro", "trace"}:
-            raise OptionError("norm", f"must be 'fro' or 'trace', got {self.norm!r}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class CoupledNewtonSchulz(_NewtonSchulz):
-    """Coupled (Denman-Beavers) iteration, numerically stable.
-
-    Y = A/‖A‖, Z = I; then ``n_iter`` times T = (3I − Z Y)/2, Y ← Y T, Z ← T Z; D = Z/√‖A‖. ``norm`` chooses
-    ‖A‖: Frobenius norm or trace. To converge takes about ln(‖A‖/λ_min)/(2 ln 1.5) + 4 iterations.
-    """
-
-
-@dataclass(frozen=True, kw_only=True)
-class VanillaNewtonSchulz(_NewtonSchulz):
-    """Uncoupled iteration, unstable unless A is nearly a multiple of the identity; for comparison.
-
-    Z = I; then ``n_iter`` times Z ← (3Z − Z³ A/‖A‖)/2; D = Z/√‖A‖, ``norm`` as above.
-    """
-
-
-Method = Eigh | CoupledNewtonSchulz | VanillaNewtonSchulz
+Method = Eigh | Iteration
 _EIGH = Eigh()
+_ITERATIONS: dict[str, type[Iteration]] = {
+    "coupled": CoupledNewtonSchulz,
+    "vanilla": VanillaNewtonSchulz,
+    "chebyshev": CoupledChebyshev,
+    "denman-beavers": DenmanBeavers,
+}
 
 
-def method_from_name(name: str, *, n_iter: int = N_ITER) -> Method:
-    """Return the method with the short name "eigh" (which ignores ``n_iter``), "coupled" or "vanilla".
+def method_from_name(name: str, *, n_iter: int = N_ITER, norm: Literal["fro", "trace"] = "fro") -> Method:
+    """Return the method with a short name.
+
+    Parameters
+    ----------
+    name : {"eigh", "coupled", "vanilla", "chebyshev", "denman-beavers"}
+        Which.
+    n_iter, norm
+        Of an iteration; ignored for "eigh".
 
     Returns
     -------
     Method
-        Its configuration, with Frobenius norm.
+        Its configuration.
 
     Raises
     ------
     OptionError
-        If the name is unknown, or ``n_iter`` below 1.
+        If the name is unknown, or a value out of range.
     """
     if name == "eigh":
         return _EIGH
-    if name not in {"coupled", "vanilla"}:
-        raise OptionError("method", f"must be 'eigh', 'coupled' or 'vanilla', got {name!r}")
-    return CoupledNewtonSchulz(n_iter=n_iter) if name == "coupled" else VanillaNewtonSchulz(n_iter=n_iter)
+    if name not in _ITERATIONS:
+        raise OptionError("method", f"must be one of eigh, {', '.join(_ITERATIONS)}, got {name!r}")
+    return _ITERATIONS[name](n_iter=n_iter, norm=norm)
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,14 +148,12 @@ def inverse_sqrt(matrix: Tensor, method: Method = _EIGH, *, tolerance: float = 1
     >>> f"condition {partly.condition:.0f}, residual {partly.residual:.2f}, converged: {partly.converged}"
     'condition 100, residual 0.40, converged: False'
     """
-    a = _symmetric_part(matrix)
+    a, values, vectors, condition = checked(matrix)
     with full_precision(a.device):
-        values, vectors = torch.linalg.eigh(a.detach().double())
-        condition = _condition(values, a.dtype)
         if isinstance(method, Eigh):
             d = _SpectralInverseSqrt.apply(a.double(), values, vectors).to(a.dtype)  # type: ignore[no-untyped-call]
         else:
-            d = deque(newton_schulz(a, method), maxlen=1)[0]
+            d = deque(iterates(a, method), maxlen=1)[0]
         whitened = d.detach().double() @ a.detach().double() @ d.detach().double()
     eye = torch.eye(a.shape[-1], dtype=torch.float64, device=a.device)
     residual = (whitened - eye).square().mean((-2, -1)).mul(a.shape[-1]).sqrt()
@@ -197,28 +167,23 @@ def inverse_sqrt(matrix: Tensor, method: Method = _EIGH, *, tolerance: float = 1
     return InverseSqrt(d, method.n_iter, values, condition, residual, residual <= tolerance)
 
 
-def newton_schulz(matrix: Tensor, method: CoupledNewtonSchulz | VanillaNewtonSchulz) -> Iterator[Tensor]:
-    """Yield the successive iterates of A^(-1/2), Z/√‖A‖, after iteration 1, 2, ..., ``n_iter``.
+def checked(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Make sure that matrices have inverse square roots.
 
-    The bare recurrence in the dtype of ``matrix`` (..., d, d): nothing is checked or synchronised, NaN in
-    gives NaN out. Consume it inside :func:`full_precision` unless reduced precision is what you study.
+    Parameters
+    ----------
+    matrix : Tensor of shape (..., d, d)
+        As in `inverse_sqrt`, which says what is raised.
+
+    Returns
+    -------
+    tuple of Tensor
+        Their symmetric parts in float32 or float64; eigenvalues, ascending, eigenvectors and condition numbers
+        in float64.
     """
-    if method.norm == "fro":  # both norms are summed in float64: no overflow, one rounding
-        norm = torch.linalg.vector_norm(matrix, dim=(-2, -1), keepdim=True, dtype=torch.float64)
-    else:
-        norm = matrix.diagonal(dim1=-2, dim2=-1).sum(-1, dtype=torch.float64)[..., None, None]
-    y, scale = matrix / norm.to(matrix.dtype), norm.sqrt().to(matrix.dtype)
-    eye = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
-    z = t = (3 * eye - y) / 2  # the first iteration of either multiplies by I only
-    yield z / scale
-    for _ in range(method.n_iter - 1):
-        if isinstance(method, CoupledNewtonSchulz):
-            y = y @ t  # made when needed: the last iteration needs no new Y
-            t = (3 * eye - z @ y) / 2
-            z = t @ z
-        else:
-            z = (3 * z - z @ z @ z @ y) / 2
-        yield z / scale
+    a = _symmetric_part(matrix)
+    values, vectors = torch.linalg.eigh(a.detach().double())
+    return a, values, vectors, _condition(values, a.dtype)
 
 
 @contextmanager

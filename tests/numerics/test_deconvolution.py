@@ -6,7 +6,7 @@ import torch
 from ndtools.errors import DataError, NotPositiveDefiniteError, NumericalWarning
 from ndtools.numerics.covariance import PatchCovariance
 from ndtools.numerics.deconvolution import Deconvolution, fit_deconvolution
-from ndtools.numerics.inverse_sqrt import CoupledNewtonSchulz
+from ndtools.numerics.iterations import CoupledNewtonSchulz
 from ndtools.numerics.patches import im2col
 from tests.oracles import patch_covariance
 

@@ -17,16 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ndtools.errors import MatrixError, NotConvergedError, NotPositiveDefiniteError, OptionError
-from ndtools.numerics.inverse_sqrt import (
-    CoupledNewtonSchulz,
-    Eigh,
-    Method,
-    VanillaNewtonSchulz,
-    full_precision,
-    inverse_sqrt,
-    method_from_name,
-    newton_schulz,
-)
+from ndtools.numerics.inverse_sqrt import Eigh, Method, full_precision, inverse_sqrt, method_from_name
+from ndtools.numerics.iterations import CoupledNewtonSchulz, VanillaNewtonSchulz, iterates
 from tests.tolerance import rtol
 
 Array = NDArray[np.float64]
@@ -90,7 +82,7 @@ def oracle_error(d: int) -> float:
 
 
 def last(a: Tensor, method: CoupledNewtonSchulz | VanillaNewtonSchulz) -> Tensor:
-    return list(newton_schulz(a, method))[-1]
+    return list(iterates(a, method))[-1]
 
 
 # Converged: float64 eigendecomposition by scipy
@@ -195,9 +187,9 @@ def test_vanilla_is_the_scalar_recurrence_until_rounding_grows(
 @pytest.mark.parametrize("method", [CoupledNewtonSchulz(n_iter=7), VanillaNewtonSchulz(n_iter=7)])
 def test_the_result_is_the_last_iterate(method: CoupledNewtonSchulz | VanillaNewtonSchulz) -> None:
     a = spd(log_spaced(8, 1e1)).float()
-    iterates = list(newton_schulz(a, method))
-    assert len(iterates) == method.n_iter
-    assert torch.equal(iterates[-1], inverse_sqrt(a, method).matrix)
+    found = list(iterates(a, method))
+    assert len(found) == method.n_iter
+    assert torch.equal(found[-1], inverse_sqrt(a, method).matrix)
     for n, iterate in enumerate(iterates, start=1):
         shorter = type(method)(n_iter=n)
         assert torch.equal(iterate, last(a, shorter))
@@ -232,11 +224,11 @@ def test_coupled_settles_where_vanilla_passes_its_best_and_diverges(condition: f
     a = spd(log_spaced(64, condition)).float()
     wanted = exact(a)
     at_5, at_15, vanilla_best, vanilla_best_at = TABLE[condition]
-    coupled = [relative(d, wanted) for d in newton_schulz(a, CoupledNewtonSchulz(n_iter=100))]
+    coupled = [relative(d, wanted) for d in iterates(a, CoupledNewtonSchulz(n_iter=100))]
     assert coupled[4] == pytest.approx(at_5, rel=0.1)
     assert max(coupled[14:]) < rtol(F32, condition)
     assert at_15 / 4 < coupled[14] < at_15 * 4  # rounding: its size, not its digits
-    vanilla = [relative(d, wanted) for d in newton_schulz(a, VanillaNewtonSchulz(n_iter=15))]
+    vanilla = [relative(d, wanted) for d in iterates(a, VanillaNewtonSchulz(n_iter=15))]
     best = int(np.nanargmin(vanilla))
     assert abs(best + 1 - vanilla_best_at) <= 1
     assert vanilla_best / 3 < vanilla[best] < vanilla_best * 3
@@ -246,7 +238,7 @@ def test_coupled_settles_where_vanilla_passes_its_best_and_diverges(condition: f
 @pytest.mark.parametrize(("condition", "stable"), [(2.0, True), (3.0, False)])
 def test_vanilla_is_stable_up_to_condition_2_44(condition: float, stable: bool) -> None:
     a = spd(np.array([1.0, 1.0, 1.0, 1 / condition]))
-    errors = [relative(d, exact(a)) for d in newton_schulz(a, VanillaNewtonSchulz(n_iter=300))]
+    errors = [relative(d, exact(a)) for d in iterates(a, VanillaNewtonSchulz(n_iter=300))]
     assert (max(errors[50:]) < rtol(F64, condition)) is stable
     assert math.isfinite(errors[-1]) is stable
 
@@ -630,8 +622,8 @@ def natural(request: pytest.FixtureRequest) -> Tensor:
 def curve(a: Tensor, method: CoupledNewtonSchulz | VanillaNewtonSchulz, dtype: torch.dtype) -> dict[int, float]:
     """Return ‖D·D·A − I‖_F by iteration."""
     identity = torch.eye(len(a), dtype=F64)
-    iterates = (d.double() for d in newton_schulz(a.to(dtype), method))
-    return {n: float((d @ d @ a - identity).norm()) for n, d in enumerate(iterates, start=1)}
+    found = (d.double() for d in iterates(a.to(dtype), method))
+    return {n: float((d @ d @ a - identity).norm()) for n, d in enumerate(found, start=1)}
 
 
 def test_natural_condition(natural: Tensor) -> None:
