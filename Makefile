@@ -21,6 +21,7 @@ lint: $(VENV)/.dev
 # The pictures of the README, each with the JSON that made it.
 gallery: $(VENV)/.demo
 	$(BIN)/ndtools kernels sample --out figures/gallery --name kernels-sample
+	$(BIN)/ndtools ns-stability --out figures/gallery --name ns-stability-photo
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -11,8 +11,11 @@ from ndtools.errors import NumericalWarning as NumericalWarning
 from ndtools.errors import OptionError as OptionError
 from ndtools.errors import OutputError as OutputError
 from ndtools.experiments import kernels as _kernels
+from ndtools.experiments import ns_stability as _ns_stability
 from ndtools.experiments.config import KernelsConfig as KernelsConfig
+from ndtools.experiments.config import NsStabilityConfig as NsStabilityConfig
 from ndtools.experiments.kernels import KernelsResult as KernelsResult
+from ndtools.experiments.ns_stability import NsStabilityResult as NsStabilityResult
 from ndtools.numerics.covariance import Covariance as Covariance
 from ndtools.numerics.covariance import PatchCovariance as PatchCovariance
 from ndtools.numerics.deconvolution import Deconvolution as Deconvolution
@@ -20,11 +23,19 @@ from ndtools.numerics.deconvolution import fit_deconvolution as fit_deconvolutio
 from ndtools.numerics.inverse_sqrt import Eigh as Eigh
 from ndtools.numerics.inverse_sqrt import InverseSqrt as InverseSqrt
 from ndtools.numerics.inverse_sqrt import inverse_sqrt as inverse_sqrt
+from ndtools.numerics.iterations import CoupledChebyshev as CoupledChebyshev
 from ndtools.numerics.iterations import CoupledNewtonSchulz as CoupledNewtonSchulz
+from ndtools.numerics.iterations import DenmanBeavers as DenmanBeavers
 from ndtools.numerics.iterations import VanillaNewtonSchulz as VanillaNewtonSchulz
 from ndtools.numerics.patches import im2col as im2col
+from ndtools.numerics.stability import TraceRecord as TraceRecord
+from ndtools.numerics.stability import inverse_sqrt_trace as inverse_sqrt_trace
+from ndtools.numerics.stability import predict_vanilla as predict_vanilla
 from ndtools.plotting.kernels import plot_kernels as plot_kernels
+from ndtools.plotting.ns_stability import plot_ns_stability as plot_ns_stability
+from ndtools.plotting.precision_atlas import plot_precision_atlas as plot_precision_atlas
 
 __version__: str
 
 run_kernels = _kernels.run
+run_ns_stability = _ns_stability.run

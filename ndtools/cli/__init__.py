@@ -10,6 +10,7 @@ import typer
 from ndtools import __version__
 from ndtools.cli.failures import INTERRUPTED, FailureHandlingGroup
 from ndtools.cli.kernels import kernels
+from ndtools.cli.ns_stability import ns_stability
 
 __all__ = ["app", "main"]
 
@@ -40,6 +41,7 @@ def ndtools(
 
 
 app.command()(kernels)
+app.command()(ns_stability)
 
 
 def main() -> None:

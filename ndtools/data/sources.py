@@ -21,7 +21,8 @@ from ndtools.errors import DataError, OptionError
 
 __all__ = ["ImageRef", "ImageSource", "Skipped", "printable", "resolve_source"]
 
-_BUILT_IN = "built-in sets: sample"
+_BUILT_IN = "built-in: sample, sample-photo"
+_SAMPLES = {"sample": slice(None), "sample-photo": slice(-1, None)}
 _LOOKED_FOR = "looked for .jpg, .png, .webp, .tif, .gif, .bmp, .ppm and others of that kind"
 _MANY = 10_000  # names in a folder beyond which a close match is not looked for
 
@@ -118,8 +119,8 @@ def resolve_source(source: str | os.PathLike[str], *, stdin: BinaryIO | TextIO |
 
     A SOURCE is a file (tried whatever its extension), a folder (with its subfolders), a glob (``**`` for any
     depth), ``@LIST`` (a file with one path a line), ``-`` (such a list on standard input), an archive (.zip,
-    .tar, .tar.gz, .tar.bz2, .tar.xz), or ``sample`` (the built-in set). An existing path wins over every
-    other reading except ``-``.
+    .tar, .tar.gz, .tar.bz2, .tar.xz), ``sample`` (the built-in set) or ``sample-photo`` (the one photograph in it). An
+    existing path wins over every other reading except ``-``.
 
     In folders, archives and matches of a glob that does not spell out an extension, files count by their
     extension (`EXTENSIONS`), and hidden ones are passed over. Links are followed, each folder is entered
@@ -158,8 +159,8 @@ def resolve_source(source: str | os.PathLike[str], *, stdin: BinaryIO | TextIO |
     elif glob.has_magic(text):
         found.add_glob(text)
         nothing = f"nothing matches '{printable(text)}', or no images ({_LOOKED_FOR})"
-    elif text == "sample":
-        found.entries.extend(ImageRef(name, read) for name, read in sample_images())
+    elif text in _SAMPLES:
+        found.entries.extend(ImageRef(name, read) for name, read in sample_images()[_SAMPLES[text]])
         nothing = ""
     else:
         raise DataError(f"no such file or folder: '{printable(text)}'{_suggestion(text)} ({_BUILT_IN})")
@@ -281,7 +282,7 @@ def _paths(content: bytes) -> list[str]:
 def _suggestion(path: str) -> str:
     folder, name = os.path.split(os.path.normpath(path))
     try:
-        names = [*os.listdir(folder or "."), "sample"]
+        names = [*os.listdir(folder or "."), *_SAMPLES]
     except OSError:
         return ""
     close = difflib.get_close_matches(name, names, n=1) if len(names) < _MANY else []

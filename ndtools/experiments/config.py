@@ -6,10 +6,11 @@ of the command line's option.
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from ndtools.errors import OptionError
 
-__all__ = ["KernelsConfig"]
+__all__ = ["ALGORITHMS", "DTYPES", "KernelsConfig", "NsStabilityConfig"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,22 +70,86 @@ class KernelsConfig:
                 "kernel_size",
                 f"must be odd and positive, so that there is a centre pixel, got {self.kernel_size}",
             )
-        for name in ("images", "iterations", "stride", "resize", "jobs"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise OptionError(name, f"must be at least 1, got {value}")
-        if not (self.eps >= 0 and math.isfinite(self.eps)):
-            raise OptionError("eps", f"must be at least 0 and finite, got {self.eps}")
-        for name, allowed in _CHOICES.items():
-            value = getattr(self, name)
-            if value not in allowed:
-                raise OptionError(name, f"must be one of {', '.join(allowed)}, got {value!r}")
+        _check_positive(self, "images", "iterations", "stride", "resize", "jobs")
+        _check_eps(self.eps)
+        _check_choice("method", self.method, ("eigh", "coupled", "vanilla"))
+        _check_choice("covariance", self.covariance, ("exact", "im2col"))
+        _check_choice("device", self.device, DEVICES)
         if self.stride != 1 and self.covariance == "exact":
             raise OptionError("stride", "needs --covariance im2col: the exact covariance takes every position")
 
 
-_CHOICES = {
-    "method": ("eigh", "coupled", "vanilla"),
-    "covariance": ("exact", "im2col"),
-    "device": ("auto", "cpu", "cuda", "mps"),
-}
+ALGORITHMS = ("coupled", "vanilla", "chebyshev", "denman-beavers")
+DTYPES = ("bfloat16", "float16", "float32", "float64")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NsStabilityConfig:
+    """Configuration of the study of Newton-Schulz' stability (Ye et al. 2020, fig. 6; fig. 7 of the first version).
+
+    Attributes
+    ----------
+    source : str
+        Images (see :func:`ndtools.data.sources.resolve_source`), of whose patches the covariance is taken; or a
+        .npy or .npz file with a square symmetric matrix, in the latter under "covariance". The paper has Lenna;
+        "sample-photo" is a free photograph.
+    kernel_size : int
+        Side of the patches in pixels. 3 in the paper, which makes 27 features of colour images.
+    iterations : int
+        How many to follow.
+    eps : float
+        Ridge added to the covariance (of [0, 1] pixels, or to the given matrix), at least 0.
+    dtype : tuple of str
+        Of :data:`DTYPES`: in which to iterate.
+    norm : {"fro", "trace"}
+        What A is divided by at first: Frobenius norm (the paper's) or trace.
+    sweep : bool
+        Whether to run all algorithms, precisions and norms over condition numbers, too.
+    seed : int
+        Of the random eigenvectors of ``sweep``.
+    jobs : int, optional
+        Threads that read images; one for each processor by default.
+    device : {"auto", "cpu", "cuda", "mps"}
+        Where to compute.
+    """
+
+    source: str = "sample-photo"
+    kernel_size: int = 3
+    iterations: int = 50
+    eps: float = 1e-5
+    dtype: tuple[str, ...] = ("float32", "float64")
+    norm: Literal["fro", "trace"] = "fro"
+    sweep: bool = False
+    seed: int = 0
+    jobs: int | None = None
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "kernel_size", "iterations", "jobs")
+        _check_eps(self.eps)
+        _check_choice("norm", self.norm, ("fro", "trace"))
+        _check_choice("device", self.device, DEVICES)
+        if not self.dtype or len(set(self.dtype)) < len(self.dtype):
+            raise OptionError("dtype", f"must name one or more precisions, each once, got {', '.join(self.dtype)!r}")
+        for name in self.dtype:
+            _check_choice("dtype", name, DTYPES)
+
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def _check_positive(config: object, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and value < 1:
+            raise OptionError(name, f"must be at least 1, got {value}")
+
+
+def _check_eps(eps: float) -> None:
+    if not (eps >= 0 and math.isfinite(eps)):
+        raise OptionError("eps", f"must be at least 0 and finite, got {eps}")
+
+
+def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise OptionError(name, f"must be one of {', '.join(allowed)}, got {value!r}")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ from ndtools.numerics.iterations import (
     CoupledNewtonSchulz,
     DenmanBeavers,
     Iteration,
+    Norm,
     VanillaNewtonSchulz,
     iterates,
 )
@@ -53,7 +54,7 @@ _ITERATIONS: dict[str, type[Iteration]] = {
 }
 
 
-def method_from_name(name: str, *, n_iter: int = N_ITER, norm: Literal["fro", "trace"] = "fro") -> Method:
+def method_from_name(name: str, *, n_iter: int = N_ITER, norm: Norm = "fro", lower: float = 1e-5) -> Method:
     """Return the method with a short name.
 
     Parameters
@@ -62,6 +63,8 @@ def method_from_name(name: str, *, n_iter: int = N_ITER, norm: Literal["fro", "t
         Which.
     n_iter, norm
         Of an iteration; ignored for "eigh".
+    lower : float
+        About λ_min/‖A‖, for "chebyshev"; ignored for the others.
 
     Returns
     -------
@@ -77,6 +80,8 @@ def method_from_name(name: str, *, n_iter: int = N_ITER, norm: Literal["fro", "t
         return _EIGH
     if name not in _ITERATIONS:
         raise OptionError("method", f"must be one of eigh, {', '.join(_ITERATIONS)}, got {name!r}")
+    if name == "chebyshev":
+        return CoupledChebyshev(n_iter=n_iter, norm=norm, lower=lower)
     return _ITERATIONS[name](n_iter=n_iter, norm=norm)
 
 

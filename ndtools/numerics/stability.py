@@ -131,6 +131,8 @@ class Landmarks:
         The smallest.
     best_iteration : int or None
         Where it is first attained.
+    settled_iteration : int or None
+        The first whose residual is at most twice the best: beyond, only rounding changes.
     divergence_iteration : int or None
         The first after the best whose residual exceeds ten times the best.
     first_bad_iteration : int or None
@@ -139,6 +141,7 @@ class Landmarks:
 
     best_residual: float | None
     best_iteration: int | None
+    settled_iteration: int | None
     divergence_iteration: int | None
     first_bad_iteration: int | None
 
@@ -160,11 +163,12 @@ class Landmarks:
         bad = np.flatnonzero(~np.isfinite(values))
         first_bad = int(bad[0]) + 1 if len(bad) else None
         if len(bad) == len(values):
-            return cls(None, None, None, first_bad)
+            return cls(None, None, None, None, first_bad)
         best = int(np.nanargmin(np.where(np.isfinite(values), values, np.nan)))
+        settled = int(np.flatnonzero(values <= 2 * values[best])[0]) + 1
         worse = np.flatnonzero(~(values[best:] <= 10 * values[best]))
         diverged = best + int(worse[0]) + 1 if len(worse) else None
-        return cls(float(values[best]), best + 1, diverged, first_bad)
+        return cls(float(values[best]), best + 1, settled, diverged, first_bad)
 
 
 def vanilla_growth(condition: float) -> float:

@@ -18,7 +18,13 @@ from torch import Tensor
 
 from ndtools.errors import MatrixError, NotConvergedError, NotPositiveDefiniteError, OptionError
 from ndtools.numerics.inverse_sqrt import Eigh, Method, full_precision, inverse_sqrt, method_from_name
-from ndtools.numerics.iterations import CoupledNewtonSchulz, VanillaNewtonSchulz, iterates
+from ndtools.numerics.iterations import (
+    CoupledChebyshev,
+    CoupledNewtonSchulz,
+    DenmanBeavers,
+    VanillaNewtonSchulz,
+    iterates,
+)
 from tests.tolerance import rtol
 
 Array = NDArray[np.float64]
@@ -28,8 +34,12 @@ CONVERGED: list[Method] = [
     Eigh(),
     CoupledNewtonSchulz(n_iter=25),
     CoupledNewtonSchulz(n_iter=25, norm="trace"),
+    CoupledChebyshev(n_iter=12, lower=1e-4),
+    DenmanBeavers(n_iter=10),
 ]
-METHODS = pytest.mark.parametrize("method", CONVERGED, ids=["eigh", "coupled-fro", "coupled-trace"])
+METHODS = pytest.mark.parametrize(
+    "method", CONVERGED, ids=["eigh", "coupled-fro", "coupled-trace", "chebyshev", "denman-beavers"]
+)
 bounded = settings(max_examples=40, deadline=None, derandomize=True)
 matrices = {
     "d": st.integers(2, 24),
@@ -190,7 +200,7 @@ def test_the_result_is_the_last_iterate(method: CoupledNewtonSchulz | VanillaNew
     found = list(iterates(a, method))
     assert len(found) == method.n_iter
     assert torch.equal(found[-1], inverse_sqrt(a, method).matrix)
-    for n, iterate in enumerate(iterates, start=1):
+    for n, iterate in enumerate(found, start=1):
         shorter = type(method)(n_iter=n)
         assert torch.equal(iterate, last(a, shorter))
 
@@ -316,7 +326,7 @@ def test_an_empty_batch_is_empty_and_one_by_one_is_a_division(method: Method) ->
     empty = inverse_sqrt(torch.empty(0, 3, 3), method)
     assert empty.matrix.shape == (0, 3, 3)
     assert empty.residual.shape == (0,)
-    assert float(inverse_sqrt(torch.tensor([[0.25]]), method).matrix) == 2
+    assert float(inverse_sqrt(torch.tensor([[0.25]]), method).matrix) == pytest.approx(2, rel=4 * torch.finfo(F32).eps)
 
 
 def test_converged_is_the_residual_within_the_tolerance() -> None:
@@ -349,8 +359,10 @@ def test_methods_by_name() -> None:
     assert method_from_name("eigh", n_iter=3) == Eigh()
     assert method_from_name("coupled", n_iter=3) == CoupledNewtonSchulz(n_iter=3)
     assert method_from_name("vanilla", n_iter=3) == VanillaNewtonSchulz(n_iter=3)
+    assert method_from_name("chebyshev", n_iter=3, lower=0.1) == CoupledChebyshev(n_iter=3, lower=0.1)
+    assert method_from_name("denman-beavers", norm="trace") == DenmanBeavers(n_iter=15, norm="trace")
     assert method_from_name("coupled") == CoupledNewtonSchulz() == CoupledNewtonSchulz(n_iter=15, norm="fro")
-    with pytest.raises(OptionError, match="'eigh', 'coupled' or 'vanilla', got 'svd'") as caught:
+    with pytest.raises(OptionError, match="eigh, coupled, vanilla, chebyshev, denman-beavers, got 'svd'") as caught:
         method_from_name("svd")
     assert caught.value.option == "method"
 

@@ -1,0 +1,111 @@
+"""The quicker iterations, against what they are the best or the limit of."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.optimize
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ndtools.errors import OptionError
+from ndtools.numerics.iterations import (
+    CoupledChebyshev,
+    CoupledNewtonSchulz,
+    DenmanBeavers,
+    VanillaNewtonSchulz,
+    best_quintic,
+    iterates,
+)
+
+ALL = [CoupledNewtonSchulz, VanillaNewtonSchulz, CoupledChebyshev, DenmanBeavers]
+
+
+@settings(deadline=None, derandomize=True)
+@given(low=st.floats(1e-5, 1), ratio=st.floats(1.02, 1e5))
+def test_the_best_quintic_attains_its_error_four_times_with_changing_sign(low, ratio):
+    high = low * ratio
+    p, q, r, error = best_quintic(low, high)
+    x = np.geomspace(low, high, 200_001)
+    off = 1 - x * (p + q * x**2 + r * x**4)
+    assert np.abs(off).max() == pytest.approx(error, rel=1e-4, abs=1e-9)
+    # De la Vallée-Poussin: no odd quintic does better than the smallest of four alternating extremes.
+    second = int(off[:-1000].argmin())
+    third = second + int(off[second:].argmax())
+    extremes = off[[0, second, third, -1]]
+    assert 0 < second < third < len(x) - 1
+    np.testing.assert_allclose(extremes, error * np.array([1, -1, 1, -1]), rtol=1e-3, atol=1e-9)
+
+
+def test_the_best_quintic_against_linear_programming():
+    low, high = 0.05, 1.3
+    x = np.linspace(low, high, 2001)
+    powers = np.stack([x, x**3, x**5], axis=1)
+    ones = np.ones((len(x), 1))
+    a = np.block([[powers, -ones], [-powers, -ones]])
+    b = np.concatenate([np.ones(len(x)), -np.ones(len(x))])
+    found = scipy.optimize.linprog([0, 0, 0, 1], A_ub=a, b_ub=b, bounds=[(None, None)] * 4)
+    np.testing.assert_allclose(best_quintic(low, high), found.x, rtol=1e-4)
+
+
+@pytest.mark.parametrize("width", [0.0, 1e-6, 1e-3, 9.9e-3])
+def test_the_best_quintic_of_nearly_a_point(width):
+    low, high = 0.9, 0.9 * (1 + width)
+    p, q, r, error = best_quintic(low, high)
+    x = np.linspace(low, high, 101)
+    off = np.abs(1 - x * (p + q * x**2 + r * x**4)).max()
+    assert off <= error * 1.02 + 1e-15
+    assert error < 1e-6
+
+
+@pytest.mark.parametrize("condition", [1e1, 1e3, 1e6])
+def test_chebyshev_gathers_the_spectrum_as_its_bounds_say(condition):
+    x = np.geomspace(1 / condition, 1, 400)
+    low, high = 1 / math.sqrt(condition), 1.0
+    method = CoupledChebyshev(n_iter=8, lower=1 / condition)
+    for z in method.steps(torch.from_numpy(x)[:, None, None]):
+        *_, error = best_quintic(low, high)
+        low, high = 1 - error, 1 + error
+        singular = np.sqrt(x) * np.abs(z.numpy()[:, 0, 0])
+        assert singular.min() >= low - 1e-9
+        assert singular.max() <= high + 1e-9
+    assert error < 1e-12
+
+
+@pytest.mark.parametrize("condition", [2.0, 1e3, 1e10])
+def test_denman_beavers_converges_quickly_at_any_condition(condition):
+    x = torch.logspace(-math.log10(condition), 0, 27, dtype=torch.float64)
+    last = list(DenmanBeavers(n_iter=8).steps(torch.diag(x)))[-1]
+    torch.testing.assert_close(last.diagonal(), x.rsqrt(), rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_products_are_those_that_are_made(kind, monkeypatch):
+    made = []
+    product, inverse = torch.Tensor.__matmul__, torch.linalg.inv_ex
+    monkeypatch.setattr(torch.Tensor, "__matmul__", lambda a, b: made.append(1) or product(a, b))
+    monkeypatch.setattr(torch.linalg, "inv_ex", lambda a: made.append(1) or inverse(a))
+    a = torch.diag(torch.tensor([0.5, 0.7]))
+    counts = []
+    for _ in kind(n_iter=5).steps(a):
+        counts.append(len(made))
+    first, further = kind.PRODUCTS
+    assert counts == [first + further * n for n in range(5)]
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_what_is_out_of_range_is_refused(kind):
+    with pytest.raises(OptionError, match="iterations"):
+        kind(n_iter=0)
+    with pytest.raises(OptionError, match="norm"):
+        kind(norm="max")
+
+
+def test_what_only_some_refuse():
+    with pytest.raises(OptionError, match="lower"):
+        CoupledChebyshev(lower=0.0)
+    with pytest.raises(OptionError, match="must be float32 or float64, got torch.float16"):
+        list(iterates(torch.eye(2, dtype=torch.float16), DenmanBeavers()))
+    (z, *_) = DenmanBeavers().steps(torch.zeros(2, 2))
+    assert z.isnan().all()  # singular, which is no reason to stop a batch
