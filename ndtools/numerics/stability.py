@@ -92,12 +92,13 @@ def inverse_sqrt_trace(
 
     Examples
     --------
+    >>> import ndtools as nd
     >>> a = torch.diag(torch.tensor([1.0, 0.01]))
-    >>> for record in inverse_sqrt_trace(a, CoupledNewtonSchulz(), n_iter=3):
-    ...     print(record.iteration, record.products, f"{record.residual:.3f}")
+    >>> for step in nd.inverse_sqrt_trace(a, nd.CoupledNewtonSchulz(), n_iter=3):
+    ...     print(step.iteration, step.products, f"{step.residual:.3f}")
     1 0 0.978
     2 3 0.949
-    3 6 0.886
+    3 6 0.889
     """
     if dtype is not None and not dtype.is_floating_point:
         raise TypeError(f"dtype must be a floating dtype, got {dtype}")

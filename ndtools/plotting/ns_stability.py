@@ -63,7 +63,7 @@ def plot_ns_stability(result: "NsStabilityResult", *, fig: Figure | None = None)
     _draw_gain(spectrum, result)
     for ax, title in (
         (by_iteration, "residual by iteration"),
-        (by_product, f"the coupled one and quicker ones by products, {result.config.dtype[-1]}"),
+        (by_product, f"other iterations, by products, {result.config.dtype[-1]}"),
         (spectrum, "partial whitening: n iterations, each eigenvalue alone"),
     ):
         ax.set_title(title, fontsize="medium")
@@ -143,15 +143,15 @@ def _draw_gain(ax: Axes, result: "NsStabilityResult") -> None:
     colours = colormaps["viridis"](np.linspace(0.75, 0, len(counts)))
     for n, gain, colour, height in zip(counts, gains, colours, np.linspace(0.2, 0.8, len(counts)), strict=True):
         ax.plot(values, gain, color=colour, linewidth=1.3)
-        # On the rising curve, each at a height of its own; at the left end where it is white from there on.
-        rises = gain[0] < height
-        at = int(np.argmin(np.abs(gain - height))) if rises else 0
+        # Left of the rising curve, each at a height of its own; right of it where there is no room.
+        at = int(np.argmin(np.abs(gain - height))) if gain[0] < height else 0
+        left = at > 0.15 * len(values)
         ax.annotate(
             f"n = {n}",
             (values[at], gain[at]),
-            xytext=(-3, 2) if rises else (4, -3),
+            xytext=(-3, 2) if left else (5, -3),
             textcoords="offset points",
-            **_note(va="bottom" if rises else "top", ha="right" if rises else "left", color=colour, fontsize="small"),
+            **_note(va="bottom" if left else "top", ha="right" if left else "left", color=colour, fontsize="small"),
         )
     ax.axhline(1, color="0.7", linewidth=0.8, zorder=0)
     ax.plot(
