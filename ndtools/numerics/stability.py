@@ -97,8 +97,8 @@ def inverse_sqrt_trace(
     >>> for step in nd.inverse_sqrt_trace(a, nd.CoupledNewtonSchulz(), n_iter=3):
     ...     print(step.iteration, step.products, f"{step.residual:.3f}")
     1 0 0.978
-    2 3 0.949
-    3 6 0.889
+    2 3 0.950
+    3 6 0.892
     """
     if dtype is not None and not dtype.is_floating_point:
         raise TypeError(f"dtype must be a floating dtype, got {dtype}")
