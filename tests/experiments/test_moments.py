@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+import ndtools.experiments.gathering as gathering
 import ndtools.experiments.moments as module
 from ndtools.data.images import Decoded
 from ndtools.data.sources import ImageRef, ImageSource
@@ -45,7 +46,7 @@ def endless(monkeypatch):
                 self.closed = True
 
     state = Endless()
-    monkeypatch.setattr(module, "read_images", state.load)
+    monkeypatch.setattr(gathering, "read_images", state.load)
     return state
 
 
@@ -88,7 +89,7 @@ def test_interruption_does_not_wait_for_an_image_that_does_not_come(monkeypatch)
     def interrupt(done, total):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "read_images", load)
+    monkeypatch.setattr(gathering, "read_images", load)
     start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         image_moments(source(2), kernel_size=3, jobs=2, progress=interrupt)
@@ -117,7 +118,7 @@ def test_every_thread_computes_with_itself_alone(monkeypatch):
 
     monkeypatch.setattr(torch, "set_num_threads", tell)
     image_moments(source(8), kernel_size=3, jobs=2)
-    assert {("moments_0", 1), ("MainThread", 1)} <= told
+    assert {("gather_0", 1), ("MainThread", 1)} <= told
 
 
 def test_no_more_accumulators_than_images(monkeypatch):
@@ -144,9 +145,11 @@ def test_memory_limits_the_threads_and_the_patch(monkeypatch):
 
 def test_few_accumulators_are_fed_by_more_threads_that_decode(monkeypatch):
     decoding = []
-    original = module.load_images
+    original = gathering.load_images
     monkeypatch.setattr(module, "_affordable", lambda workers, needed: 1)
-    monkeypatch.setattr(module, "load_images", lambda *args, **kw: decoding.append(kw["jobs"]) or original(*args, **kw))
+    monkeypatch.setattr(
+        gathering, "load_images", lambda *args, **kw: decoding.append(kw["jobs"]) or original(*args, **kw)
+    )
     assert image_moments(source(5), kernel_size=3, jobs=4).read == 5
     assert decoding == [4]
 
