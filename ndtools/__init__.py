@@ -29,6 +29,8 @@ _EXPORTS = {
     "OptionError": "errors",
     "OutputError": "errors",
     "PatchCovariance": "numerics.covariance",
+    "SparsityConfig": "experiments.config",
+    "SparsityResult": "experiments.sparsity",
     "TraceRecord": "numerics.stability",
     "VanillaNewtonSchulz": "numerics.iterations",
     "dead_leaves": "data.synthetic",
@@ -40,9 +42,11 @@ _EXPORTS = {
     "plot_kernels": "plotting.kernels",
     "plot_ns_stability": "plotting.ns_stability",
     "plot_precision_atlas": "plotting.precision_atlas",
+    "plot_sparsity": "plotting.sparsity",
     "predict_vanilla": "numerics.stability",
     "run_kernels": ("experiments.kernels", "run"),
     "run_ns_stability": ("experiments.ns_stability", "run"),
+    "run_sparsity": ("experiments.sparsity", "run"),
 }
 
 __all__ = sorted(["__version__", *_EXPORTS])  # noqa: PLE0605

@@ -12,10 +12,13 @@ from ndtools.errors import OptionError as OptionError
 from ndtools.errors import OutputError as OutputError
 from ndtools.experiments import kernels as _kernels
 from ndtools.experiments import ns_stability as _ns_stability
+from ndtools.experiments import sparsity as _sparsity
 from ndtools.experiments.config import KernelsConfig as KernelsConfig
 from ndtools.experiments.config import NsStabilityConfig as NsStabilityConfig
+from ndtools.experiments.config import SparsityConfig as SparsityConfig
 from ndtools.experiments.kernels import KernelsResult as KernelsResult
 from ndtools.experiments.ns_stability import NsStabilityResult as NsStabilityResult
+from ndtools.experiments.sparsity import SparsityResult as SparsityResult
 from ndtools.numerics.covariance import Covariance as Covariance
 from ndtools.numerics.covariance import PatchCovariance as PatchCovariance
 from ndtools.numerics.deconvolution import Deconvolution as Deconvolution
@@ -34,8 +37,10 @@ from ndtools.numerics.stability import predict_vanilla as predict_vanilla
 from ndtools.plotting.kernels import plot_kernels as plot_kernels
 from ndtools.plotting.ns_stability import plot_ns_stability as plot_ns_stability
 from ndtools.plotting.precision_atlas import plot_precision_atlas as plot_precision_atlas
+from ndtools.plotting.sparsity import plot_sparsity as plot_sparsity
 
 __version__: str
 
 run_kernels = _kernels.run
 run_ns_stability = _ns_stability.run
+run_sparsity = _sparsity.run

@@ -11,6 +11,7 @@ from ndtools import __version__
 from ndtools.cli.failures import INTERRUPTED, FailureHandlingGroup
 from ndtools.cli.kernels import kernels
 from ndtools.cli.ns_stability import ns_stability
+from ndtools.cli.sparsity import sparsity
 
 __all__ = ["app", "main"]
 
@@ -41,6 +42,7 @@ def ndtools(
 
 
 app.command()(kernels)
+app.command()(sparsity)
 app.command()(ns_stability)
 
 

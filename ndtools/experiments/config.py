@@ -10,7 +10,7 @@ from typing import Literal
 
 from ndtools.errors import OptionError
 
-__all__ = ["ALGORITHMS", "DTYPES", "KernelsConfig", "NsStabilityConfig"]
+__all__ = ["ALGORITHMS", "DTYPES", "KernelsConfig", "NsStabilityConfig", "SparsityConfig"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,11 +65,7 @@ class KernelsConfig:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.kernel_size < 1 or self.kernel_size % 2 == 0:
-            raise OptionError(
-                "kernel_size",
-                f"must be odd and positive, so that there is a centre pixel, got {self.kernel_size}",
-            )
+        _check_odd(self.kernel_size)
         _check_positive(self, "images", "iterations", "stride", "resize", "jobs")
         _check_eps(self.eps)
         _check_choice("method", self.method, ("eigh", "coupled", "vanilla"))
@@ -135,7 +131,63 @@ class NsStabilityConfig:
             _check_choice("dtype", name, DTYPES)
 
 
+@dataclass(frozen=True, kw_only=True)
+class SparsityConfig:
+    """Configuration of the sparsity of images before and after deconvolution (Ye et al. 2020, fig. 9; later fig. 10).
+
+    Attributes
+    ----------
+    source : str
+        Images: see :func:`ndtools.data.sources.resolve_source`.
+    kernel_size : int
+        Side of the patches in pixels, odd.
+    images : int
+        Number of images to draw at random from the source, which may have fewer. The paper has 1,000.
+    eps : float
+        Ridge added to the covariance of [0, 1] pixels, at least 0.
+    bins : int
+        Of the histograms.
+    whitening : {"patch", "channel", "none"}
+        D of the patches (deconvolution), of the channels of single pixels, or the identity.
+    bootstrap : int
+        Replicates of the bootstrap over images; 0 for no intervals.
+    seed : int
+        Of the draw of images and of the bootstrap.
+    jobs : int, optional
+        Threads; one for each processor by default.
+    device : {"auto", "cpu", "cuda", "mps"}
+        Where to compute the covariance.
+    """
+
+    source: str = "sample"
+    kernel_size: int = 3
+    images: int = 1000
+    eps: float = 1e-3
+    bins: int = 201
+    whitening: Literal["patch", "channel", "none"] = "patch"
+    bootstrap: int = 200
+    seed: int = 0
+    jobs: int | None = None
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        _check_odd(self.kernel_size)
+        _check_positive(self, "images", "bins", "jobs")
+        _check_eps(self.eps)
+        _check_choice("whitening", self.whitening, ("patch", "channel", "none"))
+        _check_choice("device", self.device, DEVICES)
+        if self.bootstrap < 0:
+            raise OptionError("bootstrap", f"must be at least 0, got {self.bootstrap}")
+
+
 DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def _check_odd(kernel_size: int) -> None:
+    if kernel_size < 1 or kernel_size % 2 == 0:
+        raise OptionError(
+            "kernel_size", f"must be odd and positive, so that there is a centre pixel, got {kernel_size}"
+        )
 
 
 def _check_positive(config: object, *names: str) -> None:

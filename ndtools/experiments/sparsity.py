@@ -1,0 +1,243 @@
+"""How sparse images are before and after deconvolution (Ye et al. 2020, fig. 9; fig. 10 of the second version)."""
+
+import math
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import conv2d
+
+from ndtools.data.images import Decoded
+from ndtools.data.sources import Skipped, resolve_source
+from ndtools.experiments.computing import interruptible, resolve_device
+from ndtools.experiments.config import SparsityConfig
+from ndtools.experiments.gathering import Progress, gather
+from ndtools.experiments.moments import image_moments, too_small
+from ndtools.numerics.covariance import Covariance
+from ndtools.numerics.deconvolution import Deconvolution
+from ndtools.numerics.inverse_sqrt import inverse_sqrt
+from ndtools.numerics.patches import as_pixels
+from ndtools.numerics.sparsity import Density, Estimate, SparsitySums
+
+__all__ = ["Distribution", "SparsityConfig", "SparsityResult", "run"]
+
+REACH = 10.0  # of the histograms on either side, standard deviations
+
+
+@dataclass(frozen=True, eq=False)
+class Distribution:
+    """Values of all channels and images, before or after deconvolution.
+
+    Attributes
+    ----------
+    sigma : float
+        Their standard deviation, from the covariance: pixels in [0, 1] before.
+    measures : dict of str to Estimate
+        See :mod:`ndtools.numerics.sparsity`.
+    density : array of shape (bins,)
+        Of x/σ.
+    clipped : float
+        Share of the values beyond the edges.
+    """
+
+    sigma: float
+    measures: dict[str, Estimate]
+    density: NDArray[np.float64]
+    clipped: float
+
+    def numbers(self) -> dict[str, Any]:
+        """Return what the .json file holds of it."""
+        return {
+            **{name: estimate.value for name, estimate in self.measures.items()},
+            "clipped": self.clipped,
+            "sigma": self.sigma,
+            "intervals": {name: [estimate.low, estimate.high] for name, estimate in self.measures.items()},
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class SparsityResult:
+    """Distributions before and after.
+
+    Attributes
+    ----------
+    config : SparsityConfig
+        What was asked for.
+    source : str
+        What the images came from, printable.
+    read : int
+        Images used.
+    skipped : tuple of Skipped
+        Images not used, and why.
+    count : int
+        Values in each distribution: channels times valid positions.
+    edges : array of shape (bins + 1,)
+        Of both histograms, x/σ.
+    before, after : Distribution
+        Pixels less the channel means, and the centre outputs of D(x − μ), at the same positions.
+    condition, residual : float or None
+        Of D; None without whitening.
+    device : str
+        Where the covariance was computed.
+    """
+
+    config: SparsityConfig
+    source: str
+    read: int
+    skipped: tuple[Skipped, ...]
+    count: int
+    edges: NDArray[np.float64]
+    before: Distribution
+    after: Distribution
+    condition: float | None
+    residual: float | None
+    device: str
+
+    def arrays(self) -> dict[str, NDArray[np.float64]]:
+        """Return the arrays of the .npz file by name."""
+        return {"edges": self.edges, "density_before": self.before.density, "density_after": self.after.density}
+
+    def numbers(self) -> dict[str, Any]:
+        """Return the numbers of the .json file by key."""
+        return {
+            "images": {"read": self.read, "skipped": [{"path": s.name, "reason": s.reason} for s in self.skipped]},
+            "values": self.count,
+            "kernel_size": self.config.kernel_size,
+            "eps": self.config.eps,
+            "whitening": self.config.whitening,
+            "condition": self.condition,
+            "residual": self.residual,
+            "before": self.before.numbers(),
+            "after": self.after.numbers(),
+        }
+
+
+def run(config: SparsityConfig, *, progress: Progress | None = None) -> SparsityResult:
+    """Measure the distributions in two passes: the covariance, and what it makes of each image.
+
+    Parameters
+    ----------
+    config : SparsityConfig
+        What to do.
+    progress : callable, optional
+        Told how many of how many images are done, each counting twice.
+
+    Returns
+    -------
+    SparsityResult
+        Both distributions with their measures.
+    """
+    device = resolve_device(config.device)
+    images = resolve_source(config.source)
+    if len(images) > config.images:
+        images = images.subset(config.images, config.seed)
+
+    def report(first: int) -> Progress | None:
+        return (lambda done, total: progress(first * total + done, 2 * total)) if progress else None
+
+    found = image_moments(images, kernel_size=config.kernel_size, device=device, jobs=config.jobs, progress=report(0))
+    covariance = interruptible(found.moments.finalize).cpu()
+    weight, condition, residual = interruptible(lambda: whitening_weight(covariance, config.whitening, config.eps))
+    pixel = _pick_centre(covariance)
+    edges = np.linspace(-REACH, REACH, config.bins + 1)
+    maps = [_Map.of(w, covariance) for w in (pixel, weight)]
+
+    def new() -> list[tuple[SparsitySums, Density]]:
+        return [(SparsitySums(config.bootstrap), Density(edges)) for _ in maps]
+
+    def add(parts: list[tuple[SparsitySums, Density]], image: Decoded) -> str | None:
+        reason = too_small(image, covariance.kernel_size)
+        if reason is None:
+            for (sums, density), transform in zip(parts, maps, strict=True):
+                values = transform(image)
+                # The same weights before and after, whatever thread and order.
+                sums.add(values, np.random.default_rng([config.seed, zlib.crc32(image.name.encode())]))
+                density.add(values)
+        return reason
+
+    gathered = gather(images, new, add, jobs=config.jobs, progress=report(1))
+    total, *others = gathered.parts
+    for part in others:
+        for mine, theirs in zip(total, part, strict=True):
+            mine[0].merge(theirs[0])
+            mine[1].merge(theirs[1])
+    before, after = (
+        Distribution(transform.sigma, sums.measures(), density.density, density.clipped)
+        for (sums, density), transform in zip(total, maps, strict=True)
+    )
+    return SparsityResult(
+        config=config,
+        source=images.label,
+        read=gathered.read,
+        skipped=gathered.skipped,
+        count=total[0][0].count,
+        edges=edges,
+        before=before,
+        after=after,
+        condition=condition,
+        residual=residual,
+        device=str(device),
+    )
+
+
+def whitening_weight(covariance: Covariance, whitening: str, eps: float) -> tuple[Tensor, float | None, float | None]:
+    """Return what makes the output at a pixel from the patch around it.
+
+    Parameters
+    ----------
+    covariance : Covariance
+        Of the patches, with odd sides.
+    whitening : {"patch", "channel", "none"}
+        The rows of D that belong to the centre pixel; D of the channels of that pixel alone; the identity.
+    eps : float
+        The ridge.
+
+    Returns
+    -------
+    weight : Tensor of shape (C, C, k_y, k_x)
+        float64.
+    condition, residual : float or None
+        Of D; None for the identity.
+    """
+    centre = _pick_centre(covariance)
+    if whitening == "none":
+        return centre, None, None
+    if whitening == "channel":
+        rows = centre.flatten(1)
+        root = inverse_sqrt(rows @ covariance.matrix @ rows.mT + eps * torch.eye(len(rows)))
+        return (root.matrix @ rows).view_as(centre), root.condition.item(), root.residual.item()
+    fit = Deconvolution.from_covariance(covariance, eps=eps)
+    return fit.kernels(), fit.condition, fit.residual
+
+
+def _pick_centre(covariance: Covariance) -> Tensor:
+    channels, (ky, kx) = covariance.channels, covariance.kernel_size
+    weight = torch.zeros(channels, channels, ky, kx, dtype=torch.float64)
+    weight[:, :, ky // 2, kx // 2] = torch.eye(channels)
+    return weight
+
+
+@dataclass(frozen=True, eq=False)
+class _Map:
+    """A convolution of centred pixels in [0, 1], whose output has unit variance over all images."""
+
+    weight: Tensor
+    bias: Tensor
+    sigma: float
+
+    @classmethod
+    def of(cls, weight: Tensor, covariance: Covariance) -> "_Map":
+        rows = weight.flatten(1)
+        sigma = math.sqrt(max(0.0, (rows @ covariance.matrix @ rows.mT).diagonal().mean().item()))
+        scale = sigma or 1.0
+        return cls((weight / scale).float(), (-(rows @ covariance.mean) / scale).float(), sigma)
+
+    def __call__(self, image: Decoded) -> NDArray[np.float32]:
+        pixels = as_pixels(image.pixels)
+        pixels = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels.float()
+        values: NDArray[np.float32] = conv2d(pixels[None], self.weight, self.bias)[0].numpy()
+        return values

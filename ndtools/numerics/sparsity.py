@@ -1,0 +1,191 @@
+r"""How sparse values are: measures of their distribution, from sums that add up over images.
+
+Values are about 0 (their mean was taken off) and in units of their standard deviation. Each measure follows from
+a few sums and from a histogram of |x| on a logarithmic axis (16 bins an octave, each with the mean of what fell
+into it), so images can be added one by one in any order, in memory that does not depend on their number:
+
+* kurtosis n Σx⁴/(Σx²)²: 3 for a Gaussian, 6 for a Laplace distribution;
+* Hoyer's (√n − Σ|x|/√Σx²)/(√n − 1): 0 if all |x| are equal, 1 if all but one are 0;
+* the Gini index of |x|: 0 if all are equal, near 1 if few hold all (Hurley and Rickard 2009);
+* near_zero: the share of |x| < 0.1;
+* ggd_shape: β of the generalised Gaussian density exp(−(|x|/α)^β), by maximum likelihood: 2 is Gaussian,
+  1 Laplace, less is heavier-tailed, more is flatter.
+
+Neighbouring pixels are not independent, images more or less are: the bootstrap resamples images. Each replicate
+gives an image a Poisson(1) weight, which is as good as drawing with replacement and needs no second pass.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import gammaln
+
+__all__ = ["MEASURES", "Density", "Estimate", "SparsitySums"]
+
+MEASURES = ("kurtosis", "hoyer", "gini", "near_zero", "ggd_shape")
+NEAR_ZERO = 0.1
+SHAPES = (0.1, 20.0)  # of the generalised Gaussian; two values of equal size would give infinity
+_PER_OCTAVE, _LOWEST, _HIGHEST = 16, -14, 7  # of the histogram: |x| from 2^-14 to 2^7, and one bin on either side
+_BINS = _PER_OCTAVE * (_HIGHEST - _LOWEST) + 2
+_COUNT, _ABS, _SQUARE, _FOURTH, _NEAR, _HISTOGRAM = range(6)  # columns of the sums
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A measure and its uncertainty.
+
+    Attributes
+    ----------
+    value : float or None
+        Of all images; None if undefined: no values, or all of them 0.
+    low, high : float or None
+        Ends of the central 95 % of the bootstrap; None without one.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class SparsitySums:
+    """Sums over images that all measures follow from.
+
+    Parameters
+    ----------
+    replicates : int
+        Of the bootstrap over images; 0 for none.
+    """
+
+    def __init__(self, replicates: int = 0) -> None:
+        self._sums = np.zeros((1 + replicates, _HISTOGRAM + 2 * _BINS))
+        self._images = 0
+
+    def add(self, values: NDArray[np.float32], generator: np.random.Generator) -> Self:
+        """Add the values of an image.
+
+        Parameters
+        ----------
+        values : array
+            About 0, in units of the standard deviation of all images. Any shape.
+        generator : numpy.random.Generator
+            Of the bootstrap weights, one for each image, so that the order of images does not matter.
+
+        Returns
+        -------
+        Self
+            The sums.
+        """
+        size = np.abs(values.ravel())
+        with np.errstate(divide="ignore"):
+            place = np.floor(_PER_OCTAVE * (np.log2(size) - _LOWEST))
+        bins = np.clip(place, -1, _BINS - 2).astype(np.intp) + 1
+        square = np.square(size, dtype=np.float64)
+        sums = np.concatenate(
+            [
+                [size.size, size.sum(dtype=np.float64), square.sum(), np.square(square).sum()],
+                [np.count_nonzero(size < NEAR_ZERO)],
+                np.bincount(bins, minlength=_BINS),
+                np.bincount(bins, weights=size, minlength=_BINS),
+            ]
+        )
+        weights = np.append(1, generator.poisson(1, len(self._sums) - 1))
+        self._sums += weights[:, None] * sums
+        self._images += 1
+        return self
+
+    def merge(self, other: "SparsitySums") -> Self:
+        """Add the sums of other images, with as many replicates."""
+        self._sums += other._sums
+        self._images += other._images
+        return self
+
+    @property
+    def count(self) -> int:
+        """Number of values."""
+        return int(self._sums[0, _COUNT])
+
+    def measures(self) -> dict[str, Estimate]:
+        """Return every one of :data:`MEASURES` with its interval, which needs two images at least."""
+        value, *replicates = (_measures(sums) for sums in self._sums)
+        estimates = {}
+        for name in MEASURES:
+            spread = [r[name] for r in replicates if math.isfinite(r[name])]
+            ends = np.percentile(spread, [2.5, 97.5]).tolist() if spread and self._images > 1 else [None, None]
+            estimates[name] = Estimate(value[name] if math.isfinite(value[name]) else None, *ends)
+        return estimates
+
+
+def _measures(sums: NDArray[np.float64]) -> dict[str, float]:
+    n, total, square, fourth, near = (float(x) for x in sums[:_HISTOGRAM])
+    counts, totals = sums[_HISTOGRAM:].reshape(2, _BINS)
+    if not (n and square):
+        return dict.fromkeys(MEASURES, math.nan)
+    used = counts > 0
+    counts, totals = counts[used], totals[used]
+    below = np.cumsum(totals) - totals
+    return {
+        "kurtosis": n * fourth / square**2,
+        "hoyer": (math.sqrt(n) - total / math.sqrt(square)) / (math.sqrt(n) - 1) if n > 1 else math.nan,
+        # One less twice the area under the Lorenz curve, a trapezium for each bin.
+        "gini": 1 - float((counts * (2 * below + totals)).sum()) / (n * total),
+        "near_zero": near / n,
+        "ggd_shape": _shape(counts, totals / counts),
+    }
+
+
+def _shape(counts: NDArray[np.float64], sizes: NDArray[np.float64]) -> float:
+    """Fit β of exp(−(|x|/α)^β), α profiled out: α^β = β·mean(|x|^β)."""
+    n, positive = counts.sum(), sizes > 0
+    counts, logs = counts[positive], np.log(sizes[positive])
+
+    def cost(log_beta: float) -> float:
+        beta = math.exp(log_beta)
+        exponents = beta * logs
+        peak = exponents.max()  # in logarithms, or a large β overflows
+        log_mean = peak + math.log(float((counts * np.exp(exponents - peak)).sum()) / n)
+        return float(gammaln(1 / beta) - log_beta + (log_beta + log_mean + 1) / beta)
+
+    found = minimize_scalar(cost, bounds=[math.log(s) for s in SHAPES], method="bounded", options={"xatol": 1e-5})
+    return math.exp(float(found.x))
+
+
+class Density:
+    """Histogram of values on a linear axis.
+
+    Parameters
+    ----------
+    edges : array of shape (bins + 1,)
+        Equally spaced, ascending.
+    """
+
+    def __init__(self, edges: NDArray[np.float64]) -> None:
+        self.edges = edges
+        self.counts = np.zeros(len(edges) - 1)
+        self.total = 0
+
+    def add(self, values: NDArray[np.float32]) -> Self:
+        """Add values of any shape; those outside the edges count only in the total."""
+        low, high = self.edges[0], self.edges[-1]
+        self.counts += np.histogram(values, bins=len(self.counts), range=(low, high))[0]
+        self.total += values.size
+        return self
+
+    def merge(self, other: "Density") -> Self:
+        """Add another histogram with the same edges."""
+        self.counts += other.counts
+        self.total += other.total
+        return self
+
+    @property
+    def clipped(self) -> float:
+        """Share of the values outside the edges."""
+        return 1 - float(self.counts.sum()) / self.total if self.total else 0.0
+
+    @property
+    def density(self) -> NDArray[np.float64]:
+        """Probability density in each bin; it integrates to 1 − ``clipped``."""
+        return self.counts / (max(self.total, 1) * np.diff(self.edges))
