@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ndtools.experiments.ns_stability import Curve, NsStabilityResult
+    from ndtools.experiments.precision_atlas import PrecisionAtlas
 
 __all__ = ["ns_stability"]
 
 CAPTION = "cost: products until twice the best; lost: not finite; (predicted)"
+ATLAS_CAPTION = "κ up to which every run reaches a residual of 1e-3; κ from which some run is not finite"
 SHOWN = (5, 10, 15)  # iterations in the table; 5 and 15 are the paper's
 
 
@@ -82,11 +84,14 @@ def ns_stability(
         figure=plot_precision_atlas(result.atlas) if result.atlas else plot_ns_stability(result),
         manifest={"config": config, "seed": config.seed, "device": result.device, "source": result.source},
         title=_title(result),
-        table=_table(result),
+        table=_atlas_table(result.atlas) if result.atlas else _table(result),
     )
 
 
 def _title(result: "NsStabilityResult") -> str:
+    if result.atlas:
+        d, n = result.atlas.features, result.atlas.iterations
+        return f"Precision atlas · {len(result.atlas.cells)} runs · {d}×{d} · {n} iterations each"
     d, config = len(result.eigenvalues), result.config
     plural = "" if result.read == 1 else "s"
     what = (
@@ -112,6 +117,19 @@ def _table(result: "NsStabilityResult") -> "Table":
         table.add_column(heading, justify="right", no_wrap=True)
     for curve in result.curves:
         table.add_row(curve.algorithm, curve.dtype, *(_residual(curve.residual[n - 1]) for n in shown), *_row(curve))
+    return table
+
+
+def _atlas_table(atlas: "PrecisionAtlas") -> "Table":
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), caption=ATLAS_CAPTION, caption_justify="left")
+    for heading in ("algorithm", "dtype"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("1e-3 up to κ", "lost from κ"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for algorithm, dtype, reached, lost in atlas.limits(1e-3):
+        table.add_row(algorithm, dtype, *("-" if x is None else f"{x:.1e}" for x in (reached, lost)))
     return table
 
 

@@ -125,6 +125,11 @@ class NsStabilityResult:
         """λ_max/λ_min of A."""
         return float(self.eigenvalues[-1] / self.eigenvalues[0])
 
+    @property
+    def widest(self) -> str:
+        """The most precise dtype."""
+        return min(self.config.dtype, key=self.floor)
+
     def floor(self, dtype: str) -> float:
         """Return where rounding stops a stable iteration, about: eps of the dtype times the condition number."""
         return float(torch.finfo(getattr(torch, dtype)).eps) * self.condition

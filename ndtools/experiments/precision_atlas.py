@@ -96,6 +96,33 @@ class PrecisionAtlas:
                 table[at] = np.nan if value is None else value
         return table
 
+    def limits(self, residual: float) -> list[tuple[str, str, float | None, float | None]]:
+        """Summarise each algorithm in each precision over all spectra and norms.
+
+        Parameters
+        ----------
+        residual : float
+            What is good enough.
+
+        Returns
+        -------
+        list of (algorithm, dtype, reached, lost)
+            The condition number up to which every run attains that residual, and the one from which on some run is
+            not finite; None where there is none.
+        """
+        rows: list[tuple[str, str, float | None, float | None]] = []
+        for algorithm, dtype in itertools.product(ALGORITHMS, DTYPES):
+            runs = [cell for cell in self.cells if (cell.algorithm, cell.dtype) == (algorithm, dtype)]
+            if not runs:
+                continue
+            short = {
+                c.condition for c in runs if c.measured.best_residual is None or c.measured.best_residual > residual
+            }
+            reached = [k for k in CONDITIONS if k < min(short, default=math.inf)]
+            lost = [c.condition for c in runs if c.measured.first_bad_iteration]
+            rows.append((algorithm, dtype, max(reached, default=None), min(lost, default=None)))
+        return rows
+
     def arrays(self) -> dict[str, NDArray[np.float64]]:
         """Return the arrays of the .npz file: (spectrum, norm, condition, algorithm, dtype) for each landmark."""
         shape = (len(SPECTRA), len(NORMS), len(CONDITIONS), len(ALGORITHMS), len(DTYPES))

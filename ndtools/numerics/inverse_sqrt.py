@@ -232,6 +232,8 @@ class _SpectralInverseSqrt(torch.autograd.Function):
 
 
 def _symmetric_part(matrix: Tensor) -> Tensor:
+    if not isinstance(matrix, Tensor):
+        raise TypeError(f"matrix must be a torch.Tensor, got {type(matrix).__name__}; see torch.as_tensor")
     if not matrix.is_floating_point():
         raise TypeError(f"matrix must have a floating dtype, got {matrix.dtype}")
     if matrix.dim() < 2 or matrix.shape[-1] != matrix.shape[-2] or matrix.shape[-1] == 0:
@@ -259,7 +261,7 @@ def _condition(values: Tensor, dtype: torch.dtype) -> Tensor:
         raise NotPositiveDefiniteError(
             f"{label} is not positive definite to working precision ({dtype}): smallest eigenvalue"
             f" {low[at]:.3g}, largest {high[at]:.3g}, and their ratio must exceed {share:.1e};"
-            f" add a ridge: eps above {ridge:.1e} on the diagonal"
+            f" add a ridge: eps above {max(ridge.item(), 0):.2g} on the diagonal"
         )
     return high / low
 

@@ -102,7 +102,7 @@ def inverse_sqrt_trace(
     """
     if dtype is not None and not dtype.is_floating_point:
         raise TypeError(f"dtype must be a floating dtype, got {dtype}")
-    if matrix.dim() != 2:
+    if isinstance(matrix, Tensor) and matrix.dim() != 2:
         raise MatrixError(f"matrix must be a single one, of shape (d, d), got {tuple(matrix.shape)}")
     a = checked(matrix)[0].double()
     method = method if n_iter is None else replace(method, n_iter=n_iter)

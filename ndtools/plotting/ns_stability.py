@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
@@ -51,11 +51,11 @@ def plot_ns_stability(result: "NsStabilityResult", *, fig: Figure | None = None)
     Figure
         With three axes.
     """
-    size = (sum(WIDTHS) + 2 * GAP + 0.95, HEIGHT + 1.4)
+    size = (sum(WIDTHS) + 2 * GAP + 1.65, HEIGHT + 2.15)
     fig = fig or Figure(figsize=size)
     lefts = [0.75 + sum(WIDTHS[:i]) + i * GAP for i in range(3)]
     by_iteration, by_product, spectrum = (
-        fig.add_axes((left / size[0], 0.6 / size[1], width / size[0], HEIGHT / size[1]))
+        fig.add_axes((left / size[0], 1.4 / size[1], width / size[0], HEIGHT / size[1]))
         for left, width in zip(lefts, WIDTHS, strict=True)
     )
     _draw_iterations(by_iteration, result)
@@ -63,7 +63,7 @@ def plot_ns_stability(result: "NsStabilityResult", *, fig: Figure | None = None)
     _draw_gain(spectrum, result)
     for ax, title in (
         (by_iteration, "residual by iteration"),
-        (by_product, f"other iterations, by products, {result.config.dtype[-1]}"),
+        (by_product, f"stable iterations by products, {result.widest}"),
         (spectrum, "partial whitening: n iterations, each eigenvalue alone"),
     ):
         ax.set_title(title, fontsize="medium")
@@ -77,32 +77,18 @@ def _draw_iterations(ax: Axes, result: "NsStabilityResult") -> None:
     bottom, top = _limits(result)
     for dtype in result.config.dtype:
         floor = result.floor(dtype)
-        if floor > bottom:
+        if bottom < floor < top:
             ax.axhline(floor, color="0.6", linewidth=0.8, linestyle=DASHES[dtype])
-            label = f"eps·κ, {dtype}"
-            ax.text(0.01, floor, label, transform=ax.get_yaxis_transform(), **_note(ha="left", va="bottom"))
+            ax.text(0.01, floor, f"u·κ, {dtype}", transform=ax.get_yaxis_transform(), **_note(ha="left", va="bottom"))
     for n, layer in PAPER.items():
         if n <= n_iter:
             ax.axvline(n, color="0.8", linewidth=0.8, zorder=0)
-            ax.text(n, 0.02, f" {n}: {layer}", transform=ax.get_xaxis_transform(), **_note(ha="left", va="bottom"))
+            label = f" {n}: {layer}"
+            ax.text(n, 0.01, label, transform=ax.get_xaxis_transform(), **_note(ha="left", va="bottom"))
     for curve in curves:
         _draw_clipped(ax, np.arange(1, n_iter + 1), curve.residual, top, curve)
-    lost = [
-        f"{c.algorithm} in {c.dtype}: diverges at {c.measured.divergence_iteration}"
-        + (f", not finite from {c.measured.first_bad_iteration}" if c.measured.first_bad_iteration else "")
-        for c in curves
-        if c.measured.divergence_iteration
-    ]
-    ax.text(0.99, 0.98, "\n".join(lost), transform=ax.transAxes, **_note(va="top"))
-    handles = [Line2D([], [], label=f"{c.algorithm}, {c.dtype}", **_style(c)) for c in curves]
-    ax.legend(
-        handles=handles,
-        loc="upper right",
-        bbox_to_anchor=(1, 0.97 - 0.047 * len(lost)),
-        fontsize="small",
-        frameon=False,
-        handlelength=3,
-    )
+    handles = [Line2D([], [], label=f"{c.algorithm}, {c.dtype}{_end(c)}", **_style(c)) for c in curves]
+    _legend_below(ax, handles)
     if n_iter > 100:
         ax.set_xscale("log")
     else:
@@ -114,20 +100,15 @@ def _draw_iterations(ax: Axes, result: "NsStabilityResult") -> None:
 
 def _draw_products(ax: Axes, result: "NsStabilityResult") -> None:
     bottom, top = _limits(result)
-    dtype = result.config.dtype[-1]
-    curves = [curve for curve in result.curves if curve.dtype == dtype and curve.algorithm in LABELS]
-    settled = [
-        int(c.products[c.measured.settled_iteration - 1])
-        for c in curves
-        if c.measured.settled_iteration and not c.measured.divergence_iteration
-    ]
-    right = 1.25 * max([*settled, 12])
+    curves = [curve for curve in result.curves if curve.dtype == result.widest and curve.algorithm in LABELS]
+    ends = [c.measured.divergence_iteration or c.measured.settled_iteration or 1 for c in curves]
+    right = 1.25 * max([*(int(c.products[n - 1]) for c, n in zip(curves, ends, strict=True)), 12])
     handles = []
     for curve in curves:
         shown = curve.products <= right
         _draw_clipped(ax, curve.products[shown], curve.residual[shown], top, curve)
-        handles.append(Line2D([], [], label=LABELS[curve.algorithm], **_style(curve)))
-    ax.legend(handles=handles, loc="upper right", fontsize="small", frameon=False)
+        handles.append(Line2D([], [], label=LABELS[curve.algorithm] + _end(curve), **_style(curve)))
+    _legend_below(ax, handles)
     ax.set_xlim(-0.02 * right, right)
     _residual_axis(ax, bottom, top)
     ax.set_xlabel("matrix products (an inverse counts as one)")
@@ -141,33 +122,21 @@ def _draw_gain(ax: Axes, result: "NsStabilityResult") -> None:
     gains = result.gain(values)
     counts = result.arrays()["gain_iterations"]
     colours = colormaps["viridis"](np.linspace(0.75, 0, len(counts)))
-    for n, gain, colour, height in zip(counts, gains, colours, np.linspace(0.2, 0.8, len(counts)), strict=True):
-        ax.plot(values, gain, color=colour, linewidth=1.3)
-        # Left of the rising curve, each at a height of its own; right of it where there is no room.
-        at = int(np.argmin(np.abs(gain - height))) if gain[0] < height else 0
-        left = at > 0.15 * len(values)
-        ax.annotate(
-            f"n = {n}",
-            (values[at], gain[at]),
-            xytext=(-3, 2) if left else (5, -3),
-            textcoords="offset points",
-            **_note(va="bottom" if left else "top", ha="right" if left else "left", color=colour, fontsize="small"),
-        )
+    for n, gain, colour in zip(counts, gains, colours, strict=True):
+        ax.plot(values, gain, color=colour, linewidth=1.4, label=f"n = {n}")
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize="small", frameon=False, reverse=True)
     ax.axhline(1, color="0.7", linewidth=0.8, zorder=0)
-    ax.plot(
-        result.eigenvalues,
-        np.full(len(result.eigenvalues), 0.0),
-        "|",
-        color="k",
-        markersize=9,
-        transform=ax.get_xaxis_transform(),
-        clip_on=False,
-    )
+    ax.vlines(result.eigenvalues, 0, 0.04, color="#c1272d", linewidth=0.9, transform=ax.get_xaxis_transform())
     ax.set_xscale("log")
     ax.set_xlim(values[0], values[-1])
     ax.set_ylim(0, 1.08)
-    ax.set_xlabel("eigenvalue λ of A (ticks: those of this matrix)")
-    ax.set_ylabel("gain √λ · pₙ(λ), 1 = white", labelpad=2)
+    few = values[-1] < 100 * values[0]
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    if few:
+        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:.2g}"))
+    ax.set_xlabel("eigenvalue λ of A (red: those of this matrix)")
+    ax.set_ylabel("gain √λ · p(λ), 1 = white", labelpad=2)
 
 
 def _draw_clipped(ax: Axes, x: NDArray[Any], residual: NDArray[np.float64], top: float, curve: "Curve") -> None:
@@ -189,6 +158,28 @@ def _draw_clipped(ax: Axes, x: NDArray[Any], residual: NDArray[np.float64], top:
         ax.plot(x_in, y_in, markevery=every, **style)
 
 
+def _legend_below(ax: Axes, handles: list[Line2D]) -> None:
+    """Where it hides no data, however the curves run."""
+    place = (0.5, -0.55 / HEIGHT)
+    ax.legend(
+        handles=handles,
+        loc="upper center",
+        bbox_to_anchor=place,
+        ncols=2,
+        fontsize="small",
+        frameon=False,
+        handlelength=3,
+    )
+
+
+def _end(curve: "Curve") -> str:
+    measured = curve.measured
+    if not measured.divergence_iteration:
+        return ""
+    lost = f", lost at {measured.first_bad_iteration}" if measured.first_bad_iteration else ""
+    return f" (diverges at {measured.divergence_iteration}{lost})"
+
+
 def _style(curve: "Curve") -> dict[str, Any]:
     return {
         **ALGORITHMS[curve.algorithm],
@@ -199,8 +190,7 @@ def _style(curve: "Curve") -> dict[str, Any]:
 
 
 def _note(**changes: Any) -> dict[str, Any]:  # noqa: ANN401
-    background = {"facecolor": "w", "edgecolor": "none", "alpha": 0.8, "pad": 0.5}
-    return {"fontsize": "x-small", "color": "0.35", "ha": "right", "bbox": background, **changes}
+    return {"fontsize": "x-small", "color": "0.35", "ha": "right", **changes}
 
 
 def _limits(result: "NsStabilityResult") -> tuple[float, float]:
@@ -226,4 +216,4 @@ def _title(result: "NsStabilityResult") -> str:
             f"Inverse square root of the {d}×{d} covariance of {k}×{k} patches of {source}"
             f" ({result.read} image{plural})"
         )
-    return f"{what}\neps {result.config.eps:.3g}, condition κ = {result.condition:.3g}"
+    return f"{what}\nridge {result.config.eps:.3g}, condition κ = {result.condition:.3g}; u: machine epsilon"

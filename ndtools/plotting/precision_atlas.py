@@ -34,7 +34,8 @@ def plot_precision_atlas(atlas: "PrecisionAtlas", *, fig: Figure | None = None) 
     -------
     Figure
         Two rows of four maps (spectrum × norm), condition number against algorithm and precision, and two colour
-        bars. Black bars mark eps·κ = 1 of each precision: beyond, A is not positive definite to it.
+        bars. Black bars mark u·κ = 1, u the machine epsilon of each precision: beyond, A is not positive definite
+        to it.
     """
     arrays = atlas.arrays()
     conditions = arrays["sweep_conditions"]
@@ -55,7 +56,7 @@ def plot_precision_atlas(atlas: "PrecisionAtlas", *, fig: Figure | None = None) 
             table = atlas.table(quantity, spectrum, kind).reshape(len(conditions), columns)
             missing = np.isnan(atlas.table("best_residual", spectrum, kind).reshape(table.shape))
             mesh = _draw_map(ax, table, missing, conditions, norm=norm, cmap=colours)
-            _label_columns(ax, atlas, names=row == 1)
+            _label_columns(ax, atlas, np.asarray(missing.all(0)), names=row == 1)
             if row == 0:
                 ax.set_title(
                     f"{spectrum} spectrum, {'Frobenius norm' if kind == 'fro' else 'trace'}", fontsize="medium"
@@ -68,7 +69,7 @@ def plot_precision_atlas(atlas: "PrecisionAtlas", *, fig: Figure | None = None) 
         fig.colorbar(mesh, cax=bar, extend="both" if row == 0 else "neither").set_label(label)
     fig.suptitle(
         f"Inverse square roots of {atlas.features}×{atlas.features} matrices, {atlas.iterations} iterations each\n"
-        "black bars: eps·κ = 1; hatched: no such iteration in that precision",
+        "black bars: u·κ = 1, u the machine epsilon; hatched: no such iteration in that precision",
         fontsize="medium",
         y=1 - 0.1 / size[1],
     )
@@ -94,14 +95,14 @@ def _draw_map(
     return mesh
 
 
-def _label_columns(ax: Axes, atlas: "PrecisionAtlas", *, names: bool) -> None:
+def _label_columns(ax: Axes, atlas: "PrecisionAtlas", missing: NDArray[np.bool_], *, names: bool) -> None:
     count = len(atlas.dtypes)
     low, high = ax.get_ylim()
     for i, algorithm in enumerate(atlas.algorithms):
         if i:
             ax.axvline(i * count, color="w", linewidth=2)
         for j, dtype in enumerate(atlas.dtypes):
-            if low < 1 / DIGITS[dtype] < high:
+            if low < 1 / DIGITS[dtype] < high and not missing[i * count + j]:
                 place = [i * count + j + 0.1, i * count + j + 0.9], [1 / DIGITS[dtype]] * 2
                 ax.plot(*place, color="w", linewidth=3.2, solid_capstyle="butt")
                 ax.plot(*place, color="k", linewidth=1.4, solid_capstyle="butt")
@@ -112,7 +113,7 @@ def _label_columns(ax: Axes, atlas: "PrecisionAtlas", *, names: bool) -> None:
                 "va": "top",
                 "fontsize": "small",
             }
-            ax.text((i + 0.5) * count, -0.17, algorithm.replace("-", "-\n"), **below)
+            ax.text((i + 0.5) * count, -0.12, algorithm.replace("-", "-\n"), **below)
     ax.set_xticks(np.arange(count * len(atlas.algorithms)) + 0.5)
     ax.set_xticklabels(
         [SHORT[dtype] for dtype in atlas.dtypes] * len(atlas.algorithms), rotation=90, fontsize="x-small"
