@@ -10,12 +10,18 @@ from ndtools.errors import NumericalError as NumericalError
 from ndtools.errors import NumericalWarning as NumericalWarning
 from ndtools.errors import OptionError as OptionError
 from ndtools.errors import OutputError as OutputError
+from ndtools.experiments import covariance as _covariance
+from ndtools.experiments import deconvolve as _deconvolve
 from ndtools.experiments import kernels as _kernels
 from ndtools.experiments import ns_stability as _ns_stability
 from ndtools.experiments import sparsity as _sparsity
+from ndtools.experiments.config import CovarianceConfig as CovarianceConfig
+from ndtools.experiments.config import DeconvolveConfig as DeconvolveConfig
 from ndtools.experiments.config import KernelsConfig as KernelsConfig
 from ndtools.experiments.config import NsStabilityConfig as NsStabilityConfig
 from ndtools.experiments.config import SparsityConfig as SparsityConfig
+from ndtools.experiments.covariance import CovarianceResult as CovarianceResult
+from ndtools.experiments.deconvolve import DeconvolveResult as DeconvolveResult
 from ndtools.experiments.kernels import KernelsResult as KernelsResult
 from ndtools.experiments.ns_stability import NsStabilityResult as NsStabilityResult
 from ndtools.experiments.sparsity import SparsityResult as SparsityResult
@@ -34,6 +40,8 @@ from ndtools.numerics.patches import im2col as im2col
 from ndtools.numerics.stability import TraceRecord as TraceRecord
 from ndtools.numerics.stability import inverse_sqrt_trace as inverse_sqrt_trace
 from ndtools.numerics.stability import predict_vanilla as predict_vanilla
+from ndtools.plotting.covariance import plot_covariance as plot_covariance
+from ndtools.plotting.deconvolve import plot_deconvolve as plot_deconvolve
 from ndtools.plotting.kernels import plot_kernels as plot_kernels
 from ndtools.plotting.ns_stability import plot_ns_stability as plot_ns_stability
 from ndtools.plotting.precision_atlas import plot_precision_atlas as plot_precision_atlas
@@ -41,6 +49,8 @@ from ndtools.plotting.sparsity import plot_sparsity as plot_sparsity
 
 __version__: str
 
+run_covariance = _covariance.run
+run_deconvolve = _deconvolve.run
 run_kernels = _kernels.run
 run_ns_stability = _ns_stability.run
 run_sparsity = _sparsity.run

@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from ndtools import __version__
+from ndtools.cli.covariance import covariance
+from ndtools.cli.deconvolve import deconvolve
 from ndtools.cli.failures import INTERRUPTED, FailureHandlingGroup
 from ndtools.cli.kernels import kernels
 from ndtools.cli.ns_stability import ns_stability
@@ -43,6 +45,8 @@ def ndtools(
 
 app.command()(kernels)
 app.command()(sparsity)
+app.command()(deconvolve)
+app.command()(covariance)
 app.command()(ns_stability)
 
 

@@ -3,7 +3,7 @@
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -43,10 +43,12 @@ class Output:
         What the user asked for.
     command : str
         Name of the command, which names the files too unless ``--name`` does.
+    images : sequence of str
+        What images it writes beside the usual files: STEM_WHAT.png.
     """
 
-    def __init__(self, shared: SharedOptions, command: str) -> None:
-        self.shared = shared
+    def __init__(self, shared: SharedOptions, command: str, images: Sequence[str] = ()) -> None:
+        self.shared, self.images = shared, images
         self.stem = command if shared.name is None else shared.name
         self.start = time.perf_counter()
 
@@ -141,8 +143,9 @@ class Output:
         manifest: dict[str, Any],
         title: str,
         table: "Table",
+        images: "Mapping[str, np.ndarray[Any, Any]] | None" = None,
     ) -> None:
-        """Write the three files of a result and show its table.
+        """Write the files of a result and show its table.
 
         Parameters
         ----------
@@ -156,6 +159,8 @@ class Output:
             One line above the table.
         table : rich.table.Table
             What the user wants to know first.
+        images : mapping, optional
+            Those announced, by what they are of; see :func:`ndtools.report.files.write_results`.
         """
         from ndtools.report.files import strict_json, write_results
         from ndtools.report.manifest import manifest as describe
@@ -169,6 +174,7 @@ class Output:
             arrays=result.arrays(),
             numbers=numbers,
             figure=figure,
+            images=images,
             image_format=self.shared.image_format.value,
             dpi=self.shared.dpi,
         )
@@ -185,7 +191,7 @@ class Output:
     def _paths(self) -> list[Path]:
         from ndtools.report.files import result_paths
 
-        return result_paths(self.shared.out, self.stem, self.shared.image_format.value)
+        return result_paths(self.shared.out, self.stem, self.shared.image_format.value, self.images)
 
     def _say(self, line: str) -> None:
         typer.echo(line, err=True)

@@ -1,7 +1,8 @@
-"""Read a matrix from a .npy or .npz file."""
+"""Read matrices and other arrays from .npy and .npz files."""
 
 import os
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,60 @@ from numpy.typing import NDArray
 from ndtools.data.folders import printable
 from ndtools.errors import DataError, MatrixError
 
-__all__ = ["is_matrix_file", "read_matrix"]
+__all__ = ["is_matrix_file", "read_arrays", "read_matrix"]
 
 
 def is_matrix_file(source: str | os.PathLike[str]) -> bool:
     """Tell whether a source names a .npy or .npz file, existing or not."""
     return Path(source).suffix.lower() in {".npy", ".npz"}
+
+
+def read_arrays(path: str | os.PathLike[str], keys: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+    """Read arrays of real numbers.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A .npz file that holds all ``keys``, or for a single key a .npy file.
+    keys : sequence of str
+        Names of arrays.
+
+    Returns
+    -------
+    dict of str to array
+        float64.
+
+    Raises
+    ------
+    DataError
+        If the file is absent, unreadable, of another format, or lacks one of the ``keys``.
+    MatrixError
+        If an array is not numeric and real.
+    """
+    name = printable(os.fspath(path))
+    try:
+        with open(path, "rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.lib.npyio.NpzFile):
+                for key in keys:
+                    if key not in loaded.files:
+                        held = ", ".join(loaded.files) or "nothing"
+                        raise DataError(f"{name} has no array '{key}', only: {held}")
+                arrays = {key: loaded[key] for key in keys}
+            elif len(keys) == 1:
+                arrays = {keys[0]: loaded}
+            else:
+                raise DataError(f"{name} holds one array, where a .npz file with {', '.join(keys)} is wanted")
+    except FileNotFoundError:
+        raise DataError(f"no such file: '{name}'") from None
+    except OSError as error:
+        raise DataError(f"cannot read {name}: {error.strerror or error}") from None
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{name} is not a NumPy file of numbers: {error}") from None
+    for array in arrays.values():
+        if array.dtype.kind not in "fiub":
+            raise MatrixError(f"{name} holds {array.dtype}, not real numbers")
+    return {key: array.astype(np.float64) for key, array in arrays.items()}
 
 
 def read_matrix(path: str | os.PathLike[str], key: str = "covariance") -> NDArray[np.float64]:
@@ -36,29 +85,12 @@ def read_matrix(path: str | os.PathLike[str], key: str = "covariance") -> NDArra
     Raises
     ------
     DataError
-        If the file is absent, unreadable, of another format, or lacks ``key``.
+        As in `read_arrays`.
     MatrixError
         If the array is not numeric and real, or not square.
     """
-    name = printable(os.fspath(path))
-    try:
-        with open(path, "rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            if isinstance(loaded, np.lib.npyio.NpzFile):
-                if key not in loaded.files:
-                    held = ", ".join(loaded.files) or "nothing"
-                    raise DataError(f"{name} has no array '{key}', only: {held}")
-                array = loaded[key]
-            else:
-                array = loaded
-    except FileNotFoundError:
-        raise DataError(f"no such file: '{name}'") from None
-    except OSError as error:
-        raise DataError(f"cannot read {name}: {error.strerror or error}") from None
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{name} is not a NumPy file of numbers: {error}") from None
-    if array.dtype.kind not in "fiub":
-        raise MatrixError(f"{name} holds {array.dtype}, not real numbers")
+    array = read_arrays(path, [key])[key]
     if array.ndim != 2 or array.shape[0] != array.shape[1] or not array.size:
+        name = printable(os.fspath(path))
         raise MatrixError(f"{name} holds an array of shape {array.shape}, where a square matrix is wanted")
-    return array.astype(np.float64)
+    return array

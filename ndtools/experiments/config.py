@@ -10,7 +10,15 @@ from typing import Literal
 
 from ndtools.errors import OptionError
 
-__all__ = ["ALGORITHMS", "DTYPES", "KernelsConfig", "NsStabilityConfig", "SparsityConfig"]
+__all__ = [
+    "ALGORITHMS",
+    "DTYPES",
+    "CovarianceConfig",
+    "DeconvolveConfig",
+    "KernelsConfig",
+    "NsStabilityConfig",
+    "SparsityConfig",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +76,7 @@ class KernelsConfig:
         _check_odd(self.kernel_size)
         _check_positive(self, "images", "iterations", "stride", "resize", "jobs")
         _check_eps(self.eps)
-        _check_choice("method", self.method, ("eigh", "coupled", "vanilla"))
+        _check_choice("method", self.method, METHODS)
         _check_choice("covariance", self.covariance, ("exact", "im2col"))
         _check_choice("device", self.device, DEVICES)
         if self.stride != 1 and self.covariance == "exact":
@@ -180,6 +188,97 @@ class SparsityConfig:
             raise OptionError("bootstrap", f"must be at least 0, got {self.bootstrap}")
 
 
+@dataclass(frozen=True, kw_only=True)
+class CovarianceConfig:
+    """Configuration of the covariance of patches before and after deconvolution (Ye et al. 2020, fig. 3).
+
+    Attributes
+    ----------
+    source : str
+        Images: see :func:`ndtools.data.sources.resolve_source`.
+    kernel_size : int
+        Side of the patches in pixels.
+    eps : float
+        Ridge added to the covariance of [0, 1] pixels, at least 0.
+    method : {"eigh", "coupled", "vanilla"}
+        Inverse square root: exact, or by Newton-Schulz.
+    iterations : int
+        Of Newton-Schulz.
+    seed : int
+        Nothing here is random; recorded with the result.
+    jobs : int, optional
+        Threads; one for each processor by default.
+    device : {"auto", "cpu", "cuda", "mps"}
+        Where to compute.
+    """
+
+    source: str = "sample"
+    kernel_size: int = 3
+    eps: float = 1e-3
+    method: str = "eigh"
+    iterations: int = 15
+    seed: int = 0
+    jobs: int | None = None
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "kernel_size", "iterations", "jobs")
+        _check_eps(self.eps)
+        _check_choice("method", self.method, METHODS)
+        _check_choice("device", self.device, DEVICES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeconvolveConfig:
+    """Configuration of the deconvolution of one image (Ye et al. 2020, fig. 4).
+
+    Attributes
+    ----------
+    source : str
+        One image: see :func:`ndtools.data.sources.resolve_source`.
+    from_file : str, optional
+        A .npz file of ``ndtools kernels``, whose kernels and mean are applied. By default they come from the image
+        itself, and the four settings below say how.
+    kernel_size : int
+        Side of the patches in pixels, odd.
+    eps : float
+        Ridge added to the covariance of [0, 1] pixels, at least 0.
+    method : {"eigh", "coupled", "vanilla"}
+        Inverse square root: exact, or by Newton-Schulz.
+    iterations : int
+        Of Newton-Schulz.
+    border : {"valid", "reflect"}
+        Only where a whole patch lies in the image, which loses k // 2 pixels on every side; or everywhere, the image
+        continued by its mirror image.
+    seed : int
+        Nothing here is random; recorded with the result.
+    jobs : int, optional
+        Threads; one for each processor by default.
+    device : {"auto", "cpu", "cuda", "mps"}
+        Where to compute the covariance.
+    """
+
+    source: str = "sample-photo"
+    from_file: str | None = None
+    kernel_size: int = 3
+    eps: float = 1e-3
+    method: str = "eigh"
+    iterations: int = 15
+    border: Literal["valid", "reflect"] = "valid"
+    seed: int = 0
+    jobs: int | None = None
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        _check_odd(self.kernel_size)
+        _check_positive(self, "iterations", "jobs")
+        _check_eps(self.eps)
+        _check_choice("method", self.method, METHODS)
+        _check_choice("border", self.border, ("valid", "reflect"))
+        _check_choice("device", self.device, DEVICES)
+
+
+METHODS = ("eigh", "coupled", "vanilla")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 

@@ -4,11 +4,14 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
 
 from ndtools.errors import OutputError
 
@@ -46,7 +49,7 @@ def _plain(value: Any) -> Any:  # noqa: ANN401
     return str(value).encode("utf-8", "backslashreplace").decode()
 
 
-def result_paths(folder: Path, stem: str, image_format: str) -> list[Path]:
+def result_paths(folder: Path, stem: str, image_format: str, images: Sequence[str] = ()) -> list[Path]:
     """Return where picture, arrays and numbers of a result are written.
 
     Parameters
@@ -57,13 +60,16 @@ def result_paths(folder: Path, stem: str, image_format: str) -> list[Path]:
         File name without extension.
     image_format : {"png", "svg", "pdf"}
         Extension of the picture.
+    images : sequence of str
+        What further PNG files are of: STEM_WHAT.png.
 
     Returns
     -------
     list of Path
         In this order.
     """
-    return [folder / f"{stem}.{extension}" for extension in (image_format, "npz", "json")]
+    names = [f"{stem}.{extension}" for extension in (image_format, "npz", "json")]
+    return [folder / name for name in (*names, *(f"{stem}_{what}.png" for what in images))]
 
 
 def check_writable(paths: Sequence[Path]) -> None:
@@ -101,6 +107,10 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
+def _write_png(pixels: NDArray[np.uint8], file: IO[bytes]) -> None:
+    Image.fromarray(pixels).save(file, format="PNG")
+
+
 def write_results(
     folder: Path,
     stem: str,
@@ -108,6 +118,7 @@ def write_results(
     arrays: Mapping[str, Any],
     numbers: Mapping[str, Any],
     figure: Figure,
+    images: Mapping[str, NDArray[np.uint8]] | None = None,
     image_format: str = "png",
     dpi: int = 150,
 ) -> list[Path]:
@@ -125,6 +136,8 @@ def write_results(
         Content of the .json file, see :func:`strict_json`.
     figure : Figure
         The picture.
+    images : mapping, optional
+        Images of shape (H, W) or (H, W, 3), to be written as they are, by what they are of: see `result_paths`.
     image_format : {"png", "svg", "pdf"}
         Its format and extension.
     dpi : int
@@ -133,18 +146,20 @@ def write_results(
     Returns
     -------
     list of Path
-        Picture, arrays, numbers.
+        Picture, arrays, numbers, images.
 
     Raises
     ------
     OutputError
         If a file cannot be written. Older files are then as they were.
     """
-    picture, npz, json_file = result_paths(folder, stem, image_format)
+    images = images or {}
+    picture, npz, json_file, *image_files = result_paths(folder, stem, image_format, list(images))
     writers: dict[Path, Callable[[IO[bytes]], object]] = {
         picture: lambda file: figure.savefig(file, format=image_format, dpi=dpi),
         npz: lambda file: np.savez(file, **arrays),  # measured numbers hardly compress
         json_file: lambda file: file.write(strict_json(numbers).encode()),
+        **{path: partial(_write_png, pixels) for path, pixels in zip(image_files, images.values(), strict=True)},
     }
     temporary = {path: _temporary(path) for path in writers}
     try:

@@ -1,0 +1,155 @@
+"""The covariance of patches before and after deconvolution (Ye et al. 2020, fig. 3)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ndtools.data.sources import Skipped, resolve_source
+from ndtools.experiments.computing import interruptible, resolve_device
+from ndtools.experiments.config import CovarianceConfig
+from ndtools.experiments.moments import Progress, image_moments
+from ndtools.numerics.covariance import Covariance
+from ndtools.numerics.deconvolution import Deconvolution
+from ndtools.numerics.inverse_sqrt import method_from_name
+
+__all__ = ["CovarianceConfig", "CovarianceResult", "MeanCorrelation", "run"]
+
+
+@dataclass(frozen=True)
+class MeanCorrelation:
+    """How correlated the features of a patch are.
+
+    Attributes
+    ----------
+    within_channel : float or None
+        Mean absolute correlation of different pixels of the same channel; None for patches of one pixel.
+    across_channels : float or None
+        Of pixels, equal or different, of different channels; None for one channel.
+    """
+
+    within_channel: float | None
+    across_channels: float | None
+
+    @classmethod
+    def of(cls, covariance: NDArray[np.float64], channels: int) -> "MeanCorrelation":
+        """Measure it.
+
+        Parameters
+        ----------
+        covariance : array of shape (d, d)
+            Features channel by channel.
+        channels : int
+            C, a divisor of d.
+
+        Returns
+        -------
+        MeanCorrelation
+            Features without variance correlate with nothing.
+        """
+        deviation = np.sqrt(covariance.diagonal())
+        scale = np.outer(deviation, deviation)
+        correlation = np.abs(np.divide(covariance, scale, out=np.zeros_like(covariance), where=scale > 0))
+        channel = np.arange(len(covariance)) // (len(covariance) // channels)
+        same = channel[:, None] == channel[None, :]
+        within = correlation[same & ~np.eye(len(covariance), dtype=bool)]
+        across = correlation[~same]
+        return cls(*(float(values.mean()) if values.size else None for values in (within, across)))
+
+
+@dataclass(frozen=True, eq=False)
+class CovarianceResult:
+    """Covariances before and after.
+
+    Attributes
+    ----------
+    config : CovarianceConfig
+        What was asked for.
+    source : str
+        What the images came from, printable.
+    read : int
+        Images used.
+    skipped : tuple of Skipped
+        Images not used, and why.
+    covariance : Covariance
+        Cov of all patches.
+    deconvolution : Deconvolution
+        D = (Cov + eps·I)^(-1/2), as the method has it.
+    whitened : array of shape (d, d)
+        D Cov D, the covariance of D x.
+    before, after : MeanCorrelation
+        Of both.
+    device : str
+        Where it was computed.
+    """
+
+    config: CovarianceConfig
+    source: str
+    read: int
+    skipped: tuple[Skipped, ...]
+    covariance: Covariance
+    deconvolution: Deconvolution
+    whitened: NDArray[np.float64]
+    before: MeanCorrelation
+    after: MeanCorrelation
+    device: str
+
+    def arrays(self) -> dict[str, NDArray[np.float64]]:
+        """Return the arrays of the .npz file by name."""
+        return {
+            "covariance": self.covariance.matrix.numpy(),
+            "whitened": self.whitened,
+            "mean": self.covariance.mean.numpy(),
+            "deconvolution": self.deconvolution.matrix.numpy(),
+            "eigenvalues": self.deconvolution.eigenvalues.numpy(),
+        }
+
+    def numbers(self) -> dict[str, Any]:
+        """Return the numbers of the .json file by key."""
+        return {
+            "images": {"read": self.read, "skipped": [{"path": s.name, "reason": s.reason} for s in self.skipped]},
+            "patches": self.covariance.count,
+            "kernel_size": self.config.kernel_size,
+            "eps": self.config.eps,
+            "method": self.config.method,
+            "condition": self.deconvolution.condition,
+            "residual": self.deconvolution.residual,
+            "mean_abs_correlation": {"before": vars(self.before), "after": vars(self.after)},
+        }
+
+
+def run(config: CovarianceConfig, *, progress: Progress | None = None) -> CovarianceResult:
+    """Measure the covariance of an image source, and what D leaves of it.
+
+    Parameters
+    ----------
+    config : CovarianceConfig
+        What to do.
+    progress : callable, optional
+        Told how many of how many images are done.
+
+    Returns
+    -------
+    CovarianceResult
+        On the CPU.
+    """
+    device = resolve_device(config.device)
+    images = resolve_source(config.source)
+    found = image_moments(images, kernel_size=config.kernel_size, device=device, jobs=config.jobs, progress=progress)
+    covariance = interruptible(found.moments.finalize).cpu()
+    method = method_from_name(config.method, n_iter=config.iterations)
+    fit = interruptible(lambda: Deconvolution.from_covariance(covariance, eps=config.eps, method=method))
+    whitened = (fit.matrix @ covariance.matrix @ fit.matrix).numpy()
+    return CovarianceResult(
+        config=config,
+        source=images.label,
+        read=found.read,
+        skipped=found.skipped,
+        covariance=covariance,
+        deconvolution=fit,
+        whitened=whitened,
+        before=MeanCorrelation.of(covariance.matrix.numpy(), covariance.channels),
+        after=MeanCorrelation.of(whitened, covariance.channels),
+        device=str(device),
+    )

@@ -1,0 +1,194 @@
+"""One image and its deconvolution (Ye et al. 2020, fig. 4)."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import conv2d, pad
+
+from ndtools.data.images import Decoded, load_images
+from ndtools.data.matrices import read_arrays
+from ndtools.data.sources import resolve_source
+from ndtools.errors import DataError, MatrixError
+from ndtools.experiments.computing import interruptible, resolve_device
+from ndtools.experiments.config import DeconvolveConfig
+from ndtools.experiments.moments import too_small
+from ndtools.numerics.covariance import PatchCovariance
+from ndtools.numerics.deconvolution import Deconvolution
+from ndtools.numerics.inverse_sqrt import method_from_name
+from ndtools.numerics.sparsity import Estimate, SparsitySums
+
+__all__ = ["DeconvolveConfig", "DeconvolveResult", "run"]
+
+
+@dataclass(frozen=True, eq=False)
+class DeconvolveResult:
+    """An image before and after deconvolution.
+
+    Attributes
+    ----------
+    config : DeconvolveConfig
+        What was asked for.
+    source : str
+        Name of the image, printable.
+    pixels : array of shape (C, H, W)
+        float32 in [0, 1].
+    centred : array of shape (C, H', W')
+        Pixels less the mean that D takes off, where there is an output.
+    deconvolved : array of shape (C, H', W')
+        float32: the centre outputs of D(x − μ). H' = H − k + 1 with border "valid", H with "reflect".
+    kernels : array of shape (C, C, k, k)
+        What was applied.
+    condition, residual : float or None
+        Of D; None with kernels from a file.
+    before, after : dict of str to Estimate
+        Measures of ``centred`` and ``deconvolved``; see :mod:`ndtools.numerics.sparsity`.
+    device : str
+        Where the covariance was computed.
+    """
+
+    config: DeconvolveConfig
+    source: str
+    pixels: NDArray[np.float32]
+    centred: NDArray[np.float32]
+    deconvolved: NDArray[np.float32]
+    kernels: NDArray[np.float64]
+    condition: float | None
+    residual: float | None
+    before: dict[str, Estimate]
+    after: dict[str, Estimate]
+    device: str
+
+    def picture(self) -> NDArray[np.uint8]:
+        """Scale the deconvolved image such that 0 is mid-grey and the largest magnitude black or white.
+
+        Returns
+        -------
+        array of shape (H', W') or (H', W', 3)
+            Nothing is clipped: the paper's "min-max".
+        """
+        limit = float(np.abs(self.deconvolved).max()) or 1.0
+        levels: NDArray[np.uint8] = np.rint(127.5 * (1 + self.deconvolved / limit)).astype(np.uint8)
+        return levels[0] if len(levels) == 1 else levels.transpose(1, 2, 0)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays of the .npz file by name."""
+        return {"deconvolved": self.deconvolved, "kernels": self.kernels}
+
+    def numbers(self) -> dict[str, Any]:
+        """Return the numbers of the .json file by key."""
+        return {
+            "shape": self.deconvolved.shape,
+            "kernel_size": self.kernels.shape[-1],
+            "eps": None if self.config.from_file else self.config.eps,
+            "method": None if self.config.from_file else self.config.method,
+            "from": self.config.from_file,
+            "border": self.config.border,
+            "condition": self.condition,
+            "residual": self.residual,
+            "before": {name: estimate.value for name, estimate in self.before.items()},
+            "after": {name: estimate.value for name, estimate in self.after.items()},
+        }
+
+
+def run(config: DeconvolveConfig) -> DeconvolveResult:
+    """Deconvolve an image.
+
+    Parameters
+    ----------
+    config : DeconvolveConfig
+        What to do.
+
+    Returns
+    -------
+    DeconvolveResult
+        On the CPU.
+
+    Raises
+    ------
+    DataError
+        If the source is not one image that can be read, or it is smaller than the patch, or the file of kernels
+        holds none.
+    """
+    device = resolve_device(config.device)
+    condition: float | None = None
+    residual: float | None = None
+    if config.from_file is None:
+        image = _image(config, gray=False)
+        kernels, mean, condition, residual = _own_kernels(image, config, device)
+    else:
+        kernels, mean = _kernels_from(config.from_file)
+        image = _image(config, gray=len(kernels) == 1)
+    k = kernels.shape[-1]
+    if reason := too_small(image, (k, k)):
+        raise DataError(f"{image.name}: {reason}")
+    pixels = torch.from_numpy(np.divide(image.pixels, 255 if image.pixels.dtype == np.uint8 else 1, dtype=np.float32))
+    centre = mean.view(len(kernels), k * k)[:, k * k // 2, None, None]
+    bias = -(kernels.flatten(1) @ mean)
+    half = k // 2
+    whole = pad(pixels[None], (half,) * 4, mode="reflect") if config.border == "reflect" and half else pixels[None]
+    deconvolved = conv2d(whole, kernels.float(), bias.float())[0].numpy()
+    inner = (
+        pixels
+        if config.border == "reflect"
+        else pixels[:, half : pixels.shape[1] - half, half : pixels.shape[2] - half]
+    )
+    centred = (inner - centre.float()).numpy()
+    return DeconvolveResult(
+        config=config,
+        source=image.name,
+        pixels=pixels.numpy(),
+        centred=centred,
+        deconvolved=deconvolved,
+        kernels=kernels.numpy(),
+        condition=condition,
+        residual=residual,
+        before=_measures(centred),
+        after=_measures(deconvolved),
+        device=str(device),
+    )
+
+
+def _image(config: DeconvolveConfig, *, gray: bool) -> Decoded:
+    images = resolve_source(config.source)
+    if len(images) != 1:
+        raise DataError(f"{images.label} holds {len(images)} images, where one is wanted; name a file")
+    for item in load_images(images, gray=gray, jobs=config.jobs):
+        if isinstance(item, Decoded):
+            return item
+        raise DataError(f"{item.name}: {item.reason}")
+    raise DataError(f"{images.label} holds no image")
+
+
+def _own_kernels(image: Decoded, config: DeconvolveConfig, device: torch.device) -> tuple[Tensor, Tensor, float, float]:
+    k = config.kernel_size
+    if reason := too_small(image, (k, k)):
+        raise DataError(f"{image.name}: {reason}")
+    moments = PatchCovariance(len(image.pixels), k, device=device).update(image.pixels)
+    covariance = interruptible(moments.finalize).cpu()
+    method = method_from_name(config.method, n_iter=config.iterations)
+    fit = interruptible(lambda: Deconvolution.from_covariance(covariance, eps=config.eps, method=method))
+    return fit.kernels(), fit.mean, fit.condition, fit.residual
+
+
+def _kernels_from(path: str) -> tuple[Tensor, Tensor]:
+    """Read the kernels and the mean that ``ndtools kernels`` has written."""
+    arrays = read_arrays(path, ("kernels", "mean"))
+    kernels, mean = arrays["kernels"], arrays["mean"]
+    shape = kernels.shape
+    if len(shape) != 4 or shape[0] != shape[1] or shape[2] != shape[3] or shape[0] not in (1, 3) or not shape[2] % 2:
+        raise MatrixError(f"{path} holds kernels of shape {shape}, where (C, C, k, k) with C 1 or 3, k odd is wanted")
+    if mean.shape != (math.prod(shape[1:]),):
+        raise MatrixError(f"{path} holds a mean of shape {mean.shape}, where ({math.prod(shape[1:])},) is wanted")
+    if not (np.isfinite(kernels).all() and np.isfinite(mean).all()):
+        raise MatrixError(f"{path} holds values that are not finite")
+    return torch.from_numpy(kernels), torch.from_numpy(mean)
+
+
+def _measures(values: NDArray[np.float32]) -> dict[str, Estimate]:
+    scale = float(values.std(dtype=np.float64)) or 1.0
+    return SparsitySums().add(values / np.float32(scale), np.random.default_rng(0)).measures()

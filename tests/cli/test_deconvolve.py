@@ -1,0 +1,158 @@
+"""``ndtools deconvolve`` and ``ndtools covariance`` as their user meets them: screen, files, exit codes."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ndtools.experiments.covariance import MeanCorrelation
+from tests.cli.test_kernels import invoke, numbers, photos, save  # noqa: F401  # photos is a fixture
+from tests.cli.test_sparsity import distributions
+from tests.oracles import patch_covariance, patch_matrix
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "out"
+
+
+def deconvolve(image, out, *arguments):
+    return invoke("deconvolve", *([] if image is None else [image]), "--out", out, *arguments)
+
+
+def deconvolved(out):
+    with np.load(out / "deconvolve.npz") as arrays:
+        return arrays["deconvolved"]
+
+
+def root(a):
+    values, vectors = np.linalg.eigh(a)
+    return (vectors / np.sqrt(values)) @ vectors.T
+
+
+def test_an_image_by_itself(photos, out):  # noqa: F811
+    result = deconvolve(photos / "1.jpg", out, "-k", 5, "--eps", 1e-2)
+    assert result.exit_code == 0, result.stderr
+    assert str(out / "deconvolve_image.png") in result.stderr
+    pixels = np.asarray(Image.open(photos / "1.jpg")).transpose(2, 0, 1) / 255
+    _, mean, covariance = patch_covariance([pixels], 5)
+    patches = (patch_matrix(pixels, 5) - mean) @ root(covariance + 1e-2 * np.eye(75))
+    centres = np.arange(3) * 25 + 12
+    found = deconvolved(out)
+    assert found.shape == (3, 26, 36)
+    np.testing.assert_allclose(found, patches[:, centres].T.reshape(3, 26, 36), atol=2e-4)
+    content = numbers(out, "deconvolve")
+    x = patches[:, centres]
+    assert content["after"]["kurtosis"] == pytest.approx((x**4).mean() / (x**2).mean() ** 2, rel=1e-3)
+    assert content["shape"] == [3, 26, 36]
+    picture = np.asarray(Image.open(out / "deconvolve_image.png")).transpose(2, 0, 1).astype(float)
+    np.testing.assert_allclose(picture, 127.5 * (1 + found / np.abs(found).max()), atol=0.51)
+    assert {0.0, 255.0} & {picture.min(), picture.max()}
+
+
+def test_kernels_of_a_set_and_borders(photos, out):  # noqa: F811
+    assert invoke("kernels", photos, "--out", out, "-k", 3).exit_code == 0
+    kernels = out / "kernels.npz"
+    assert deconvolve(photos / "2.jpg", out, "--from", kernels).exit_code == 0
+    valid = deconvolved(out)
+    assert deconvolve(photos / "2.jpg", out, "--from", kernels, "--border", "reflect").exit_code == 0
+    whole = deconvolved(out)
+    assert valid.shape == (3, 28, 38)
+    assert whole.shape == (3, 30, 40)
+    np.testing.assert_allclose(whole[:, 1:-1, 1:-1], valid, atol=1e-4)
+    with np.load(kernels) as arrays:
+        weights, mean = arrays["kernels"], arrays["mean"]
+    pixels = np.asarray(Image.open(photos / "2.jpg")).transpose(2, 0, 1) / 255
+    mirrored = np.pad(pixels, ((0, 0), (1, 1), (1, 1)), mode="reflect")
+    expected = (patch_matrix(mirrored, 3) - mean) @ weights.reshape(3, -1).T
+    np.testing.assert_allclose(whole, expected.T.reshape(3, 30, 40), atol=1e-3)
+    content = numbers(out, "deconvolve")
+    assert content["from"] == str(kernels)
+    assert content["eps"] is content["condition"] is None
+    assert invoke("kernels", photos, "--out", out, "-k", 3, "--gray").exit_code == 0
+    assert deconvolve(photos / "2.jpg", out, "--from", kernels).exit_code == 0
+    assert deconvolved(out).shape == (1, 28, 38)
+    with Image.open(out / "deconvolve_image.png") as picture:
+        assert picture.mode == "L"
+
+
+def test_the_default_and_a_flat_image(tmp_path, out):
+    assert deconvolve(None, out, "--quiet").exit_code == 0
+    assert deconvolved(out).shape == (3, 598, 510)
+    Image.new("RGB", (9, 9), (10, 20, 30)).save(tmp_path / "flat.png")
+    result = deconvolve(tmp_path / "flat.png", out)
+    assert result.exit_code == 0
+    assert numbers(out, "deconvolve")["after"]["kurtosis"] is None or "constant" in result.stderr
+
+
+def test_bad_input(photos, tmp_path, out):  # noqa: F811
+    image = photos / "1.jpg"
+    result = deconvolve(photos, out)
+    assert result.exit_code == 3
+    assert "4 images, where one is wanted" in result.stderr
+    assert deconvolve(tmp_path / "no.png", out).exit_code == 3
+    assert deconvolve(save(tmp_path / "a.png", (2, 9)), out).exit_code == 3
+    assert deconvolve(image, out, "-k", 2).exit_code == 2
+    (tmp_path / "b.png").write_bytes(b"no image")
+    assert deconvolve(tmp_path / "b.png", out).exit_code == 3
+    assert deconvolve(image, out, "--from", tmp_path / "no.npz").exit_code == 3
+    good = {"kernels": np.zeros((3, 3, 3, 3)), "mean": np.zeros(27)}
+    for changes, message in (
+        ({"kernels": np.zeros((3, 3, 2, 2))}, "where (C, C, k, k)"),
+        ({"kernels": np.zeros((2, 2, 3, 3))}, "where (C, C, k, k)"),
+        ({"kernels": np.zeros(3)}, "where (C, C, k, k)"),
+        ({"mean": np.zeros(3)}, "mean of shape (3,)"),
+        ({"mean": np.full(27, np.nan)}, "not finite"),
+    ):
+        np.savez(tmp_path / "k.npz", **{**good, **changes})
+        result = deconvolve(image, out, "--from", tmp_path / "k.npz")
+        assert result.exit_code == 3
+        assert message in result.stderr
+    np.save(tmp_path / "k.npy", np.zeros((3, 3, 3, 3)))
+    assert "where a .npz file with kernels, mean" in deconvolve(image, out, "--from", tmp_path / "k.npy").stderr
+
+
+def test_covariance(photos, out):  # noqa: F811
+    result = invoke("covariance", photos, "--out", out, "--eps", 1e-2)
+    assert result.exit_code == 0, result.stderr
+    images = [np.asarray(Image.open(p)).transpose(2, 0, 1) / 255 for p in sorted(photos.iterdir())]
+    count, _, covariance = patch_covariance(images, 3)
+    d = root(covariance + 1e-2 * np.eye(27))
+    content = numbers(out, "covariance")
+    with np.load(out / "covariance.npz") as arrays:
+        np.testing.assert_allclose(arrays["covariance"], covariance, atol=1e-7)
+        np.testing.assert_allclose(arrays["whitened"], d @ covariance @ d, atol=1e-5)
+    assert content["patches"] == count
+    for side, matrix in (("before", covariance), ("after", d @ covariance @ d)):
+        correlation = np.abs(matrix / np.sqrt(np.outer(matrix.diagonal(), matrix.diagonal())))
+        within = [correlation[i, j] for i in range(27) for j in range(27) if i // 9 == j // 9 and i != j]
+        across = [correlation[i, j] for i in range(27) for j in range(27) if i // 9 != j // 9]
+        found = content["mean_abs_correlation"][side]
+        assert found["within_channel"] == pytest.approx(np.mean(within), rel=1e-4)
+        assert found["across_channels"] == pytest.approx(np.mean(across), rel=1e-4)
+    before, _ = distributions(photos, 3, 1e-2)
+    assert before.shape[1] == 3  # the oracle of sparsity sees the same patches
+
+
+def test_partial_whitening_leaves_more(photos, out):  # noqa: F811
+    left = []
+    for iterations in (3, 30):
+        arguments = ("--method", "coupled", "--iterations", iterations, "--eps", 1e-4)
+        assert invoke("covariance", photos, "--out", out, *arguments).exit_code == 0
+        left.append(numbers(out, "covariance")["mean_abs_correlation"]["after"]["within_channel"])
+    assert left[0] > 2 * left[1]
+
+
+def test_covariance_of_bad_input(tmp_path, out):
+    assert invoke("covariance", tmp_path / "no", "--out", out).exit_code == 3
+    assert invoke("covariance", save(tmp_path / "a.png"), "--out", out, "-k", 0).exit_code == 2
+    assert invoke("covariance", save(tmp_path / "a.png"), "--out", out, "-k", 1).exit_code == 0
+    assert numbers(out, "covariance")["mean_abs_correlation"]["before"]["within_channel"] is None
+
+
+def test_mean_correlation_of_features_without_variance():
+    matrix = np.diag([1.0, 0.0, 2.0, 3.0])
+    matrix[0, 2] = matrix[2, 0] = np.sqrt(2) / 2
+    found = MeanCorrelation.of(matrix, 2)
+    assert found.within_channel == 0
+    assert found.across_channels == pytest.approx(0.5 * 2 / 8)
+    assert MeanCorrelation.of(np.eye(3), 1).across_channels is None
