@@ -1,11 +1,13 @@
 """``ndtools kernels``: the deconvolution kernels of an image set."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from ndtools.cli.options import SharedOptions, with_shared_options
 from ndtools.cli.output import Output
+from ndtools.errors import OptionError
 from ndtools.experiments.config import KernelsConfig
 
 if TYPE_CHECKING:
@@ -19,12 +21,13 @@ __all__ = ["kernels"]
 @with_shared_options
 def kernels(
     source: Annotated[
-        str,
+        list[str] | None,
         typer.Argument(
             help="Images: a file, a folder (with its subfolders), a quoted glob, @list.txt, - (paths on stdin), "
-            "a .zip or .tar, or 'sample' (built in)."
+            "a .zip or .tar, or 'sample' (built in).",
+            show_default="sample",
         ),
-    ] = "sample",
+    ] = None,
     *,
     kernel_size: Annotated[int, typer.Option("--kernel-size", "-k", help="Side of the kernels in pixels, odd.")] = 15,
     images: Annotated[
@@ -48,6 +51,12 @@ def kernels(
     resize: Annotated[
         int | None, typer.Option(help="Resize images to this short side in pixels (default: as they are).")
     ] = None,
+    save_moments: Annotated[
+        Path | None, typer.Option(help="Write the moments of the images to this .npz file, to add up with others.")
+    ] = None,
+    from_moments: Annotated[
+        list[str] | None, typer.Option(help="Add up such files, any number of them, in place of images.")
+    ] = None,
     shared: SharedOptions,
 ) -> None:
     """Fit and draw the deconvolution kernels of images (Ye et al. 2020, fig. 2).
@@ -59,8 +68,10 @@ def kernels(
     Example: [bold]ndtools kernels photos/ -k 15[/bold]
     """
     output = Output(shared, "kernels")
+    images_from, moments = _sources(source or [], from_moments or [])
     config = KernelsConfig(
-        source=source,
+        source=images_from,
+        from_moments=moments,
         kernel_size=kernel_size,
         images=images,
         eps=eps,
@@ -75,7 +86,7 @@ def kernels(
         jobs=shared.jobs,
         device=shared.device.value,
     )
-    output.check()
+    output.check(*([save_moments] if save_moments else []))
 
     from ndtools.experiments.kernels import run
     from ndtools.plotting.kernels import plot_kernels
@@ -91,7 +102,17 @@ def kernels(
         manifest={"config": config, "seed": config.seed, "device": result.device, "source": result.source},
         title=_title(result),
         table=_table(result),
+        further={save_moments: result.moments()} if save_moments else None,
     )
+
+
+def _sources(named: list[str], moments: list[str]) -> tuple[str, tuple[str, ...]]:
+    """Return the source of images and the files of moments that take its place."""
+    if moments:  # an option takes one value: further files come as if they were sources
+        return "sample", (*moments, *named)
+    if len(named) > 1:
+        raise OptionError("source", f"must be one, got {len(named)}: quote the glob, or name a folder or @list.txt")
+    return named[0] if named else "sample", ()
 
 
 def _title(result: "KernelsResult") -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["ns_stability"]
 
 CAPTION = "cost: products until twice the best; lost: not finite; (predicted)"
-ATLAS_CAPTION = "κ up to which every run reaches a residual of 1e-3; κ from which some run is not finite"
+ATLAS_CAPTION = "up to κ every run reaches 1e-3; at κ the first one is lost"
 SHOWN = (5, 10, 15)  # iterations in the table; 5 and 15 are the paper's
 
 
@@ -116,7 +116,12 @@ def _table(result: "NsStabilityResult") -> "Table":
     for heading in (*(f"it {n}" for n in shown), "best", "cost", "diverges", "lost"):
         table.add_column(heading, justify="right", no_wrap=True)
     for curve in result.curves:
-        table.add_row(curve.algorithm, curve.dtype, *(_residual(curve.residual[n - 1]) for n in shown), *_row(curve))
+        table.add_row(
+            curve.algorithm,
+            curve.dtype,
+            *(_residual(curve.residual[n - 1]) for n in shown),
+            *_row(curve, result.floor(curve.dtype)),
+        )
     return table
 
 
@@ -126,20 +131,21 @@ def _atlas_table(atlas: "PrecisionAtlas") -> "Table":
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), caption=ATLAS_CAPTION, caption_justify="left")
     for heading in ("algorithm", "dtype"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("1e-3 up to κ", "lost from κ"):
+    for heading in ("1e-3 up to κ", "lost at κ"):
         table.add_column(heading, justify="right", no_wrap=True)
     for algorithm, dtype, reached, lost in atlas.limits(1e-3):
         table.add_row(algorithm, dtype, *("-" if x is None else f"{x:.1e}" for x in (reached, lost)))
     return table
 
 
-def _row(curve: "Curve") -> tuple[str, ...]:
+def _row(curve: "Curve", floor: float) -> tuple[str, ...]:
     measured, predicted = curve.measured, curve.predicted
+    diverges = curve.diverges(floor)
     settled = measured.settled_iteration
     return (
         _residual(measured.best_residual),
-        "-" if settled is None or measured.divergence_iteration else str(curve.products[settled - 1]),
-        _both(measured.divergence_iteration, predicted.divergence_iteration if predicted else None),
+        "-" if settled is None or diverges else str(curve.products[settled - 1]),
+        _both(diverges, predicted.divergence_iteration if predicted else None),
         _both(measured.first_bad_iteration, predicted.first_bad_iteration if predicted else None),
     )
 
@@ -147,6 +153,8 @@ def _row(curve: "Curve") -> tuple[str, ...]:
 def _residual(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return "-"
+    if value == 0:
+        return "0"
     if 0.01 <= value < 1000:
         return f"{value:.3g}"
     mantissa, exponent = f"{value:.1e}".split("e")

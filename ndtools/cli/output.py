@@ -52,8 +52,13 @@ class Output:
         self.stem = command if shared.name is None else shared.name
         self.start = time.perf_counter()
 
-    def check(self) -> None:
+    def check(self, *further: Path) -> None:
         """Make sure, before any work, that the results can be written.
+
+        Parameters
+        ----------
+        *further : Path
+            Files beside the usual ones.
 
         Raises
         ------
@@ -68,6 +73,8 @@ class Output:
         if Path(self.stem).name != self.stem or self.stem in ("", ".."):
             raise OptionError("name", f"must be a file name without folder, got {self.stem!r}; --out is the folder")
         check_writable(self._paths())
+        for path in further:
+            check_writable([path])
 
     @contextmanager
     def progress(self, what: str) -> Iterator[Callable[[int, int], None] | None]:
@@ -144,6 +151,7 @@ class Output:
         title: str,
         table: "Table",
         images: "Mapping[str, np.ndarray[Any, Any]] | None" = None,
+        further: "Mapping[Path, Mapping[str, Any]] | None" = None,
     ) -> None:
         """Write the files of a result and show its table.
 
@@ -161,6 +169,8 @@ class Output:
             What the user wants to know first.
         images : mapping, optional
             Those announced, by what they are of; see :func:`ndtools.report.files.write_results`.
+        further : mapping, optional
+            Arrays of further .npz files, by path.
         """
         from ndtools.report.files import strict_json, write_results
         from ndtools.report.manifest import manifest as describe
@@ -175,6 +185,7 @@ class Output:
             numbers=numbers,
             figure=figure,
             images=images,
+            further=further,
             image_format=self.shared.image_format.value,
             dpi=self.shared.dpi,
         )

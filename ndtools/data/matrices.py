@@ -1,9 +1,12 @@
 """Read matrices and other arrays from .npy and .npz files."""
 
 import os
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +17,16 @@ from ndtools.errors import DataError, MatrixError
 __all__ = ["is_matrix_file", "read_arrays", "read_matrix"]
 
 
+# What NumPy, zipfile and zlib raise on files that are damaged, encrypted or of another kind.
+_DAMAGED = (ValueError, EOFError, zipfile.BadZipFile, zlib.error, tokenize.TokenError, SyntaxError, RuntimeError)
+
+
 def is_matrix_file(source: str | os.PathLike[str]) -> bool:
     """Tell whether a source names a .npy or .npz file, existing or not."""
     return Path(source).suffix.lower() in {".npy", ".npz"}
 
 
-def read_arrays(path: str | os.PathLike[str], keys: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+def read_arrays(path: str | os.PathLike[str], keys: Sequence[str]) -> dict[str, NDArray[np.floating[Any]]]:
     """Read arrays of real numbers.
 
     Parameters
@@ -32,7 +39,7 @@ def read_arrays(path: str | os.PathLike[str], keys: Sequence[str]) -> dict[str, 
     Returns
     -------
     dict of str to array
-        float64.
+        float16 and float32 as they are, whose rounding is known by that; all else in float64.
 
     Raises
     ------
@@ -59,15 +66,20 @@ def read_arrays(path: str | os.PathLike[str], keys: Sequence[str]) -> dict[str, 
         raise DataError(f"no such file: '{name}'") from None
     except OSError as error:
         raise DataError(f"cannot read {name}: {error.strerror or error}") from None
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise DataError(f"{name} is not a NumPy file of numbers: {error}") from None
+    except MemoryError:
+        raise DataError(f"{name} is too large for the memory") from None
     for array in arrays.values():
-        if array.dtype.kind not in "fiub":
-            raise MatrixError(f"{name} holds {array.dtype}, not real numbers")
-    return {key: array.astype(np.float64) for key, array in arrays.items()}
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
+            raise MatrixError(f"{name} holds {getattr(array, 'dtype', 'raw bytes')}, not real numbers")
+    return {
+        key: array if array.dtype in (np.float16, np.float32) else array.astype(np.float64)
+        for key, array in arrays.items()
+    }
 
 
-def read_matrix(path: str | os.PathLike[str], key: str = "covariance") -> NDArray[np.float64]:
+def read_matrix(path: str | os.PathLike[str], key: str = "covariance") -> NDArray[np.floating[Any]]:
     """Read a square matrix.
 
     Parameters
@@ -80,7 +92,7 @@ def read_matrix(path: str | os.PathLike[str], key: str = "covariance") -> NDArra
     Returns
     -------
     array of shape (d, d)
-        float64. Whether it is symmetric and finite is not looked at.
+        Floating point, as in `read_arrays`. Whether it is symmetric and finite is not looked at.
 
     Raises
     ------

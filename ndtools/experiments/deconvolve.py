@@ -178,7 +178,7 @@ def _own_kernels(image: Decoded, config: DeconvolveConfig, device: torch.device)
 def _kernels_from(path: str) -> tuple[Tensor, Tensor]:
     """Read the kernels and the mean that ``ndtools kernels`` has written."""
     arrays = read_arrays(path, ("kernels", "mean"))
-    kernels, mean = arrays["kernels"], arrays["mean"]
+    kernels, mean = (arrays[key].astype(np.float64) for key in ("kernels", "mean"))
     shape = kernels.shape
     if len(shape) != 4 or shape[0] != shape[1] or shape[2] != shape[3] or shape[0] not in (1, 3) or not shape[2] % 2:
         raise MatrixError(f"{path} holds kernels of shape {shape}, where (C, C, k, k) with C 1 or 3, k odd is wanted")

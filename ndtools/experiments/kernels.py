@@ -1,15 +1,17 @@
 """The deconvolution kernels of an image set (Ye et al. 2020, fig. 2)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ndtools.data.folders import printable
 from ndtools.data.sources import Skipped, resolve_source
 from ndtools.experiments.computing import interruptible, resolve_device
 from ndtools.experiments.config import KernelsConfig
 from ndtools.experiments.moments import Progress, image_moments
+from ndtools.experiments.moments_files import moments_arrays, read_moments
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.inverse_sqrt import method_from_name
@@ -88,6 +90,10 @@ class KernelsResult:
             "eigenvalues": self.deconvolution.eigenvalues.numpy(),
         }
 
+    def moments(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays of a file of moments, which adds up with others (``from_moments``)."""
+        return moments_arrays(self.covariance, self.read)
+
     def numbers(self) -> dict[str, Any]:
         """Return the numbers of the .json file by key."""
         middle = self.config.kernel_size // 2
@@ -124,21 +130,27 @@ def run(config: KernelsConfig, *, progress: Progress | None = None) -> KernelsRe
         Kernels, covariance and deconvolution, on the CPU.
     """
     device = resolve_device(config.device)
-    images = resolve_source(config.source)
-    if config.images is not None:
-        images = images.subset(config.images, config.seed)
-    found = image_moments(
-        images,
-        kernel_size=config.kernel_size,
-        method="im2col" if config.covariance == "im2col" else "exact",
-        stride=config.stride,
-        device=device,
-        gray=config.gray,
-        resize=config.resize,
-        jobs=config.jobs,
-        progress=progress,
-    )
-    covariance = interruptible(found.moments.finalize).cpu()
+    if config.from_moments:
+        covariance, read = read_moments(config.from_moments)
+        config = replace(config, kernel_size=covariance.kernel_size[0], gray=covariance.channels == 1)
+        source, skipped = ", ".join(map(printable, config.from_moments)), tuple[Skipped, ...]()
+    else:
+        images = resolve_source(config.source)
+        if config.images is not None:
+            images = images.subset(config.images, config.seed)
+        found = image_moments(
+            images,
+            kernel_size=config.kernel_size,
+            method="im2col" if config.covariance == "im2col" else "exact",
+            stride=config.stride,
+            device=device,
+            gray=config.gray,
+            resize=config.resize,
+            jobs=config.jobs,
+            progress=progress,
+        )
+        covariance, read = interruptible(found.moments.finalize).cpu(), found.read
+        source, skipped = images.label, found.skipped
     method = method_from_name(config.method, n_iter=config.iterations)
     deconvolution = interruptible(
         lambda: Deconvolution.from_covariance(covariance, eps=config.eps, relative=config.relative_eps, method=method)
@@ -147,9 +159,9 @@ def run(config: KernelsConfig, *, progress: Progress | None = None) -> KernelsRe
     names = ("gray",) if config.gray else ("R", "G", "B")
     return KernelsResult(
         config=config,
-        source=images.label,
-        read=found.read,
-        skipped=found.skipped,
+        source=source,
+        read=read,
+        skipped=skipped,
         covariance=covariance,
         deconvolution=deconvolution,
         kernels=kernels,

@@ -18,7 +18,7 @@ from ndtools.experiments.computing import resolve_device, single_threaded_operat
 from ndtools.experiments.config import ALGORITHMS, NsStabilityConfig
 from ndtools.experiments.moments import Progress, image_moments
 from ndtools.experiments.precision_atlas import PrecisionAtlas, run_atlas
-from ndtools.numerics.inverse_sqrt import Eigh, Method, checked, method_from_name
+from ndtools.numerics.inverse_sqrt import Eigh, Method, checked, method_from_name, symmetric_part
 from ndtools.numerics.iterations import norms
 from ndtools.numerics.stability import Landmarks, inverse_sqrt_trace, predict_vanilla, spectral_gain, vanilla_growth
 
@@ -57,6 +57,26 @@ class Curve:
     measured: Landmarks
     predicted: Landmarks | None
     growth: float
+
+    def diverges(self, floor: float) -> int | None:
+        """Return the first iteration whose residual exceeds ten times the best, and ten times a floor.
+
+        Parameters
+        ----------
+        floor : float
+            What rounding alone may make of a residual. By luck the best is far less; beside that, all others
+            would seem to diverge (``divergence_iteration``, which goes by the best alone, then says so).
+
+        Returns
+        -------
+        int or None
+            Counted from 1.
+        """
+        best, at = self.measured.best_residual, self.measured.best_iteration
+        if best is None or at is None:
+            return None
+        beyond = np.flatnonzero(~(self.residual[at:] <= 10 * max(best, floor)))
+        return at + int(beyond[0]) + 1 if len(beyond) else None
 
     @property
     def name(self) -> str:
@@ -97,7 +117,7 @@ class NsStabilityResult:
     eigenvalues : array of shape (d,)
         Of A = Cov + eps·I, ascending.
     norm : float
-        ‖A‖, what A was divided by.
+        ‖A‖, what A was divided by. The Chebyshev and Denman-Beavers iterations are told λ_min/‖A‖.
     curves : tuple of Curve
         Algorithm by algorithm.
     left_out : tuple of str
@@ -162,6 +182,7 @@ class NsStabilityResult:
             "eps": self.config.eps,
             "condition": self.condition,
             "norm": self.config.norm,
+            "lower": float(self.eigenvalues[0]) / self.norm,
             "rounding_floor": {dtype: self.floor(dtype) for dtype in self.config.dtype},
             "curves": [curve.numbers() for curve in self.curves],
             **({"sweep": self.atlas.numbers()} if self.atlas else {}),
@@ -193,13 +214,13 @@ def run(config: NsStabilityConfig, *, progress: Progress | None = None) -> NsSta
     device = resolve_device(config.device)
     covariance, source, read, skipped = _matrix(config, device, None if config.sweep else progress)
     if len(covariance) == 1:
-        raise MatrixError(f"{source} gives a 1×1 matrix, which has no correlations to remove; take larger patches")
+        remedy = "give a larger one" if read is None else "take larger patches"
+        raise MatrixError(f"{source} gives a 1×1 matrix, which has no correlations to remove; {remedy}")
     a = covariance + config.eps * torch.eye(len(covariance), dtype=torch.float64, device=device)
     _, values, vectors, _ = checked(a)
     norm = norms(a, config.norm).item()
     eigenvalues = values.cpu().numpy()
-    # What a user of the Chebyshev iteration knows of the spectrum is the ridge.
-    lower = min(config.eps or eigenvalues[0], eigenvalues[0]) / norm
+    lower = float(eigenvalues[0]) / norm
     curves, left_out = [], []
     with single_threaded_operators() if len(a) <= SMALL else nullcontext():
         for algorithm, dtype in itertools.product(ALGORITHMS, config.dtype):
@@ -229,7 +250,8 @@ def _matrix(
 ) -> tuple[Tensor, str, int | None, tuple[Skipped, ...]]:
     """Return the covariance, what it is of, and which images were read and skipped."""
     if is_matrix_file(config.source):
-        covariance = torch.from_numpy(read_matrix(config.source)).to(device)
+        # Symmetric up to rounding in the precision of the file.
+        covariance = symmetric_part(torch.from_numpy(read_matrix(config.source)).to(device)).double()
         return covariance, printable(config.source), None, ()
     images = resolve_source(config.source)
     found = image_moments(images, kernel_size=config.kernel_size, device=device, jobs=config.jobs, progress=progress)
@@ -243,7 +265,9 @@ def _curve(algorithm: str, dtype: str, a: Tensor, method: Method, eigenvalues: N
     residual = np.array([record.residual for record in records])
     residual[~np.isfinite(residual)] = np.nan
     vanilla = algorithm == "vanilla"
-    predicted = predict_vanilla(eigenvalues, precision, method.n_iter, method.norm) if vanilla else None
+    # Rounding mixes no eigenvectors of a diagonal matrix: what theory expects of others does not happen to it.
+    mixing = bool((a - a.diagonal().diag()).abs().max() > 0)
+    predicted = predict_vanilla(eigenvalues, precision, method.n_iter, method.norm) if vanilla and mixing else None
     return Curve(
         algorithm=algorithm,
         dtype=dtype,

@@ -107,8 +107,8 @@ class PrecisionAtlas:
         Returns
         -------
         list of (algorithm, dtype, reached, lost)
-            The condition number up to which every run attains that residual, and the one from which on some run is
-            not finite; None where there is none.
+            The condition number up to which every run attains that residual, and the lowest at which some run is not
+            finite; None where there is none.
         """
         rows: list[tuple[str, str, float | None, float | None]] = []
         for algorithm, dtype in itertools.product(ALGORITHMS, DTYPES):
@@ -123,14 +123,21 @@ class PrecisionAtlas:
             rows.append((algorithm, dtype, max(reached, default=None), min(lost, default=None)))
         return rows
 
-    def arrays(self) -> dict[str, NDArray[np.float64]]:
+    def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of the .npz file: (spectrum, norm, condition, algorithm, dtype) for each landmark."""
         shape = (len(SPECTRA), len(NORMS), len(CONDITIONS), len(ALGORITHMS), len(DTYPES))
         tables = {
             f"sweep_{quantity}": np.stack([self.table(quantity, *panel) for panel in self.panels]).reshape(shape)
             for quantity in ("best_residual", "best_iteration", "divergence_iteration", "first_bad_iteration")
         }
-        return {"sweep_conditions": np.array(CONDITIONS), **tables}
+        axes = {
+            "spectra": SPECTRA,
+            "norms": NORMS,
+            "conditions": CONDITIONS,
+            "algorithms": ALGORITHMS,
+            "dtypes": DTYPES,
+        }
+        return {**{f"sweep_{name}": np.array(values) for name, values in axes.items()}, **tables}
 
     def numbers(self) -> dict[str, Any]:
         """Return what the .json file holds of it."""
@@ -195,7 +202,7 @@ def run_atlas(
     Returns
     -------
     PrecisionAtlas
-        All runs. The Chebyshev iteration is told the smallest eigenvalue.
+        All runs. The Chebyshev and Denman-Beavers iterations are told λ_min/‖A‖.
     """
     d = len(eigenvalues)
     generator = torch.Generator().manual_seed(config.seed)
@@ -203,17 +210,21 @@ def run_atlas(
     flat = eigenvalues[-1] - eigenvalues[0] <= 1e-9 * eigenvalues[-1]
     log_uniform = np.geomspace(1 / 2, 1, d)
     shapes = {"image": (log_uniform if flat else eigenvalues, eigenvectors), "log-uniform": (log_uniform, random)}
-    runs = list(itertools.product(SPECTRA, CONDITIONS, NORMS, ALGORITHMS, DTYPES))
-    runs = [run for run in runs if not (run[3] == "denman-beavers" and run[4] in ("float16", "bfloat16"))]
-    cells = []
-    for done, (shape, condition, norm, algorithm, dtype) in enumerate(runs, start=1):
+    kinds = [
+        kind
+        for kind in itertools.product(NORMS, ALGORITHMS, DTYPES)
+        if not (kind[1] == "denman-beavers" and kind[2] in ("float16", "bfloat16"))
+    ]
+    cells: list[Cell] = []
+    for shape, condition in itertools.product(SPECTRA, CONDITIONS):
         template, vectors = shapes[shape]
         values = spectrum(template, condition)
         matrix = (vectors * torch.from_numpy(values).to(vectors.device)) @ vectors.mT
         symmetric = (matrix + matrix.mT) / 2
-        cells.append(_cell(values, symmetric, config.iterations, shape, condition, norm, algorithm, dtype))
-        if progress:
-            progress(done, len(runs))
+        for norm, algorithm, dtype in kinds:
+            cells.append(_cell(values, symmetric, config.iterations, shape, condition, norm, algorithm, dtype))
+            if progress:
+                progress(len(cells), len(kinds) * len(SPECTRA) * len(CONDITIONS))
     return PrecisionAtlas(config.iterations, d, tuple(cells))
 
 

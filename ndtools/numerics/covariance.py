@@ -41,6 +41,22 @@ class Covariance:
         """Return a copy on the CPU, or itself if it is there."""
         return replace(self, mean=self.mean.cpu(), matrix=self.matrix.cpu())
 
+    def __add__(self, other: "Covariance") -> "Covariance":
+        """Return the covariance of both sets of patches together, exact to rounding; ValueError if they differ."""
+        for name in ("channels", "kernel_size"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine != theirs:
+                raise ValueError(f"cannot add covariances of {name} {mine} and {theirs}")
+        count = self.count + other.count
+        share = other.count / count
+        shift = other.mean - self.mean
+        return replace(
+            self,
+            mean=self.mean + share * shift,
+            matrix=(1 - share) * self.matrix + share * other.matrix + share * (1 - share) * torch.outer(shift, shift),
+            count=count,
+        )
+
 
 GREY_LEVELS = 255.0  # sums are kept in grey levels, in which uint8 pixels are whole numbers
 

@@ -46,9 +46,11 @@ class Eigh:
 
 Method = Eigh | Iteration
 _EIGH = Eigh()
-_ITERATIONS: dict[str, type[Iteration]] = {
+_ITERATIONS: dict[str, type[CoupledNewtonSchulz] | type[VanillaNewtonSchulz]] = {
     "coupled": CoupledNewtonSchulz,
     "vanilla": VanillaNewtonSchulz,
+}
+_BOUNDED: dict[str, type[CoupledChebyshev] | type[DenmanBeavers]] = {
     "chebyshev": CoupledChebyshev,
     "denman-beavers": DenmanBeavers,
 }
@@ -64,7 +66,7 @@ def method_from_name(name: str, *, n_iter: int = N_ITER, norm: Norm = "fro", low
     n_iter, norm
         Of an iteration; ignored for "eigh".
     lower : float
-        About λ_min/‖A‖, for "chebyshev"; ignored for the others.
+        About λ_min/‖A‖, for "chebyshev" and "denman-beavers"; ignored for the others.
 
     Returns
     -------
@@ -78,10 +80,11 @@ def method_from_name(name: str, *, n_iter: int = N_ITER, norm: Norm = "fro", low
     """
     if name == "eigh":
         return _EIGH
-    if name not in _ITERATIONS:
-        raise OptionError("method", f"must be one of eigh, {', '.join(_ITERATIONS)}, got {name!r}")
-    if name == "chebyshev":
-        return CoupledChebyshev(n_iter=n_iter, norm=norm, lower=lower)
+    if name not in {**_ITERATIONS, **_BOUNDED}:
+        known = ", ".join([*_ITERATIONS, *_BOUNDED])
+        raise OptionError("method", f"must be one of eigh, {known}, got {name!r}")
+    if name in _BOUNDED:
+        return _BOUNDED[name](n_iter=n_iter, norm=norm, lower=lower)
     return _ITERATIONS[name](n_iter=n_iter, norm=norm)
 
 
@@ -186,7 +189,7 @@ def checked(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         Their symmetric parts in float32 or float64; eigenvalues, ascending, eigenvectors and condition numbers
         in float64.
     """
-    a = _symmetric_part(matrix)
+    a = symmetric_part(matrix)
     values, vectors = torch.linalg.eigh(a.detach().double())
     return a, values, vectors, _condition(values, a.dtype)
 
@@ -231,7 +234,26 @@ class _SpectralInverseSqrt(torch.autograd.Function):
         return -(v @ inner @ v.mT), None, None
 
 
-def _symmetric_part(matrix: Tensor) -> Tensor:
+def symmetric_part(matrix: Tensor) -> Tensor:
+    """Return (A + Aᵀ)/2, having made sure that it differs from A by rounding in A's dtype only.
+
+    Parameters
+    ----------
+    matrix : Tensor of shape (..., d, d)
+        Floating point.
+
+    Returns
+    -------
+    Tensor
+        float64 if the matrix is, else float32.
+
+    Raises
+    ------
+    TypeError
+        If it is not a tensor of a floating dtype.
+    MatrixError
+        If a matrix is not square, not finite or not symmetric.
+    """
     if not isinstance(matrix, Tensor):
         raise TypeError(f"matrix must be a torch.Tensor, got {type(matrix).__name__}; see torch.as_tensor")
     if not matrix.is_floating_point():

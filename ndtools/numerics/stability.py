@@ -13,7 +13,8 @@ at about eps·κ, and are lost where that exceeds 1: A is no longer positive def
 :func:`predict_vanilla` follows the errors' variances from the first iteration to overflow:
 
 * every product P Q adds errors like those of independent roundings, of its entries and of the d terms of
-  each: variance eps²/12·(⟨PQ⟩ + d⟨P⟩⟨Q⟩), ⟨·⟩ the mean square of the entries, in any orthonormal basis;
+  each: variance eps²/12·(⟨PQ⟩ + d⟨P⟩⟨Q⟩), ⟨·⟩ the mean square of the entries, spread evenly over the pairs of
+  eigenvectors. So it is if these have no zeros; a diagonal matrix stays diagonal, and is spared;
 * they grow by g_ij, evaluated where the exact recurrence then is;
 * once tr E² (that is, e_ij e_ji: the first column has grown as the others only gathered rounding) reaches the
   exact z², the cubic term takes over: factor g + tr(E²) x_max/2, and the digits triple in each step.
@@ -208,9 +209,11 @@ def predict_vanilla(
     Returns
     -------
     array of shape (n_iter,)
-        Expected ‖D·D·A − I‖_F (root of its mean square); inf from where the iterate overflows.
+        Expected ‖D·D·A − I‖_F (root of its mean square) of a matrix in generic position, not diagonal; inf from
+        where the iterate overflows.
     """
-    x = eigenvalues / (np.linalg.norm(eigenvalues) if norm == "fro" else eigenvalues.sum())
+    x = eigenvalues / eigenvalues.max()  # whose norm cannot overflow
+    x = x / (np.linalg.norm(x) if norm == "fro" else x.sum())
     unit, largest = torch.finfo(dtype).eps ** 2 / 12, torch.finfo(dtype).max
     z = (3 - x) / 2
     variance = np.full((len(x), len(x)), unit * np.square(z).mean() / len(x))

@@ -79,7 +79,7 @@ def _draw_iterations(ax: Axes, result: "NsStabilityResult") -> None:
         floor = result.floor(dtype)
         if bottom < floor < top:
             ax.axhline(floor, color="0.6", linewidth=0.8, linestyle=DASHES[dtype])
-            ax.text(0.01, floor, f"u·κ, {dtype}", transform=ax.get_yaxis_transform(), **_note(ha="left", va="bottom"))
+            ax.text(0.01, floor, f"ε·κ, {dtype}", transform=ax.get_yaxis_transform(), **_note(ha="left", va="bottom"))
     for n, layer in PAPER.items():
         if n <= n_iter:
             ax.axvline(n, color="0.8", linewidth=0.8, zorder=0)
@@ -87,7 +87,7 @@ def _draw_iterations(ax: Axes, result: "NsStabilityResult") -> None:
             ax.text(n, 0.01, label, transform=ax.get_xaxis_transform(), **_note(ha="left", va="bottom"))
     for curve in curves:
         _draw_clipped(ax, np.arange(1, n_iter + 1), curve.residual, top, curve)
-    handles = [Line2D([], [], label=f"{c.algorithm}, {c.dtype}{_end(c)}", **_style(c)) for c in curves]
+    handles = [Line2D([], [], label=f"{c.algorithm}, {c.dtype}{_end(c, result)}", **_style(c)) for c in curves]
     _legend_below(ax, handles)
     if n_iter > 100:
         ax.set_xscale("log")
@@ -101,13 +101,13 @@ def _draw_iterations(ax: Axes, result: "NsStabilityResult") -> None:
 def _draw_products(ax: Axes, result: "NsStabilityResult") -> None:
     bottom, top = _limits(result)
     curves = [curve for curve in result.curves if curve.dtype == result.widest and curve.algorithm in LABELS]
-    ends = [c.measured.divergence_iteration or c.measured.settled_iteration or 1 for c in curves]
+    ends = [c.diverges(result.floor(c.dtype)) or c.measured.settled_iteration or 1 for c in curves]
     right = 1.25 * max([*(int(c.products[n - 1]) for c, n in zip(curves, ends, strict=True)), 12])
     handles = []
     for curve in curves:
         shown = curve.products <= right
         _draw_clipped(ax, curve.products[shown], curve.residual[shown], top, curve)
-        handles.append(Line2D([], [], label=LABELS[curve.algorithm] + _end(curve), **_style(curve)))
+        handles.append(Line2D([], [], label=LABELS[curve.algorithm] + _end(curve, result), **_style(curve)))
     _legend_below(ax, handles)
     ax.set_xlim(-0.02 * right, right)
     _residual_axis(ax, bottom, top)
@@ -172,12 +172,12 @@ def _legend_below(ax: Axes, handles: list[Line2D]) -> None:
     )
 
 
-def _end(curve: "Curve") -> str:
-    measured = curve.measured
-    if not measured.divergence_iteration:
+def _end(curve: "Curve", result: "NsStabilityResult") -> str:
+    measured, diverges = curve.measured, curve.diverges(result.floor(curve.dtype))
+    if not diverges:
         return ""
     lost = f", lost at {measured.first_bad_iteration}" if measured.first_bad_iteration else ""
-    return f" (diverges at {measured.divergence_iteration}{lost})"
+    return f" (diverges at {diverges}{lost})"
 
 
 def _style(curve: "Curve") -> dict[str, Any]:
@@ -216,4 +216,4 @@ def _title(result: "NsStabilityResult") -> str:
             f"Inverse square root of the {d}×{d} covariance of {k}×{k} patches of {source}"
             f" ({result.read} image{plural})"
         )
-    return f"{what}\nridge {result.config.eps:.3g}, condition κ = {result.condition:.3g}; u: machine epsilon"
+    return f"{what}\nridge {result.config.eps:.3g}, condition κ = {result.condition:.3g}; ε: machine epsilon"

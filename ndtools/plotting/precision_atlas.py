@@ -34,7 +34,7 @@ def plot_precision_atlas(atlas: "PrecisionAtlas", *, fig: Figure | None = None) 
     -------
     Figure
         Two rows of four maps (spectrum × norm), condition number against algorithm and precision, and two colour
-        bars. Black bars mark u·κ = 1, u the machine epsilon of each precision: beyond, A is not positive definite
+        bars. Black bars mark ε·κ = 1, ε the machine epsilon of each precision: beyond, A is not positive definite
         to it.
     """
     arrays = atlas.arrays()
@@ -69,7 +69,7 @@ def plot_precision_atlas(atlas: "PrecisionAtlas", *, fig: Figure | None = None) 
         fig.colorbar(mesh, cax=bar, extend="both" if row == 0 else "neither").set_label(label)
     fig.suptitle(
         f"Inverse square roots of {atlas.features}×{atlas.features} matrices, {atlas.iterations} iterations each\n"
-        "black bars: u·κ = 1, u the machine epsilon; hatched: no such iteration in that precision",
+        "black bars: ε·κ = 1, ε the machine epsilon; hatched: no such iteration in that precision",
         fontsize="medium",
         y=1 - 0.1 / size[1],
     )

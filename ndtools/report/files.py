@@ -107,6 +107,10 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
+def _write_npz(arrays: Mapping[str, Any], file: IO[bytes]) -> None:
+    np.savez(file, **arrays)  # measured numbers hardly compress
+
+
 def _write_png(pixels: NDArray[np.uint8], file: IO[bytes]) -> None:
     Image.fromarray(pixels).save(file, format="PNG")
 
@@ -119,6 +123,7 @@ def write_results(
     numbers: Mapping[str, Any],
     figure: Figure,
     images: Mapping[str, NDArray[np.uint8]] | None = None,
+    further: Mapping[Path, Mapping[str, Any]] | None = None,
     image_format: str = "png",
     dpi: int = 150,
 ) -> list[Path]:
@@ -138,6 +143,8 @@ def write_results(
         The picture.
     images : mapping, optional
         Images of shape (H, W) or (H, W, 3), to be written as they are, by what they are of: see `result_paths`.
+    further : mapping, optional
+        Arrays of further .npz files, by path.
     image_format : {"png", "svg", "pdf"}
         Its format and extension.
     dpi : int
@@ -146,7 +153,7 @@ def write_results(
     Returns
     -------
     list of Path
-        Picture, arrays, numbers, images.
+        Picture, arrays, numbers, images, further files.
 
     Raises
     ------
@@ -157,10 +164,12 @@ def write_results(
     picture, npz, json_file, *image_files = result_paths(folder, stem, image_format, list(images))
     writers: dict[Path, Callable[[IO[bytes]], object]] = {
         picture: lambda file: figure.savefig(file, format=image_format, dpi=dpi),
-        npz: lambda file: np.savez(file, **arrays),  # measured numbers hardly compress
+        npz: partial(_write_npz, arrays),
         json_file: lambda file: file.write(strict_json(numbers).encode()),
         **{path: partial(_write_png, pixels) for path, pixels in zip(image_files, images.values(), strict=True)},
     }
+    for path, content in (further or {}).items():
+        writers[path] = partial(_write_npz, content)
     temporary = {path: _temporary(path) for path in writers}
     try:
         for path, write in writers.items():

@@ -2,7 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 
+from ndtools.experiments.precision_atlas import CONDITIONS, Cell, PrecisionAtlas
+from ndtools.numerics.iterations import CoupledNewtonSchulz
+from ndtools.numerics.stability import Landmarks, inverse_sqrt_trace
 from tests.cli.test_kernels import invoke, numbers, photos, save  # noqa: F401  # photos is a fixture
 from tests.numerics.test_inverse_sqrt import SPECTRUM, spd
 from tests.real_data import real
@@ -111,6 +115,47 @@ def test_a_matrix_and_half_precision(tmp_path, out):
     assert curves(numbers(out, "ns-stability"))["vanilla", "float64"]["divergence_iteration"] is None
 
 
+def test_matrices_of_any_unit_and_precision(tmp_path, out):
+    a = spd(np.geomspace(0.1, 1, 5), seed=2).numpy()
+    for scale in (1e-200, 1e-30, 1e30, 1e200):
+        np.save(tmp_path / "a.npy", a * scale)
+        assert stability(tmp_path / "a.npy", out, "--eps", 0, "--iterations", 20).exit_code == 0
+        for curve in numbers(out, "ns-stability")["curves"]:
+            if curve["algorithm"] != "vanilla" and curve["dtype"] == "float64":
+                assert curve["best_residual"] < 1e-13
+    single = a.astype(np.float32)
+    single[0, 1] *= 1 + 3e-7  # symmetric up to rounding in float32, but not in float64
+    np.save(tmp_path / "a.npy", single)
+    assert stability(tmp_path / "a.npy", out).exit_code == 0
+    np.save(tmp_path / "a.npy", single.astype(np.float64))
+    assert stability(tmp_path / "a.npy", out).exit_code == 3
+
+
+def test_what_is_far_below_the_ridge_is_measured_fairly(tmp_path, out):
+    """A matrix whose eigenvalues are far above eps: no iteration is told that they may be as small."""
+    np.save(tmp_path / "a.npy", spd(np.geomspace(1e3, 1e5, 27), seed=2).numpy())
+    assert stability(tmp_path / "a.npy", out, "--dtype", "float16,float32").exit_code == 0
+    content = numbers(out, "ns-stability")
+    assert content["lower"] == pytest.approx(1e3 / np.linalg.norm(np.geomspace(1e3, 1e5, 27)))
+    found = curves(content)
+    for dtype in ("float16", "float32"):
+        assert found["chebyshev", dtype]["best_residual"] < 3 * found["coupled", dtype]["best_residual"]
+
+
+def test_no_divergence_is_predicted_of_a_diagonal_matrix(tmp_path, out):
+    np.save(tmp_path / "a.npy", np.diag([1.0, 0.3, 0.02]))
+    assert stability(tmp_path / "a.npy", out).exit_code == 0
+    vanilla = curves(numbers(out, "ns-stability"))["vanilla", "float64"]
+    assert vanilla["divergence_iteration"] is vanilla["predicted_divergence_iteration"] is None
+
+
+def test_rounding_about_a_lucky_best_is_no_divergence(tmp_path, out):
+    np.save(tmp_path / "a.npy", np.eye(3) * 0.3)
+    result = stability(tmp_path / "a.npy", out, "--eps", 0)
+    rows = [line.split() for line in result.stdout.splitlines()[2:10]]
+    assert {row[7] for row in rows} == {"-"}
+
+
 def test_sweep(tmp_path, out):
     np.save(tmp_path / "a.npy", np.diag([1.0, 2.0, 5.0]))
     result = stability(tmp_path / "a.npy", out, "--sweep", "--iterations", 20, "--seed", 3)
@@ -123,6 +168,37 @@ def test_sweep(tmp_path, out):
         run = sweep["runs"][-1]
         assert run["algorithm"] == "denman-beavers"
         assert arrays["sweep_best_residual"][-1, -1, -1, -1, -1] == run["best_residual"]
+        assert arrays["sweep_dtypes"].tolist() == ["bfloat16", "float16", "float32", "float64"]
+    # One cell, on its own.
+    generator = torch.Generator().manual_seed(3)
+    q = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64, generator=generator)).Q
+    (run,) = (
+        run
+        for run in sweep["runs"]
+        if (run["algorithm"], run["dtype"], run["norm"], run["spectrum"])
+        == ("coupled", "float32", "trace", "log-uniform")
+        and run["condition"] == 1e3
+    )
+    a = (q * torch.logspace(-3, 0, 3, dtype=torch.float64)) @ q.mT
+    a = (a + a.mT) / 2
+    found = list(inverse_sqrt_trace(a, CoupledNewtonSchulz(norm="trace"), 20, torch.float32))
+    assert run["best_residual"] == pytest.approx(min(record.residual for record in found), rel=0.5)
+    assert run["settled_iteration"] == pytest.approx(Landmarks.of([r.residual for r in found]).settled_iteration, abs=1)
+    assert stability(tmp_path / "a.npy", out, "--sweep", "--iterations", 20, "--seed", 4).exit_code == 0
+    assert numbers(out, "ns-stability")["sweep"] != sweep
+
+
+def test_limits_of_an_atlas():
+    def cell(dtype, condition, best, bad=None, norm="fro"):
+        return Cell("coupled", dtype, norm, "image", condition, Landmarks(best, 1, 1, None, bad), None)
+
+    cells = [cell("float32", c, b) for c, b in zip(CONDITIONS[:4], (1e-6, 1e-5, 1e-2, 1e-4), strict=True)]
+    cells += [cell("float32", CONDITIONS[1], 1e-6, norm="trace"), cell("float32", CONDITIONS[5], 5.0, 7)]
+    cells += [cell("float16", CONDITIONS[0], None, 1)]
+    assert PrecisionAtlas(20, 3, tuple(cells)).limits(1e-3) == [
+        ("coupled", "float16", None, CONDITIONS[0]),
+        ("coupled", "float32", CONDITIONS[1], CONDITIONS[5]),
+    ]
 
 
 @pytest.mark.parametrize(

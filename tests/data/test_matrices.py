@@ -1,3 +1,6 @@
+import contextlib
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -14,7 +17,7 @@ def test_both_formats(tmp_path):
     for name in ("a.npy", "b.npz", "c.NPZ"):
         found = read_matrix(tmp_path / name)
         assert is_matrix_file(name)
-        assert found.dtype == np.float64
+        assert found.dtype == (np.float32 if name == "c.NPZ" else np.float64)
         np.testing.assert_array_equal(found, matrix)
     np.testing.assert_array_equal(read_matrix(tmp_path / "b.npz", key="covariance"), matrix)
     assert not is_matrix_file("a.png")
@@ -48,6 +51,23 @@ def test_what_cannot_be_read(tmp_path):
         (tmp_path / "y.npy").write_bytes(content)
         with pytest.raises(DataError, match="y.npy is not a NumPy file"):
             read_matrix(tmp_path / "y.npy")
+    with zipfile.ZipFile(tmp_path / "y.npz", "w") as archive:
+        archive.writestr("covariance", b"raw")
+    with pytest.raises(MatrixError, match="raw bytes"):
+        read_matrix(tmp_path / "y.npz")
+    np.savez_compressed(tmp_path / "z.npz", covariance=np.random.default_rng(0).random((20, 20)))
+    content = bytearray((tmp_path / "z.npz").read_bytes())
+    for at in range(60, len(content) - 60, 97):  # every part of it damaged once
+        damaged = content.copy()
+        damaged[at] ^= 0xFF
+        (tmp_path / "z.npz").write_bytes(damaged)
+        with contextlib.suppress(DataError):  # some bytes, as the time of day, do not matter
+            read_matrix(tmp_path / "z.npz")
+    np.save(tmp_path / "w.npy", np.zeros((2, 2)))
+    huge = (tmp_path / "w.npy").read_bytes().replace(b"(2, 2), }          ", b"(9999999, 9999999)}")
+    (tmp_path / "w.npy").write_bytes(huge)
+    with pytest.raises(DataError):
+        read_matrix(tmp_path / "w.npy")
     np.save(tmp_path / "o.npy", np.array([[object()]]), allow_pickle=True)
     with pytest.raises(DataError, match="o.npy is not a NumPy file"):
         read_matrix(tmp_path / "o.npy")

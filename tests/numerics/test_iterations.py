@@ -23,7 +23,7 @@ ALL = [CoupledNewtonSchulz, VanillaNewtonSchulz, CoupledChebyshev, DenmanBeavers
 
 
 @settings(deadline=None, derandomize=True)
-@given(low=st.floats(1e-5, 1), ratio=st.floats(1.02, 1e5))
+@given(low=st.floats(-8, 0).map(lambda n: 10**n), ratio=st.floats(0.0044, 8).map(lambda n: 10**n))
 def test_the_best_quintic_attains_its_error_four_times_with_changing_sign(low, ratio):
     high = low * ratio
     p, q, r, error = best_quintic(low, high)
@@ -73,11 +73,40 @@ def test_chebyshev_gathers_the_spectrum_as_its_bounds_say(condition):
     assert error < 1e-12
 
 
-@pytest.mark.parametrize("condition", [2.0, 1e3, 1e10])
-def test_denman_beavers_converges_quickly_at_any_condition(condition):
-    x = torch.logspace(-math.log10(condition), 0, 27, dtype=torch.float64)
-    last = list(DenmanBeavers(n_iter=8).steps(torch.diag(x)))[-1]
-    torch.testing.assert_close(last.diagonal(), x.rsqrt(), rtol=1e-9, atol=0)
+@pytest.mark.parametrize("d", [2, 27, 100])
+@pytest.mark.parametrize("shape", ["spread", "one small", "one large"])
+@pytest.mark.parametrize("condition", [2.0, 1e3, 1e10, 1e13])
+def test_denman_beavers_converges_in_nine_iterations_at_any_condition(condition, shape, d):
+    small = 1 / condition
+    x = {
+        "spread": np.geomspace(small, 1, d),
+        "one small": np.append(small, np.ones(d - 1)),
+        "one large": np.append(np.full(d - 1, small), 1.0),
+    }[shape]
+    # Each eigenvalue alone, as diagonal matrices: the tolerance is that of rounding a condition number of 1e13.
+    z = list(DenmanBeavers(n_iter=9, lower=small).steps(torch.from_numpy(x)[:, None, None]))[-1]
+    np.testing.assert_allclose(z[:, 0, 0], x**-0.5, rtol=1e-12)
+    z = list(DenmanBeavers(n_iter=9, lower=small).steps(torch.diag(torch.from_numpy(x))))[-1]
+    np.testing.assert_allclose(z.diagonal(), x**-0.5, rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", [CoupledChebyshev, DenmanBeavers])
+@pytest.mark.parametrize("off", [1e-2, 0.1, 10.0, 100.0])
+def test_a_bound_that_is_off_costs_iterations_not_the_result(kind, off):
+    x = torch.logspace(-4, 0, 30, dtype=torch.float64)
+    z = list(kind(n_iter=14, lower=min(1.0, off * 1e-4)).steps(torch.diag(x)))[-1]
+    torch.testing.assert_close(z.diagonal(), x.rsqrt(), rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_a_bound_far_below_the_precision_is_taken_as_that(dtype):
+    q = torch.linalg.qr(torch.randn(12, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(0))).Q
+    a = ((q * torch.linspace(0.1, 1, 12)) @ q.mT / 3).to(dtype)
+    residuals = []
+    for lower in (1e-300, 0.02):
+        z = list(CoupledChebyshev(n_iter=20, lower=lower).steps(a))[-1].double()
+        residuals.append(torch.linalg.norm(z @ z @ a.double() - torch.eye(12)).item())
+    assert residuals[0] < 50 * max(residuals[1], torch.finfo(dtype).eps)
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -100,6 +129,16 @@ def test_what_is_out_of_range_is_refused(kind):
         kind(n_iter=0)
     with pytest.raises(OptionError, match="norm"):
         kind(norm="max")
+
+
+@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_matrices_near_the_ends_of_the_range(kind, dtype):
+    a = torch.diag(torch.tensor([1.0, 2.0, 4.0], dtype=dtype))
+    wanted = list(iterates(a, kind(n_iter=4)))[-1].double()
+    for exponent in (-120, 124) if dtype == torch.float32 else (-1000, 1000):
+        scaled = list(iterates(a * 2.0**exponent, kind(n_iter=4)))[-1].double()
+        torch.testing.assert_close(scaled * 2.0 ** (exponent / 2), wanted, rtol=4 * torch.finfo(dtype).eps, atol=0)
 
 
 def test_what_only_some_refuse():

@@ -27,7 +27,7 @@ def test_curves_stay_in_the_frame_and_leave_marked(result):
     assert [line.get_marker() for line in leaving] == ["^", "^"]  # vanilla in either precision
     assert all(6 < line.get_xdata()[0] < 13 for line in leaving)
     words = "\n".join(text.get_text() for text in by_iteration.texts)
-    for said in ("u·κ, float32", "5: middle layers", "15: first layer"):
+    for said in ("ε·κ, float32", "5: middle layers", "15: first layer"):
         assert said in words
     labels = [text.get_text() for text in by_iteration.get_legend().get_texts()]
     assert labels[:2] == ["coupled, float32", "coupled, float64"]
