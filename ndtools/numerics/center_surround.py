@@ -1,0 +1,489 @@
+r"""A deconvolution kernel measured as physiologists measure a cell.
+
+Retinal ganglion cells are described by a difference of Gaussians (Rodieck 1965; Enroth-Cugell and Robson 1966), by
+the profile of their receptive field, by their response to gratings, and by how they oppose colours. The same numbers
+are taken here from kernels of shape (k, k), k odd, whose centre pixel is kernel[k//2, k//2].
+
+What theory asks of them: images whose power spectrum falls like f^-2 are whitened by |H(f)| proportional to f, slope
+1 in double logarithmic axes, below the frequency where the ridge eps takes over and |H| levels off. Its kernel falls
+like r^-3, which no Gaussian does: a difference of Gaussians describes the middle of such a kernel and misses its
+tails, more so the larger k. The slope and the peak of the frequency response presuppose no shape.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import solve_triangular
+from scipy.ndimage import minimum_filter
+from scipy.optimize import least_squares
+from scipy.special import erf
+
+__all__ = [
+    "DifferenceOfGaussians",
+    "FrequencyResponse",
+    "RadialProfile",
+    "fit_difference_of_gaussians",
+    "frequency_response",
+    "opponency",
+    "radial_profile",
+]
+
+Array = NDArray[np.float64]
+Search = Callable[[Array], tuple[Array, Array]]  # from what is searched to log σ, and their derivatives by it
+
+SMALLEST_SIGMA = 0.05  # pixels: in double precision all the volume is in the centre pixel, as of any narrower one
+SMALLEST_STEP = (1.1, 0.2)  # σ_s² at least (1.1·σ_c)² + 0.2²; nearer to each other, their derivative is fitted
+LARGEST_SIGMA = 1.0  # in units of k: a seventh of the volume lies inside the kernel, the rest is extrapolated
+ROUNDING = 1e-12  # relative difference below which two kernels, or two magnitudes, count as equal
+
+
+@dataclass(frozen=True)
+class DifferenceOfGaussians:
+    r"""Two concentric Gaussians that together are nearest to a kernel.
+
+    With G(σ) a Gaussian of volume 1 about the centre pixel, integrated over each pixel,
+
+        kernel ≈ V_c·G(σ_c) − V_s·G(σ_s),    G(σ)[y, x] = g(y)·g(x),
+        g(x) = (erf((x + 1/2)/(√2 σ)) − erf((x − 1/2)/(√2 σ)))/2.
+
+    Attributes
+    ----------
+    center_volume, surround_volume : float
+        V_c and V_s, in the kernel's unit times pixels². Sums over the whole plane, also over what lies outside the
+        kernel. Both positive for an on-centre kernel, both negative for an off-centre one; of opposite signs where
+        there is no antagonism.
+    center_sigma, surround_sigma : float
+        σ_c < σ_s, standard deviations along each axis in pixels.
+    volume_ratio : float
+        V_s/V_c; 1 if a uniform image evokes nothing. nan if V_c is 0.
+    residual : float
+        ‖kernel − fit‖/‖kernel‖, Frobenius norms.
+    at_bound : bool
+        Whether σ_c, σ_s or their distance is at the end of its range, and so a bound and not a measurement. The
+        usual case is a centre of a single pixel: σ_c = 0.05 then stands for all that is too narrow to be told from
+        0, and the other parameters hold. If σ_s² = (1.1·σ_c)² + 0.2², the volumes mean nothing apart, only their
+        difference. Also set if one Gaussian suffices: V_s is 0, and σ_s, at its upper end k, means nothing.
+    """
+
+    center_volume: float
+    surround_volume: float
+    center_sigma: float
+    surround_sigma: float
+    volume_ratio: float
+    residual: float
+    at_bound: bool
+
+    def kernel(self, k: int) -> Array:
+        """Evaluate the fit.
+
+        Parameters
+        ----------
+        k : int
+            Side in pixels, odd; need not be that of the fitted kernel.
+
+        Returns
+        -------
+        array of shape (k, k)
+            V_c·G(σ_c) − V_s·G(σ_s).
+
+        Raises
+        ------
+        ValueError
+            If ``k`` is even or below 1.
+        """
+        if k < 1 or k % 2 == 0:
+            raise ValueError(f"k must be odd and at least 1, got {k}")
+        gaussians, _ = _gaussians(np.log([self.center_sigma, self.surround_sigma]), k)
+        fit: Array = gaussians @ np.array([self.center_volume, -self.surround_volume])
+        return fit.reshape(k, k)
+
+
+def fit_difference_of_gaussians(kernel: ArrayLike) -> DifferenceOfGaussians:
+    """Fit two concentric Gaussians to a kernel by least squares.
+
+    Parameters
+    ----------
+    kernel : array of shape (k, k)
+        Of either polarity, k odd and at least 5: the nine pixels of a 3×3 lie at three distances from the centre,
+        which four parameters fit in many ways.
+
+    Returns
+    -------
+    DifferenceOfGaussians
+        All σ in [0.05, k] pixels, σ_s² at least (1.1·σ_c)² + 0.2². At the end of such a range if the best fit is
+        there, or if a fit there is not worse than noise would make it (see Notes).
+
+    Raises
+    ------
+    ValueError
+        If the kernel is zero everywhere, not finite, or not of such a shape.
+
+    Notes
+    -----
+    Variable projection (Golub and Pereyra 1973): for given σ the volumes solve a linear problem, so only log σ are
+    searched, first on a grid, then by Gauss-Newton from its deepest minima, with Kaufman's Jacobian −P·∂Φ·V (P
+    projects out the Gaussians Φ). There is no offset, and all pixels weigh the same: the centre, whose error is
+    squared as all others, dominates.
+
+    A fit at a bound, of one parameter less, is preferred if its sum of squares exceeds the least by at most 4 s²
+    (and one Gaussian alone, of two less, by 8 s²), where s² = least/(k² − 4) would be the variance of white noise
+    in the kernel: two standard errors. What a real kernel leaves is misfit rather than noise, so that s² is too
+    large, and the test on the side of caution.
+
+    Examples
+    --------
+    >>> cell = DifferenceOfGaussians(2.0, 1.6, 0.5, 2.0, 0.8, 0.0, False)
+    >>> fit = fit_difference_of_gaussians(cell.kernel(15))
+    >>> print(f"{fit.center_sigma:.3f} {fit.surround_sigma:.3f} {fit.volume_ratio:.3f}")
+    0.500 2.000 0.800
+    """
+    kernel = _checked(kernel, least=5)
+    k, scale = len(kernel), _scale(kernel)
+    target = kernel / scale  # so that no square overflows
+    low, high = math.log(SMALLEST_SIGMA), math.log(LARGEST_SIGMA * k)
+
+    def pair(p: Array) -> tuple[Array, Array]:
+        """From a box, so that the order of the two σ is no constraint."""
+        u, t = p
+        nearest, change = _nearest(u)
+        return np.array([u, nearest + t * (high - nearest)]), np.array([[1.0, 0.0], [(1 - t) * change, high - nearest]])
+
+    highest = math.log(math.sqrt(LARGEST_SIGMA**2 * k**2 - SMALLEST_STEP[1] ** 2) / SMALLEST_STEP[0])
+    box = np.array([[low, 0.0], [highest, 1.0]])
+
+    def on_face(i: int, value: float) -> Search:
+        def face(p: Array) -> tuple[Array, Array]:
+            log_sigma, chain = pair(np.insert(p, i, value))
+            return log_sigma, np.delete(chain, i, axis=1)
+
+        return face
+
+    singles, pairs = _starts(target, low, high)
+    inside = []
+    for inner, outer in pairs:
+        nearest = _nearest(inner)[0]
+        start = np.clip([inner, (outer - nearest) / (high - nearest)], *box)
+        inside.append(_refine(target, start, box, pair))
+    best, squares = min(inside, key=lambda fit: fit[1])
+    faces = []
+    for i, value in ((0, low), (1, 0.0), (1, 1.0)):
+        p, error = _refine(target, np.delete(best, i), np.delete(box, i, axis=1), on_face(i, value))
+        faces.append((on_face(i, value)(p)[0], error))
+    alone = (_refine(target, start, np.array([[low], [high]]), lambda p: (p, np.eye(1))) for start in singles)
+    one, error_of_one = min(alone, key=lambda fit: fit[1])
+
+    # What is left is taken for noise: a parameter is measured if fixing it costs more than 2 standard errors would.
+    noise = squares / (k * k - 4)
+    exact = (ROUNDING * float(np.linalg.norm(target))) ** 2
+    on_bound, error_on_bound = min(faces, key=lambda fit: fit[1])
+    at_bound = True
+    if error_of_one <= squares + 2 * 4 * noise + exact:
+        log_sigma = np.array([min(one[0], highest), high])
+        volumes = np.append(_project(log_sigma[:1], target)[0], 0.0)
+    elif error_on_bound <= squares + 4 * noise + exact:
+        log_sigma, volumes = on_bound, _project(on_bound, target)[0]
+    else:
+        log_sigma, at_bound = pair(best)[0], False
+        volumes = _project(log_sigma, target)[0]
+    center, surround = float(volumes[0]), 0.0 - float(volumes[1])
+    left = target.ravel() - _gaussians(log_sigma, k)[0] @ volumes
+    return DifferenceOfGaussians(
+        center_volume=center * scale,
+        surround_volume=surround * scale,
+        center_sigma=float(np.exp(log_sigma[0])),
+        surround_sigma=float(np.exp(log_sigma[1])),
+        volume_ratio=0.0 + surround / center if center else math.nan,
+        residual=float(np.linalg.norm(left) / np.linalg.norm(target)),
+        at_bound=at_bound,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class RadialProfile:
+    """A kernel against the distance from its centre.
+
+    Attributes
+    ----------
+    radius : array of shape (k//2 + 1,)
+        0, 1, ..., k//2 pixels. An annulus holds the pixels whose distance rounds to it.
+    mean : array of shape (k//2 + 1,)
+        Of the kernel over the annulus.
+    standard_deviation : array of shape (k//2 + 1,)
+        Of the kernel over the annulus (biased); 0 if it is isotropic, but for the annulus' width.
+    count : integer array of shape (k//2 + 1,)
+        Pixels in the annulus.
+    """
+
+    radius: Array
+    mean: Array
+    standard_deviation: Array
+    count: NDArray[np.int64]
+
+
+def radial_profile(kernel: ArrayLike) -> RadialProfile:
+    """Average a kernel over annuli one pixel wide.
+
+    Parameters
+    ----------
+    kernel : array of shape (k, k)
+        k odd.
+
+    Returns
+    -------
+    RadialProfile
+        Without the corners, whose distance rounds to more than k//2.
+
+    Raises
+    ------
+    ValueError
+        If the kernel is not finite or not of such a shape.
+
+    Examples
+    --------
+    >>> radial_profile([[0, 1, 0], [1, -4, 1], [0, 1, 0]]).mean
+    array([-4. ,  0.5])
+    """
+    kernel = _checked(kernel)
+    offset = np.arange(len(kernel)) - len(kernel) // 2
+    distance, last = np.hypot(offset[:, None], offset), len(kernel) // 2
+    radius, count, mean = _annuli(distance, kernel, last)
+    variance = _annuli(distance, kernel, last, about=mean)[2]  # the mean of squares would cancel
+    return RadialProfile(radius.astype(np.float64), mean, np.sqrt(variance), count)
+
+
+@dataclass(frozen=True, eq=False)
+class FrequencyResponse:
+    """What a kernel makes of gratings, averaged over their orientations.
+
+    Attributes
+    ----------
+    frequency : array of shape (n//2,)
+        In cycles per pixel, 0 < f <= 0.5: means over annuli of width 1/n.
+    magnitude : array of shape (n//2,)
+        Mean of |H| over each annulus, in the kernel's unit.
+    count : integer array of shape (n//2,)
+        Frequencies in each annulus.
+    dc : float
+        H(0), the sum of the kernel: the response to a uniform image of 1. Signed.
+    peak_frequency : float
+        Where ``magnitude`` is largest, in cycles per pixel, to 1/n; the highest such frequency if several are (as
+        for a single pixel, whose response is flat). In the last annulus it is a bound: |H| may rise further beyond.
+    peak : float
+        ``magnitude`` there.
+    low_band : (float, float)
+        From 1/k to ``peak_frequency``/2. Below, the kernel's window blurs the response, whose features are 1/k wide;
+        above, it bends towards its peak.
+    low_frequency_slope : float or None
+        Slope of log ``magnitude`` against log ``frequency`` in ``low_band``, by least squares with equal weights,
+        so the upper half of the band, with most of the annuli, counts most. None if fewer than three are in it.
+    """
+
+    frequency: Array
+    magnitude: Array
+    count: NDArray[np.int64]
+    dc: float
+    peak_frequency: float
+    peak: float
+    low_band: tuple[float, float]
+    low_frequency_slope: float | None
+
+
+def frequency_response(kernel: ArrayLike, n: int = 256) -> FrequencyResponse:
+    """Measure the transfer function of a kernel as a convolution.
+
+    H(f) = Σ kernel[y, x]·exp(−2πi (f_y (y − k//2) + f_x (x − k//2))), on n×n frequencies: the kernel is padded with
+    zeros, and its centre is the origin, so that H is real if the kernel is even. A kernel applied by
+    cross-correlation has the complex conjugate, of the same magnitude.
+
+    Parameters
+    ----------
+    kernel : array of shape (k, k)
+        k odd.
+    n : int, default 256
+        Side of the transform, at least k.
+
+    Returns
+    -------
+    FrequencyResponse
+        Without the frequencies beyond 0.5 cycles per pixel, which only oblique gratings have.
+
+    Raises
+    ------
+    ValueError
+        If the kernel is zero everywhere, not finite or not of such a shape, or ``n`` is below k or 2.
+
+    Examples
+    --------
+    >>> response = frequency_response([[0, 1, 0], [1, -4, 1], [0, 1, 0]], n=4)
+    >>> response.dc, response.magnitude
+    (0.0, array([3., 4.]))
+    """
+    kernel = _checked(kernel)
+    k, scale = len(kernel), _scale(kernel)
+    if n < max(k, 2):
+        raise ValueError(f"n must be at least the kernel's side and 2, {max(k, 2)}, got {n}")
+    padded = np.zeros((n, n))
+    padded[:k, :k] = kernel
+    gain = np.abs(np.fft.fft2(np.roll(padded, (-(k // 2), -(k // 2)), (0, 1))))
+    cycles = np.fft.fftfreq(n, 1 / n)  # across the n pixels: whole numbers, so that the limit 0.5 is exact
+    radius = np.hypot(cycles[:, None], cycles)
+    # An annulus about n/2 would reach beyond it: cut there.
+    inside = 2 * radius <= n
+    _, count, magnitude = _annuli(radius[inside], gain[inside], n // 2)
+    frequency = _annuli(radius[inside], radius[inside], n // 2)[2] / n
+    count, magnitude, frequency = count[1:], magnitude[1:], frequency[1:]  # dc is no grating
+    peak = int(np.flatnonzero(magnitude >= magnitude.max() - ROUNDING * scale)[-1])
+    low_band = (1 / k, float(frequency[peak]) / 2)
+    used = (frequency >= low_band[0]) & (frequency <= low_band[1]) & (magnitude > 0)
+    slope = None
+    if used.sum() >= 3:
+        x = np.log(frequency[used])
+        x -= x.mean()
+        slope = float(x @ np.log(magnitude[used]) / (x @ x))
+    return FrequencyResponse(
+        frequency,
+        magnitude,
+        count,
+        float(kernel.sum()),
+        float(frequency[peak]),
+        float(magnitude[peak]),
+        low_band,
+        slope,
+    )
+
+
+def opponency(kernels: ArrayLike) -> Array:
+    r"""Measure how each output channel weighs the input channels in a uniform image.
+
+        O[i, j] = Σ_yx kernels[i, j, y, x] / Σ_jyx |kernels[i, j, y, x]|
+
+    Parameters
+    ----------
+    kernels : array of shape (C, C, k, k)
+        Of output channel i and input channel j, k odd, as ``ndtools kernels`` writes them.
+
+    Returns
+    -------
+    array of shape (C, C)
+        The sum of |O| along a row is at most 1, and 1 only if no kernel of the row changes sign: 1 for a single
+        pixel, near 0 where the surround cancels the centre. Signs that differ in a row are colour opponency. Scale
+        and number of pixels do not enter.
+
+    Raises
+    ------
+    ValueError
+        If the kernels of an output channel are all zero, not finite or not of such a shape.
+
+    Examples
+    --------
+    >>> opponency([[[[3.0]], [[-1.0]]], [[[-2.0]], [[2.0]]]])
+    array([[ 0.75, -0.25],
+           [-0.5 ,  0.5 ]])
+    """
+    kernels = np.asarray(kernels, dtype=np.float64)
+    shape = kernels.shape
+    if kernels.ndim != 4 or shape[0] != shape[1] or shape[2] != shape[3] or shape[3] % 2 == 0 or not shape[0]:
+        raise ValueError(f"kernels must have shape (C, C, k, k) with k odd, got {shape}")
+    if not np.isfinite(kernels).all():
+        raise ValueError("kernels must be finite, got nan or inf")
+    largest = np.abs(kernels).max((1, 2, 3), keepdims=True)
+    if not largest.all():
+        raise ValueError(f"kernels must not be all zero, got such of output channel {int(largest.argmin())}")
+    scaled = kernels / largest
+    weights: Array = scaled.sum((2, 3)) / np.abs(scaled).sum((1, 2, 3))[:, None]
+    return weights
+
+
+def _checked(kernel: ArrayLike, least: int = 1) -> Array:
+    kernel = np.asarray(kernel, dtype=np.float64)
+    if kernel.ndim != 2 or kernel.shape[0] != kernel.shape[1] or len(kernel) % 2 == 0 or len(kernel) < least:
+        raise ValueError(f"kernel must have shape (k, k) with k odd and at least {least}, got {kernel.shape}")
+    if not np.isfinite(kernel).all():
+        raise ValueError("kernel must be finite, got nan or inf")
+    return kernel
+
+
+def _scale(kernel: Array) -> float:
+    largest = float(np.abs(kernel).max())
+    if largest == 0:
+        raise ValueError("kernel must not be zero everywhere, got only zeros")
+    return largest
+
+
+def _nearest(u: Array) -> tuple[Array, Array]:
+    """Return the smallest log σ_s that log σ_c = u permits, and its derivative."""
+    square = (SMALLEST_STEP[0] * np.exp(u)) ** 2
+    return np.log(square + SMALLEST_STEP[1] ** 2) / 2, square / (square + SMALLEST_STEP[1] ** 2)
+
+
+def _gaussians(log_sigma: Array, k: int) -> tuple[Array, Array]:
+    """Return G(σ) and its derivatives by log σ, as columns of (k², m) arrays."""
+    edges = (np.arange(k + 1) - k / 2)[:, None] / (math.sqrt(2) * np.exp(log_sigma))
+    line = np.diff(erf(edges), axis=0) / 2
+    slope = np.diff(-edges * np.exp(-(edges**2)), axis=0) / math.sqrt(math.pi)
+    mixed = slope[:, None] * line
+    return (line[:, None] * line).reshape(k * k, -1), (mixed + mixed.swapaxes(0, 1)).reshape(k * k, -1)
+
+
+def _project(log_sigma: Array, target: Array) -> tuple[Array, Array, Array]:
+    """Return the best coefficients of Gaussians, what they leave of ``target``, and its Jacobian by log σ."""
+    gaussians, derivatives = _gaussians(log_sigma, len(target))
+    q, r = np.linalg.qr(gaussians)
+    flat = target.ravel()
+    along = q.T @ flat
+    volumes: Array = solve_triangular(r, along)
+    change = derivatives * volumes
+    return volumes, flat - q @ along, q @ (q.T @ change) - change
+
+
+def _refine(target: Array, start: Array, box: Array, to_log_sigma: Search) -> tuple[Array, float]:
+    """Return a local optimum in the box (its lower and its upper ends), and the sum of squares that it leaves."""
+
+    def residual(p: Array) -> Array:
+        return _project(to_log_sigma(p)[0], target)[1]
+
+    def jacobian(p: Array) -> Array:
+        log_sigma, chain = to_log_sigma(p)
+        return _project(log_sigma, target)[2] @ chain
+
+    # dogbox ends on a bound exactly; trf would only approach it.
+    found = least_squares(residual, start, jacobian, tuple(box), method="dogbox", ftol=1e-15, xtol=1e-15, gtol=1e-15)
+    return found.x, float(found.fun @ found.fun)
+
+
+def _starts(target: Array, low: float, high: float, n: int = 40, most: int = 4) -> tuple[list[Array], list[Array]]:
+    """Return log σ of one Gaussian and of two, where the error on a grid has its deepest minima."""
+    k, log_sigma = len(target), np.linspace(low, high, n)
+    line = np.diff(erf((np.arange(k + 1) - k / 2)[:, None] / (math.sqrt(2) * np.exp(log_sigma))), axis=0) / 2
+    gram = (line.T @ line) ** 2  # both factors of the product are the same
+    overlap = np.einsum("ya,yx,xa->a", line, target, line)
+    own = np.diag(gram)
+    alone = -(overlap**2) / own
+    determinant = own[:, None] * own - gram**2
+    apart = log_sigma > _nearest(log_sigma[:, None])[0]
+    explained = overlap[:, None] ** 2 * own + own[:, None] * overlap**2 - 2 * gram * np.outer(overlap, overlap)
+    both = np.full((n, n), np.inf)
+    both[apart] = -explained[apart] / determinant[apart]
+
+    def minima(error: Array) -> list[tuple[int, ...]]:
+        places = np.argwhere((error <= minimum_filter(error, 3, mode="nearest")) & np.isfinite(error))
+        return sorted((tuple(int(i) for i in place) for place in places), key=lambda i: float(error[i]))[:most]
+
+    return [log_sigma[list(i)] for i in minima(alone)], [log_sigma[list(i)] for i in minima(both)]
+
+
+def _annuli(
+    radius: Array, values: Array, last: int, about: Array | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
+    """Return radii 0, ..., last, how many ``radius`` round to each, and the mean (or mean square) of ``values``."""
+    # √(integer) is never halfway between integers, so the rule of rounding does not matter.
+    annulus = np.rint(radius).astype(np.int64)
+    kept = annulus <= last
+    annulus, values = annulus[kept], values[kept]
+    if about is not None:
+        values = (values - about[annulus]) ** 2
+    count = np.bincount(annulus, minlength=last + 1)
+    return np.arange(last + 1), count, np.bincount(annulus, values, minlength=last + 1) / count
