@@ -25,6 +25,10 @@ from ndtools.experiments.deconvolve import DeconvolveResult as DeconvolveResult
 from ndtools.experiments.kernels import KernelsResult as KernelsResult
 from ndtools.experiments.ns_stability import NsStabilityResult as NsStabilityResult
 from ndtools.experiments.sparsity import SparsityResult as SparsityResult
+from ndtools.numerics.center_surround import fit_difference_of_gaussians as fit_difference_of_gaussians
+from ndtools.numerics.center_surround import frequency_response as frequency_response
+from ndtools.numerics.center_surround import opponency as opponency
+from ndtools.numerics.center_surround import radial_profile as radial_profile
 from ndtools.numerics.covariance import Covariance as Covariance
 from ndtools.numerics.covariance import PatchCovariance as PatchCovariance
 from ndtools.numerics.deconvolution import Deconvolution as Deconvolution
@@ -42,6 +46,7 @@ from ndtools.numerics.stability import inverse_sqrt_trace as inverse_sqrt_trace
 from ndtools.numerics.stability import predict_vanilla as predict_vanilla
 from ndtools.plotting.covariance import plot_covariance as plot_covariance
 from ndtools.plotting.deconvolve import plot_deconvolve as plot_deconvolve
+from ndtools.plotting.kernel_fit import plot_kernel_fit as plot_kernel_fit
 from ndtools.plotting.kernels import plot_kernels as plot_kernels
 from ndtools.plotting.ns_stability import plot_ns_stability as plot_ns_stability
 from ndtools.plotting.precision_atlas import plot_precision_atlas as plot_precision_atlas

@@ -51,6 +51,10 @@ def kernels(
     resize: Annotated[
         int | None, typer.Option(help="Resize images to this short side in pixels (default: as they are).")
     ] = None,
+    fit: Annotated[
+        bool,
+        typer.Option("--fit", help="Measure each channel's kernel as a cell, with a second picture (NAME_fit)."),
+    ] = False,
     save_moments: Annotated[
         Path | None, typer.Option(help="Write the moments of the images to this .npz file, to add up with others.")
     ] = None,
@@ -67,10 +71,11 @@ def kernels(
 
     Example: [bold]ndtools kernels photos/ -k 15[/bold]
     """
-    output = Output(shared, "kernels")
+    output = Output(shared, "kernels", figures=["fit"] if fit else [])
     images_from, moments = _sources(source or [], from_moments or [])
     config = KernelsConfig(
         source=images_from,
+        fit=fit,
         from_moments=moments,
         kernel_size=kernel_size,
         images=images,
@@ -89,6 +94,7 @@ def kernels(
     output.check(*([save_moments] if save_moments else []))
 
     from ndtools.experiments.kernels import run
+    from ndtools.plotting.kernel_fit import plot_kernel_fit
     from ndtools.plotting.kernels import plot_kernels
 
     with output.progress("images") as progress:
@@ -102,6 +108,7 @@ def kernels(
         manifest={"config": config, "seed": config.seed, "device": result.device, "source": result.source},
         title=_title(result),
         table=_table(result),
+        figures={"fit": plot_kernel_fit(result)} if fit else None,
         further={save_moments: result.moments()} if save_moments else None,
     )
 
@@ -127,13 +134,17 @@ def _title(result: "KernelsResult") -> str:
 def _table(result: "KernelsResult") -> "Table":
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    fitted = ("surround σ", "slope of |H|") if result.cells else ()  # then the columns are closer, to fit 80
+    table = Table(box=None, pad_edge=False, padding=(0, 1 if fitted else 3, 0, 0))
     table.add_column("channel")
     table.add_column("polarity")
-    for heading in ("centre", "surround (8 nearest)", "centre/surround"):
+    for heading in ("centre", "surround (8 nearest)", "centre/surround", *fitted):
         table.add_column(heading, justify="right")
-    for c in result.channels:
-        numbers = (c.center, c.surround_mean, c.center_surround_ratio)
+    for i, c in enumerate(result.channels):
+        numbers = [c.center, c.surround_mean, c.center_surround_ratio]
+        if result.cells:
+            dog = result.cells[i].dog
+            numbers += [dog.surround_sigma if dog else None, result.cells[i].response.low_frequency_slope]
         table.add_row(c.name, c.polarity or "-", *("-" if x is None else f"{x:.4g}" for x in numbers))
     return table
 

@@ -45,10 +45,14 @@ class Output:
         Name of the command, which names the files too unless ``--name`` does.
     images : sequence of str
         What images it writes beside the usual files: STEM_WHAT.png.
+    figures : sequence of str
+        What pictures it draws beside the usual one: STEM_WHAT.png, or in the format asked for.
     """
 
-    def __init__(self, shared: SharedOptions, command: str, images: Sequence[str] = ()) -> None:
-        self.shared, self.images = shared, images
+    def __init__(
+        self, shared: SharedOptions, command: str, images: Sequence[str] = (), figures: Sequence[str] = ()
+    ) -> None:
+        self.shared, self.images, self.figures = shared, images, figures
         self.stem = command if shared.name is None else shared.name
         self.start = time.perf_counter()
 
@@ -151,6 +155,7 @@ class Output:
         title: str,
         table: "Table",
         images: "Mapping[str, np.ndarray[Any, Any]] | None" = None,
+        figures: "Mapping[str, Figure] | None" = None,
         further: "Mapping[Path, Mapping[str, Any]] | None" = None,
     ) -> None:
         """Write the files of a result and show its table.
@@ -169,6 +174,8 @@ class Output:
             What the user wants to know first.
         images : mapping, optional
             Those announced, by what they are of; see :func:`ndtools.report.files.write_results`.
+        figures : mapping, optional
+            Those announced, by what they are of.
         further : mapping, optional
             Arrays of further .npz files, by path.
         """
@@ -185,6 +192,7 @@ class Output:
             numbers=numbers,
             figure=figure,
             images=images,
+            figures=figures,
             further=further,
             image_format=self.shared.image_format.value,
             dpi=self.shared.dpi,
@@ -202,7 +210,7 @@ class Output:
     def _paths(self) -> list[Path]:
         from ndtools.report.files import result_paths
 
-        return result_paths(self.shared.out, self.stem, self.shared.image_format.value, self.images)
+        return result_paths(self.shared.out, self.stem, self.shared.image_format.value, self.images, self.figures)
 
     def _say(self, line: str) -> None:
         typer.echo(line, err=True)

@@ -49,6 +49,8 @@ class KernelsConfig:
         Whether to reduce images to luma.
     resize : int, optional
         Short side in pixels to which images are resized; as they are by default.
+    fit : bool
+        Whether to measure each channel's kernel as a cell: difference of Gaussians, profile, frequency response.
     from_moments : tuple of str
         Files of ``--save-moments`` to add up in place of images; kernel size and channels are then theirs.
     seed : int
@@ -70,6 +72,7 @@ class KernelsConfig:
     stride: int = 1
     gray: bool = False
     resize: int | None = None
+    fit: bool = False
     from_moments: tuple[str, ...] = ()
     seed: int = 0
     jobs: int | None = None

@@ -12,11 +12,20 @@ from ndtools.experiments.computing import interruptible, resolve_device
 from ndtools.experiments.config import KernelsConfig
 from ndtools.experiments.moments import Progress, image_moments
 from ndtools.experiments.moments_files import moments_arrays, read_moments
+from ndtools.numerics.center_surround import (
+    DifferenceOfGaussians,
+    FrequencyResponse,
+    RadialProfile,
+    fit_difference_of_gaussians,
+    frequency_response,
+    opponency,
+    radial_profile,
+)
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.inverse_sqrt import method_from_name
 
-__all__ = ["ChannelKernel", "KernelsConfig", "KernelsResult", "run"]
+__all__ = ["CellMeasures", "ChannelKernel", "KernelsConfig", "KernelsResult", "run"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,39 @@ class ChannelKernel:
 
 
 @dataclass(frozen=True, eq=False)
+class CellMeasures:
+    """A channel's own kernel, measured as physiologists measure a cell.
+
+    Attributes
+    ----------
+    dog : DifferenceOfGaussians or None
+        None for kernels of 1 or 3 pixels, which are too small for a fit.
+    profile : RadialProfile
+        Around the centre.
+    response : FrequencyResponse
+        To gratings.
+    """
+
+    dog: DifferenceOfGaussians | None
+    profile: RadialProfile
+    response: FrequencyResponse
+
+    @classmethod
+    def of(cls, kernel: NDArray[np.float64]) -> "CellMeasures":
+        """Measure a kernel of shape (k, k), k odd, that is not 0 everywhere."""
+        dog = fit_difference_of_gaussians(kernel) if len(kernel) > 3 else None
+        return cls(dog, radial_profile(kernel), frequency_response(kernel))
+
+    def numbers(self) -> dict[str, Any]:
+        """Return what the .json file holds of it."""
+        return {
+            "dog": self.dog and vars(self.dog),
+            "radial_profile": vars(self.profile),
+            "frequency_response": vars(self.response),
+        }
+
+
+@dataclass(frozen=True, eq=False)
 class KernelsResult:
     """Kernels of an image set, with all that is needed to judge them.
 
@@ -68,6 +110,8 @@ class KernelsResult:
         A summary for each channel.
     device : str
         Where it was computed.
+    cells : tuple of CellMeasures
+        One for each channel if ``fit`` was asked for; else none.
     """
 
     config: KernelsConfig
@@ -79,6 +123,7 @@ class KernelsResult:
     kernels: NDArray[np.float64]
     channels: tuple[ChannelKernel, ...]
     device: str
+    cells: tuple[CellMeasures, ...] = ()
 
     def arrays(self) -> dict[str, NDArray[np.float64]]:
         """Return the arrays of the .npz file by name."""
@@ -110,8 +155,17 @@ class KernelsResult:
             "condition": self.deconvolution.condition,
             "residual": self.deconvolution.residual,
             "centers": self.kernels[:, :, middle, middle].tolist(),
-            "channels": [vars(channel) for channel in self.channels],
+            "channels": [
+                vars(channel) | (self.cells[i].numbers() if self.cells else {})
+                for i, channel in enumerate(self.channels)
+            ],
+            **({"opponency": self.opponency} if self.cells else {}),
         }
+
+    @property
+    def opponency(self) -> NDArray[np.float64]:
+        """How each channel weighs the others in a uniform image, (C, C)."""
+        return opponency(self.kernels)
 
 
 def run(config: KernelsConfig, *, progress: Progress | None = None) -> KernelsResult:
@@ -167,6 +221,7 @@ def run(config: KernelsConfig, *, progress: Progress | None = None) -> KernelsRe
         kernels=kernels,
         channels=tuple(_channel_kernel(name, kernels[i, i]) for i, name in enumerate(names)),
         device=str(device),
+        cells=tuple(CellMeasures.of(kernels[i, i]) for i in range(len(names))) if config.fit else (),
     )
 
 

@@ -49,7 +49,9 @@ def _plain(value: Any) -> Any:  # noqa: ANN401
     return str(value).encode("utf-8", "backslashreplace").decode()
 
 
-def result_paths(folder: Path, stem: str, image_format: str, images: Sequence[str] = ()) -> list[Path]:
+def result_paths(
+    folder: Path, stem: str, image_format: str, images: Sequence[str] = (), figures: Sequence[str] = ()
+) -> list[Path]:
     """Return where picture, arrays and numbers of a result are written.
 
     Parameters
@@ -62,6 +64,8 @@ def result_paths(folder: Path, stem: str, image_format: str, images: Sequence[st
         Extension of the picture.
     images : sequence of str
         What further PNG files are of: STEM_WHAT.png.
+    figures : sequence of str
+        What further pictures are of: STEM_WHAT in the format of the picture.
 
     Returns
     -------
@@ -69,7 +73,8 @@ def result_paths(folder: Path, stem: str, image_format: str, images: Sequence[st
         In this order.
     """
     names = [f"{stem}.{extension}" for extension in (image_format, "npz", "json")]
-    return [folder / name for name in (*names, *(f"{stem}_{what}.png" for what in images))]
+    names += [f"{stem}_{what}.png" for what in images] + [f"{stem}_{what}.{image_format}" for what in figures]
+    return [folder / name for name in names]
 
 
 def check_writable(paths: Sequence[Path]) -> None:
@@ -107,6 +112,10 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
+def _write_figure(figure: Figure, file: IO[bytes], *, image_format: str, dpi: int) -> None:
+    figure.savefig(file, format=image_format, dpi=dpi)
+
+
 def _write_npz(arrays: Mapping[str, Any], file: IO[bytes]) -> None:
     np.savez(file, **arrays)  # measured numbers hardly compress
 
@@ -123,6 +132,7 @@ def write_results(
     numbers: Mapping[str, Any],
     figure: Figure,
     images: Mapping[str, NDArray[np.uint8]] | None = None,
+    figures: Mapping[str, Figure] | None = None,
     further: Mapping[Path, Mapping[str, Any]] | None = None,
     image_format: str = "png",
     dpi: int = 150,
@@ -143,6 +153,8 @@ def write_results(
         The picture.
     images : mapping, optional
         Images of shape (H, W) or (H, W, 3), to be written as they are, by what they are of: see `result_paths`.
+    figures : mapping, optional
+        Further pictures, by what they are of.
     further : mapping, optional
         Arrays of further .npz files, by path.
     image_format : {"png", "svg", "pdf"}
@@ -153,23 +165,24 @@ def write_results(
     Returns
     -------
     list of Path
-        Picture, arrays, numbers, images, further files.
+        Picture, arrays, numbers, images, pictures, further files.
 
     Raises
     ------
     OutputError
         If a file cannot be written. Older files are then as they were.
     """
-    images = images or {}
-    picture, npz, json_file, *image_files = result_paths(folder, stem, image_format, list(images))
+    images, figures = images or {}, figures or {}
+    paths = iter(result_paths(folder, stem, image_format, list(images), list(figures)))
+    draw = partial(_write_figure, image_format=image_format, dpi=dpi)
     writers: dict[Path, Callable[[IO[bytes]], object]] = {
-        picture: lambda file: figure.savefig(file, format=image_format, dpi=dpi),
-        npz: partial(_write_npz, arrays),
-        json_file: lambda file: file.write(strict_json(numbers).encode()),
-        **{path: partial(_write_png, pixels) for path, pixels in zip(image_files, images.values(), strict=True)},
+        next(paths): partial(draw, figure),
+        next(paths): partial(_write_npz, arrays),
+        next(paths): lambda file: file.write(strict_json(numbers).encode()),
     }
-    for path, content in (further or {}).items():
-        writers[path] = partial(_write_npz, content)
+    writers |= {next(paths): partial(_write_png, pixels) for pixels in images.values()}
+    writers |= {next(paths): partial(draw, picture) for picture in figures.values()}
+    writers |= {path: partial(_write_npz, content) for path, content in (further or {}).items()}
     temporary = {path: _temporary(path) for path in writers}
     try:
         for path, write in writers.items():

@@ -1,5 +1,6 @@
 """``ndtools kernels`` as its user meets it: screen, files, exit codes."""
 
+import contextlib
 import json
 import os
 import pty
@@ -7,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -303,10 +305,20 @@ def test_interruption_keeps_older_results(photos, out):
     command = [sys.executable, "-m", "ndtools", "kernels", str(photos), "--out", str(out)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs)
     os.close(theirs)
-    screen = b""
+    screen, under_way = bytearray(), threading.Event()
+
+    def watch():
+        """Read all the time, as a terminal does: a full one would hold up the process."""
+        with contextlib.suppress(OSError):  # the other end is closed
+            while True:
+                screen.extend(os.read(ours, 1000))
+                if re.search(rb" [1-9]\d*/45", screen):
+                    under_way.set()
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
     try:
-        while not re.search(rb" [1-9]\d*/45", screen):
-            screen += os.read(ours, 1000)
+        assert under_way.wait(60)
         process.send_signal(signal.SIGINT)
         start = time.monotonic()
         assert process.wait(timeout=30) == 130
@@ -314,15 +326,35 @@ def test_interruption_keeps_older_results(photos, out):
     finally:
         process.kill()
         process.wait()
-    while True:
-        try:
-            more = os.read(ours, 1000)
-        except OSError:  # the other end is closed
-            break
-        screen += more
-    os.close(ours)
+        watcher.join()
+        os.close(ours)
+        with process.stdout:
+            printed = process.stdout.read()
     assert b"interrupted" in screen
     assert b"Traceback" not in screen
-    assert process.stdout.read() == b""
-    process.stdout.close()
+    assert printed == b""
     assert {path: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_fit_measures_kernels_as_cells(photos, out):
+    result = invoke("kernels", photos, "-o", out, "-k", 5, "--fit", "--format", "svg")
+    assert result.exit_code == 0, result.stderr
+    assert str(out / "kernels_fit.svg") in result.stderr
+    assert all(len(line) <= 80 for line in result.stdout.splitlines()[1:])
+    content = numbers(out)
+    with np.load(out / "kernels.npz") as arrays:
+        kernels = arrays["kernels"]
+    for i, channel in enumerate(content["channels"]):
+        own = kernels[i, i]
+        assert channel["dog"]["surround_sigma"] > channel["dog"]["center_sigma"]
+        assert channel["radial_profile"]["radius"] == [0, 1, 2]
+        assert channel["radial_profile"]["mean"][0] == pytest.approx(channel["center"])
+        assert channel["frequency_response"]["dc"] == pytest.approx(own.sum())
+        assert len(channel["frequency_response"]["magnitude"]) == 128
+    sums = kernels.sum((2, 3)) / np.abs(kernels).sum((1, 2, 3))[:, None]
+    np.testing.assert_allclose(content["opponency"], sums)
+    assert invoke("kernels", photos, "-o", out, "-k", 3, "--fit").exit_code == 0
+    assert numbers(out)["channels"][0]["dog"] is None
+    assert invoke("kernels", photos, "-o", out, "-k", 1, "--gray", "--fit").exit_code == 0
+    assert invoke("kernels", photos, "-o", out, "-k", 3).exit_code == 0
+    assert "opponency" not in numbers(out)
