@@ -138,7 +138,8 @@ def _table(result: "KernelsResult") -> "Table":
     table = Table(box=None, pad_edge=False, padding=(0, 1 if fitted else 3, 0, 0))
     table.add_column("channel")
     table.add_column("polarity")
-    for heading in ("centre", "surround (8 nearest)", "centre/surround", *fitted):
+    surround = "surround" if fitted else "surround (8 nearest)"
+    for heading in ("centre", surround, "centre/surround", *fitted):
         table.add_column(heading, justify="right")
     for i, c in enumerate(result.channels):
         numbers = [c.center, c.surround_mean, c.center_surround_ratio]
