@@ -26,9 +26,6 @@ from ndtools.experiments.kernels import KernelsResult as KernelsResult
 from ndtools.experiments.ns_stability import NsStabilityResult as NsStabilityResult
 from ndtools.experiments.sparsity import SparsityResult as SparsityResult
 from ndtools.numerics.center_surround import fit_difference_of_gaussians as fit_difference_of_gaussians
-from ndtools.numerics.center_surround import frequency_response as frequency_response
-from ndtools.numerics.center_surround import opponency as opponency
-from ndtools.numerics.center_surround import radial_profile as radial_profile
 from ndtools.numerics.covariance import Covariance as Covariance
 from ndtools.numerics.covariance import PatchCovariance as PatchCovariance
 from ndtools.numerics.deconvolution import Deconvolution as Deconvolution
@@ -40,6 +37,9 @@ from ndtools.numerics.iterations import CoupledChebyshev as CoupledChebyshev
 from ndtools.numerics.iterations import CoupledNewtonSchulz as CoupledNewtonSchulz
 from ndtools.numerics.iterations import DenmanBeavers as DenmanBeavers
 from ndtools.numerics.iterations import VanillaNewtonSchulz as VanillaNewtonSchulz
+from ndtools.numerics.kernel_profiles import frequency_response as frequency_response
+from ndtools.numerics.kernel_profiles import opponency as opponency
+from ndtools.numerics.kernel_profiles import radial_profile as radial_profile
 from ndtools.numerics.patches import im2col as im2col
 from ndtools.numerics.stability import TraceRecord as TraceRecord
 from ndtools.numerics.stability import inverse_sqrt_trace as inverse_sqrt_trace

@@ -12,18 +12,17 @@ from ndtools.experiments.computing import interruptible, resolve_device
 from ndtools.experiments.config import KernelsConfig
 from ndtools.experiments.moments import Progress, image_moments
 from ndtools.experiments.moments_files import moments_arrays, read_moments
-from ndtools.numerics.center_surround import (
-    DifferenceOfGaussians,
+from ndtools.numerics.center_surround import DifferenceOfGaussians, fit_difference_of_gaussians
+from ndtools.numerics.covariance import Covariance
+from ndtools.numerics.deconvolution import Deconvolution
+from ndtools.numerics.inverse_sqrt import method_from_name
+from ndtools.numerics.kernel_profiles import (
     FrequencyResponse,
     RadialProfile,
-    fit_difference_of_gaussians,
     frequency_response,
     opponency,
     radial_profile,
 )
-from ndtools.numerics.covariance import Covariance
-from ndtools.numerics.deconvolution import Deconvolution
-from ndtools.numerics.inverse_sqrt import method_from_name
 
 __all__ = ["CellMeasures", "ChannelKernel", "KernelsConfig", "KernelsResult", "run"]
 

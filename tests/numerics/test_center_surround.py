@@ -9,13 +9,8 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.special import ndtr
 
-from ndtools.numerics.center_surround import (
-    DifferenceOfGaussians,
-    fit_difference_of_gaussians,
-    frequency_response,
-    opponency,
-    radial_profile,
-)
+from ndtools.numerics.center_surround import DifferenceOfGaussians, fit_difference_of_gaussians
+from ndtools.numerics.kernel_profiles import frequency_response, opponency, radial_profile
 from tests.oracles import patch_covariance
 
 LAPLACIAN = np.array([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]])
