@@ -49,6 +49,7 @@ _EXPORTS = {
     "iter_images": "data.images",
     "plot_covariance": "plotting.covariance",
     "plot_deconvolve": "plotting.deconvolve",
+    "plot_kernel_bootstrap": "plotting.kernel_bootstrap",
     "plot_kernel_fit": "plotting.kernel_fit",
     "plot_kernels": "plotting.kernels",
     "plot_ns_stability": "plotting.ns_stability",

@@ -46,6 +46,7 @@ from ndtools.numerics.stability import inverse_sqrt_trace as inverse_sqrt_trace
 from ndtools.numerics.stability import predict_vanilla as predict_vanilla
 from ndtools.plotting.covariance import plot_covariance as plot_covariance
 from ndtools.plotting.deconvolve import plot_deconvolve as plot_deconvolve
+from ndtools.plotting.kernel_bootstrap import plot_kernel_bootstrap as plot_kernel_bootstrap
 from ndtools.plotting.kernel_fit import plot_kernel_fit as plot_kernel_fit
 from ndtools.plotting.kernels import plot_kernels as plot_kernels
 from ndtools.plotting.ns_stability import plot_ns_stability as plot_ns_stability

@@ -55,6 +55,9 @@ def kernels(
         bool,
         typer.Option("--fit", help="Measure each channel's kernel as a cell, with a second picture (NAME_fit)."),
     ] = False,
+    bootstrap: Annotated[
+        int, typer.Option(help="Replicates of a bootstrap over images, for errors, with a picture (NAME_bootstrap).")
+    ] = 0,
     save_moments: Annotated[
         Path | None, typer.Option(help="Write the moments of the images to this .npz file, to add up with others.")
     ] = None,
@@ -71,11 +74,12 @@ def kernels(
 
     Example: [bold]ndtools kernels photos/ -k 15[/bold]
     """
-    output = Output(shared, "kernels", figures=["fit"] if fit else [])
+    output = Output(shared, "kernels", figures=[*(["fit"] if fit else []), *(["bootstrap"] if bootstrap else [])])
     images_from, moments = _sources(source or [], from_moments or [])
     config = KernelsConfig(
         source=images_from,
         fit=fit,
+        bootstrap=bootstrap,
         from_moments=moments,
         kernel_size=kernel_size,
         images=images,
@@ -94,6 +98,7 @@ def kernels(
     output.check(*([save_moments] if save_moments else []))
 
     from ndtools.experiments.kernels import run
+    from ndtools.plotting.kernel_bootstrap import plot_kernel_bootstrap
     from ndtools.plotting.kernel_fit import plot_kernel_fit
     from ndtools.plotting.kernels import plot_kernels
 
@@ -108,7 +113,10 @@ def kernels(
         manifest={"config": config, "seed": config.seed, "device": result.device, "source": result.source},
         title=_title(result),
         table=_table(result),
-        figures={"fit": plot_kernel_fit(result)} if fit else None,
+        figures={
+            **({"fit": plot_kernel_fit(result)} if fit else {}),
+            **({"bootstrap": plot_kernel_bootstrap(result)} if bootstrap else {}),
+        },
         further={save_moments: result.moments()} if save_moments else None,
     )
 
@@ -128,6 +136,7 @@ def _title(result: "KernelsResult") -> str:
     return (
         f"Deconvolution kernels · {k}×{k} · {result.read} image{plural} · {_count(result.covariance.count)} patches"
         f" · eps {d.eps:.3g} · {result.config.method} · condition {d.condition:.3g} · residual {d.residual:.2g}"
+        + (f" · standard error {result.bootstrap.relative_error:.1%}" if result.bootstrap else "")
     )
 
 

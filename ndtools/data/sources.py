@@ -113,6 +113,31 @@ class ImageSource:
         chosen = np.sort(np.random.default_rng(seed).permutation(len(self))[:n])
         return replace(self, entries=tuple(self.entries[i] for i in chosen))
 
+    def parts(self, n: int, seed: int) -> "tuple[ImageSource, ...]":
+        """Deal the images into parts at random.
+
+        Parameters
+        ----------
+        n : int
+            How many parts; as many as there are images if that is less.
+        seed : int
+            Of a generator local to this call; at least 0.
+
+        Returns
+        -------
+        tuple of ImageSource
+            Their sizes differ by one at most. Skipped entries are with the first.
+        """
+        dealt = np.array_split(np.random.default_rng(seed).permutation(len(self)), min(n, len(self)))
+        return tuple(
+            replace(
+                self,
+                entries=tuple(self.entries[i] for i in np.sort(chosen)),
+                skipped=() if first else self.skipped,
+            )
+            for first, chosen in enumerate(dealt)
+        )
+
 
 def resolve_source(source: str | os.PathLike[str], *, stdin: BinaryIO | TextIO | None = None) -> ImageSource:
     """Find the images that a SOURCE names.

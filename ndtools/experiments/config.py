@@ -51,6 +51,8 @@ class KernelsConfig:
         Short side in pixels to which images are resized; as they are by default.
     fit : bool
         Whether to measure each channel's kernel as a cell: difference of Gaussians, profile, frequency response.
+    bootstrap : int
+        Replicates of a bootstrap over images, for the standard error of each weight; 0 for none.
     from_moments : tuple of str
         Files of ``--save-moments`` to add up in place of images; kernel size and channels are then theirs.
     seed : int
@@ -73,6 +75,7 @@ class KernelsConfig:
     gray: bool = False
     resize: int | None = None
     fit: bool = False
+    bootstrap: int = 0
     from_moments: tuple[str, ...] = ()
     seed: int = 0
     jobs: int | None = None
@@ -82,6 +85,8 @@ class KernelsConfig:
         _check_odd(self.kernel_size)
         _check_positive(self, "images", "iterations", "stride", "resize", "jobs")
         _check_eps(self.eps)
+        if self.bootstrap < 0 or self.bootstrap == 1:
+            raise OptionError("bootstrap", f"must be 0 or at least 2, got {self.bootstrap}")
         _check_choice("method", self.method, METHODS)
         _check_choice("covariance", self.covariance, ("exact", "im2col"))
         _check_choice("device", self.device, DEVICES)

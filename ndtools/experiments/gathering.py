@@ -13,12 +13,28 @@ from ndtools.data.sources import ImageSource, Skipped
 from ndtools.errors import DataError
 from ndtools.experiments.computing import single_threaded_operators
 
-__all__ = ["Gathered", "Progress", "gather"]
+__all__ = ["Gathered", "NoUsableImageError", "Progress", "gather"]
 
 Progress = Callable[[int, int], None]
 """Told how many of how many images are done."""
 
 A = TypeVar("A")
+
+
+class NoUsableImageError(DataError):
+    """Nothing in a source could be used.
+
+    Parameters
+    ----------
+    message : str
+        Says so, with the first reason.
+    skipped : tuple of Skipped
+        All that was tried.
+    """
+
+    def __init__(self, message: str, skipped: tuple[Skipped, ...]) -> None:
+        super().__init__(message)
+        self.skipped = skipped
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +96,7 @@ def gather(
 
     Raises
     ------
-    DataError
+    NoUsableImageError
         If no image could be used; it names the first and its reason.
     """
     jobs = min(processors(jobs), max(1, len(source)))
@@ -114,7 +130,8 @@ def gather(
     used = tuple(part.accumulator for part in parts if part.read and part.accumulator is not None)
     if not used:
         first = f"{skipped[0].name}: {skipped[0].reason}" if skipped else "it is empty"
-        raise DataError(f"no image of {source.label} can be used ({len(skipped)} tried; {first})")
+        message = f"no image of {source.label} can be used ({len(skipped)} tried; {first})"
+        raise NoUsableImageError(message, tuple(skipped))
     return Gathered(used, sum(part.read for part in parts), tuple(skipped))
 
 

@@ -4,12 +4,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ndtools.data.folders import printable
-from ndtools.data.sources import Skipped, resolve_source
+from ndtools.data.sources import ImageSource, Skipped, resolve_source
+from ndtools.errors import DataError
+from ndtools.experiments.bootstrap import GROUPS, KernelBootstrap, bootstrap_kernels
 from ndtools.experiments.computing import interruptible, resolve_device
 from ndtools.experiments.config import KernelsConfig
+from ndtools.experiments.gathering import NoUsableImageError
 from ndtools.experiments.moments import Progress, image_moments
 from ndtools.experiments.moments_files import moments_arrays, read_moments
 from ndtools.numerics.center_surround import DifferenceOfGaussians, fit_difference_of_gaussians
@@ -111,6 +115,8 @@ class KernelsResult:
         Where it was computed.
     cells : tuple of CellMeasures
         One for each channel if ``fit`` was asked for; else none.
+    bootstrap : KernelBootstrap or None
+        If asked for.
     """
 
     config: KernelsConfig
@@ -123,6 +129,7 @@ class KernelsResult:
     channels: tuple[ChannelKernel, ...]
     device: str
     cells: tuple[CellMeasures, ...] = ()
+    bootstrap: KernelBootstrap | None = None
 
     def arrays(self) -> dict[str, NDArray[np.float64]]:
         """Return the arrays of the .npz file by name."""
@@ -132,6 +139,7 @@ class KernelsResult:
             "mean": self.covariance.mean.numpy(),
             "deconvolution": self.deconvolution.matrix.numpy(),
             "eigenvalues": self.deconvolution.eigenvalues.numpy(),
+            **({"kernels_error": self.bootstrap.error} if self.bootstrap else {}),
         }
 
     def moments(self) -> dict[str, NDArray[Any]]:
@@ -159,6 +167,7 @@ class KernelsResult:
                 for i, channel in enumerate(self.channels)
             ],
             **({"opponency": self.opponency} if self.cells else {}),
+            **({"bootstrap": self.bootstrap.numbers()} if self.bootstrap else {}),
         }
 
     @property
@@ -181,39 +190,49 @@ def run(config: KernelsConfig, *, progress: Progress | None = None) -> KernelsRe
     -------
     KernelsResult
         Kernels, covariance and deconvolution, on the CPU.
+
+    Raises
+    ------
+    DataError
+        If nothing could be used, or a bootstrap has nothing to resample.
     """
     device = resolve_device(config.device)
     if config.from_moments:
-        covariance, read = read_moments(config.from_moments)
-        config = replace(config, kernel_size=covariance.kernel_size[0], gray=covariance.channels == 1)
-        source, skipped = ", ".join(map(printable, config.from_moments)), tuple[Skipped, ...]()
+        parts, skipped = read_moments(config.from_moments), tuple[Skipped, ...]()
+        source = ", ".join(map(printable, config.from_moments))
+        config = replace(config, kernel_size=parts[0][0].kernel_size[0], gray=parts[0][0].channels == 1)
     else:
         images = resolve_source(config.source)
         if config.images is not None:
             images = images.subset(config.images, config.seed)
-        found = image_moments(
-            images,
-            kernel_size=config.kernel_size,
-            method="im2col" if config.covariance == "im2col" else "exact",
-            stride=config.stride,
-            device=device,
-            gray=config.gray,
-            resize=config.resize,
-            jobs=config.jobs,
-            progress=progress,
-        )
-        covariance, read = interruptible(found.moments.finalize).cpu(), found.read
-        source, skipped = images.label, found.skipped
+        parts, skipped = _parts(images, config, device, progress)
+        source = images.label
+    covariance = Covariance.pooled([part for part, _ in parts])
     method = method_from_name(config.method, n_iter=config.iterations)
     deconvolution = interruptible(
         lambda: Deconvolution.from_covariance(covariance, eps=config.eps, relative=config.relative_eps, method=method)
     )
+    resampled = None
+    if config.bootstrap:
+        if len(parts) < 2:
+            raise DataError(f"a bootstrap needs two images, or files of moments, at least; {source} is one")
+        resampled = interruptible(
+            lambda: bootstrap_kernels(
+                [part for part, _ in parts],
+                [size for _, size in parts],
+                eps=deconvolution.eps,
+                method=method,
+                replicates=config.bootstrap,
+                seed=config.seed,
+                progress=progress,
+            )
+        )
     kernels = deconvolution.kernels().numpy()
     names = ("gray",) if config.gray else ("R", "G", "B")
     return KernelsResult(
         config=config,
         source=source,
-        read=read,
+        read=sum(size for _, size in parts),
         skipped=skipped,
         covariance=covariance,
         deconvolution=deconvolution,
@@ -221,7 +240,44 @@ def run(config: KernelsConfig, *, progress: Progress | None = None) -> KernelsRe
         channels=tuple(_channel_kernel(name, kernels[i, i]) for i, name in enumerate(names)),
         device=str(device),
         cells=tuple(CellMeasures.of(kernels[i, i]) for i in range(len(names))) if config.fit else (),
+        bootstrap=resampled,
     )
+
+
+def _parts(
+    images: ImageSource, config: KernelsConfig, device: torch.device, progress: Progress | None
+) -> tuple[list[tuple[Covariance, int]], tuple[Skipped, ...]]:
+    """Return covariances of groups of images (one without bootstrap) with their sizes, and what was skipped."""
+    groups = images.parts(GROUPS, config.seed) if config.bootstrap else (images,)
+    parts, skipped, before = [], list[Skipped](), 0
+    failure: NoUsableImageError | None = None
+    for group in groups:
+
+        def report(done: int, _: int, before: int = before) -> None:
+            if progress:
+                progress(before + done, len(images) + len(images.skipped))
+
+        try:
+            found = image_moments(
+                group,
+                kernel_size=config.kernel_size,
+                method="im2col" if config.covariance == "im2col" else "exact",
+                stride=config.stride,
+                device=device,
+                gray=config.gray,
+                resize=config.resize,
+                jobs=config.jobs,
+                progress=report,
+            )
+            parts.append((interruptible(found.moments.finalize).cpu(), found.read))
+            skipped += found.skipped
+        except NoUsableImageError as error:
+            skipped += error.skipped
+            failure = failure or error
+        before += len(group) + len(group.skipped)
+    if failure and not parts:
+        raise failure
+    return parts, tuple(sorted(skipped, key=lambda s: s.name))
 
 
 def _channel_kernel(name: str, kernel: NDArray[np.float64]) -> ChannelKernel:

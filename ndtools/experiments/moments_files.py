@@ -43,8 +43,8 @@ def moments_arrays(covariance: Covariance, images: int) -> dict[str, NDArray[Any
     }
 
 
-def read_moments(paths: Sequence[str]) -> tuple[Covariance, int]:
-    """Read files of moments and add them up.
+def read_moments(paths: Sequence[str]) -> list[tuple[Covariance, int]]:
+    """Read files of moments.
 
     Parameters
     ----------
@@ -53,27 +53,23 @@ def read_moments(paths: Sequence[str]) -> tuple[Covariance, int]:
 
     Returns
     -------
-    covariance : Covariance
-        Of all their patches together.
-    images : int
-        Number of all their images.
+    list of (Covariance, int)
+        Of each file, with the number of its images.
 
     Raises
     ------
     DataError
         If a file cannot be read or is none of moments.
     MatrixError
-        If what it holds does not fit together, or with the files before it.
+        If what it holds does not fit together, or with the first file.
     """
-    total, images = _read(paths[0])
-    for path in paths[1:]:
-        more, count = _read(path)
+    found = [_read(path) for path in paths]
+    for path, (covariance, _) in zip(paths, found, strict=True):
         try:
-            total += more
+            Covariance.pooled([found[0][0], covariance])
         except ValueError as error:
             raise MatrixError(f"{printable(path)} does not fit {printable(paths[0])}: {error}") from None
-        images += count
-    return total, images
+    return found
 
 
 def _read(path: str) -> tuple[Covariance, int]:

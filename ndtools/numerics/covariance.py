@@ -1,5 +1,6 @@
 """Covariance of the patches of images, accumulated image by image."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
@@ -43,19 +44,48 @@ class Covariance:
 
     def __add__(self, other: "Covariance") -> "Covariance":
         """Return the covariance of both sets of patches together, exact to rounding; ValueError if they differ."""
-        for name in ("channels", "kernel_size"):
-            mine, theirs = getattr(self, name), getattr(other, name)
-            if mine != theirs:
-                raise ValueError(f"cannot add covariances of {name} {mine} and {theirs}")
-        count = self.count + other.count
-        share = other.count / count
-        shift = other.mean - self.mean
-        return replace(
-            self,
-            mean=self.mean + share * shift,
-            matrix=(1 - share) * self.matrix + share * other.matrix + share * (1 - share) * torch.outer(shift, shift),
-            count=count,
-        )
+        return Covariance.pooled([self, other])
+
+    @classmethod
+    def pooled(cls, parts: Sequence["Covariance"], weights: Sequence[int] | None = None) -> "Covariance":
+        """Return the covariance of several sets of patches together.
+
+        Parameters
+        ----------
+        parts : sequence of Covariance
+            One at least, of patches of the same shape.
+        weights : sequence of int, optional
+            How often each set counts; once by default.
+
+        Returns
+        -------
+        Covariance
+            Exact to rounding.
+
+        Raises
+        ------
+        ValueError
+            If the patches differ in shape, or no set counts.
+        """
+        first = parts[0]
+        for part in parts:
+            for name in ("channels", "kernel_size"):
+                mine, theirs = getattr(first, name), getattr(part, name)
+                if mine != theirs:
+                    raise ValueError(f"cannot add covariances of {name} {mine} and {theirs}")
+        counts = [part.count * weight for part, weight in zip(parts, weights or [1] * len(parts), strict=True)]
+        total = sum(counts)
+        if total < 1:
+            raise ValueError("no set of patches counts")
+        mean = torch.zeros_like(first.mean)
+        for part, count in zip(parts, counts, strict=True):
+            mean += count / total * part.mean
+        matrix = torch.zeros_like(first.matrix)
+        for part, count in zip(parts, counts, strict=True):
+            if count:
+                shift = part.mean - mean
+                matrix += count / total * torch.addr(part.matrix, shift, shift)
+        return replace(first, mean=mean, matrix=matrix, count=total)
 
 
 GREY_LEVELS = 255.0  # sums are kept in grey levels, in which uint8 pixels are whole numbers

@@ -1,6 +1,7 @@
 """``ndtools kernels`` as its user meets it: screen, files, exit codes."""
 
 import contextlib
+import functools
 import json
 import os
 import pty
@@ -303,7 +304,9 @@ def test_interruption_keeps_older_results(photos, out):
         os.link(photos / "big.png", photos / f"big{i}.png")
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "ndtools", "kernels", str(photos), "--out", str(out)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs)
+    # A shell starts what runs in its background with interrupts ignored, these tests perhaps, and so their children.
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, preexec_fn=heed)
     os.close(theirs)
     screen, under_way = bytearray(), threading.Event()
 

@@ -69,7 +69,7 @@ def test_several_sources_are_a_mistake(photos, tmp_path):  # noqa: F811
 def test_what_is_no_file_of_moments(tmp_path):
     good = moments_arrays(PatchCovariance(1, 2).update(np.random.default_rng(0).random((1, 5, 5))).finalize(), 1)
     np.savez(tmp_path / "good.npz", **good)
-    assert read_moments([str(tmp_path / "good.npz")])[1] == 1
+    assert read_moments([str(tmp_path / "good.npz")])[0][1] == 1
     for changes, message in (
         ({"patches": np.array(0)}, "whole and at least 1"),
         ({"patches": np.array(np.nan)}, "whole and at least 1"),

@@ -1,0 +1,106 @@
+"""Picture of how uncertain kernels are."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
+
+if TYPE_CHECKING:
+    from ndtools.experiments.kernels import KernelsResult
+
+__all__ = ["plot_kernel_bootstrap"]
+
+CELL, GAP = 1.5, 0.14  # one map and the space between two, inches
+PAPER = (128, 1024)  # numbers of images in the paper's caption and text of fig. 2
+
+
+def plot_kernel_bootstrap(result: "KernelsResult", *, fig: Figure | None = None) -> Figure:
+    """Draw the standard error of each weight, and how kernels settle as images are added.
+
+    Parameters
+    ----------
+    result : KernelsResult
+        From :func:`ndtools.experiments.kernels.run` with ``bootstrap``.
+    fig : Figure, optional
+        An empty figure to draw on.
+
+    Returns
+    -------
+    Figure
+        A C×C grid of maps on one logarithmic scale with a colour bar, and the change against the number of images.
+
+    Raises
+    ------
+    ValueError
+        If the result has no bootstrap.
+    """
+    if result.bootstrap is None:
+        raise ValueError("result has no bootstrap: run with KernelsConfig(bootstrap=200)")
+    found, names = result.bootstrap, [channel.name for channel in result.channels]
+    count, half = len(names), result.config.kernel_size / 2
+    maps = CELL * count + GAP * (count - 1)
+    width, height = maps + 7.0, max(maps, 3.4) + 1.6
+    fig = fig or Figure(figsize=(width, height))
+    positive = found.error[found.error > 0]
+    norm = LogNorm(float(positive.min()), float(positive.max())) if positive.size else None
+    bottom = (height - 0.95 - maps) / height
+    for i in range(count):
+        for j in range(count):
+            place = (0.85 + j * (CELL + GAP)) / width, bottom + (count - 1 - i) * (CELL + GAP) / height
+            ax = fig.add_axes((*place, CELL / width, CELL / height))
+            mesh = ax.imshow(
+                found.error[i, j], norm=norm, cmap="viridis", extent=(-half, half, half, -half), interpolation="nearest"
+            )
+            for axis in (ax.xaxis, ax.yaxis):
+                axis.set_major_locator(MaxNLocator(4, integer=True))
+            ax.tick_params(labelleft=j == 0, labelbottom=i == count - 1)
+            if i == 0:
+                ax.set_title(f"from input {names[j]}", fontsize="small")
+            if j == 0:
+                ax.set_ylabel(f"output {names[i]}\nΔy / pixels", fontsize="small")
+            if i == count - 1:
+                ax.set_xlabel("Δx / pixels", fontsize="small")
+    bar = fig.add_axes(((1.0 + maps) / width, bottom, 0.13 / width, maps / height))
+    fig.colorbar(mesh, cax=bar).set_label("standard error of the weight")
+    curve = fig.add_axes(((2.95 + maps) / width, 0.65 / height, 3.8 / width, (height - 1.6) / height))
+    total = result.read
+    n = np.geomspace(1, max(2000, 2 * total), 200)
+    curve.plot(found.images, 100 * found.change, "o", color="#1f4e9c", label=f"measured, against all {total}")
+    inside = n[n < total]
+    fitted = 100 * found.per_image * np.sqrt(1 / inside - 1 / total)
+    curve.plot(inside, fitted, color="#1f4e9c", linewidth=1.1, label="c·√(1/n − 1/N)")
+    label = f"c/√n, c = {found.per_image:.2g}: against infinitely many"
+    curve.plot(n, 100 * found.per_image / np.sqrt(n), color="#c1272d", linestyle="--", linewidth=1.1, label=label)
+    for images in PAPER:
+        value = 100 * found.per_image / np.sqrt(images)
+        curve.plot(images, value, "D", color="#c1272d", markersize=5)
+        curve.annotate(
+            f"{images}: {value:.2g} % ",
+            (images, value),
+            xytext=(-4, -4),
+            textcoords="offset points",
+            fontsize="small",
+            ha="right",
+            va="top",
+            color="#c1272d",
+        )
+    curve.set_xscale("log")
+    curve.set_yscale("log")
+    curve.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    curve.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    curve.yaxis.set_minor_formatter(NullFormatter())
+    curve.set_xlim(n[0], n[-1])
+    curve.set_xlabel("number of images n")
+    curve.set_ylabel("change of the kernels, ‖Kₙ − K‖ / ‖K‖ / %")
+    curve.legend(fontsize="small", frameon=False, loc="lower left")
+    k, source = result.config.kernel_size, result.source
+    source = source if len(source) <= 60 else f"…{source[-59:]}"
+    fig.suptitle(
+        f"{k}×{k} kernels of {source}: {total} images in {found.groups} groups, {found.replicates} replicates\n"
+        f"standard error of all weights together: {found.relative_error:.1%} of the kernels",
+        fontsize="medium",
+        y=1 - 0.1 / height,
+    )
+    return fig
