@@ -90,7 +90,7 @@ def _table(result: "DeconvolveResult") -> "Table":
     for heading in ("before", "after", "Gaussian", "Laplace"):
         table.add_column(heading, justify="right")
     for name, label in NAMES.items():
-        values = (side[name].value for side in (result.before, result.after))
+        values = (side.measures[name].value for side in (result.before, result.after))
         shown = ("-" if value is None else f"{value:.3g}" for value in (*values, *REFERENCES[name]))
         table.add_row(label, *shown)
     return table

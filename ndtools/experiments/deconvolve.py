@@ -17,10 +17,11 @@ from ndtools.errors import DataError, MatrixError
 from ndtools.experiments.computing import interruptible, resolve_device
 from ndtools.experiments.config import DeconvolveConfig
 from ndtools.experiments.moments import too_small
+from ndtools.experiments.sparsity import REACH, Distribution
 from ndtools.numerics.covariance import PatchCovariance
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.inverse_sqrt import method_from_name
-from ndtools.numerics.sparsity import Estimate, SparsitySums
+from ndtools.numerics.sparsity import Density, SparsitySums
 
 __all__ = ["DeconvolveConfig", "DeconvolveResult", "run"]
 
@@ -45,8 +46,8 @@ class DeconvolveResult:
         What was applied.
     condition, residual : float or None
         Of D; None with kernels from a file.
-    before, after : dict of str to Estimate
-        Measures of ``centred`` and ``deconvolved``; see :mod:`ndtools.numerics.sparsity`.
+    before, after : Distribution
+        Of ``centred`` and ``deconvolved``, as in :mod:`ndtools.experiments.sparsity`.
     device : str
         Where the covariance was computed.
     """
@@ -59,8 +60,8 @@ class DeconvolveResult:
     kernels: NDArray[np.float64]
     condition: float | None
     residual: float | None
-    before: dict[str, Estimate]
-    after: dict[str, Estimate]
+    before: Distribution
+    after: Distribution
     device: str
 
     def picture(self) -> NDArray[np.uint8]:
@@ -90,8 +91,8 @@ class DeconvolveResult:
             "border": self.config.border,
             "condition": self.condition,
             "residual": self.residual,
-            "before": {name: estimate.value for name, estimate in self.before.items()},
-            "after": {name: estimate.value for name, estimate in self.after.items()},
+            "before": self.before.numbers(),
+            "after": self.after.numbers(),
         }
 
 
@@ -147,8 +148,8 @@ def run(config: DeconvolveConfig) -> DeconvolveResult:
         kernels=kernels.numpy(),
         condition=condition,
         residual=residual,
-        before=_measures(centred),
-        after=_measures(deconvolved),
+        before=_distribution(centred),
+        after=_distribution(deconvolved),
         device=str(device),
     )
 
@@ -189,6 +190,9 @@ def _kernels_from(path: str) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(kernels), torch.from_numpy(mean)
 
 
-def _measures(values: NDArray[np.float32]) -> dict[str, Estimate]:
-    scale = float(values.std(dtype=np.float64)) or 1.0
-    return SparsitySums().add(values / np.float32(scale), np.random.default_rng(0)).measures()
+def _distribution(values: NDArray[np.float32]) -> Distribution:
+    sigma = float(values.std(dtype=np.float64))
+    scaled = values / np.float32(sigma or 1)
+    density = Density(np.linspace(-REACH, REACH, 202)).add(scaled)
+    sums = SparsitySums().add(scaled, np.random.default_rng(0))
+    return Distribution(sigma, sums.measures(), density.density, density.clipped)

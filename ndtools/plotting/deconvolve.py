@@ -41,9 +41,9 @@ def plot_deconvolve(result: "DeconvolveResult", *, fig: Figure | None = None) ->
     fig = fig or Figure(figsize=(width, height))
     panels: tuple[tuple[str, NDArray[np.float32] | NDArray[np.uint8]], ...] = (
         ("(a) input", result.pixels),
-        ("(b) |pixels − mean|, white = 99.5 %" + _words(result.before), _magnitude(result.centred)),
+        ("(b) |pixels − mean|, white = 99.5 %" + _words(result.before.measures), _magnitude(result.centred)),
         ("(c) deconvolved, min-max\ngrey = 0", result.picture()),
-        ("(d) |deconvolved|, white = 99.5 %" + _words(result.after), _magnitude(result.deconvolved)),
+        ("(d) |deconvolved|, white = 99.5 %" + _words(result.after.measures), _magnitude(result.deconvolved)),
     )
     for i, (title, values) in enumerate(panels):
         left = 0.25 + i * (PANEL + 0.2)
