@@ -3,11 +3,13 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 
 if TYPE_CHECKING:
+    from ndtools.experiments.bootstrap import KernelBootstrap
     from ndtools.experiments.kernels import KernelsResult
 
 __all__ = ["plot_kernel_bootstrap"]
@@ -44,7 +46,7 @@ def plot_kernel_bootstrap(result: "KernelsResult", *, fig: Figure | None = None)
     width, height = maps + 7.0, max(maps, 3.4) + 1.6
     fig = fig or Figure(figsize=(width, height))
     positive = found.error[found.error > 0]
-    norm = LogNorm(float(positive.min()), float(positive.max())) if positive.size else None
+    norm = LogNorm(float(positive.min()), float(positive.max())) if positive.size and np.ptp(positive) else None
     bottom = (height - 0.95 - maps) / height
     for i in range(count):
         for j in range(count):
@@ -66,6 +68,24 @@ def plot_kernel_bootstrap(result: "KernelsResult", *, fig: Figure | None = None)
     fig.colorbar(mesh, cax=bar).set_label("standard error of the weight")
     curve = fig.add_axes(((2.95 + maps) / width, 0.65 / height, 3.8 / width, (height - 1.6) / height))
     total = result.read
+    if found.per_image > 0:
+        _draw_change(curve, found, total)
+    else:  # as of one set of moments given twice
+        curve.text(0.5, 0.5, "no change at all", ha="center", transform=curve.transAxes)
+        curve.set_axis_off()
+    k, source = result.config.kernel_size, result.source
+    source = source if len(source) <= 60 else f"…{source[-59:]}"
+    fig.suptitle(
+        f"{k}×{k} kernels of {source}: {total} images in {found.groups} groups, {found.replicates} replicates\n"
+        f"standard error of all weights together: {found.relative_error:.1%} of the kernels",
+        fontsize="medium",
+        y=1 - 0.1 / height,
+    )
+    return fig
+
+
+def _draw_change(curve: Axes, found: "KernelBootstrap", total: int) -> None:
+    """Draw how far kernels of n images are from those of all ``total``, and of infinitely many."""
     n = np.geomspace(1, max(2000, 2 * total), 200)
     curve.plot(found.images, 100 * found.change, "o", color="#1f4e9c", label=f"measured, against all {total}")
     inside = n[n < total]
@@ -95,12 +115,3 @@ def plot_kernel_bootstrap(result: "KernelsResult", *, fig: Figure | None = None)
     curve.set_xlabel("number of images n")
     curve.set_ylabel("change of the kernels, ‖Kₙ − K‖ / ‖K‖ / %")
     curve.legend(fontsize="small", frameon=False, loc="lower left")
-    k, source = result.config.kernel_size, result.source
-    source = source if len(source) <= 60 else f"…{source[-59:]}"
-    fig.suptitle(
-        f"{k}×{k} kernels of {source}: {total} images in {found.groups} groups, {found.replicates} replicates\n"
-        f"standard error of all weights together: {found.relative_error:.1%} of the kernels",
-        fontsize="medium",
-        y=1 - 0.1 / height,
-    )
-    return fig
