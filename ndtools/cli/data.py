@@ -1,0 +1,217 @@
+"""``ndtools data``: which data sets there are, fetching and checking them."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ndtools.cli.failures import FailureHandlingGroup
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ndtools.data.catalogue import KnownSet
+
+__all__ = ["data_app"]
+
+data_app = typer.Typer(
+    cls=FailureHandlingGroup,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    help="List, fetch and check data sets.",
+)
+
+_Names = Annotated[list[str], typer.Argument(metavar="NAME", help="Data sets, as 'ndtools data list' has them.")]
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="A data set, as 'ndtools data list' has it.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")]
+_DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        metavar="DIR",
+        help="Folder of data sets; looked in before $NDTOOLS_DATA and the user's cache.",
+    ),
+]
+_FetchDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir", metavar="DIR", help="Put them in DIR/NAME (default: $NDTOOLS_DATA, else the user's cache)."
+    ),
+]
+
+
+@data_app.command("list")
+def list_sets(*, data_dir: _DataDir = None, as_json: _Json = False) -> None:
+    """List the data sets that have a name, and where they are.
+
+    Example: [bold]ndtools data list --json[/bold]
+    """
+    from ndtools.data.catalogue import BUILT_IN, KNOWN
+    from ndtools.data.folders import printable
+    from ndtools.data.locations import find
+
+    rows = []
+    for known in KNOWN.values():
+        found = None if known.name == BUILT_IN else find(known, data_dir)
+        rows.append(_row(known, None if found is None else printable(found.folder)))
+    if as_json:
+        _print_json({"data_sets": rows})
+        return
+    _print(_sets_table(rows))
+
+
+@data_app.command()
+def fetch(names: _Names, *, data_dir: _FetchDir = None) -> None:
+    """Download data sets and print their folders; what is there and right is not fetched again.
+
+    Every file is checked against its published checksum.
+
+    Example: [bold]ndtools data fetch fashion-mnist[/bold]
+    """
+    from ndtools.data.catalogue import BUILT_IN, known_set
+    from ndtools.data.download import fetch as fetch_set
+
+    wanted = [known_set(name).name for name in dict.fromkeys(names)]
+    for name in wanted:
+        if name == BUILT_IN:
+            typer.echo(f"{name} is built in: nothing to fetch", err=True)
+            continue
+        with _progress(name) as progress:
+            folder = fetch_set(name, root=data_dir, progress=progress)
+        typer.echo(folder)
+
+
+@data_app.command()
+def verify(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME", help="Data sets (default: all that are here).")
+    ] = None,
+    *,
+    data_dir: _DataDir = None,
+    as_json: _Json = False,
+) -> None:
+    """Check the files of data sets against their checksums.
+
+    Example: [bold]ndtools data verify mnist --data-dir downloads/[/bold]
+    """
+    from ndtools.data.catalogue import KNOWN, known_set
+    from ndtools.data.download import OK, UNKNOWN
+    from ndtools.data.download import verify as verify_set
+    from ndtools.data.folders import printable
+    from ndtools.data.locations import search
+
+    if names:
+        wanted = [known_set(name).name for name in dict.fromkeys(names)]
+    else:
+        wanted = [name for name, known in KNOWN.items() if any(part.files for part in search(known, data_dir))]
+    files = [
+        {"name": name, "path": printable(path), "status": status}
+        for name in wanted
+        for path, status in verify_set(name, data_dir)
+    ]
+    wrong = [file for file in files if file["status"] not in (OK, UNKNOWN)]
+    if as_json:
+        _print_json({"ok": not wrong, "files": files})
+    elif files:
+        for name, folder in dict.fromkeys((file["name"], os.path.dirname(file["path"])) for file in files):
+            typer.echo(f"{name}: {folder}")
+        _print(_files_table(files))
+    else:
+        typer.echo("no files to check", err=True)
+    _complain(wrong, len(files))
+
+
+@data_app.command("path")
+def path_of(name: _Name, *, data_dir: _DataDir = None) -> None:
+    """Print the folder that holds the files of a data set.
+
+    Example: [bold]ndtools data path mnist[/bold]
+    """
+    from ndtools.data.catalogue import known_set
+    from ndtools.data.locations import locate
+
+    typer.echo(locate(known_set(name), data_dir).folder)
+
+
+def _complain(wrong: list[dict[str, str]], n_files: int) -> None:
+    from ndtools.errors import DataError
+
+    if wrong:
+        remedies = " and ".join(f"'ndtools data fetch {name}'" for name in dict.fromkeys(f["name"] for f in wrong))
+        raise DataError(f"{len(wrong)} of {n_files} files are not right; fetch them again with {remedies}")
+
+
+def _row(known: "KnownSet", location: str | None) -> dict[str, Any]:
+    return {
+        "name": known.name,
+        "what": known.title,
+        "train": known.n_train,
+        "test": known.n_test,
+        "shape": list(known.shape),
+        "classes": known.n_classes,
+        "bytes": sum(item.size for item in known.downloads),
+        "licence": known.licence,
+        "citation": known.citation,
+        "synthetic": not known.layouts,
+        "location": location if known.layouts else "built in",
+    }
+
+
+def _sets_table(rows: list[dict[str, Any]]) -> "Table":
+    table = _table("name", "what", "images", "size", "licence", "where")
+    for row in rows:
+        size = "×".join(map(str, row["shape"]))
+        table.add_row(
+            row["name"],
+            row["what"],
+            f"{row['train'] + row['test']:,} of {size}",
+            f"{row['bytes'] / 1e6:.0f} MB" if row["bytes"] else "-",
+            row["licence"],
+            row["location"] or f"not here: ndtools data fetch {row['name']}",
+        )
+    return table
+
+
+def _files_table(files: list[dict[str, str]]) -> "Table":
+    table = _table("data set", "file", "status")
+    for file in files:
+        table.add_row(file["name"], os.path.basename(file["path"]), file["status"])
+    return table
+
+
+def _table(*headings: str) -> "Table":
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table
+
+
+def _print(table: "Table") -> None:
+    from rich.console import Console
+
+    Console(highlight=False, markup=False).print(table)
+
+
+def _print_json(content: dict[str, Any]) -> None:
+    typer.echo(json.dumps(content, indent=2))
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[int, int], None] | None]:
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (TextColumn(what), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
