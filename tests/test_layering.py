@@ -1,4 +1,4 @@
-"""Imports run one way: errors <- numerics <- experiments <- cli, data <- experiments."""
+"""Imports run one way: errors <- numerics <- layers <- experiments <- cli, data <- experiments and cli."""
 
 import ast
 from pathlib import Path
@@ -16,7 +16,7 @@ ALLOWED = {
     "experiments": {"errors", "numerics", "layers", "models", "data"},
     "plotting": {"errors"},
     "report": {"errors"},
-    "cli": {"errors", "experiments", "plotting", "report"},
+    "cli": {"errors", "data", "experiments", "plotting", "report"},
 }
 
 

@@ -1,0 +1,189 @@
+"""DeconvLinear against explicit whitening, batch normalisation, autograd, and itself after saving and loading."""
+
+import copy
+import io
+import math
+import warnings
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from ndtools.errors import NumericalWarning, OptionError
+from ndtools.layers.config import DeconvConfig
+from ndtools.layers.linear import DeconvLinear
+from tests.oracles import newton_schulz_by_spectrum
+
+EXACT = 40  # iterations after which Newton-Schulz has converged
+
+
+def batch(n=50, d=7, seed=0, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(seed)
+    mix = torch.randn(d, d, generator=generator, dtype=torch.float64) + 2 * torch.eye(d, dtype=torch.float64)
+    return (3 + torch.randn(n, d, generator=generator, dtype=torch.float64) @ mix).to(dtype)
+
+
+def layer_of(d=7, out=4, bias=True, dtype=torch.float64, seed=1, **settings_):
+    torch.manual_seed(seed)
+    return DeconvLinear(d, out, bias=bias, dtype=dtype, config=DeconvConfig(**settings_))
+
+
+def explicit(x, weight, bias, *, block, n_iter, eps):
+    """Whiten the rows block by block, then multiply: nothing folded."""
+    centred = x - x.mean(0)
+    parts = []
+    for part in centred.split(block, dim=1):
+        a = part.mT @ part / len(x) + eps * torch.eye(part.shape[1], dtype=x.dtype)
+        parts.append(part @ newton_schulz_by_spectrum(a, n_iter))
+    return torch.cat(parts, 1) @ weight.mT + (0 if bias is None else bias)
+
+
+@given(st.integers(2, 20), st.integers(1, 9), st.integers(1, 9), st.booleans(), st.integers(0, 100))
+@settings(deadline=None, max_examples=40)
+def test_it_is_a_linear_layer_on_whitened_blocks(n, d, block, bias, seed):
+    x = batch(n, d, seed)
+    layer = layer_of(d, bias=bias, block_size=block, n_iter=5, eps=1e-3)
+    expected = explicit(x, layer.weight, layer.bias, block=min(block, d), n_iter=5, eps=1e-3)
+    torch.testing.assert_close(layer(x), expected, rtol=1e-8, atol=1e-8)
+
+
+def test_output_of_the_identity_is_white():
+    layer = layer_of(7, 7, n_iter=EXACT, eps=1e-12)
+    with torch.no_grad():
+        layer.weight.copy_(torch.eye(7))
+        layer.bias.zero_()
+    out = layer(batch()).detach()
+    torch.testing.assert_close(out.mT.cov(correction=0), torch.eye(7, dtype=torch.float64), rtol=0, atol=1e-6)
+
+
+def test_blocks_of_one_feature_are_batch_normalisation():
+    x = batch()
+    layer, norm = layer_of(block_size=1, eps=1e-3, n_iter=1), nn.BatchNorm1d(7, eps=1e-3, affine=False).double()
+    torch.testing.assert_close(layer(x), nn.functional.linear(norm(x), layer.weight, layer.bias))
+
+
+def test_gradients_flow_through_the_statistics():
+    torch.manual_seed(0)
+    layer = layer_of(5, 3, block_size=3, n_iter=4, eps=1e-2)
+
+    def function(x, weight, bias):
+        return torch.func.functional_call(layer, {"weight": weight, "bias": bias}, (x,))
+
+    x = batch(8, 5).requires_grad_()
+    assert torch.autograd.gradcheck(function, (x, layer.weight, layer.bias), atol=1e-5)
+
+
+def test_evaluation_uses_averages_corrected_for_their_start():
+    layer = layer_of(momentum=0.1, n_iter=EXACT)
+    first, second = batch(seed=1), batch(seed=2)
+    layer(first)
+    layer.eval()
+    x = batch(seed=3)
+    mean, (d,) = layer.whitening(x)
+    torch.testing.assert_close(mean, first.mean(0))  # of one batch: its own statistics, not a tenth of them
+    layer.train()
+    layer(second)
+    layer.eval()
+    mean, (d,) = layer.whitening(x)
+    torch.testing.assert_close(mean, (0.09 * first.mean(0) + 0.1 * second.mean(0)) / 0.19)
+    covariance = (0.09 * first.mT.cov(correction=0) + 0.1 * second.mT.cov(correction=0)) / 0.19
+    a = covariance + layer.whitening.config.eps * torch.eye(7, dtype=torch.float64)
+    torch.testing.assert_close(d[0] @ a @ d[0], torch.eye(7, dtype=torch.float64), rtol=0, atol=1e-8)
+
+
+def test_the_kept_d_follows_training_loading_and_moving():
+    layer = layer_of()
+    layer(batch(seed=1))
+    layer.eval()
+    x = batch(seed=5)
+    before = layer(x)
+    assert layer.whitening(x)[1] is layer.whitening(x)[1]  # computed once
+    other = layer_of(seed=9)
+    other(batch(seed=2))
+    other.eval()
+    other(x)
+    other.load_state_dict(layer.state_dict())
+    torch.testing.assert_close(other(x), before)
+    single = copy.deepcopy(layer).float()
+    assert single(x.float()).dtype == torch.float32
+    torch.testing.assert_close(single(x.float()).double(), before, rtol=1e-3, atol=1e-3)
+    layer.train()
+    layer(batch(seed=3))
+    layer.eval()
+    assert not torch.allclose(layer(x), before)
+
+
+def test_saved_in_mid_training_it_goes_on_the_same():
+    layer = layer_of(block_size=4)
+    layer(batch(seed=1))
+    file = io.BytesIO()
+    torch.save(layer.state_dict(), file)
+    file.seek(0)
+    again = layer_of(seed=7, block_size=4)
+    again.load_state_dict(torch.load(file, weights_only=True))
+    for model in (layer, again):
+        model(batch(seed=2))
+        model.eval()
+    x = batch(seed=3)
+    torch.testing.assert_close(again(x), layer(x), rtol=0, atol=0)
+
+
+def test_before_training_it_warns_once_and_decorrelates_nothing():
+    layer = layer_of().eval()
+    x = batch()
+    with pytest.warns(NumericalWarning, match="before it has seen"):
+        out = layer(x)
+    torch.testing.assert_close(out, nn.functional.linear(x, layer.weight, layer.bias))
+    layer.train().eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        layer(x)
+
+
+def test_axes_before_the_last_are_samples():
+    layer = layer_of()
+    x = batch(60)
+    torch.testing.assert_close(layer(x.view(3, 4, 5, 7)).view(60, 4), copy.deepcopy(layer)(x))
+
+
+def test_statistics_are_of_full_precision_under_autocast():
+    torch.manual_seed(0)
+    layer = layer_of(dtype=torch.float32)
+    x = batch(dtype=torch.float32)
+    expected = copy.deepcopy(layer)(x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = layer(x)
+    assert out.dtype == torch.bfloat16
+    assert layer.whitening.running_covariance.dtype == torch.float32
+    weight, _ = layer.whitening.fold(layer.weight, *layer.whitening(x))
+    # Rounding of inputs, weights and products to 8 bits, and the shift by the mean, which cancels what they add up to.
+    scale = (x.abs() @ weight.abs().mT).max().item()
+    assert (out.float() - expected).abs().max().item() < 4 * 2**-8 * scale
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_layers_keep_their_statistics_in_float32(dtype):
+    layer = layer_of(dtype=dtype)
+    out = layer(batch(dtype=dtype))
+    assert out.dtype == dtype
+    assert out.isfinite().all()
+    assert layer.whitening.running_covariance.dtype == torch.float32
+
+
+def test_constant_inputs_and_single_rows_give_the_bias():
+    for x in (torch.full((6, 7), 2.5, dtype=torch.float64), batch(1)):
+        layer = layer_of()
+        torch.testing.assert_close(layer(x), layer.bias.expand(len(x), 4), rtol=0, atol=1e-9)
+
+
+def test_misuse_is_named():
+    layer = layer_of()
+    with pytest.raises(ValueError, match="expected 7 features, got 6"):
+        layer(batch(d=6))
+    with pytest.raises(ValueError, match="at least one row"):
+        layer(batch()[:0])
+    for wrong in ({"block_size": 0}, {"n_iter": 0}, {"eps": 0.0}, {"momentum": 0.0}, {"momentum": math.nan}):
+        with pytest.raises(OptionError, match=next(iter(wrong))):
+            DeconvConfig(**wrong)
