@@ -9,10 +9,13 @@ import typer
 
 from ndtools import __version__
 from ndtools.cli.covariance import covariance
+from ndtools.cli.data import data_app
 from ndtools.cli.deconvolve import deconvolve
 from ndtools.cli.failures import INTERRUPTED, FailureHandlingGroup
 from ndtools.cli.kernels import kernels
+from ndtools.cli.mlp import mlp
 from ndtools.cli.ns_stability import ns_stability
+from ndtools.cli.regress import regress
 from ndtools.cli.sparsity import sparsity
 
 __all__ = ["app", "main"]
@@ -48,6 +51,9 @@ app.command()(sparsity)
 app.command()(deconvolve)
 app.command()(covariance)
 app.command()(ns_stability)
+app.command()(regress)
+app.command()(mlp)
+app.add_typer(data_app, name="data")
 
 
 def main() -> None:

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
-__all__ = ["Device", "ImageFormat", "SharedOptions", "with_shared_options"]
+from ndtools.errors import OptionError
+
+__all__ = ["DataDir", "Device", "ImageFormat", "SharedOptions", "numbers_from", "with_shared_options"]
 
 
 class ImageFormat(StrEnum):
@@ -30,7 +32,15 @@ class Device(StrEnum):
     mps = "mps"
 
 
+N = TypeVar("N", int, float)
+
 _FILES, _SCREEN, _RUN = "Files", "Screen", "Run"
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="Folder in which a named data set is looked for first.", show_default=False),
+]
+"""Of commands that take a data set."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +101,35 @@ class SharedOptions:
         ),
     ] = None
     device: Annotated[Device, typer.Option("--device", help="Where to compute.", rich_help_panel=_RUN)] = Device.auto
+
+
+def numbers_from(option: str, text: str, kind: Callable[[str], N]) -> tuple[N, ...]:
+    """Read a list of numbers.
+
+    Parameters
+    ----------
+    option : str
+        Name of the option, for the error.
+    text : str
+        Such as "128,128".
+    kind : callable
+        ``int`` or ``float``.
+
+    Returns
+    -------
+    tuple
+        The numbers.
+
+    Raises
+    ------
+    OptionError
+        If a part is not a number of that kind.
+    """
+    try:
+        return tuple(kind(part) for part in text.split(","))
+    except ValueError:
+        what = "whole numbers" if kind is int else "numbers"
+        raise OptionError(option, f"must be {what} separated by commas, got {text!r}") from None
 
 
 def with_shared_options(command: Callable[..., None]) -> Callable[..., None]:

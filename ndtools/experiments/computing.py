@@ -2,14 +2,14 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 import torch
 
 from ndtools.errors import OptionError
 
-__all__ = ["interruptible", "resolve_device", "single_threaded_operators"]
+__all__ = ["interruptible", "operator_threads", "resolve_device", "single_threaded_operators"]
 
 T = TypeVar("T")
 
@@ -74,10 +74,13 @@ def resolve_device(name: str) -> torch.device:
 
 
 @contextmanager
-def single_threaded_operators() -> Iterator[None]:
-    """Keep torch from splitting small operators while the images are what runs in parallel.
+def operator_threads(threads: int | None) -> Iterator[None]:
+    """Have torch split its operators among so many threads. The setting is that of the whole process.
 
-    The setting is that of the whole process.
+    Parameters
+    ----------
+    threads : int, optional
+        How many; as torch has it by default.
 
     Yields
     ------
@@ -85,8 +88,19 @@ def single_threaded_operators() -> Iterator[None]:
         Control, to the body of the ``with`` statement.
     """
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads or before)
     try:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def single_threaded_operators() -> AbstractContextManager[None]:
+    """Keep torch from splitting small operators while the images are what runs in parallel.
+
+    Returns
+    -------
+    context manager
+        As `operator_threads`.
+    """
+    return operator_threads(1)

@@ -14,9 +14,12 @@ __all__ = [
     "ALGORITHMS",
     "DTYPES",
     "CovarianceConfig",
+    "DeblurConfig",
     "DeconvolveConfig",
     "KernelsConfig",
+    "MlpConfig",
     "NsStabilityConfig",
+    "RegressConfig",
     "SparsityConfig",
 ]
 
@@ -85,8 +88,7 @@ class KernelsConfig:
         _check_odd(self.kernel_size)
         _check_positive(self, "images", "iterations", "stride", "resize", "jobs")
         _check_eps(self.eps)
-        if self.bootstrap < 0 or self.bootstrap == 1:
-            raise OptionError("bootstrap", f"must be 0 or at least 2, got {self.bootstrap}")
+        _check_bootstrap(self.bootstrap)
         _check_choice("method", self.method, METHODS)
         _check_choice("covariance", self.covariance, ("exact", "im2col"))
         _check_choice("device", self.device, DEVICES)
@@ -165,11 +167,11 @@ class SparsityConfig:
     eps : float
         Ridge added to the covariance of [0, 1] pixels, at least 0.
     bins : int
-        Of the histograms.
+        Of the histograms, from -10 to 10 standard deviations; at least 10.
     whitening : {"patch", "channel", "none"}
         D of the patches (deconvolution), of the channels of single pixels, or the identity.
     bootstrap : int
-        Replicates of the bootstrap over images; 0 for no intervals.
+        Replicates of the bootstrap over images, at least 2; 0 for no intervals.
     seed : int
         Of the draw of images and of the bootstrap.
     jobs : int, optional
@@ -191,12 +193,13 @@ class SparsityConfig:
 
     def __post_init__(self) -> None:
         _check_odd(self.kernel_size)
-        _check_positive(self, "images", "bins", "jobs")
+        _check_positive(self, "images", "jobs")
+        if self.bins < 10:
+            raise OptionError("bins", f"must be at least 10, two standard deviations wide, got {self.bins}")
         _check_eps(self.eps)
         _check_choice("whitening", self.whitening, ("patch", "channel", "none"))
         _check_choice("device", self.device, DEVICES)
-        if self.bootstrap < 0:
-            raise OptionError("bootstrap", f"must be at least 0, got {self.bootstrap}")
+        _check_bootstrap(self.bootstrap)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -289,7 +292,252 @@ class DeconvolveConfig:
         _check_choice("device", self.device, DEVICES)
 
 
+@dataclass(frozen=True, kw_only=True)
+class RegressConfig:
+    """Configuration of linear regression on images (Ye et al. 2020, fig. 5 a, b).
+
+    Attributes
+    ----------
+    dataset : str
+        Name or folder: see :func:`ndtools.data.datasets.load_dataset`. The paper has Fashion-MNIST.
+    data_dir : str, optional
+        Folder in which a name is looked for first.
+    loss : {"l2", "logistic", "both"}
+        What is minimised.
+    lr : float
+        Learning rate of the deconvolution arm, positive. 1 in the paper.
+    baseline_lr : tuple of str
+        Learning rates of the other arms: numbers, or "auto" for 0.9 of the stability limit of each. The paper has
+        0.02 to 0.1 for SGD.
+    batch_size : int
+        Images in a batch; all if there are fewer.
+    iterations : int
+        Batches, in an order shuffled anew in each epoch.
+    epochs : int, optional
+        Instead of ``iterations``.
+    method : {"coupled", "eigh"}
+        Inverse square root of the covariance: by Newton-Schulz, or exact.
+    n_iter : int
+        Iterations of Newton-Schulz. 5 in the paper's layers.
+    eps : float
+        Ridge added to the covariance of [0, 1] pixels and to variances, at least 0.
+    shrinkage : {"none", "lw", "oas"}
+        Of the covariance of a batch, see :mod:`ndtools.numerics.shrinkage`.
+    repeats : int
+        Runs with other batches, whose results are averaged.
+    theory : bool
+        Whether to predict the L2 losses of full-batch gradient descent, too.
+    full_batch : bool
+        Whether to descend on all images at once, in float64.
+    seed : int
+        Of the batches.
+    jobs : int, optional
+        Threads of torch's operators; as torch has it by default.
+    device : {"auto", "cpu", "cuda", "mps"}
+        Where to compute.
+    """
+
+    dataset: str = "glyphs"
+    data_dir: str | None = None
+    loss: Literal["l2", "logistic", "both"] = "both"
+    lr: float = 1.0
+    baseline_lr: tuple[str, ...] = ("auto", "0.02", "0.1")
+    batch_size: int = 2048
+    iterations: int = 100
+    epochs: int | None = None
+    method: Literal["coupled", "eigh"] = "coupled"
+    n_iter: int = 5
+    eps: float = 1e-5
+    shrinkage: Literal["none", "lw", "oas"] = "none"
+    repeats: int = 1
+    theory: bool = False
+    full_batch: bool = False
+    seed: int = 0
+    jobs: int | None = None
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "batch_size", "iterations", "epochs", "n_iter", "repeats", "jobs")
+        _check_eps(self.eps)
+        _check_choice("loss", self.loss, ("l2", "logistic", "both"))
+        _check_choice("method", self.method, ("coupled", "eigh"))
+        _check_choice("shrinkage", self.shrinkage, SHRINKAGES)
+        _check_choice("device", self.device, DEVICES)
+        _check_rate("lr", self.lr)
+        if not self.baseline_lr or len(set(self.baseline_lr)) < len(self.baseline_lr):
+            raise OptionError("baseline_lr", "must name one or more rates, each once, such as auto,0.02")
+        for rate in self.baseline_lr:
+            if rate != "auto":
+                _check_rate("baseline_lr", rate)
+        if self.theory and self.loss == "logistic":
+            raise OptionError("theory", "is of the L2 loss, which is quadratic; not with --loss logistic")
+        if self.full_batch and self.epochs is not None:
+            raise OptionError("epochs", "of one batch each are --iterations with --full-batch")
+        if self.full_batch and self.shrinkage != "none":
+            raise OptionError("shrinkage", "is for batches; --full-batch has the covariance of all images")
+        if self.full_batch and self.repeats > 1:
+            raise OptionError("repeats", "would all be the same with --full-batch: nothing is random")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeblurConfig:
+    """Configuration of the estimation of a blur kernel (Ye et al. 2020, sec. 4.4.1).
+
+    Attributes
+    ----------
+    source : str
+        One sharp image: see :func:`ndtools.data.sources.resolve_source`.
+    blur : str
+        "gaussian:SIGMA" (standard deviation in pixels), "motion:LENGTH,ANGLE" (in pixels, and degrees anticlockwise
+        from the horizontal), or a file with the kernel: an image, .npy, or .npz with "kernel".
+    noise : float
+        Standard deviation of the Gaussian noise that is added to the blurred image, in units of [0, 1] pixels.
+    kernel_size : int, optional
+        Side in pixels of the kernel that is estimated, odd, at most :data:`LARGEST_BLUR`. By default what holds the
+        true kernel, and 15 at least.
+    iterations : int
+        Of gradient descent.
+    n_iter : int
+        Of coupled Newton-Schulz, for D. 15 is the paper's for inputs (A.2) and makes one step do; with 5, the
+        paper's for inner layers, D whitens less and tens of steps are needed.
+    eps : float
+        Ridge added to the covariance of [0, 1] pixels before D is taken, at least 0. The closed form has none.
+    seed : int
+        Of the noise.
+    jobs : int, optional
+        Threads that read the image; one for each processor by default.
+    device : {"auto", "cpu", "cuda", "mps"}
+        Where to compute the moments.
+    """
+
+    source: str = "sample-photo"
+    blur: str = "gaussian:2"
+    noise: float = 0.01
+    kernel_size: int | None = None
+    iterations: int = 100
+    n_iter: int = 15
+    eps: float = 1e-5
+    seed: int = 0
+    jobs: int | None = None
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if not (self.noise >= 0 and math.isfinite(self.noise)):
+            raise OptionError("noise", f"must be at least 0 and finite, got {self.noise}")
+        if self.kernel_size is not None:
+            _check_odd(self.kernel_size)
+            if self.kernel_size > LARGEST_BLUR:
+                raise OptionError("kernel_size", f"must be at most {LARGEST_BLUR}, got {self.kernel_size}")
+        _check_positive(self, "iterations", "n_iter", "jobs")
+        if self.iterations > MOST_STEPS:
+            raise OptionError("iterations", f"must be at most {MOST_STEPS}, got {self.iterations}")
+        _check_eps(self.eps)
+        _check_choice("device", self.device, DEVICES)
+        self.blur_parameters()
+
+    def blur_parameters(self) -> tuple[str, tuple[float, ...]]:
+        """Take ``blur`` apart.
+
+        Returns
+        -------
+        kind : {"gaussian", "motion", "file"}
+            Which.
+        values : tuple of float
+            (sigma,), (length, angle), or ().
+
+        Raises
+        ------
+        OptionError
+            If the numbers are missing or out of range.
+        """
+        kind, _, rest = self.blur.partition(":")
+        if kind not in ("gaussian", "motion"):
+            return "file", ()
+        try:
+            values = tuple(float(value) for value in rest.split(","))
+        except ValueError:
+            values = ()
+        wanted = {"gaussian": "gaussian:SIGMA", "motion": "motion:LENGTH,ANGLE"}[kind]
+        if len(values) != wanted.count(",") + 1 or not all(map(math.isfinite, values)) or values[0] <= 0:
+            size = wanted[len(kind) + 1 :].split(",")[0]
+            raise OptionError("blur", f"must be {wanted} with a positive {size} in pixels, got {self.blur!r}")
+        if values[0] > 2 * LARGEST_BLUR:
+            raise OptionError("blur", f"is too large: kernels have {LARGEST_BLUR} pixels a side at most")
+        return kind, values
+
+
+LARGEST_BLUR = 51  # side, pixels: the moments are 2601 × 2601
+MOST_STEPS = 10_000  # all of which are kept
+
+
+@dataclass(frozen=True, kw_only=True)
+class MlpConfig:
+    """Configuration of a multi-layer perceptron with sigmoids (Ye et al. 2020, fig. 5 c, d).
+
+    Attributes
+    ----------
+    dataset : str
+        Name or folder: see :func:`ndtools.data.datasets.load_dataset`. The paper has MNIST.
+    data_dir : str, optional
+        Folder in which a name is looked for first.
+    hidden : tuple of int
+        Widths of the hidden layers. Three of 128 in the paper.
+    epochs : int
+        Passes through the data.
+    batch_size : int
+        Images in a batch; all if there are fewer.
+    lr : tuple of float
+        Learning rates, positive: each arm keeps to the one that gave it the least training loss in the first run.
+    momentum : float
+        Of SGD, in [0, 1).
+    n_iter : int
+        Iterations of Newton-Schulz.
+    eps : float
+        Ridge added to covariances, above 0.
+    block_size : int, optional
+        Features that are decorrelated together; all inputs of a layer by default, as in the paper.
+    repeats : int
+        Runs with other initial weights and batches, the same ones for each arm.
+    seed : int
+        Of the first run.
+    jobs : int, optional
+        Threads of torch's operators; as torch has it by default.
+    device : {"auto", "cpu", "cuda", "mps"}
+        Where to compute.
+    """
+
+    dataset: str = "glyphs"
+    data_dir: str | None = None
+    hidden: tuple[int, ...] = (128, 128, 128)
+    epochs: int = 5
+    batch_size: int = 512
+    lr: tuple[float, ...] = (0.5,)
+    momentum: float = 0.9
+    n_iter: int = 5
+    eps: float = 1e-5
+    block_size: int | None = None
+    repeats: int = 3
+    seed: int = 0
+    jobs: int | None = None
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "epochs", "batch_size", "n_iter", "block_size", "repeats", "jobs")
+        _check_choice("device", self.device, DEVICES)
+        if not self.hidden or min(self.hidden) < 1:
+            raise OptionError("hidden", "must be one or more widths of at least 1, such as 128,128,128")
+        if not self.lr or len(set(self.lr)) < len(self.lr):
+            raise OptionError("lr", "must be one or more rates, each once, such as 0.1,0.5")
+        for rate in self.lr:
+            _check_rate("lr", rate)
+        if not 0 <= self.momentum < 1:
+            raise OptionError("momentum", f"must be at least 0 and less than 1, got {self.momentum}")
+        if not (self.eps > 0 and math.isfinite(self.eps)):
+            raise OptionError("eps", f"must be above 0 and finite, got {self.eps}")
+
+
 METHODS = ("eigh", "coupled", "vanilla")
+SHRINKAGES = ("none", "lw", "oas")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
@@ -310,6 +558,20 @@ def _check_positive(config: object, *names: str) -> None:
 def _check_eps(eps: float) -> None:
     if not (eps >= 0 and math.isfinite(eps)):
         raise OptionError("eps", f"must be at least 0 and finite, got {eps}")
+
+
+def _check_bootstrap(replicates: int) -> None:
+    if replicates < 0 or replicates == 1:
+        raise OptionError("bootstrap", f"must be 0 or at least 2, got {replicates}")
+
+
+def _check_rate(name: str, value: float | str) -> None:
+    try:
+        rate = float(value)
+    except ValueError:
+        rate = math.nan
+    if not (rate > 0 and math.isfinite(rate)):
+        raise OptionError(name, f"must be a positive number, got {value!r}")
 
 
 def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:

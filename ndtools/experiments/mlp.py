@@ -1,0 +1,267 @@
+"""A perceptron with sigmoids, without normalisation, with BN, with deconvolution (Ye et al. 2020, fig. 5 c, d)."""
+
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from ndtools.data.datasets import load_dataset
+from ndtools.experiments.computing import operator_threads, resolve_device
+from ndtools.experiments.config import MlpConfig
+from ndtools.experiments.flat_dataset import FlatDataset
+from ndtools.experiments.gathering import Progress
+from ndtools.layers.config import DeconvConfig
+from ndtools.layers.linear import DeconvLinear
+
+__all__ = ["ARMS", "MlpArm", "MlpConfig", "MlpResult", "build_mlp", "run"]
+
+ARMS = ("none", "bn", "deconv")
+
+
+@dataclass(frozen=True, eq=False)
+class MlpArm:
+    """One way to normalise, at its best learning rate.
+
+    Attributes
+    ----------
+    name : {"none", "bn", "deconv"}
+        No normalisation; batch normalisation of each hidden layer's sums; deconvolution of each layer's input.
+    lr : float
+        Of those asked for, that with the least training loss in the last epoch of the first run.
+    tried : dict of float to float
+        That loss for each rate.
+    loss : array of shape (repeats, epochs, batches)
+        Cross-entropy of each training batch before its step.
+    test_accuracy : array of shape (repeats, epochs)
+        After each epoch.
+    seconds : float
+        Of an epoch.
+    """
+
+    name: str
+    lr: float
+    tried: dict[float, float]
+    loss: NDArray[np.float64]
+    test_accuracy: NDArray[np.float64]
+    seconds: float
+
+    def numbers(self) -> dict[str, Any]:
+        """Return what the .json file holds of it."""
+        return {
+            "name": self.name,
+            "lr": self.lr,
+            "train_loss": self.loss.mean(2),
+            "test_accuracy": self.test_accuracy,
+            "seconds_per_epoch": self.seconds,
+            "tried": [{"lr": lr, "train_loss": loss} for lr, loss in self.tried.items()],
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class MlpResult:
+    """Learning curves of all arms.
+
+    Attributes
+    ----------
+    config : MlpConfig
+        What was asked for.
+    dataset : str
+        Name of the data.
+    synthetic : bool
+        Whether they are made in code.
+    location : str
+        Where they were found.
+    images, test_images : int
+        How many.
+    batch_size : int
+        That used.
+    widths : tuple of int
+        Of all layers, inputs first.
+    arms : tuple of MlpArm
+        none, bn, deconv.
+    device : str
+        Where it was computed.
+    """
+
+    config: MlpConfig
+    dataset: str
+    synthetic: bool
+    location: str
+    images: int
+    test_images: int
+    batch_size: int
+    widths: tuple[int, ...]
+    arms: tuple[MlpArm, ...]
+    device: str
+
+    def arrays(self) -> dict[str, NDArray[np.float64]]:
+        """Return the arrays of the .npz file by name."""
+        losses = {f"{arm.name}_loss": arm.loss for arm in self.arms}
+        return losses | {f"{arm.name}_test_accuracy": arm.test_accuracy for arm in self.arms}
+
+    def numbers(self) -> dict[str, Any]:
+        """Return the numbers of the .json file by key."""
+        return {
+            "dataset": {"name": self.dataset, "synthetic": self.synthetic, "location": self.location},
+            "images": {"train": self.images, "test": self.test_images},
+            "widths": self.widths,
+            "batch_size": self.batch_size,
+            "epochs": self.config.epochs,
+            "arms": [arm.numbers() for arm in self.arms],
+        }
+
+
+def build_mlp(widths: tuple[int, ...], arm: str, config: DeconvConfig) -> nn.Sequential:
+    """Build the perceptron of an arm, with torch's initial weights for linear layers.
+
+    Parameters
+    ----------
+    widths : tuple of int
+        Inputs, hidden layers, classes.
+    arm : {"none", "bn", "deconv"}
+        How it normalises.
+    config : DeconvConfig
+        Of "deconv".
+
+    Returns
+    -------
+    nn.Sequential
+        Logits from rows.
+    """
+    layers: list[nn.Module] = []
+    for i, (wide, narrow) in enumerate(itertools.pairwise(widths)):
+        layers.append(DeconvLinear(wide, narrow, config=config) if arm == "deconv" else nn.Linear(wide, narrow))
+        if i < len(widths) - 2:
+            layers += [nn.BatchNorm1d(narrow)] if arm == "bn" else []
+            layers.append(nn.Sigmoid())
+    return nn.Sequential(*layers)
+
+
+def run(config: MlpConfig, *, progress: Progress | None = None) -> MlpResult:
+    """Train each arm with each learning rate once, and at its best as often as asked for.
+
+    Parameters
+    ----------
+    config : MlpConfig
+        What to do.
+    progress : callable, optional
+        Told how many of how many epochs are done, over all runs.
+
+    Returns
+    -------
+    MlpResult
+        Learning curves.
+    """
+    device = resolve_device(config.device)
+    dataset = load_dataset(config.dataset, data_dir=config.data_dir)
+    data = FlatDataset.of(dataset, device)
+    widths = (data.features, *config.hidden, data.classes)
+    batch_size = min(config.batch_size, len(data))
+    total = len(ARMS) * config.epochs * (len(config.lr) + config.repeats - 1)
+    counted = itertools.count(1)
+
+    def done() -> None:
+        if progress:
+            progress(next(counted), total)
+
+    with operator_threads(config.jobs):
+        arms = tuple(_arm(name, config, data, widths, batch_size, done) for name in ARMS)
+    return MlpResult(
+        config=config,
+        dataset=dataset.name,
+        synthetic=dataset.synthetic,
+        location=dataset.location,
+        images=len(data),
+        test_images=len(data.test_labels),
+        batch_size=batch_size,
+        widths=widths,
+        arms=arms,
+        device=str(device),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    loss: NDArray[np.float64]
+    test_accuracy: NDArray[np.float64]
+    seconds: float
+
+    @property
+    def final(self) -> float:
+        """Training loss of the last epoch; infinite if it is not a number."""
+        last = float(self.loss[-1].mean())
+        return last if np.isfinite(last) else np.inf
+
+
+def _arm(
+    name: str,
+    config: MlpConfig,
+    data: FlatDataset,
+    widths: tuple[int, ...],
+    batch_size: int,
+    done: Callable[[], None],
+) -> MlpArm:
+    def once(lr: float, repeat: int) -> _Run:
+        return _train(name, config, data, widths, batch_size, lr, config.seed + repeat, done)
+
+    first = {lr: once(lr, 0) for lr in config.lr}
+    best = min(first, key=lambda lr: first[lr].final)
+    runs = [first[best], *(once(best, repeat) for repeat in range(1, config.repeats))]
+    return MlpArm(
+        name=name,
+        lr=best,
+        tried={lr: each.final for lr, each in first.items()},
+        loss=np.array([each.loss for each in runs]),
+        test_accuracy=np.array([each.test_accuracy for each in runs]),
+        seconds=float(np.mean([each.seconds for each in runs])) / config.epochs,
+    )
+
+
+def _train(
+    name: str,
+    config: MlpConfig,
+    data: FlatDataset,
+    widths: tuple[int, ...],
+    batch_size: int,
+    lr: float,
+    seed: int,
+    done: Callable[[], None],
+) -> _Run:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        deconvolution = DeconvConfig(block_size=config.block_size, n_iter=config.n_iter, eps=config.eps)
+        model = build_mlp(widths, name, deconvolution).to(data.pixels.device)
+    optimiser = torch.optim.SGD(model.parameters(), lr=lr, momentum=config.momentum)
+    per_epoch = len(data) // batch_size
+    batches = data.batches(batch_size, config.epochs * per_epoch, seed)
+    losses, accuracies = [], []
+    seconds = 0.0
+    for _ in range(config.epochs):
+        start = time.perf_counter()
+        model.train()
+        losses.append([_step(model, optimiser, *batch) for batch in itertools.islice(batches, per_epoch)])
+        seconds += time.perf_counter() - start
+        accuracies.append(_accuracy(model, data))
+        done()
+    return _Run(np.array(losses), np.array(accuracies), seconds)
+
+
+def _step(model: nn.Module, optimiser: torch.optim.Optimizer, rows: Tensor, labels: Tensor) -> float:
+    loss = cross_entropy(model(rows), labels)
+    optimiser.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimiser.step()
+    return loss.item()
+
+
+@torch.no_grad()
+def _accuracy(model: nn.Module, data: FlatDataset) -> float:
+    model.eval()
+    return data.accuracy(model)

@@ -1,0 +1,244 @@
+"""Arms of a linear regression: gradient descent on the same batches of differently normalised features."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ndtools.numerics.inverse_sqrt import Eigh, Method, full_precision, inverse_sqrt
+from ndtools.numerics.iterations import iterates
+from ndtools.numerics.regression import FeatureMap, RegressionMoments, descend
+from ndtools.numerics.shrinkage import shrink
+
+__all__ = ["MAPS", "Arm", "MovingMoments", "Normaliser", "train"]
+
+MAPS = ("sgd", "bn", "deconv")
+"""Features that arms see: raw pixels, each standardised, deconvolved."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normaliser:
+    """How features are normalised by their statistics.
+
+    Attributes
+    ----------
+    method : Method
+        Of the inverse square root.
+    eps : float
+        Added to variances (bn) and to the diagonal of the covariance (deconv).
+    shrinkage : {"none", "lw", "oas"}
+        Of the covariance of a batch.
+    """
+
+    method: Method
+    eps: float
+    shrinkage: str = "none"
+
+    def map(self, name: str, mean: Tensor, covariance: Tensor) -> FeatureMap:
+        """Return the map of an arm's features.
+
+        Parameters
+        ----------
+        name : {"sgd", "bn", "deconv"}
+            The identity; a division by standard deviations; or D = (Cov + eps I)^(-1/2).
+        mean : Tensor of shape (f,)
+            Of the features.
+        covariance : Tensor of shape (f, f), or (f,) for "bn"
+            Their covariance, or its diagonal.
+
+        Returns
+        -------
+        FeatureMap
+            In the dtype of the covariance.
+        """
+        if name == "sgd":
+            return FeatureMap()
+        if name == "bn":
+            variance = covariance.diagonal() if covariance.dim() == 2 else covariance
+            return FeatureMap(mean, (variance + self.eps).rsqrt())
+        return FeatureMap(mean, whiten(covariance, self.method, self.eps))
+
+    def of_batch(self, name: str, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what a map needs to know of a batch: its mean, and its covariance or variances.
+
+        Parameters
+        ----------
+        name : {"sgd", "bn", "deconv"}
+            Of the map.
+        rows : Tensor of shape (n, f)
+            The batch.
+
+        Returns
+        -------
+        tuple of Tensor
+            As `map` takes them; the covariance is shrunk.
+        """
+        if name == "sgd":
+            return rows.new_zeros(0), rows.new_zeros(0)
+        mean = rows.mean(0)
+        if name == "bn":
+            return mean, rows.var(0, correction=0)
+        centred = rows - mean
+        return mean, shrink(centred, centred.mT @ centred / len(rows), self.shrinkage)
+
+
+def whiten(covariance: Tensor, method: Method, eps: float) -> Tensor:
+    """Return D = (Cov + eps I)^(-1/2), for use in every step: an iteration's result is not checked.
+
+    Parameters
+    ----------
+    covariance : Tensor of shape (f, f)
+        Cov.
+    method : Method
+        How.
+    eps : float
+        The ridge.
+
+    Returns
+    -------
+    Tensor of shape (f, f)
+        In the dtype of the covariance.
+    """
+    a = covariance.clone()
+    a.diagonal().add_(eps)
+    if isinstance(method, Eigh):
+        return inverse_sqrt(a, method).matrix
+    with full_precision(a.device):
+        return deque(iterates(a, method), maxlen=1)[0]
+
+
+@dataclass(eq=False)
+class MovingMoments:
+    """Exponential moving averages of batch statistics, corrected for their start at zero.
+
+    Attributes
+    ----------
+    momentum : float
+        Share of the newest batch, as in torch's batch normalisation.
+    """
+
+    momentum: float = 0.1
+    _sums: tuple[Tensor, ...] = ()
+    _weight: float = 0.0
+
+    def update(self, *statistics: Tensor) -> None:
+        """Add those of a batch."""
+        if not self._sums:
+            self._sums = tuple(torch.zeros_like(s) for s in statistics)
+        for total, new in zip(self._sums, statistics, strict=True):
+            total.lerp_(new, self.momentum)
+        self._weight += self.momentum * (1 - self._weight)
+
+    def value(self) -> tuple[Tensor, ...]:
+        """Return the averages, of the shapes that `update` was given."""
+        return tuple(total / self._weight for total in self._sums)
+
+
+@dataclass(eq=False)
+class Arm:
+    """A model in training.
+
+    Attributes
+    ----------
+    loss_name : {"l2", "logistic"}
+        What it minimises.
+    features : {"sgd", "bn", "deconv"}
+        What it sees.
+    lr : float
+        Its learning rate.
+    auto : bool
+        Whether that was chosen by its stability limit.
+    stability_limit : float
+        2/λ_max of the Hessian at zero weights, with the statistics of the whole training set.
+    weights : Tensor of shape (1 + f, classes)
+        On its features.
+    losses : list of float
+        On each batch, before the step.
+    seconds : float
+        Spent on it, with all that its features cost.
+    """
+
+    loss_name: str
+    features: str
+    lr: float
+    auto: bool
+    stability_limit: float
+    weights: Tensor
+    losses: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def step(self, rows: Tensor, labels: Tensor, features: FeatureMap, moments: RegressionMoments | None) -> None:
+        """Take a step of gradient descent.
+
+        Parameters
+        ----------
+        rows : Tensor of shape (n, f)
+            Raw features.
+        labels : Tensor of shape (n,)
+            Classes.
+        features : FeatureMap
+            To this arm's features.
+        moments : RegressionMoments, optional
+            Of the rows, if known; they give the same loss and gradient for "l2" without the rows.
+        """
+        start = time.perf_counter()
+        folded = features.fold(self.weights)
+        if moments is not None and self.loss_name == "l2":
+            loss, gradient = moments.loss(folded), moments.gradient(folded)
+        else:
+            loss, gradient = descend(self.loss_name, rows, labels, folded)
+        self.losses.append(loss.item())
+        self.weights = self.weights - self.lr * features.pull_back(gradient)
+        self.seconds += time.perf_counter() - start
+
+
+def train(
+    arms: Sequence[Arm],
+    batches: Iterable[tuple[Tensor, Tensor]],
+    normaliser: Normaliser,
+    *,
+    whole: RegressionMoments | None = None,
+    done: Callable[[], None] = lambda: None,
+) -> dict[str, FeatureMap]:
+    """Take one step of every arm on every batch, with the statistics of that batch.
+
+    Parameters
+    ----------
+    arms : sequence of Arm
+        With their weights, which change.
+    batches : iterable of (Tensor, Tensor)
+        Rows of shape (n, f) and labels of shape (n,).
+    normaliser : Normaliser
+        Of the features.
+    whole : RegressionMoments, optional
+        Of the batch, if all are the same one.
+    done : callable
+        Told of each batch.
+
+    Returns
+    -------
+    dict of str to FeatureMap
+        For each kind of features, the map of new images: by the moving averages of the statistics.
+    """
+    kinds = [name for name in MAPS if any(arm.features == name for arm in arms)]
+    fixed = {name: normaliser.map(name, whole.mean, whole.covariance) for name in kinds} if whole else {}
+    moving = {name: MovingMoments() for name in kinds}
+    for rows, labels in batches:
+        for name in kinds:
+            start = time.perf_counter()
+            if name in fixed:
+                features = fixed[name]
+            else:
+                statistics = normaliser.of_batch(name, rows)
+                features = normaliser.map(name, *statistics)
+                moving[name].update(*statistics)
+            seconds = time.perf_counter() - start
+            for arm in arms:
+                if arm.features == name:
+                    arm.seconds += seconds
+                    arm.step(rows, labels, features, whole)
+        done()
+    return fixed or {name: normaliser.map(name, *average.value()) for name, average in moving.items()}

@@ -1,0 +1,206 @@
+"""Picture of linear regression with and without deconvolution (Ye et al. 2020, fig. 5 a, b)."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator, ScalarFormatter
+
+if TYPE_CHECKING:
+    from ndtools.experiments.regress import ArmResult, LossResult, RegressResult
+
+__all__ = ["plot_regress"]
+
+NAMES = {"sgd": "SGD", "bn": "BN", "deconv": "deconvolution"}
+COLOURS = {"sgd": "#b2182b", "bn": "#d98c00", "deconv": "#2166ac"}
+STYLES = ("-", "--", ":", "-.")
+OPTIMUM = {"l2": "closed form", "logistic": "L-BFGS"}
+TITLES = {"l2": "L2 loss", "logistic": "logistic loss"}
+CEILING = 1.6  # times the loss of zero weights: what is above has diverged
+SIDE = 0.46  # of a kernel, inches
+MOST_CLASSES = 10  # shown as kernels
+SHOWN = 99.0  # percentile of |weight| at which colours saturate: a few rare pixels have far larger ones
+PREDICTED = "predicted, full batches"
+
+
+def plot_regress(result: "RegressResult", *, fig: Figure | None = None) -> Figure:
+    """Draw the losses by iteration, and the kernels that were learned.
+
+    Parameters
+    ----------
+    result : RegressResult
+        From :func:`ndtools.experiments.regress.run`.
+    fig : Figure, optional
+        An empty figure to draw on.
+
+    Returns
+    -------
+    Figure
+        A column for each loss: curves on logarithmic axes (iteration 0 at the left), and below the kernels, a row
+        for each kind of features and one for the optimum, each row on a scale of its own.
+    """
+    columns = len(result.losses)
+    classes = min(result.classes, MOST_CLASSES)
+    block = 1.25 + classes * SIDE + 0.75
+    rows = 4
+    below = rows * SIDE * 1.12 + 0.55
+    width, height = columns * block + 0.1, below + 5.05
+    fig = fig or Figure(figsize=(width, height))
+    for column, loss in enumerate(result.losses):
+        left = column * block
+        ax = fig.add_axes(
+            ((left + 0.75) / width, (below + 1.2) / height, (block - 0.95) / width, 3.0 / height), label="losses"
+        )
+        _draw_losses(ax, loss, result)
+        shown = [*_chosen(loss), (OPTIMUM[loss.name], loss.optimum_kernels)]
+        for row, (label, kernels) in enumerate(shown):
+            _draw_kernels(
+                fig, label, kernels[:classes], (left, below - 0.55 - (row + 1) * SIDE * 1.12 + 0.2), width, height
+            )
+        fig.text(
+            (left + 1.25) / width,
+            (below - 0.3) / height,
+            f"kernels on raw pixels, classes 0 to {classes - 1}; white is 0, a row's 1 % largest weights clipped",
+            fontsize="small",
+            va="bottom",
+        )
+    fig.suptitle(_title(result), fontsize="medium", y=1 - 0.1 / height)
+    return fig
+
+
+def _draw_losses(ax: Axes, loss: "LossResult", result: "RegressResult") -> None:
+    first = float(loss.arms[0].loss[:, 0].mean())
+    ceiling = CEILING * first
+    styles = {name: iter(STYLES * 10) for name in NAMES}
+    for arm in loss.arms:
+        style = styles[arm.name]
+        _draw_arm(ax, arm, next(style), ceiling)
+    ax.axhline(loss.optimum, color="0.25", linewidth=1.0, linestyle=(0, (1, 1)))
+    ax.annotate(
+        f"{OPTIMUM[loss.name]} {loss.optimum:.4g}",
+        (0.995, loss.optimum),
+        xycoords=ax.get_yaxis_transform(),
+        ha="right",
+        va="top",
+        fontsize="small",
+        xytext=(0, -2),
+        textcoords="offset points",
+    )
+    ax.set_xscale("symlog", linthresh=1, linscale=0.35)
+    ax.set_xlim(0, max(result.iterations - 1, 1))
+    ax.set_yscale("log")
+    lowest = min([loss.optimum, *(float(np.nanmin(arm.loss)) for arm in loss.arms)])
+    ax.set_ylim(0.88 * lowest, ceiling)
+    _plain_ticks(ax, 0.88 * lowest, ceiling, result.iterations)
+    ax.set_xlabel("iteration (batch)" if not result.config.full_batch else "iteration (all images)")
+    ax.set_ylabel(f"{TITLES[loss.name]} of the batch" if not result.config.full_batch else TITLES[loss.name])
+    ax.set_title(TITLES[loss.name], fontsize="medium")
+    _legend(ax, loss)
+
+
+def _legend(ax: Axes, loss: "LossResult") -> None:
+    """Below the axes, a column for each kind of features."""
+    lines = {line.get_label(): line for line in ax.lines}
+    columns = [[lines[_label(arm)] for arm in loss.arms if arm.name == name] for name in NAMES]
+    columns[-1] += [line for label, line in lines.items() if str(label) == PREDICTED]
+    longest = max(map(len, columns))
+    blank = Line2D([], [], linestyle="none", label=" ")
+    handles = [handle for column in columns for handle in column + [blank] * (longest - len(column))]
+    ax.legend(
+        handles=handles,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.16),
+        ncols=len(columns),
+        fontsize="small",
+        frameon=False,
+    )
+
+
+def _label(arm: "ArmResult") -> str:
+    return f"{NAMES[arm.name]}, lr {arm.lr:.3g}{', diverges' if arm.diverged else ''}"
+
+
+def _draw_arm(ax: Axes, arm: "ArmResult", style: str, ceiling: float) -> None:
+    mean = arm.loss.mean(0)
+    steps = np.arange(len(mean))
+    ax.plot(
+        steps,
+        np.where(np.isfinite(mean), mean, np.nan),
+        color=COLOURS[arm.name],
+        linestyle=style,
+        linewidth=1.9 if arm.name == "deconv" else 1.3,
+        label=_label(arm),
+    )
+    if len(arm.loss) > 1 and not arm.diverged:
+        std = arm.loss.std(0, ddof=1)
+        ax.fill_between(steps, mean - std, mean + std, color=COLOURS[arm.name], alpha=0.2, linewidth=0)
+    if arm.theory is not None:
+        at = np.unique(np.geomspace(1, max(len(steps) - 1, 1), 16).round().astype(int))
+        at = at[(at < len(steps)) & (arm.theory[at % len(steps)] <= ceiling)]
+        ax.plot(
+            at,
+            arm.theory[at],
+            linestyle="none",
+            marker="o",
+            markersize=4,
+            markerfacecolor="none",
+            color=COLOURS[arm.name],
+            label=PREDICTED if arm.name == "deconv" else None,
+        )
+
+
+def _plain_ticks(ax: Axes, low: float, high: float, iterations: int) -> None:
+    ticks = [t for t in (*range(0, 2), 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000) if t < iterations]
+    ax.set_xticks(ticks, [str(t) for t in ticks])
+    ax.xaxis.set_minor_locator(NullLocator())
+    steps = np.array([1, 1.5, 2, 3, 4, 5, 7]) if high / low < 12 else np.array([1, 2, 5])
+    values = (steps[None] * 10.0 ** np.arange(-6, 6)[:, None]).ravel()
+    ax.set_yticks(values[(values >= low) & (values <= high)])
+    ax.yaxis.set_major_formatter(ScalarFormatter())
+    ax.yaxis.set_minor_locator(NullLocator())
+
+
+def _chosen(loss: "LossResult") -> list[tuple[str, np.ndarray]]:
+    """Of each kind of features the arm of the least training loss."""
+    chosen = []
+    for name in NAMES:
+        arms = [arm for arm in loss.arms if arm.name == name]
+        best = min(arms, key=lambda arm: arm.train_loss.mean() if np.isfinite(arm.train_loss).all() else np.inf)
+        chosen.append((f"{NAMES[name]}\nlr {best.lr:.3g}", best.kernels))
+    return chosen
+
+
+def _draw_kernels(
+    fig: Figure, label: str, kernels: np.ndarray, corner: tuple[float, float], width: float, height: float
+) -> None:
+    x, y = corner
+    finite = np.where(np.isfinite(kernels), kernels, 0)
+    limit = float(np.percentile(np.abs(finite), SHOWN)) or 1.0
+    for i, kernel in enumerate(finite):
+        ax = fig.add_axes(
+            ((x + 1.25 + i * SIDE) / width, y / height, 0.94 * SIDE / width, 0.94 * SIDE / height), label="kernel"
+        )
+        ax.imshow(kernel.mean(0), cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
+        ax.set_xticks([])
+        ax.set_yticks([])
+        for spine in ax.spines.values():
+            spine.set_linewidth(0.4)
+    fig.text((x + 1.18) / width, (y + SIDE / 2) / height, label, ha="right", va="center", fontsize="x-small")
+    fig.text(
+        (x + 1.3 + len(kernels) * SIDE) / width, (y + SIDE / 2) / height, f"±{limit:.2g}", va="center", fontsize="small"
+    )
+
+
+def _title(result: "RegressResult") -> str:
+    config = result.config
+    made = " (synthetic)" if result.synthetic else ""
+    how = f"{config.n_iter} Newton-Schulz iterations" if config.method == "coupled" else "eigh"
+    shrinkage = "" if config.shrinkage == "none" else f", shrinkage {config.shrinkage}"
+    batch = "all images at once" if config.full_batch else f"batches of {result.batch_size:,}"
+    repeats = "" if config.repeats == 1 else f", mean ± std of {config.repeats} runs"
+    return (
+        f"Linear regression on {result.dataset}{made}: {result.images:,} images, {batch}{repeats}\n"
+        f"D by {how}, eps {config.eps:.3g}{shrinkage}"
+    )
