@@ -74,9 +74,8 @@ def _draw_losses(ax: Axes, loss: "LossResult", result: "RegressResult") -> None:
     first = float(loss.arms[0].loss[:, 0].mean())
     ceiling = CEILING * first
     styles = {name: iter(STYLES * 10) for name in NAMES}
-    for arm in loss.arms:
-        style = styles[arm.name]
-        _draw_arm(ax, arm, next(style), ceiling)
+    for arm in sorted(loss.arms, key=lambda arm: not arm.auto):  # solid lines for rates at the limit
+        _draw_arm(ax, arm, next(styles[arm.name]), ceiling)
     ax.axhline(loss.optimum, color="0.25", linewidth=1.0, linestyle=(0, (1, 1)))
     ax.annotate(
         f"{OPTIMUM[loss.name]} {loss.optimum:.4g}",

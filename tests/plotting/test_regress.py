@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+
+import ndtools as nd
+from tests.small_set import write_small_set
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return str(write_small_set(tmp_path_factory.mktemp("sets") / "blobs"))
+
+
+@pytest.fixture(scope="module")
+def result(folder):
+    return nd.run_regress(
+        nd.RegressConfig(dataset=folder, batch_size=100, iterations=30, theory=True, baseline_lr=("auto", "50"))
+    )
+
+
+def axes(figure, label):
+    return [ax for ax in figure.axes if ax.get_label() == label]
+
+
+def test_curves_are_the_losses_and_name_what_diverges(result):
+    figure = nd.plot_regress(result)
+    for ax, loss in zip(axes(figure, "losses"), result.losses, strict=True):
+        assert (ax.get_xscale(), ax.get_yscale()) == ("symlog", "log")
+        assert ax.get_xlabel() == "iteration (batch)"
+        lines = {line.get_label(): line for line in ax.lines}
+        for arm in loss.arms:
+            name = {"sgd": "SGD", "bn": "BN", "deconv": "deconvolution"}[arm.name]
+            line = lines[f"{name}, lr {arm.lr:.3g}{', diverges' if arm.diverged else ''}"]
+            drawn = np.asarray(line.get_ydata())
+            np.testing.assert_array_equal(drawn, np.where(np.isfinite(arm.loss[0]), arm.loss[0], np.nan))
+        assert ax.get_ylim()[1] == pytest.approx(1.6 * loss.arms[0].loss[0, 0])
+        assert any(np.all(np.asarray(line.get_ydata()) == loss.optimum) for line in ax.lines)
+
+
+def test_predictions_are_points_on_the_l2_panel(result):
+    l2, logistic = axes(nd.plot_regress(result), "losses")
+    points = [line for line in l2.lines if line.get_marker() == "o"]
+    assert len(points) == len(result.losses[0].arms)
+    deconv = points[-1]
+    np.testing.assert_array_equal(deconv.get_ydata(), result.losses[0].arms[-1].theory[deconv.get_xdata()])
+    assert not [line for line in logistic.lines if line.get_marker() == "o"]
+
+
+def test_kernels_are_centred_on_zero(result):
+    kernels = axes(nd.plot_regress(result), "kernel")
+    assert len(kernels) == 2 * 4 * 3  # losses, rows, classes
+    for ax in kernels:
+        low, high = ax.images[0].get_clim()
+        assert low == -high
+    last = kernels[2 * 4 * 3 - 1].images[0].get_array()
+    np.testing.assert_array_equal(last, result.losses[1].optimum_kernels[-1].mean(0))
+
+
+def test_legend_has_a_column_for_each_kind(result):
+    for ax in axes(nd.plot_regress(result), "losses"):
+        texts = [text.get_text() for text in ax.get_legend().get_texts()]
+        rows = len(texts) // 3
+        assert all(text.startswith("SGD") for text in texts[:2])
+        assert all(text.startswith("BN") for text in texts[rows : rows + 2])
+        assert texts[2 * rows].startswith("deconvolution")
+
+
+def test_spread_of_several_runs(folder):
+    result = nd.run_regress(
+        nd.RegressConfig(dataset=folder, loss="l2", batch_size=100, iterations=5, repeats=2, baseline_lr=("auto",))
+    )
+    (ax,) = axes(nd.plot_regress(result), "losses")
+    assert len(ax.collections) == 3
+
+
+def test_curves_of_the_perceptron(folder):
+    result = nd.run_mlp(nd.MlpConfig(dataset=folder, hidden=(6,), epochs=3, batch_size=50, repeats=2))
+    loss, accuracy = nd.plot_mlp(result).axes
+    assert loss.get_xlabel() == accuracy.get_xlabel() == "epoch"
+    assert loss.get_yscale() == "log"
+    for line, arm in zip(accuracy.lines, result.arms, strict=True):
+        np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3])
+        np.testing.assert_allclose(line.get_ydata(), (1 - arm.test_accuracy).clip(1e-3).mean(0))
+    for line, arm in zip(loss.lines, result.arms, strict=True):
+        assert np.mean(line.get_ydata()) == pytest.approx(arm.loss.mean())  # six batches, six parts
+    low, high = accuracy.get_ylim()
+    assert low > high  # accuracy rises
+    for tick, label in zip(accuracy.get_yticks(), accuracy.get_yticklabels(), strict=True):
+        assert float(label.get_text().removesuffix(" %")) == pytest.approx(100 * (1 - tick))
+
+
+def test_one_epoch_of_one_run_is_a_picture(folder):
+    result = nd.run_mlp(nd.MlpConfig(dataset=folder, hidden=(6,), epochs=1, batch_size=300, repeats=1))
+    figure = nd.plot_mlp(result)
+    assert not figure.axes[0].collections
+    figure.canvas.draw()
