@@ -22,6 +22,8 @@ lint: $(VENV)/.dev
 gallery: $(VENV)/.demo
 	$(BIN)/ndtools kernels sample --out figures/gallery --name kernels-sample
 	$(BIN)/ndtools ns-stability --out figures/gallery --name ns-stability-photo
+	$(BIN)/ndtools regress --theory --out figures/gallery --name regress-glyphs
+	$(BIN)/ndtools deblur --out figures/gallery --name deblur-photo
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -10,6 +10,7 @@ import typer
 from ndtools import __version__
 from ndtools.cli.covariance import covariance
 from ndtools.cli.data import data_app
+from ndtools.cli.deblur import deblur
 from ndtools.cli.deconvolve import deconvolve
 from ndtools.cli.failures import INTERRUPTED, FailureHandlingGroup
 from ndtools.cli.kernels import kernels
@@ -53,6 +54,7 @@ app.command()(covariance)
 app.command()(ns_stability)
 app.command()(regress)
 app.command()(mlp)
+app.command()(deblur)
 app.add_typer(data_app, name="data")
 
 

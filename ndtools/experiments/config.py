@@ -212,6 +212,8 @@ class CovarianceConfig:
         Images: see :func:`ndtools.data.sources.resolve_source`.
     kernel_size : int
         Side of the patches in pixels.
+    images : int, optional
+        Number of images to draw at random from the source; all by default.
     eps : float
         Ridge added to the covariance of [0, 1] pixels, at least 0.
     method : {"eigh", "coupled", "vanilla"}
@@ -219,7 +221,7 @@ class CovarianceConfig:
     iterations : int
         Of Newton-Schulz.
     seed : int
-        Nothing here is random; recorded with the result.
+        Of the draw of ``images``.
     jobs : int, optional
         Threads; one for each processor by default.
     device : {"auto", "cpu", "cuda", "mps"}
@@ -228,6 +230,7 @@ class CovarianceConfig:
 
     source: str = "sample"
     kernel_size: int = 3
+    images: int | None = None
     eps: float = 1e-3
     method: str = "eigh"
     iterations: int = 15
@@ -236,7 +239,7 @@ class CovarianceConfig:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        _check_positive(self, "kernel_size", "iterations", "jobs")
+        _check_positive(self, "kernel_size", "images", "iterations", "jobs")
         _check_eps(self.eps)
         _check_choice("method", self.method, METHODS)
         _check_choice("device", self.device, DEVICES)

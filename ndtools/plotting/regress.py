@@ -91,8 +91,9 @@ def _draw_losses(ax: Axes, loss: "LossResult", result: "RegressResult") -> None:
     ax.set_xlim(0, max(result.iterations - 1, 1))
     ax.set_yscale("log")
     lowest = min([loss.optimum, *(float(np.nanmin(arm.loss)) for arm in loss.arms)])
-    ax.set_ylim(0.88 * lowest, ceiling)
-    _plain_ticks(ax, 0.88 * lowest, ceiling, result.iterations)
+    bottom = lowest * (lowest / ceiling) ** 0.1  # room for a label
+    ax.set_ylim(bottom, ceiling)
+    _plain_ticks(ax, bottom, ceiling, result.iterations)
     ax.set_xlabel("iteration (batch)" if not result.config.full_batch else "iteration (all images)")
     ax.set_ylabel(f"{TITLES[loss.name]} of the batch" if not result.config.full_batch else TITLES[loss.name])
     ax.set_title(TITLES[loss.name], fontsize="medium")
