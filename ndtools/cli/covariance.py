@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ndtools.cli.conflicts import refuse_given
 from ndtools.cli.options import SharedOptions, with_shared_options
 from ndtools.cli.output import Output
 from ndtools.experiments.config import CovarianceConfig
@@ -18,9 +19,13 @@ __all__ = ["covariance"]
 
 @with_shared_options
 def covariance(
+    context: typer.Context,
     source: Annotated[str, typer.Argument(help="Images, as for kernels; 'sample' is built in.")] = "sample",
     *,
     kernel_size: Annotated[int, typer.Option("--kernel-size", "-k", help="Side of the patches in pixels.")] = 3,
+    images: Annotated[
+        int | None, typer.Option("--images", "-n", help="Draw this many images at random (default: all).")
+    ] = None,
     eps: Annotated[float, typer.Option(help="Ridge added to the covariance of [0, 1] pixels.")] = 1e-3,
     method: Annotated[
         Literal["eigh", "coupled", "vanilla"],
@@ -31,15 +36,18 @@ def covariance(
 ) -> None:
     """Draw the covariance of patches before and after deconvolution (Ye et al. 2020, fig. 3).
 
-    With the mean absolute correlation of the features of a patch, within a
-    channel and across channels: what eps, and few iterations, leave of it.
+    With the correlations of the features of a patch, within a channel and
+    across channels: what eps, and few iterations, leave of them.
 
     Example: [bold]ndtools covariance photos/ --method coupled --iterations 5[/bold]
     """
     output = Output(shared, "covariance")
+    if method == "eigh":
+        refuse_given(context, ["iterations"], "with --method eigh, which is exact")
     config = CovarianceConfig(
         source=source,
         kernel_size=kernel_size,
+        images=images,
         eps=eps,
         method=method,
         iterations=iterations,
@@ -55,10 +63,12 @@ def covariance(
     with output.progress("images") as progress:
         result = run(config, progress=progress)
     output.skipped(result.skipped, result.read)
+    if images is not None and result.read + len(result.skipped) < images:
+        output.note(f"note: {result.source} has only {result.read + len(result.skipped)} images")
     output.results(
         result,
         figure=plot_covariance(result),
-        manifest={"config": config, "seed": config.seed, "device": result.device, "source": result.source},
+        manifest={"config": result.config, "seed": config.seed, "device": result.device, "source": result.source},
         title=_title(result),
         table=_table(result),
     )
@@ -76,10 +86,16 @@ def _table(result: "CovarianceResult") -> "Table":
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    table.add_column("mean |correlation|")
+    table.add_column("correlation")
     for heading in ("before", "after"):
         table.add_column(heading, justify="right")
-    for name, label in (("within_channel", "within a channel"), ("across_channels", "across channels")):
+    rows = {
+        "within_channel": "mean |.| within a channel",
+        "across_channels": "mean |.| across channels",
+        "largest": "largest |.|",
+        "same_pixel": "mean, channels at a pixel",
+    }
+    for name, label in rows.items():
         values = (getattr(side, name) for side in (result.before, result.after))
         table.add_row(label, *("-" if value is None else f"{value:.3g}" for value in values))
     return table

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ndtools.cli.conflicts import refuse_given
 from ndtools.cli.options import SharedOptions, with_shared_options
 from ndtools.cli.output import Output
 from ndtools.experiments.config import DeconvolveConfig
@@ -18,6 +19,7 @@ __all__ = ["deconvolve"]
 
 @with_shared_options
 def deconvolve(
+    context: typer.Context,
     image: Annotated[str, typer.Argument(help="An image file; 'sample-photo' is built in.")] = "sample-photo",
     *,
     from_file: Annotated[
@@ -41,10 +43,15 @@ def deconvolve(
 
     Each pixel becomes the centre output of D(x - μ) for the patch x around
     it, D = (Cov + eps·I)^(-1/2) of the image's own patches or of a set's.
+    Measures are of values about each channel's mean in this image.
 
     Example: [bold]ndtools deconvolve photo.jpg --from figures/kernels.npz[/bold]
     """
     output = Output(shared, "deconvolve", images=["image"])
+    if from_file is not None:
+        refuse_given(context, ["kernel_size", "eps", "method", "iterations"], "with --from: the file holds the kernels")
+    if method == "eigh":
+        refuse_given(context, ["iterations"], "with --method eigh, which is exact")
     config = DeconvolveConfig(
         source=image,
         from_file=from_file,
@@ -63,10 +70,12 @@ def deconvolve(
     from ndtools.plotting.deconvolve import plot_deconvolve
 
     result = run(config)
+    if result.reduced_to_luma:
+        output.note(f"note: {from_file} holds kernels of grey images; {result.source} is reduced to luma")
     output.results(
         result,
         figure=plot_deconvolve(result),
-        manifest={"config": config, "seed": config.seed, "device": result.device, "source": result.source},
+        manifest={"config": result.config, "seed": config.seed, "device": result.device, "source": result.source},
         title=_title(result),
         table=_table(result),
         images={"image": result.picture()},

@@ -1,25 +1,31 @@
 """``ndtools kernels``: the deconvolution kernels of an image set."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ndtools.cli.conflicts import refuse_given
 from ndtools.cli.options import SharedOptions, with_shared_options
 from ndtools.cli.output import Output
-from ndtools.errors import OptionError
+from ndtools.errors import OptionError, OutputError
 from ndtools.experiments.config import KernelsConfig
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from ndtools.experiments.bootstrap import KernelBootstrap
     from ndtools.experiments.kernels import KernelsResult
 
 __all__ = ["kernels"]
 
+OF_IMAGES = ("kernel_size", "images", "gray", "resize", "covariance", "stride")
+
 
 @with_shared_options
 def kernels(
+    context: typer.Context,
     source: Annotated[
         list[str] | None,
         typer.Argument(
@@ -76,6 +82,10 @@ def kernels(
     """
     output = Output(shared, "kernels", figures=[*(["fit"] if fit else []), *(["bootstrap"] if bootstrap else [])])
     images_from, moments = _sources(source or [], from_moments or [])
+    if moments:
+        refuse_given(context, OF_IMAGES, "with --from-moments: the files hold what images were made into")
+    if method == "eigh":
+        refuse_given(context, ["iterations"], "with --method eigh, which is exact")
     config = KernelsConfig(
         source=images_from,
         fit=fit,
@@ -95,7 +105,9 @@ def kernels(
         jobs=shared.jobs,
         device=shared.device.value,
     )
-    output.check(*([save_moments] if save_moments else []))
+    output.check()
+    if save_moments:
+        _check_moments_file(save_moments, output)
 
     from ndtools.experiments.kernels import run
     from ndtools.plotting.kernel_bootstrap import plot_kernel_bootstrap
@@ -110,7 +122,7 @@ def kernels(
     output.results(
         result,
         figure=plot_kernels(result),
-        manifest={"config": config, "seed": config.seed, "device": result.device, "source": result.source},
+        manifest={"config": result.config, "seed": config.seed, "device": result.device, "source": result.source},
         title=_title(result),
         table=_table(result),
         figures={
@@ -124,10 +136,33 @@ def kernels(
 def _sources(named: list[str], moments: list[str]) -> tuple[str, tuple[str, ...]]:
     """Return the source of images and the files of moments that take its place."""
     if moments:  # an option takes one value: further files come as if they were sources
+        if moments[0].startswith("-"):
+            raise OptionError("from_moments", f"needs a file, got {moments[0]!r}")
+        for name in named:
+            if Path(name).suffix.lower() != ".npz":
+                raise OptionError(
+                    "from_moments",
+                    f"takes the place of images, so it cannot be combined with {name!r}"
+                    " (a file of moments with another ending than .npz needs an option of its own)",
+                )
         return "sample", (*moments, *named)
     if len(named) > 1:
         raise OptionError("source", f"must be one, got {len(named)}: quote the glob, or name a folder or @list.txt")
     return named[0] if named else "sample", ()
+
+
+def _check_moments_file(path: Path, output: Output) -> None:
+    """Make sure that the moments can be written, and not over a result of the same run."""
+    from ndtools.report.files import check_writable, result_paths
+
+    shared = output.shared
+    results = result_paths(shared.out, output.stem, shared.image_format.value, output.images, output.figures)
+    if path.resolve() in [result.resolve() for result in results]:
+        raise OptionError("save_moments", f"must be a file of its own, got {path}, which this command writes")
+    try:
+        check_writable([path])
+    except OutputError as error:
+        raise OutputError(str(error).replace("another folder with --out", "another file with --save-moments")) from None
 
 
 def _title(result: "KernelsResult") -> str:
@@ -136,27 +171,74 @@ def _title(result: "KernelsResult") -> str:
     return (
         f"Deconvolution kernels · {k}×{k} · {result.read} image{plural} · {_count(result.covariance.count)} patches"
         f" · eps {d.eps:.3g} · {result.config.method} · condition {d.condition:.3g} · residual {d.residual:.2g}"
-        + (f" · standard error {result.bootstrap.relative_error:.1%}" if result.bootstrap else "")
+        + (f" · standard error {_percent(result.bootstrap)}" if result.bootstrap else "")
     )
+
+
+def _percent(found: "KernelBootstrap") -> str:
+    from ndtools.plotting.words import with_error
+
+    share = 100 / math.sqrt(found.total)
+    return with_error(share * found.per_image, share * found.per_image_error, 2) + " %"
 
 
 def _table(result: "KernelsResult") -> "Table":
     from rich.table import Table
 
-    fitted = ("surround σ", "slope of |H|") if result.cells else ()  # then the columns are closer, to fit 80
-    table = Table(box=None, pad_edge=False, padding=(0, 1 if fitted else 3, 0, 0))
+    from ndtools.plotting.words import with_error
+
+    table = Table(box=None, pad_edge=False, padding=(0, 1 if result.cells else 3, 0, 0))
     table.add_column("channel")
     table.add_column("polarity")
-    surround = "surround" if fitted else "surround (8 nearest)"
-    for heading in ("centre", surround, "centre/surround", *fitted):
+    surround = "surround" if result.cells else "surround (8 nearest)"
+    for heading in ("centre", surround, "centre/surround"):
         table.add_column(heading, justify="right")
-    for i, c in enumerate(result.channels):
-        numbers = [c.center, c.surround_mean, c.center_surround_ratio]
-        if result.cells:
-            dog = result.cells[i].dog
-            numbers += [dog.surround_sigma if dog else None, result.cells[i].response.low_frequency_slope]
-        table.add_row(c.name, c.polarity or "-", *("-" if x is None else f"{x:.4g}" for x in numbers))
+    for c in result.channels:
+        error = (c.standard_error or {}).get("center_surround_ratio")
+        numbers = ("-" if x is None else f"{x:.4g}" for x in (c.center, c.surround_mean))
+        table.add_row(c.name, c.polarity or "-", *numbers, with_error(c.center_surround_ratio, error, 4))
+    if not result.cells:
+        return table
+    whole = Table.grid()
+    whole.add_row(table)
+    whole.add_row(_cells(result))
+    bands = sorted({cell.response.low_band for cell in result.cells if cell.response.low_frequency_slope is not None})
+    lines = [f"slope: of log |H| over log f, f from {a:.3g} to {b:.3g} cycles/pixel" for a, b in bands]
+    lines.append("misfit: of the difference of Gaussians, off the centre; <=, >=: a bound")
+    for line in lines:
+        whole.add_row(line)
+    return whole
+
+
+def _cells(result: "KernelsResult") -> "Table":
+    """Return what the kernels are as cells."""
+    from rich.table import Table
+
+    from ndtools.plotting.words import with_error
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("channel")
+    for heading in ("centre σ", "surround σ", "misfit", "slope of |H|", "peak of |H|"):
+        table.add_column(heading, justify="right")
+    for channel, cell in zip(result.channels, result.cells, strict=True):
+        dog, response = cell.dog, cell.response
+        center = surround = misfit = "-"
+        if dog:
+            center = _bounded(dog.center_sigma, dog.center_bound, cell.errors.get("center_sigma"))
+            if dog.surround_volume:
+                surround = _bounded(dog.surround_sigma, dog.surround_bound, cell.errors.get("surround_sigma"))
+            misfit = "-" if dog.residual_off_center is None else f"{dog.residual_off_center:.0%}"
+        peak = ">= 0.5 (Nyquist)" if response.peaks_at_end else f"{response.peak_frequency:.3g}"
+        slope = with_error(response.low_frequency_slope, cell.errors.get("low_frequency_slope"), 3)
+        table.add_row(channel.name, center, surround, misfit, slope, peak if cell.varies else "-")
     return table
+
+
+def _bounded(value: float, bound: str | None, error: float | None) -> str:
+    from ndtools.plotting.words import with_error
+
+    sign = {"≤": "<= ", "≥": ">= ", None: ""}[bound]
+    return sign + with_error(value, error, 3)
 
 
 def _count(n: int) -> str:

@@ -81,7 +81,7 @@ def sparsity(
     output.results(
         result,
         figure=plot_sparsity(result),
-        manifest={"config": config, "seed": config.seed, "device": result.device, "source": result.source},
+        manifest={"config": result.config, "seed": config.seed, "device": result.device, "source": result.source},
         title=_title(result),
         table=_table(result),
     )

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ndtools.data.sources import Skipped, resolve_source
@@ -16,10 +17,12 @@ from ndtools.numerics.inverse_sqrt import method_from_name
 
 __all__ = ["CovarianceConfig", "CovarianceResult", "MeanCorrelation", "run"]
 
+ROUNDING = 1e-15  # relative
+
 
 @dataclass(frozen=True)
 class MeanCorrelation:
-    """How correlated the features of a patch are.
+    """How correlated the features of a patch are. Those without variance, but for rounding, are left out.
 
     Attributes
     ----------
@@ -27,13 +30,19 @@ class MeanCorrelation:
         Mean absolute correlation of different pixels of the same channel; None for patches of one pixel.
     across_channels : float or None
         Of pixels, equal or different, of different channels; None for one channel.
+    same_pixel : float or None
+        Mean correlation, with its sign, of different channels at the same pixel.
+    largest : float or None
+        Largest absolute correlation of different features.
     """
 
     within_channel: float | None
     across_channels: float | None
+    same_pixel: float | None
+    largest: float | None
 
     @classmethod
-    def of(cls, covariance: NDArray[np.float64], channels: int) -> "MeanCorrelation":
+    def of(cls, covariance: NDArray[np.float64], channels: int, rounding: float = 0.0) -> "MeanCorrelation":
         """Measure it.
 
         Parameters
@@ -42,20 +51,27 @@ class MeanCorrelation:
             Features channel by channel.
         channels : int
             C, a divisor of d.
+        rounding : float
+            A variance up to this is none.
 
         Returns
         -------
         MeanCorrelation
-            Features without variance correlate with nothing.
+            Of those features that have variance.
         """
-        deviation = np.sqrt(covariance.diagonal())
-        scale = np.outer(deviation, deviation)
-        correlation = np.abs(np.divide(covariance, scale, out=np.zeros_like(covariance), where=scale > 0))
-        channel = np.arange(len(covariance)) // (len(covariance) // channels)
+        variance = covariance.diagonal()
+        varies = variance > max(rounding, 0.0)
+        deviation = np.sqrt(np.where(varies, variance, 1.0))
+        correlation = covariance / np.outer(deviation, deviation)
+        features, area = np.arange(len(covariance)), len(covariance) // channels
+        channel, pixel = features // area, features % area
         same = channel[:, None] == channel[None, :]
-        within = correlation[same & ~np.eye(len(covariance), dtype=bool)]
-        across = correlation[~same]
-        return cls(*(float(values.mean()) if values.size else None for values in (within, across)))
+        used = np.outer(varies, varies) & ~np.eye(len(covariance), dtype=bool)
+        within, across = (np.abs(correlation[used & where]) for where in (same, ~same))
+        same_pixel = correlation[used & ~same & (pixel[:, None] == pixel[None, :])]
+        every = np.concatenate([within, across])
+        means = [float(values.mean()) if values.size else None for values in (within, across, same_pixel)]
+        return cls(means[0], means[1], means[2], float(every.max()) if every.size else None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +123,7 @@ class CovarianceResult:
 
     def numbers(self) -> dict[str, Any]:
         """Return the numbers of the .json file by key."""
+        sides = {"before": self.before, "after": self.after}
         return {
             "images": {"read": self.read, "skipped": [{"path": s.name, "reason": s.reason} for s in self.skipped]},
             "patches": self.covariance.count,
@@ -115,7 +132,12 @@ class CovarianceResult:
             "method": self.config.method,
             "condition": self.deconvolution.condition,
             "residual": self.deconvolution.residual,
-            "mean_abs_correlation": {"before": vars(self.before), "after": vars(self.after)},
+            "mean_abs_correlation": {
+                side: {"within_channel": found.within_channel, "across_channels": found.across_channels}
+                for side, found in sides.items()
+            },
+            "max_abs_correlation": {side: found.largest for side, found in sides.items()},
+            "same_pixel_correlation": {side: found.same_pixel for side, found in sides.items()},
         }
 
 
@@ -136,11 +158,15 @@ def run(config: CovarianceConfig, *, progress: Progress | None = None) -> Covari
     """
     device = resolve_device(config.device)
     images = resolve_source(config.source)
+    if config.images is not None:
+        images = images.subset(config.images, config.seed)
     found = image_moments(images, kernel_size=config.kernel_size, device=device, jobs=config.jobs, progress=progress)
     covariance = interruptible(found.moments.finalize).cpu()
     method = method_from_name(config.method, n_iter=config.iterations)
     fit = interruptible(lambda: Deconvolution.from_covariance(covariance, eps=config.eps, method=method))
     whitened = (fit.matrix @ covariance.matrix @ fit.matrix).numpy()
+    rounding = ROUNDING * covariance.mean.square().max().item()  # of the squares that a variance is the difference of
+    gain = torch.linalg.matrix_norm(fit.matrix, 2).item()
     return CovarianceResult(
         config=config,
         source=images.label,
@@ -149,7 +175,7 @@ def run(config: CovarianceConfig, *, progress: Progress | None = None) -> Covari
         covariance=covariance,
         deconvolution=fit,
         whitened=whitened,
-        before=MeanCorrelation.of(covariance.matrix.numpy(), covariance.channels),
-        after=MeanCorrelation.of(whitened, covariance.channels),
+        before=MeanCorrelation.of(covariance.matrix.numpy(), covariance.channels, rounding),
+        after=MeanCorrelation.of(whitened, covariance.channels, rounding * gain**2),
         device=str(device),
     )

@@ -11,13 +11,13 @@ from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
 from ndtools.data.images import Decoded, load_images
-from ndtools.data.matrices import read_arrays
 from ndtools.data.sources import resolve_source
-from ndtools.errors import DataError, MatrixError
+from ndtools.errors import DataError, MatrixError, NumericalError
 from ndtools.experiments.computing import interruptible, resolve_device
 from ndtools.experiments.config import DeconvolveConfig
 from ndtools.experiments.moments import too_small
-from ndtools.experiments.sparsity import REACH, Distribution
+from ndtools.experiments.moments_files import read_written
+from ndtools.experiments.sparsity import REACH, ROUNDING, Distribution
 from ndtools.numerics.covariance import PatchCovariance
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.inverse_sqrt import method_from_name
@@ -47,9 +47,12 @@ class DeconvolveResult:
     condition, residual : float or None
         Of D; None with kernels from a file.
     before, after : Distribution
-        Of ``centred`` and ``deconvolved``, as in :mod:`ndtools.experiments.sparsity`.
+        Of ``centred`` and ``deconvolved``, as in :mod:`ndtools.experiments.sparsity`, but about the mean that each
+        channel has in this image, which with kernels of a set is not the one that D takes off.
     device : str
         Where the covariance was computed.
+    reduced_to_luma : bool
+        Whether a colour image was, for kernels of grey ones.
     """
 
     config: DeconvolveConfig
@@ -63,6 +66,7 @@ class DeconvolveResult:
     before: Distribution
     after: Distribution
     device: str
+    reduced_to_luma: bool = False
 
     def picture(self) -> NDArray[np.uint8]:
         """Scale the deconvolved image such that 0 is mid-grey and the largest magnitude black or white.
@@ -114,6 +118,8 @@ def run(config: DeconvolveConfig) -> DeconvolveResult:
     DataError
         If the source is not one image that can be read, or it is smaller than the patch, or the file of kernels
         holds none.
+    NumericalError
+        If the output overflows.
     """
     device = resolve_device(config.device)
     condition: float | None = None
@@ -133,12 +139,15 @@ def run(config: DeconvolveConfig) -> DeconvolveResult:
     half = k // 2
     whole = pad(pixels[None], (half,) * 4, mode="reflect") if config.border == "reflect" and half else pixels[None]
     deconvolved = conv2d(whole, kernels.float(), bias.float())[0].numpy()
+    if not np.isfinite(deconvolved).all():
+        raise NumericalError(f"{image.name}: the deconvolved image overflows; the kernels are too large")
     inner = (
         pixels
         if config.border == "reflect"
         else pixels[:, half : pixels.shape[1] - half, half : pixels.shape[2] - half]
     )
     centred = (inner - centre.float()).numpy()
+    largest = float(pixels.abs().max())
     return DeconvolveResult(
         config=config,
         source=image.name,
@@ -148,9 +157,10 @@ def run(config: DeconvolveConfig) -> DeconvolveResult:
         kernels=kernels.numpy(),
         condition=condition,
         residual=residual,
-        before=_distribution(centred),
-        after=_distribution(deconvolved),
+        before=_distribution(centred, largest),
+        after=_distribution(deconvolved, largest * float(kernels.abs().sum((1, 2, 3)).max())),
         device=str(device),
+        reduced_to_luma=config.from_file is not None and len(kernels) == 1 and _has_colour(config),
     )
 
 
@@ -163,6 +173,11 @@ def _image(config: DeconvolveConfig, *, gray: bool) -> Decoded:
             return item
         raise DataError(f"{item.name}: {item.reason}")
     raise DataError(f"{images.label} holds no image")
+
+
+def _has_colour(config: DeconvolveConfig) -> bool:
+    red, green, blue = _image(config, gray=False).pixels
+    return bool((red != green).any() or (red != blue).any())
 
 
 def _own_kernels(image: Decoded, config: DeconvolveConfig, device: torch.device) -> tuple[Tensor, Tensor, float, float]:
@@ -178,7 +193,7 @@ def _own_kernels(image: Decoded, config: DeconvolveConfig, device: torch.device)
 
 def _kernels_from(path: str) -> tuple[Tensor, Tensor]:
     """Read the kernels and the mean that ``ndtools kernels`` has written."""
-    arrays = read_arrays(path, ("kernels", "mean"))
+    arrays = read_written(path, ("kernels", "mean"), "--from takes the .npz file that ndtools kernels writes")
     kernels, mean = (arrays[key].astype(np.float64) for key in ("kernels", "mean"))
     shape = kernels.shape
     if len(shape) != 4 or shape[0] != shape[1] or shape[2] != shape[3] or shape[0] not in (1, 3) or not shape[2] % 2:
@@ -190,9 +205,13 @@ def _kernels_from(path: str) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(kernels), torch.from_numpy(mean)
 
 
-def _distribution(values: NDArray[np.float32]) -> Distribution:
-    sigma = float(values.std(dtype=np.float64))
-    scaled = values / np.float32(sigma or 1)
+def _distribution(values: NDArray[np.float32], terms: float) -> Distribution:
+    """Measure values (C, H, W) about each channel's mean; ``terms`` is the size of what they are the sums of."""
+    about_mean = values - values.mean((1, 2), dtype=np.float64, keepdims=True)
+    sigma = float(about_mean.std())
+    if sigma <= ROUNDING * terms:
+        sigma, about_mean = 0.0, np.zeros_like(about_mean)
+    scaled = (about_mean / (sigma or 1)).astype(np.float32)
     density = Density(np.linspace(-REACH, REACH, 202)).add(scaled)
     sums = SparsitySums().add(scaled, np.random.default_rng(0))
     return Distribution(sigma, sums.measures(), density.density, density.clipped)

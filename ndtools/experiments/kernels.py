@@ -1,5 +1,6 @@
 """The deconvolution kernels of an image set (Ye et al. 2020, fig. 2)."""
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,24 +10,18 @@ from numpy.typing import NDArray
 
 from ndtools.data.folders import printable
 from ndtools.data.sources import ImageSource, Skipped, resolve_source
-from ndtools.errors import DataError
+from ndtools.errors import DataError, MatrixError, NumericalWarning
 from ndtools.experiments.bootstrap import GROUPS, KernelBootstrap, bootstrap_kernels
+from ndtools.experiments.cells import CellMeasures, is_grey, measure_cells
 from ndtools.experiments.computing import interruptible, resolve_device
 from ndtools.experiments.config import KernelsConfig
 from ndtools.experiments.gathering import NoUsableImageError
 from ndtools.experiments.moments import Progress, image_moments
-from ndtools.experiments.moments_files import moments_arrays, read_moments
-from ndtools.numerics.center_surround import DifferenceOfGaussians, fit_difference_of_gaussians
+from ndtools.experiments.moments_files import iterate_moments, moments_arrays
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.deconvolution import Deconvolution
-from ndtools.numerics.inverse_sqrt import method_from_name
-from ndtools.numerics.kernel_profiles import (
-    FrequencyResponse,
-    RadialProfile,
-    frequency_response,
-    opponency,
-    radial_profile,
-)
+from ndtools.numerics.inverse_sqrt import Method, method_from_name
+from ndtools.numerics.kernel_profiles import opponency
 
 __all__ = ["CellMeasures", "ChannelKernel", "KernelsConfig", "KernelsResult", "run"]
 
@@ -47,6 +42,8 @@ class ChannelKernel:
         center / |surround_mean|; None where the surround is 0.
     polarity : {"on", "off", None}
         "on" if center > 0 > surround_mean, "off" if center < 0 < surround_mean.
+    standard_error : dict of str to float or None, optional
+        Of ``center_surround_ratio``, if there is a bootstrap.
     """
 
     name: str
@@ -54,39 +51,11 @@ class ChannelKernel:
     surround_mean: float | None
     center_surround_ratio: float | None
     polarity: str | None
-
-
-@dataclass(frozen=True, eq=False)
-class CellMeasures:
-    """A channel's own kernel, measured as physiologists measure a cell.
-
-    Attributes
-    ----------
-    dog : DifferenceOfGaussians or None
-        None for kernels of 1 or 3 pixels, which are too small for a fit.
-    profile : RadialProfile
-        Around the centre.
-    response : FrequencyResponse
-        To gratings.
-    """
-
-    dog: DifferenceOfGaussians | None
-    profile: RadialProfile
-    response: FrequencyResponse
-
-    @classmethod
-    def of(cls, kernel: NDArray[np.float64]) -> "CellMeasures":
-        """Measure a kernel of shape (k, k), k odd, that is not 0 everywhere."""
-        dog = fit_difference_of_gaussians(kernel) if len(kernel) > 3 else None
-        return cls(dog, radial_profile(kernel), frequency_response(kernel))
+    standard_error: dict[str, float | None] | None = None
 
     def numbers(self) -> dict[str, Any]:
         """Return what the .json file holds of it."""
-        return {
-            "dog": self.dog and vars(self.dog),
-            "radial_profile": vars(self.profile),
-            "frequency_response": vars(self.response),
-        }
+        return {name: value for name, value in vars(self).items() if name != "standard_error" or value is not None}
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +132,7 @@ class KernelsResult:
             "residual": self.deconvolution.residual,
             "centers": self.kernels[:, :, middle, middle].tolist(),
             "channels": [
-                vars(channel) | (self.cells[i].numbers() if self.cells else {})
+                channel.numbers() | (self.cells[i].numbers() if self.cells else {})
                 for i, channel in enumerate(self.channels)
             ],
             **({"opponency": self.opponency} if self.cells else {}),
@@ -195,10 +164,17 @@ def run(config: KernelsConfig, *, progress: Progress | None = None) -> KernelsRe
     ------
     DataError
         If nothing could be used, or a bootstrap has nothing to resample.
+    MatrixError
+        If moments are not those of square patches with a centre pixel.
+
+    Warns
+    -----
+    NumericalWarning
+        If colour images are grey.
     """
     device = resolve_device(config.device)
     if config.from_moments:
-        parts, skipped = read_moments(config.from_moments), tuple[Skipped, ...]()
+        parts, skipped = _moments_of_files(config), tuple[Skipped, ...]()
         source = ", ".join(map(printable, config.from_moments))
         config = replace(config, kernel_size=parts[0][0].kernel_size[0], gray=parts[0][0].channels == 1)
     else:
@@ -207,27 +183,18 @@ def run(config: KernelsConfig, *, progress: Progress | None = None) -> KernelsRe
             images = images.subset(config.images, config.seed)
         parts, skipped = _parts(images, config, device, progress)
         source = images.label
+    if config.bootstrap and len(parts) < 2:
+        raise DataError(f"a bootstrap needs two images, or files of moments, at least; {source} is one")
     covariance = Covariance.pooled([part for part, _ in parts])
+    if is_grey(covariance):
+        message = "the images are grey: what their equal channels do to each other is set by eps alone; use --gray"
+        warnings.warn(message, NumericalWarning, stacklevel=2)
     method = method_from_name(config.method, n_iter=config.iterations)
     deconvolution = interruptible(
         lambda: Deconvolution.from_covariance(covariance, eps=config.eps, relative=config.relative_eps, method=method)
     )
-    resampled = None
-    if config.bootstrap:
-        if len(parts) < 2:
-            raise DataError(f"a bootstrap needs two images, or files of moments, at least; {source} is one")
-        resampled = interruptible(
-            lambda: bootstrap_kernels(
-                [part for part, _ in parts],
-                [size for _, size in parts],
-                eps=deconvolution.eps,
-                method=method,
-                replicates=config.bootstrap,
-                seed=config.seed,
-                progress=progress,
-            )
-        )
     kernels = deconvolution.kernels().numpy()
+    found = _resample(parts, config, deconvolution.eps, method, progress) if config.bootstrap else None
     names = ("gray",) if config.gray else ("R", "G", "B")
     return KernelsResult(
         config=config,
@@ -237,10 +204,44 @@ def run(config: KernelsConfig, *, progress: Progress | None = None) -> KernelsRe
         covariance=covariance,
         deconvolution=deconvolution,
         kernels=kernels,
-        channels=tuple(_channel_kernel(name, kernels[i, i]) for i, name in enumerate(names)),
+        channels=tuple(_channel_kernel(name, kernels[i, i], found, i) for i, name in enumerate(names)),
         device=str(device),
-        cells=tuple(CellMeasures.of(kernels[i, i]) for i in range(len(names))) if config.fit else (),
-        bootstrap=resampled,
+        cells=interruptible(lambda: measure_cells(kernels, covariance, found)) if config.fit else (),
+        bootstrap=found,
+    )
+
+
+def _moments_of_files(config: KernelsConfig) -> list[tuple[Covariance, int]]:
+    """Return what the files hold if it is to be resampled, or else its sum, which needs the memory of one."""
+    parts: list[tuple[Covariance, int]] = []
+    for covariance, images in iterate_moments(config.from_moments):
+        if not parts:
+            ky, kx = covariance.kernel_size
+            if ky != kx or ky % 2 == 0:
+                message = (
+                    f"{printable(config.from_moments[0])} is of {ky}×{kx} patches, where a side that is odd is wanted"
+                )
+                raise MatrixError(f"{message}: kernels are square about a centre pixel")
+        if parts and not config.bootstrap:
+            parts[0] = (parts[0][0] + covariance, parts[0][1] + images)
+        else:
+            parts.append((covariance, images))
+    return parts
+
+
+def _resample(
+    parts: list[tuple[Covariance, int]], config: KernelsConfig, eps: float, method: Method, progress: Progress | None
+) -> KernelBootstrap:
+    return interruptible(
+        lambda: bootstrap_kernels(
+            [part for part, _ in parts],
+            [size for _, size in parts],
+            eps=eps,
+            method=method,
+            replicates=config.bootstrap,
+            seed=config.seed,
+            progress=progress,
+        )
     )
 
 
@@ -280,8 +281,10 @@ def _parts(
     return parts, tuple(sorted(skipped, key=lambda s: s.name))
 
 
-def _channel_kernel(name: str, kernel: NDArray[np.float64]) -> ChannelKernel:
-    """Summarise a kernel of shape (k, k), k odd."""
+def _channel_kernel(
+    name: str, kernel: NDArray[np.float64], found: KernelBootstrap | None = None, channel: int = 0
+) -> ChannelKernel:
+    """Summarise a kernel of shape (k, k), k odd, the one of ``channel`` in a bootstrap."""
     middle = len(kernel) // 2
     center = float(kernel[middle, middle])
     if middle == 0:
@@ -289,4 +292,10 @@ def _channel_kernel(name: str, kernel: NDArray[np.float64]) -> ChannelKernel:
     block = kernel[middle - 1 : middle + 2, middle - 1 : middle + 2]
     surround = float((block.sum() - center) / 8)
     polarity = "on" if center > 0 > surround else "off" if center < 0 < surround else None
-    return ChannelKernel(name, center, surround, center / abs(surround) if surround else None, polarity)
+    ratio = center / abs(surround) if surround else None
+    errors = None
+    if found and ratio is not None:
+        others = [_channel_kernel(name, sample[channel, channel]) for sample in found.samples]
+        ratios = [other.center_surround_ratio or np.nan for other in others]
+        errors = {"center_surround_ratio": found.standard_error(ratios)}
+    return ChannelKernel(name, center, surround, ratio, polarity, errors)

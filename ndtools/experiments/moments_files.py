@@ -1,7 +1,8 @@
 """Moments of image sets in files, so that shards computed anywhere add up."""
 
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,10 @@ from numpy.typing import NDArray
 
 from ndtools.data.folders import printable
 from ndtools.data.matrices import read_arrays
-from ndtools.errors import MatrixError
+from ndtools.errors import DataError, MatrixError, OptionError
 from ndtools.numerics.covariance import Covariance
 
-__all__ = ["moments_arrays", "read_moments"]
+__all__ = ["iterate_moments", "moments_arrays", "read_moments", "read_written"]
 
 KEYS = ("covariance", "mean", "patches", "images", "channels", "kernel_size")
 
@@ -44,36 +45,88 @@ def moments_arrays(covariance: Covariance, images: int) -> dict[str, NDArray[Any
 
 
 def read_moments(paths: Sequence[str]) -> list[tuple[Covariance, int]]:
-    """Read files of moments.
+    """Read files of moments: the list of what :func:`iterate_moments` gives."""
+    return list(iterate_moments(paths))
+
+
+def iterate_moments(paths: Sequence[str]) -> Iterator[tuple[Covariance, int]]:
+    """Read files of moments one by one.
 
     Parameters
     ----------
     paths : sequence of str
         One or more .npz files.
 
-    Returns
-    -------
-    list of (Covariance, int)
+    Yields
+    ------
+    (Covariance, int)
         Of each file, with the number of its images.
 
     Raises
     ------
+    OptionError
+        If a file is named twice.
     DataError
         If a file cannot be read or is none of moments.
     MatrixError
         If what it holds does not fit together, or with the first file.
     """
-    found = [_read(path) for path in paths]
-    for path, (covariance, _) in zip(paths, found, strict=True):
-        try:
-            Covariance.pooled([found[0][0], covariance])
-        except ValueError as error:
-            raise MatrixError(f"{printable(path)} does not fit {printable(paths[0])}: {error}") from None
-    return found
+    seen: set[str] = set()
+    for path in paths:
+        if os.path.realpath(path) in seen:
+            raise OptionError("from_moments", f"has {printable(path)} given twice: its images would count twice")
+        seen.add(os.path.realpath(path))
+    first: Covariance | None = None
+    for path in paths:
+        covariance, images = _read(path)
+        first = first or covariance
+        for name in ("channels", "kernel_size"):
+            mine, others = getattr(covariance, name), getattr(first, name)
+            if mine != others:
+                message = f"{printable(path)} does not fit {printable(paths[0])}"
+                raise MatrixError(f"{message}: it has {name.replace('_', ' ')} {mine}, where {others} is wanted")
+        yield covariance, images
+
+
+def read_written(path: str, keys: Sequence[str], hint: str) -> dict[str, NDArray[np.floating[Any]]]:
+    """Read arrays that a command has written.
+
+    Parameters
+    ----------
+    path : str
+        A .npz file.
+    keys : sequence of str
+        Names of arrays.
+    hint : str
+        Which command writes them: said if the file is another one.
+
+    Returns
+    -------
+    dict of str to array
+        As of :func:`ndtools.data.matrices.read_arrays`.
+
+    Raises
+    ------
+    DataError
+        As there, with the hint.
+    MatrixError
+        As there.
+    """
+    try:
+        return read_arrays(path, keys)
+    except MatrixError:
+        raise
+    except DataError as error:
+        message = str(error)
+        if "is not a NumPy file" in message:  # what NumPy says then is of no use
+            message = f"{printable(path)} is not a .npz file"
+        elif " has no array " not in message and " holds one array" not in message:
+            raise
+        raise DataError(f"{message}; {hint}") from None
 
 
 def _read(path: str) -> tuple[Covariance, int]:
-    arrays = read_arrays(path, KEYS)
+    arrays = read_written(path, KEYS, "files of moments are those of ndtools kernels --save-moments")
     numbers = {key: arrays[key].ravel() for key in ("patches", "images", "channels", "kernel_size")}
     if any(not (values.size and (values >= 1).all() and (values % 1 == 0).all()) for values in numbers.values()):
         raise MatrixError(f"{printable(path)} is not a file of moments: counts and sizes must be whole and at least 1")
@@ -87,6 +140,10 @@ def _read(path: str) -> tuple[Covariance, int]:
         )
     if not (np.isfinite(matrix).all() and np.isfinite(mean).all()):
         raise MatrixError(f"{printable(path)} holds values that are not finite")
+    if channels not in (1, 3):
+        raise MatrixError(f"{printable(path)} is of images of {channels} channels, where 1 or 3 are wanted")
+    if (matrix.diagonal() < 0).any():
+        raise MatrixError(f"{printable(path)} holds negative variances")
     covariance = Covariance(
         mean=torch.from_numpy(mean),
         matrix=torch.from_numpy(matrix),

@@ -26,6 +26,7 @@ from ndtools.numerics.sparsity import Density, Estimate, SparsitySums
 __all__ = ["Distribution", "SparsityConfig", "SparsityResult", "run"]
 
 REACH = 10.0  # of the histograms on either side, standard deviations
+ROUNDING = 1e-6  # of float32 sums, in units of their terms: a smaller standard deviation is none
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,9 +36,9 @@ class Distribution:
     Attributes
     ----------
     sigma : float
-        Their standard deviation, from the covariance: pixels in [0, 1] before.
+        Their standard deviation, from the covariance: pixels in [0, 1] before. 0 if it is nothing but rounding.
     measures : dict of str to Estimate
-        See :mod:`ndtools.numerics.sparsity`.
+        See :mod:`ndtools.numerics.sparsity`. All undefined without variance.
     density : array of shape (bins,)
         Of x/σ.
     clipped : float
@@ -129,7 +130,8 @@ def run(config: SparsityConfig, *, progress: Progress | None = None) -> Sparsity
     Returns
     -------
     SparsityResult
-        Both distributions with their measures.
+        Both distributions with their measures. Intervals are those for the D and μ of these images, which stay as
+        they are in all replicates.
     """
     device = resolve_device(config.device)
     images = resolve_source(config.source)
@@ -223,7 +225,7 @@ def _pick_centre(covariance: Covariance) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class _Map:
-    """A convolution of centred pixels in [0, 1], whose output has unit variance over all images."""
+    """A convolution of pixels in [0, 1], whose output has mean 0 and unit variance over all images, or is 0."""
 
     weight: Tensor
     bias: Tensor
@@ -233,8 +235,9 @@ class _Map:
     def of(cls, weight: Tensor, covariance: Covariance) -> "_Map":
         rows = weight.flatten(1)
         sigma = math.sqrt(max(0.0, (rows @ covariance.matrix @ rows.mT).diagonal().mean().item()))
-        scale = sigma or 1.0
-        return cls((weight / scale).float(), (-(rows @ covariance.mean) / scale).float(), sigma)
+        if sigma <= ROUNDING * (rows.abs() @ covariance.mean.abs()).max().item():
+            return cls(torch.zeros_like(weight).float(), torch.zeros(len(weight)), 0.0)
+        return cls((weight / sigma).float(), (-(rows @ covariance.mean) / sigma).float(), sigma)
 
     def __call__(self, image: Decoded) -> NDArray[np.float32]:
         pixels = as_pixels(image.pixels)

@@ -55,6 +55,11 @@ class DifferenceOfGaussians:
         usual case is a centre of a single pixel: σ_c = 0.05 then stands for all that is too narrow to be told from
         0, and the other parameters hold. If σ_s² = (1.1·σ_c)² + 0.2², the volumes mean nothing apart, only their
         difference. Also set if one Gaussian suffices: V_s is 0, and σ_s, at its upper end k, means nothing.
+    residual_off_center : float or None
+        ‖kernel − fit‖/‖kernel‖ over all pixels but the centre, which outweighs them and is always met. 1 if the fit
+        says nothing about them; None if they are 0.
+    center_bound, surround_bound : {"≤", "≥", None}
+        What σ_c and σ_s are if they are at an end of their range: an upper or a lower bound of what they stand for.
     """
 
     center_volume: float
@@ -64,6 +69,9 @@ class DifferenceOfGaussians:
     volume_ratio: float
     residual: float
     at_bound: bool
+    residual_off_center: float | None = None
+    center_bound: str | None = None
+    surround_bound: str | None = None
 
     def kernel(self, k: int) -> Array:
         """Evaluate the fit.
@@ -88,6 +96,27 @@ class DifferenceOfGaussians:
         gaussians, _ = _gaussians(np.log([self.center_sigma, self.surround_sigma]), k)
         fit: Array = gaussians @ np.array([self.center_volume, -self.surround_volume])
         return fit.reshape(k, k)
+
+    def radial(self, radius: ArrayLike) -> Array:
+        """Evaluate the fit for pixels anywhere.
+
+        Parameters
+        ----------
+        radius : array of shape (n,)
+            Distances of the pixels' middles from the centre in pixels.
+
+        Returns
+        -------
+        array of shape (n,)
+            Means over directions.
+        """
+        angle = (np.arange(32) + 0.5) * (math.pi / 64)  # a quarter of a turn, evenly
+        places = np.asarray(radius, dtype=np.float64)[:, None, None] * np.stack([np.cos(angle), np.sin(angle)])
+        values = np.zeros(len(places))
+        for volume, sigma in ((self.center_volume, self.center_sigma), (-self.surround_volume, self.surround_sigma)):
+            edges = (places[..., None] + np.array([-0.5, 0.5])) / (math.sqrt(2) * sigma)
+            values += volume * (np.diff(erf(edges))[..., 0] / 2).prod(1).mean(1)
+        return values
 
 
 def fit_difference_of_gaussians(kernel: ArrayLike) -> DifferenceOfGaussians:
@@ -179,6 +208,11 @@ def fit_difference_of_gaussians(kernel: ArrayLike) -> DifferenceOfGaussians:
         volumes = _project(log_sigma, target)[0]
     center, surround = float(volumes[0]), 0.0 - float(volumes[1])
     left = target.ravel() - _gaussians(log_sigma, k)[0] @ volumes
+    off_center = np.delete(np.stack([left, target.ravel()]), k * k // 2, axis=1)
+    left_off, target_off = np.linalg.norm(off_center, axis=1)
+    is_end = [bool(abs(a - b) < ROUNDING) for a, b in zip(log_sigma, (low, _nearest(log_sigma[0])[0]), strict=True)]
+    is_top = [bool(abs(a - b) < ROUNDING) for a, b in zip(log_sigma, (highest, high), strict=True)]
+    bounds = ["≤" if end else "≥" if top else None for end, top in zip(is_end, is_top, strict=True)]
     return DifferenceOfGaussians(
         center_volume=center * scale,
         surround_volume=surround * scale,
@@ -187,6 +221,9 @@ def fit_difference_of_gaussians(kernel: ArrayLike) -> DifferenceOfGaussians:
         volume_ratio=0.0 + surround / center if center else math.nan,
         residual=float(np.linalg.norm(left) / np.linalg.norm(target)),
         at_bound=at_bound,
+        residual_off_center=float(left_off / target_off) if target_off else None,
+        center_bound=bounds[0],
+        surround_bound=bounds[1],
     )
 
 

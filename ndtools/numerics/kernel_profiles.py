@@ -102,7 +102,9 @@ class FrequencyResponse:
         above, it bends towards its peak.
     low_frequency_slope : float or None
         Slope of log ``magnitude`` against log ``frequency`` in ``low_band``, by least squares with equal weights,
-        so the upper half of the band, with most of the annuli, counts most. None if fewer than three are in it.
+        so the upper half of the band, with most of the annuli, counts most. It depends on the band, and so on k:
+        |H| bends. None if the band spans less than an octave (k < 9, if |H| rises up to 0.5), or fewer than three
+        annuli are in it.
     """
 
     frequency: Array
@@ -113,6 +115,11 @@ class FrequencyResponse:
     peak: float
     low_band: tuple[float, float]
     low_frequency_slope: float | None
+
+    @property
+    def peaks_at_end(self) -> bool:
+        """Whether the peak is in the last annulus, and its frequency so a lower bound."""
+        return self.peak_frequency == float(self.frequency[-1])
 
 
 def frequency_response(kernel: ArrayLike, n: int = 256) -> FrequencyResponse:
@@ -163,7 +170,8 @@ def frequency_response(kernel: ArrayLike, n: int = 256) -> FrequencyResponse:
     low_band = (1 / k, float(frequency[peak]) / 2)
     used = (frequency >= low_band[0]) & (frequency <= low_band[1]) & (magnitude > 0)
     slope = None
-    if used.sum() >= 3:
+    # An octave, less what the last annulus' mean is below 0.5.
+    if used.sum() >= 3 and low_band[1] >= 1.99 * low_band[0]:
         x = np.log(frequency[used])
         x -= x.mean()
         slope = float(x @ np.log(magnitude[used]) / (x @ x))

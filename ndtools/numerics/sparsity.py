@@ -8,11 +8,13 @@ into it), so images can be added one by one in any order, in memory that does no
 * Hoyer's (√n − Σ|x|/√Σx²)/(√n − 1): 0 if all |x| are equal, 1 if all but one are 0;
 * the Gini index of |x|: 0 if all are equal, near 1 if few hold all (Hurley and Rickard 2009);
 * near_zero: the share of |x| < 0.1;
-* ggd_shape: β of the generalised Gaussian density exp(−(|x|/α)^β), by maximum likelihood: 2 is Gaussian,
-  1 Laplace, less is heavier-tailed, more is flatter.
+* ggd_shape: β of the generalised Gaussian density exp(−(|x|/α)^β), by maximum likelihood between 0.1 and 20: 2 is
+  Gaussian, 1 Laplace, less is heavier-tailed, more is flatter. Undefined where the best β is at such an end.
 
 Neighbouring pixels are not independent, images more or less are: the bootstrap resamples images. Each replicate
-gives an image a Poisson(1) weight, which is as good as drawing with replacement and needs no second pass.
+gives an image a Poisson(1) weight, which is as good as drawing with replacement and needs no second pass. The unit
+is each replicate's own standard deviation; what the values were made with (means taken off, a whitening) is held
+fixed, so intervals do not hold its uncertainty.
 """
 
 import math
@@ -29,6 +31,7 @@ __all__ = ["MEASURES", "Density", "Estimate", "SparsitySums"]
 MEASURES = ("kurtosis", "hoyer", "gini", "near_zero", "ggd_shape")
 NEAR_ZERO = 0.1
 SHAPES = (0.1, 20.0)  # of the generalised Gaussian; two values of equal size would give infinity
+_SHAPES_TRIED = 60  # 9 % apart
 _PER_OCTAVE, _LOWEST, _HIGHEST = 16, -14, 7  # of the histogram: |x| from 2^-14 to 2^7, and one bin on either side
 _BINS = _PER_OCTAVE * (_HIGHEST - _LOWEST) + 2
 _COUNT, _ABS, _SQUARE, _FOURTH, _NEAR, _HISTOGRAM = range(6)  # columns of the sums
@@ -41,7 +44,7 @@ class Estimate:
     Attributes
     ----------
     value : float or None
-        Of all images; None if undefined: no values, or all of them 0.
+        Of all images; None if undefined: no values, or all of them 0, or a shape at the end of its range.
     low, high : float or None
         Ends of the central 95 % of the bootstrap; None without one.
     """
@@ -78,7 +81,14 @@ class SparsitySums:
         -------
         Self
             The sums.
+
+        Raises
+        ------
+        ValueError
+            If a value is not finite.
         """
+        if not np.isfinite(values).all():
+            raise ValueError("values must be finite, got nan or inf")
         size = np.abs(values.ravel())
         with np.errstate(divide="ignore"):
             place = np.floor(_PER_OCTAVE * (np.log2(size) - _LOWEST))
@@ -110,7 +120,8 @@ class SparsitySums:
 
     def measures(self) -> dict[str, Estimate]:
         """Return every one of :data:`MEASURES` with its interval, which needs two images at least."""
-        value, *replicates = (_measures(sums) for sums in self._sums)
+        whole = _deviation(self._sums[0])
+        value, *replicates = (_measures(sums, _deviation(sums) / whole if whole else 1.0) for sums in self._sums)
         estimates = {}
         for name in MEASURES:
             spread = [r[name] for r in replicates if math.isfinite(r[name])]
@@ -119,11 +130,18 @@ class SparsitySums:
         return estimates
 
 
-def _measures(sums: NDArray[np.float64]) -> dict[str, float]:
+def _deviation(sums: NDArray[np.float64]) -> float:
+    return math.sqrt(float(sums[_SQUARE] / sums[_COUNT])) if sums[_COUNT] else 0.0
+
+
+def _measures(sums: NDArray[np.float64], unit: float) -> dict[str, float]:
+    """Return all measures, of values in units of which ``unit`` make a standard deviation of all images' one."""
     n, total, square, fourth, near = (float(x) for x in sums[:_HISTOGRAM])
     counts, totals = sums[_HISTOGRAM:].reshape(2, _BINS)
     if not (n and square):
         return dict.fromkeys(MEASURES, math.nan)
+    # The exact count at 0.1, and the histogram for what lies between that and the threshold of this unit.
+    near += _below(counts, NEAR_ZERO * unit) - _below(counts, NEAR_ZERO)
     used = counts > 0
     counts, totals = counts[used], totals[used]
     below = np.cumsum(totals) - totals
@@ -137,19 +155,36 @@ def _measures(sums: NDArray[np.float64]) -> dict[str, float]:
     }
 
 
+def _below(counts: NDArray[np.float64], size: float) -> float:
+    """Return how many values are smaller than ``size``, spread evenly within each bin."""
+    edges = np.exp2(_LOWEST + np.arange(_BINS - 1) / _PER_OCTAVE)
+    return float(np.interp(size, np.insert(edges, 0, 0.0), np.insert(np.cumsum(counts[:-1]), 0, 0.0)))
+
+
 def _shape(counts: NDArray[np.float64], sizes: NDArray[np.float64]) -> float:
-    """Fit β of exp(−(|x|/α)^β), α profiled out: α^β = β·mean(|x|^β)."""
+    """Fit β of exp(−(|x|/α)^β), α profiled out: α^β = β·mean(|x|^β); nan at an end of its range."""
     n, positive = counts.sum(), sizes > 0
-    counts, logs = counts[positive], np.log(sizes[positive])
+    shares, logs = counts[positive] / n, np.log(sizes[positive])
+    largest = logs.max()
+    relative = logs - largest  # in logarithms, or a large β overflows
 
-    def cost(log_beta: float) -> float:
-        beta = math.exp(log_beta)
-        exponents = beta * logs
-        peak = exponents.max()  # in logarithms, or a large β overflows
-        log_mean = peak + math.log(float((counts * np.exp(exponents - peak)).sum()) / n)
-        return float(gammaln(1 / beta) - log_beta + (log_beta + log_mean + 1) / beta)
+    def cost(log_beta: NDArray[np.float64]) -> NDArray[np.float64]:
+        beta = np.exp(log_beta)
+        log_mean = beta * largest + np.log(np.exp(beta[:, None] * relative) @ shares)
+        found: NDArray[np.float64] = gammaln(1 / beta) - log_beta + (log_beta + log_mean + 1) / beta
+        return found
 
-    found = minimize_scalar(cost, bounds=[math.log(s) for s in SHAPES], method="bounded", options={"xatol": 1e-5})
+    # There may be several minima: refine about the deepest of a grid.
+    grid = np.linspace(math.log(SHAPES[0]), math.log(SHAPES[1]), _SHAPES_TRIED)
+    best = int(cost(grid).argmin())
+    if best in (0, len(grid) - 1):
+        return math.nan
+    found = minimize_scalar(
+        lambda x: float(cost(np.array([x]))[0]),
+        bounds=(grid[best - 1], grid[best + 1]),
+        method="bounded",
+        options={"xatol": 1e-5},
+    )
     return math.exp(float(found.x))
 
 

@@ -79,9 +79,8 @@ def _words(correlation: "MeanCorrelation") -> str:
         "within channels": correlation.within_channel,
         "across": correlation.across_channels,
     }
-    return "mean |correlation| " + ", ".join(
-        f"{value:.3g} {name}" for name, value in parts.items() if value is not None
-    )
+    found = ", ".join(f"{value:.3g} {name}" for name, value in parts.items() if value is not None)
+    return f"mean |correlation| {found}" if found else "no correlations"
 
 
 def _title(result: "CovarianceResult") -> str:

@@ -5,16 +5,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, StrMethodFormatter, SymmetricalLogLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter, SymmetricalLogLocator
 
 from ndtools.plotting.kernels import DIVERGING, STYLES
+from ndtools.plotting.words import with_error
 
 if TYPE_CHECKING:
+    from ndtools.experiments.cells import CellMeasures
     from ndtools.experiments.kernels import KernelsResult
 
 __all__ = ["plot_kernel_fit"]
 
-HEIGHT = 3.6  # of the panels, inches
+HEIGHT, BELOW = 3.6, 1.3  # of the panels and of what is under them, inches
 
 
 def plot_kernel_fit(result: "KernelsResult", *, fig: Figure | None = None) -> Figure:
@@ -30,7 +32,7 @@ def plot_kernel_fit(result: "KernelsResult", *, fig: Figure | None = None) -> Fi
     Returns
     -------
     Figure
-        Radial means (with the standard deviation over each ring) and differences of Gaussians; mean |H| over
+        Radial means (with the scatter over the pixels of each ring) and differences of Gaussians; mean |H| over
         orientations, with the slopes; the weights of a uniform image.
 
     Raises
@@ -40,10 +42,10 @@ def plot_kernel_fit(result: "KernelsResult", *, fig: Figure | None = None) -> Fi
     """
     if not result.cells:
         raise ValueError("result has no fits: run with KernelsConfig(fit=True)")
-    width, height = 14.6, HEIGHT + 1.5
+    width, height = 14.6, HEIGHT + BELOW + 0.85
     fig = fig or Figure(figsize=(width, height))
     profile, response, weights, bar = (
-        fig.add_axes((left / width, 0.65 / height, wide / width, HEIGHT / height))
+        fig.add_axes((left / width, BELOW / height, wide / width, HEIGHT / height))
         for left, wide in ((0.8, 4.4), (6.0, 3.9), (10.75, 2.6), (13.55, 0.13))
     )
     _draw_profiles(profile, result)
@@ -74,20 +76,13 @@ def plot_kernel_fit(result: "KernelsResult", *, fig: Figure | None = None) -> Fi
 def _draw_profiles(ax: Axes, result: "KernelsResult") -> None:
     k = result.config.kernel_size
     largest = max(float(np.abs(cell.profile.mean).max()) for cell in result.cells)
+    radius = np.linspace(0, k // 2, 60 * (k // 2) + 1)
     for i, (channel, cell) in enumerate(zip(result.channels, result.cells, strict=True)):
         style = STYLES[channel.name]
         shift = 0.12 * (i - (len(result.cells) - 1) / 2)  # so that none hides another
-        label = channel.name
         if cell.dog:
-            dog = cell.dog
-            center = f"σc {'≤ ' if dog.at_bound and dog.center_sigma < 0.051 else ''}{dog.center_sigma:.2g}"
-            label += (
-                f": {center}, σs {dog.surround_sigma:.3g} px, volumes {dog.volume_ratio:.2g}, misfit {dog.residual:.0%}"
-            )
-            fitted = _radial(dog.kernel(k))
-            ax.plot(
-                cell.profile.radius + shift, fitted, color=style["color"], linestyle=style["linestyle"], linewidth=1
-            )
+            line = {"color": style["color"], "linestyle": style["linestyle"]}
+            ax.plot(radius, cell.dog.radial(radius), linewidth=1, **line)
         ax.errorbar(
             cell.profile.radius + shift,
             cell.profile.mean,
@@ -97,34 +92,52 @@ def _draw_profiles(ax: Axes, result: "KernelsResult") -> None:
             markersize=4,
             linestyle="none",
             linewidth=0.8,
-            label=label,
+            label=_words(channel.name, cell),
         )
     ax.axhline(0, color="0.7", linewidth=0.8)
     ax.set_yscale("symlog", linthresh=largest / 1000, linscale=0.6)
     lowest = min(float((cell.profile.mean - cell.profile.standard_deviation).min()) for cell in result.cells)
     highest = max(float((cell.profile.mean + cell.profile.standard_deviation).max()) for cell in result.cells)
-    ax.set_ylim(min(2 * lowest, -largest / 500), max(3 * highest, largest / 500))
+    ax.set_ylim(min(2 * lowest, -largest / 500), max(2 * highest, largest / 500))
     ax.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=largest / 100))
+    ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     ax.set_xlabel("distance from the centre / pixels")
     ax.set_ylabel("weight (linear within 1/1000 of the largest)")
-    ax.set_title("radial mean ± standard deviation; lines: difference of Gaussians", fontsize="small")
-    ax.legend(fontsize="x-small", frameon=False, loc="upper right")
+    ax.set_title("mean over rings; bars: scatter of a ring's pixels\nlines: difference of Gaussians", fontsize="small")
+    _legend_below(ax)
 
 
-def _radial(
-    kernel: "np.ndarray[tuple[int, int], np.dtype[np.float64]]",
-) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
-    """Mean over rings of width 1, as in the radial profile."""
-    half = len(kernel) // 2
-    y, x = np.mgrid[-half : half + 1, -half : half + 1]
-    ring = np.rint(np.hypot(x, y)).astype(int)
-    return np.array([kernel[ring == r].mean() for r in range(half + 1)])
+def _words(name: str, cell: "CellMeasures") -> str:
+    """Say what was fitted, a line for each channel under the panel."""
+    dog = cell.dog
+    if dog is None:
+        return name if cell.varies else f"{name}: no variance"
+    center, surround = (
+        (bound + " " if bound else "") + with_error(sigma, cell.errors.get(key))
+        for sigma, bound, key in (
+            (dog.center_sigma, dog.center_bound, "center_sigma"),
+            (dog.surround_sigma, dog.surround_bound, "surround_sigma"),
+        )
+    )
+    misfit = "-" if dog.residual_off_center is None else f"{dog.residual_off_center:.0%}"
+    if not dog.surround_volume:
+        return f"{name}: σc {center} px, no surround, misfit off centre {misfit}"
+    ratio = with_error(dog.volume_ratio, cell.errors.get("volume_ratio"), 2)
+    return f"{name}: σc {center}, σs {surround} px, volumes {ratio}, misfit off centre {misfit}"
+
+
+def _legend_below(ax: Axes) -> None:
+    box = (0.5, -0.14)
+    ax.legend(fontsize="x-small", frameon=False, loc="upper center", bbox_to_anchor=box, borderaxespad=0)
 
 
 def _draw_responses(ax: Axes, result: "KernelsResult") -> None:
     for channel, cell in zip(result.channels, result.cells, strict=True):
         style, r = STYLES[channel.name], cell.response
-        label = channel.name if r.low_frequency_slope is None else f"{channel.name}: slope {r.low_frequency_slope:.2f}"
+        label = channel.name
+        if r.low_frequency_slope is not None:
+            label += f": slope {with_error(r.low_frequency_slope, cell.errors.get('low_frequency_slope'), 2)}"
+            label += f" over {r.low_band[0]:.2g}-{r.low_band[1]:.2g} cycles/pixel"
         ax.plot(
             r.frequency, r.magnitude, color=style["color"], linestyle=style["linestyle"], linewidth=1.4, label=label
         )
@@ -143,4 +156,4 @@ def _draw_responses(ax: Axes, result: "KernelsResult") -> None:
     ax.set_xlabel("spatial frequency / cycles per pixel")
     ax.set_ylabel("mean |H| over orientations", labelpad=2)
     ax.set_title("frequency response; grey: where the slope is taken", fontsize="small")
-    ax.legend(fontsize="small", frameon=False, loc="upper left")
+    _legend_below(ax)

@@ -75,6 +75,36 @@ def test_kernels_of_a_set_and_borders(photos, out):  # noqa: F811
     assert deconvolved(out).shape == (1, 28, 38)
     with Image.open(out / "deconvolve_image.png") as picture:
         assert picture.mode == "L"
+    assert "is reduced to luma" in deconvolve(photos / "2.jpg", out, "--from", kernels).stderr
+    Image.open(photos / "2.jpg").convert("L").save(photos.parent / "grey.png")
+    assert "luma" not in deconvolve(photos.parent / "grey.png", out, "--from", kernels).stderr
+
+
+def test_measures_are_about_the_mean_of_the_image(tmp_path, out):
+    """Kernels of a darker set leave the output with a mean of its own, which is neither kurtosis nor variance."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "dark").mkdir()
+    for name, low, high in (("dark/a", 0, 60), ("dark/b", 0, 60), ("bright", 190, 250)):
+        pixels = rng.integers(low, high, (40, 50, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    assert invoke("kernels", tmp_path / "dark", "--out", out, "-k", 3).exit_code == 0
+    assert deconvolve(tmp_path / "bright.png", out, "--from", out / "kernels.npz").exit_code == 0
+    content, x = numbers(out, "deconvolve"), deconvolved(out).astype(float)
+    assert abs(x.mean()) > 2 * x.std()
+    x -= x.mean((1, 2), keepdims=True)
+    assert content["after"]["sigma"] == pytest.approx(x.std(), rel=1e-5)
+    assert content["after"]["kurtosis"] == pytest.approx((x**4).mean() / (x**2).mean() ** 2, rel=1e-4)
+    pixels = np.asarray(Image.open(tmp_path / "bright.png")).transpose(2, 0, 1)[:, 1:-1, 1:-1] / 255
+    pixels -= pixels.mean((1, 2), keepdims=True)
+    assert content["before"]["kurtosis"] == pytest.approx((pixels**4).mean() / (pixels**2).mean() ** 2, rel=1e-4)
+    assert content["before"]["sigma"] == pytest.approx(pixels.std(), rel=1e-5)
+
+
+def test_output_that_overflows(photos, tmp_path, out):  # noqa: F811
+    np.savez(tmp_path / "k.npz", kernels=np.full((3, 3, 3, 3), 1e38), mean=np.zeros(27))
+    result = deconvolve(photos / "1.jpg", out, "--from", tmp_path / "k.npz")
+    assert result.exit_code == 4
+    assert "overflows" in result.stderr
 
 
 def test_the_default_and_a_flat_image(tmp_path, out):
@@ -83,7 +113,11 @@ def test_the_default_and_a_flat_image(tmp_path, out):
     Image.new("RGB", (9, 9), (10, 20, 30)).save(tmp_path / "flat.png")
     result = deconvolve(tmp_path / "flat.png", out)
     assert result.exit_code == 0
-    assert numbers(out, "deconvolve")["after"]["kurtosis"] is None or "constant" in result.stderr
+    assert "constant" in result.stderr
+    content = numbers(out, "deconvolve")
+    for side in ("before", "after"):
+        assert content[side]["sigma"] == 0
+        assert content[side]["kurtosis"] is content[side]["near_zero"] is None
 
 
 def test_bad_input(photos, tmp_path, out):  # noqa: F811
@@ -152,9 +186,50 @@ def test_covariance_of_bad_input(tmp_path, out):
 
 
 def test_mean_correlation_of_features_without_variance():
-    matrix = np.diag([1.0, 0.0, 2.0, 3.0])
-    matrix[0, 2] = matrix[2, 0] = np.sqrt(2) / 2
-    found = MeanCorrelation.of(matrix, 2)
+    matrix = np.diag([1.0, 1e-20, 2.0, 3.0])
+    matrix[0, 2] = matrix[2, 0] = -np.sqrt(2) / 2
+    found = MeanCorrelation.of(matrix, 2, 1e-15)
     assert found.within_channel == 0
-    assert found.across_channels == pytest.approx(0.5 * 2 / 8)
+    assert found.across_channels == pytest.approx(0.5 / 2)
+    assert found.same_pixel == pytest.approx(-0.5)
+    assert found.largest == pytest.approx(0.5)
     assert MeanCorrelation.of(np.eye(3), 1).across_channels is None
+    assert MeanCorrelation.of(np.diag([-1e-20] * 4), 2) == MeanCorrelation(None, None, None, None)
+
+
+def test_covariance_of_a_subset_and_of_constant_images(photos, tmp_path, out):  # noqa: F811
+    assert invoke("covariance", photos, "--out", out, "-n", 2, "--seed", 3).exit_code == 0
+    content = numbers(out, "covariance")
+    assert content["images"]["read"] == 2
+    assert content["max_abs_correlation"]["after"] < content["max_abs_correlation"]["before"] < 1
+    assert content["same_pixel_correlation"]["before"] < 1
+    Image.new("RGB", (20, 20), (10, 200, 30)).save(tmp_path / "flat.png")
+    result = invoke("covariance", tmp_path / "flat.png", "--out", out)
+    assert result.exit_code == 0
+    assert result.stderr.count("warning:") == 1
+    assert set(numbers(out, "covariance")["max_abs_correlation"].values()) == {None}
+    result = invoke("covariance", save(tmp_path / "few.png", (4, 4)), "--out", out)
+    assert "4 patches cannot determine" in result.stderr
+
+
+def test_options_without_meaning(photos, tmp_path, out):  # noqa: F811
+    image = photos / "1.jpg"
+    for arguments, option in (
+        (("deconvolve", image, "--from", "k.npz", "-k", 3), "--kernel-size"),
+        (("deconvolve", image, "--from", "k.npz", "--eps", 1), "--eps"),
+        (("deconvolve", image, "--iterations", 15), "--iterations"),
+        (("covariance", image, "--iterations", 15), "--iterations"),
+    ):
+        result = invoke(*arguments, "--out", out)
+        assert result.exit_code == 2
+        assert result.stderr.startswith(f"error: {option} has no meaning")
+
+
+def test_files_that_hold_no_kernels(photos, tmp_path, out):  # noqa: F811
+    assert invoke("covariance", photos, "--out", out).exit_code == 0
+    (tmp_path / "a.txt").write_text("kernels")
+    for path in (out / "covariance.npz", tmp_path / "a.txt"):
+        result = deconvolve(photos / "1.jpg", out, "--from", path)
+        assert result.exit_code == 3
+        assert "--from takes the .npz file that ndtools kernels writes" in result.stderr
+        assert "pickle" not in result.stderr

@@ -217,7 +217,7 @@ def test_divergence_is_an_arithmetic_failure(photos, out):
     [
         (["-k", 4], "--kernel-size must be odd"),
         (["-k", -3], "--kernel-size must be odd"),
-        (["--iterations", 0], "--iterations must be at least 1"),
+        (["--method", "coupled", "--iterations", 0], "--iterations must be at least 1"),
         (["--images", 0], "--images must be at least 1"),
         (["--stride", 2], "--stride needs --covariance im2col"),
         (["--eps", -1], "--eps must be at least 0"),
@@ -361,3 +361,76 @@ def test_fit_measures_kernels_as_cells(photos, out):
     assert invoke("kernels", photos, "-o", out, "-k", 1, "--gray", "--fit").exit_code == 0
     assert invoke("kernels", photos, "-o", out, "-k", 3).exit_code == 0
     assert "opponency" not in numbers(out)
+
+
+def test_moments_do_not_overwrite_results(photos, out):
+    for extra, name in ((), "kernels.npz"), ((), "kernels.json"), (("--fit",), "kernels_fit.png"):
+        result = kernels(photos, out, *extra, "--save-moments", out / ".." / "out" / name)
+        assert result.exit_code == 2
+        assert result.stderr.startswith("error: --save-moments must be a file of its own")
+    assert not list(out.iterdir())
+    (out / "taken").mkdir()
+    result = kernels(photos, out, "--save-moments", out / "taken")
+    assert result.exit_code == 1
+    assert "choose another file with --save-moments" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["a.npz", "-k", 15], "--kernel-size has no meaning with --from-moments"),
+        (["a.npz", "--gray"], "--gray has no meaning with --from-moments"),
+        (["a.npz", "-n", 3], "--images has no meaning with --from-moments"),
+        (["a.npz", "--resize", 30], "--resize has no meaning with --from-moments"),
+        (["a.npz", "--stride", 1], "--stride has no meaning with --from-moments"),
+        (["a.npz", "--covariance", "exact"], "--covariance has no meaning with --from-moments"),
+        (["a.npz", "--iterations", 15], "--iterations has no meaning with --method eigh"),
+        (["a.npz", "photos/"], "cannot be combined with 'photos/'"),
+        (["--name", "x"], "--from-moments needs a file, got '--name'"),
+    ],
+)
+def test_options_without_meaning(out, arguments, message):
+    result = invoke("kernels", "-o", out, "--from-moments", *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_the_manifest_has_the_configuration_used(photos, tmp_path, out):
+    assert kernels(photos, out, "--gray", "--save-moments", tmp_path / "a.npz").exit_code == 0
+    assert invoke("kernels", "-o", out, "--from-moments", tmp_path / "a.npz").exit_code == 0
+    config = numbers(out)["config"]
+    assert (config["kernel_size"], config["gray"]) == (3, True)
+
+
+def test_grey_images_are_told_from_colour(photos, tmp_path, out):
+    folder = tmp_path / "grey"
+    folder.mkdir()
+    for path in photos.iterdir():
+        Image.open(path).convert("L").save(folder / f"{path.stem}.png")
+    assert "the images are grey" in kernels(folder, out).stderr
+    assert "are grey" not in kernels(folder, out, "--gray").stderr
+    assert "are grey" not in kernels(photos, out).stderr
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_cells_have_errors(out):
+    result = invoke("kernels", "sample", "-n", 4, "-o", out, "-k", 9, "--fit", "--bootstrap", 6)
+    assert result.exit_code == 0, result.stderr
+    assert "gives a rough error" in result.stderr
+    assert "±" in result.stdout
+    assert "f from 0.111 to 0.25 cycles/pixel" in result.stdout
+    for channel in numbers(out)["channels"]:
+        assert channel["standard_error"]["center_surround_ratio"] > 0
+        errors = channel["dog"]["standard_error"]
+        assert (errors["surround_sigma"] is None) == (channel["dog"]["surround_bound"] is not None)
+        response = channel["frequency_response"]
+        assert response["standard_error"]["low_frequency_slope"] > 0
+        assert response["slope_band"] == [1 / 9, pytest.approx(0.25, abs=2e-3)]
+
+
+def test_constant_images_are_no_cells(tmp_path, out):
+    Image.new("RGB", (20, 20), (9, 9, 9)).save(tmp_path / "flat.png")
+    result = invoke("kernels", tmp_path / "flat.png", "-o", out, "-k", 9, "--fit")
+    assert result.exit_code == 0
+    channel = numbers(out)["channels"][0]
+    assert channel["dog"] is channel["frequency_response"]["low_frequency_slope"] is None

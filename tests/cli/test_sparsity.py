@@ -47,8 +47,9 @@ def test_numbers_and_histograms_are_those_of_the_values(photos, out):  # noqa: F
         counts = np.histogram(x, bins=edges)[0] / x.size / np.diff(edges)
         np.testing.assert_allclose(densities[side], counts, atol=2e-3)
         assert (densities[side] * np.diff(edges)).sum() == pytest.approx(1 - found["clipped"])
-        low, high = found["intervals"]["kurtosis"]
-        assert low <= found["kurtosis"] <= high
+        for name in ("kurtosis", "hoyer", "gini", "near_zero", "ggd_shape"):
+            low, high = found["intervals"][name]
+            assert low < found[name] < high, name
     assert all(len(line) <= 80 for line in result.stdout.splitlines())
     assert result.stdout.splitlines()[2].startswith("kurtosis")
 
@@ -60,8 +61,11 @@ def test_threads_and_their_order_change_nothing(photos, out):  # noqa: F811
         found.append(numbers(out, "sparsity"))
     for side in ("before", "after"):
         for name in ("kurtosis", "hoyer", "gini", "near_zero", "ggd_shape"):
-            assert found[0][side][name] == pytest.approx(found[1][side][name], rel=1e-4)
-            assert found[0][side]["intervals"][name] == pytest.approx(found[1][side]["intervals"][name], rel=1e-3)
+            # One of 12,768 values may change sides of a threshold by rounding, and count up to five times.
+            atol = 5e-4 if name == "near_zero" else 0
+            assert found[0][side][name] == pytest.approx(found[1][side][name], rel=1e-4, abs=atol)
+            intervals = [f[side]["intervals"][name] for f in found]
+            assert intervals[0] == pytest.approx(intervals[1], rel=1e-3, abs=atol)
 
 
 def test_whitening(photos, out):  # noqa: F811
@@ -87,7 +91,10 @@ def test_constant_images_have_no_sparsity(tmp_path, out):
     result = run(folder, out)
     assert result.exit_code == 0
     assert "constant" in result.stderr
-    assert numbers(out, "sparsity")["before"]["kurtosis"] is None
+    for side in ("before", "after"):
+        found = numbers(out, "sparsity")[side]
+        assert found["sigma"] == 0
+        assert found["kurtosis"] is found["near_zero"] is found["ggd_shape"] is None
 
 
 def test_a_subset_is_drawn(photos, out):  # noqa: F811
@@ -100,9 +107,10 @@ def test_a_subset_is_drawn(photos, out):  # noqa: F811
     [
         (("-k", "4"), "--kernel-size"),
         (("--eps", "-1"), "--eps"),
-        (("--bins", "0"), "--bins"),
+        (("--bins", "9"), "--bins"),
         (("-n", "0"), "--images"),
         (("--bootstrap", "-1"), "--bootstrap"),
+        (("--bootstrap", "1"), "--bootstrap"),
     ],
 )
 def test_bad_options(photos, out, arguments, option):  # noqa: F811

@@ -78,6 +78,8 @@ def test_what_is_no_file_of_moments(tmp_path):
         ({"channels": np.array(2)}, "do not fit"),
         ({"mean": np.zeros(3)}, "do not fit"),
         ({"covariance": np.full((4, 4), np.nan)}, "not finite"),
+        ({"covariance": -np.eye(4)}, "negative variances"),
+        ({"channels": np.array(2), "covariance": np.eye(8), "mean": np.zeros(8)}, "2 channels, where 1 or 3"),
     ):
         np.savez(tmp_path / "bad.npz", **{**good, **changes})
         with pytest.raises(MatrixError, match=message):
@@ -94,5 +96,23 @@ def test_even_windows_have_no_kernels(tmp_path):
     even = moments_arrays(PatchCovariance(1, 2).update(np.random.default_rng(0).random((1, 9, 9))).finalize(), 1)
     np.savez(tmp_path / "even.npz", **even)
     result = invoke("kernels", "--from-moments", tmp_path / "even.npz", "-o", tmp_path)
-    assert result.exit_code in (2, 3)
-    assert "Traceback" not in result.stderr
+    assert result.exit_code == 3
+    assert "2×2 patches" in result.stderr
+    wide = moments_arrays(PatchCovariance(1, (1, 3)).update(np.random.default_rng(0).random((1, 9, 9))).finalize(), 1)
+    np.savez(tmp_path / "wide.npz", **wide)
+    assert invoke("kernels", "--from-moments", tmp_path / "wide.npz", "-o", tmp_path).exit_code == 3
+
+
+def test_files_that_are_given_by_mistake(photos, tmp_path):  # noqa: F811
+    out = tmp_path / "out"
+    moments = tmp_path / "a.npz"
+    assert invoke("kernels", photos, "-k", 3, "-o", out, "--save-moments", moments).exit_code == 0
+    (tmp_path / "a.txt").write_text("no moments")
+    for path in (out / "kernels.npz", tmp_path / "a.txt"):
+        result = invoke("kernels", "--from-moments", path, "-o", out)
+        assert result.exit_code == 3
+        assert "those of ndtools kernels --save-moments" in result.stderr
+        assert "pickle" not in result.stderr
+    result = invoke("kernels", "--from-moments", moments, tmp_path / "out" / ".." / "a.npz", "-o", out)
+    assert result.exit_code == 2
+    assert "given twice" in result.stderr

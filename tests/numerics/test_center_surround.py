@@ -69,6 +69,23 @@ def test_exact_parameters_are_recovered_at_any_scale_and_polarity(k, center, spr
     assert not fit.at_bound
 
 
+def test_bounds_and_what_is_off_the_centre():
+    kernel = dog((3.0, 1.0, 0.05, 2.0), 9)
+    kernel[2, 2] += 0.02
+    fit = fit_difference_of_gaussians(kernel)
+    assert (fit.center_bound, fit.surround_bound) == ("≤", None)
+    left = (kernel - fit.kernel(9)).ravel()
+    off = np.delete(left, 40), np.delete(kernel.ravel(), 40)
+    assert fit.residual_off_center == pytest.approx(np.linalg.norm(off[0]) / np.linalg.norm(off[1]), rel=1e-9)
+    assert fit.residual_off_center > 3 * fit.residual
+    assert fit_difference_of_gaussians(pixel(5)).residual_off_center is None
+    # Directions average out what an axis has: the ring of radius 2 and what the model is there.
+    assert fit.radial([0.0])[0] == pytest.approx(fit.kernel(9)[4, 4])
+    assert dog((0, -1, 1, 3.0), 9)[4, 6] == pytest.approx(
+        DifferenceOfGaussians(0.0, -1.0, 1.0, 3.0, 0.0, 0.0, False).radial([2.0])[0], rel=1e-2
+    )
+
+
 @pytest.mark.parametrize("polarity", [1, -1])
 def test_errors_are_those_that_noise_must_cause(polarity):
     true, k, noise, n = np.array(CELL) * [polarity, polarity, 1, 1], 15, 2e-3, 40

@@ -25,6 +25,7 @@ def test_profiles_responses_and_opponency(folder):
     labels = [text.get_text() for text in profile.get_legend().get_texts()]
     for label, cell in zip(labels, result.cells, strict=True):
         assert f"σs {cell.dog.surround_sigma:.3g} px" in label
+        assert f"misfit off centre {cell.dog.residual_off_center:.0%}" in label
     for line, cell in zip(response.lines[:3], result.cells, strict=True):
         np.testing.assert_array_equal(line.get_xdata(), cell.response.frequency)
         np.testing.assert_array_equal(line.get_ydata(), cell.response.magnitude)
