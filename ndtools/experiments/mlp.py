@@ -2,6 +2,7 @@
 
 import itertools
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ndtools.data.datasets import load_dataset
+from ndtools.errors import NumericalWarning
 from ndtools.experiments.computing import operator_threads, resolve_device
 from ndtools.experiments.config import MlpConfig
 from ndtools.experiments.flat_dataset import FlatDataset
@@ -246,7 +248,10 @@ def _train(
     for _ in range(config.epochs):
         start = time.perf_counter()
         model.train()
-        losses.append([_step(model, optimiser, *batch) for batch in itertools.islice(batches, per_epoch)])
+        with warnings.catch_warnings():
+            # That 512 images cannot tell 784 pixels apart does no harm to so few iterations: see `ndtools regress`.
+            warnings.simplefilter("ignore", NumericalWarning)
+            losses.append([_step(model, optimiser, *batch) for batch in itertools.islice(batches, per_epoch)])
         seconds += time.perf_counter() - start
         accuracies.append(_accuracy(model, data))
         done()

@@ -1,6 +1,7 @@
 """How a layer deconvolves its input."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from ndtools.errors import OptionError
 
@@ -9,32 +10,107 @@ __all__ = ["DeconvConfig"]
 
 @dataclass(frozen=True, kw_only=True)
 class DeconvConfig:
-    """Settings of a deconvolution layer; the defaults are those of Ye et al. 2020 for layers within a network.
+    """Settings of a deconvolution layer; the defaults follow the text of Ye et al. 2020 for layers within a network.
 
     Attributes
     ----------
     block_size : int, optional
-        Features that are decorrelated together, contiguous ones; what is left over is a smaller block. All features
-        by default.
+        Channels that are decorrelated together, pixels of the kernel included; what is left over is a smaller block.
+        None is all channels of the layer (of each group, in a grouped convolution).
     n_iter : int
-        Iterations of coupled Newton-Schulz. 5 in the paper, 15 in its first layer.
+        Iterations of coupled Newton-Schulz. 5 in the paper, 15 in a network's first layer.
     eps : float
         Ridge added to the covariance, above 0.
     momentum : float
         Share of the newest batch in the moving averages, in (0, 1].
+    sampling_stride : int
+        Of the patches whose covariance is taken, in steps of the convolution (sec. 4.5.2).
+    grouping : {"contiguous", "interleaved"}
+        Blocks of neighbouring channels; or, as in the published code, every (C/B)-th of all (channel, pixel) features,
+        with the greatest common divisor of C and ``block_size`` for block size.
+    shared : bool
+        Whether all blocks have one mean and one D, as if they were further samples.
+    running : {"covariance", "matrix"}
+        What is averaged for evaluation: the covariance, corrected for its start at zero; or D, from the identity.
+    grid : {"inner", "corner"}
+        Where patches are sampled: away from the padding where there is room; or, as in the published code, from its
+        corner (1×1: every S²-th of all pixels in a row).
+    through_statistics : bool
+        Whether the gradient flows through mean and D.
+    freeze_after : int, optional
+        Training batches after which the statistics stay as they are, in training as well. Never by default.
+    shrinkage : {"none", "lw", "oas"}
+        Of the covariance, see :mod:`ndtools.numerics.shrinkage`.
+    refresh_every : int
+        Training batches for which mean and D are kept, without gradient: an approximation that saves their cost.
+    sync : bool
+        Whether statistics are those of the batches of all processes of ``torch.distributed``.
     """
 
-    block_size: int | None = None
+    block_size: int | None = 64
     n_iter: int = 5
     eps: float = 1e-5
     momentum: float = 0.1
+    sampling_stride: int = 3
+    grouping: Literal["contiguous", "interleaved"] = "contiguous"
+    shared: bool = False
+    running: Literal["covariance", "matrix"] = "covariance"
+    grid: Literal["inner", "corner"] = "inner"
+    through_statistics: bool = True
+    freeze_after: int | None = None
+    shrinkage: Literal["none", "lw", "oas"] = "none"
+    refresh_every: int = 1
+    sync: bool = False
 
     def __post_init__(self) -> None:
-        if self.block_size is not None and self.block_size < 1:
-            raise OptionError("block_size", f"must be at least 1, got {self.block_size}")
-        if self.n_iter < 1:
-            raise OptionError("n_iter", f"must be at least 1, got {self.n_iter}")
+        for name in ("block_size", "n_iter", "sampling_stride", "freeze_after", "refresh_every"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise OptionError(name, f"must be at least 1, got {value}")
         if not self.eps > 0:
             raise OptionError("eps", f"must be above 0, got {self.eps}")
         if not 0 < self.momentum <= 1:
             raise OptionError("momentum", f"must be above 0 and at most 1, got {self.momentum}")
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise OptionError(name, f"must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+
+    @classmethod
+    def paper(cls, **overrides: Any) -> "DeconvConfig":  # noqa: ANN401
+        """Return what the paper's text describes: the defaults, with some settings changed.
+
+        Parameters
+        ----------
+        **overrides
+            Settings by name.
+
+        Returns
+        -------
+        DeconvConfig
+            One mean and one D for each block of contiguous channels; running covariance.
+        """
+        return cls(**overrides)
+
+    @classmethod
+    def reference(cls, **overrides: Any) -> "DeconvConfig":  # noqa: ANN401
+        """Return what the published code does (yechengxi/deconvolution, d221c22), with some settings changed.
+
+        Parameters
+        ----------
+        **overrides
+            Settings by name.
+
+        Returns
+        -------
+        DeconvConfig
+            Interleaved blocks that share one mean and D; running D; sampling from the padded corner.
+        """
+        return replace(cls(grouping="interleaved", shared=True, running="matrix", grid="corner"), **overrides)
+
+
+_CHOICES = {
+    "grouping": ("contiguous", "interleaved"),
+    "running": ("covariance", "matrix"),
+    "grid": ("inner", "corner"),
+    "shrinkage": ("none", "lw", "oas"),
+}

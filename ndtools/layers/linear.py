@@ -1,6 +1,7 @@
 """A fully connected layer that decorrelates its input first."""
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +27,8 @@ class DeconvLinear(nn.Module):
     device, dtype
         As in :class:`torch.nn.Linear`.
     config : DeconvConfig, optional
-        Of the deconvolution.
+        Of the deconvolution; ``DeconvConfig(block_size=None)`` by default, one block of all features. Sampling does not
+        apply.
 
     Examples
     --------
@@ -47,7 +49,10 @@ class DeconvLinear(nn.Module):
     ) -> None:
         super().__init__()
         self.in_features, self.out_features = in_features, out_features
-        self.whitening = Whitening(in_features, config or DeconvConfig(), device=device, dtype=dtype)
+        config = config or DeconvConfig(block_size=None)
+        if config.grouping == "interleaved":  # the published code interleaves in convolutions only
+            config = replace(config, grouping="contiguous", block_size=math.gcd(config.block_size or 0, in_features))
+        self.whitening = Whitening(in_features, 1, config, device=device, dtype=dtype)
         self.weight = nn.Parameter(torch.empty(out_features, in_features, device=device, dtype=dtype))
         self.bias = nn.Parameter(torch.empty(out_features, device=device, dtype=dtype)) if bias else None
         self.reset_parameters()
@@ -71,9 +76,16 @@ class DeconvLinear(nn.Module):
         -------
         Tensor of shape (..., out_features)
             In the dtype of the input.
+
+        Raises
+        ------
+        ValueError
+            If the input has another number of features, or is a training batch without samples.
         """
-        mean, matrices = self.whitening(x.reshape(-1, x.shape[-1]))
-        weight, shift = self.whitening.fold(self.weight, mean, matrices)
+        if x.shape[-1] != self.in_features:
+            raise ValueError(f"expected {self.in_features} features, got {x.shape[-1]}")
+        statistics = self.whitening(lambda: x.reshape(-1, 1, self.in_features).movedim(2, 0).transpose(1, 2))
+        weight, shift = self.whitening.fold(self.weight, statistics)
         bias = shift if self.bias is None else self.bias + shift
         return linear(x, weight.to(x.dtype), bias.to(x.dtype))
 

@@ -1,129 +1,252 @@
 """Statistics of a layer's input, and the D that follows from them: one engine for all layers."""
 
+import math
 import warnings
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from ndtools.errors import NumericalWarning
 from ndtools.layers.config import DeconvConfig
 from ndtools.numerics.inverse_sqrt import full_precision
 from ndtools.numerics.iterations import CoupledNewtonSchulz, iterates
+from ndtools.numerics.shrinkage import shrink
 
-__all__ = ["Whitening"]
+__all__ = ["Part", "Statistics", "Whitening"]
+
+Statistics = list[tuple[Tensor, Tensor]]
+"""For each part, the means (G, S, F) and the matrices D (G, S, F, F); S is 1 if blocks share them."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Blocks of equal size within each group of channels.
+
+    Attributes
+    ----------
+    start : int
+        First channel, counted within the group.
+    blocks, size : int
+        How many blocks, of how many channels.
+    interleaved : bool
+        Whether a block is every so manieth (channel, tap) feature, rather than neighbouring channels.
+    shared : bool
+        Whether its blocks have one mean and one D.
+    """
+
+    start: int
+    blocks: int
+    size: int
+    interleaved: bool
+    shared: bool
+
+    def rows(self, features: Tensor) -> Tensor:
+        """Return features (G, C/G, taps, n) as (G, S, F, M): F features, M samples of each of S stacks."""
+        groups, _, taps, n = features.shape
+        mine = features[:, self.start : self.start + self.blocks * self.size]
+        if self.interleaved:
+            stacks = mine.reshape(groups, self.size * taps, self.blocks, n).transpose(1, 2)
+        else:
+            stacks = mine.reshape(groups, self.blocks, self.size * taps, n)
+        if self.shared:
+            return stacks.transpose(1, 2).reshape(groups, 1, self.size * taps, self.blocks * n)
+        return stacks
+
+    def of_weight(self, weight: Tensor) -> Tensor:
+        """Return a weight (G, o, C/G, taps) as (G, blocks, o, F)."""
+        groups, outputs, _, taps = weight.shape
+        mine = weight[:, :, self.start : self.start + self.blocks * self.size]
+        if self.interleaved:
+            return mine.reshape(groups, outputs, self.size * taps, self.blocks).permute(0, 3, 1, 2)
+        return mine.reshape(groups, outputs, self.blocks, self.size * taps).transpose(1, 2)
+
+    def to_weight(self, stacks: Tensor, taps: int) -> Tensor:
+        """Return (G, blocks, o, F) as a weight (G, o, channels, taps): the inverse of `of_weight`."""
+        groups, _, outputs, _ = stacks.shape
+        order = (0, 2, 3, 1) if self.interleaved else (0, 2, 1, 3)
+        return stacks.permute(order).reshape(groups, outputs, self.blocks * self.size, taps)
 
 
 class Whitening(nn.Module):
     """D = (Cov + eps I)^(-1/2) of a layer's input features, block by block (Ye et al. 2020, algorithm 1).
 
-    In training the statistics are those of the batch, through which the gradient flows; moving averages of mean and
-    covariance, corrected for their start at zero, serve in evaluation, where D is computed once and kept. Computed
-    in float32, or float64 for such features, whatever autocast says.
+    In training the statistics are those of the batch; moving averages serve in evaluation, where D is computed once
+    and kept. All in float32, or float64 for such features, whatever autocast says.
 
     Parameters
     ----------
-    num_features : int
-        d.
+    channels, taps : int
+        C, and the pixels of the kernel: features are (channel, tap).
     config : DeconvConfig
         Settings.
+    groups : int
+        Of channels, which are never decorrelated with each other.
     device : torch.device or str, optional
         Of the buffers.
     dtype : torch.dtype, optional
         Of the features; the buffers are float64 for float64, else float32.
+
+    Attributes
+    ----------
+    parts : tuple of Part
+        How channels are laid out in blocks.
+    num_batches_tracked : Tensor of shape ()
+        Training batches, up to ``config.freeze_after``.
     """
 
-    running_mean: Tensor
-    running_covariance: Tensor
-    running_covariance_rest: Tensor
     num_batches_tracked: Tensor
 
     def __init__(
         self,
-        num_features: int,
+        channels: int,
+        taps: int,
         config: DeconvConfig,
         *,
+        groups: int = 1,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        self.num_features, self.config = num_features, config
-        block = min(config.block_size or num_features, num_features)
-        self.blocks, self.block_size, self.rest = num_features // block, block, num_features % block
+        self.channels, self.taps, self.groups, self.config = channels, taps, groups, config
+        self.parts = _parts(channels // groups, groups, config)
         kind = torch.float64 if (dtype or torch.get_default_dtype()) == torch.float64 else torch.float32
-        new = {"device": device, "dtype": kind}
-        self.register_buffer("running_mean", torch.zeros(num_features, **new))  # type: ignore[arg-type]
-        self.register_buffer("running_covariance", torch.zeros(self.blocks, block, block, **new))  # type: ignore[arg-type]
-        self.register_buffer("running_covariance_rest", torch.zeros(1, self.rest, self.rest, **new))  # type: ignore[arg-type]
+        new: dict[str, Any] = {"device": device, "dtype": kind}
+        for name, part in zip(_SUFFIXES, self.parts, strict=False):
+            stacks = 1 if part.shared else part.blocks
+            features = part.size * taps
+            identity = torch.eye(features, **new).expand(groups, stacks, -1, -1)
+            zero = torch.zeros(groups, stacks, features, **new)
+            self.register_buffer("running_mean" + name, zero)
+            square = identity.clone() if config.running == "matrix" else torch.zeros_like(identity)
+            self.register_buffer(self._square + name, square)
+            if config.refresh_every > 1:
+                self.register_buffer("last_mean" + name, zero.clone())
+                self.register_buffer("last_deconv" + name, identity.clone())
         self.register_buffer("num_batches_tracked", torch.zeros((), dtype=torch.long, device=device))
-        self._kept: tuple[Tensor, list[Tensor]] | None = None
-        self._warned = False
+        self._kept: Statistics | None = None
+        self._batches: int | None = 0  # as num_batches_tracked; None if that must be read
+        self._warned: set[str] = set()
 
-    def forward(self, rows: Tensor) -> tuple[Tensor, list[Tensor]]:
+    @property
+    def frozen(self) -> bool:
+        """Whether the statistics stay as they are."""
+        return self.config.freeze_after is not None and self._count() >= self.config.freeze_after
+
+    def forward(self, sample: Callable[[], Tensor]) -> Statistics:
         """Return the statistics to whiten a batch with.
 
         Parameters
         ----------
-        rows : Tensor of shape (n, d)
-            Features, any floating dtype.
+        sample : callable
+            Gives the features of the batch, of shape (C, taps, n), of any floating dtype; called if they are needed.
 
         Returns
         -------
-        mean : Tensor of shape (d,)
-            μ.
-        matrices : list of Tensor
-            D of the blocks of equal size, of shape (blocks, B, B), and of the rest, if any.
+        list of (Tensor, Tensor)
+            For each part, means (G, S, F) and matrices D (G, S, F, F).
 
         Raises
         ------
         ValueError
-            If a training batch has no rows, or rows of another size.
+            If a training batch has no samples.
         """
-        if rows.shape[-1] != self.num_features:
-            raise ValueError(f"expected {self.num_features} features, got {rows.shape[-1]}")
-        if not self.training:
+        if not self.training or self.frozen:
             if self._kept is None:
                 self._kept = self._running()
             return self._kept
-        if len(rows) == 0:
-            raise ValueError("a training batch must have at least one row")
-        with torch.autocast(rows.device.type, enabled=False):
-            rows = rows.to(self.running_mean.dtype)
-            mean = rows.mean(0)
-            centred = rows - mean
-            covariances = [part.mT @ part / len(rows) for part in self._split(centred)]
-            self._track(mean, covariances)
-            return mean, [self._whiten(c) for c in covariances]
+        if self._count() % self.config.refresh_every:
+            self._tick()
+            return [(self._get("last_mean", i), self._get("last_deconv", i)) for i in range(len(self.parts))]
+        statistics = self._of_batch(sample())
+        self._tick()
+        return statistics
 
-    def fold(self, weight: Tensor, mean: Tensor, matrices: list[Tensor]) -> tuple[Tensor, Tensor]:
+    def fold(self, weight: Tensor, statistics: Statistics) -> tuple[Tensor, Tensor]:
         """Merge the whitening into a linear map that follows it (Ye et al. 2020, sec. 4.5.1).
 
         Parameters
         ----------
-        weight : Tensor of shape (o, d)
-            Of a map of whitened features.
-        mean, matrices
+        weight : Tensor of shape (O, C/G, ...)
+            Of a map of whitened features, with the taps in the last axes.
+        statistics
             From `forward`.
 
         Returns
         -------
-        weight : Tensor of shape (o, d)
-            w D.
-        shift : Tensor of shape (o,)
+        weight : Tensor of shape (O, C/G, ...)
+            w D, in the dtype of the statistics.
+        shift : Tensor of shape (O,)
             −w D μ, to be added to the output.
         """
         with torch.autocast(weight.device.type, enabled=False):
-            parts = self._split(weight.to(mean.dtype))
-            folded = [(part @ d).transpose(0, 1).flatten(1) for part, d in zip(parts, matrices, strict=True)]
-            whole = torch.cat(folded, 1)
-            return whole, -(whole @ mean)
+            grouped = weight.to(statistics[0][0].dtype).reshape(
+                self.groups, -1, self.channels // self.groups, self.taps
+            )
+            folded, shift = [], weight.new_zeros((), dtype=grouped.dtype)
+            for part, (mean, matrix) in zip(self.parts, statistics, strict=True):
+                stacks = part.of_weight(grouped) @ matrix
+                shift = shift - (stacks @ mean[..., None]).sum((1, 3))
+                folded.append(part.to_weight(stacks, self.taps))
+            whole = folded[0] if len(folded) == 1 else torch.cat(folded, 2)
+            return whole.reshape(weight.shape), shift.reshape(-1)
 
-    def _split(self, rows: Tensor) -> list[Tensor]:
-        """Return (n, d) as (blocks, n, B), and the rest as (1, n, r)."""
-        full = self.blocks * self.block_size
-        parts = [rows[:, :full].view(len(rows), self.blocks, self.block_size).transpose(0, 1)]
-        return parts + ([rows[None, :, full:]] if self.rest else [])
+    def apply_to(self, x: Tensor, statistics: Statistics) -> Tensor:
+        """Whiten the channels of images: D (x − μ), for a layer of one tap.
+
+        Parameters
+        ----------
+        x : Tensor of shape (N, C, ...)
+            Images.
+        statistics
+            From `forward`.
+
+        Returns
+        -------
+        Tensor
+            Of the shape and dtype of x.
+        """
+        identity = torch.eye(self.channels, device=x.device, dtype=statistics[0][0].dtype)
+        weight, shift = self.fold(identity, statistics)
+        flat = x.flatten(2) if x.dim() > 2 else x.unsqueeze(2)
+        return torch.baddbmm(shift.to(x.dtype)[None, :, None], weight.to(x.dtype).expand(len(x), -1, -1), flat).view_as(
+            x
+        )
+
+    def _of_batch(self, features: Tensor) -> Statistics:
+        if features.shape[-1] == 0:
+            raise ValueError("a training batch must have at least one sample")
+        with torch.autocast(features.device.type, enabled=False):
+            features = features.to(self._get("running_mean", 0).dtype)
+            if not self.config.through_statistics:
+                features = features.detach()
+            grouped = features.reshape(self.groups, -1, self.taps, features.shape[-1])
+            statistics = []
+            for i, part in enumerate(self.parts):
+                mean, covariance = self._moments(part.rows(grouped))
+                matrix = self._whiten(covariance)
+                self._track(i, mean, covariance, matrix)
+                statistics.append((mean, matrix))
+        return statistics
+
+    def _moments(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return means (G, S, F) and covariances (G, S, F, F) of (G, S, F, M)."""
+        count = rows.shape[-1]
+        self._warn_of_rank(count, rows.shape[-2])
+        mean = rows.mean(-1, keepdim=True)
+        processes = dist.get_world_size() if self.config.sync and dist.is_available() and dist.is_initialized() else 1
+        if processes > 1:
+            total = _sum_over_processes(torch.tensor(float(count), dtype=rows.dtype, device=rows.device))
+            mean = _sum_over_processes(mean * count) / total
+            centred = rows - mean
+            return mean[..., 0], _sum_over_processes(centred @ centred.mT) / total
+        centred = rows - mean
+        covariance = centred @ centred.mT / count
+        return mean[..., 0], shrink(centred.mT, covariance, self.config.shrinkage)
 
     def _whiten(self, covariance: Tensor) -> Tensor:
         eye = torch.eye(covariance.shape[-1], dtype=covariance.dtype, device=covariance.device)
@@ -131,34 +254,65 @@ class Whitening(nn.Module):
             steps = iterates(covariance + self.config.eps * eye, CoupledNewtonSchulz(n_iter=self.config.n_iter))
             return deque(steps, maxlen=1)[0]
 
-    def _averages(self) -> Iterator[Tensor]:
-        yield self.running_covariance
-        if self.rest:
-            yield self.running_covariance_rest
+    @property
+    def _square(self) -> str:
+        return "running_deconv" if self.config.running == "matrix" else "running_covariance"
+
+    def _get(self, name: str, part: int) -> Tensor:
+        buffer = getattr(self, name + _SUFFIXES[part])
+        assert isinstance(buffer, Tensor)
+        return buffer
 
     @torch.no_grad()
-    def _track(self, mean: Tensor, covariances: list[Tensor]) -> None:
-        self.running_mean.lerp_(mean, self.config.momentum)
-        for average, covariance in zip(self._averages(), covariances, strict=True):
-            average.lerp_(covariance, self.config.momentum)
+    def _track(self, part: int, mean: Tensor, covariance: Tensor, matrix: Tensor) -> None:
+        self._get("running_mean", part).lerp_(mean, self.config.momentum)
+        square = matrix if self.config.running == "matrix" else covariance
+        self._get(self._square, part).lerp_(square, self.config.momentum)
+        if self.config.refresh_every > 1:
+            self._get("last_mean", part).copy_(mean)
+            self._get("last_deconv", part).copy_(matrix)
+
+    def _count(self) -> int:
+        if self._batches is None:
+            self._batches = int(self.num_batches_tracked)
+        return self._batches
+
+    def _tick(self) -> None:
+        self._batches = self._count() + 1
         self.num_batches_tracked += 1
 
     @torch.no_grad()
-    def _running(self) -> tuple[Tensor, list[Tensor]]:
-        batches = int(self.num_batches_tracked)
-        if batches == 0:
-            if not self._warned:
-                warnings.warn(
-                    "a deconvolution layer is evaluated before it has seen a training batch: it decorrelates nothing",
-                    NumericalWarning,
-                    stacklevel=5,
-                )
-                self._warned = True
-            return self.running_mean, [
-                torch.eye(c.shape[-1], dtype=c.dtype, device=c.device).expand_as(c) for c in self._averages()
-            ]
-        weight = 1 - (1 - self.config.momentum) ** batches
-        return self.running_mean / weight, [self._whiten(c / weight) for c in self._averages()]
+    def _running(self) -> Statistics:
+        if self._count() == 0:
+            self._warn(
+                "a deconvolution layer is evaluated before it has seen a training batch: it decorrelates nothing"
+            )
+        updates = math.ceil(self._count() / self.config.refresh_every)
+        weight = 1 - (1 - self.config.momentum) ** updates
+        statistics = []
+        for i in range(len(self.parts)):
+            mean, square = self._get("running_mean", i), self._get(self._square, i)
+            if self.config.running == "matrix":
+                statistics.append((mean, square))
+            elif updates == 0:
+                identity = torch.eye(square.shape[-1], dtype=square.dtype, device=square.device)
+                statistics.append((mean, identity.expand_as(square)))
+            else:
+                statistics.append((mean / weight, self._whiten(square / weight)))
+        return statistics
+
+    def _warn_of_rank(self, count: int, features: int) -> None:
+        if count <= features and self.config.shrinkage == "none":
+            self._warn(
+                f"{count} samples for {features} features ({count / features:.2g} for each): a singular covariance;"
+                " take larger batches, smaller blocks, a smaller sampling_stride or shrinkage, or few iterations"
+            )
+
+    def _warn(self, message: str) -> None:
+        kind = message[:12]
+        if kind not in self._warned:
+            self._warned.add(kind)
+            warnings.warn(message, NumericalWarning, stacklevel=6)
 
     def train(self, mode: bool = True) -> "Whitening":  # noqa: D102 (of nn.Module)
         self._kept = None
@@ -169,14 +323,33 @@ class Whitening(nn.Module):
         return super()._apply(fn, recurse)  # type: ignore[no-untyped-call, no-any-return]
 
     def _load_from_state_dict(self, *args, **kwargs) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN002, ANN003
-        self._kept = None
+        self._kept = self._batches = None
         super()._load_from_state_dict(*args, **kwargs)
 
     def __getstate__(self) -> dict[str, object]:
         return self.__dict__ | {"_kept": None}
 
     def extra_repr(self) -> str:  # noqa: D102 (of nn.Module)
-        c = self.config
-        return (
-            f"{self.num_features}, block_size={self.block_size}, n_iter={c.n_iter}, eps={c.eps}, momentum={c.momentum}"
-        )
+        sizes = "+".join(f"{self.groups * part.blocks}×{part.size}" for part in self.parts)
+        return f"blocks={sizes} channels, taps={self.taps}, {self.config}"
+
+
+def _sum_over_processes(x: Tensor) -> Tensor:
+    from torch.distributed.nn.functional import all_reduce  # with a gradient
+
+    total: Tensor = all_reduce(x)  # type: ignore[no-untyped-call]
+    return total
+
+
+_SUFFIXES = ("", "_rest")  # of buffers, by part
+
+
+def _parts(channels: int, groups: int, config: DeconvConfig) -> tuple[Part, ...]:
+    """Lay out the channels of a group in blocks."""
+    size = min(config.block_size or channels, channels)
+    if config.grouping == "interleaved":
+        size = channels if groups > 1 else math.gcd(size, channels)
+        return (Part(0, channels // size, size, channels > size, config.shared),)
+    full, rest = divmod(channels, size)
+    parts = [Part(0, full, size, False, config.shared)]
+    return tuple(parts + ([Part(full * size, 1, rest, False, config.shared)] if rest else []))

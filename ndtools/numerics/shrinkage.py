@@ -23,9 +23,9 @@ def shrinkage_intensity(centred: Tensor, covariance: Tensor, kind: str) -> Tenso
 
     Parameters
     ----------
-    centred : Tensor of shape (n, d)
+    centred : Tensor of shape (..., n, d)
         The rows less their mean.
-    covariance : Tensor of shape (d, d)
+    covariance : Tensor of shape (..., d, d)
         Their biased covariance, S = XᵗX/n.
     kind : {"none", "lw", "oas"}
         0; Ledoit and Wolf's, which asks the rows how much S varies; or the oracle-approximating one, which takes
@@ -33,7 +33,7 @@ def shrinkage_intensity(centred: Tensor, covariance: Tensor, kind: str) -> Tenso
 
     Returns
     -------
-    Tensor of shape ()
+    Tensor of shape (...)
         In [0, 1], in the dtype of the covariance.
 
     Raises
@@ -41,14 +41,14 @@ def shrinkage_intensity(centred: Tensor, covariance: Tensor, kind: str) -> Tenso
     OptionError
         If there is no such rule.
     """
-    n, d = centred.shape
-    trace, square = covariance.trace(), covariance.square().sum()
+    n, d = centred.shape[-2:]
+    trace, square = _trace(covariance), covariance.square().sum((-2, -1))
     distance = square - trace**2 / d  # ‖S − μI‖², μ = tr S/d
     if kind == "none":
         return torch.zeros_like(trace)
     if kind == "lw":
         # ‖xxᵗ − S‖² summed over the rows, without forming any xxᵗ: Σ‖x‖⁴ − n‖S‖².
-        variation = (centred.square().sum(1).square().sum() / n - square) / n
+        variation = (centred.square().sum(-1).square().sum(-1) / n - square) / n
         ratio = variation / distance
     elif kind == "oas":
         ratio = ((1 - 2 / d) * square + trace**2) / ((n + 1 - 2 / d) * distance)
@@ -67,12 +67,17 @@ def shrink(centred: Tensor, covariance: Tensor, kind: str) -> Tensor:
 
     Returns
     -------
-    Tensor of shape (d, d)
+    Tensor of shape (..., d, d)
         The covariance itself for "none".
     """
     if kind == "none":
         return covariance
-    share = shrinkage_intensity(centred, covariance, kind)
-    shrunk = (1 - share) * covariance
-    shrunk.diagonal().add_(share * covariance.trace() / len(covariance))
-    return shrunk
+    share = shrinkage_intensity(centred, covariance, kind)[..., None, None]
+    d = covariance.shape[-1]
+    mean = _trace(covariance)[..., None, None] / d
+    identity = torch.eye(d, dtype=covariance.dtype, device=covariance.device)
+    return (1 - share) * covariance + share * mean * identity
+
+
+def _trace(matrix: Tensor) -> Tensor:
+    return matrix.diagonal(dim1=-2, dim2=-1).sum(-1)

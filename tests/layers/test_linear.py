@@ -30,6 +30,15 @@ def layer_of(d=7, out=4, bias=True, dtype=torch.float64, seed=1, **settings_):
     return DeconvLinear(d, out, bias=bias, dtype=dtype, config=DeconvConfig(**settings_))
 
 
+def no_samples():
+    raise AssertionError("evaluation asks for no samples")
+
+
+def statistics_of(layer, x):
+    ((mean, d),) = layer.whitening(no_samples)
+    return mean[0, 0], d[0, 0]
+
+
 def explicit(x, weight, bias, *, block, n_iter, eps):
     """Whiten the rows block by block, then multiply: nothing folded."""
     centred = x - x.mean(0)
@@ -40,6 +49,7 @@ def explicit(x, weight, bias, *, block, n_iter, eps):
     return torch.cat(parts, 1) @ weight.mT + (0 if bias is None else bias)
 
 
+@pytest.mark.filterwarnings("ignore::ndtools.errors.NumericalWarning")
 @given(st.integers(2, 20), st.integers(1, 9), st.integers(1, 9), st.booleans(), st.integers(0, 100))
 @settings(deadline=None, max_examples=40)
 def test_it_is_a_linear_layer_on_whitened_blocks(n, d, block, bias, seed):
@@ -81,16 +91,16 @@ def test_evaluation_uses_averages_corrected_for_their_start():
     layer(first)
     layer.eval()
     x = batch(seed=3)
-    mean, (d,) = layer.whitening(x)
+    mean, d = statistics_of(layer, x)
     torch.testing.assert_close(mean, first.mean(0))  # of one batch: its own statistics, not a tenth of them
     layer.train()
     layer(second)
     layer.eval()
-    mean, (d,) = layer.whitening(x)
+    mean, d = statistics_of(layer, x)
     torch.testing.assert_close(mean, (0.09 * first.mean(0) + 0.1 * second.mean(0)) / 0.19)
     covariance = (0.09 * first.mT.cov(correction=0) + 0.1 * second.mT.cov(correction=0)) / 0.19
     a = covariance + layer.whitening.config.eps * torch.eye(7, dtype=torch.float64)
-    torch.testing.assert_close(d[0] @ a @ d[0], torch.eye(7, dtype=torch.float64), rtol=0, atol=1e-8)
+    torch.testing.assert_close(d @ a @ d, torch.eye(7, dtype=torch.float64), rtol=0, atol=1e-8)
 
 
 def test_the_kept_d_follows_training_loading_and_moving():
@@ -99,7 +109,7 @@ def test_the_kept_d_follows_training_loading_and_moving():
     layer.eval()
     x = batch(seed=5)
     before = layer(x)
-    assert layer.whitening(x)[1] is layer.whitening(x)[1]  # computed once
+    assert layer.whitening(no_samples) is layer.whitening(no_samples)  # computed once
     other = layer_of(seed=9)
     other(batch(seed=2))
     other.eval()
@@ -157,7 +167,7 @@ def test_statistics_are_of_full_precision_under_autocast():
         out = layer(x)
     assert out.dtype == torch.bfloat16
     assert layer.whitening.running_covariance.dtype == torch.float32
-    weight, _ = layer.whitening.fold(layer.weight, *layer.whitening(x))
+    weight, _ = layer.whitening.fold(layer.weight, layer.whitening(lambda: x.mT[:, None]))
     # Rounding of inputs, weights and products to 8 bits, and the shift by the mean, which cancels what they add up to.
     scale = (x.abs() @ weight.abs().mT).max().item()
     assert (out.float() - expected).abs().max().item() < 4 * 2**-8 * scale
@@ -172,17 +182,28 @@ def test_half_precision_layers_keep_their_statistics_in_float32(dtype):
     assert layer.whitening.running_covariance.dtype == torch.float32
 
 
+@pytest.mark.filterwarnings("ignore::ndtools.errors.NumericalWarning")
 def test_constant_inputs_and_single_rows_give_the_bias():
     for x in (torch.full((6, 7), 2.5, dtype=torch.float64), batch(1)):
         layer = layer_of()
         torch.testing.assert_close(layer(x), layer.bias.expand(len(x), 4), rtol=0, atol=1e-9)
 
 
+def test_too_few_samples_are_warned_of_once():
+    layer = layer_of(d=7)
+    with pytest.warns(NumericalWarning, match=r"6 samples for 7 features \(0.86 for each\)"):
+        layer(batch(6))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        layer(batch(6))
+        layer_of(d=7, shrinkage="oas")(batch(6))
+
+
 def test_misuse_is_named():
     layer = layer_of()
     with pytest.raises(ValueError, match="expected 7 features, got 6"):
         layer(batch(d=6))
-    with pytest.raises(ValueError, match="at least one row"):
+    with pytest.raises(ValueError, match="at least one sample"):
         layer(batch()[:0])
     for wrong in ({"block_size": 0}, {"n_iter": 0}, {"eps": 0.0}, {"momentum": 0.0}, {"momentum": math.nan}):
         with pytest.raises(OptionError, match=next(iter(wrong))):

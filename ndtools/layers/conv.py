@@ -1,0 +1,123 @@
+"""Convolutions that decorrelate their input first: pixels and channels of each patch (Ye et al. 2020, sec. 4)."""
+
+import math
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from ndtools.layers.config import DeconvConfig
+from ndtools.layers.sampling import axis_of, sample_patches, sample_row
+from ndtools.layers.whitening import Whitening
+
+__all__ = ["FastDeconv1d", "FastDeconv2d", "FastDeconv3d"]
+
+
+class _Deconvolving(nn.modules.conv._ConvNd):
+    """What the convolutions have in common; mixed into torch's."""
+
+    def _add_whitening(self, config: DeconvConfig | None) -> None:
+        self.whitening = Whitening(
+            self.in_channels,
+            math.prod(self.kernel_size),
+            config or DeconvConfig(),
+            groups=self.groups,
+            device=self.weight.device,
+            dtype=self.weight.dtype,
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the layer.
+
+        Parameters
+        ----------
+        x : Tensor of shape (N, C, ...) or (C, ...)
+            Images.
+
+        Returns
+        -------
+        Tensor of shape (N, O, ...) or (O, ...)
+            As of torch's convolution, in the dtype of the input.
+        """
+        batch = x if x.dim() == len(self.kernel_size) + 2 else x[None]
+        statistics = self.whitening(lambda: self._sample(batch))
+        weight, shift = self.whitening.fold(self.weight, statistics)
+        bias = shift if self.bias is None else self.bias + shift
+        return self._conv_forward(x, weight.to(x.dtype), bias.to(x.dtype))
+
+    def _sample(self, x: Tensor) -> Tensor:
+        config = self.whitening.config
+        if config.grid == "corner" and self.whitening.taps == 1:
+            return sample_row(x, math.prod(config.sampling_stride * s for s in self.stride))
+        sides = self._reversed_padding_repeated_twice
+        if self.padding_mode != "zeros":
+            x, sides = pad(x, sides, mode=self.padding_mode), [0] * len(sides)
+        dims = len(self.kernel_size)
+        axes = [
+            axis_of(
+                x.shape[2 + i],
+                self.kernel_size[i],
+                self.stride[i],
+                self.dilation[i],
+                (sides[2 * (dims - 1 - i)], sides[2 * (dims - 1 - i) + 1]),
+                config.sampling_stride,
+                config.grid,
+            )
+            for i in range(dims)
+        ]
+        return sample_patches(x, self.kernel_size, self.dilation, axes)
+
+
+class FastDeconv1d(_Deconvolving, nn.Conv1d):
+    """Convolution of deconvolved signals, in place of :class:`torch.nn.Conv1d`.
+
+    Parameters
+    ----------
+    *args, **kwargs
+        As of :class:`torch.nn.Conv1d`, all of them.
+    config : DeconvConfig, optional
+        Of the deconvolution; ``DeconvConfig.paper()`` by default.
+    """
+
+    def __init__(self, *args: Any, config: DeconvConfig | None = None, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **kwargs)
+        self._add_whitening(config)
+
+
+class FastDeconv2d(_Deconvolving, nn.Conv2d):
+    """Convolution of deconvolved images, in place of :class:`torch.nn.Conv2d`.
+
+    Parameters
+    ----------
+    *args, **kwargs
+        As of :class:`torch.nn.Conv2d`, all of them.
+    config : DeconvConfig, optional
+        Of the deconvolution; ``DeconvConfig.paper()`` by default.
+
+    Examples
+    --------
+    >>> import torch
+    >>> layer = FastDeconv2d(8, 6, 3, padding=1, config=DeconvConfig.reference(block_size=4))
+    >>> layer(torch.randn(10, 8, 16, 16)).shape
+    torch.Size([10, 6, 16, 16])
+    """
+
+    def __init__(self, *args: Any, config: DeconvConfig | None = None, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **kwargs)
+        self._add_whitening(config)
+
+
+class FastDeconv3d(_Deconvolving, nn.Conv3d):
+    """Convolution of deconvolved volumes, in place of :class:`torch.nn.Conv3d`.
+
+    Parameters
+    ----------
+    *args, **kwargs
+        As of :class:`torch.nn.Conv3d`, all of them.
+    config : DeconvConfig, optional
+        Of the deconvolution; ``DeconvConfig.paper()`` by default.
+    """
+
+    def __init__(self, *args: Any, config: DeconvConfig | None = None, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **kwargs)
+        self._add_whitening(config)
