@@ -1,5 +1,6 @@
 """How a layer deconvolves its input."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -67,8 +68,8 @@ class DeconvConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise OptionError(name, f"must be at least 1, got {value}")
-        if not self.eps > 0:
-            raise OptionError("eps", f"must be above 0, got {self.eps}")
+        if not (self.eps > 0 and math.isfinite(self.eps)):
+            raise OptionError("eps", f"must be above 0 and finite, got {self.eps}")
         if not 0 < self.momentum <= 1:
             raise OptionError("momentum", f"must be above 0 and at most 1, got {self.momentum}")
         for name, allowed in _CHOICES.items():

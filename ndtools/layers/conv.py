@@ -26,6 +26,12 @@ class _Deconvolving(nn.modules.conv._ConvNd):
             dtype=self.weight.dtype,
         )
 
+    def reset_parameters(self) -> None:
+        """Draw weight and bias anew, as torch's convolutions do, and forget the running statistics."""
+        super().reset_parameters()
+        if hasattr(self, "whitening"):  # not yet when torch's constructor calls
+            self.whitening.reset_running_stats()
+
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layer.
 

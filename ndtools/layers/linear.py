@@ -48,6 +48,8 @@ class DeconvLinear(nn.Module):
         config: DeconvConfig | None = None,
     ) -> None:
         super().__init__()
+        if in_features < 1:
+            raise ValueError(f"in_features must be at least 1, got {in_features}")
         self.in_features, self.out_features = in_features, out_features
         config = config or DeconvConfig(block_size=None)
         if config.grouping == "interleaved":  # the published code interleaves in convolutions only
@@ -58,10 +60,11 @@ class DeconvLinear(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw weight and bias anew, as :class:`torch.nn.Linear` does."""
+        """Draw weight and bias anew, as :class:`torch.nn.Linear` does, and forget the running statistics."""
+        self.whitening.reset_running_stats()
         nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
         if self.bias is not None:
-            bound = 1 / math.sqrt(max(1, self.in_features))
+            bound = 1 / math.sqrt(self.in_features)
             nn.init.uniform_(self.bias, -bound, bound)
 
     def forward(self, x: Tensor) -> Tensor:

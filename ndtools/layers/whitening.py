@@ -1,9 +1,10 @@
 """Statistics of a layer's input, and the D that follows from them: one engine for all layers."""
 
 import math
+import sys
 import warnings
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,7 +77,8 @@ class Whitening(nn.Module):
     """D = (Cov + eps I)^(-1/2) of a layer's input features, block by block (Ye et al. 2020, algorithm 1).
 
     In training the statistics are those of the batch; moving averages serve in evaluation, where D is computed once
-    and kept. All in float32, or float64 for such features, whatever autocast says.
+    and kept until they change. Statistics and D are in float32, in float64 for layers of float64, whatever autocast or
+    ``half()`` say.
 
     Parameters
     ----------
@@ -89,7 +91,7 @@ class Whitening(nn.Module):
     device : torch.device or str, optional
         Of the buffers.
     dtype : torch.dtype, optional
-        Of the features; the buffers are float64 for float64, else float32.
+        Of the layer; the buffers are float64 for float64, else float32.
 
     Attributes
     ----------
@@ -117,20 +119,24 @@ class Whitening(nn.Module):
         kind = torch.float64 if (dtype or torch.get_default_dtype()) == torch.float64 else torch.float32
         new: dict[str, Any] = {"device": device, "dtype": kind}
         for name, part in zip(_SUFFIXES, self.parts, strict=False):
-            stacks = 1 if part.shared else part.blocks
-            features = part.size * taps
-            identity = torch.eye(features, **new).expand(groups, stacks, -1, -1)
-            zero = torch.zeros(groups, stacks, features, **new)
-            self.register_buffer("running_mean" + name, zero)
-            square = identity.clone() if config.running == "matrix" else torch.zeros_like(identity)
-            self.register_buffer(self._square + name, square)
+            shape = groups, 1 if part.shared else part.blocks, part.size * taps
+            self.register_buffer("running_mean" + name, torch.empty(shape, **new))
+            self.register_buffer(self._square + name, torch.empty(*shape, shape[-1], **new))
             if config.refresh_every > 1:
-                self.register_buffer("last_mean" + name, zero.clone())
-                self.register_buffer("last_deconv" + name, identity.clone())
-        self.register_buffer("num_batches_tracked", torch.zeros((), dtype=torch.long, device=device))
-        self._kept: Statistics | None = None
-        self._batches: int | None = 0  # as num_batches_tracked; None if that must be read
+                self.register_buffer("last_mean" + name, torch.empty(shape, **new))
+                self.register_buffer("last_deconv" + name, torch.empty(*shape, shape[-1], **new))
+        self.register_buffer("num_batches_tracked", torch.empty((), dtype=torch.long, device=device))
+        self._kept: tuple[_State, Statistics] = [], []  # what they were made of, and they
+        self._counted: tuple[_State, int] = [], 0
         self._warned: set[str] = set()
+        self.reset_running_stats()
+
+    def reset_running_stats(self) -> None:
+        """Forget all that was averaged."""
+        for name, buffer in self.named_buffers():
+            buffer.zero_()
+            if "deconv" in name:
+                buffer.diagonal(dim1=-2, dim2=-1).fill_(1)
 
     @property
     def frozen(self) -> bool:
@@ -156,9 +162,7 @@ class Whitening(nn.Module):
             If a training batch has no samples.
         """
         if not self.training or self.frozen:
-            if self._kept is None:
-                self._kept = self._running()
-            return self._kept
+            return self._running()
         if self._count() % self.config.refresh_every:
             self._tick()
             return [(self._get("last_mean", i), self._get("last_deconv", i)) for i in range(len(self.parts))]
@@ -273,16 +277,25 @@ class Whitening(nn.Module):
             self._get("last_deconv", part).copy_(matrix)
 
     def _count(self) -> int:
-        if self._batches is None:
-            self._batches = int(self.num_batches_tracked)
-        return self._batches
+        """Return ``num_batches_tracked``, read from its device only when it was changed elsewhere."""
+        if not _unchanged(self._counted[0], [self.num_batches_tracked]):
+            self._counted = _state_of([self.num_batches_tracked]), int(self.num_batches_tracked)
+        return self._counted[1]
 
     def _tick(self) -> None:
-        self._batches = self._count() + 1
+        count = self._count() + 1
         self.num_batches_tracked += 1
+        self._counted = _state_of([self.num_batches_tracked]), count
 
-    @torch.no_grad()
     def _running(self) -> Statistics:
+        """Return the statistics of evaluation, made anew if a buffer is another one, or was written to."""
+        buffers = list(self.buffers())
+        if not _unchanged(self._kept[0], buffers):
+            with torch.inference_mode(False), torch.no_grad():  # what is kept must serve outside, too
+                self._kept = _state_of(buffers), self._compute_running()
+        return self._kept[1]
+
+    def _compute_running(self) -> Statistics:
         if self._count() == 0:
             self._warn(
                 "a deconvolution layer is evaluated before it has seen a training batch: it decorrelates nothing"
@@ -309,29 +322,48 @@ class Whitening(nn.Module):
             )
 
     def _warn(self, message: str) -> None:
-        kind = message[:12]
+        kind = message[-20:]
         if kind not in self._warned:
             self._warned.add(kind)
-            warnings.warn(message, NumericalWarning, stacklevel=6)
+            warnings.warn(message, NumericalWarning, stacklevel=_levels_to_the_caller())
 
-    def train(self, mode: bool = True) -> "Whitening":  # noqa: D102 (of nn.Module)
-        self._kept = None
-        return super().train(mode)
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Whitening":
+        def of_full_precision(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)
+            half = moved.is_floating_point() and moved.dtype.itemsize < 4
+            return tensor.to(moved.device) if half else moved
 
-    def _apply(self, fn, recurse: bool = True) -> "Whitening":  # type: ignore[no-untyped-def]  # noqa: ANN001
-        self._kept = None  # moved to another device or dtype
-        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call, no-any-return]
-
-    def _load_from_state_dict(self, *args, **kwargs) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN002, ANN003
-        self._kept = self._batches = None
-        super()._load_from_state_dict(*args, **kwargs)
+        return super()._apply(of_full_precision, recurse)  # type: ignore[no-untyped-call, no-any-return]
 
     def __getstate__(self) -> dict[str, object]:
-        return self.__dict__ | {"_kept": None}
+        return self.__dict__ | {"_kept": ([], []), "_counted": ([], 0)}
 
     def extra_repr(self) -> str:  # noqa: D102 (of nn.Module)
         sizes = "+".join(f"{self.groups * part.blocks}×{part.size}" for part in self.parts)
         return f"blocks={sizes} channels, taps={self.taps}, {self.config}"
+
+
+_State = list[tuple[Tensor, int]]
+
+
+def _state_of(tensors: Sequence[Tensor]) -> _State:
+    """Return tensors with how often they were written to, where torch says so."""
+    return [] if any(t.is_inference() for t in tensors) else [(t, t._version) for t in tensors]
+
+
+def _unchanged(state: _State, tensors: Sequence[Tensor]) -> bool:
+    """Return whether tensors are those of a state, and have not been written to since."""
+    if len(state) != len(tensors):
+        return False
+    return all(t is before and t._version == version for t, (before, version) in zip(tensors, state, strict=True))
+
+
+def _levels_to_the_caller() -> int:
+    """Return the ``stacklevel`` of the first frame outside torch and ndtools."""
+    levels, frame = 2, sys._getframe(2)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in ("torch", "ndtools"):
+        levels, frame = levels + 1, frame.f_back
+    return levels
 
 
 def _sum_over_processes(x: Tensor) -> Tensor:

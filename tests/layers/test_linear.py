@@ -3,6 +3,7 @@
 import copy
 import io
 import math
+import pickle
 import warnings
 
 import pytest
@@ -103,26 +104,113 @@ def test_evaluation_uses_averages_corrected_for_their_start():
     torch.testing.assert_close(d @ a @ d, torch.eye(7, dtype=torch.float64), rtol=0, atol=1e-8)
 
 
-def test_the_kept_d_follows_training_loading_and_moving():
-    layer = layer_of()
-    layer(batch(seed=1))
-    layer.eval()
-    x = batch(seed=5)
-    before = layer(x)
-    assert layer.whitening(no_samples) is layer.whitening(no_samples)  # computed once
-    other = layer_of(seed=9)
-    other(batch(seed=2))
-    other.eval()
-    other(x)
-    other.load_state_dict(layer.state_dict())
-    torch.testing.assert_close(other(x), before)
-    single = copy.deepcopy(layer).float()
-    assert single(x.float()).dtype == torch.float32
-    torch.testing.assert_close(single(x.float()).double(), before, rtol=1e-3, atol=1e-3)
+def trained(seed=1, **settings_):
+    layer = layer_of(**settings_)
+    layer(batch(seed=seed))
+    return layer.eval()
+
+
+def test_in_evaluation_d_is_computed_once():
+    layer = trained()
+    assert layer.whitening(no_samples) is layer.whitening(no_samples)
+
+
+def after_training(layer, x):
     layer.train()
     layer(batch(seed=3))
     layer.eval()
-    assert not torch.allclose(layer(x), before)
+
+
+def after_loading(layer, x):
+    layer.load_state_dict(trained(seed=2).state_dict())
+
+
+def after_writing_to_a_buffer(layer, x):
+    layer.whitening.running_mean.add_(1)
+
+
+def after_averaging_models(layer, x):
+    average = torch.optim.swa_utils.AveragedModel(layer, use_buffers=True, avg_fn=lambda old, new, n: new)
+    average.module.eval()(x)
+    average.update_parameters(trained(seed=2))
+    layer.__dict__ = average.module.__dict__
+
+
+@pytest.mark.parametrize("change", [after_training, after_loading, after_writing_to_a_buffer, after_averaging_models])
+def test_the_kept_d_follows_its_buffers(change):
+    layer, x = trained(), batch(seed=5)
+    before = layer(x).detach()
+    change(layer, x)
+    after = layer(x).detach()
+    assert not torch.allclose(before, after)
+    again = layer_of()
+    again.load_state_dict(layer.state_dict())
+    torch.testing.assert_close(again.eval()(x).detach(), after, rtol=1e-12, atol=1e-12)
+
+
+def test_functional_calls_use_the_buffers_they_are_given():
+    layer, other, x = trained(), trained(seed=2), batch(seed=5)
+    expected = other(x)
+    layer(x)
+    for _ in range(2):
+        torch.testing.assert_close(torch.func.functional_call(layer, other.state_dict(), (x,)), expected)
+
+
+def test_evaluation_in_inference_mode_leaves_a_layer_that_can_learn():
+    layer, x = trained(), batch(seed=5)
+    with torch.inference_mode():
+        expected = layer(x)
+    x.requires_grad_()
+    out = layer(x)
+    torch.testing.assert_close(out.detach(), expected.clone())
+    out.sum().backward()
+    assert x.grad is not None
+    assert layer.weight.grad is not None
+
+
+@pytest.mark.parametrize("move", [lambda m: m.float(), lambda m: m.double()])
+def test_other_dtypes_move_the_statistics(move):
+    layer, x = trained(), batch(seed=5)
+    expected = layer(x).detach()
+    moved = move(layer)
+    dtype = moved.weight.dtype
+    assert moved.whitening.running_covariance.dtype == dtype
+    torch.testing.assert_close(moved(x.to(dtype)).double(), expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_keeps_the_statistics(dtype):
+    layer = trained(dtype=torch.float32)
+    before = layer.whitening.running_covariance.clone()
+    layer.to(dtype)
+    assert layer.weight.dtype == dtype
+    assert torch.equal(layer.whitening.running_covariance, before)
+    layer.train()
+    assert layer(300 * batch(dtype=dtype)).isfinite().all()  # whose squares float16 does not hold
+    assert layer.eval()(batch(dtype=dtype)).dtype == dtype
+
+
+def test_copies_and_pickles_give_the_same():
+    layer, x = trained(), batch(seed=5)
+    expected = layer(x)
+    for again in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert torch.equal(again(x), expected)
+        assert again.whitening.__dict__["_kept"][1][0][1] is not layer.whitening.__dict__["_kept"][1][0][1]
+
+
+def test_initial_weights_are_those_of_a_linear_layer():
+    torch.manual_seed(0)
+    expected = nn.Linear(7, 4)
+    torch.manual_seed(0)
+    layer = DeconvLinear(7, 4)
+    assert torch.equal(layer.weight, expected.weight)
+    assert torch.equal(layer.bias, expected.bias)
+    layer(batch(dtype=torch.float32))
+    torch.manual_seed(0)
+    layer.reset_parameters()
+    assert torch.equal(layer.weight, expected.weight)
+    assert layer.whitening.num_batches_tracked == 0
+    assert layer.whitening.running_mean.abs().max() == 0
 
 
 def test_saved_in_mid_training_it_goes_on_the_same():
@@ -205,6 +293,11 @@ def test_misuse_is_named():
         layer(batch(d=6))
     with pytest.raises(ValueError, match="at least one sample"):
         layer(batch()[:0])
+    with pytest.raises(ValueError, match="in_features must be at least 1"):
+        DeconvLinear(0, 3)
+    for wrong in ({"eps": math.inf}, {"sampling_stride": 0}, {"refresh_every": 0}, {"grouping": "odd"}):
+        with pytest.raises(OptionError, match=next(iter(wrong))):
+            DeconvConfig(**wrong)
     for wrong in ({"block_size": 0}, {"n_iter": 0}, {"eps": 0.0}, {"momentum": 0.0}, {"momentum": math.nan}):
         with pytest.raises(OptionError, match=next(iter(wrong))):
             DeconvConfig(**wrong)

@@ -1,0 +1,361 @@
+"""FastDeconv layers against the published code, explicit whitening of patches, batch normalisation and autograd."""
+
+import copy
+import itertools
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn.functional import conv2d, pad, unfold
+
+from ndtools.errors import NumericalWarning
+from ndtools.layers.config import DeconvConfig
+from ndtools.layers.conv import FastDeconv1d, FastDeconv2d, FastDeconv3d
+from ndtools.layers.linear import DeconvLinear
+from ndtools.layers.sampling import axis_of
+from tests.oracles import newton_schulz_by_spectrum
+
+pytestmark = pytest.mark.filterwarnings("ignore::ndtools.errors.NumericalWarning")
+
+EXACT = 40  # iterations after which Newton-Schulz has converged
+REFERENCE = Path(__file__).parent / "data" / "reference_layers.npz"
+CASES = {
+    "blocks": (8, 6, 3, {"padding": 1}, {"block_size": 4}),
+    "groups": (8, 8, 3, {"padding": 1, "groups": 4}, {}),
+    "pointwise": (8, 6, 1, {}, {"block_size": 4}),
+    "stride": (6, 4, 3, {"stride": 2}, {"block_size": 2}),
+    "first": (3, 6, 3, {"padding": 1}, {"n_iter": 15}),
+}
+
+
+def images(n=6, c=4, size=(9, 9), seed=0, dtype=torch.float64):
+    """Correlated ones, of another mean in each channel."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, c, *size, generator=generator, dtype=torch.float64)
+    x = x + torch.roll(x, 1, -1) + 0.5 * torch.roll(x, 1, 1)
+    return (x + torch.arange(c, dtype=torch.float64).view(1, c, *[1] * len(size))).to(dtype)
+
+
+def layer_of(*args, config=None, kind=FastDeconv2d, dtype=torch.float64, seed=1, **kwargs):
+    torch.manual_seed(seed)
+    return kind(*args, dtype=dtype, config=config, **kwargs)
+
+
+@pytest.fixture(scope="module")
+def published():
+    with np.load(REFERENCE) as arrays:
+        return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_published_code_is_reproduced(published, name):
+    inputs, outputs, kernel, arguments, config = CASES[name]
+    wanted = {key.split("/")[1]: value for key, value in published.items() if key.startswith(f"{name}/")}
+    layer = layer_of(inputs, outputs, kernel, config=DeconvConfig.reference(**config), **arguments)
+    layer.load_state_dict({k: wanted[k] for k in ("weight", "bias")}, strict=False)
+    x = wanted["x0"].requires_grad_()
+    y = layer(x)
+    y.backward(wanted["g"])
+    found = {"y0": y, "dx": x.grad, "dw": layer.weight.grad}
+    found |= {f"y{step}": layer(wanted[f"x{step}"]) for step in (1, 2)}
+    layer.eval()
+    found["yeval"] = layer(wanted["x2"])
+    for buffer in ("running_mean", "running_deconv"):
+        found[buffer] = getattr(layer.whitening, buffer).view_as(wanted[buffer])
+    assert set(wanted) == {*found, "weight", "bias", "x0", "x1", "x2", "g"}
+    for key, value in found.items():
+        torch.testing.assert_close(value, wanted[key], rtol=0, atol=1e-9, msg=key)
+
+
+def test_the_published_linear_layer_is_reproduced(published):
+    layer = layer_of(12, 5, kind=DeconvLinear, config=DeconvConfig.reference(block_size=6))
+    layer.load_state_dict({k: published[f"linear/{k}"] for k in ("weight", "bias")}, strict=False)
+    for step in (0, 1):
+        torch.testing.assert_close(
+            layer(published[f"linear/x{step}"]), published[f"linear/y{step}"], rtol=0, atol=1e-12
+        )
+    torch.testing.assert_close(layer.eval()(published["linear/x1"]), published["linear/yeval"], rtol=0, atol=1e-12)
+
+
+def explicit(x, layer):
+    """Whiten the patches of every output position block by block, by statistics of the sampled ones, then multiply."""
+    config, k = layer.whitening.config, layer.kernel_size
+    arguments = {"dilation": layer.dilation, "stride": layer.stride}
+    side = layer.padding[0]
+    padded = pad(x, (layer.padding[1],) * 2 + (side,) * 2)
+    everything = unfold(padded, k, **arguments)  # (N, C taps, positions)
+    taps, per_group = k[0] * k[1], layer.in_channels // layer.groups
+    high, wide = (
+        (n - d * (s - 1) - 1) // t + 1
+        for n, s, d, t in zip(padded.shape[2:], k, layer.dilation, layer.stride, strict=True)
+    )
+    grid = everything.view(len(x), -1, high, wide)
+    starts = [
+        axis_of(n, s, t, d, (p, p), config.sampling_stride, config.grid)
+        for n, s, t, d, p in zip(x.shape[2:], k, layer.stride, layer.dilation, layer.padding, strict=True)
+    ]
+    at = [
+        [(a.first + i * a.step + (p if a.padding == (0, 0) else 0)) // t for i in range(a.count)]
+        for a, t, p in zip(starts, layer.stride, layer.padding, strict=True)
+    ]
+    sampled = grid[:, :, at[0]][..., at[1]].transpose(0, 1).flatten(1).mT
+    size = min(config.block_size or per_group, per_group)
+    outputs = []
+    for group in range(layer.groups):
+        total = 0
+        for first in range(0, per_group, size):
+            channels = range(first, min(first + size, per_group))
+            at_channel = slice((group * per_group + channels[0]) * taps, (group * per_group + channels[-1] + 1) * taps)
+            rows = sampled[:, at_channel]
+            centred = rows - rows.mean(0)
+            a = centred.mT @ centred / len(rows) + config.eps * torch.eye(centred.shape[1], dtype=x.dtype)
+            d = newton_schulz_by_spectrum(a, config.n_iter)
+            white = d @ (everything[:, at_channel] - rows.mean(0)[:, None])
+            each = layer.out_channels // layer.groups
+            weight = layer.weight[group * each : (group + 1) * each, channels[0] : channels[-1] + 1].flatten(1)
+            total = total + weight @ white
+        outputs.append(total)
+    y = torch.cat(outputs, 1).view(len(x), -1, high, wide)
+    return y if layer.bias is None else y + layer.bias[:, None, None]
+
+
+@given(
+    st.integers(1, 6),
+    st.sampled_from([1, 2, 3, (1, 3), (3, 2)]),
+    st.integers(1, 2),
+    st.integers(0, 1),
+    st.integers(1, 2),
+    st.sampled_from([None, 1, 2, 4]),
+    st.integers(1, 3),
+    st.booleans(),
+)
+@settings(deadline=None, max_examples=60)
+def test_it_is_a_convolution_of_whitened_patches(channels, kernel, stride, padding, groups, block, sampling, bias):
+    config = DeconvConfig(block_size=block, sampling_stride=sampling, eps=1e-2)
+    layer = layer_of(
+        channels * groups,
+        3 * groups,
+        kernel,
+        stride=stride,
+        padding=padding if min(np.atleast_1d(kernel)) > 1 else 0,
+        groups=groups,
+        bias=bias,
+        config=config,
+    )
+    x = images(c=channels * groups, size=(7, 8))
+    torch.testing.assert_close(layer(x), explicit(x, layer), rtol=1e-8, atol=1e-8)
+
+
+def test_dilation():
+    layer = layer_of(4, 3, 3, dilation=2, padding=2, config=DeconvConfig(eps=1e-2))
+    x = images()
+    torch.testing.assert_close(layer(x), explicit(x, layer), rtol=1e-8, atol=1e-8)
+
+
+def test_output_is_white_where_all_patches_are_sampled():
+    config = DeconvConfig(block_size=2, n_iter=EXACT, eps=1e-12, sampling_stride=1)
+    layer = layer_of(4, 36, 3, config=config, bias=False)
+    with torch.no_grad():
+        layer.weight.copy_(torch.eye(36).view(36, 4, 3, 3))
+    out = layer(images(40)).transpose(0, 1).flatten(1)
+    covariance = out.cov(correction=0)
+    for first in (0, 18):  # blocks of two channels of nine pixels
+        block = covariance[first : first + 18, first : first + 18]
+        torch.testing.assert_close(block, torch.eye(18, dtype=torch.float64), rtol=0, atol=1e-5)
+    assert covariance[:18, 18:].abs().max() > 0.1
+
+
+def test_one_pixel_and_one_channel_are_batch_normalisation():
+    config = DeconvConfig(block_size=1, sampling_stride=1, eps=1e-3, n_iter=1)
+    layer, norm = layer_of(4, 3, 1, config=config), nn.BatchNorm2d(4, eps=1e-3, affine=False).double()
+    x = images()
+    torch.testing.assert_close(layer(x), conv2d(norm(x), layer.weight, layer.bias), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.filterwarnings("ignore:Using padding=.same. with even kernel")
+@pytest.mark.parametrize("padding_mode", ["zeros", "reflect", "circular"])
+@pytest.mark.parametrize("padding", ["same", "valid", 1, (0, 2)])
+def test_shapes_are_those_of_convolutions(padding, padding_mode):
+    arguments = {"padding": padding, "padding_mode": padding_mode, "dilation": (2, 1)}
+    layer = layer_of(4, 6, (3, 2), config=DeconvConfig(), **arguments)
+    plain = nn.Conv2d(4, 6, (3, 2), dtype=torch.float64, **arguments)
+    x = images()
+    assert layer(x).shape == plain(x).shape
+    assert layer(x[0]).shape == plain(x[0]).shape
+
+
+@pytest.mark.parametrize(("kind", "plain", "dims"), [(FastDeconv1d, nn.Conv1d, 1), (FastDeconv3d, nn.Conv3d, 3)])
+def test_signals_and_volumes(kind, plain, dims):
+    x = images(size=(8,) * dims)
+    layer, other = layer_of(4, 6, 3, padding=1, kind=kind), plain(4, 6, 3, padding=1, dtype=torch.float64)
+    assert layer(x).shape == other(x).shape
+    layer.eval()
+    ((mean, d),) = layer.whitening(lambda: pytest.fail("no samples are needed"))
+    weight, shift = layer.whitening.fold(layer.weight, [(mean, d)])
+    with torch.no_grad():
+        other.weight.copy_(weight)
+        other.bias.copy_(layer.bias + shift)
+    torch.testing.assert_close(layer(x), other(x))
+
+
+def test_signals_are_images_of_one_row():
+    config = DeconvConfig(sampling_stride=1, eps=1e-2)
+    signal = images(size=(12,))
+    layer, flat = layer_of(4, 3, 3, kind=FastDeconv1d, config=config), layer_of(4, 3, (1, 3), config=config)
+    with torch.no_grad():
+        flat.weight.copy_(layer.weight[:, :, None])
+        flat.bias.copy_(layer.bias)
+    torch.testing.assert_close(layer(signal), flat(signal[:, :, None])[:, :, 0])
+
+
+@pytest.mark.parametrize(
+    "config", [DeconvConfig(eps=1e-2, block_size=2), DeconvConfig.reference(eps=1e-2, block_size=2)]
+)
+def test_gradients_flow_through_the_statistics(config):
+    layer = layer_of(4, 2, 2, padding=1, config=config)
+
+    def function(x, weight, bias):
+        return torch.func.functional_call(layer, {"weight": weight, "bias": bias}, (x,))
+
+    x = images(2, size=(4, 5)).requires_grad_()
+    assert torch.autograd.gradcheck(function, (x, layer.weight, layer.bias), atol=1e-5)
+
+
+def test_detached_statistics_change_the_gradient_only():
+    x = images()
+    gradients = []
+    for through in (True, False):
+        layer = layer_of(4, 3, 3, config=DeconvConfig(eps=1e-2, through_statistics=through))
+        leaf = x.clone().requires_grad_()
+        out = layer(leaf)
+        out.square().sum().backward()
+        gradients.append((out.detach(), leaf.grad))
+    torch.testing.assert_close(gradients[0][0], gradients[1][0])
+    assert not torch.allclose(gradients[0][1], gradients[1][1])
+
+
+def test_statistics_freeze_and_stay_frozen():
+    layer = layer_of(4, 3, 3, config=DeconvConfig(freeze_after=2))
+    for seed in range(2):
+        layer(images(seed=seed))
+    state = copy.deepcopy(layer.state_dict())
+    assert layer.whitening.frozen
+    x = images(seed=5)
+    out = layer(x)
+    torch.testing.assert_close(out, copy.deepcopy(layer).eval()(x))
+    for key, value in layer.state_dict().items():
+        assert torch.equal(value, state[key])
+    again = layer_of(4, 3, 3, config=DeconvConfig(freeze_after=2), seed=9)
+    again.load_state_dict(state)
+    assert again.whitening.frozen
+    torch.testing.assert_close(again(x), out)
+
+
+def test_refreshing_every_third_batch():
+    layer = layer_of(4, 3, 3, config=DeconvConfig(refresh_every=3))
+    exact = layer_of(4, 3, 3)
+    batches = [images(seed=seed) for seed in range(7)]
+    for step, x in enumerate(batches):
+        statistics = layer.whitening(lambda: pytest.fail("kept")) if step % 3 else None
+        if statistics is None:
+            torch.testing.assert_close(layer(x), exact(x))
+        else:
+            ((mean, _),) = statistics
+            assert not mean.requires_grad
+    assert layer.whitening.num_batches_tracked == 7
+    layer.eval()
+    exact.eval()
+    torch.testing.assert_close(layer(x), exact(x))  # averages over the refreshed batches, and corrected for three
+
+
+@pytest.mark.parametrize(
+    "config", [DeconvConfig(refresh_every=2), DeconvConfig(freeze_after=3), DeconvConfig.reference()]
+)
+def test_loaded_in_mid_training_it_goes_on_the_same(config):
+    layer = layer_of(4, 3, 3, config=config)
+    layer(images(seed=0))
+    again = layer_of(4, 3, 3, config=config, seed=7)
+    again.load_state_dict(copy.deepcopy(layer.state_dict()))
+    for seed in range(1, 5):
+        x = images(seed=seed)
+        assert torch.equal(layer(x), again(x))
+    assert torch.equal(layer.eval()(x), again.eval()(x))
+
+
+@given(
+    size=st.integers(1, 40),
+    kernel=st.integers(1, 5),
+    stride=st.integers(1, 3),
+    dilation=st.integers(1, 2),
+    padding=st.tuples(st.integers(0, 3), st.integers(0, 3)),
+    sampling=st.integers(1, 5),
+    grid=st.sampled_from(["inner", "corner"]),
+)
+def test_sampled_patches_are_patches_of_the_convolution(size, kernel, stride, dilation, padding, sampling, grid):
+    reach = (kernel - 1) * dilation + 1
+    if size + sum(padding) < reach:
+        return
+    positions = range(0, size + sum(padding) - reach + 1, stride)
+    axis = axis_of(size, kernel, stride, dilation, padding, sampling, grid)
+    assert axis.count >= 1
+    shift = 0 if axis.padding == padding else padding[0]
+    found = [axis.first + shift + i * axis.step for i in range(axis.count)]
+    assert set(found) <= set(positions)
+
+    def share(starts):
+        touched = [max(0, padding[0] - s) + max(0, s + reach - padding[0] - size) for s in starts]
+        return sum(touched) / (len(starts) * reach)
+
+    if grid == "inner":
+        assert share(found) <= share(positions) + 1e-12
+        assert axis.count >= min(2, len(positions), len(positions) // sampling)
+    else:
+        assert found == list(positions)[::sampling]
+
+
+def test_constant_images_and_maps_of_one_pixel():
+    for x in (torch.full((3, 4, 9, 9), 2.0, dtype=torch.float64), images(size=(1, 1))):
+        layer = layer_of(4, 3, 3, padding=1)
+        assert layer(x).isfinite().all()
+        assert layer.eval()(x).isfinite().all()
+
+
+def test_a_batch_of_one_image():
+    assert layer_of(4, 3, 3)(images(1)).isfinite().all()
+
+
+def test_autocast_keeps_the_statistics_in_float32():
+    layer = layer_of(4, 3, 3, dtype=torch.float32)
+    x = images(dtype=torch.float32)
+    expected = copy.deepcopy(layer)(x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = layer(x)
+    assert layer.whitening.running_covariance.dtype == torch.float32
+    reference = layer_of(4, 3, 3, dtype=torch.float32)
+    reference(x)
+    torch.testing.assert_close(layer.whitening.running_covariance, reference.whitening.running_covariance)
+    weight, _ = layer.whitening.fold(layer.weight, layer.eval().whitening(lambda: x))
+    scale = (x.abs().amax() * weight.abs().flatten(1).sum(1).amax()).item()
+    assert (out.float() - expected).abs().max().item() < 4 * 2**-8 * scale
+
+
+def test_constructor_arguments_are_those_of_convolutions():
+    for bias, groups in itertools.product((True, False), (1, 2)):
+        layer = FastDeconv2d(4, 6, (3, 1), (2, 1), (1, 0), 1, groups, bias, "zeros")
+        assert (layer.bias is None) != bias
+        assert layer(images(dtype=torch.float32)).shape == (6, 6, 5, 9)
+
+
+def test_too_few_samples_are_warned_of():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        layer_of(4, 3, 3)(images(2, size=(4, 4)))
+    (warning,) = caught
+    assert issubclass(warning.category, NumericalWarning)
+    assert "for 36 features" in str(warning.message)
+    assert warning.filename == __file__
