@@ -40,7 +40,8 @@ def mlp(
 
     Three arms learn from the same batches: nothing (none), batch
     normalisation ahead of each sigmoid (bn), deconvolution of each
-    layer's input (deconv).
+    layer's input (deconv). Of several rates each arm keeps to the one
+    with the least training loss in the last epoch of the first run.
 
     Example: [bold]ndtools mlp mnist --data-dir data/ --lr 0.1,0.5,1[/bold]
     """
@@ -75,6 +76,10 @@ def mlp(
         title=_title(result),
         table=_table(result),
     )
+    if any(arm.at_the_edge for arm in result.arms):
+        output.note("*: the best rate is the least or the largest of --lr; a better one may lie beyond")
+    if len(config.lr) == 1:
+        output.note("all arms at one rate: --lr 0.1,0.5,1,2 lets each have its best")
 
 
 def _title(result: "MlpResult") -> str:
@@ -99,7 +104,7 @@ def _table(result: "MlpResult") -> "Table":
         accuracy = [arm.test_accuracy[:, 0], *([] if epochs == 1 else [arm.test_accuracy[:, -1]])]
         table.add_row(
             arm.name,
-            f"{arm.lr:.3g}",
+            f"{arm.lr:.3g}{'*' if arm.at_the_edge else ''}",
             _spread(arm.loss[:, -1].mean(1), "{:.4f}"),
             *(_spread(100 * each, "{:.2f}") + " %" for each in accuracy),
             f"{arm.seconds:.1f}",

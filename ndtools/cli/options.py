@@ -90,7 +90,9 @@ class SharedOptions:
     show: Annotated[
         bool, typer.Option("--show", help="Open the figure when it is written.", rich_help_panel=_SCREEN)
     ] = False
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of all that is random.", rich_help_panel=_RUN)] = 0
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of all that is random.", rich_help_panel=_RUN)
+    ] = 0
     jobs: Annotated[
         int | None,
         typer.Option(

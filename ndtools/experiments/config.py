@@ -307,8 +307,9 @@ class RegressConfig:
         Folder in which a name is looked for first.
     loss : {"l2", "logistic", "both"}
         What is minimised.
-    lr : float
-        Learning rate of the deconvolution arm, positive. 1 in the paper.
+    lr : float or "auto"
+        Learning rate of the deconvolution arm, positive. 1 in the paper. "auto" is half its stability limit: 1 for the
+        L2 loss and 4 for the logistic one, if D whitens.
     baseline_lr : tuple of str
         Learning rates of the other arms: numbers, or "auto" for 0.9 of the stability limit of each. The paper has
         0.02 to 0.1 for SGD.
@@ -343,7 +344,7 @@ class RegressConfig:
     dataset: str = "glyphs"
     data_dir: str | None = None
     loss: Literal["l2", "logistic", "both"] = "both"
-    lr: float = 1.0
+    lr: float | str = 1.0
     baseline_lr: tuple[str, ...] = ("auto", "0.02", "0.1")
     batch_size: int = 2048
     iterations: int = 100
@@ -366,12 +367,13 @@ class RegressConfig:
         _check_choice("method", self.method, ("coupled", "eigh"))
         _check_choice("shrinkage", self.shrinkage, SHRINKAGES)
         _check_choice("device", self.device, DEVICES)
-        _check_rate("lr", self.lr)
-        if not self.baseline_lr or len(set(self.baseline_lr)) < len(self.baseline_lr):
+        for name, rates in (("lr", (self.lr,)), ("baseline_lr", self.baseline_lr)):
+            for rate in rates:
+                if rate != "auto":
+                    _check_rate(name, rate, or_else=", or auto")
+        numbers = [rate if rate == "auto" else float(rate) for rate in self.baseline_lr]
+        if not numbers or len(set(numbers)) < len(numbers):
             raise OptionError("baseline_lr", "must name one or more rates, each once, such as auto,0.02")
-        for rate in self.baseline_lr:
-            if rate != "auto":
-                _check_rate("baseline_lr", rate)
         if self.theory and self.loss == "logistic":
             raise OptionError("theory", "is of the L2 loss, which is quadratic; not with --loss logistic")
         if self.full_batch and self.epochs is not None:
@@ -425,8 +427,10 @@ class DeblurConfig:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        if not (self.noise >= 0 and math.isfinite(self.noise)):
-            raise OptionError("noise", f"must be at least 0 and finite, got {self.noise}")
+        if not 0 <= self.noise <= LARGEST_NOISE:
+            raise OptionError(
+                "noise", f"must be from 0 to {LARGEST_NOISE:g}, in units of [0, 1] pixels, got {self.noise}"
+            )
         if self.kernel_size is not None:
             _check_odd(self.kernel_size)
             if self.kernel_size > LARGEST_BLUR:
@@ -469,6 +473,7 @@ class DeblurConfig:
         return kind, values
 
 
+LARGEST_NOISE = 1000.0
 LARGEST_BLUR = 51  # side, pixels: the moments are 2601 × 2601
 MOST_STEPS = 10_000  # all of which are kept
 
@@ -525,7 +530,11 @@ class MlpConfig:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        _check_positive(self, "epochs", "batch_size", "n_iter", "block_size", "repeats", "jobs")
+        _check_positive(self, "epochs", "n_iter", "block_size", "repeats", "jobs")
+        if self.batch_size < 2:
+            raise OptionError(
+                "batch_size", f"must be at least 2, since one image has no variance, got {self.batch_size}"
+            )
         _check_choice("device", self.device, DEVICES)
         if not self.hidden or min(self.hidden) < 1:
             raise OptionError("hidden", "must be one or more widths of at least 1, such as 128,128,128")
@@ -568,13 +577,13 @@ def _check_bootstrap(replicates: int) -> None:
         raise OptionError("bootstrap", f"must be 0 or at least 2, got {replicates}")
 
 
-def _check_rate(name: str, value: float | str) -> None:
+def _check_rate(name: str, value: float | str, or_else: str = "") -> None:
     try:
         rate = float(value)
     except ValueError:
         rate = math.nan
     if not (rate > 0 and math.isfinite(rate)):
-        raise OptionError(name, f"must be a positive number, got {value!r}")
+        raise OptionError(name, f"must be a positive number{or_else}, got {value!r}")
 
 
 def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ndtools.data.datasets import load_dataset
-from ndtools.errors import NumericalWarning
+from ndtools.errors import DataError, NumericalWarning
 from ndtools.experiments.computing import operator_threads, resolve_device
 from ndtools.experiments.config import MlpConfig
 from ndtools.experiments.flat_dataset import FlatDataset
@@ -54,11 +54,17 @@ class MlpArm:
     test_accuracy: NDArray[np.float64]
     seconds: float
 
+    @property
+    def at_the_edge(self) -> bool:
+        """Whether the best rate is the least or the largest of several that were tried: a better one may lie beyond."""
+        return len(self.tried) > 1 and self.lr in (min(self.tried), max(self.tried))
+
     def numbers(self) -> dict[str, Any]:
         """Return what the .json file holds of it."""
         return {
             "name": self.name,
             "lr": self.lr,
+            "lr_at_the_edge": self.at_the_edge,
             "train_loss": self.loss.mean(2),
             "test_accuracy": self.test_accuracy,
             "seconds_per_epoch": self.seconds,
@@ -160,12 +166,19 @@ def run(config: MlpConfig, *, progress: Progress | None = None) -> MlpResult:
     -------
     MlpResult
         Learning curves.
+
+    Raises
+    ------
+    DataError
+        If the data set is not here, or has one image only.
     """
     device = resolve_device(config.device)
     dataset = load_dataset(config.dataset, data_dir=config.data_dir)
     data = FlatDataset.of(dataset, device)
     widths = (data.features, *config.hidden, data.classes)
     batch_size = min(config.batch_size, len(data))
+    if batch_size < 2:
+        raise DataError(f"{dataset.name} has one training image only, and a batch needs two at least")
     total = len(ARMS) * config.epochs * (len(config.lr) + config.repeats - 1)
     counted = itertools.count(1)
 

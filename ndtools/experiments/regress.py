@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ndtools.data.datasets import load_dataset
-from ndtools.errors import NumericalWarning
+from ndtools.errors import DataError, NumericalWarning
 from ndtools.experiments.computing import interruptible, operator_threads, resolve_device
 from ndtools.experiments.config import RegressConfig
 from ndtools.experiments.flat_dataset import FlatDataset
@@ -69,16 +69,16 @@ class ArmResult:
     @property
     def key(self) -> str:
         """Name and rate, unique within a loss."""
-        return f"{self.name}_{self.lr:.3g}"
+        return f"{self.name}_{'auto' if self.auto else repr(self.lr)}"
 
     @property
     def diverged(self) -> bool:
-        """Whether a run ended with numbers that are not finite, or with more loss than zero weights have."""
-        return not bool((self.loss[:, -1] <= self.loss[:, 0]).all())
+        """Whether a run ended with a training loss that is not finite, or more than that of zero weights."""
+        return not bool((self.train_loss <= self.loss[:, 0]).all())
 
     def near(self, optimum: float) -> int | None:
-        """Return the first iteration whose mean batch loss is within 10 % of the optimum, if there is one."""
-        below = np.flatnonzero(self.loss.mean(0) <= NEAR * optimum)
+        """Return the number of steps after which the mean loss is first within 10 % of the optimum, if ever."""
+        below = np.flatnonzero(np.append(self.loss.mean(0), self.train_loss.mean()) <= NEAR * optimum)
         return int(below[0]) if below.size else None
 
     def numbers(self, optimum: float) -> dict[str, Any]:
@@ -116,7 +116,7 @@ class LossResult:
     name : {"l2", "logistic"}
         Which.
     optimum : float
-        The least loss of a linear model on the training images: closed form, or by L-BFGS.
+        The least loss of a linear model on the training images: closed form, or as far as L-BFGS came.
     optimum_accuracy : float
         Of that model on the test images.
     optimum_kernels : array of shape (classes, C, H, W)
@@ -220,6 +220,11 @@ def run(config: RegressConfig, *, progress: Progress | None = None) -> RegressRe
     RegressResult
         Curves and kernels.
 
+    Raises
+    ------
+    DataError
+        If the data set is not here, or its training images are all the same.
+
     Warns
     -----
     NumericalWarning
@@ -228,6 +233,8 @@ def run(config: RegressConfig, *, progress: Progress | None = None) -> RegressRe
     device = resolve_device(config.device)
     dataset = load_dataset(config.dataset, data_dir=config.data_dir)
     data = FlatDataset.of(dataset, device)
+    if bool((data.pixels == data.pixels[0]).all()):
+        raise DataError(f"all training images of {dataset.name} are the same: there is nothing to regress on")
     batch_size = len(data) if config.full_batch else min(config.batch_size, len(data))
     iterations = config.iterations if config.epochs is None else config.epochs * (len(data) // batch_size)
     _warn_of_small_batches(config, batch_size, data.features)
@@ -296,7 +303,8 @@ class _Study:
         for loss, name in itertools.product(self.names, MAPS):
             limit = 2 / (CURVATURES[loss] * self.curvatures[name])
             asked = (str(self.config.lr),) if name == "deconv" else self.config.baseline_lr
-            rates = [(AUTO * limit, True) if rate == "auto" else (float(rate), False) for rate in asked]
+            best = limit / 2 if name == "deconv" else AUTO * limit
+            rates = [(best, True) if rate == "auto" else (float(rate), False) for rate in asked]
             for rate, auto in sorted(rates):
                 yield Arm(loss, name, rate, auto, limit, torch.zeros_like(self.moments.cross, dtype=dtype))
 
@@ -338,7 +346,7 @@ class _Study:
         ridge = RIDGE * covariance.trace().item()
         exact = Normaliser(method=Eigh(), eps=ridge).map("deconv", self.moments.mean, covariance)
         found = logistic_optimum(rows, self.data.labels, self.data.classes, exact)
-        report = {"loss": found.loss, "gradient_norm": found.gradient_norm, "evaluations": found.evaluations}
+        report = {"loss": max(found.loss, 0.0), "gradient_norm": found.gradient_norm, "evaluations": found.evaluations}
         return found.weights, report | {"converged": found.converged}
 
     def _arm(self, judged: Sequence[_Judged]) -> ArmResult:
@@ -380,8 +388,8 @@ def _warn_of_small_batches(config: RegressConfig, batch_size: int, features: int
     if batch_size <= features and whitens_fully and config.shrinkage == "none":
         warnings.warn(
             f"the covariance of {batch_size} images cannot tell {features} features apart: D fits their noise, and"
-            " the loss on a batch says little of other images; take a larger --batch-size or no more than 5 --n-iter"
-            " (--shrinkage oas helps in part)",
+            " the loss on a batch says little of other images; take a larger --batch-size or --method coupled with"
+            " no more than 5 iterations (--shrinkage oas helps in part)",
             NumericalWarning,
             stacklevel=3,
         )

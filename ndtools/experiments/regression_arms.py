@@ -57,8 +57,8 @@ class Normaliser:
         if name == "sgd":
             return FeatureMap()
         if name == "bn":
-            variance = covariance.diagonal() if covariance.dim() == 2 else covariance
-            return FeatureMap(mean, (variance + self.eps).rsqrt())
+            variance = (covariance.diagonal() if covariance.dim() == 2 else covariance) + self.eps
+            return FeatureMap(mean, torch.where(variance > 0, variance.rsqrt(), 0.0))  # no eps: constant pixels are 0
         return FeatureMap(mean, whiten(covariance, self.method, self.eps))
 
     def of_batch(self, name: str, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -78,9 +78,11 @@ class Normaliser:
         """
         if name == "sgd":
             return rows.new_zeros(0), rows.new_zeros(0)
-        mean = rows.mean(0)
         if name == "bn":
-            return mean, rows.var(0, correction=0)
+            return rows.mean(0), rows.var(0, correction=0)
+        if isinstance(self.method, Eigh):
+            rows = rows.double()  # whose rounding alone would make a covariance in float32 indefinite
+        mean = rows.mean(0)
         centred = rows - mean
         return mean, shrink(centred, centred.mT @ centred / len(rows), self.shrinkage)
 
@@ -233,7 +235,7 @@ def train(
                 features = fixed[name]
             else:
                 statistics = normaliser.of_batch(name, rows)
-                features = normaliser.map(name, *statistics)
+                features = normaliser.map(name, *statistics).to(rows.dtype)
                 moving[name].update(*statistics)
             seconds = time.perf_counter() - start
             for arm in arms:
@@ -241,4 +243,7 @@ def train(
                     arm.seconds += seconds
                     arm.step(rows, labels, features, whole)
         done()
-    return fixed or {name: normaliser.map(name, *average.value()) for name, average in moving.items()}
+    if fixed:
+        return fixed
+    dtype = arms[0].weights.dtype
+    return {name: normaliser.map(name, *average.value()).to(dtype) for name, average in moving.items()}

@@ -18,7 +18,9 @@ MEMORY = 20  # steps that L-BFGS remembers
 
 @dataclass(frozen=True, eq=False)
 class LogisticOptimum:
-    """Where L-BFGS ended.
+    """Where L-BFGS ended: near the optimum, since the last percents of its way are long.
+
+    On Fashion-MNIST it stops at a loss of 0.708 after 130 evaluations, where 800 reach 0.705.
 
     Attributes
     ----------
@@ -63,7 +65,7 @@ def logistic_optimum(
     features : FeatureMap
         That whitens x, in float64; the Hessian at zero weights is then I/4 and L-BFGS starts well conditioned.
     tolerance : float
-        Decrease of the loss in one step, relative to it, at which to stop.
+        Decrease of the loss in one step at which to stop (relative to the loss where that is above 1).
     evaluations : int
         Of the loss, at most.
 
@@ -73,7 +75,6 @@ def logistic_optimum(
         The optimum as far as found.
     """
     scale = CURVATURES["logistic"] ** -0.5
-    gradients: list[float] = []
 
     def weights(point: NDArray[np.float64]) -> Tensor:
         return features.fold(scale * torch.from_numpy(point).to(rows.device).view(-1, classes))
@@ -81,10 +82,10 @@ def logistic_optimum(
     def evaluate(point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         loss, gradient = descend("logistic", rows, labels, weights(point).to(rows))
         gradient = features.pull_back(gradient.double())
-        gradients.append(gradient.norm().item())
         return loss.item(), (scale * gradient).cpu().numpy().ravel()
 
     options: dict[str, Any] = {"maxcor": MEMORY, "ftol": tolerance, "gtol": 1e-9, "maxfun": evaluations}
     start = np.zeros((1 + rows.shape[1]) * classes)
     found = minimize(evaluate, start, jac=True, method="L-BFGS-B", options=options | {"maxiter": evaluations})
-    return LogisticOptimum(weights(found.x), float(found.fun), gradients[-1], int(found.nfev), bool(found.success))
+    norm = float(np.linalg.norm(found.jac)) / scale
+    return LogisticOptimum(weights(found.x), float(found.fun), norm, int(found.nfev), bool(found.success))

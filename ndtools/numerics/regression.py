@@ -97,6 +97,11 @@ class FeatureMap:
     mean: Tensor | None = None
     scale: Tensor | None = None
 
+    def to(self, dtype: torch.dtype) -> "FeatureMap":
+        """Return the map in another floating dtype."""
+        mean, scale = (None if part is None else part.to(dtype) for part in (self.mean, self.scale))
+        return FeatureMap(mean, scale)
+
     def _scaled(self, rows: Tensor) -> Tensor:
         if self.scale is None:
             return rows
@@ -213,9 +218,10 @@ class RegressionMoments:
         Returns
         -------
         Tensor of shape ()
-            Mean over the rows. Each target has one 1, so the mean of |y|² is 1.
+            Mean over the rows, at least 0. Each target has one 1, so the mean of |y|² is 1.
         """
-        return (1 + (weights * (self.second @ weights - 2 * self.cross)).sum()) / 2
+        loss = (1 + (weights * (self.second @ weights - 2 * self.cross)).sum()) / 2
+        return loss.clamp_min(0)  # rounding takes a perfect fit below
 
     def gradient(self, weights: Tensor) -> Tensor:
         """Return the gradient of the L2 loss, S w − cross, of the shape of the weights."""

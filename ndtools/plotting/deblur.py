@@ -56,7 +56,9 @@ def plot_deblur(result: "DeblurResult", *, fig: Figure | None = None) -> Figure:
     limit = float(result.true_kernel.max())
     true_axes = _axes(fig, LEFT + 2 * (PHOTO + 0.15), PHOTO_BOTTOM, PHOTO, PHOTO)
     mesh = _show(true_axes, result.true_kernel, limit)
-    true_axes.set_title(f"true kernel, {len(result.true_kernel)}×{len(result.true_kernel)} pixels", fontsize="medium")
+    true_axes.set_title(
+        f"true kernel in a {len(result.true_kernel)}×{len(result.true_kernel)} window", fontsize="medium"
+    )
     _draw_errors(_axes(fig, LEFT + 3 * (PHOTO + 0.15) + 0.65, PHOTO_BOTTOM, 2.65, PHOTO), result)
     largest = limit
     arms = {arm.name: arm for arm in result.arms}
@@ -69,7 +71,7 @@ def plot_deblur(result: "DeblurResult", *, fig: Figure | None = None) -> Figure:
     ax.set_title("closed form\n(no ridge)", fontsize="small")
     bar_axes = _axes(fig, LEFT + (SHOWN + 1) * (CELL + GAP) + 0.4, 2.05 - CELL - GAP, 0.13, 2 * CELL + GAP)
     bar = fig.colorbar(mesh, cax=bar_axes, extend="both" if largest > 1.001 * limit else "neither")
-    bar.set_label("weight per pixel (sum 1)")
+    bar.set_label("weight per pixel (the true ones sum to 1)", fontsize="small")
     fig.suptitle(_title(result), fontsize="medium", y=1 - 0.1 / HEIGHT)
     return fig
 
@@ -157,7 +159,7 @@ def _label_ends(ax: Axes, ends: "list[tuple[float, Arm]]") -> None:
     """Name each line at its right end, moved apart where they meet."""
     low, high = np.log(ax.get_ylim())
     ends = sorted(ends, key=lambda end: end[0])
-    places = np.array([max(0.05, (np.log(error) - low) / (high - low)) for error, _ in ends])
+    places = np.array([max(0.12, (np.log(error) - low) / (high - low)) for error, _ in ends])
     for _ in range(100):
         for i in range(len(places) - 1):
             missing = max(0.0, LABEL_GAP - (places[i + 1] - places[i]))

@@ -36,7 +36,7 @@ def plot_mlp(result: "MlpResult", *, fig: Figure | None = None) -> Figure:
     """
     width, height = 10.5, 4.8
     fig = fig or Figure(figsize=(width, height))
-    loss, accuracy = (fig.add_axes((left / width, 1.0 / height, 4.3 / width, 3.0 / height)) for left in (0.75, 5.9))
+    loss, accuracy = (fig.add_axes((left / width, 1.0 / height, 4.2 / width, 3.0 / height)) for left in (0.95, 6.1))
     for arm in result.arms:
         epochs = np.arange(1, arm.test_accuracy.shape[1] + 1)
         _band(accuracy, arm, epochs, np.clip(1 - arm.test_accuracy, LEAST, None))
@@ -44,7 +44,8 @@ def plot_mlp(result: "MlpResult", *, fig: Figure | None = None) -> Figure:
     loss.set_yscale("log")
     loss.set_ylabel("training loss: cross-entropy, nats")
     loss.set_xlim(0, result.config.epochs)
-    accuracy.set_ylabel("test accuracy")
+    accuracy.set_ylabel("test accuracy (logarithmic in the error)")
+    accuracy.set_xlim(0.8, result.config.epochs + 0.2)
     accuracy.set_yscale("log")  # of the error, upside down
     accuracy.invert_yaxis()
     least = max(1 - max(float(arm.test_accuracy.max()) for arm in result.arms), LEAST)
@@ -88,9 +89,12 @@ def _band(ax: Axes, arm: "MlpArm", x: np.ndarray, values: np.ndarray, *, marked:
 
 
 def _title(result: "MlpResult") -> str:
+    config = result.config
     made = " (synthetic)" if result.synthetic else ""
-    spread = "" if result.config.repeats == 1 else f", mean ± std of {result.config.repeats} runs"
+    block = "all inputs" if config.block_size is None else f"blocks of {config.block_size}"
+    spread = "" if config.repeats == 1 else f", mean ± std of {config.repeats} runs"
     return (
         f"Sigmoid perceptron {'-'.join(map(str, result.widths))} on {result.dataset}{made}\n"
-        f"{result.images:,} images, batches of {result.batch_size}, momentum {result.config.momentum:g}{spread}"
+        f"{result.images:,} images, batches of {result.batch_size}, momentum {config.momentum:g};"
+        f" D of {block}, {config.n_iter} iterations, eps {config.eps:.3g}{spread}"
     )

@@ -69,11 +69,75 @@ def test_regress_says_that_an_arm_diverges(folder, out):
 
 
 def test_regress_predicts_full_batch_descent(folder, out):
-    result = regress(folder, out, "--loss", "l2", "--full-batch", "--theory", "--json")
+    result = invoke(
+        "regress", folder, "--out", out, "--iterations", 8, "--loss", "l2", "--full-batch", "--theory", "--json"
+    )
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout) == numbers(out, "regress")
     for arm in numbers(out, "regress")["losses"]["l2"]["arms"]:
         np.testing.assert_allclose(arm["theory"], arm["loss"], rtol=1e-9)
+
+
+def test_every_option_of_regress_arrives(folder, out):
+    given = {
+        "loss": "l2",
+        "lr": "0.7",
+        "baseline_lr": ["0.001"],
+        "batch_size": 90,
+        "iterations": 3,
+        "n_iter": 4,
+        "eps": 0.01,
+        "shrinkage": "lw",
+        "repeats": 2,
+        "theory": True,
+        "seed": 5,
+        "jobs": 1,
+    }
+    arguments = []
+    for name, value in given.items():
+        option = "--" + name.replace("_", "-")
+        arguments += [option] if value is True else [option, *(value if isinstance(value, list) else [value])]
+    result = invoke("regress", folder, "--out", out, *arguments)
+    assert result.exit_code == 0, result.stderr
+    config = numbers(out, "regress")["config"]
+    assert {name: config[name] for name in given} == given
+
+
+def test_every_option_of_mlp_arrives(folder, out):
+    given = {
+        "hidden": [4, 3],
+        "epochs": 1,
+        "batch_size": 60,
+        "lr": [0.2],
+        "momentum": 0.5,
+        "n_iter": 4,
+        "eps": 0.01,
+        "block_size": 5,
+        "repeats": 1,
+        "seed": 5,
+        "jobs": 1,
+    }
+    arguments = []
+    for name, value in given.items():
+        text = ",".join(map(str, value)) if isinstance(value, list) else value
+        arguments += ["--" + name.replace("_", "-"), text]
+    result = invoke("mlp", folder, "--out", out, *arguments)
+    assert result.exit_code == 0, result.stderr
+    config = numbers(out, "mlp")["config"]
+    assert {name: config[name] for name in given} == given
+
+
+def test_a_set_without_differences(tmp_path, out):
+    folder = write_small_set(tmp_path / "set", constant=range(25))
+    result = regress(folder, out)
+    assert result.exit_code == 3
+    assert "all training images of set are the same" in result.stderr
+
+
+def test_a_perfect_fit_is_written(tmp_path, out):
+    folder = write_small_set(tmp_path / "set", classes=1)
+    result = regress(folder, out)
+    assert result.exit_code == 0, result.stderr
 
 
 def test_regress_has_data_of_its_own(out):
@@ -100,11 +164,16 @@ def test_mlp_writes_what_it_promises(folder, out):
 @pytest.mark.parametrize(
     ("command", "arguments", "code", "message"),
     [
-        (regress, ["--lr", "0"], 2, "--lr must be a positive number"),
-        (regress, ["--baseline-lr", "0.1,fast"], 2, "--baseline-lr must be a positive number, got 'fast'"),
+        (regress, ["--lr", "0"], 2, "--lr must be a positive number, or auto"),
+        (regress, ["--baseline-lr", "0.02,0.020"], 2, "--baseline-lr must name one or more rates, each once"),
+        (regress, ["--epochs", "2"], 2, "--iterations has no meaning with --epochs"),
+        (regress, ["--method", "eigh", "--n-iter", "7"], 2, "--n-iter has no meaning with --method eigh"),
+        (regress, ["--seed", "99999999999999999999"], 2, "--seed"),
+        (regress, ["--baseline-lr", "0.1,fast"], 2, "--baseline-lr must be a positive number, or auto, got 'fast'"),
         (regress, ["--loss", "logistic", "--theory"], 2, "--theory is of the L2 loss"),
-        (regress, ["--full-batch", "--epochs", "2"], 2, "--epochs"),
-        (regress, ["--full-batch", "--method", "eigh", "--eps", "0"], 0, ""),
+        (regress, ["--full-batch"], 2, "--batch-size has no meaning with --full-batch"),
+        (regress, ["--method", "eigh", "--batch-size", "300"], 0, ""),
+        (mlp, ["--batch-size", "1"], 2, "--batch-size must be at least 2"),
         (mlp, ["--hidden", "6,x"], 2, "--hidden must be whole numbers separated by commas, got '6,x'"),
         (mlp, ["--lr", "0.1,"], 2, "--lr must be numbers separated by commas"),
         (mlp, ["--hidden", "0"], 2, "--hidden"),
@@ -130,6 +199,6 @@ def test_data_that_are_not_here(tmp_path, out, command, monkeypatch):
 
 def test_a_singular_covariance_without_ridge(tmp_path, out):
     folder = write_small_set(tmp_path / "set", constant=(3,))
-    result = regress(folder, out, "--full-batch", "--method", "eigh", "--eps", 0)
+    result = invoke("regress", folder, "--out", out, "--full-batch", "--method", "eigh", "--eps", 0)
     assert result.exit_code == 4
     assert "add a ridge" in result.stderr

@@ -5,9 +5,11 @@ import pytest
 import torch
 from torch import nn
 
-from ndtools.errors import OptionError
+from ndtools.data.datasets import load_dataset
+from ndtools.errors import DataError, OptionError
 from ndtools.experiments.config import MlpConfig
-from ndtools.experiments.mlp import build_mlp, run
+from ndtools.experiments.flat_dataset import FlatDataset
+from ndtools.experiments.mlp import MlpArm, build_mlp, run
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.linear import DeconvLinear
 from tests.real_data import real
@@ -61,6 +63,53 @@ def test_curves_have_the_shape_asked_for_and_the_run_is_reproducible(folder):
         assert arm.loss[:, 0, 0] == pytest.approx(np.log(3), rel=0.5)
     numbers = result.numbers()["arms"][2]
     assert np.array(numbers["train_loss"]).shape == (2, 2)
+
+
+def by_hand(arm, folder, config):
+    """The losses and accuracies of one run, with torch's own optimiser left out."""
+    data = FlatDataset.of(load_dataset(folder))
+    torch.manual_seed(config.seed)
+    model = build_mlp(
+        (25, *config.hidden, 3), arm, DeconvConfig(block_size=config.block_size, n_iter=config.n_iter, eps=config.eps)
+    )
+    velocity = [torch.zeros_like(p) for p in model.parameters()]
+    losses, accuracies = [], []
+    batches = data.batches(config.batch_size, 6 * config.epochs, config.seed)
+    for step, (rows, labels) in enumerate(batches, start=1):
+        model.train()
+        log_likelihood = model(rows).log_softmax(1)[torch.arange(len(rows)), labels]
+        model.zero_grad()
+        (-log_likelihood.mean()).backward()
+        losses.append(-log_likelihood.mean().item())
+        with torch.no_grad():
+            for p, v in zip(model.parameters(), velocity, strict=True):
+                v.mul_(config.momentum).add_(p.grad)
+                p.sub_(config.lr[0] * v)
+            if step % 6 == 0:
+                model.eval()
+                found = model(data.test_pixels.float() / 255).argmax(1)
+                accuracies.append((found == data.test_labels).double().mean().item())
+    return losses, accuracies
+
+
+@pytest.mark.parametrize("arm", ["none", "bn", "deconv"])
+def test_arms_learn_by_momentum_from_the_same_batches(folder, arm):
+    config = config_of(folder, repeats=1, epochs=3, lr=(0.3,), momentum=0.7, n_iter=4, eps=1e-2, block_size=5, seed=3)
+    (found,) = (each for each in run(config).arms if each.name == arm)
+    losses, accuracies = by_hand(arm, folder, config)
+    np.testing.assert_allclose(found.loss.ravel(), losses, rtol=1e-4)
+    np.testing.assert_allclose(found.test_accuracy[0], accuracies)
+
+
+def test_best_rates_at_the_edge_are_marked(folder):
+    edge, inner = (MlpArm("bn", lr, {0.1: 2.0, 0.5: 1.0, 1.0: 3.0}, None, None, 1.0) for lr in (0.1, 0.5))
+    assert edge.at_the_edge
+    assert not inner.at_the_edge
+
+
+def test_one_image_is_no_batch(tmp_path):
+    with pytest.raises(DataError, match="one training image only"):
+        run(config_of(str(write_small_set(tmp_path / "set", n_train=1, classes=1))))
 
 
 def test_each_arm_keeps_to_its_best_rate(folder):

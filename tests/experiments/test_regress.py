@@ -63,6 +63,56 @@ def test_arms_are_gradient_descent_on_normalised_batches(folder):
             np.testing.assert_allclose(arm.loss[0], expected, rtol=1e-4)
 
 
+def test_what_an_arm_is_worth_in_the_end_is_judged_by_moving_averages(folder):
+    config = config_of(folder, loss="l2")
+    (loss,) = run(config).losses
+    dataset = load_dataset(folder)
+    data = FlatDataset.of(dataset)
+    for arm in loss.arms:
+        weights = torch.zeros(26, 3, dtype=torch.float64)
+        means, covariances = torch.zeros(25, dtype=torch.float64), torch.zeros(25, 25, dtype=torch.float64)
+        for rows, labels in data.batches(100, 12, config.seed):
+            rows = rows.double()
+            means = 0.9 * means + 0.1 * rows.mean(0)
+            covariances = 0.9 * covariances + 0.1 * rows.mT.cov(correction=0)
+            z = torch.cat([torch.ones(100, 1, dtype=torch.float64), explicit(arm.name, rows, 5, config.eps)], 1)
+            weights -= arm.lr * z.mT @ (z @ weights - one_hot(labels, 3).double()) / 100
+        share = 1 - 0.9**12
+        mean, covariance = means / share, covariances / share
+
+        def logits(rows, name=arm.name, mean=mean, covariance=covariance, weights=weights):
+            if name == "sgd":
+                return rows @ weights[1:] + weights[0]
+            if name == "bn":
+                return (rows - mean) / (covariance.diagonal() + config.eps).sqrt() @ weights[1:] + weights[0]
+            d = newton_schulz_by_spectrum(covariance + config.eps * torch.eye(25, dtype=torch.float64), 5)
+            return (rows - mean) @ d @ weights[1:] + weights[0]
+
+        everything = data.rows(slice(None), torch.float64)
+        expected = 0.5 * (logits(everything) - one_hot(data.labels, 3)).square().sum().item() / 300
+        assert arm.train_loss[0] == pytest.approx(expected, rel=1e-4)
+        right = (logits(data.test_pixels.double() / 255).argmax(1) == data.test_labels).double().mean().item()
+        assert arm.test_accuracy[0] == pytest.approx(right)
+
+
+def test_exact_whitening_of_small_batches_works_where_rounding_hides_the_ridge(folder):
+    with pytest.warns(NumericalWarning, match="cannot tell"):
+        result = run(config_of(folder, loss="l2", method="eigh", eps=1e-9, batch_size=20))
+    assert np.isfinite(result.losses[0].arms[-1].loss).all()
+
+
+def test_pixels_that_do_not_vary_are_no_trouble_to_batch_normalisation(tmp_path):
+    folder = str(write_small_set(tmp_path / "set", constant=(3,)))
+    result = run(config_of(folder, loss="l2", iterations=20, eps=0.0))
+    assert not result.losses[0].arms[1].diverged
+
+
+def test_auto_is_half_the_limit_of_deconvolved_features(folder):
+    result = run(config_of(folder, lr="auto", n_iter=30, iterations=2))
+    rates = [loss.arms[-1].lr for loss in result.losses]
+    assert rates == pytest.approx([1, 4], rel=1e-2)
+
+
 def test_all_arms_start_at_zero_weights_on_the_same_batches(folder):
     result = run(config_of(folder, iterations=3, baseline_lr=("auto", "0.01")))
     l2, logistic = result.losses

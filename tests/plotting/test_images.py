@@ -26,7 +26,8 @@ def folder(tmp_path_factory):
 
 def test_sparsity(folder):
     result = run_sparsity(SparsityConfig(source=str(folder), bins=21, bootstrap=0))
-    linear, logarithmic = plot_sparsity(result).axes
+    figure = plot_sparsity(result)
+    linear, logarithmic = figure.axes
     assert (linear.get_yscale(), logarithmic.get_yscale()) == ("linear", "log")
     for ax in (linear, logarithmic):
         before, after = (patch.get_data() for patch in ax.patches)
@@ -34,13 +35,16 @@ def test_sparsity(folder):
         np.testing.assert_array_equal(after.values, result.after.density)
         np.testing.assert_array_equal(before.edges, after.edges)
         assert "σ" in ax.get_xlabel()
-        for line, variance in zip(ax.lines, (1, 1), strict=True):  # references have the variance of what they refer to
+        assert len(ax.lines) == 3
+        for line in ax.lines:  # references have the variance of what they refer to
             x, y = line.get_data()
-            assert np.trapezoid(y * x**2, x) == pytest.approx(variance, rel=0.02)
-    labels = [text.get_text() for text in linear.get_legend().get_texts()]
-    assert labels == [
+            assert np.trapezoid(y * x**2, x) == pytest.approx(1, rel=0.02)
+    (legend,) = figure.legends
+    shape = result.after.measures["ggd_shape"].value
+    assert [text.get_text() for text in legend.get_texts()] == [
         "Gaussian, equal variance",
         "Laplace, equal variance",
+        f"generalised Gaussian, shape {shape:.3g} as fitted to after",
         "before: pixels − mean",
         "after: deconvolved",
     ]

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -25,7 +27,7 @@ def test_curves_are_the_losses_and_name_what_diverges(result):
     figure = nd.plot_regress(result)
     for ax, loss in zip(axes(figure, "losses"), result.losses, strict=True):
         assert (ax.get_xscale(), ax.get_yscale()) == ("symlog", "log")
-        assert ax.get_xlabel() == "iteration (batch)"
+        assert ax.get_xlabel().startswith("steps")
         lines = {line.get_label(): line for line in ax.lines}
         for arm in loss.arms:
             name = {"sgd": "SGD", "bn": "BN", "deconv": "deconvolution"}[arm.name]
@@ -52,7 +54,7 @@ def test_kernels_are_centred_on_zero(result):
         low, high = ax.images[0].get_clim()
         assert low == -high
     last = kernels[2 * 4 * 3 - 1].images[0].get_array()
-    np.testing.assert_array_equal(last, result.losses[1].optimum_kernels[-1].mean(0))
+    np.testing.assert_array_equal(last, result.losses[1].optimum_kernels[-1, 0])
 
 
 def test_legend_has_a_column_for_each_kind(result):
@@ -62,6 +64,30 @@ def test_legend_has_a_column_for_each_kind(result):
         assert all(text.startswith("SGD") for text in texts[:2])
         assert all(text.startswith("BN") for text in texts[rows : rows + 2])
         assert texts[2 * rows].startswith("deconvolution")
+        assert ("predicted, full batches" in texts) == (ax.get_title() == "L2 loss")
+
+
+def test_colour_kernels_are_colour_pictures_about_grey(result):
+    loss = result.losses[0]
+    kernels = np.zeros((3, 3, 2, 2))
+    kernels[:, 0], kernels[:, 2] = 1, -1
+    arms = tuple(replace(arm, kernels=kernels) for arm in loss.arms)
+    colour = replace(result, losses=(replace(loss, arms=arms, optimum_kernels=kernels),))
+    for ax in axes(nd.plot_regress(colour), "kernel"):
+        np.testing.assert_array_equal(ax.images[0].get_array(), np.broadcast_to([1, 0.5, 0], (2, 2, 3)))
+
+
+def test_a_full_batch_ends_with_the_loss_after_the_last_step(folder):
+    config = nd.RegressConfig(dataset=folder, loss="l2", full_batch=True, iterations=1, baseline_lr=("auto",))
+    result = nd.run_regress(config)
+    (ax,) = axes(nd.plot_regress(result), "losses")
+    for line, arm in zip(ax.lines, result.losses[0].arms, strict=False):
+        np.testing.assert_array_equal(line.get_ydata(), [arm.loss[0, 0], arm.train_loss[0]])
+
+
+def test_a_perfect_fit_is_a_picture(result):
+    perfect = replace(result, losses=tuple(replace(loss, optimum=0.0) for loss in result.losses))
+    nd.plot_regress(perfect).canvas.draw()
 
 
 def test_spread_of_several_runs(folder):
