@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 __all__ = ["regress"]
 
 LEGEND = """\
-limit: 2/λ_max of the Hessian at zero weights, beyond which descent on the l2 loss diverges; near: steps until the loss
-is within 10 % of the optimum; {batch}train: loss of all training images, test: accuracy{averages}; ms: for each step"""
+limit: 2/λ_max of the Hessian at zero weights, beyond which descent on the l2
+loss diverges; near: steps until the loss is within 10 % of the optimum;
+{batch};
+train: loss of all training images, test: accuracy{averages};
+ms: milliseconds a step"""
 
 
 @with_shared_options
@@ -113,7 +116,7 @@ def regress(
         table=_table(result),
     )
     whole = config.full_batch
-    batch = "gap: of train to the optimum; " if whole else "batch: loss of the last, before its step; "
+    batch = "gap: between train and the optimum" if whole else "batch: loss of the last one, before its step"
     output.note(LEGEND.format(batch=batch, averages="" if whole else ", both by moving averages"))
 
 

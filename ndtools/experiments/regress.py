@@ -20,7 +20,7 @@ from ndtools.experiments.gathering import Progress
 from ndtools.experiments.regression_arms import MAPS, Arm, Normaliser, train
 from ndtools.numerics.inverse_sqrt import Eigh, method_from_name
 from ndtools.numerics.logistic import logistic_optimum
-from ndtools.numerics.regression import CURVATURES, RegressionMoments, predicted_losses
+from ndtools.numerics.regression import CURVATURES, RegressionMoments, largest_eigenvalue, predicted_losses
 
 __all__ = ["ArmResult", "LossResult", "RegressConfig", "RegressResult", "run"]
 
@@ -290,8 +290,7 @@ class _Study:
         moments = RegressionMoments.of(data.pixels, data.labels, data.classes)
         maps = {name: normaliser.map(name, moments.mean, moments.covariance) for name in MAPS}
         mapped = {name: moments.through(features) for name, features in maps.items()}
-        # Of the L2 loss. torch's eigvalsh takes many times longer than its eigh.
-        curvatures = {name: torch.linalg.eigh(m.second).eigenvalues[-1].item() for name, m in mapped.items()}
+        curvatures = {name: largest_eigenvalue(m.second) for name, m in mapped.items()}
         return cls(config, data, iterations, normaliser, moments, mapped, curvatures)
 
     @property

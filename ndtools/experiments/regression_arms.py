@@ -160,7 +160,7 @@ class Arm:
     losses : list of float
         On each batch, before the step.
     seconds : float
-        Spent on it, with all that its features cost.
+        Spent on it: all that its features cost, and its share of the pass over the rows.
     """
 
     loss_name: str
@@ -172,29 +172,20 @@ class Arm:
     losses: list[float] = field(default_factory=list)
     seconds: float = 0.0
 
-    def step(self, rows: Tensor, labels: Tensor, features: FeatureMap, moments: RegressionMoments | None) -> None:
+    def step(self, loss: Tensor, gradient: Tensor, features: FeatureMap) -> None:
         """Take a step of gradient descent.
 
         Parameters
         ----------
-        rows : Tensor of shape (n, f)
-            Raw features.
-        labels : Tensor of shape (n,)
-            Classes.
+        loss : Tensor of shape ()
+            Of the batch.
+        gradient : Tensor of shape (1 + f, classes)
+            By the weights on raw features.
         features : FeatureMap
             To this arm's features.
-        moments : RegressionMoments, optional
-            Of the rows, if known; they give the same loss and gradient for "l2" without the rows.
         """
-        start = time.perf_counter()
-        folded = features.fold(self.weights)
-        if moments is not None and self.loss_name == "l2":
-            loss, gradient = moments.loss(folded), moments.gradient(folded)
-        else:
-            loss, gradient = descend(self.loss_name, rows, labels, folded)
         self.losses.append(loss.item())
         self.weights = self.weights - self.lr * features.pull_back(gradient)
-        self.seconds += time.perf_counter() - start
 
 
 def train(
@@ -229,21 +220,42 @@ def train(
     fixed = {name: normaliser.map(name, whole.mean, whole.covariance) for name in kinds} if whole else {}
     moving = {name: MovingMoments() for name in kinds}
     for rows, labels in batches:
+        maps = {}
         for name in kinds:
             start = time.perf_counter()
             if name in fixed:
-                features = fixed[name]
+                maps[name] = fixed[name]
             else:
                 statistics = normaliser.of_batch(name, rows)
-                features = normaliser.map(name, *statistics).to(rows.dtype)
+                maps[name] = normaliser.map(name, *statistics).to(rows.dtype)
                 moving[name].update(*statistics)
             seconds = time.perf_counter() - start
             for arm in arms:
-                if arm.features == name:
-                    arm.seconds += seconds
-                    arm.step(rows, labels, features, whole)
+                arm.seconds += seconds if arm.features == name else 0
+        start = time.perf_counter()
+        _step_together(arms, rows, labels, maps, whole)
+        seconds = time.perf_counter() - start
+        for arm in arms:
+            arm.seconds += seconds / len(arms)
         done()
     if fixed:
         return fixed
     dtype = arms[0].weights.dtype
     return {name: normaliser.map(name, *average.value()).to(dtype) for name, average in moving.items()}
+
+
+def _step_together(
+    arms: Sequence[Arm], rows: Tensor, labels: Tensor, maps: dict[str, FeatureMap], whole: RegressionMoments | None
+) -> None:
+    """Take a step of every arm: by the moments where they are known and suffice, else with one pass over the rows."""
+    folded = {id(arm): maps[arm.features].fold(arm.weights) for arm in arms}
+    by_rows = [arm for arm in arms if whole is None or arm.loss_name != "l2"]
+    for arm in arms:
+        if whole is not None and arm.loss_name == "l2":
+            weights = folded[id(arm)]
+            arm.step(whole.loss(weights), whole.gradient(weights), maps[arm.features])
+    if by_rows:
+        names = [arm.loss_name for arm in by_rows]
+        results = descend(names, rows, labels, [folded[id(arm)] for arm in by_rows])
+        for arm, (loss, gradient) in zip(by_rows, results, strict=True):
+            arm.step(loss, gradient, maps[arm.features])

@@ -47,7 +47,8 @@ def test_losses_and_gradients_are_those_of_autograd(name):
     rows = rows_of(pixels)
     expected = slow_loss(name, rows @ weights[1:] + weights[0], labels)
     expected.backward()
-    loss, gradient = descend(name, rows, labels, weights.detach())
+    other = torch.zeros_like(weights)
+    (_, (loss, gradient)) = descend(["l2", name], rows, labels, [other, weights.detach()])
     assert loss.item() == pytest.approx(expected.item(), rel=1e-13)
     torch.testing.assert_close(gradient, weights.grad, rtol=1e-12, atol=1e-14)
 
@@ -77,7 +78,7 @@ def test_a_folded_map_is_the_map_and_its_gradient_the_adjoint(scale):
     torch.testing.assert_close(rows @ folded[1:] + folded[0], outputs.detach(), rtol=1e-12, atol=1e-12)
     labels = torch.randint(0, CLASSES, (7,), generator=generator)
     slow_loss("logistic", outputs, labels).backward()
-    gradient = features.pull_back(descend("logistic", rows, labels, folded)[1])
+    gradient = features.pull_back(descend(["logistic"], rows, labels, [folded])[0][1])
     torch.testing.assert_close(gradient, weights.grad, rtol=1e-11, atol=1e-13)
 
 
@@ -92,7 +93,7 @@ def test_moments_are_those_of_the_rows(n, f, seed):
     torch.testing.assert_close(moments.mean, rows.mean(0), rtol=1e-13, atol=1e-15)
     torch.testing.assert_close(moments.covariance, rows.mT.cov(correction=0).view(f, f), rtol=1e-9, atol=1e-14)
     weights = torch.randn(1 + f, CLASSES, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    loss, gradient = descend("l2", rows, labels, weights)
+    ((loss, gradient),) = descend(["l2"], rows, labels, [weights])
     assert moments.loss(weights).item() == pytest.approx(loss.item(), rel=1e-11)
     torch.testing.assert_close(moments.gradient(weights), gradient, rtol=1e-10, atol=1e-12)
 
@@ -150,14 +151,14 @@ def test_the_logistic_optimum_has_no_gradient():
     moments = RegressionMoments.of(pixels, labels, CLASSES)
     features = FeatureMap(moments.mean, inverse_sqrt(moments.covariance).matrix)
     found = logistic_optimum(rows_of(pixels), labels, CLASSES, features, tolerance=1e-14)
-    loss, gradient = descend("logistic", rows_of(pixels), labels, found.weights)
+    ((loss, gradient),) = descend(["logistic"], rows_of(pixels), labels, [found.weights])
     assert found.converged
     assert loss.item() == pytest.approx(found.loss, rel=1e-12)
     assert gradient.norm() < 1e-5
     generator = torch.Generator().manual_seed(3)
     for _ in range(20):
         nudged = found.weights + 0.01 * torch.randn(6, CLASSES, dtype=torch.float64, generator=generator)
-        assert descend("logistic", rows_of(pixels), labels, nudged)[0] > loss
+        assert descend(["logistic"], rows_of(pixels), labels, [nudged])[0][0] > loss
 
 
 def test_the_logistic_optimum_says_when_it_was_cut_short():
