@@ -53,7 +53,7 @@ def list_sets(*, data_dir: _DataDir = None, as_json: _Json = False) -> None:
     """
     from ndtools.data.catalogue import BUILT_IN, KNOWN
     from ndtools.data.folders import printable
-    from ndtools.data.locations import find
+    from ndtools.data.locations import fetch_command, find
 
     rows = []
     for known in KNOWN.values():
@@ -62,7 +62,9 @@ def list_sets(*, data_dir: _DataDir = None, as_json: _Json = False) -> None:
     if as_json:
         _print_json({"data_sets": rows})
         return
-    _print(_sets_table(rows))
+    commands = {name: fetch_command(known, data_dir) for name, known in KNOWN.items()}
+    for line in _list_lines(rows, commands):
+        typer.echo(line)
 
 
 @data_app.command()
@@ -99,20 +101,21 @@ def verify(
 
     Example: [bold]ndtools data verify mnist --data-dir downloads/[/bold]
     """
-    from ndtools.data.catalogue import KNOWN, known_set
-    from ndtools.data.download import OK, UNKNOWN
+    from ndtools.data.catalogue import BUILT_IN, KNOWN, known_set
+    from ndtools.data.download import OK, UNKNOWN, remedy
     from ndtools.data.download import verify as verify_set
     from ndtools.data.folders import printable
-    from ndtools.data.locations import search
+    from ndtools.data.locations import roots, search
 
     if names:
         wanted = [known_set(name).name for name in dict.fromkeys(names)]
     else:
         wanted = [name for name, known in KNOWN.items() if any(part.files for part in search(known, data_dir))]
+    checked = {name: verify_set(name, data_dir) for name in wanted}
     files = [
         {"name": name, "path": printable(path), "status": status}
-        for name in wanted
-        for path, status in verify_set(name, data_dir)
+        for name, listed in checked.items()
+        for path, status in listed
     ]
     wrong = [file for file in files if file["status"] not in (OK, UNKNOWN)]
     if as_json:
@@ -121,9 +124,13 @@ def verify(
         for name, folder in dict.fromkeys((file["name"], os.path.dirname(file["path"])) for file in files):
             typer.echo(f"{name}: {folder}")
         _print(_files_table(files))
+    elif wanted:
+        typer.echo(f"{BUILT_IN} is built in: nothing to check", err=True)
     else:
-        typer.echo("no files to check", err=True)
-    _complain(wrong, len(files))
+        folders = ", ".join(f"'{printable(root)}'" for root in roots(data_dir))
+        typer.echo(f"no files to check: no data set in {folders}", err=True)
+    remedies = [remedy(name, checked[name], data_dir) for name in dict.fromkeys(file["name"] for file in wrong)]
+    _complain(len(wrong), len(files), remedies)
 
 
 @data_app.command("path")
@@ -138,12 +145,11 @@ def path_of(name: _Name, *, data_dir: _DataDir = None) -> None:
     typer.echo(locate(known_set(name), data_dir).folder)
 
 
-def _complain(wrong: list[dict[str, str]], n_files: int) -> None:
+def _complain(n_wrong: int, n_files: int, remedies: list[str]) -> None:
     from ndtools.errors import DataError
 
-    if wrong:
-        remedies = " and ".join(f"'ndtools data fetch {name}'" for name in dict.fromkeys(f["name"] for f in wrong))
-        raise DataError(f"{len(wrong)} of {n_files} files are not right; fetch them again with {remedies}")
+    if n_wrong:
+        raise DataError(f"{n_wrong} of {n_files} files are not right; {'; '.join(remedies)}")
 
 
 def _row(known: "KnownSet", location: str | None) -> dict[str, Any]:
@@ -162,19 +168,19 @@ def _row(known: "KnownSet", location: str | None) -> dict[str, Any]:
     }
 
 
-def _sets_table(rows: list[dict[str, Any]]) -> "Table":
-    table = _table("name", "what", "images", "size", "licence", "where")
+def _list_lines(rows: list[dict[str, Any]], commands: dict[str, str]) -> Iterator[str]:
+    """Yield a line for each set and below it, whole and alone so that it can be copied, its folder or command."""
+    cells = [("name", "train + test", "size", "licence", "what")]
     for row in rows:
-        size = "×".join(map(str, row["shape"]))
-        table.add_row(
-            row["name"],
-            row["what"],
-            f"{row['train'] + row['test']:,} of {size}",
-            f"{row['bytes'] / 1e6:.0f} MB" if row["bytes"] else "-",
-            row["licence"],
-            row["location"] or f"not here: ndtools data fetch {row['name']}",
-        )
-    return table
+        images = f"{row['train']:,} + {row['test']:,}"
+        cells.append((row["name"], images, "×".join(map(str, row["shape"][1:])), row["licence"], row["what"]))
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for i, line in enumerate(cells):
+        yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        if i > 0:
+            row = rows[i - 1]
+            absent = f"not here, {row['bytes'] / 1e6:.0f} MB: {commands[row['name']]}"
+            yield f"    {row['location'] or absent}"
 
 
 def _files_table(files: list[dict[str, str]]) -> "Table":

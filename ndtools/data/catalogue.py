@@ -245,13 +245,13 @@ _CIFAR100 = KnownSet(
 
 _GLYPHS = KnownSet(
     name="glyphs",
-    title="digits in fonts, synthetic",
+    title="synthetic digits",
     classes=_DIGITS,
     n_classes=10,
     n_train=20_000,
     n_test=4_000,
     shape=(1, 28, 28),
-    licence="that of the fonts, free",
+    licence="as the fonts, free",
     citation="none",
 )
 

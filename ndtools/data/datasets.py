@@ -12,7 +12,7 @@ from ndtools.data.catalogue import BUILT_IN, KNOWN, KnownSet, known_set
 from ndtools.data.cifar import read_binary, read_names, read_pickle
 from ndtools.data.folders import printable
 from ndtools.data.idx import read_idx
-from ndtools.data.locations import Found, find_in, locate
+from ndtools.data.locations import Found, fetch_command, find_in, locate, true_owner
 from ndtools.errors import DataError
 
 __all__ = ["Dataset", "Split", "load_dataset"]
@@ -96,8 +96,9 @@ def load_dataset(source: str = BUILT_IN, *, data_dir: str | Path | None = None) 
     """
     if os.path.lexists(source):
         found = find_in(source)
-        named = KNOWN.get(os.path.basename(os.path.abspath(source)))
-        return _load(found, None if named is None or found.layout not in named.layouts else named)
+        names = (os.path.basename(os.path.abspath(folder)) for folder in (source, found.folder))
+        named = (KNOWN[name] for name in names if name in KNOWN and found.layout in KNOWN[name].layouts)
+        return _load(found, next(named, None))
     known = known_set(source)
     if known.name == BUILT_IN:
         from ndtools.data.glyphs import glyphs
@@ -118,7 +119,7 @@ def _load(found: Found, known: KnownSet | None) -> Dataset:
     except DataError as error:
         if known is None:
             raise
-        raise DataError(f"{error}; {_remedy(known)}") from None
+        raise DataError(f"{error}; {_remedy(found, known, true_owner(found, known))}") from None
     known = known or _recognised(found, content.md5)
     if known is None:
         classes = content.names or _numbered(content, found)
@@ -178,18 +179,20 @@ def _check_md5(found: Found, md5: Mapping[str, str], known: KnownSet) -> None:
     for name, is_ in md5.items():
         wanted = known.md5.get(name)
         if wanted is not None and is_ != wanted:
-            owner = next((other.name for other in KNOWN.values() if other.md5.get(name) == is_), None)
-            whose = f" (it is that of {owner})" if owner else ""
+            other = next((other for other in KNOWN.values() if other.md5.get(name) == is_), None)
+            whose = f" (it is that of {other.name})" if other else ""
             raise DataError(
                 f"{printable(found.files[name])} is not the file of {known.name}{whose}: MD5 of its content is {is_},"
-                f" not {wanted}; {_remedy(known)}"
+                f" not {wanted}; {_remedy(found, known, other)}"
             )
 
 
-def _remedy(known: KnownSet) -> str:
+def _remedy(found: Found, known: KnownSet, other: KnownSet | None) -> str:
+    command = fetch_command(known, found.root)
+    if other is not None:
+        return f"move the files of {other.name} to a folder of their own, and fetch {known.name} with '{command}'"
     return (
-        f"delete it and fetch it again with 'ndtools data fetch {known.name}', or, if this is another data set, give"
-        " its folder another name"
+        f"delete it and fetch it again with '{command}', or, if this is another data set, give its folder another name"
     )
 
 

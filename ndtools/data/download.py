@@ -10,17 +10,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ndtools.data.catalogue import BUILT_IN, Download, KnownSet, known_set
+from ndtools.data.catalogue import BUILT_IN, KNOWN, Download, KnownSet, known_set
 from ndtools.data.folders import printable
 from ndtools.data.gunzip import pieces
 from ndtools.data.layouts import Layout, spellings
-from ndtools.data.locations import find, home, search
+from ndtools.data.locations import Found, fetch_command, find, home, is_fetched, search
 from ndtools.errors import DataError, OutputError
 
-__all__ = ["DAMAGED", "MISSING", "OK", "UNKNOWN", "WRONG", "fetch", "verify"]
+__all__ = ["DAMAGED", "MISSING", "OK", "UNKNOWN", "WRONG", "fetch", "remedy", "verify"]
 
 OK, WRONG, MISSING, DAMAGED, UNKNOWN = "ok", "wrong checksum", "missing", "unreadable or damaged", "no checksum known"
 """What :func:`verify` says of a file."""
+
+_OF_ANOTHER = "the file of "
 
 Progress = Callable[[int, int], None]
 """Told how many bytes of how many have arrived."""
@@ -87,9 +89,9 @@ def verify(name: str, data_dir: str | os.PathLike[str] | None = None) -> list[tu
     Returns
     -------
     list of (Path, str)
-        Each file with "ok", "wrong checksum", "missing", "unreadable or damaged" or, where nobody published
-        one, "no checksum known". If the set is nowhere whole: the files of the place that has most. Empty if the set is
-        built in.
+        Each file with "ok", "wrong checksum", "the file of" another known set, "missing", "unreadable or damaged"
+        or, where nobody published one, "no checksum known". If the set is nowhere whole: the files of the place that
+        has most. Empty if the set is built in.
 
     Raises
     ------
@@ -99,17 +101,50 @@ def verify(name: str, data_dir: str | os.PathLike[str] | None = None) -> list[tu
     known = known_set(name)
     if not known.layouts:
         return []
-    found = find(known, data_dir) or max(search(known, data_dir), key=lambda part: len(part.files))
+    found = _place(known, data_dir)
     listed = [
-        (found.files[file], _status(found.files[file], known.md5.get(file)))
+        (found.files[file], _status_in(found.files[file], known, file))
         if file in found.files
         else (found.folder / spellings(file)[0], MISSING)
         for file in (*found.layout.train, *found.layout.test)
     ]
     names = found.layout.names
     if names in found.files:
-        listed.append((found.files[names], _status(found.files[names], known.md5.get(names))))
+        listed.append((found.files[names], _status_in(found.files[names], known, names)))
     return listed
+
+
+def remedy(name: str, files: list[tuple[Path, str]], data_dir: str | os.PathLike[str] | None = None) -> str:
+    """Say how to mend what is wrong with the files of a known data set.
+
+    Parameters
+    ----------
+    name : str
+        Of the set.
+    files : list of (Path, str)
+        What :func:`verify` returned for it.
+    data_dir : str or path-like, optional
+        As for :func:`verify`.
+
+    Returns
+    -------
+    str
+        Which files to delete or to move first, if any, and the command that fetches the set.
+    """
+    known = known_set(name)
+    found = _place(known, data_dir)
+    steps = []
+    damaged = [path for path, status in files if status in (WRONG, DAMAGED)]
+    if damaged and not is_fetched(found, known):  # others are replaced
+        steps.append("delete " + ", ".join(f"'{printable(path)}'" for path in damaged))
+    others = dict.fromkeys(s.removeprefix(_OF_ANOTHER) for _, s in files if s.startswith(_OF_ANOTHER))
+    steps += [f"move the files of {other} to a folder of their own" for other in others]
+    steps.append(f"fetch {name} with '{fetch_command(known, found.root)}'")
+    return " and ".join(steps)
+
+
+def _place(known: KnownSet, data_dir: str | os.PathLike[str] | None) -> Found:
+    return find(known, data_dir) or max(search(known, data_dir), key=lambda part: len(part.files))
 
 
 def _fetch_files(known: KnownSet, folder: Path, progress: Progress | None) -> None:
@@ -261,12 +296,28 @@ def _is_right(path: Path, known: KnownSet) -> bool:
 
 
 def _status(path: Path, md5: str | None) -> str:
+    digest = _digest(path)
+    if digest is None:
+        return DAMAGED
+    if md5 is None:
+        return UNKNOWN
+    return OK if digest == md5 else WRONG
+
+
+def _status_in(path: Path, known: KnownSet, file: str) -> str:
+    status = _status(path, known.md5.get(file))
+    if status != WRONG:
+        return status
+    digest = _digest(path)
+    other = next((other for other in KNOWN.values() if other.md5.get(file) == digest), None)
+    return WRONG if other is None else f"{_OF_ANOTHER}{other.name}"
+
+
+def _digest(path: Path) -> str | None:
     digest = hashlib.md5(usedforsecurity=False)
     try:
         for piece in pieces(path):
             digest.update(piece)
     except DataError:
-        return DAMAGED
-    if md5 is None:
-        return UNKNOWN
-    return OK if digest.hexdigest() == md5 else WRONG
+        return None
+    return digest.hexdigest()

@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Generator
 from pathlib import Path
+from typing import BinaryIO
 
 from ndtools.data.folders import printable
 from ndtools.errors import DataError
@@ -10,6 +11,7 @@ from ndtools.errors import DataError
 __all__ = ["pieces"]
 
 _PIECE = 1 << 20
+_FIRST = 64
 _MAGIC = b"\x1f\x8b"
 
 
@@ -38,25 +40,32 @@ def pieces(path: Path) -> Generator[bytes, None, None]:
                 while piece := file.read(_PIECE):
                     yield piece
                 return
-            # Not the gzip module: it passes over zeros that follow the end.
-            data = file.read(_PIECE)
-            while data:
-                if not data.startswith(_MAGIC):
-                    raise DataError(f"{name} is damaged: what should be compressed data is not")
-                decoder = zlib.decompressobj(wbits=31)
-                while not decoder.eof:
-                    piece = decoder.decompress(data, _PIECE)
-                    if piece:
-                        yield piece
-                    data = decoder.unconsumed_tail
-                    if not data and not decoder.eof:
-                        data = file.read(_PIECE)
-                        if not data and len(piece) < _PIECE:
-                            raise DataError(f"{name} is damaged: the compressed data is cut short")
-                data = decoder.unused_data or file.read(_PIECE)
-                if len(data) == 1:  # too short to be known by its beginning
-                    data += file.read(_PIECE)
+            yield from _decompressed(file, name)
     except OSError as error:
         raise DataError(f"cannot read {name}: {error.strerror or error}") from None
     except zlib.error as error:
         raise DataError(f"{name} is damaged: {str(error).rpartition(': ')[2]}") from None
+
+
+def _decompressed(file: BinaryIO, name: str) -> Generator[bytes, None, None]:
+    # Not the gzip module: it passes over zeros that follow the end.
+    data, at = file.read(_PIECE), 0
+    while at < len(data):
+        if not data.startswith(_MAGIC, at):
+            raise DataError(f"{name} is damaged: what should be compressed data is not")
+        decoder = zlib.decompressobj(wbits=31)
+        # Little at first: what the decoder leaves it copies, which takes long where parts are many and small.
+        size = _FIRST
+        while not decoder.eof:
+            given = data[at : at + size]
+            piece = decoder.decompress(given, _PIECE)
+            if piece:
+                yield piece
+            at += len(given) - len(decoder.unused_data if decoder.eof else decoder.unconsumed_tail)
+            size = min(2 * size, _PIECE)
+            if at == len(data) and not decoder.eof:
+                data, at = file.read(_PIECE), 0
+                if not data and len(piece) < _PIECE:
+                    raise DataError(f"{name} is damaged: the compressed data is cut short")
+        if len(data) - at < len(_MAGIC):  # too short to be known by its beginning
+            data, at = data[at:] + file.read(_PIECE), 0

@@ -217,18 +217,22 @@ def train(
         For each kind of features, the map of new images: by the moving averages of the statistics.
     """
     kinds = [name for name in MAPS if any(arm.features == name for arm in arms)]
-    fixed = {name: normaliser.map(name, whole.mean, whole.covariance) for name in kinds} if whole else {}
+    fixed: dict[str, FeatureMap] = {}
     moving = {name: MovingMoments() for name in kinds}
+
+    def map_of(name: str, rows: Tensor) -> FeatureMap:
+        if whole is not None:
+            fixed[name] = normaliser.map(name, whole.mean, whole.covariance)
+            return fixed[name]
+        statistics = normaliser.of_batch(name, rows)
+        moving[name].update(*statistics)
+        return normaliser.map(name, *statistics).to(rows.dtype)
+
     for rows, labels in batches:
         maps = {}
         for name in kinds:
             start = time.perf_counter()
-            if name in fixed:
-                maps[name] = fixed[name]
-            else:
-                statistics = normaliser.of_batch(name, rows)
-                maps[name] = normaliser.map(name, *statistics).to(rows.dtype)
-                moving[name].update(*statistics)
+            maps[name] = fixed[name] if name in fixed else map_of(name, rows)
             seconds = time.perf_counter() - start
             for arm in arms:
                 arm.seconds += seconds if arm.features == name else 0

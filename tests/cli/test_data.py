@@ -49,18 +49,22 @@ def test_help_shows_an_example(command):
 
 
 def test_list(tmp_path):
-    put(tmp_path / "sets" / "mnist", idx_contents())
-    result = data("list", "--data-dir", tmp_path / "sets")
-    assert result.exit_code == 0, result.stderr
-    assert result.stderr == ""
-    rows = {line.split()[0]: line for line in result.stdout.splitlines()}
-    assert list(rows) == ["name", *KNOWN]
-    assert "not here: ndtools data fetch fashion-mnist" in rows["fashion-mnist"]
-    assert "31 MB" in rows["fashion-mnist"] and "MIT" in rows["fashion-mnist"]
-    assert "70,000 of 1×28×28" in rows["mnist"]
-    assert str(tmp_path / "sets" / "mnist") in rows["mnist"]
-    assert "built in" in rows["glyphs"] and "synthetic" in rows["glyphs"]
-    assert all(len(line) <= 80 for line in data("list", columns=80).stdout.splitlines())
+    sets = tmp_path / ("a-long-name-" * 8) / "sets"
+    put(sets / "mnist", idx_contents())
+    for columns in (80, 200):
+        result = data("list", "--data-dir", sets, columns=columns)
+        assert result.exit_code == 0, result.stderr
+        assert result.stderr == ""
+        lines = result.stdout.splitlines()
+        assert [line.split()[0] for line in lines[1::2]] == list(KNOWN)
+        assert all(len(line) <= 80 for line in [lines[0], *lines[1::2]])
+        below = {line.split()[0]: place for line, place in zip(lines[1::2], lines[2::2], strict=True)}
+        rows = {line.split()[0]: line for line in lines}
+        assert below["fashion-mnist"] == f"    not here, 31 MB: ndtools data fetch fashion-mnist --data-dir {sets}"
+        assert "60,000 + 10,000  28×28  MIT" in rows["fashion-mnist"]
+        assert below["mnist"] == f"    {sets / 'mnist'}"
+        assert below["glyphs"] == "    built in" and "synthetic" in rows["glyphs"]
+    assert "    not here, 31 MB: ndtools data fetch fashion-mnist\n" in data("list").stdout
 
 
 def test_list_as_json(tmp_path):
@@ -102,7 +106,8 @@ def test_verify_tells_what_is_wrong(tmp_path, mnist):
         lines = result.stdout.splitlines()[1:]
         assert lines[1].strip().endswith("wrong checksum")
         assert [line.split()[-1] for line in lines[2:]] == ["ok", "ok", "missing"]
-        assert "2 of 4 files are not right; fetch them again with 'ndtools data fetch mnist'" in result.stderr
+        command = f"ndtools data fetch mnist --data-dir {tmp_path}"
+        assert result.stderr == f"error: 2 of 4 files are not right; fetch mnist with '{command}'\n"
     result = data("verify", "mnist", "--json", "--data-dir", tmp_path)
     assert result.exit_code == 3
     content = json.loads(result.stdout)
@@ -113,12 +118,40 @@ def test_verify_tells_what_is_wrong(tmp_path, mnist):
     assert data("verify", "--data-dir", tmp_path).exit_code == 0
 
 
-def test_verify_with_nothing_here():
-    result = data("verify")
-    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "no files to check\n")
-    result = data("verify", "cifar100")
+def test_one_set_in_the_folder_itself_is_not_another(tmp_path, mnist):
+    assert data("fetch", "mnist", "--data-dir", tmp_path / "dl").exit_code == 0
+    for path in (tmp_path / "dl" / "mnist").iterdir():
+        path.rename(tmp_path / "dl" / path.name)
+    result = data("verify", "--data-dir", tmp_path / "dl")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "fashion-mnist" not in result.stdout
+    assert data("path", "mnist", "--data-dir", tmp_path / "dl").stdout == f"{tmp_path / 'dl'}\n"
+    assert data("path", "fashion-mnist", "--data-dir", tmp_path / "dl").exit_code == 3
+    (tmp_path / "dl").rename(tmp_path / "fashion-mnist")
+    result = data("verify", "fashion-mnist", "--data-dir", tmp_path)
     assert result.exit_code == 3
-    assert "missing" in result.stdout
+    assert result.stdout.count("the file of mnist") == 4
+    command = f"ndtools data fetch fashion-mnist --data-dir {tmp_path}"
+    advice = f"move the files of mnist to a folder of their own and fetch fashion-mnist with '{command}'"
+    assert result.stderr == f"error: 4 of 4 files are not right; {advice}\n"
+
+
+def test_verify_with_nothing_here(tmp_path, monkeypatch):
+    result = data("verify")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == f"no files to check: no data set in '{tmp_path / 'cache'}'\n"
+    monkeypatch.setenv("NDTOOLS_DATA", str(tmp_path / "variable"))
+    (tmp_path / "given").mkdir()
+    stderr = data("verify", "--data-dir", tmp_path / "given").stderr
+    folders = ", ".join(f"'{tmp_path / name}'" for name in ("given", "variable", "cache"))
+    assert stderr == f"no files to check: no data set in {folders}\n"
+    result = data("verify", "glyphs")
+    assert (result.exit_code, result.stderr) == (0, "glyphs is built in: nothing to check\n")
+    for more in ([], ["--json"]):
+        result = data("verify", "cifar100", *more)
+        assert result.exit_code == 3
+        assert "missing" in result.stdout
+        assert f"fetch cifar100 with 'ndtools data fetch cifar100 --data-dir {tmp_path / 'variable'}'" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -177,8 +177,7 @@ def test_names_and_folders_that_are_not_here(tmp_path):
     with pytest.raises(DataError) as caught:
         load_dataset("cifar100", data_dir=tmp_path)
     for part in (
-        "'ndtools data fetch cifar100'",
-        "--data-dir",
+        f"'ndtools data fetch cifar100 --data-dir {tmp_path}'",
         "train.bin or train",
         str(tmp_path / "cifar100"),
         "cache",
@@ -236,6 +235,54 @@ def test_one_known_set_in_place_of_another(tmp_path, small_mnist):
     assert load_dataset("fashion-mnist", data_dir=tmp_path / "fashion-mnist").classes[9] == "Ankle boot"
     with pytest.raises(DataError, match="mnist is not here"):
         load_dataset("mnist", data_dir=tmp_path / "fashion-mnist")
+
+
+@pytest.fixture
+def different_labels(monkeypatch):
+    """The same with labels that tell the sets apart, as the real ones do."""
+    contents = {"mnist": idx_contents(1, n_classes=9), "fashion-mnist": idx_contents(2, n_classes=8)}
+    for name, files in contents.items():
+        md5 = MappingProxyType({file: hashlib.md5(content).hexdigest() for file, content in files.items()})
+        monkeypatch.setitem(KNOWN, name, replace(KNOWN[name], md5=md5))
+    return contents
+
+
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("damaged", [None, *IDX_NAMES])
+def test_files_of_one_known_set_are_not_taken_for_another(tmp_path, different_labels, compress, damaged):
+    folder = put(tmp_path / "dl", different_labels["mnist"], compress=compress)
+    if damaged:
+        path = folder / (f"{damaged}.gz" if compress else damaged)
+        path.write_bytes(path.read_bytes()[:-1])
+    assert locations.find(KNOWN["fashion-mnist"], folder) is None
+    assert not any(found.files for found in locations.search(KNOWN["fashion-mnist"], folder))
+    with pytest.raises(DataError, match="fashion-mnist is not here; fetch it with .* --data-dir"):
+        load_dataset("fashion-mnist", data_dir=folder)
+    assert locations.locate(KNOWN["mnist"], folder).folder == folder
+    elsewhere = put(tmp_path / "cache" / "fashion-mnist", different_labels["fashion-mnist"])
+    assert load_dataset("fashion-mnist", data_dir=folder).location == str(elsewhere)
+
+
+def test_files_of_no_known_set_in_the_folder_that_is_named(tmp_path, different_labels):
+    put(tmp_path / "dl", idx_contents(3, n_classes=5))
+    with pytest.raises(DataError, match="is not the file of mnist"):
+        load_dataset("mnist", data_dir=tmp_path / "dl")
+    for file in IDX_NAMES[1::2]:
+        (tmp_path / "dl" / file).write_bytes(idx([0] * (1 << 21)))
+    assert locations.find(KNOWN["mnist"], tmp_path / "dl") is not None
+
+
+@pytest.mark.parametrize("damage", [True, False])
+def test_no_advice_to_delete_files_of_another_known_set(tmp_path, different_labels, damage):
+    folder = put(tmp_path / "mnist", different_labels["fashion-mnist"], compress=True)
+    if damage:
+        (folder / f"{IDX_NAMES[0]}.gz").write_bytes(b"")
+    for source, data_dir in (("mnist", tmp_path), ("mnist", folder), (str(folder), None)):
+        with pytest.raises(DataError) as caught:
+            load_dataset(source, data_dir=data_dir)
+        assert "delete it" not in str(caught.value)
+        advice = "move the files of fashion-mnist to a folder of their own, and fetch mnist with"
+        assert f"{advice} 'ndtools data fetch mnist --data-dir {tmp_path}'" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ import requests
 from ndtools.data import download, locations
 from ndtools.data.catalogue import KNOWN, Download
 from ndtools.data.datasets import load_dataset
-from ndtools.data.download import fetch, verify
+from ndtools.data.download import fetch, remedy, verify
 from ndtools.errors import DataError, OutputError
 from tests.data.test_datasets import IDX_NAMES, idx_contents
 from tests.data.test_idx import idx
@@ -301,6 +301,54 @@ def test_verify(tmp_path, mnist):
     assert verify("glyphs") == []
     with pytest.raises(DataError, match="no such folder"):
         verify("mnist", tmp_path / "absent")
+
+
+@pytest.mark.parametrize("where", ["DIR/mnist", "DIR", "DIR/MNIST/raw", "mnist", "mnist/MNIST/raw"])
+@pytest.mark.parametrize("by", ["data_dir", "environment", "folder"])
+@pytest.mark.parametrize("packed", [True, False])
+def test_the_advice_mends_what_was_found(tmp_path, mnist, monkeypatch, where, by, packed):
+    given = tmp_path / where.split("/")[0]
+    folder = tmp_path / where
+    folder.mkdir(parents=True)
+    for path in fetch("mnist", root=tmp_path / "elsewhere").iterdir():
+        content = path.read_bytes()
+        (folder / (path.name if packed else path.stem)).write_bytes(content if packed else gzip.decompress(content))
+    if by == "environment":
+        monkeypatch.setenv("NDTOOLS_DATA", str(given))
+    data_dir = given if by == "data_dir" else None
+
+    def load():
+        return load_dataset(str(given) if by == "folder" else "mnist", data_dir=data_dir)
+
+    assert load().name == "mnist"
+    path = folder / (f"{IDX_NAMES[0]}.gz" if packed else IDX_NAMES[0])
+    content = gzip.decompress(path.read_bytes()) if packed else path.read_bytes()
+    content = content[:-1] + bytes([content[-1] ^ 1])
+    path.write_bytes(gzip.compress(content) if packed else content)
+    with pytest.raises(DataError) as caught:
+        load()
+    store = tmp_path if where.startswith("mnist") else given
+    command = f"ndtools data fetch mnist --data-dir {store}"
+    assert str(caught.value).startswith(str(path))
+    assert f"delete it and fetch it again with '{command}'" in str(caught.value)
+    listed = verify("mnist", given)
+    delete = "" if folder == store / "mnist" else f"delete '{path}' and "
+    assert remedy("mnist", listed, given) == f"{delete}fetch mnist with '{command}'"
+    if by == "folder" or delete:
+        path.unlink()
+    fetch("mnist", root=store)
+    assert load().name == "mnist"
+    assert {status for _, status in verify("mnist", given)} == {"ok"}
+
+
+def test_the_advice_for_the_cache_needs_no_folder(tmp_path, mnist):
+    folder = fetch("mnist")
+    (folder / f"{IDX_NAMES[0]}.gz").write_bytes(b"")
+    with pytest.raises(DataError, match="fetch it again with 'ndtools data fetch mnist',"):
+        load_dataset("mnist")
+    with pytest.raises(DataError, match="fetch it again with 'ndtools data fetch mnist',"):
+        load_dataset(str(folder))
+    assert remedy("mnist", verify("mnist")) == "fetch mnist with 'ndtools data fetch mnist'"
 
 
 PICKLED = {
