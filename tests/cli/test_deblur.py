@@ -90,7 +90,7 @@ def test_partial_whitening_takes_tens_of_steps_and_ends_nearer(out):
         (("-k", 4), 2, "--kernel-size must be odd"),
         (("-k", 13), 2, "--kernel-size 13 cannot hold the blur, of 15×15 pixels; take 15 or more"),
         (("-k", 31), 3, "80×60 pixels, where a 31×31 kernel needs 62 a side"),
-        (("--noise", -1), 2, "--noise must be at least 0"),
+        (("--noise", -1), 2, "--noise must be from 0 to 1000"),
         (("--iterations", 0), 2, "--iterations must be at least 1"),
         (("--n-iter", 0), 2, "--n-iter must be at least 1"),
     ],
