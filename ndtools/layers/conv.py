@@ -1,13 +1,14 @@
 """Convolutions that decorrelate their input first: pixels and channels of each patch (Ye et al. 2020, sec. 4)."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import conv1d, conv2d, conv3d, pad
 
 from ndtools.layers.config import DeconvConfig
-from ndtools.layers.sampling import axis_of, sample_patches, sample_row
+from ndtools.layers.sampling import Patches, Pixels, Sampling, axis_of
 from ndtools.layers.whitening import Whitening
 
 __all__ = ["FastDeconv1d", "FastDeconv2d", "FastDeconv3d"]
@@ -45,33 +46,33 @@ class _Deconvolving(nn.modules.conv._ConvNd):
         Tensor of shape (N, O, ...) or (O, ...)
             As of torch's convolution, in the dtype of the input.
         """
-        batch = x if x.dim() == len(self.kernel_size) + 2 else x[None]
-        statistics = self.whitening(lambda: self._sample(batch))
-        weight, shift = self.whitening.fold(self.weight, statistics)
-        bias = shift if self.bias is None else self.bias + shift
-        return self._conv_forward(x, weight.to(x.dtype), bias.to(x.dtype))
-
-    def _sample(self, x: Tensor) -> Tensor:
-        config = self.whitening.config
-        if config.grid == "corner" and self.whitening.taps == 1:
-            return sample_row(x, math.prod(config.sampling_stride * s for s in self.stride))
         sides = self._reversed_padding_repeated_twice
         if self.padding_mode != "zeros":
             x, sides = pad(x, sides, mode=self.padding_mode), [0] * len(sides)
         dims = len(self.kernel_size)
+        batch = x if x.dim() == dims + 2 else x[None]
+        batch, statistics = self.whitening(batch, self._sampling(batch.shape[2:], sides))
+        weight, shift = self.whitening.fold(self.weight, statistics)
+        bias = shift if self.bias is None else self.bias + shift
+        padding = self.padding if self.padding_mode == "zeros" else (0,) * dims
+        convolve = (conv1d, conv2d, conv3d)[dims - 1]
+        out: Tensor = convolve(
+            batch, weight.to(x.dtype), bias.to(x.dtype), self.stride, padding, self.dilation, self.groups
+        )
+        return out if x.dim() == dims + 2 else out[0]
+
+    def _sampling(self, sizes: Sequence[int], sides: Sequence[int]) -> Sampling:
+        """Choose the patches of images of some sizes, padded by ``sides`` (from the last axis to the first)."""
+        config = self.whitening.config
+        if config.grid == "corner" and self.whitening.taps == 1:
+            return Pixels(math.prod(config.sampling_stride * s for s in self.stride))
         axes = [
-            axis_of(
-                x.shape[2 + i],
-                self.kernel_size[i],
-                self.stride[i],
-                self.dilation[i],
-                (sides[2 * (dims - 1 - i)], sides[2 * (dims - 1 - i) + 1]),
-                config.sampling_stride,
-                config.grid,
+            axis_of(size, kernel, stride, dilation, (before, after), config.sampling_stride, config.grid)
+            for size, kernel, stride, dilation, before, after in zip(
+                sizes, self.kernel_size, self.stride, self.dilation, sides[-2::-2], sides[::-2], strict=True
             )
-            for i in range(dims)
         ]
-        return sample_patches(x, self.kernel_size, self.dilation, axes)
+        return Patches(self.kernel_size, self.dilation, tuple(axes))
 
 
 class FastDeconv1d(_Deconvolving, nn.Conv1d):

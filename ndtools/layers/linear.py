@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from ndtools.layers.config import DeconvConfig
+from ndtools.layers.sampling import Vectors
 from ndtools.layers.whitening import Whitening
 
 __all__ = ["DeconvLinear"]
@@ -87,7 +88,7 @@ class DeconvLinear(nn.Module):
         """
         if x.shape[-1] != self.in_features:
             raise ValueError(f"expected {self.in_features} features, got {x.shape[-1]}")
-        statistics = self.whitening(lambda: x.reshape(-1, 1, self.in_features).movedim(2, 0).transpose(1, 2))
+        x, statistics = self.whitening(x, Vectors())
         weight, shift = self.whitening.fold(self.weight, statistics)
         bias = shift if self.bias is None else self.bias + shift
         return linear(x, weight.to(x.dtype), bias.to(x.dtype))

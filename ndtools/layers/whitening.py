@@ -3,9 +3,7 @@
 import math
 import sys
 import warnings
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,64 +11,17 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from ndtools.errors import NumericalWarning
+from ndtools.layers.blocks import parts_of
 from ndtools.layers.config import DeconvConfig
-from ndtools.numerics.inverse_sqrt import full_precision
-from ndtools.numerics.iterations import CoupledNewtonSchulz, iterates
+from ndtools.layers.moments import moments_of
+from ndtools.layers.sampling import Sampling
+from ndtools.numerics.partial_inverse_sqrt import partial_inverse_sqrt
 from ndtools.numerics.shrinkage import shrink
 
-__all__ = ["Part", "Statistics", "Whitening"]
+__all__ = ["Statistics", "Whitening"]
 
 Statistics = list[tuple[Tensor, Tensor]]
 """For each part, the means (G, S, F) and the matrices D (G, S, F, F); S is 1 if blocks share them."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """Blocks of equal size within each group of channels.
-
-    Attributes
-    ----------
-    start : int
-        First channel, counted within the group.
-    blocks, size : int
-        How many blocks, of how many channels.
-    interleaved : bool
-        Whether a block is every so manieth (channel, tap) feature, rather than neighbouring channels.
-    shared : bool
-        Whether its blocks have one mean and one D.
-    """
-
-    start: int
-    blocks: int
-    size: int
-    interleaved: bool
-    shared: bool
-
-    def rows(self, features: Tensor) -> Tensor:
-        """Return features (G, C/G, taps, n) as (G, S, F, M): F features, M samples of each of S stacks."""
-        groups, _, taps, n = features.shape
-        mine = features[:, self.start : self.start + self.blocks * self.size]
-        if self.interleaved:
-            stacks = mine.reshape(groups, self.size * taps, self.blocks, n).transpose(1, 2)
-        else:
-            stacks = mine.reshape(groups, self.blocks, self.size * taps, n)
-        if self.shared:
-            return stacks.transpose(1, 2).reshape(groups, 1, self.size * taps, self.blocks * n)
-        return stacks
-
-    def of_weight(self, weight: Tensor) -> Tensor:
-        """Return a weight (G, o, C/G, taps) as (G, blocks, o, F)."""
-        groups, outputs, _, taps = weight.shape
-        mine = weight[:, :, self.start : self.start + self.blocks * self.size]
-        if self.interleaved:
-            return mine.reshape(groups, outputs, self.size * taps, self.blocks).permute(0, 3, 1, 2)
-        return mine.reshape(groups, outputs, self.blocks, self.size * taps).transpose(1, 2)
-
-    def to_weight(self, stacks: Tensor, taps: int) -> Tensor:
-        """Return (G, blocks, o, F) as a weight (G, o, channels, taps): the inverse of `of_weight`."""
-        groups, _, outputs, _ = stacks.shape
-        order = (0, 2, 3, 1) if self.interleaved else (0, 2, 1, 3)
-        return stacks.permute(order).reshape(groups, outputs, self.blocks * self.size, taps)
 
 
 class Whitening(nn.Module):
@@ -115,7 +66,7 @@ class Whitening(nn.Module):
     ) -> None:
         super().__init__()
         self.channels, self.taps, self.groups, self.config = channels, taps, groups, config
-        self.parts = _parts(channels // groups, groups, config)
+        self.parts = parts_of(channels // groups, groups, config)
         kind = torch.float64 if (dtype or torch.get_default_dtype()) == torch.float64 else torch.float32
         new: dict[str, Any] = {"device": device, "dtype": kind}
         for name, part in zip(_SUFFIXES, self.parts, strict=False):
@@ -143,17 +94,21 @@ class Whitening(nn.Module):
         """Whether the statistics stay as they are."""
         return self.config.freeze_after is not None and self._count() >= self.config.freeze_after
 
-    def forward(self, sample: Callable[[], Tensor]) -> Statistics:
-        """Return the statistics to whiten a batch with.
+    def forward(self, x: Tensor, sampling: Sampling) -> tuple[Tensor, Statistics]:
+        """Return what to whiten a layer's input with.
 
         Parameters
         ----------
-        sample : callable
-            Gives the features of the batch, of shape (C, taps, n), of any floating dtype; called if they are needed.
+        x : Tensor
+            The input, of any floating dtype.
+        sampling : Sampling
+            Of its features; used if they are needed.
 
         Returns
         -------
-        list of (Tensor, Tensor)
+        x : Tensor
+            The input, to be used in place of it, and for one purpose only (see `moments_of`).
+        statistics : list of (Tensor, Tensor)
             For each part, means (G, S, F) and matrices D (G, S, F, F).
 
         Raises
@@ -162,13 +117,25 @@ class Whitening(nn.Module):
             If a training batch has no samples.
         """
         if not self.training or self.frozen:
-            return self._running()
+            return x, self.running_statistics()
         if self._count() % self.config.refresh_every:
             self._tick()
-            return [(self._get("last_mean", i), self._get("last_deconv", i)) for i in range(len(self.parts))]
-        statistics = self._of_batch(sample())
+            return x, [(self._get("last_mean", i), self._get("last_deconv", i)) for i in range(len(self.parts))]
+        if x.numel() == 0:
+            raise ValueError("a training batch must have at least one sample")
+        with torch.autocast(x.device.type, enabled=False):
+            if self.config.through_statistics:
+                x, moments = self._moments(x, sampling)
+            else:
+                with torch.no_grad():
+                    _, moments = self._moments(x, sampling)
+            statistics = []
+            for i, (mean, covariance) in enumerate(moments):
+                matrix = self._whiten(covariance)
+                self._track(i, mean, covariance, matrix)
+                statistics.append((mean, matrix))
         self._tick()
-        return statistics
+        return x, statistics
 
     def fold(self, weight: Tensor, statistics: Statistics) -> tuple[Tensor, Tensor]:
         """Merge the whitening into a linear map that follows it (Ye et al. 2020, sec. 4.5.1).
@@ -221,42 +188,30 @@ class Whitening(nn.Module):
             x
         )
 
-    def _of_batch(self, features: Tensor) -> Statistics:
-        if features.shape[-1] == 0:
-            raise ValueError("a training batch must have at least one sample")
-        with torch.autocast(features.device.type, enabled=False):
-            features = features.to(self._get("running_mean", 0).dtype)
-            if not self.config.through_statistics:
-                features = features.detach()
-            grouped = features.reshape(self.groups, -1, self.taps, features.shape[-1])
-            statistics = []
-            for i, part in enumerate(self.parts):
-                mean, covariance = self._moments(part.rows(grouped))
-                matrix = self._whiten(covariance)
-                self._track(i, mean, covariance, matrix)
-                statistics.append((mean, matrix))
-        return statistics
-
-    def _moments(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return means (G, S, F) and covariances (G, S, F, F) of (G, S, F, M)."""
-        count = rows.shape[-1]
-        self._warn_of_rank(count, rows.shape[-2])
-        mean = rows.mean(-1, keepdim=True)
-        processes = dist.get_world_size() if self.config.sync and dist.is_available() and dist.is_initialized() else 1
-        if processes > 1:
-            total = _sum_over_processes(torch.tensor(float(count), dtype=rows.dtype, device=rows.device))
-            mean = _sum_over_processes(mean * count) / total
+    def _moments(self, x: Tensor, sampling: Sampling) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        """Return the input and, for each part, means (G, S, F) and covariances (G, S, F, F)."""
+        dtype = self._get("running_mean", 0).dtype
+        if self.config.shrinkage == "none":
+            x, counts, moments = moments_of(x, sampling, self.parts, self.groups, dtype)
+            for count, (mean, _) in zip(counts, moments, strict=True):
+                self._warn_of_rank(count, mean.shape[-1])
+            if self.config.sync and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+                moments = [_of_all_processes(count, *m) for count, m in zip(counts, moments, strict=True)]
+            return x, moments
+        features = sampling.gather(x).to(dtype)
+        grouped = features.reshape(self.groups, -1, *features.shape[1:])
+        moments = []
+        for part in self.parts:
+            rows = part.rows(grouped)
+            mean = rows.mean(-1, keepdim=True)
             centred = rows - mean
-            return mean[..., 0], _sum_over_processes(centred @ centred.mT) / total
-        centred = rows - mean
-        covariance = centred @ centred.mT / count
-        return mean[..., 0], shrink(centred.mT, covariance, self.config.shrinkage)
+            covariance = centred @ centred.mT / rows.shape[-1]
+            moments.append((mean[..., 0], shrink(centred.mT, covariance, self.config.shrinkage)))
+        return x, moments
 
     def _whiten(self, covariance: Tensor) -> Tensor:
         eye = torch.eye(covariance.shape[-1], dtype=covariance.dtype, device=covariance.device)
-        with full_precision(covariance.device):
-            steps = iterates(covariance + self.config.eps * eye, CoupledNewtonSchulz(n_iter=self.config.n_iter))
-            return deque(steps, maxlen=1)[0]
+        return partial_inverse_sqrt(covariance + self.config.eps * eye, self.config.n_iter)
 
     @property
     def _square(self) -> str:
@@ -287,8 +242,8 @@ class Whitening(nn.Module):
         self.num_batches_tracked += 1
         self._counted = _state_of([self.num_batches_tracked]), count
 
-    def _running(self) -> Statistics:
-        """Return the statistics of evaluation, made anew if a buffer is another one, or was written to."""
+    def running_statistics(self) -> Statistics:
+        """Return the statistics of evaluation, as of `forward`; kept until a buffer is replaced or written to."""
         buffers = list(self.buffers())
         if not _unchanged(self._kept[0], buffers):
             with torch.inference_mode(False), torch.no_grad():  # what is kept must serve outside, too
@@ -366,22 +321,14 @@ def _levels_to_the_caller() -> int:
     return levels
 
 
-def _sum_over_processes(x: Tensor) -> Tensor:
-    from torch.distributed.nn.functional import all_reduce  # with a gradient
+def _of_all_processes(count: int, mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """Merge moments of the processes' shares of a batch, with a gradient."""
+    from torch.distributed.nn.functional import all_reduce
 
-    total: Tensor = all_reduce(x)  # type: ignore[no-untyped-call]
-    return total
+    share = count / all_reduce(torch.tensor(float(count), dtype=mean.dtype, device=mean.device))  # type: ignore[no-untyped-call]
+    whole = all_reduce(mean * share)  # type: ignore[no-untyped-call]
+    off = mean - whole
+    return whole, all_reduce((covariance + off[..., None] * off[..., None, :]) * share)  # type: ignore[no-untyped-call]
 
 
 _SUFFIXES = ("", "_rest")  # of buffers, by part
-
-
-def _parts(channels: int, groups: int, config: DeconvConfig) -> tuple[Part, ...]:
-    """Lay out the channels of a group in blocks."""
-    size = min(config.block_size or channels, channels)
-    if config.grouping == "interleaved":
-        size = channels if groups > 1 else math.gcd(size, channels)
-        return (Part(0, channels // size, size, channels > size, config.shared),)
-    full, rest = divmod(channels, size)
-    parts = [Part(0, full, size, False, config.shared)]
-    return tuple(parts + ([Part(full * size, 1, rest, False, config.shared)] if rest else []))

@@ -15,6 +15,7 @@ from torch import nn
 from ndtools.errors import NumericalWarning, OptionError
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.linear import DeconvLinear
+from ndtools.layers.sampling import Vectors
 from tests.oracles import newton_schulz_by_spectrum
 
 EXACT = 40  # iterations after which Newton-Schulz has converged
@@ -31,12 +32,8 @@ def layer_of(d=7, out=4, bias=True, dtype=torch.float64, seed=1, **settings_):
     return DeconvLinear(d, out, bias=bias, dtype=dtype, config=DeconvConfig(**settings_))
 
 
-def no_samples():
-    raise AssertionError("evaluation asks for no samples")
-
-
 def statistics_of(layer, x):
-    ((mean, d),) = layer.whitening(no_samples)
+    ((mean, d),) = layer.whitening.running_statistics()
     return mean[0, 0], d[0, 0]
 
 
@@ -112,7 +109,7 @@ def trained(seed=1, **settings_):
 
 def test_in_evaluation_d_is_computed_once():
     layer = trained()
-    assert layer.whitening(no_samples) is layer.whitening(no_samples)
+    assert layer.whitening.running_statistics() is layer.whitening.running_statistics()
 
 
 def after_training(layer, x):
@@ -255,7 +252,7 @@ def test_statistics_are_of_full_precision_under_autocast():
         out = layer(x)
     assert out.dtype == torch.bfloat16
     assert layer.whitening.running_covariance.dtype == torch.float32
-    weight, _ = layer.whitening.fold(layer.weight, layer.whitening(lambda: x.mT[:, None]))
+    weight, _ = layer.whitening.fold(layer.weight, layer.whitening(x, Vectors())[1])
     # Rounding of inputs, weights and products to 8 bits, and the shift by the mean, which cancels what they add up to.
     scale = (x.abs() @ weight.abs().mT).max().item()
     assert (out.float() - expected).abs().max().item() < 4 * 2**-8 * scale

@@ -1,0 +1,95 @@
+"""How the features of a layer are laid out in blocks, each decorrelated in itself."""
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ndtools.layers.config import DeconvConfig
+
+__all__ = ["Part", "parts_of"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Blocks of equal size within each group of channels.
+
+    Attributes
+    ----------
+    start : int
+        First channel, counted within the group.
+    blocks, size : int
+        How many blocks, of how many channels.
+    interleaved : bool
+        Whether a block is every so manieth (channel, tap) feature, rather than neighbouring channels.
+    shared : bool
+        Whether its blocks have one mean and one D.
+    """
+
+    start: int
+    blocks: int
+    size: int
+    interleaved: bool
+    shared: bool
+
+    def rows(self, features: Tensor) -> Tensor:
+        """Return features (G, C/G, taps, n) as (G, S, F, M): F features, M samples of each of S stacks."""
+        groups, _, taps, n = features.shape
+        mine = features[:, self.start : self.start + self.blocks * self.size]
+        if self.interleaved:
+            stacks = mine.reshape(groups, self.size * taps, self.blocks, n).transpose(1, 2)
+        else:
+            stacks = mine.reshape(groups, self.blocks, self.size * taps, n)
+        if self.shared:
+            return stacks.transpose(1, 2).reshape(groups, 1, self.size * taps, self.blocks * n)
+        return stacks
+
+    def features(self, rows: Tensor, taps: int) -> Tensor:
+        """Return (G, S, F, M) as features (G, channels, taps, n): the inverse of `rows`."""
+        groups, stacks, width, _ = rows.shape
+        if self.shared:
+            rows = rows.reshape(groups, width, self.blocks, -1).transpose(1, 2)
+            stacks = self.blocks
+        if self.interleaved:
+            rows = rows.transpose(1, 2)
+        return rows.reshape(groups, stacks * self.size, taps, -1)
+
+    def of_weight(self, weight: Tensor) -> Tensor:
+        """Return a weight (G, o, C/G, taps) as (G, blocks, o, F)."""
+        groups, outputs, _, taps = weight.shape
+        mine = weight[:, :, self.start : self.start + self.blocks * self.size]
+        if self.interleaved:
+            return mine.reshape(groups, outputs, self.size * taps, self.blocks).permute(0, 3, 1, 2)
+        return mine.reshape(groups, outputs, self.blocks, self.size * taps).transpose(1, 2)
+
+    def to_weight(self, stacks: Tensor, taps: int) -> Tensor:
+        """Return (G, blocks, o, F) as a weight (G, o, channels, taps): the inverse of `of_weight`."""
+        groups, _, outputs, _ = stacks.shape
+        order = (0, 2, 3, 1) if self.interleaved else (0, 2, 1, 3)
+        return stacks.permute(order).reshape(groups, outputs, self.blocks * self.size, taps)
+
+
+def parts_of(channels: int, groups: int, config: DeconvConfig) -> tuple[Part, ...]:
+    """Lay out channels in blocks.
+
+    Parameters
+    ----------
+    channels : int
+        In each group.
+    groups : int
+        Of channels.
+    config : DeconvConfig
+        ``block_size``, ``grouping`` and ``shared`` count.
+
+    Returns
+    -------
+    tuple of Part
+        One, and another for channels that do not fill a block.
+    """
+    size = min(config.block_size or channels, channels)
+    if config.grouping == "interleaved":
+        size = channels if groups > 1 else math.gcd(size, channels)
+        return (Part(0, channels // size, size, channels > size, config.shared),)
+    full, rest = divmod(channels, size)
+    parts = [Part(0, full, size, False, config.shared)]
+    return tuple(parts + ([Part(full * size, 1, rest, False, config.shared)] if rest else []))

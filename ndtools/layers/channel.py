@@ -1,0 +1,84 @@
+"""Whitening of the channels of a layer's input, at each pixel by itself."""
+
+import torch
+from torch import Tensor, nn
+
+from ndtools.layers.config import DeconvConfig
+from ndtools.layers.sampling import Patches, Pixels, Sampling, Vectors, axis_of
+from ndtools.layers.whitening import Whitening
+
+__all__ = ["ChannelDeconv"]
+
+
+class ChannelDeconv(nn.Module):
+    """Deconvolution of channels: D (x − μ) at each pixel, for layers that have nothing to merge D into.
+
+    With ``block_size=1`` it is batch normalisation without scale and shift (up to what ``n_iter`` leaves undone).
+
+    Parameters
+    ----------
+    num_channels : int
+        C.
+    config : DeconvConfig, optional
+        Of the deconvolution; ``DeconvConfig.paper()`` by default.
+    device, dtype
+        As in :class:`torch.nn.Linear`.
+
+    Examples
+    --------
+    >>> ChannelDeconv(8)(torch.randn(10, 8, 16, 16)).shape
+    torch.Size([10, 8, 16, 16])
+    """
+
+    def __init__(
+        self,
+        num_channels: int,
+        config: DeconvConfig | None = None,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        if num_channels < 1:
+            raise ValueError(f"num_channels must be at least 1, got {num_channels}")
+        self.num_channels = num_channels
+        self.whitening = Whitening(num_channels, 1, config or DeconvConfig(), device=device, dtype=dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Whiten.
+
+        Parameters
+        ----------
+        x : Tensor of shape (N, C, ...)
+            Vectors, signals, images or volumes.
+
+        Returns
+        -------
+        Tensor
+            Of the shape and dtype of the input.
+
+        Raises
+        ------
+        ValueError
+            If the input has another number of channels or of axes, or is a training batch without samples.
+        """
+        if not 2 <= x.dim() <= 5:
+            raise ValueError(f"expected an input with 2 to 5 axes (N, C, ...), got shape {tuple(x.shape)}")
+        if x.shape[1] != self.num_channels:
+            raise ValueError(f"expected {self.num_channels} channels, got {x.shape[1]} in shape {tuple(x.shape)}")
+        x, statistics = self.whitening(x, self._sampling(x))
+        return self.whitening.apply_to(x, statistics)
+
+    def _sampling(self, x: Tensor) -> Sampling:
+        sizes = x.shape[2:]
+        if not sizes:
+            return Vectors()
+        config = self.whitening.config
+        if config.grid == "corner":
+            return Pixels(config.sampling_stride ** len(sizes))
+        ones = (1,) * len(sizes)
+        axes = tuple(axis_of(n, 1, 1, 1, (0, 0), config.sampling_stride, config.grid) for n in sizes)
+        return Patches(ones, ones, axes)
+
+    def extra_repr(self) -> str:  # noqa: D102 (of nn.Module)
+        return f"{self.num_channels}"

@@ -1,0 +1,129 @@
+"""What the layers of a network are made of: the only difference between its normalised and deconvolved versions."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Protocol
+
+from torch import nn
+
+from ndtools.layers.config import DeconvConfig
+from ndtools.layers.conv import FastDeconv2d
+from ndtools.layers.linear import DeconvLinear
+
+__all__ = ["Conv", "Factories", "batch_norm", "chain", "deconv", "plain"]
+
+
+class Conv(Protocol):
+    """Makes a convolution; whether with a bias is its own business."""
+
+    def __call__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        /,
+        *,
+        stride: int = 1,
+        padding: int = 0,
+        groups: int = 1,
+    ) -> nn.Module:
+        """Return a layer of (N, in_channels, H, W) → (N, out_channels, H', W')."""
+        ...
+
+
+@dataclass(frozen=True)
+class Factories:
+    """Makers of a network's layers.
+
+    Attributes
+    ----------
+    first : Conv
+        Of the convolution that sees the images.
+    conv : Conv
+        Of all others.
+    norm : callable
+        Takes the number of channels; ``torch.nn.Identity`` for none.
+    linear : callable
+        Takes the numbers of inputs and outputs.
+    """
+
+    first: Conv
+    conv: Conv
+    norm: Callable[[int], nn.Module]
+    linear: Callable[[int, int], nn.Module]
+
+
+def plain() -> Factories:
+    """Make networks without normalisation.
+
+    Returns
+    -------
+    Factories
+        Convolutions with a bias.
+    """
+    return Factories(nn.Conv2d, nn.Conv2d, nn.Identity, nn.Linear)
+
+
+def batch_norm(conv_bias: bool = False) -> Factories:
+    """Make networks with batch normalisation.
+
+    Parameters
+    ----------
+    conv_bias : bool
+        Whether convolutions have a bias, which the normalisation takes away again where it follows at once. The
+        published VGG has one, the published ResNets have none.
+
+    Returns
+    -------
+    Factories
+        Convolution and normalisation.
+    """
+    conv = partial(nn.Conv2d, bias=conv_bias)
+    return Factories(conv, conv, nn.BatchNorm2d, nn.Linear)
+
+
+def deconv(
+    config: DeconvConfig | None = None, *, first: DeconvConfig | None = None, linear: DeconvConfig | None = None
+) -> Factories:
+    """Make networks with deconvolution and without normalisation.
+
+    Parameters
+    ----------
+    config : DeconvConfig, optional
+        Of the convolutions; ``DeconvConfig.paper()`` by default.
+    first : DeconvConfig, optional
+        Of the first convolution; by default ``config`` with 15 iterations, frozen after 200 batches
+        (Ye et al. 2020, appendix A.2).
+    linear : DeconvConfig, optional
+        Of the linear layer, which does not deconvolve by default.
+
+    Returns
+    -------
+    Factories
+        Convolutions with a bias.
+    """
+    config = config or DeconvConfig()
+    first = first or replace(config, n_iter=15, freeze_after=200)
+    return Factories(
+        first=partial(FastDeconv2d, config=first),
+        conv=partial(FastDeconv2d, config=config),
+        norm=nn.Identity,
+        linear=partial(DeconvLinear, config=linear) if linear else nn.Linear,
+    )
+
+
+def chain(*layers: nn.Module) -> nn.Sequential:
+    """Chain layers, leaving out those that do nothing, so that their numbers are those of the published networks.
+
+    Parameters
+    ----------
+    *layers : torch.nn.Module
+        Among them, ``torch.nn.Identity`` for no normalisation.
+
+    Returns
+    -------
+    torch.nn.Sequential
+        The others.
+    """
+    return nn.Sequential(*(layer for layer in layers if not isinstance(layer, nn.Identity)))

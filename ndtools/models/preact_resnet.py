@@ -1,0 +1,85 @@
+"""Pre-activation ResNets for images of 32×32 pixels: normalisation and ReLU before convolution."""
+
+from torch import Tensor, nn
+from torch.nn.functional import relu
+
+from ndtools.models.factories import Factories
+from ndtools.models.resnet import Block, ResNet, block_counts
+
+__all__ = ["PreActBlock", "PreActBottleneck", "preact_resnet"]
+
+
+class PreActBlock(Block):
+    """Two convolutions 3×3; see :class:`~ndtools.models.resnet.Block`."""
+
+    def __init__(self, inputs: int, planes: int, stride: int, factories: Factories) -> None:
+        super().__init__(inputs, planes, stride, factories)
+        self.bn1 = factories.norm(inputs)
+        self.conv1 = factories.conv(inputs, planes, 3, stride=stride, padding=1)
+        self.bn2 = factories.norm(planes)
+        self.conv2 = factories.conv(planes, planes, 3, padding=1)
+        if self.projects:
+            shortcut = factories.conv(inputs, planes, 1, stride=stride)
+            # the published network without normalisation does not wrap it: "shortcut.weight", not "shortcut.0.weight"
+            self.shortcut = shortcut if isinstance(self.bn1, nn.Identity) else nn.Sequential(shortcut)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, planes, H/stride, W/stride)."""
+        active = relu(self.bn1(x))
+        out: Tensor = self.conv2(relu(self.bn2(self.conv1(active))))
+        return out + (self.shortcut(active) if self.projects else x)
+
+
+class PreActBottleneck(Block):
+    """Convolutions 1×1, 3×3, 1×1; see :class:`~ndtools.models.resnet.Block`."""
+
+    expansion = 4
+
+    def __init__(self, inputs: int, planes: int, stride: int, factories: Factories) -> None:
+        super().__init__(inputs, planes, stride, factories)
+        self.bn1 = factories.norm(inputs)
+        self.conv1 = factories.conv(inputs, planes, 1)
+        self.bn2 = factories.norm(planes)
+        self.conv2 = factories.conv(planes, planes, 3, stride=stride, padding=1)
+        self.bn3 = factories.norm(planes)
+        self.conv3 = factories.conv(planes, self.expansion * planes, 1)
+        if self.projects:
+            self.shortcut = nn.Sequential(factories.conv(inputs, self.expansion * planes, 1, stride=stride))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, 4 * planes, H/stride, W/stride)."""
+        active = relu(self.bn1(x))
+        out = relu(self.bn2(self.conv1(active)))
+        out = self.conv3(relu(self.bn3(self.conv2(out))))
+        total: Tensor = out + (self.shortcut(active) if self.projects else x)
+        return total
+
+
+def preact_resnet(depth: int, factories: Factories, *, num_classes: int = 10, in_channels: int = 3) -> ResNet:
+    """Build a pre-activation ResNet; as published for CIFAR, nothing is normalised before the average.
+
+    Parameters
+    ----------
+    depth : {18, 34, 50, 101, 152}
+        Layers with weights, those of shortcuts left out; bottlenecks from 50.
+    factories : Factories
+        Makers of the layers.
+    num_classes : int
+        Outputs.
+    in_channels : int
+        Channels of the images.
+
+    Returns
+    -------
+    ResNet
+        Maps (N, in_channels, 32, 32) to logits (N, num_classes).
+    """
+    block = PreActBottleneck if depth >= 50 else PreActBlock
+    return ResNet(
+        block,
+        block_counts(depth),
+        factories,
+        num_classes=num_classes,
+        in_channels=in_channels,
+        active_stem=False,
+    )

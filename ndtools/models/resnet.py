@@ -1,0 +1,195 @@
+"""ResNets for images of 32×32 pixels: no pooling in the stem, convolution before normalisation."""
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+from torch.nn.functional import relu
+
+from ndtools.errors import OptionError
+from ndtools.models.factories import Factories, chain
+
+__all__ = ["BasicBlock", "Block", "Bottleneck", "ResNet", "block_counts", "resnet"]
+
+_COUNTS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+
+
+class Block(nn.Module):
+    """A residual block.
+
+    Parameters
+    ----------
+    inputs, planes : int
+        Channels that come in, and those within; ``expansion * planes`` go out.
+    stride : int
+        Of the block.
+    factories : Factories
+        Makers of the layers.
+
+    Attributes
+    ----------
+    projects : bool
+        Whether the shape changes, so that the shortcut needs a convolution.
+    """
+
+    expansion: ClassVar[int] = 1
+
+    def __init__(self, inputs: int, planes: int, stride: int, factories: Factories) -> None:
+        super().__init__()
+        self.projects = stride != 1 or inputs != self.expansion * planes
+
+
+class BasicBlock(Block):
+    """Two convolutions 3×3; see :class:`Block`."""
+
+    def __init__(self, inputs: int, planes: int, stride: int, factories: Factories) -> None:
+        super().__init__(inputs, planes, stride, factories)
+        self.conv1 = factories.conv(inputs, planes, 3, stride=stride, padding=1)
+        self.bn1 = factories.norm(planes)
+        self.conv2 = factories.conv(planes, planes, 3, padding=1)
+        self.bn2 = factories.norm(planes)
+        self.shortcut = _shortcut(self, inputs, planes, stride, factories)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, planes, H/stride, W/stride)."""
+        out = self.bn2(self.conv2(relu(self.bn1(self.conv1(x)))))
+        return relu(out + self.shortcut(x))
+
+
+class Bottleneck(Block):
+    """Convolutions 1×1, 3×3, 1×1; see :class:`Block`."""
+
+    expansion = 4
+
+    def __init__(self, inputs: int, planes: int, stride: int, factories: Factories) -> None:
+        super().__init__(inputs, planes, stride, factories)
+        self.conv1 = factories.conv(inputs, planes, 1)
+        self.bn1 = factories.norm(planes)
+        self.conv2 = factories.conv(planes, planes, 3, stride=stride, padding=1)
+        self.bn2 = factories.norm(planes)
+        self.conv3 = factories.conv(planes, self.expansion * planes, 1)
+        self.bn3 = factories.norm(self.expansion * planes)
+        self.shortcut = _shortcut(self, inputs, planes, stride, factories)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, 4 * planes, H/stride, W/stride)."""
+        out = relu(self.bn1(self.conv1(x)))
+        out = relu(self.bn2(self.conv2(out)))
+        return relu(self.bn3(self.conv3(out)) + self.shortcut(x))
+
+
+class ResNet(nn.Module):
+    """A convolution, four stages of residual blocks, the average over pixels, a linear layer (He et al. 2016).
+
+    Parameters
+    ----------
+    block : type of Block
+        Of which the stages are made.
+    counts : tuple of int
+        Blocks in each of the four stages.
+    factories : Factories
+        Makers of the layers.
+    num_classes, in_channels : int
+        Outputs, and channels of the images.
+    active_stem : bool
+        Whether normalisation and ReLU follow the first convolution. Not for pre-activation blocks, which bring them.
+    """
+
+    def __init__(
+        self,
+        block: type[Block],
+        counts: tuple[int, int, int, int],
+        factories: Factories,
+        *,
+        num_classes: int,
+        in_channels: int,
+        active_stem: bool = True,
+    ) -> None:
+        super().__init__()
+        self.conv1 = factories.first(in_channels, 64, 3, padding=1)
+        self.bn1 = factories.norm(64) if active_stem else None
+        self.layer1 = _stage(block, 64, 64, counts[0], 1, factories)
+        self.layer2 = _stage(block, 64 * block.expansion, 128, counts[1], 2, factories)
+        self.layer3 = _stage(block, 128 * block.expansion, 256, counts[2], 2, factories)
+        self.layer4 = _stage(block, 256 * block.expansion, 512, counts[3], 2, factories)
+        self.linear = factories.linear(512 * block.expansion, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Classify images.
+
+        Parameters
+        ----------
+        x : Tensor of shape (N, C, H, W)
+            Images, of 32×32 pixels in the paper.
+
+        Returns
+        -------
+        Tensor of shape (N, num_classes)
+            Logits.
+        """
+        out = self.conv1(x)
+        if self.bn1 is not None:
+            out = relu(self.bn1(out))
+        out = self.layer4(self.layer3(self.layer2(self.layer1(out))))
+        logits: Tensor = self.linear(out.mean((2, 3)))
+        return logits
+
+
+def resnet(depth: int, factories: Factories, *, num_classes: int = 10, in_channels: int = 3) -> ResNet:
+    """Build a ResNet.
+
+    Parameters
+    ----------
+    depth : {18, 34, 50, 101, 152}
+        Layers with weights, those of shortcuts left out; bottlenecks from 50.
+    factories : Factories
+        Makers of the layers.
+    num_classes : int
+        Outputs.
+    in_channels : int
+        Channels of the images.
+
+    Returns
+    -------
+    ResNet
+        Maps (N, in_channels, 32, 32) to logits (N, num_classes).
+    """
+    block = Bottleneck if depth >= 50 else BasicBlock
+    return ResNet(block, block_counts(depth), factories, num_classes=num_classes, in_channels=in_channels)
+
+
+def block_counts(depth: int) -> tuple[int, int, int, int]:
+    """Return how many blocks each stage has.
+
+    Parameters
+    ----------
+    depth : int
+        Of the network.
+
+    Returns
+    -------
+    tuple of int
+        By stage.
+
+    Raises
+    ------
+    OptionError
+        If there is no ResNet of this depth.
+    """
+    if depth not in _COUNTS:
+        raise OptionError("depth", f"of a ResNet must be one of {', '.join(map(str, _COUNTS))}, got {depth}")
+    return _COUNTS[depth]
+
+
+def _stage(
+    block: type[Block], inputs: int, planes: int, count: int, stride: int, factories: Factories
+) -> nn.Sequential:
+    outputs = planes * block.expansion
+    first = block(inputs, planes, stride, factories)
+    return nn.Sequential(first, *(block(outputs, planes, 1, factories) for _ in range(count - 1)))
+
+
+def _shortcut(block: Block, inputs: int, planes: int, stride: int, factories: Factories) -> nn.Sequential:
+    if not block.projects:
+        return nn.Sequential()
+    outputs = planes * block.expansion
+    return chain(factories.conv(inputs, outputs, 1, stride=stride), factories.norm(outputs))

@@ -1,0 +1,154 @@
+"""What a fixed number of coupled Newton-Schulz iterations makes of A, with a gradient: fast, and checked by nobody.
+
+On A/‖A‖, with eigenvalues x, the iterations act on each eigenvalue alone (:mod:`ndtools.numerics.iterations`): from
+z = 1 and P = x, n times z ← z t and P ← P t² with t = (3 − P)/2. So D = p_n(A/‖A‖)/√‖A‖ for a polynomial p_n, and two
+exact ways lead to it: products of matrices, as the recurrence says, or the eigendecomposition, where it runs on
+numbers. Eigenvalues are the faster on CPUs, products where eigenvalues are slow, on GPUs.
+
+The derivative of D in direction E is, in the eigenbasis of A, the elementwise product of E with the divided differences
+p_n[x_i, x_j] (Daleckii and Krein), for which the same recurrence has a product rule that no coincidence of eigenvalues
+disturbs. It is its own adjoint.
+
+References: Ye et al. 2020, algorithm 1; Higham 2008, *Functions of Matrices*, theorem 3.11.
+"""
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
+
+from ndtools.numerics.inverse_sqrt import full_precision
+
+__all__ = ["Route", "partial_inverse_sqrt"]
+
+Route = Literal["eigenvalues", "products"]
+
+
+def partial_inverse_sqrt(matrix: Tensor, n_iter: int, *, route: Route | None = None) -> Tensor:
+    """Approximate A^(-1/2) by a fixed number of coupled Newton-Schulz iterations from A/‖A‖_F.
+
+    Differentiable once. Out of reach of autocast and TF32.
+
+    Parameters
+    ----------
+    matrix : Tensor of shape (..., d, d)
+        A, float32 or float64, symmetric (not checked) positive definite.
+    n_iter : int
+        Iterations, at least 1.
+    route : {"eigenvalues", "products"}, optional
+        How; what is faster on the device by default. Both give the same up to rounding.
+
+    Returns
+    -------
+    Tensor of shape (..., d, d)
+        D ≈ A^(-1/2), symmetric; NaN where A is not finite.
+    """
+    with full_precision(matrix.device):
+        if (route or ("eigenvalues" if matrix.device.type == "cpu" else "products")) == "eigenvalues":
+            out: Tensor = _ByEigenvalues.apply(matrix, n_iter)  # type: ignore[no-untyped-call]
+        else:
+            out = _ByProducts.apply(matrix, n_iter)  # type: ignore[no-untyped-call]
+    return out
+
+
+class _ByEigenvalues(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: FunctionCtx, matrix: Tensor, n_iter: int) -> Tensor:
+        norm = torch.linalg.matrix_norm(matrix)
+        finite = norm.isfinite()
+        if not finite.all():  # the decomposition would raise
+            matrix = torch.where(finite[..., None, None], matrix, torch.eye(matrix.shape[-1]).to(matrix))
+            norm = torch.where(finite, norm, torch.nan)
+        values, vectors = torch.linalg.eigh(matrix)
+        p = values / norm[..., None]
+        ctx.save_for_backward(p, vectors, norm)
+        ctx.n_iter = n_iter  # type: ignore[attr-defined]
+        z = torch.ones_like(p)
+        for _ in range(n_iter):
+            t = (3 - p) / 2
+            z, p = z * t, p * t * t
+        d: Tensor = (vectors * (z * norm.rsqrt()[..., None]).unsqueeze(-2)) @ vectors.mT
+        return d
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401 (no saved_tensors in torch's type)
+        x, v, norm = ctx.saved_tensors
+        z, divided = _divided_differences(x, ctx.n_iter)
+        with full_precision(grad.device):
+            inner = v.mT @ (grad @ v)
+            # D = p_n(A/s)/√s also depends on A through s = ‖A‖: dD/ds = −(x p_n' + p_n/2) s^(-3/2)
+            slope = x * divided.diagonal(dim1=-2, dim2=-1) + z / 2
+            along = -(inner.diagonal(dim1=-2, dim2=-1) * slope).sum(-1, keepdim=True) * x
+            inner.mul_(divided).diagonal(dim1=-2, dim2=-1).add_(along)
+            inner.mul_((norm**-1.5)[..., None, None])
+            out = v @ (inner @ v.mT)
+        return (out + out.mT) / 2, None
+
+
+def _divided_differences(p: Tensor, n_iter: int) -> tuple[Tensor, Tensor]:
+    """Return p_n(x_i) and p_n[x_i, x_j] for x (..., d)."""
+    z = torch.ones_like(p)
+    dp, dz = torch.ones_like(p[..., None] + p[..., None, :]), None
+    for left in range(n_iter, 0, -1):
+        t = (3 - p) / 2
+        change = dp * (z / -2)[..., None]  # z_i t[i, j]
+        dz = change if dz is None else dz.mul_(t[..., None, :]).add_(change)  # and z[i, j] t_j
+        if left > 1:  # P t² is a cubic of P
+            row, column = p[..., None], p[..., None, :]
+            dp.mul_(row * column + (row * row - 6 * row) + (column * column - 6 * column + 9)).div_(4)
+        z, p = z * t, p * t * t
+    assert dz is not None
+    return z, dz
+
+
+class _ByProducts(torch.autograd.Function):
+    # 3 products for each iteration but the first forward; 4 backward, as the derivatives are symmetric
+    @staticmethod
+    def forward(ctx: FunctionCtx, matrix: Tensor, n_iter: int) -> Tensor:
+        norm = torch.linalg.matrix_norm(matrix)[..., None, None]
+        p = matrix / norm
+        z = t = _plus(-p / 2, 1.5)
+        kept = [norm, p]
+        for _ in range(n_iter - 1):
+            p = (p @ t) @ t
+            t = _plus(-p / 2, 1.5)
+            kept += [p, z]
+            z = z @ t
+        ctx.save_for_backward(*kept, z)
+        d: Tensor = z / norm.sqrt()
+        return d
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401 (no saved_tensors in torch's type)
+        norm, first, *later, last = ctx.saved_tensors
+        with full_precision(grad.device):
+            grad_z = (grad + grad.mT) / 2
+            total = grad_z
+            grad_p = None  # the last P leads to nothing
+            for p, z in zip(later[-2::-2], later[:0:-2], strict=True):
+                grad_p = _through_cubic(p, grad_p) - _symmetric(grad_z @ z) / 2
+                grad_z = _symmetric(grad_z @ _plus(-p / 2, 1.5))
+            grad_p = _through_cubic(first, grad_p) - grad_z / 2
+        slope = (grad_p * first).sum((-2, -1), keepdim=True) + (total * last).sum((-2, -1), keepdim=True) / 2
+        return (grad_p - slope * first) / norm**1.5, None
+
+
+def _through_cubic(p: Tensor, grad: Tensor | None) -> Tensor | float:
+    """Return the derivative of P ↦ P t² = P(3 − P)²/4 in a symmetric direction, by 2 products."""
+    if grad is None:
+        return 0
+    pe = p @ grad
+    inner = pe + pe.mT / 2
+    return (9 * grad - 12 * _symmetric(pe)) / 4 + _symmetric(p @ inner) / 2
+
+
+def _plus(matrix: Tensor, value: float) -> Tensor:
+    matrix.diagonal(dim1=-2, dim2=-1).add_(value)
+    return matrix
+
+
+def _symmetric(matrix: Tensor) -> Tensor:
+    return (matrix + matrix.mT) / 2
