@@ -70,7 +70,7 @@ class _Moments(torch.autograd.Function):
             rows -= mean
             centred.append(rows)
             counts.append(rows.shape[-1])
-            out += [mean[..., 0], rows @ rows.mT / rows.shape[-1]]
+            out += [mean[..., 0], _products(rows) / rows.shape[-1]]
         ctx.save_for_backward(*centred)
         ctx.sampling, ctx.parts, ctx.groups, ctx.taps = sampling, parts, groups, features.shape[1]
         return tuple(out)
@@ -99,3 +99,20 @@ class _Moments(torch.autograd.Function):
             grad = grad.clone()
         ctx.sampling.scatter_add(grad, whole.flatten(0, 1))
         return grad, None, None, None, None, None
+
+
+def _products(rows: Tensor) -> Tensor:
+    """Return X Xᵗ, by five eighths of the operations where that pays."""
+    width = rows.shape[-2]
+    if width < _WIDE:
+        return rows @ rows.mT
+    out = rows.new_empty(*rows.shape[:-1], width)
+    panel = -(-width // 4)
+    for start in range(0, width, panel):
+        below, beside = slice(start, None), slice(start, start + panel)
+        out[..., below, beside] = rows[..., below, :] @ rows[..., beside, :].mT
+        out[..., beside, below] = out[..., below, beside].mT
+    return out
+
+
+_WIDE = 256  # narrower products are bound by memory

@@ -1,13 +1,13 @@
 """Patches of a layer's input on a regular grid of positions, as columns (Ye et al. 2020, sec. 4.5.2)."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
+from itertools import groupby, product
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 __all__ = ["Axis", "Pixels", "Patches", "Sampling", "Vectors", "axis_of"]
 
@@ -98,41 +98,61 @@ class Patches:
     axes: tuple[Axis, ...]
 
     def gather(self, x: Tensor) -> Tensor:  # noqa: D102
-        if any(self._sides):
-            x = pad(x, self._sides)
-        dims = len(self.kernel)
-        order = [1, *range(2 + dims, 2 + 2 * dims), 0, *range(2, 2 + dims)]
-        return self._windows(x).permute(order).reshape(x.shape[1], math.prod(self.kernel), -1)
+        padded = any(any(axis.padding) for axis in self.axes)
+        shape = x.shape[1], *self.kernel, len(x), *(axis.count for axis in self.axes)
+        out = x.new_zeros(shape) if padded else x.new_empty(shape)
+        for inside, windows in self._regions(x):
+            out[inside] = windows
+        return out.view(x.shape[1], math.prod(self.kernel), -1)
 
     def scatter_add(self, grad: Tensor, features: Tensor) -> None:  # noqa: D102
-        padded = pad(torch.zeros_like(grad), self._sides) if any(self._sides) else grad
-        dims = len(self.kernel)
-        order = [1 + dims, 0, *range(2 + dims, 2 + 2 * dims), *range(1, 1 + dims)]
         counts = [axis.count for axis in self.axes]
-        patches = features.reshape(features.shape[0], *self.kernel, len(grad), *counts).permute(order)
-        windows = self._windows(padded)
-        if all(axis.step >= reach for axis, reach in zip(self.axes, self._reaches, strict=True)):
-            windows += patches  # no pixel is in two of them
-        else:
-            for tap in product(*(range(k) for k in self.kernel)):
-                at: tuple[Any, ...] = (..., *tap)
-                windows[at] += patches[at]
-        if padded is not grad:
-            grad += pad(padded, [-side for side in self._sides])
+        patches = features.reshape(features.shape[0], *self.kernel, len(grad), *counts)
+        reaches = [(k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True)]
+        disjoint = all(axis.step >= reach for axis, reach in zip(self.axes, reaches, strict=True))
+        for inside, windows in self._regions(grad):
+            part = patches[inside]
+            if disjoint:
+                windows += part  # no pixel is in two of them
+            else:
+                for tap in product(*(range(k) for k in windows.shape[1 : 1 + len(counts)])):
+                    at: tuple[Any, ...] = (slice(None), *tap)
+                    windows[at] += part[at]
 
-    @property
-    def _sides(self) -> list[int]:
-        return [side for axis in reversed(self.axes) for side in axis.padding]
+    def _regions(self, x: Tensor) -> Iterator[tuple[tuple[slice, ...], Tensor]]:
+        """Yield where in (C, taps..., N, positions...) the pixels of images go, and views of these pixels there.
 
-    @property
-    def _reaches(self) -> list[int]:
-        return [(k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True)]
+        One region holds all patches without padding, others those of which the same taps are in the padding.
+        """
+        dims, every = len(self.kernel), slice(None)
+        order = [1, *range(2 + dims, 2 + 2 * dims), 0, *range(2, 2 + dims)]
+        runs = [
+            list(_runs(axis, kernel, dilation, size))
+            for axis, kernel, dilation, size in zip(self.axes, self.kernel, self.dilation, x.shape[2:], strict=True)
+        ]
+        for region in product(*runs):
+            windows = x
+            for i, (positions, taps, first) in enumerate(region):
+                step, dilation = self.axes[i].step, self.dilation[i]
+                reach = (len(taps) - 1) * dilation + 1
+                length = (len(positions) - 1) * step + reach
+                windows = windows.narrow(2 + i, first, length).unfold(2 + i, reach, step)[..., ::dilation]
+            positions_of, taps_of = ([slice(r[j].start, r[j].stop) for r in region] for j in (0, 1))
+            yield (every, *taps_of, every, *positions_of), windows.permute(order)
 
-    def _windows(self, x: Tensor) -> Tensor:
-        """View padded images (N, C, ...) as (N, C, positions..., taps...)."""
-        for i, (reach, d, axis) in enumerate(zip(self._reaches, self.dilation, self.axes, strict=True), start=2):
-            x = x.narrow(i, axis.first, (axis.count - 1) * axis.step + reach).unfold(i, reach, axis.step)[..., ::d]
-        return x
+
+def _runs(axis: Axis, kernel: int, dilation: int, size: int) -> Iterator[tuple[range, range, int]]:
+    """Yield runs of positions with the same taps in the image, these taps, and the first pixel."""
+
+    def inside(position: int) -> tuple[int, int]:
+        start = axis.first + position * axis.step - axis.padding[0]
+        return min(max(0, -(start // dilation)), kernel), max(0, min(kernel, (size - 1 - start) // dilation + 1))
+
+    for (low, high), group in groupby(range(axis.count), inside):
+        if low < high:
+            run = list(group)
+            first = axis.first + run[0] * axis.step - axis.padding[0] + low * dilation
+            yield range(run[0], run[-1] + 1), range(low, high), first
 
 
 def axis_of(

@@ -80,6 +80,7 @@ class Whitening(nn.Module):
         self._kept: tuple[_State, Statistics] = [], []  # what they were made of, and they
         self._counted: tuple[_State, int] = [], 0
         self._warned: set[str] = set()
+        self._averages_all = False  # batches alike: while `recalibrate` is at work
         self.reset_running_stats()
 
     def reset_running_stats(self) -> None:
@@ -88,6 +89,21 @@ class Whitening(nn.Module):
             buffer.zero_()
             if "deconv" in name:
                 buffer.diagonal(dim1=-2, dim2=-1).fill_(1)
+
+    def average_all(self) -> None:
+        """Forget all that was averaged; until `keep_averages`, let all batches count alike, in any mode."""
+        self.reset_running_stats()
+        self._averages_all = True
+
+    def keep_averages(self, count: int | None = None) -> None:
+        """End `average_all`, as after ``count`` training batches (those averaged by default)."""
+        self._averages_all = False
+        if count:
+            self.num_batches_tracked.fill_(count)
+        if self.config.running == "covariance":
+            for name, buffer in self.named_buffers():
+                if name.startswith("running"):
+                    buffer.mul_(self._weight())
 
     @property
     def frozen(self) -> bool:
@@ -116,9 +132,9 @@ class Whitening(nn.Module):
         ValueError
             If a training batch has no samples.
         """
-        if not self.training or self.frozen:
+        if not self._averages_all and (not self.training or self.frozen):
             return x, self.running_statistics()
-        if self._count() % self.config.refresh_every:
+        if not self._averages_all and self._count() % self.config.refresh_every:
             self._tick()
             return x, [(self._get("last_mean", i), self._get("last_deconv", i)) for i in range(len(self.parts))]
         if x.numel() == 0:
@@ -224,9 +240,10 @@ class Whitening(nn.Module):
 
     @torch.no_grad()
     def _track(self, part: int, mean: Tensor, covariance: Tensor, matrix: Tensor) -> None:
-        self._get("running_mean", part).lerp_(mean, self.config.momentum)
+        momentum = 1 / (self._count() + 1) if self._averages_all else self.config.momentum
+        self._get("running_mean", part).lerp_(mean, momentum)
         square = matrix if self.config.running == "matrix" else covariance
-        self._get(self._square, part).lerp_(square, self.config.momentum)
+        self._get(self._square, part).lerp_(square, momentum)
         if self.config.refresh_every > 1:
             self._get("last_mean", part).copy_(mean)
             self._get("last_deconv", part).copy_(matrix)
@@ -255,19 +272,22 @@ class Whitening(nn.Module):
             self._warn(
                 "a deconvolution layer is evaluated before it has seen a training batch: it decorrelates nothing"
             )
-        updates = math.ceil(self._count() / self.config.refresh_every)
-        weight = 1 - (1 - self.config.momentum) ** updates
+        weight = self._weight()
         statistics = []
         for i in range(len(self.parts)):
             mean, square = self._get("running_mean", i), self._get(self._square, i)
             if self.config.running == "matrix":
                 statistics.append((mean, square))
-            elif updates == 0:
+            elif weight == 0:
                 identity = torch.eye(square.shape[-1], dtype=square.dtype, device=square.device)
                 statistics.append((mean, identity.expand_as(square)))
             else:
                 statistics.append((mean / weight, self._whiten(square / weight)))
         return statistics
+
+    def _weight(self) -> float:
+        """Return the weights of all batches in the moving averages together."""
+        return 1 - (1 - self.config.momentum) ** math.ceil(self._count() / self.config.refresh_every)
 
     def _warn_of_rank(self, count: int, features: int) -> None:
         if count <= features and self.config.shrinkage == "none":

@@ -1,0 +1,66 @@
+"""Two processes with ``sync=True`` are one process on the whole batch."""
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from ndtools.layers.config import DeconvConfig
+from ndtools.layers.conv import FastDeconv2d
+
+CONFIGS = {
+    "paper": DeconvConfig(block_size=3, sampling_stride=1, sync=True),
+    "reference": DeconvConfig.reference(block_size=2, sync=True),
+}
+
+
+def network(config):
+    torch.manual_seed(0)
+    return nn.Sequential(
+        FastDeconv2d(4, 6, 3, padding=1, dtype=torch.float64, config=config),
+        nn.ReLU(),
+        FastDeconv2d(6, 2, 3, dtype=torch.float64, config=config),
+    )
+
+
+def batches():
+    generator = torch.Generator().manual_seed(1)
+    return [torch.randn(8, 4, 9, 9, dtype=torch.float64, generator=generator) for _ in range(3)]
+
+
+def train(model, shares):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for x in shares:
+        optimizer.zero_grad()
+        (model(x) - 1).square().mean().backward()
+        optimizer.step()
+
+
+def one_of_two(rank, folder):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    for name, config in CONFIGS.items():
+        model = network(config)
+        train(DistributedDataParallel(model), [x[rank::2] for x in batches()])
+        torch.save(model.state_dict(), f"{folder}/{name}{rank}.pt")
+        # shares of unequal size weigh by it
+        layer = network(config)[0]
+        layer(batches()[0][:3] if rank else batches()[0][3:])
+        torch.save(layer.state_dict(), f"{folder}/{name}-unequal{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.mark.skipif(not dist.is_available(), reason="this torch has no torch.distributed")
+def test_two_processes_are_one(tmp_path):
+    torch.multiprocessing.spawn(one_of_two, (str(tmp_path),), nprocs=2)
+    for name, config in CONFIGS.items():
+        whole = network(config)
+        train(whole, batches())
+        layer = network(config)[0]
+        layer(batches()[0])
+        for rank in (0, 1):
+            for file, expected in ((f"{name}{rank}.pt", whole), (f"{name}-unequal{rank}.pt", layer)):
+                found = torch.load(tmp_path / file, weights_only=True)
+                for key, value in expected.state_dict().items():
+                    torch.testing.assert_close(found[key], value, rtol=1e-9, atol=1e-12, msg=f"{file} {key}")

@@ -1,0 +1,96 @@
+"""Recalibrated statistics are plain averages over batches."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from ndtools.layers.channel import ChannelDeconv
+from ndtools.layers.config import DeconvConfig
+from ndtools.layers.conv import FastDeconv2d
+from ndtools.layers.linear import DeconvLinear
+from ndtools.layers.recalibration import recalibrate
+from ndtools.layers.sampling import Vectors
+
+
+def batches(count=4, shift=0.0):
+    torch.manual_seed(5)
+    return [
+        shift + torch.randn(30, 4, dtype=torch.float64) @ torch.randn(4, 4, dtype=torch.float64) for _ in range(count)
+    ]
+
+
+@pytest.mark.parametrize("trained", [0, 3])
+def test_evaluation_uses_the_average_covariance(trained):
+    layer = DeconvLinear(4, 3, dtype=torch.float64, config=DeconvConfig(n_iter=40))
+    for x in batches(trained, shift=7):
+        layer(x)
+    data = batches()
+    assert recalibrate(layer, [(x, "label") for x in data]) == 4
+    ((mean, d),) = layer.whitening.running_statistics()
+    covariance = sum(torch.cov(x.mT, correction=0) for x in data) / 4 + 1e-5 * torch.eye(4)
+    torch.testing.assert_close(mean[0, 0], sum(x.mean(0) for x in data) / 4)
+    torch.testing.assert_close(d[0, 0] @ covariance @ d[0, 0], torch.eye(4, dtype=torch.float64), rtol=0, atol=1e-9)
+    assert layer.training
+    assert layer.whitening.num_batches_tracked == (trained or 4)
+
+
+def test_training_goes_on_with_the_averages():
+    layer = DeconvLinear(4, 3, dtype=torch.float64, config=DeconvConfig(momentum=0.25))
+    data = batches()
+    recalibrate(layer, data)
+    ((before, _),) = layer.whitening.running_statistics()
+    layer(data[0])
+    ((after, _),) = layer.eval().whitening.running_statistics()
+    old, new = 1 - 0.75**4, 0.25  # weights of what was averaged, and of the newest
+    torch.testing.assert_close(after, (0.75 * old * before + new * data[0].mean(0)) / (0.75 * old + new))
+
+
+def test_the_averaged_matrix():
+    layer = DeconvLinear(4, 3, dtype=torch.float64, config=DeconvConfig.reference(block_size=4))
+    data = batches()
+    recalibrate(layer, data)
+    each = copy.deepcopy(layer).train()
+    found = [each.whitening(x, Vectors())[1][0][1].detach() for x in data]
+    torch.testing.assert_close(layer.whitening.running_deconv, sum(found) / 4)
+
+
+def test_other_layers_rest_and_frozen_ones_stay_so():
+    model = nn.Sequential(
+        FastDeconv2d(3, 4, 3, config=DeconvConfig(freeze_after=2, sampling_stride=1)),
+        nn.BatchNorm2d(4),
+        nn.Dropout(0.5),
+        ChannelDeconv(4, DeconvConfig(sampling_stride=1)),
+    )
+    data = [torch.randn(8, 3, 9, 9) for _ in range(3)]
+    for x in data:
+        model(x)
+    model[1].eval()
+    norm = copy.deepcopy(model[1].state_dict())
+    recalibrate(model, data[:1])
+    assert model[0].whitening.frozen
+    assert all(torch.equal(value, norm[key]) for key, value in model[1].state_dict().items())
+    assert [module.training for module in model] == [True, False, True, True]
+    torch.testing.assert_close(
+        model[0].whitening.running_statistics()[0][0][0, 0],
+        nn.functional.unfold(data[0], 3).movedim(1, 0).flatten(1).mean(1),
+    )
+
+
+@pytest.mark.parametrize("bad", [[], [torch.ones(3, 9)], [torch.randn(30, 4), None]])
+def test_a_failure_changes_nothing(bad):
+    layer = DeconvLinear(4, 3)
+    layer(torch.randn(30, 4))
+    before = copy.deepcopy(layer.state_dict())
+    with pytest.raises((ValueError, TypeError)):
+        recalibrate(layer, bad)
+    assert layer.training
+    assert all(torch.equal(value, before[key]) for key, value in layer.state_dict().items())
+    layer.eval()(torch.randn(2, 4))
+    assert layer.whitening.num_batches_tracked == 1
+
+
+def test_a_network_without_deconvolution():
+    with pytest.raises(ValueError, match="no deconvolution layer in this Linear"):
+        recalibrate(nn.Linear(2, 2), [torch.ones(3, 2)])
