@@ -8,6 +8,8 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _EXPORTS = {
+    "Audit": "layers.audit",
+    "AuditRow": "layers.audit",
     "CoupledChebyshev": "numerics.iterations",
     "CoupledNewtonSchulz": "numerics.iterations",
     "Covariance": "numerics.covariance",
@@ -40,16 +42,23 @@ _EXPORTS = {
     "OptionError": "errors",
     "OutputError": "errors",
     "PatchCovariance": "numerics.covariance",
+    "Plan": "layers.convert",
+    "PlanEntry": "layers.convert",
     "RegressConfig": "experiments.config",
     "RegressResult": "experiments.regress",
     "SparsityConfig": "experiments.config",
     "SparsityResult": "experiments.sparsity",
     "Split": "data.datasets",
+    "TimingConfig": "experiments.config",
+    "TimingResult": "experiments.timing",
     "TraceRecord": "numerics.stability",
     "VanillaNewtonSchulz": "numerics.iterations",
+    "audit": "layers.audit",
+    "convert": "layers.convert",
     "dead_leaves": "data.synthetic",
     "fit_deconvolution": "numerics.deconvolution",
     "fit_difference_of_gaussians": "numerics.center_surround",
+    "fold": "layers.fold",
     "frequency_response": "numerics.kernel_profiles",
     "glyphs": "data.glyphs",
     "im2col": "numerics.patches",
@@ -69,6 +78,7 @@ _EXPORTS = {
     "plot_precision_atlas": "plotting.precision_atlas",
     "plot_regress": "plotting.regress",
     "plot_sparsity": "plotting.sparsity",
+    "plot_timing": "plotting.timing",
     "predict_vanilla": "numerics.stability",
     "radial_profile": "numerics.kernel_profiles",
     "run_covariance": ("experiments.covariance", "run"),
@@ -79,6 +89,7 @@ _EXPORTS = {
     "run_ns_stability": ("experiments.ns_stability", "run"),
     "run_regress": ("experiments.regress", "run"),
     "run_sparsity": ("experiments.sparsity", "run"),
+    "run_timing": ("experiments.timing", "run"),
 }
 
 __all__ = sorted(["__version__", *_EXPORTS])  # noqa: PLE0605

@@ -22,6 +22,7 @@ from ndtools.experiments import mlp as _mlp
 from ndtools.experiments import ns_stability as _ns_stability
 from ndtools.experiments import regress as _regress
 from ndtools.experiments import sparsity as _sparsity
+from ndtools.experiments import timing as _timing
 from ndtools.experiments.config import CovarianceConfig as CovarianceConfig
 from ndtools.experiments.config import DeblurConfig as DeblurConfig
 from ndtools.experiments.config import DeconvolveConfig as DeconvolveConfig
@@ -30,6 +31,7 @@ from ndtools.experiments.config import MlpConfig as MlpConfig
 from ndtools.experiments.config import NsStabilityConfig as NsStabilityConfig
 from ndtools.experiments.config import RegressConfig as RegressConfig
 from ndtools.experiments.config import SparsityConfig as SparsityConfig
+from ndtools.experiments.config import TimingConfig as TimingConfig
 from ndtools.experiments.covariance import CovarianceResult as CovarianceResult
 from ndtools.experiments.deblur import DeblurResult as DeblurResult
 from ndtools.experiments.deconvolve import DeconvolveResult as DeconvolveResult
@@ -38,7 +40,15 @@ from ndtools.experiments.mlp import MlpResult as MlpResult
 from ndtools.experiments.ns_stability import NsStabilityResult as NsStabilityResult
 from ndtools.experiments.regress import RegressResult as RegressResult
 from ndtools.experiments.sparsity import SparsityResult as SparsityResult
+from ndtools.experiments.timing import TimingResult as TimingResult
+from ndtools.layers.audit import Audit as Audit
+from ndtools.layers.audit import AuditRow as AuditRow
+from ndtools.layers.audit import audit as audit
 from ndtools.layers.config import DeconvConfig as DeconvConfig
+from ndtools.layers.convert import Plan as Plan
+from ndtools.layers.convert import PlanEntry as PlanEntry
+from ndtools.layers.convert import convert as convert
+from ndtools.layers.fold import fold as fold
 from ndtools.layers.linear import DeconvLinear as DeconvLinear
 from ndtools.numerics.center_surround import fit_difference_of_gaussians as fit_difference_of_gaussians
 from ndtools.numerics.covariance import Covariance as Covariance
@@ -70,6 +80,7 @@ from ndtools.plotting.ns_stability import plot_ns_stability as plot_ns_stability
 from ndtools.plotting.precision_atlas import plot_precision_atlas as plot_precision_atlas
 from ndtools.plotting.regress import plot_regress as plot_regress
 from ndtools.plotting.sparsity import plot_sparsity as plot_sparsity
+from ndtools.plotting.timing import plot_timing as plot_timing
 
 __version__: str
 run_covariance = _covariance.run
@@ -80,3 +91,4 @@ run_mlp = _mlp.run
 run_ns_stability = _ns_stability.run
 run_regress = _regress.run
 run_sparsity = _sparsity.run
+run_timing = _timing.run

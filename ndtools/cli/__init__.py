@@ -8,16 +8,20 @@ from typing import Annotated
 import typer
 
 from ndtools import __version__
+from ndtools.cli.audit import audit
+from ndtools.cli.convert import convert
 from ndtools.cli.covariance import covariance
 from ndtools.cli.data import data_app
 from ndtools.cli.deblur import deblur
 from ndtools.cli.deconvolve import deconvolve
 from ndtools.cli.failures import INTERRUPTED, FailureHandlingGroup
+from ndtools.cli.fold import fold
 from ndtools.cli.kernels import kernels
 from ndtools.cli.mlp import mlp
 from ndtools.cli.ns_stability import ns_stability
 from ndtools.cli.regress import regress
 from ndtools.cli.sparsity import sparsity
+from ndtools.cli.timing import timing
 
 __all__ = ["app", "main"]
 
@@ -55,6 +59,10 @@ app.command()(ns_stability)
 app.command()(regress)
 app.command()(mlp)
 app.command()(deblur)
+app.command()(timing)
+app.command()(convert)
+app.command()(fold)
+app.command()(audit)
 app.add_typer(data_app, name="data")
 
 

@@ -1,17 +1,43 @@
-"""Where and how experiments compute: devices, threads, interruption."""
+"""Where and how experiments compute: devices, threads, memory, interruption."""
 
+import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
 from typing import TypeVar
 
 import torch
 
 from ndtools.errors import OptionError
 
-__all__ = ["interruptible", "operator_threads", "resolve_device", "single_threaded_operators"]
+__all__ = ["available_memory", "interruptible", "operator_threads", "resolve_device", "single_threaded_operators"]
 
 T = TypeVar("T")
+
+
+def available_memory(device: torch.device) -> int | None:
+    """Say how much memory a computation can have.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where.
+
+    Returns
+    -------
+    int or None
+        Bytes: what is free on a GPU, or on a CPU where the system tells that; else what the machine has. None if it
+        does not tell either.
+    """
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    with suppress(OSError, ValueError, IndexError, StopIteration):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return 1024 * int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1])
+    with suppress(AttributeError, ValueError, OSError):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return None
 
 
 def interruptible(function: Callable[[], T]) -> T:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ndtools.errors import OptionError
+from ndtools.experiments.timing_table import TABLE_3
 
 __all__ = [
     "ALGORITHMS",
@@ -21,6 +22,7 @@ __all__ = [
     "NsStabilityConfig",
     "RegressConfig",
     "SparsityConfig",
+    "TimingConfig",
 ]
 
 
@@ -546,6 +548,48 @@ class MlpConfig:
             raise OptionError("momentum", f"must be at least 0 and less than 1, got {self.momentum}")
         if not (self.eps > 0 and math.isfinite(self.eps)):
             raise OptionError("eps", f"must be above 0 and finite, got {self.eps}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimingConfig:
+    """Configuration of the times of a layer's stages (Ye et al. 2020, table 3).
+
+    Attributes
+    ----------
+    rows : tuple of int
+        Of the table, from 1; all by default.
+    batch_size : int
+        Images in a batch. 128 in the paper, which takes some GB and minutes.
+    repeats : int
+        Of which the median is taken, after one that does not count.
+    backward : bool
+        Whether each stage is run backwards, too.
+    seed : int
+        Of images and weights.
+    jobs : int, optional
+        Threads of torch's operators; as torch has it by default.
+    device : {"auto", "cpu", "cuda", "mps"}
+        Where to compute.
+    """
+
+    rows: tuple[int, ...] = tuple(range(1, len(TABLE_3) + 1))
+    batch_size: int = 4
+    repeats: int = 3
+    backward: bool = False
+    seed: int = 0
+    jobs: int | None = None
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "batch_size", "repeats", "jobs")
+        _check_choice("device", self.device, DEVICES)
+        if not self.rows:
+            raise OptionError("rows", f"must be one row or more, from 1 to {len(TABLE_3)}")
+        for row in self.rows:
+            if not 1 <= row <= len(TABLE_3):
+                raise OptionError("rows", f"must be from 1 to {len(TABLE_3)}, the rows of table 3, got {row}")
+        if len(set(self.rows)) < len(self.rows):
+            raise OptionError("rows", "must name each row once")
 
 
 METHODS = ("eigh", "coupled", "vanilla")

@@ -137,8 +137,9 @@ class Patches:
                 reach = (len(taps) - 1) * dilation + 1
                 length = (len(positions) - 1) * step + reach
                 windows = windows.narrow(2 + i, first, length).unfold(2 + i, reach, step)[..., ::dilation]
-            positions_of, taps_of = ([slice(r[j].start, r[j].stop) for r in region] for j in (0, 1))
-            yield (every, *taps_of, every, *positions_of), windows.permute(order)
+            of_positions = [slice(positions.start, positions.stop) for positions, _, _ in region]
+            of_taps = [slice(taps.start, taps.stop) for _, taps, _ in region]
+            yield (every, *of_taps, every, *of_positions), windows.permute(order)
 
 
 def _runs(axis: Axis, kernel: int, dilation: int, size: int) -> Iterator[tuple[range, range, int]]:
@@ -169,7 +170,7 @@ def axis_of(
     sampling : int
         Positions of the convolution between sampled ones.
     grid : {"inner", "corner"}
-        "inner" leaves out the positions that reach into the padding, if at least as many others are left as one in
+        "inner" leaves out the positions that reach into the padding, if nine tenths as many others are left as one in
         ``sampling``, and two; it takes them closer together before it gives that up, and then takes them all.
 
     Returns
@@ -184,7 +185,7 @@ def axis_of(
     first = -(-padding[0] // stride)
     last = (size + padding[0] - reach) // stride  # beyond which patches reach the padding behind
     inner = last - first + 1
-    wanted = max(min(2, total), total // sampling)
+    wanted = max(min(2, total), 9 * total // (10 * sampling))
     for step in range(sampling, 0, -1):
         count = (inner - 1) // step + 1
         if inner > 0 and count >= wanted:

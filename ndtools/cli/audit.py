@@ -1,0 +1,63 @@
+"""``ndtools audit``: what the deconvolution layers of a checkpoint do."""
+
+from typing import Annotated
+
+import typer
+
+from ndtools.cli.checkpoints import (
+    Arch,
+    Checkpoint,
+    InChannels,
+    Json,
+    NumClasses,
+    Preset,
+    Quiet,
+    Report,
+    Seed,
+    Size,
+    describe,
+)
+
+__all__ = ["audit"]
+
+
+def audit(
+    checkpoint: Checkpoint,
+    *,
+    arch: Arch = None,
+    num_classes: NumClasses = None,
+    in_channels: InChannels = None,
+    config: Preset = None,
+    batch_size: Annotated[int, typer.Option(help="Images in a training batch.")] = 128,
+    size: Size = 32,
+    seed: Seed = 0,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Inspect the deconvolution layers of a checkpoint.
+
+    For each: its blocks, the features of a block, the samples (rows) that a
+    training batch gives for their covariance, rows for each feature (the
+    covariance is singular if not above 1), the condition number of the
+    running covariance + eps (where D is averaged instead: of D), the
+    residual ‖D A D - I‖_F/√d (how far D is from the exact inverse square
+    root), the share of padding in the sampled patches, training batches;
+    and the batch normalisations that are left.
+
+    Example: [bold]ndtools audit vgg16-deconv.safetensors --batch-size 64[/bold]
+    """
+    report = Report(as_json=as_json, quiet=quiet)
+
+    from ndtools.experiments.checkpoints import audit_checkpoint
+    from ndtools.experiments.networks import CheckpointConfig
+
+    given = CheckpointConfig(
+        source=str(checkpoint),
+        arch=arch,
+        num_classes=num_classes,
+        in_channels=in_channels,
+        preset=None if config is None else config.value,
+    )
+    network, found = audit_checkpoint(given, batch_size=batch_size, size=size, seed=seed)
+    numbers = {"network": network.numbers(), "batch_size": batch_size, "size": size, "seed": seed, **found.numbers()}
+    report.show(f"{describe(network)} · batches of {batch_size} images {size}×{size}\n{found}", given, numbers)

@@ -1,0 +1,152 @@
+"""What ``ndtools convert``, ``fold`` and ``audit`` have in common: their options, and where they write."""
+
+import shlex
+import sys
+import time
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ndtools.errors import OptionError
+
+if TYPE_CHECKING:
+    from ndtools.experiments.networks import CheckpointConfig, Network
+
+__all__ = [
+    "Arch",
+    "Checkpoint",
+    "InChannels",
+    "Json",
+    "NumClasses",
+    "Preset",
+    "Quiet",
+    "Report",
+    "Seed",
+    "Size",
+    "To",
+    "describe",
+]
+
+
+class PresetName(StrEnum):
+    """Settings of deconvolution layers."""
+
+    paper = "paper"
+    reference = "reference"
+
+
+Checkpoint = Annotated[Path, typer.Argument(help="A .safetensors file, or one of torch.save (.pt, .pth).")]
+Arch = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Network: vgg11, 13, 16, 19; resnet18, 34, 50, 101, 152; preact18, 34, ... (default: as the file says).",
+        show_default=False,
+    ),
+]
+NumClasses = Annotated[int | None, typer.Option(help="Outputs (default: as the file has).", show_default=False)]
+InChannels = Annotated[
+    int | None, typer.Option(help="Channels of the images (default: as the file has).", show_default=False)
+]
+Preset = Annotated[
+    PresetName | None,
+    typer.Option(
+        "--config",
+        help="Settings of the deconvolution layers, where the file does not say (default: paper).",
+        show_default=False,
+    ),
+]
+To = Annotated[
+    Path | None, typer.Option("--to", metavar="FILE", help="File to write, ending in .safetensors.", show_default=False)
+]
+Size = Annotated[int, typer.Option(help="Side of the images, pixels.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the images.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but warnings and errors (and --json).")]
+
+
+def describe(network: "Network") -> str:
+    """Return a network in words."""
+    colours = "channel" if network.in_channels == 1 else "channels"
+    return f"{network.arch} · {network.in_channels} {colours} · {network.num_classes} classes"
+
+
+class Report:
+    """The screen, and the file, of one run.
+
+    Parameters
+    ----------
+    as_json, quiet : bool
+        What the user asked for.
+    """
+
+    def __init__(self, *, as_json: bool, quiet: bool) -> None:
+        self.as_json, self.quiet = as_json, quiet
+        self.start = time.perf_counter()
+
+    def destination(self, source: Path, to: Path | None, suffix: str) -> Path:
+        """Choose the file to write, and make sure before any work that it can be.
+
+        Parameters
+        ----------
+        source : Path
+            The checkpoint.
+        to : Path, optional
+            What the user asked for; by default it is beside the source, with ``suffix`` to its name.
+        suffix : str
+            Such as "-folded".
+
+        Returns
+        -------
+        Path
+            Where to write.
+
+        Raises
+        ------
+        OptionError
+            If it is the source, or no name of a safetensors file.
+        """
+        path = to or source.with_name(f"{source.stem}{suffix}.safetensors")
+        if path.suffix != ".safetensors":
+            raise OptionError("to", f"must end in .safetensors, got {path}")
+        if path.exists() and source.exists() and path.samefile(source):
+            raise OptionError("to", f"must not be the checkpoint itself, {source}")
+        self.replaced = path.exists()
+        return path
+
+    def show(self, text: str, config: "CheckpointConfig", numbers: Mapping[str, Any], to: Path | None = None) -> None:
+        """Print the result.
+
+        Parameters
+        ----------
+        text : str
+            For people.
+        config : CheckpointConfig
+            Of the run.
+        numbers : mapping
+            For programs.
+        to : Path, optional
+            What was written.
+        """
+        from ndtools.report.files import strict_json
+        from ndtools.report.manifest import manifest
+
+        seconds = time.perf_counter() - self.start
+        if self.as_json:
+            run = manifest(
+                command=shlex.join(["ndtools", *sys.argv[1:]]),
+                config=config,
+                seed=int(numbers.get("seed", 0)),
+                device="cpu",
+                source=config.source,
+                seconds=seconds,
+            )
+            output = {} if to is None else {"output": str(to)}
+            typer.echo(strict_json(run | output | dict(numbers)), nl=False)
+        elif not self.quiet:
+            typer.echo(text)
+        if to is not None and not self.quiet:
+            typer.echo(f"{to}   {seconds:.1f} s" + ("   (replaced)" if self.replaced else ""), err=True)

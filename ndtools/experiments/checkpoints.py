@@ -1,0 +1,230 @@
+"""Converting, folding and inspecting checkpoints of the project's networks."""
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ndtools.errors import DataError, OptionError
+from ndtools.experiments.networks import PRESETS, CheckpointConfig, Network, load_network, load_with_origin
+from ndtools.layers.audit import Audit, audit
+from ndtools.layers.checkpoints import State, save_state
+from ndtools.layers.convert import FIRST, LINEAR_BLOCK, Plan, PlanEntry, convert
+from ndtools.layers.fold import fold
+from ndtools.layers.replacing import deconvolves
+
+__all__ = [
+    "ConvertResult",
+    "FoldResult",
+    "audit_checkpoint",
+    "convert_checkpoint",
+    "fold_checkpoint",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class ConvertResult:
+    """A checkpoint in deconvolution form.
+
+    Attributes
+    ----------
+    network : Network
+        Its network.
+    state : dict of Tensor
+        Its weights and statistics.
+    plan : Plan
+        What became of each layer.
+    published : bool
+        Whether it is the translation of a trained network of the published code, rather than a network to be trained.
+    """
+
+    network: Network
+    state: State
+    plan: Plan
+    published: bool
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint."""
+        save_state(path, self.state, self.network.numbers())
+
+    def numbers(self) -> dict[str, Any]:
+        """Return what JSON can hold of it."""
+        counts = {name: getattr(self.plan, name) for name in ("converted", "removed", "kept")}
+        entries = [asdict(entry) for entry in self.plan.entries]
+        return {"network": self.network.numbers(), "published": self.published, **counts, "layers": entries}
+
+
+@dataclass(frozen=True, eq=False)
+class FoldResult:
+    """A checkpoint without anything of deconvolution.
+
+    Attributes
+    ----------
+    network : Network
+        Its network, of the form "plain".
+    state : dict of Tensor
+        Its weights.
+    max_difference : float
+        Of the logits of the example, from those of the network in evaluation mode.
+    largest : float
+        Largest of their absolute values.
+    layers : int
+        How many were folded.
+    """
+
+    network: Network
+    state: State
+    max_difference: float
+    largest: float
+    layers: int
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint."""
+        save_state(path, self.state, self.network.numbers())
+
+    def numbers(self) -> dict[str, Any]:
+        """Return what JSON can hold of it."""
+        return {
+            "network": self.network.numbers(),
+            "max_difference": self.max_difference,
+            "largest_output": self.largest,
+            "layers": self.layers,
+        }
+
+
+def convert_checkpoint(config: CheckpointConfig) -> ConvertResult:
+    """Translate a checkpoint into one with deconvolution layers.
+
+    Those of the published code are translated exactly. Weights of networks without normalisation, or with batch
+    normalisation, are carried over by the rules of :func:`ndtools.layers.convert.convert`; such a network is then to be
+    trained.
+
+    Parameters
+    ----------
+    config : CheckpointConfig
+        File, and what is known of it.
+
+    Returns
+    -------
+    ConvertResult
+        For :func:`ndtools.models.factories.deconv`.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, is not one of the network, or has deconvolution layers of this project already.
+    OptionError
+        If options contradict the file, or ``arch`` is needed.
+    """
+    network, state, published = load_with_origin(config)
+    if published:
+        return ConvertResult(network, state, _translation(network), True)
+    if network.form == "deconv":
+        raise DataError(f"{config.source}: it has deconvolution layers of ndtools already; nothing to convert")
+    model = network.holding(state)
+    make = PRESETS[config.preset or "paper"]
+    target = replace(
+        network,
+        form="deconv",
+        config=make(),
+        first=replace(make(), **FIRST),
+        linear=make(block_size=LINEAR_BLOCK),
+    )
+    settings, linear = target.config, target.linear
+    converted, plan = convert(
+        model, lambda _, module: linear if isinstance(module, nn.Linear) else settings, first=target.first, inplace=True
+    )
+    result = target.outline()
+    pairs = zip(_deconvolving(converted), _deconvolving(result), strict=True)  # names differ where norms are gone
+    for old, new in pairs:
+        new.load_state_dict(old.state_dict(), assign=True)
+    return ConvertResult(target, result.state_dict(), plan, False)
+
+
+def _deconvolving(model: nn.Module) -> list[nn.Module]:
+    return [module for module in model.modules() if deconvolves(module)]
+
+
+def _translation(network: Network) -> Plan:
+    entries = []
+    for name, module in network.outline().named_modules():
+        kind = type(module).__name__
+        if deconvolves(module):
+            was = "Delinear" if kind == "DeconvLinear" else "FastDeconv"
+            entries.append(PlanEntry(name, was, kind, "converted", "translated from the published code"))
+        elif module._parameters:
+            entries.append(PlanEntry(name, kind, kind, "kept", "does not deconvolve in the published code either"))
+    return Plan(tuple(entries))
+
+
+def fold_checkpoint(config: CheckpointConfig, *, size: int = 32, seed: int = 0) -> FoldResult:
+    """Merge the deconvolution of a trained network into its weights.
+
+    Parameters
+    ----------
+    config : CheckpointConfig
+        File, and what is known of it.
+    size : int
+        Side of the images of the example, pixels.
+    seed : int
+        Of the example: eight images of independent normal pixels.
+
+    Returns
+    -------
+    FoldResult
+        For :func:`ndtools.models.factories.plain`.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, is not one of the network, or has nothing to fold, or is not of a trained network.
+    """
+    network, state = load_network(config)
+    if network.form != "deconv":
+        raise DataError(f"{config.source}: a network without deconvolution layers: there is nothing to fold")
+    model = network.holding(state).eval()
+    example = _images(network, 8, size, seed)
+    try:
+        folded, difference = fold(model, example)
+    except ValueError as error:
+        raise DataError(f"{config.source}: {error}") from None
+    with torch.no_grad():
+        largest = float(folded(example).abs().max())
+    target = Network(arch=network.arch, num_classes=network.num_classes, in_channels=network.in_channels, form="plain")
+    return FoldResult(target, folded.state_dict(), difference, largest, len(_deconvolving(model)))
+
+
+def audit_checkpoint(
+    config: CheckpointConfig, *, batch_size: int = 128, size: int = 32, seed: int = 0
+) -> tuple[Network, Audit]:
+    """Inspect the deconvolution layers of a network.
+
+    Parameters
+    ----------
+    config : CheckpointConfig
+        File, and what is known of it.
+    batch_size, size : int
+        Of training: images in a batch, and their side in pixels.
+    seed : int
+        Of the images, of which only the size matters.
+
+    Returns
+    -------
+    network : Network
+        What the checkpoint is of.
+    audit : Audit
+        Its layers.
+    """
+    network, state = load_network(config)
+    return network, audit(network.holding(state), _images(network, batch_size, size, seed))
+
+
+def _images(network: Network, count: int, size: int, seed: int) -> Tensor:
+    if size < 32:
+        raise OptionError("size", f"must be at least 32, got {size}: these networks halve images five times")
+    if count < 1:
+        raise OptionError("batch_size", f"must be at least 1, got {count}")
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(count, network.in_channels, size, size, generator=generator)

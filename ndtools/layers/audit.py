@@ -1,0 +1,242 @@
+"""What the deconvolution layers of a network do: blocks, samples, condition, residual, padding."""
+
+import copy
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
+
+from ndtools.errors import NumericalWarning
+from ndtools.layers.fold import call
+from ndtools.layers.replacing import deconvolves, whitening_of
+from ndtools.layers.sampling import Sampling, Vectors
+from ndtools.layers.whitening import Whitening
+
+__all__ = ["Audit", "AuditRow", "audit"]
+
+
+@dataclass(frozen=True)
+class AuditRow:
+    """One deconvolution layer.
+
+    Attributes
+    ----------
+    name, kind : str
+        Name in the network, and type.
+    blocks : tuple of (int, int)
+        How many blocks, of how many channels.
+    features : int
+        In a block: channels times pixels of the kernel. Of the kind of block with the fewest rows for each.
+    rows : int or None
+        Samples of a block's covariance in one training batch; the least, if the layer is applied several times. None
+        without example, or where that does not reach.
+    rows_per_feature : float or None
+        The covariance is singular if it is not above 1.
+    condition : float or None
+        Condition number of the running covariance + eps, the largest of all blocks; where D is averaged instead, of D.
+        None before training.
+    residual : float or None
+        ‖D A D − I‖_F/√d, A the running covariance + eps, the largest of all blocks: how far D is from A^(-1/2). None
+        before training and where D is averaged.
+    padding_share : float or None
+        Of the pixels of the sampled patches, those of the padding.
+    frozen : bool
+        Whether the statistics stay as they are, by the number of batches.
+    batches : int
+        Training batches tracked.
+    """
+
+    name: str
+    kind: str
+    blocks: tuple[tuple[int, int], ...]
+    features: int
+    rows: int | None
+    rows_per_feature: float | None
+    condition: float | None
+    residual: float | None
+    padding_share: float | None
+    frozen: bool
+    batches: int
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The deconvolution layers of a network, and the batch normalisations that it still has.
+
+    Attributes
+    ----------
+    rows : tuple of AuditRow
+        Layers in the order of the network.
+    batch_norms : tuple of str
+        Names.
+    """
+
+    rows: tuple[AuditRow, ...]
+    batch_norms: tuple[str, ...]
+
+    def numbers(self) -> dict[str, Any]:
+        """Return the contents as plain values, for JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        head = ("name", "kind", "blocks", "features", "rows", "rows/f", "condition", "residual", "padding", "batches")
+        lines = [head, *map(_cells, self.rows)]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+        table = [
+            "  ".join(c.ljust(w) if i < 3 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True)))
+            for line in lines
+        ]
+        left = f": {', '.join(self.batch_norms)}" if self.batch_norms else ""
+        count = f"{len(self.rows)} deconvolution layers, {len(self.batch_norms)} batch normalisations left{left}"
+        return "\n".join([*(line.rstrip() for line in table), count])
+
+
+def _cells(row: AuditRow) -> tuple[str, ...]:
+    numbers = (row.rows_per_feature, row.condition, row.residual)
+    return (
+        row.name or "(model)",
+        row.kind,
+        "+".join(f"{count}×{size}" for count, size in row.blocks),
+        str(row.features),
+        "-" if row.rows is None else str(row.rows),
+        *("-" if number is None else f"{number:.3g}" for number in numbers),
+        "-" if row.padding_share is None else f"{row.padding_share:.0%}",
+        f"{row.batches}{' frozen' if row.frozen else ''}",
+    )
+
+
+@torch.no_grad()
+def audit(model: nn.Module, example: Any = None) -> Audit:  # noqa: ANN401
+    """Inspect the deconvolution layers of a network.
+
+    Parameters
+    ----------
+    model : Module
+        Any network. It stays as it is.
+    example : Tensor, tuple or dict, optional
+        A training batch: the argument of the network, arguments, or arguments by name. A copy of the network is
+        applied to it in training mode; without it, what depends on the size of the batch is not known.
+
+    Returns
+    -------
+    Audit
+        A row for each deconvolution layer; ``print`` shows a table.
+
+    Examples
+    --------
+    >>> from ndtools.layers.conv import FastDeconv2d
+    >>> net = nn.Sequential(FastDeconv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8))
+    >>> found = audit(net, torch.randn(10, 3, 12, 12))
+    >>> found.rows[0].rows, found.rows[0].features, found.batch_norms
+    (160, 27, ('1',))
+    """
+    model = copy.deepcopy(model)
+    layers = {name: module for name, module in model.named_modules() if deconvolves(module)}
+    model.eval()
+    measured = {name: _measure(whitening_of(module)) for name, module in layers.items()}
+    counts = {name: int(whitening_of(module).num_batches_tracked) for name, module in layers.items()}
+    frozen = {name: whitening_of(module).frozen for name, module in layers.items()}
+    samples = {} if example is None else _samples(model, layers, example)
+    rows = []
+    for name, module in layers.items():
+        whitening = whitening_of(module)
+        least, padding = samples.get(name, (None, None))
+        sizes = [
+            (part.size * whitening.taps, None if least is None else least * (part.blocks if part.shared else 1))
+            for part in whitening.parts
+        ]
+        features, count = min(sizes, key=lambda size: -size[0] if size[1] is None else size[1] / size[0])
+        rows.append(
+            AuditRow(
+                name=name,
+                kind=type(module).__name__,
+                blocks=tuple((whitening.groups * part.blocks, part.size) for part in whitening.parts),
+                features=features,
+                rows=count,
+                rows_per_feature=None if count is None else count / features,
+                condition=measured[name][0],
+                residual=measured[name][1],
+                padding_share=padding,
+                frozen=frozen[name],
+                batches=counts[name],
+            )
+        )
+    left = [name for name, module in model.named_modules() if isinstance(module, _BatchNorm)]
+    return Audit(tuple(rows), tuple(left))
+
+
+def _measure(whitening: Whitening) -> tuple[float | None, float | None]:
+    """Return condition and residual."""
+    if int(whitening.num_batches_tracked) == 0:
+        return None, None
+    statistics = whitening.running_statistics()
+    if whitening.config.running == "matrix":
+        return max(_condition(matrix.cpu().double()) for _, matrix in statistics), None
+    updates = math.ceil(int(whitening.num_batches_tracked) / whitening.config.refresh_every)
+    share = 1 - (1 - whitening.config.momentum) ** updates  # averages began with zero
+    names = [name for name, _ in whitening.named_buffers() if name.startswith("running_covariance")]
+    covariances = [whitening.get_buffer(name).cpu().double() / share for name in names]
+    conditions, residuals = [], []
+    for covariance, (_, matrix) in zip(covariances, statistics, strict=True):
+        d = matrix.cpu().double()
+        identity = torch.eye(d.shape[-1], dtype=d.dtype)
+        a = covariance + whitening.config.eps * identity
+        conditions.append(_condition(a))
+        residuals.append(float((d @ a @ d - identity).norm(dim=(-2, -1)).max()) / math.sqrt(d.shape[-1]))
+    return max(conditions), max(residuals)
+
+
+def _condition(matrices: Tensor) -> float:
+    values = torch.linalg.eigvalsh(matrices)
+    return float((values[..., -1] / values[..., 0]).max())
+
+
+_Taken = tuple[int, float | None]
+
+
+def _samples(model: nn.Module, layers: dict[str, nn.Module], example: Any) -> dict[str, _Taken]:  # noqa: ANN401
+    """Return how many samples each layer takes of a training batch, the least, and the share of padding in them."""
+    found: dict[str, list[_Taken]] = {}
+
+    def hook_of(name: str) -> Callable[[nn.Module, tuple[Tensor, Sampling]], None]:
+        return lambda _, args: found.setdefault(name, []).append(_taken(layers[name], *args))
+
+    handles = [whitening_of(module).register_forward_pre_hook(hook_of(name)) for name, module in layers.items()]
+    model.train()
+    with _unheard(model):
+        call(model, example)
+    for handle in handles:
+        handle.remove()
+    return {name: min(calls, key=lambda each: each[0]) for name, calls in found.items()}
+
+
+def _taken(module: nn.Module, x: Tensor, sampling: Sampling) -> _Taken:
+    """Return how many samples are taken of an input of the statistics, and the share of padding in them."""
+    if isinstance(sampling, Vectors):
+        return sampling.gather(x[..., :1]).shape[-1], None
+    inside = torch.ones(len(x), 1, *x.shape[2:], dtype=torch.float64)
+    if not isinstance(module, _ConvNd):
+        return sampling.gather(inside).shape[-1], None
+    if module.padding_mode != "zeros":  # then x is padded already
+        sides = list(module._reversed_padding_repeated_twice)
+        inside = pad(inside, [-side for side in sides])
+        inside = pad(inside, sides)
+    samples = sampling.gather(inside)
+    return samples.shape[-1], 1 - float(samples.mean())
+
+
+@contextmanager
+def _unheard(model: nn.Module) -> Iterator[None]:
+    """Keep warnings of few samples, which the rows tell, and draws of dropout from the outside."""
+    devices = sorted({t.device.index for t in model.parameters() if t.device.type == "cuda"})
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=devices):
+        warnings.simplefilter("ignore", NumericalWarning)
+        yield

@@ -1,0 +1,217 @@
+"""Networks that deconvolve, turned into plain ones: D is merged into the weights (Ye et al. 2020, sec. 4.5.1)."""
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.utils import skip_init
+
+from ndtools.layers.channel import ChannelDeconv
+from ndtools.layers.linear import DeconvLinear
+from ndtools.layers.replacing import (
+    carry_hooks,
+    deconvolves,
+    own_names,
+    replace_modules,
+    whitening_of,
+)
+from ndtools.layers.whitening import Statistics, Whitening
+
+__all__ = ["call", "fold"]
+
+_Input = tuple[int, torch.dtype]  # axes and kind
+_CONVOLUTIONS: tuple[type[Any], ...] = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+@torch.no_grad()
+def fold(model: nn.Module, example: Any) -> tuple[nn.Module, float]:  # noqa: ANN401
+    """Merge the deconvolution of a trained network into its weights, for inference.
+
+    Convolutions and linear layers become torch's own with weight w D and bias b − w D μ, where μ and D are those of
+    evaluation; ChannelDeconv becomes a 1×1 convolution, or a linear layer for inputs of shape (N, C). Products are
+    computed in float64 and rounded once. Nothing of the method is left: the network can be traced, exported, loaded
+    without ndtools. Batch normalisations that it may have stay.
+
+    Parameters
+    ----------
+    model : Module
+        Network with deconvolution layers, trained. It stays as it is.
+    example : Tensor, tuple or dict
+        Input of the network: its argument, arguments, or arguments by name.
+
+    Returns
+    -------
+    model : Module
+        A folded copy, in evaluation mode.
+    max_difference : float
+        Largest |folded(example) − model(example)| in evaluation mode; not finite if an output is not.
+
+    Raises
+    ------
+    ValueError
+        If the network has no deconvolution layers, or one that has not been trained, or that cannot be folded: it is
+        of an unknown kind, or a ChannelDeconv that the example does not reach, or reaches in two shapes.
+    TypeError
+        If the output for the example holds no tensors.
+
+    Examples
+    --------
+    >>> from ndtools.layers.conv import FastDeconv2d
+    >>> net = nn.Sequential(FastDeconv2d(3, 8, 3), nn.ReLU())
+    >>> x = torch.randn(10, 3, 12, 12)
+    >>> _ = net(x)  # a training batch
+    >>> plain, difference = fold(net, x)
+    >>> plain[0], difference < 1e-4
+    (Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1)), True)
+    """
+    names = {key: of[0] for key, of in own_names(model).items()}
+    _check(model, names)
+    original = copy.deepcopy(model).eval()
+    folded = copy.deepcopy(original)
+    reached: dict[str, set[_Input]] = {}
+    handles = [
+        module.register_forward_pre_hook(
+            lambda _, args, name=name: reached.setdefault(name, set()).add((args[0].dim(), args[0].dtype))
+        )
+        for name, module in original.named_modules()
+        if isinstance(module, ChannelDeconv)
+    ]
+    before = _tensors(call(original, example))
+    for handle in handles:
+        handle.remove()
+    new = {}
+    for name, module in folded.named_modules():
+        if deconvolves(module):
+            new[id(module)] = _plain(module, name, reached.get(name, set()))
+            carry_hooks(module, new[id(module)])
+    folded = replace_modules(folded, new)
+    after = _tensors(call(folded, example))
+    differences = [_difference(a, b) for a, b in zip(before, after, strict=True) if a.numel()]
+    return folded, float(torch.stack(differences).max()) if differences else 0.0
+
+
+def call(model: nn.Module, example: Any) -> Any:  # noqa: ANN401
+    """Apply a network to an example.
+
+    Parameters
+    ----------
+    model : Module
+        Network.
+    example : Tensor, tuple or dict
+        Its argument, arguments, or arguments by name.
+
+    Returns
+    -------
+    object
+        Whatever the network returns.
+    """
+    if isinstance(example, Mapping):
+        return model(**example)
+    return model(*example) if isinstance(example, tuple) else model(example)
+
+
+def _check(model: nn.Module, names: dict[int, str]) -> None:
+    layers = [module for module in model.modules() if deconvolves(module)]
+    if not layers:
+        raise ValueError(f"{type(model).__name__} has no deconvolution layers: there is nothing to fold")
+    known = {id(layer.whitening) for layer in layers}
+    for module in model.modules():
+        if isinstance(module, Whitening) and id(module) not in known:
+            raise ValueError(
+                f"a module of an unknown kind holds the statistics {names[id(module)]!r}: cannot be folded"
+            )
+    untrained = [names[id(m)] or "(model)" for m in layers if int(whitening_of(m).num_batches_tracked) == 0]
+    if untrained:
+        raise ValueError(
+            f"{len(untrained)} of {len(layers)} deconvolution layers have not seen a training batch, the first of them"
+            f" {untrained[0]!r}: train the network, or load its checkpoint, before you fold it"
+        )
+
+
+def _plain(module: nn.Module, name: str, inputs: set[_Input]) -> nn.Module:
+    """Return the plain form of a deconvolution layer in evaluation mode."""
+    statistics = [(m.cpu().double(), d.cpu().double()) for m, d in whitening_of(module).running_statistics()]
+    plain: Any
+    if isinstance(module, _ConvNd):
+        names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups")
+        arguments = {key: getattr(module, key) for key in (*names, "padding_mode")}
+        kind = _CONVOLUTIONS[len(module.kernel_size) - 1]
+        plain = _empty(kind, **arguments, device=module.weight.device, dtype=module.weight.dtype)
+        return _filled(plain, module, module.weight, module.bias, statistics)
+    if isinstance(module, DeconvLinear):
+        shape = module.in_features, module.out_features
+        plain = _empty(nn.Linear, *shape, device=module.weight.device, dtype=module.weight.dtype)
+        return _filled(plain, module, module.weight, module.bias, statistics)
+    if isinstance(module, ChannelDeconv):
+        return _plain_channels(module, name, inputs, statistics)
+    raise ValueError(f"{name or '(model)'} is a {type(module).__name__}, which cannot be folded")
+
+
+def _plain_channels(module: ChannelDeconv, name: str, inputs: set[_Input], statistics: Statistics) -> nn.Module:
+    if len(inputs) != 1:
+        seen = " and ".join(f"{dims} axes of {kind}" for dims, kind in sorted(inputs, key=str)) or "nothing"
+        raise ValueError(
+            f"{name or '(model)'} sees {seen} with this example: a ChannelDeconv can be folded if all its inputs have"
+            " the same number of axes and the same dtype"
+        )
+    ((dims, dtype),) = inputs
+    channels = module.num_channels
+    new = {"device": module.whitening.num_batches_tracked.device, "dtype": dtype}
+    plain: Any
+    if dims == 2:
+        plain = _empty(nn.Linear, channels, channels, **new)
+    else:
+        plain = _empty(_CONVOLUTIONS[dims - 3], channels, channels, 1, **new)
+    return _filled(plain, module, torch.eye(channels, dtype=torch.float64), None, statistics)
+
+
+def _empty(kind: type[Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    """Return a module of torch without drawing its weights."""
+    return skip_init(kind, *args, **kwargs)  # type: ignore[no-untyped-call]
+
+
+def _filled(
+    plain: Any,  # noqa: ANN401
+    module: nn.Module,
+    weight: Tensor,
+    bias: Tensor | None,
+    statistics: Statistics,
+) -> nn.Module:
+    merged, shift = whitening_of(module).fold(weight.cpu(), statistics)
+    plain.weight.copy_(merged.view_as(plain.weight))
+    plain.bias.copy_(shift if bias is None else bias.cpu().double() + shift)
+    for parameter in plain.parameters():
+        parameter.requires_grad_(weight.requires_grad)
+    result: nn.Module = plain.eval()
+    return result
+
+
+def _tensors(output: Any) -> list[Tensor]:  # noqa: ANN401
+    found = list(_tensors_in(output))
+    if not found:
+        raise TypeError(f"expected an output with tensors, got {type(output).__name__}")
+    return found
+
+
+def _tensors_in(output: Any) -> Iterator[Tensor]:  # noqa: ANN401
+    if isinstance(output, Tensor):
+        yield output
+    elif isinstance(output, Mapping):
+        for value in output.values():
+            yield from _tensors_in(value)
+    elif isinstance(output, list | tuple):
+        for value in output:
+            yield from _tensors_in(value)
+    elif is_dataclass(output) and not isinstance(output, type):
+        for field in fields(output):
+            yield from _tensors_in(getattr(output, field.name))
+
+
+def _difference(a: Tensor, b: Tensor) -> Tensor:
+    kind = torch.complex128 if a.is_complex() else torch.float64
+    a, b = a.cpu().to(kind), b.cpu().to(kind)
+    return torch.where(a == b, 0.0, (a - b).abs()).max()

@@ -1,0 +1,300 @@
+"""Folded networks against the evaluation of what they were made of, and against whitening of explicit patches."""
+
+import copy
+import itertools
+import shutil
+from dataclasses import dataclass
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn.functional import pad, unfold
+
+from ndtools.layers.channel import ChannelDeconv
+from ndtools.layers.config import DeconvConfig
+from ndtools.layers.conv import FastDeconv1d, FastDeconv2d, FastDeconv3d
+from ndtools.layers.fold import fold
+from ndtools.layers.linear import DeconvLinear
+from ndtools.layers.whitening import Whitening
+
+pytestmark = pytest.mark.filterwarnings("ignore::ndtools.errors.NumericalWarning")
+LAYERS = {1: (FastDeconv1d, nn.Conv1d), 2: (FastDeconv2d, nn.Conv2d), 3: (FastDeconv3d, nn.Conv3d)}
+PRESETS = [DeconvConfig(block_size=3, eps=1e-2), DeconvConfig.reference(block_size=2, eps=1e-2)]
+
+
+def batch(*shape, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(*shape, generator=generator, dtype=torch.float64)
+    return 1 + x + 0.5 * torch.roll(x, 1, 1)
+
+
+def trained(model, *batches):
+    torch.manual_seed(0)
+    for x in batches:
+        model(x)
+    return model
+
+
+@given(
+    dims=st.integers(1, 3),
+    stride=st.integers(1, 2),
+    dilation=st.integers(1, 2),
+    groups=st.integers(1, 2),
+    padding=st.sampled_from([0, 1, "valid", "same"]),
+    mode=st.sampled_from(["zeros", "reflect", "replicate", "circular"]),
+    bias=st.booleans(),
+    config=st.sampled_from(PRESETS),
+)
+@settings(deadline=None, max_examples=60)
+def test_convolutions(dims, stride, dilation, groups, padding, mode, bias, config):
+    if mode == "reflect" and dims == 3 and padding == "same":
+        mode = "circular"
+    stride = 1 if padding == "same" else stride
+    fast, plain = LAYERS[dims]
+    x = batch(3, 4, *(7, 6, 5)[:dims])
+    settings_ = {"stride": stride, "dilation": dilation, "groups": groups, "padding": padding, "padding_mode": mode}
+    layer = trained(fast(4, 6, 3, **settings_, bias=bias, dtype=torch.float64, config=config), x, batch(*x.shape))
+    folded, difference = fold(layer, x)
+    assert type(folded) is plain
+    for name, value in settings_.items():
+        assert getattr(folded, name) == getattr(layer, name), name
+        assert (value == "same") <= (folded.padding == "same")
+    assert difference < 1e-12
+    other = batch(2, *x.shape[1:], seed=7)
+    torch.testing.assert_close(folded(other), layer.eval()(other), rtol=0, atol=1e-12)
+    torch.testing.assert_close(folded(other[0]), layer(other[0]), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("config", PRESETS)
+@pytest.mark.parametrize("bias", [True, False])
+def test_linear_layers(config, bias):
+    x = batch(20, 3, 6)
+    layer = trained(DeconvLinear(6, 4, bias=bias, dtype=torch.float64, config=config), x)
+    folded, difference = fold(layer, x)
+    assert type(folded) is nn.Linear
+    assert difference < 1e-12
+
+
+@pytest.mark.parametrize("dims", [0, 1, 2, 3])
+def test_channels(dims):
+    x = batch(30, 5, *(4,) * dims)
+    layer = trained(ChannelDeconv(5, DeconvConfig(block_size=3), dtype=torch.float64), x)
+    folded, difference = fold(nn.Sequential(layer), x)
+    assert type(folded[0]) is (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)[dims]
+    assert difference < 1e-12
+
+
+def test_it_is_a_convolution_of_whitened_patches():
+    """All patches whitened by the running statistics, written out with unfold: nothing of the layer's own folding."""
+    x = batch(6, 4, 8, 7)
+    config = DeconvConfig(block_size=2, eps=1e-2, n_iter=40, momentum=1)
+    layer = trained(FastDeconv2d(4, 5, 3, padding=1, stride=2, dtype=torch.float64, config=config), x)
+    folded, _ = fold(layer, x)
+    patches = unfold(pad(x, (1, 1, 1, 1)), 3, stride=2)
+    white = []
+    for block in range(2):
+        mean = layer.whitening.running_mean[0, block]
+        values, vectors = torch.linalg.eigh(layer.whitening.running_covariance[0, block])
+        d = vectors @ torch.diag((values + 1e-2) ** -0.5) @ vectors.mT
+        white.append(d @ (patches[:, 18 * block : 18 * (block + 1)] - mean[:, None]))
+    expected = layer.weight.flatten(1) @ torch.cat(white, 1) + layer.bias[:, None]
+    torch.testing.assert_close(folded(x).flatten(2), expected, rtol=0, atol=1e-9)
+
+
+class Net(nn.Module):
+    """One layer of each kind, one of them applied twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = FastDeconv2d(3, 8, 3, padding=1)
+        self.twice = FastDeconv2d(8, 8, 3, padding=1, groups=2)
+        self.again = self.twice
+        self.norm, self.drop = nn.BatchNorm2d(8), nn.Dropout(0.5)
+        self.channels = ChannelDeconv(8)
+        self.head = DeconvLinear(8, 4)
+
+    def forward(self, x):
+        x = self.stem(x).relu()
+        x = self.again(self.twice(x).relu()).relu()
+        return self.head(self.drop(self.channels(self.norm(x)).mean((2, 3))))
+
+
+def state_of(model):
+    return copy.deepcopy({**model.state_dict(), "training": [m.training for m in model.modules()]})
+
+
+@pytest.fixture(scope="module")
+def net():
+    return trained(Net(), *(batch(20, 3, 10, 10, seed=seed).float() for seed in range(3)))
+
+
+def test_a_network_and_nothing_left_of_the_method(net):
+    before, x = state_of(net), batch(5, 3, 10, 10).float()
+    folded, difference = fold(net, x)
+    assert not any(type(m).__module__.startswith("ndtools") for m in folded.modules())
+    assert not any("whitening" in key for key in folded.state_dict())
+    assert not any(m.training for m in folded.modules())
+    assert folded.twice is folded.again
+    assert type(folded.norm) is nn.BatchNorm2d
+    after = state_of(net)
+    assert net.training
+    assert before.pop("training") == after.pop("training")
+    torch.testing.assert_close(before, after, rtol=0, atol=0)
+    again = copy.deepcopy(net).eval()
+    assert difference == (folded(x) - again(x)).abs().max().item() < 1e-4
+
+
+def test_it_runs_wherever_plain_modules_do(net):
+    x = batch(5, 3, 10, 10).float()
+    folded, _ = fold(net, x)
+    with torch.no_grad():
+        expected = folded(x)
+        torch.testing.assert_close(torch.export.export(folded, (x,)).module()(x), expected)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+def test_it_can_be_traced(net):
+    x = batch(5, 3, 10, 10).float()
+    folded, _ = fold(net, x)
+    torch.testing.assert_close(torch.jit.trace(folded, x)(x), folded(x))
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore")
+def test_it_compiles(net):
+    x = batch(5, 3, 10, 10).float()
+    folded, _ = fold(net, x)
+    with torch.no_grad():
+        torch.testing.assert_close(torch.compile(folded, backend="aot_eager")(x), folded(x))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_it_goes_to_onnx(net, tmp_path):
+    pytest.importorskip("onnxscript", reason="torch.onnx needs onnxscript")
+    x = batch(5, 3, 10, 10).float()
+    torch.onnx.export(fold(net, x)[0], (x,), tmp_path / "net.onnx", dynamo=True)
+
+
+@dataclass
+class Output:
+    logits: torch.Tensor
+    note: str = ""
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda y: (y, 2 * y), lambda y: {"a": y, "b": [None, y]}, lambda y: Output(y), lambda y: (y.new_empty(0), y)],
+)
+def test_outputs_of_other_kinds(wrap):
+    class Wrapped(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = DeconvLinear(4, 3)
+
+        def forward(self, x, *, scale=1.0):
+            return wrap(self.layer(x) * scale)
+
+    x = batch(20, 4).float()
+    model = trained(Wrapped(), x)
+    for example in (x, (x,), {"x": x, "scale": 2.0}):
+        assert fold(model, example)[1] < 1e-5
+
+
+def test_equal_infinities_are_no_difference():
+    class Masked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = DeconvLinear(4, 3)
+
+        def forward(self, x):
+            return self.layer(x).masked_fill(torch.tensor([True, False, False]), -torch.inf)
+
+    x = batch(20, 4).float()
+    assert fold(trained(Masked(), x), x)[1] < 1e-5
+
+
+def test_half_precision():
+    x = batch(20, 4, 6, 6).float()
+    layer = trained(FastDeconv2d(4, 3, 3), x).bfloat16()
+    folded, difference = fold(layer, x.bfloat16())
+    assert folded.weight.dtype == torch.bfloat16
+    assert difference <= 2**-7 * layer.eval()(x.bfloat16()).abs().max().item()
+
+
+def test_channels_in_half_precision():
+    x = batch(20, 4, 6).float()
+    layer = trained(ChannelDeconv(4), x).bfloat16()
+    folded, difference = fold(layer, x.bfloat16())
+    assert folded.weight.dtype == torch.bfloat16
+    assert difference <= 2**-6 * layer.eval()(x.bfloat16()).abs().max().item()
+
+
+def test_hooks_and_gradients_survive():
+    x = batch(20, 4).float()
+    layer = trained(DeconvLinear(4, 3), x).requires_grad_(False)
+    seen = []
+    layer.register_forward_hook(lambda *_: seen.append(1))
+    folded, _ = fold(layer, x)
+    assert not folded.weight.requires_grad
+    seen.clear()
+    folded(x)
+    assert seen == [1]
+
+
+def test_without_layers_or_training_there_is_nothing_to_fold():
+    x = batch(20, 4).float()
+    with pytest.raises(ValueError, match="Linear has no deconvolution layers"):
+        fold(nn.Linear(4, 3), x)
+    with pytest.raises(ValueError, match="1 of 2 deconvolution layers have not seen a training batch.*'1'"):
+        fold(nn.Sequential(trained(DeconvLinear(4, 4), x), DeconvLinear(4, 3)), x)
+    with pytest.raises(TypeError, match="expected an output with tensors, got int"):
+        model = trained(nn.Sequential(DeconvLinear(4, 3)), x)
+        model.forward = lambda x: 3
+        fold(model, x)
+
+
+def test_unknown_holders_of_statistics_are_refused():
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.mine, self.layer = Whitening(4, 1, DeconvConfig()), DeconvLinear(4, 3)
+
+        def forward(self, x):
+            return self.layer(x)
+
+    x = batch(20, 4).float()
+    with pytest.raises(ValueError, match="unknown kind holds the statistics 'mine'"):
+        fold(trained(Own(), x), x)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "seen"), [([], "nothing"), ([(9, 4), (9, 4, 5)], "2 axes of torch.float32 and 3 axes")]
+)
+def test_channels_that_are_not_reached_in_one_shape(shapes, seen):
+    class Odd(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.channels, self.layer = ChannelDeconv(4), DeconvLinear(4, 3)
+
+        def forward(self, x):
+            for shape in shapes:
+                self.channels(torch.randn(shape))
+            return self.layer(x)
+
+    x = batch(20, 4).float()
+    model = trained(Odd(), x)
+    model.channels(torch.randn(9, 4))
+    with pytest.raises(ValueError, match=f"channels sees {seen}"):
+        fold(model, x)
+
+
+def test_folding_draws_no_random_numbers():
+    x = batch(20, 4).float()
+    layer = trained(DeconvLinear(4, 3), x)
+    states = []
+    for _, _ in itertools.product(range(2), range(1)):
+        fold(layer, x)
+        states.append(torch.get_rng_state())
+    torch.testing.assert_close(*states)
