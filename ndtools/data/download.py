@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import shutil
 import tarfile
 import tempfile
 import zlib
@@ -184,18 +185,19 @@ def _unpack(archive: Path, folder: Path, known: KnownSet, inside: str) -> list[P
     name = printable(archive.name)
     wanted = {f"{inside}/{file}": file for file in known.md5 if _in_archive(file, known)}
     unpacked = {}
+    folder.mkdir()
     try:
         with tarfile.open(archive) as members:
             for member in members:
-                # Also asked of those that are not wanted: an archive with one such member is not to be trusted.
-                safe = tarfile.data_filter(member, str(folder))
-                if member.name in wanted:
-                    if not member.isreg():
-                        raise DataError(f"{name} is refused: '{printable(member.name)}' in it is no plain file")
-                    members.extract(safe, folder, filter="data")
-                    unpacked[wanted[member.name]] = folder / member.name
-    except tarfile.FilterError as error:
-        raise DataError(f"{name} is refused, its files are not safe to unpack: {printable(str(error))}") from None
+                if member.name not in wanted:
+                    continue
+                content = members.extractfile(member) if member.isreg() else None
+                if content is None:
+                    raise DataError(f"{name} is refused: '{printable(member.name)}' in it is no plain file")
+                path = folder / wanted[member.name]  # our name, not the archive's
+                with path.open("wb") as stream:
+                    shutil.copyfileobj(content, stream)
+                unpacked[wanted[member.name]] = path
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise DataError(f"{name} is damaged: {printable(str(error))}") from None
     for member_name, file in wanted.items():

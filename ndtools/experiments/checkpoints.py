@@ -11,7 +11,7 @@ from ndtools.errors import DataError, OptionError
 from ndtools.experiments.networks import PRESETS, CheckpointConfig, Network, load_network, load_with_origin
 from ndtools.layers.audit import Audit, audit
 from ndtools.layers.checkpoints import State, save_state
-from ndtools.layers.convert import FIRST, LINEAR_BLOCK, Plan, PlanEntry, convert
+from ndtools.layers.convert import LINEAR_BLOCK, Plan, PlanEntry, convert
 from ndtools.layers.fold import fold
 from ndtools.layers.replacing import deconvolves
 
@@ -129,7 +129,7 @@ def convert_checkpoint(config: CheckpointConfig) -> ConvertResult:
         network,
         form="deconv",
         config=make(),
-        first=replace(make(), **FIRST),
+        first=make().for_first_layer(),
         linear=make(block_size=LINEAR_BLOCK),
     )
     settings, linear = target.config, target.linear

@@ -180,15 +180,11 @@ def _measure(whitening: Whitening) -> tuple[float | None, float | None]:
     statistics = whitening.running_statistics()
     if whitening.config.running == "matrix":
         return max(_condition(matrix.cpu().double()) for _, matrix in statistics), None
-    updates = math.ceil(int(whitening.num_batches_tracked) / whitening.config.refresh_every)
-    share = 1 - (1 - whitening.config.momentum) ** updates  # averages began with zero
-    names = [name for name, _ in whitening.named_buffers() if name.startswith("running_covariance")]
-    covariances = [whitening.get_buffer(name).cpu().double() / share for name in names]
     conditions, residuals = [], []
-    for covariance, (_, matrix) in zip(covariances, statistics, strict=True):
+    for covariance, (_, matrix) in zip(whitening.running_covariances(), statistics, strict=True):
         d = matrix.cpu().double()
         identity = torch.eye(d.shape[-1], dtype=d.dtype)
-        a = covariance + whitening.config.eps * identity
+        a = covariance.cpu().double() + whitening.config.eps * identity
         conditions.append(_condition(a))
         residuals.append(float((d @ a @ d - identity).norm(dim=(-2, -1)).max()) / math.sqrt(d.shape[-1]))
     return max(conditions), max(residuals)

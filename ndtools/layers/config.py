@@ -108,6 +108,16 @@ class DeconvConfig:
         """
         return replace(cls(grouping="interleaved", shared=True, running="matrix", grid="corner"), **overrides)
 
+    def for_first_layer(self) -> "DeconvConfig":
+        """Return these settings for a network's first layer: 15 iterations, frozen after 200 batches (A.2).
+
+        Returns
+        -------
+        DeconvConfig
+            All else as here.
+        """
+        return replace(self, n_iter=15, freeze_after=200)
+
 
 _CHOICES = {
     "grouping": ("contiguous", "interleaved"),

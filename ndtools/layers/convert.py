@@ -3,7 +3,7 @@
 import copy
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -23,7 +23,6 @@ __all__ = ["Plan", "PlanEntry", "convert"]
 
 Choice = Callable[[str, nn.Module], DeconvConfig | None]
 
-FIRST: dict[str, Any] = {"n_iter": 15, "freeze_after": 200}  # of the first convolution (Ye et al. 2020, A.2)
 LINEAR_BLOCK = 512  # of linear layers, as the published code is run; all features of most of them
 
 _CONVOLUTIONS: dict[type, type[Any]] = {nn.Conv1d: FastDeconv1d, nn.Conv2d: FastDeconv2d, nn.Conv3d: FastDeconv3d}
@@ -157,7 +156,7 @@ def convert(
         raise ValueError(f"nothing to convert in {type(model).__name__}: {_found(model, names, kept)}")
     if convolutions:
         module, given = convolutions[0]
-        default = given if callable(config) else replace(given, **FIRST)
+        default = given if callable(config) else given.for_first_layer()
         convolutions[0] = module, first or default
     new: dict[int, nn.Module] = {}
     notes: dict[int, list[str]] = {}

@@ -267,23 +267,31 @@ class Whitening(nn.Module):
                 self._kept = _state_of(buffers), self._compute_running()
         return self._kept[1]
 
+    def running_covariances(self) -> list[Tensor]:
+        """Return the averaged covariances without eps.
+
+        Returns
+        -------
+        list of Tensor of shape (G, S, F, F)
+            For each part; corrected for their start at zero. Meaningless where D is averaged instead, or before
+            training.
+        """
+        return [self._get("running_covariance", i) / self._weight() for i in range(len(self.parts))]
+
     def _compute_running(self) -> Statistics:
+        means = [self._get("running_mean", i) for i in range(len(self.parts))]
         if self._count() == 0:
             self._warn(
                 "a deconvolution layer is evaluated before it has seen a training batch: it decorrelates nothing"
             )
-        weight = self._weight()
-        statistics = []
-        for i in range(len(self.parts)):
-            mean, square = self._get("running_mean", i), self._get(self._square, i)
-            if self.config.running == "matrix":
-                statistics.append((mean, square))
-            elif weight == 0:
-                identity = torch.eye(square.shape[-1], dtype=square.dtype, device=square.device)
-                statistics.append((mean, identity.expand_as(square)))
-            else:
-                statistics.append((mean / weight, self._whiten(square / weight)))
-        return statistics
+            return [(mean, torch.eye(mean.shape[-1]).to(mean).expand(*mean.shape, -1)) for mean in means]
+        if self.config.running == "matrix":
+            return [(mean, self._get("running_deconv", i)) for i, mean in enumerate(means)]
+        covariances = self.running_covariances()
+        return [
+            (mean / self._weight(), self._whiten(covariance))
+            for mean, covariance in zip(means, covariances, strict=True)
+        ]
 
     def _weight(self) -> float:
         """Return the weights of all batches in the moving averages together."""

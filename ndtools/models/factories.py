@@ -1,7 +1,7 @@
 """What the layers of a network are made of: the only difference between its normalised and deconvolved versions."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
@@ -104,7 +104,7 @@ def deconv(
         Convolutions with a bias.
     """
     config = config or DeconvConfig()
-    first = first or replace(config, n_iter=15, freeze_after=200)
+    first = first or config.for_first_layer()
     return Factories(
         first=partial(FastDeconv2d, config=first),
         conv=partial(FastDeconv2d, config=config),

@@ -157,7 +157,7 @@ def test_audit(own):
     lines = result.stdout.splitlines()
     assert lines[0] == "vgg11 · 1 channel · 5 classes · batches of 4 images 32×32"
     assert len(lines) == 2 + 8 + 1
-    assert lines[2].split()[:5] == ["features.0", "FastDeconv2d", "1×1", "9", "3600"]
+    assert lines[2].split()[:5] == ["features.0", "FastDeconv2d", "1×1", "9", "900"]
     assert lines[-1] == "8 deconvolution layers, 0 batch normalisations left"
     result = invoke("audit", path, "--json", "--batch-size", 4)
     content = json.loads(result.stdout)

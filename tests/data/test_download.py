@@ -405,25 +405,29 @@ def test_archive(tmp_path, server, cifar):
 
 
 @pytest.mark.parametrize(
-    ("members", "message"),
-    [
-        ([("../evil", b"x")], "not safe to unpack"),
-        ([("cifar-10-batches-py/../../evil", b"x")], "not safe to unpack"),
-        ([("cifar-10-batches-py/evil", (tarfile.SYMTYPE, "/etc/passwd"))], "not safe to unpack"),
-        ([("cifar-10-batches-py/evil", (tarfile.LNKTYPE, "../../../evil"))], "not safe to unpack"),
-        ([("cifar-10-batches-py/evil", (tarfile.CHRTYPE, ""))], "not safe to unpack"),
-        ([("cifar-10-batches-py/data_batch_1", (tarfile.SYMTYPE, "data_batch_2"))], "is no plain file"),
-    ],
+    "kind", [(tarfile.SYMTYPE, "data_batch_2"), (tarfile.LNKTYPE, "../../x"), (tarfile.CHRTYPE, "")]
 )
-def test_hostile_archives(tmp_path, cifar, members, message):
-    cifar(tar([*regular(), *members]))
-    with pytest.raises(DataError, match=f"cifar.tar.gz is refused.*{message}"):
+def test_links_and_devices_are_refused(tmp_path, cifar, kind):
+    cifar(tar([*regular(), ("cifar-10-batches-py/data_batch_1", kind)]))
+    with pytest.raises(DataError, match="cifar.tar.gz is refused.*data_batch_1' in it is no plain file"):
         fetch("cifar10", root=tmp_path / "sets")
     assert files(tmp_path) == []
 
 
-def test_absolute_names_and_strange_files_are_not_unpacked(tmp_path, cifar):
-    cifar(tar([*regular(), (f"{tmp_path}/evil", b"x"), ("cifar-10-batches-py/other", b"x"), ("top", b"x")]))
+@pytest.mark.parametrize(
+    "member",
+    [
+        ("../evil", b"x"),
+        ("cifar-10-batches-py/../../evil", b"x"),
+        ("/tmp/evil", b"x"),
+        ("cifar-10-batches-py", (tarfile.SYMTYPE, "..")),
+        ("cifar-10-batches-py/other", b"x"),
+        ("cifar-10-batches-py/evil", (tarfile.SYMTYPE, "/etc/passwd")),
+        ("top", (tarfile.CHRTYPE, "")),
+    ],
+)
+def test_nothing_else_is_unpacked(tmp_path, cifar, member):
+    cifar(tar([member, *regular(), member]))
     folder = fetch("cifar10", root=tmp_path / "sets")
     assert sorted(path.name for path in folder.iterdir()) == sorted(PICKLED)
     assert files(tmp_path) == sorted(f"sets/cifar10/cifar-10-batches-py/{name}" for name in PICKLED)
@@ -451,7 +455,7 @@ def test_a_full_disk_while_unpacking(tmp_path, cifar, monkeypatch):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(tarfile.TarFile, "makefile", full)
+    monkeypatch.setattr("shutil.copyfileobj", full)
     with pytest.raises(OutputError, match="No space left"):
         fetch("cifar10", root=tmp_path)
     assert files(tmp_path) == []
