@@ -90,16 +90,15 @@ class _ByEigenvalues(torch.autograd.Function):
 def _divided_differences(p: Tensor, n_iter: int) -> tuple[Tensor, Tensor]:
     """Return p_n(x_i) and p_n[x_i, x_j] for x (..., d)."""
     z = torch.ones_like(p)
-    dp, dz = torch.ones_like(p[..., None] + p[..., None, :]), None
+    dp = p.new_ones(*p.shape, p.shape[-1])
+    dz = torch.zeros_like(dp)
     for left in range(n_iter, 0, -1):
         t = (3 - p) / 2
-        change = dp * (z / -2)[..., None]  # z_i t[i, j]
-        dz = change if dz is None else dz.mul_(t[..., None, :]).add_(change)  # and z[i, j] t_j
-        if left > 1:  # P t² is a cubic of P
-            row, column = p[..., None], p[..., None, :]
-            dp.mul_(row * column + (row * row - 6 * row) + (column * column - 6 * column + 9)).div_(4)
+        dz.mul_(t[..., None, :]).addcmul_(dp, z[..., None], value=-0.5)  # z[i, j] t_j + z_i t[i, j]
+        if left > 1:  # P ↦ P t² has the divided differences (a_i + P_i P_j + b_j)/4
+            one, a = torch.ones_like(p), p * p - 6 * p
+            dp *= torch.stack([a / 4, p / 4, one], -1) @ torch.stack([one, p, (a + 9) / 4], -2)
         z, p = z * t, p * t * t
-    assert dz is not None
     return z, dz
 
 
