@@ -130,7 +130,7 @@ def our_stages(layer: TimedLayer, x: Tensor, weight: Tensor, bias: Tensor, confi
         return tuple(whitening._whiten(each) for each in covariances)
 
     def statistics(x: Tensor) -> Tensors:
-        x, found = whitening(x, sampling)
+        x, found = whitening.statistics(x, sampling)
         return x, *itertools.chain(*found)
 
     def fold(weight: Tensor, bias: Tensor, *flat: Tensor) -> Tensors:

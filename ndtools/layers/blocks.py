@@ -44,7 +44,7 @@ class Part:
             return stacks.transpose(1, 2).reshape(groups, 1, self.size * taps, self.blocks * n)
         return stacks
 
-    def features(self, rows: Tensor, taps: int) -> Tensor:
+    def features(self, rows: Tensor) -> Tensor:
         """Return (G, S, F, M) as features (G, channels, taps, n): the inverse of `rows`."""
         groups, stacks, width, _ = rows.shape
         if self.shared:
@@ -52,21 +52,30 @@ class Part:
             stacks = self.blocks
         if self.interleaved:
             rows = rows.transpose(1, 2)
-        return rows.reshape(groups, stacks * self.size, taps, -1)
+        return rows.reshape(groups, stacks * self.size, width // self.size, -1)
 
     def of_weight(self, weight: Tensor) -> Tensor:
-        """Return a weight (G, o, C/G, taps) as (G, blocks, o, F)."""
+        """Return a weight (G, o, C/G, taps) as (G, S, rows, F): o rows for each block that a stack holds."""
         groups, outputs, _, taps = weight.shape
         mine = weight[:, :, self.start : self.start + self.blocks * self.size]
         if self.interleaved:
-            return mine.reshape(groups, outputs, self.size * taps, self.blocks).permute(0, 3, 1, 2)
-        return mine.reshape(groups, outputs, self.blocks, self.size * taps).transpose(1, 2)
+            rows = mine.reshape(groups, outputs, self.size * taps, self.blocks).transpose(2, 3)
+        else:
+            rows = mine.reshape(groups, outputs, self.blocks, self.size * taps)
+        return rows.reshape(groups, 1, -1, self.size * taps) if self.shared else rows.transpose(1, 2)
 
     def to_weight(self, stacks: Tensor, taps: int) -> Tensor:
-        """Return (G, blocks, o, F) as a weight (G, o, channels, taps): the inverse of `of_weight`."""
-        groups, _, outputs, _ = stacks.shape
-        order = (0, 2, 3, 1) if self.interleaved else (0, 2, 1, 3)
-        return stacks.permute(order).reshape(groups, outputs, self.blocks * self.size, taps)
+        """Return (G, S, rows, F) as a weight (G, o, channels, taps): the inverse of `of_weight`."""
+        groups, _, _, width = stacks.shape
+        rows = stacks.reshape(groups, -1, self.blocks, width) if self.shared else stacks.transpose(1, 2)
+        if self.interleaved:
+            rows = rows.transpose(2, 3)
+        return rows.reshape(groups, -1, self.blocks * self.size, taps)
+
+    def of_mean(self, mean: Tensor, taps: int) -> Tensor:
+        """Return means (G, S, F) as a weight (G, 1, channels, taps)."""
+        rows = self.blocks if self.shared else 1
+        return self.to_weight(mean[:, :, None].expand(-1, -1, rows, -1), taps)
 
 
 def parts_of(channels: int, groups: int, config: DeconvConfig) -> tuple[Part, ...]:

@@ -2,7 +2,9 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import conv1d, linear
 
+from ndtools.layers.checks import check_dtype
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.sampling import Patches, Pixels, Sampling, Vectors, axis_of
 from ndtools.layers.whitening import Whitening
@@ -61,13 +63,20 @@ class ChannelDeconv(nn.Module):
         ------
         ValueError
             If the input has another number of channels or of axes, or is a training batch without samples.
+        TypeError
+            If it is not of a floating dtype.
         """
         if not 2 <= x.dim() <= 5:
             raise ValueError(f"expected an input with 2 to 5 axes (N, C, ...), got shape {tuple(x.shape)}")
         if x.shape[1] != self.num_channels:
             raise ValueError(f"expected {self.num_channels} channels, got {x.shape[1]} in shape {tuple(x.shape)}")
-        x, statistics = self.whitening(x, self._sampling(x))
-        return self.whitening.apply_to(x, statistics)
+        check_dtype(x)
+        identity = torch.eye(self.num_channels, device=x.device, dtype=self.whitening.running_mean.dtype)
+        x, weight, shift = self.whitening.merge(x, self._sampling(x), identity)
+        with torch.autocast(x.device.type, enabled=False):
+            if x.dim() == 2:
+                return linear(x, weight.to(x.dtype), shift.to(x.dtype))
+            return conv1d(x.flatten(2), weight.to(x.dtype)[:, :, None], shift.to(x.dtype)).view_as(x)
 
     def _sampling(self, x: Tensor) -> Sampling:
         sizes = x.shape[2:]

@@ -37,7 +37,7 @@ class DeconvConfig:
         Where patches are sampled: away from the padding where there is room; or, as in the published code, from its
         corner (1×1: every S²-th of all pixels in a row).
     through_statistics : bool
-        Whether the gradient flows through mean and D.
+        Whether the gradient flows through mean and D. It does so once: no second derivatives, no ``torch.func``.
     freeze_after : int, optional
         Training batches after which the statistics stay as they are, in training as well. Never by default.
     shrinkage : {"none", "lw", "oas"}
@@ -45,7 +45,8 @@ class DeconvConfig:
     refresh_every : int
         Training batches for which mean and D are kept, without gradient: an approximation that saves their cost.
     sync : bool
-        Whether statistics are those of the batches of all processes of ``torch.distributed``.
+        Whether statistics are those of the batches of all processes of ``torch.distributed`` (of its default group).
+        Not together with ``shrinkage``.
     """
 
     block_size: int | None = 64
@@ -66,8 +67,18 @@ class DeconvConfig:
     def __post_init__(self) -> None:
         for name in ("block_size", "n_iter", "sampling_stride", "freeze_after", "refresh_every"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise OptionError(name, f"must be at least 1, got {value}")
+            if value is None and name in ("block_size", "freeze_after"):
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise OptionError(name, f"must be a whole number of at least 1, got {value!r}")
+        for name in ("eps", "momentum"):
+            if not isinstance(getattr(self, name), float | int):
+                raise OptionError(name, f"must be a number, got {getattr(self, name)!r}")
+        for name in ("shared", "through_statistics", "sync"):
+            if not isinstance(getattr(self, name), bool):
+                raise OptionError(name, f"must be True or False, got {getattr(self, name)!r}")
+        if self.sync and self.shrinkage != "none":
+            raise OptionError("sync", "is not for shrunk covariances, as their shrinkage depends on all samples")
         if not (self.eps > 0 and math.isfinite(self.eps)):
             raise OptionError("eps", f"must be above 0 and finite, got {self.eps}")
         if not 0 < self.momentum <= 1:

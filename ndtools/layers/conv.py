@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.functional import conv1d, conv2d, conv3d, pad
 
+from ndtools.layers.checks import check_dtype
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.sampling import Patches, Pixels, Sampling, axis_of
 from ndtools.layers.whitening import Whitening
@@ -44,22 +45,42 @@ class _Deconvolving(nn.modules.conv._ConvNd):
         Returns
         -------
         Tensor of shape (N, O, ...) or (O, ...)
-            As of torch's convolution, in the dtype of the input.
+            As of torch's convolution.
+
+        Raises
+        ------
+        ValueError
+            If the input has another number of axes or channels, is smaller than the kernel, or is a training batch
+            without samples.
+        TypeError
+            If it is of another dtype than the weights.
         """
-        sides = self._reversed_padding_repeated_twice
-        if self.padding_mode != "zeros":
-            x, sides = pad(x, sides, mode=self.padding_mode), [0] * len(sides)
         dims = len(self.kernel_size)
         batch = x if x.dim() == dims + 2 else x[None]
-        batch, statistics = self.whitening(batch, self._sampling(batch.shape[2:], sides))
-        weight, shift = self.whitening.fold(self.weight, statistics)
+        sides = self._checked_padding(x, batch)
+        if self.padding_mode != "zeros":
+            batch, sides = pad(batch, sides, mode=self.padding_mode), [0] * len(sides)
+        batch, weight, shift = self.whitening.merge(batch, self._sampling(batch.shape[2:], sides), self.weight)
         bias = shift if self.bias is None else self.bias + shift
         padding = self.padding if self.padding_mode == "zeros" else (0,) * dims
         convolve = (conv1d, conv2d, conv3d)[dims - 1]
-        out: Tensor = convolve(
-            batch, weight.to(x.dtype), bias.to(x.dtype), self.stride, padding, self.dilation, self.groups
-        )
+        kind = self.weight.dtype
+        out: Tensor = convolve(batch, weight.to(kind), bias.to(kind), self.stride, padding, self.dilation, self.groups)
         return out if x.dim() == dims + 2 else out[0]
+
+    def _checked_padding(self, x: Tensor, batch: Tensor) -> Sequence[int]:
+        """Return pixels to pad by, from the last axis to the first, for an input that the layer can take."""
+        dims, sides = len(self.kernel_size), self._reversed_padding_repeated_twice
+        if batch.dim() != dims + 2:
+            raise ValueError(f"expected an input with {dims + 2} axes, or {dims + 1} without N, got {tuple(x.shape)}")
+        if batch.shape[1] != self.in_channels:
+            raise ValueError(f"expected {self.in_channels} channels, got {batch.shape[1]} in shape {tuple(x.shape)}")
+        check_dtype(x, self.weight.dtype)
+        reaches = [(k - 1) * d + 1 for k, d in zip(self.kernel_size, self.dilation, strict=True)]
+        padded = [n + sum(sides[-2 * i - 2 :][:2]) for i, n in enumerate(batch.shape[2:])]
+        if any(n < reach for n, reach in zip(padded, reaches, strict=True)):
+            raise ValueError(f"a kernel that reaches over {reaches} pixels does not fit in {padded}, padding included")
+        return sides
 
     def _sampling(self, sizes: Sequence[int], sides: Sequence[int]) -> Sampling:
         """Choose the patches of images of some sizes, padded by ``sides`` (from the last axis to the first)."""

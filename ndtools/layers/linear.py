@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from ndtools.layers.checks import check_dtype
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.sampling import Vectors
 from ndtools.layers.whitening import Whitening
@@ -14,7 +15,7 @@ from ndtools.layers.whitening import Whitening
 __all__ = ["DeconvLinear"]
 
 
-class DeconvLinear(nn.Module):
+class DeconvLinear(nn.Linear):
     """Linear layer on deconvolved input: y = W D (x − μ) + b (Ye et al. 2020, eq. 4).
 
     In place of :class:`torch.nn.Linear`, with its initialisation; D is merged into W, the input is not transformed.
@@ -48,25 +49,19 @@ class DeconvLinear(nn.Module):
         *,
         config: DeconvConfig | None = None,
     ) -> None:
-        super().__init__()
         if in_features < 1:
             raise ValueError(f"in_features must be at least 1, got {in_features}")
-        self.in_features, self.out_features = in_features, out_features
+        super().__init__(in_features, out_features, bias, device, dtype)
         config = config or DeconvConfig(block_size=None)
         if config.grouping == "interleaved":  # the published code interleaves in convolutions only
             config = replace(config, grouping="contiguous", block_size=math.gcd(config.block_size or 0, in_features))
         self.whitening = Whitening(in_features, 1, config, device=device, dtype=dtype)
-        self.weight = nn.Parameter(torch.empty(out_features, in_features, device=device, dtype=dtype))
-        self.bias = nn.Parameter(torch.empty(out_features, device=device, dtype=dtype)) if bias else None
-        self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw weight and bias anew, as :class:`torch.nn.Linear` does, and forget the running statistics."""
-        self.whitening.reset_running_stats()
-        nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
-        if self.bias is not None:
-            bound = 1 / math.sqrt(self.in_features)
-            nn.init.uniform_(self.bias, -bound, bound)
+        super().reset_parameters()
+        if hasattr(self, "whitening"):  # not yet when torch's constructor calls
+            self.whitening.reset_running_stats()
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layer.
@@ -79,19 +74,18 @@ class DeconvLinear(nn.Module):
         Returns
         -------
         Tensor of shape (..., out_features)
-            In the dtype of the input.
+            As of torch's layer.
 
         Raises
         ------
         ValueError
             If the input has another number of features, or is a training batch without samples.
+        TypeError
+            If it is of another dtype than the weights.
         """
         if x.shape[-1] != self.in_features:
             raise ValueError(f"expected {self.in_features} features, got {x.shape[-1]}")
-        x, statistics = self.whitening(x, Vectors())
-        weight, shift = self.whitening.fold(self.weight, statistics)
+        check_dtype(x, self.weight.dtype)
+        x, weight, shift = self.whitening.merge(x, Vectors(), self.weight)
         bias = shift if self.bias is None else self.bias + shift
-        return linear(x, weight.to(x.dtype), bias.to(x.dtype))
-
-    def extra_repr(self) -> str:  # noqa: D102 (of nn.Module)
-        return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"
+        return linear(x, weight.to(self.weight.dtype), bias.to(self.weight.dtype))

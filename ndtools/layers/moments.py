@@ -9,13 +9,17 @@ from torch.autograd.function import once_differentiable
 
 from ndtools.layers.blocks import Part
 from ndtools.layers.sampling import Sampling
+from ndtools.numerics.inverse_sqrt import full_precision
 
-__all__ = ["moments_of"]
+__all__ = ["Moments", "exact_product", "moments_of"]
+
+Moments = tuple[Tensor, Tensor]
+"""Means (G, S, F) and covariances (G, S, F, F)."""
 
 
 def moments_of(
     x: Tensor, sampling: Sampling, parts: Sequence[Part], groups: int, dtype: torch.dtype
-) -> tuple[Tensor, list[int], list[tuple[Tensor, Tensor]]]:
+) -> tuple[Tensor, list[int], list[Moments]]:
     """Return means and covariances of sampled features, block by block.
 
     Parameters
@@ -35,27 +39,59 @@ def moments_of(
     -------
     x : Tensor
         The input, to be used in place of it: the gradient of the moments is added in place to the gradient that comes
-        back through it, which saves a pass over all that is not sampled. Nothing else must use this tensor.
+        back through it, which saves a pass over all that is not sampled. Nothing else must use this tensor; what hooks
+        on the node that uses it are shown is written to later.
     counts : list of int
         For each part, samples M of each stack.
     moments : list of (Tensor, Tensor)
         For each part, means (G, S, F) and covariances (G, S, F, F).
     """
-    counts: list[int] = []
-    x, *flat = _Moments.apply(x, sampling, parts, groups, dtype, counts)  # type: ignore[no-untyped-call]
-    return x, counts, list(zip(flat[::2], flat[1::2], strict=True))
+    x, *flat = _Moments.apply(x, sampling, parts, groups, dtype)  # type: ignore[no-untyped-call]
+    counts = [rows.shape[-1] for rows in flat[2::3]]
+    return x, counts, list(zip(flat[::3], flat[1::3], strict=True))
+
+
+def exact_product(a: Tensor, b: Tensor) -> Tensor:
+    """Return the product of matrices in the precision of their dtype, and so its gradient: no autocast, no TF32.
+
+    Parameters
+    ----------
+    a, b : Tensor of shape (..., m, n) and (..., n, k)
+        With the same leading axes.
+
+    Returns
+    -------
+    Tensor of shape (..., m, k)
+        a b, differentiable once.
+    """
+    out: Tensor = _ExactProduct.apply(a, b)  # type: ignore[no-untyped-call]
+    return out
+
+
+class _ExactProduct(torch.autograd.Function):
+    @staticmethod
+    def forward(a: Tensor, b: Tensor) -> Tensor:
+        with full_precision(a.device):
+            return a @ b
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:  # noqa: ANN401, ARG004
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:  # noqa: ANN401
+        a, b = ctx.saved_tensors
+        with full_precision(grad.device):
+            of_a = grad @ b.mT if ctx.needs_input_grad[0] else None
+            of_b = a.mT @ grad if ctx.needs_input_grad[1] else None
+        return of_a, of_b
 
 
 class _Moments(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any,  # noqa: ANN401 (what torch's type knows is not enough)
-        x: Tensor,
-        sampling: Sampling,
-        parts: Sequence[Part],
-        groups: int,
-        dtype: torch.dtype,
-        counts: list[int],
+        x: Tensor, sampling: Sampling, parts: Sequence[Part], groups: int, dtype: torch.dtype
     ) -> tuple[Tensor, ...]:
         features = sampling.gather(x)
         if features.dtype != dtype:
@@ -63,42 +99,42 @@ class _Moments(torch.autograd.Function):
         elif features.untyped_storage().data_ptr() == x.untyped_storage().data_ptr():
             features = features.clone()  # it is centred in place
         grouped = features.view(groups, -1, *features.shape[1:])
-        centred, out = [], [x]
-        for part in parts:
-            rows = part.rows(grouped)
-            mean = rows.mean(-1, keepdim=True)
-            rows -= mean
-            centred.append(rows)
-            counts.append(rows.shape[-1])
-            out += [mean[..., 0], _products(rows) / rows.shape[-1]]
-        ctx.save_for_backward(*centred)
-        ctx.sampling, ctx.parts, ctx.groups, ctx.taps = sampling, parts, groups, features.shape[1]
+        out = [x]
+        with full_precision(x.device):
+            for part in parts:
+                rows = part.rows(grouped)
+                mean = rows.mean(-1, keepdim=True)
+                rows -= mean
+                out += [mean[..., 0], _products(rows).div_(rows.shape[-1]), rows]
         return tuple(out)
 
     @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:  # noqa: ANN401
+        _, ctx.sampling, ctx.parts, *_ = inputs
+        centred = output[3::3]
+        ctx.mark_non_differentiable(*centred)
+        ctx.save_for_backward(*centred)
+
+    @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor, *grads: Tensor) -> tuple[Tensor | None, None, None, None, None, None]:  # noqa: ANN401
+    def backward(ctx: Any, grad: Tensor, *grads: Tensor) -> tuple[Tensor | None, None, None, None, None]:  # noqa: ANN401
         if not ctx.needs_input_grad[0]:
-            return None, None, None, None, None, None
+            return None, None, None, None, None
         features = []
-        for part, rows, of_mean, of_covariance in zip(
-            ctx.parts, ctx.saved_tensors, grads[::2], grads[1::2], strict=True
-        ):
-            count = rows.shape[-1]
-            both = (of_covariance + of_covariance.mT) / count
-            features.append(
-                part.features(
-                    torch.baddbmm(
-                        (of_mean / count).flatten(0, 1)[..., None], both.flatten(0, 1), rows.flatten(0, 1)
-                    ).view_as(rows),
-                    ctx.taps,
-                )
-            )
+        with full_precision(grad.device):
+            for part, rows, of_mean, of_covariance in zip(
+                ctx.parts, ctx.saved_tensors, grads[::3], grads[1::3], strict=True
+            ):
+                count = rows.shape[-1]
+                mean = (of_mean / count).flatten(0, 1)[..., None]
+                both = ((of_covariance + of_covariance.mT) / count).flatten(0, 1)
+                of_rows = torch.baddbmm(mean, both, rows.flatten(0, 1)).view_as(rows)
+                features.append(part.features(of_rows))
         whole = features[0] if len(features) == 1 else torch.cat(features, 1)
         if any(stride == 0 for stride in grad.stride()):  # an expanded one cannot be written to
             grad = grad.clone()
         ctx.sampling.scatter_add(grad, whole.flatten(0, 1))
-        return grad, None, None, None, None, None
+        return grad, None, None, None, None
 
 
 def _products(rows: Tensor) -> Tensor:

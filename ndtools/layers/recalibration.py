@@ -1,10 +1,12 @@
 """Statistics of evaluation, taken anew."""
 
+import warnings
 from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from ndtools.errors import NumericalWarning
 from ndtools.layers.whitening import Whitening
 
 __all__ = ["recalibrate"]
@@ -28,21 +30,27 @@ def recalibrate(model: nn.Module, batches: Iterable[Tensor | Sequence[Tensor]]) 
     int
         How many batches there were.
 
+    Warns
+    -----
+    NumericalWarning
+        If some layers see none of the batches, as those that work in training only: they stay as they are.
+
     Raises
     ------
     ValueError
         If the model has no deconvolution layers, or there is no batch; the statistics are then as before.
     """
-    layers = [module for module in model.modules() if isinstance(module, Whitening)]
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, Whitening)}
     if not layers:
         raise ValueError(f"there is no deconvolution layer in this {type(model).__name__}")
-    device = next((tensor.device for tensor in model.parameters()), layers[0].num_batches_tracked.device)
+    some = next(iter(layers.values())).num_batches_tracked
+    device = next((tensor.device for tensor in model.parameters()), some.device)
     modes = {module: module.training for module in model.modules()}
-    before = [{name: buffer.clone() for name, buffer in layer.named_buffers()} for layer in layers]
+    before = {layer: {name: buffer.clone() for name, buffer in layer.named_buffers()} for layer in layers.values()}
     count = 0
     try:
         model.eval()
-        for layer in layers:
+        for layer in layers.values():
             layer.average_all()
         with torch.no_grad():
             for batch in batches:
@@ -51,15 +59,31 @@ def recalibrate(model: nn.Module, batches: Iterable[Tensor | Sequence[Tensor]]) 
                 count += 1
         if not count:
             raise ValueError("there is no batch to take the statistics from")
-        for layer, buffers in zip(layers, before, strict=True):
-            layer.keep_averages(int(buffers["num_batches_tracked"]))
+        unreached = [name for name, layer in layers.items() if not layer.num_batches_tracked]
+        for layer, buffers in before.items():
+            if not layer.num_batches_tracked:
+                _restore(layer, buffers)
+            elif buffers["num_batches_tracked"]:
+                layer.num_batches_tracked.copy_(buffers["num_batches_tracked"])
     except BaseException:
-        for layer, buffers in zip(layers, before, strict=True):
-            layer.keep_averages()
-            for name, buffer in layer.named_buffers():
-                buffer.copy_(buffers[name])
+        for layer, buffers in before.items():
+            _restore(layer, buffers)
         raise
     finally:
+        for layer in layers.values():
+            layer.average_all(False)
         for module, mode in modes.items():
             module.training = mode
+    if unreached:
+        warnings.warn(
+            f"{len(unreached)} of {len(layers)} deconvolution layers see none of the batches in evaluation, and keep"
+            f" their statistics: {', '.join(unreached)}",
+            NumericalWarning,
+            stacklevel=2,
+        )
     return count
+
+
+def _restore(layer: Whitening, buffers: dict[str, Tensor]) -> None:
+    for name, buffer in layer.named_buffers():
+        buffer.copy_(buffers[name])

@@ -1,9 +1,9 @@
 """Patches of a layer's input on a regular grid of positions, as columns (Ye et al. 2020, sec. 4.5.2)."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby, product
+from itertools import product
 from typing import Any, Protocol
 
 import torch
@@ -98,62 +98,61 @@ class Patches:
     axes: tuple[Axis, ...]
 
     def gather(self, x: Tensor) -> Tensor:  # noqa: D102
-        padded = any(any(axis.padding) for axis in self.axes)
-        shape = x.shape[1], *self.kernel, len(x), *(axis.count for axis in self.axes)
-        out = x.new_zeros(shape) if padded else x.new_empty(shape)
-        for inside, windows in self._regions(x):
-            out[inside] = windows
-        return out.view(x.shape[1], math.prod(self.kernel), -1)
+        x = x.transpose(0, 1)
+        if self._padded:
+            outer, inner = self._crops(x.shape[2:])
+            covered = x.new_zeros(*x.shape[:2], *self._lengths)
+            covered[inner] = x[outer]
+            x = covered
+        else:
+            x = x[self._crops(x.shape[2:])[0]]
+        dims = len(self.kernel)
+        order = [0, *range(2 + dims, 2 + 2 * dims), 1, *range(2, 2 + dims)]
+        return self._windows(x).permute(order).reshape(x.shape[0], math.prod(self.kernel), -1)
 
     def scatter_add(self, grad: Tensor, features: Tensor) -> None:  # noqa: D102
-        counts = [axis.count for axis in self.axes]
-        patches = features.reshape(features.shape[0], *self.kernel, len(grad), *counts)
-        reaches = [(k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True)]
-        disjoint = all(axis.step >= reach for axis, reach in zip(self.axes, reaches, strict=True))
-        for inside, windows in self._regions(grad):
-            part = patches[inside]
-            if disjoint:
-                windows += part  # no pixel is in two of them
-            else:
-                for tap in product(*(range(k) for k in windows.shape[1 : 1 + len(counts)])):
-                    at: tuple[Any, ...] = (slice(None), *tap)
-                    windows[at] += part[at]
+        grad = grad.transpose(0, 1)
+        outer, inner = self._crops(grad.shape[2:])
+        dims, counts = len(self.kernel), [axis.count for axis in self.axes]
+        order = [0, 1 + dims, *range(2 + dims, 2 + 2 * dims), *range(1, 1 + dims)]
+        patches = features.reshape(features.shape[0], *self.kernel, grad.shape[1], *counts).permute(order)
+        # On an image of its own, as short runs of pixels are slow to add to
+        covered = features.new_zeros(*grad.shape[:2], *self._lengths)
+        windows = self._windows(covered)
+        if all(axis.step >= reach for axis, reach in zip(self.axes, self._reaches, strict=True)):
+            windows.copy_(patches)  # no pixel is in two of them
+        else:
+            for tap in product(*(range(k) for k in self.kernel)):
+                at: tuple[Any, ...] = (..., *tap)
+                windows[at] += patches[at]
+        grad[outer] += covered[inner]
 
-    def _regions(self, x: Tensor) -> Iterator[tuple[tuple[slice, ...], Tensor]]:
-        """Yield where in (C, taps..., N, positions...) the pixels of images go, and views of these pixels there.
+    @property
+    def _padded(self) -> bool:
+        return any(any(axis.padding) for axis in self.axes)
 
-        One region holds all patches without padding, others those of which the same taps are in the padding.
-        """
-        dims, every = len(self.kernel), slice(None)
-        order = [1, *range(2 + dims, 2 + 2 * dims), 0, *range(2, 2 + dims)]
-        runs = [
-            list(_runs(axis, kernel, dilation, size))
-            for axis, kernel, dilation, size in zip(self.axes, self.kernel, self.dilation, x.shape[2:], strict=True)
-        ]
-        for region in product(*runs):
-            windows = x
-            for i, (positions, taps, first) in enumerate(region):
-                step, dilation = self.axes[i].step, self.dilation[i]
-                reach = (len(taps) - 1) * dilation + 1
-                length = (len(positions) - 1) * step + reach
-                windows = windows.narrow(2 + i, first, length).unfold(2 + i, reach, step)[..., ::dilation]
-            of_positions = [slice(positions.start, positions.stop) for positions, _, _ in region]
-            of_taps = [slice(taps.start, taps.stop) for _, taps, _ in region]
-            yield (every, *of_taps, every, *of_positions), windows.permute(order)
+    @property
+    def _reaches(self) -> list[int]:
+        return [(k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True)]
 
+    @property
+    def _lengths(self) -> list[int]:
+        """How many pixels there are from the first to the last of all patches, along each axis."""
+        return [(axis.count - 1) * axis.step + reach for axis, reach in zip(self.axes, self._reaches, strict=True)]
 
-def _runs(axis: Axis, kernel: int, dilation: int, size: int) -> Iterator[tuple[range, range, int]]:
-    """Yield runs of positions with the same taps in the image, these taps, and the first pixel."""
+    def _crops(self, sizes: Sequence[int]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        """Return what the patches cover of images without padding, and where that is in what they cover."""
+        starts = [axis.first - axis.padding[0] for axis in self.axes]
+        ends = [min(start + length, size) for start, length, size in zip(starts, self._lengths, sizes, strict=True)]
+        outer = [slice(max(start, 0), end) for start, end in zip(starts, ends, strict=True)]
+        inner = [slice(max(-start, 0), end - start) for start, end in zip(starts, ends, strict=True)]
+        return (..., *outer), (..., *inner)
 
-    def inside(position: int) -> tuple[int, int]:
-        start = axis.first + position * axis.step - axis.padding[0]
-        return min(max(0, -(start // dilation)), kernel), max(0, min(kernel, (size - 1 - start) // dilation + 1))
-
-    for (low, high), group in groupby(range(axis.count), inside):
-        if low < high:
-            run = list(group)
-            first = axis.first + run[0] * axis.step - axis.padding[0] + low * dilation
-            yield range(run[0], run[-1] + 1), range(low, high), first
+    def _windows(self, covered: Tensor) -> Tensor:
+        """View (C, N, pixels...) as (C, N, positions..., taps...)."""
+        for i, (reach, d, axis) in enumerate(zip(self._reaches, self.dilation, self.axes, strict=True), start=2):
+            covered = covered.unfold(i, reach, axis.step)[..., ::d]
+        return covered
 
 
 def axis_of(

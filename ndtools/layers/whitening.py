@@ -1,20 +1,22 @@
 """Statistics of a layer's input, and the D that follows from them: one engine for all layers."""
 
-import math
 import sys
 import warnings
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
+from torch._compile import _disable_dynamo
 
 from ndtools.errors import NumericalWarning
 from ndtools.layers.blocks import parts_of
 from ndtools.layers.config import DeconvConfig
-from ndtools.layers.moments import moments_of
+from ndtools.layers.moments import Moments, exact_product, moments_of
+from ndtools.layers.processes import merged, world_size
 from ndtools.layers.sampling import Sampling
+from ndtools.numerics.inverse_sqrt import full_precision
 from ndtools.numerics.partial_inverse_sqrt import partial_inverse_sqrt
 from ndtools.numerics.shrinkage import shrink
 
@@ -28,8 +30,8 @@ class Whitening(nn.Module):
     """D = (Cov + eps I)^(-1/2) of a layer's input features, block by block (Ye et al. 2020, algorithm 1).
 
     In training the statistics are those of the batch; moving averages serve in evaluation, where D is computed once
-    and kept until they change. Statistics and D are in float32, in float64 for layers of float64, whatever autocast or
-    ``half()`` say.
+    and kept until they change. Statistics and D are in float32, in float64 for layers of float64, out of reach of
+    autocast, ``half()`` and TF32.
 
     Parameters
     ----------
@@ -53,6 +55,8 @@ class Whitening(nn.Module):
     """
 
     num_batches_tracked: Tensor
+    running_mean: Tensor
+    running_weight: Tensor
 
     def __init__(
         self,
@@ -76,11 +80,14 @@ class Whitening(nn.Module):
             if config.refresh_every > 1:
                 self.register_buffer("last_mean" + name, torch.empty(shape, **new))
                 self.register_buffer("last_deconv" + name, torch.empty(*shape, shape[-1], **new))
+        if config.running == "covariance":  # averages begin at zero: this is what they weigh
+            self.register_buffer("running_weight", torch.empty((), **new))
         self.register_buffer("num_batches_tracked", torch.empty((), dtype=torch.long, device=device))
-        self._kept: tuple[_State, Statistics] = [], []  # what they were made of, and they
-        self._counted: tuple[_State, int] = [], 0
+        self._kept: tuple[_State, Statistics] | None = None  # what they were made of, and they
+        self._counted: tuple[_State, int] | None = None
         self._warned: set[str] = set()
-        self._averages_all = False  # batches alike: while `recalibrate` is at work
+        self._source: Literal["running", "last", "batch"] = "batch"  # of the newest training batch
+        self._averages_all = False
         self.reset_running_stats()
 
     def reset_running_stats(self) -> None:
@@ -90,33 +97,47 @@ class Whitening(nn.Module):
             if "deconv" in name:
                 buffer.diagonal(dim1=-2, dim2=-1).fill_(1)
 
-    def average_all(self) -> None:
-        """Forget all that was averaged; until `keep_averages`, let all batches count alike, in any mode."""
-        self.reset_running_stats()
-        self._averages_all = True
-
-    def keep_averages(self, count: int | None = None) -> None:
-        """End `average_all`, as after ``count`` training batches (those averaged by default)."""
-        self._averages_all = False
-        if count:
-            self.num_batches_tracked.fill_(count)
-        if self.config.running == "covariance":
-            for name, buffer in self.named_buffers():
-                if name.startswith("running"):
-                    buffer.mul_(self._weight())
+    def average_all(self, on: bool = True) -> None:
+        """Let all batches count alike from now on, in any mode, having forgotten all before; or end that."""
+        if on:
+            self.reset_running_stats()
+        self._averages_all = on
 
     @property
     def frozen(self) -> bool:
         """Whether the statistics stay as they are."""
         return self.config.freeze_after is not None and self._count() >= self.config.freeze_after
 
-    def forward(self, x: Tensor, sampling: Sampling) -> tuple[Tensor, Statistics]:
+    def merge(self, x: Tensor, sampling: Sampling, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what applies to a layer's input as its weight would to the whitened input.
+
+        Parameters
+        ----------
+        x, sampling
+            As of `statistics`, which says what is raised.
+        weight : Tensor of shape (O, C/G, ...)
+            As of `fold`.
+
+        Returns
+        -------
+        x, weight, shift : Tensor
+            The input as of `statistics`, the others as of `fold`.
+        """
+        if torch.compiler.is_compiling():  # one break of the graph instead of many
+            found: tuple[Tensor, Tensor, Tensor] = _merge(self, x, sampling, weight)
+            return found
+        x, statistics = self.statistics(x, sampling)
+        return x, *self.fold(weight, statistics)
+
+    def statistics(self, x: Tensor, sampling: Sampling) -> tuple[Tensor, Statistics]:
         """Return what to whiten a layer's input with.
+
+        Where activation checkpointing computes a training batch once more, nothing is tracked once more.
 
         Parameters
         ----------
         x : Tensor
-            The input, of any floating dtype.
+            The input, of a floating dtype.
         sampling : Sampling
             Of its features; used if they are needed.
 
@@ -125,32 +146,35 @@ class Whitening(nn.Module):
         x : Tensor
             The input, to be used in place of it, and for one purpose only (see `moments_of`).
         statistics : list of (Tensor, Tensor)
-            For each part, means (G, S, F) and matrices D (G, S, F, F).
+            For each part, means (G, S, F) and matrices D (G, S, F, F). Those of a training batch are differentiable
+            once.
 
         Raises
         ------
         ValueError
             If a training batch has no samples.
         """
-        if not self._averages_all and (not self.training or self.frozen):
+        if not self.training and not self._averages_all:
             return x, self.running_statistics()
-        if not self._averages_all and self._count() % self.config.refresh_every:
-            self._tick()
-            return x, [(self._get("last_mean", i), self._get("last_deconv", i)) for i in range(len(self.parts))]
         if x.numel() == 0:
             raise ValueError("a training batch must have at least one sample")
-        with torch.autocast(x.device.type, enabled=False):
-            if self.config.through_statistics:
-                x, moments = self._moments(x, sampling)
-            else:
-                with torch.no_grad():
-                    _, moments = self._moments(x, sampling)
-            statistics = []
-            for i, (mean, covariance) in enumerate(moments):
-                matrix = self._whiten(covariance)
-                self._track(i, mean, covariance, matrix)
-                statistics.append((mean, matrix))
-        self._tick()
+        again = torch._C._current_graph_task_id() != -1  # within a backward pass
+        if not again:
+            self._source = self._choose_source()
+        if self._source == "running":
+            return x, self.running_statistics()
+        if self._source == "batch":
+            self._kept = None
+            with torch.set_grad_enabled(torch.is_grad_enabled() and self.config.through_statistics):
+                passed, moments = self._moments(x, sampling)
+                statistics = [(mean, self._whiten(covariance)) for mean, covariance in moments]
+            x = passed if self.config.through_statistics else x
+            if not again:
+                self._track(moments, statistics)
+        else:  # clones, as the next batch overwrites the buffers, maybe before a backward pass
+            statistics = [(mean.clone(), matrix.clone()) for mean, matrix in self._of_all("last_mean", "last_deconv")]
+        if not again:
+            self._tick()
         return x, statistics
 
     def fold(self, weight: Tensor, statistics: Statistics) -> tuple[Tensor, Tensor]:
@@ -161,7 +185,7 @@ class Whitening(nn.Module):
         weight : Tensor of shape (O, C/G, ...)
             Of a map of whitened features, with the taps in the last axes.
         statistics
-            From `forward`.
+            From `statistics`.
 
         Returns
         -------
@@ -174,55 +198,82 @@ class Whitening(nn.Module):
             grouped = weight.to(statistics[0][0].dtype).reshape(
                 self.groups, -1, self.channels // self.groups, self.taps
             )
-            folded, shift = [], weight.new_zeros((), dtype=grouped.dtype)
-            for part, (mean, matrix) in zip(self.parts, statistics, strict=True):
-                stacks = part.of_weight(grouped) @ matrix
-                shift = shift - (stacks @ mean[..., None]).sum((1, 3))
-                folded.append(part.to_weight(stacks, self.taps))
+            folded = [
+                part.to_weight(exact_product(part.of_weight(grouped), matrix), self.taps)
+                for part, (_, matrix) in zip(self.parts, statistics, strict=True)
+            ]
+            means = [part.of_mean(mean, self.taps) for part, (mean, _) in zip(self.parts, statistics, strict=True)]
             whole = folded[0] if len(folded) == 1 else torch.cat(folded, 2)
-            return whole.reshape(weight.shape), shift.reshape(-1)
+            mean = means[0] if len(means) == 1 else torch.cat(means, 2)
+            shift = exact_product(whole.flatten(2), mean.flatten(1)[..., None])
+            return whole.reshape(weight.shape), -shift.flatten()
 
-    def apply_to(self, x: Tensor, statistics: Statistics) -> Tensor:
-        """Whiten the channels of images: D (x − μ), for a layer of one tap.
-
-        Parameters
-        ----------
-        x : Tensor of shape (N, C, ...)
-            Images.
-        statistics
-            From `forward`.
+    def running_statistics(self) -> Statistics:
+        """Return the statistics of evaluation, as of `statistics`; kept until the averages change.
 
         Returns
         -------
-        Tensor
-            Of the shape and dtype of x.
+        list of (Tensor, Tensor)
+            Without gradient.
         """
-        identity = torch.eye(self.channels, device=x.device, dtype=statistics[0][0].dtype)
-        weight, shift = self.fold(identity, statistics)
-        flat = x.flatten(2) if x.dim() > 2 else x.unsqueeze(2)
-        return torch.baddbmm(shift.to(x.dtype)[None, :, None], weight.to(x.dtype).expand(len(x), -1, -1), flat).view_as(
-            x
-        )
+        with torch.inference_mode(False), torch.no_grad():  # what is kept must serve outside, too
+            if self._count() == 0:
+                self._warn(
+                    "untrained",
+                    "a deconvolution layer is evaluated before it has seen a training batch: it decorrelates nothing",
+                )
+                means = [self._get("running_mean", i) for i in range(len(self.parts))]
+                return [(mean.clone(), torch.eye(mean.shape[-1]).to(mean).expand(*mean.shape, -1)) for mean in means]
+            pairs = self._of_all("running_mean", self._square)
+            if self.config.running == "matrix":
+                return [(mean.clone(), matrix.clone()) for mean, matrix in pairs]
+            # Writes past torch's count of versions (``.data``, collectives) show in the values.
+            state = _state_of(self.buffers(), [t for m, c in pairs for t in (m, c.diagonal(dim1=-2, dim2=-1))])
+            if self._kept is None or not state.same_as(self._kept[0]):
+                means = [mean / self.running_weight for mean, _ in pairs]
+                matrices = [self._whiten(covariance) for covariance in self.running_covariances()]
+                self._kept = state.kept(), list(zip(means, matrices, strict=True))
+            return self._kept[1]
 
-    def _moments(self, x: Tensor, sampling: Sampling) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+    def running_covariances(self) -> list[Tensor]:
+        """Return the averaged covariances without eps.
+
+        Returns
+        -------
+        list of Tensor of shape (G, S, F, F)
+            For each part; corrected for their start at zero. Meaningless where D is averaged instead, or before
+            training.
+        """
+        return [self._get("running_covariance", i) / self.running_weight for i in range(len(self.parts))]
+
+    def _choose_source(self) -> Literal["running", "last", "batch"]:
+        if self._averages_all:
+            return "batch"
+        if self.frozen:
+            return "running"
+        return "last" if self._count() % self.config.refresh_every else "batch"
+
+    def _moments(self, x: Tensor, sampling: Sampling) -> tuple[Tensor, list[Moments]]:
         """Return the input and, for each part, means (G, S, F) and covariances (G, S, F, F)."""
         dtype = self._get("running_mean", 0).dtype
         if self.config.shrinkage == "none":
             x, counts, moments = moments_of(x, sampling, self.parts, self.groups, dtype)
+            processes = world_size() if self.config.sync else 1
+            if processes > 1:
+                moments = [merged(count, *m) for count, m in zip(counts, moments, strict=True)]
             for count, (mean, _) in zip(counts, moments, strict=True):
-                self._warn_of_rank(count, mean.shape[-1])
-            if self.config.sync and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
-                moments = [_of_all_processes(count, *m) for count, m in zip(counts, moments, strict=True)]
+                self._warn_of_rank(count * processes, mean.shape[-1])
             return x, moments
-        features = sampling.gather(x).to(dtype)
-        grouped = features.reshape(self.groups, -1, *features.shape[1:])
-        moments = []
-        for part in self.parts:
-            rows = part.rows(grouped)
-            mean = rows.mean(-1, keepdim=True)
-            centred = rows - mean
-            covariance = centred @ centred.mT / rows.shape[-1]
-            moments.append((mean[..., 0], shrink(centred.mT, covariance, self.config.shrinkage)))
+        with full_precision(x.device):
+            features = sampling.gather(x).to(dtype)
+            grouped = features.reshape(self.groups, -1, *features.shape[1:])
+            moments = []
+            for part in self.parts:
+                rows = part.rows(grouped)
+                mean = rows.mean(-1, keepdim=True)
+                centred = rows - mean
+                covariance = centred @ centred.mT / rows.shape[-1]
+                moments.append((mean[..., 0], shrink(centred.mT, covariance, self.config.shrinkage)))
         return x, moments
 
     def _whiten(self, covariance: Tensor) -> Tensor:
@@ -238,77 +289,54 @@ class Whitening(nn.Module):
         assert isinstance(buffer, Tensor)
         return buffer
 
+    def _of_all(self, *names: str) -> list[tuple[Tensor, ...]]:
+        return [tuple(self._get(name, i) for name in names) for i in range(len(self.parts))]
+
     @torch.no_grad()
-    def _track(self, part: int, mean: Tensor, covariance: Tensor, matrix: Tensor) -> None:
+    def _track(self, moments: list[Moments], statistics: Statistics) -> None:
         momentum = 1 / (self._count() + 1) if self._averages_all else self.config.momentum
-        self._get("running_mean", part).lerp_(mean, momentum)
-        square = matrix if self.config.running == "matrix" else covariance
-        self._get(self._square, part).lerp_(square, momentum)
-        if self.config.refresh_every > 1:
-            self._get("last_mean", part).copy_(mean)
-            self._get("last_deconv", part).copy_(matrix)
+        for i, ((mean, covariance), (_, matrix)) in enumerate(zip(moments, statistics, strict=True)):
+            self._get("running_mean", i).lerp_(mean, momentum)
+            self._get(self._square, i).lerp_(matrix if self.config.running == "matrix" else covariance, momentum)
+            if self.config.refresh_every > 1:
+                self._get("last_mean", i).copy_(mean)
+                self._get("last_deconv", i).copy_(matrix)
+        if self.config.running == "covariance":
+            self.running_weight.lerp_(torch.ones_like(self.running_weight), momentum)
 
     def _count(self) -> int:
-        """Return ``num_batches_tracked``, read from its device only when it was changed elsewhere."""
-        if not _unchanged(self._counted[0], [self.num_batches_tracked]):
-            self._counted = _state_of([self.num_batches_tracked]), int(self.num_batches_tracked)
+        """Return ``num_batches_tracked``; read from another device only when it was changed elsewhere."""
+        if self.num_batches_tracked.device.type == "cpu":
+            return int(self.num_batches_tracked)
+        state = _state_of([self.num_batches_tracked], [])
+        if self._counted is None or not state.same_as(self._counted[0]):
+            self._counted = state, int(self.num_batches_tracked)
         return self._counted[1]
 
     def _tick(self) -> None:
         count = self._count() + 1
         self.num_batches_tracked += 1
-        self._counted = _state_of([self.num_batches_tracked]), count
-
-    def running_statistics(self) -> Statistics:
-        """Return the statistics of evaluation, as of `forward`; kept until a buffer is replaced or written to."""
-        buffers = list(self.buffers())
-        if not _unchanged(self._kept[0], buffers):
-            with torch.inference_mode(False), torch.no_grad():  # what is kept must serve outside, too
-                self._kept = _state_of(buffers), self._compute_running()
-        return self._kept[1]
-
-    def running_covariances(self) -> list[Tensor]:
-        """Return the averaged covariances without eps.
-
-        Returns
-        -------
-        list of Tensor of shape (G, S, F, F)
-            For each part; corrected for their start at zero. Meaningless where D is averaged instead, or before
-            training.
-        """
-        return [self._get("running_covariance", i) / self._weight() for i in range(len(self.parts))]
-
-    def _compute_running(self) -> Statistics:
-        means = [self._get("running_mean", i) for i in range(len(self.parts))]
-        if self._count() == 0:
-            self._warn(
-                "a deconvolution layer is evaluated before it has seen a training batch: it decorrelates nothing"
-            )
-            return [(mean, torch.eye(mean.shape[-1]).to(mean).expand(*mean.shape, -1)) for mean in means]
-        if self.config.running == "matrix":
-            return [(mean, self._get("running_deconv", i)) for i, mean in enumerate(means)]
-        covariances = self.running_covariances()
-        return [
-            (mean / self._weight(), self._whiten(covariance))
-            for mean, covariance in zip(means, covariances, strict=True)
-        ]
-
-    def _weight(self) -> float:
-        """Return the weights of all batches in the moving averages together."""
-        return 1 - (1 - self.config.momentum) ** math.ceil(self._count() / self.config.refresh_every)
+        self._counted = _state_of([self.num_batches_tracked], []), count
 
     def _warn_of_rank(self, count: int, features: int) -> None:
-        if count <= features and self.config.shrinkage == "none":
+        if count <= features:
             self._warn(
+                "rank",
                 f"{count} samples for {features} features ({count / features:.2g} for each): a singular covariance;"
-                " take larger batches, smaller blocks, a smaller sampling_stride or shrinkage, or few iterations"
+                " take larger batches, smaller blocks, a smaller sampling_stride or shrinkage, or few iterations",
             )
 
-    def _warn(self, message: str) -> None:
-        kind = message[-20:]
+    def _warn(self, kind: str, message: str) -> None:
         if kind not in self._warned:
             self._warned.add(kind)
             warnings.warn(message, NumericalWarning, stacklevel=_levels_to_the_caller())
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:  # noqa: ANN401
+        for name, buffer in self.named_buffers():  # statistics stay in full precision also if tensors are assigned
+            value = state_dict.get(prefix + name)
+            if isinstance(value, Tensor) and value.dtype != buffer.dtype:
+                state_dict[prefix + name] = value.to(buffer.dtype)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Whitening":
         def of_full_precision(tensor: Tensor) -> Tensor:
@@ -319,26 +347,42 @@ class Whitening(nn.Module):
         return super()._apply(of_full_precision, recurse)  # type: ignore[no-untyped-call, no-any-return]
 
     def __getstate__(self) -> dict[str, object]:
-        return self.__dict__ | {"_kept": ([], []), "_counted": ([], 0)}
+        return self.__dict__ | {"_kept": None, "_counted": None}
 
     def extra_repr(self) -> str:  # noqa: D102 (of nn.Module)
         sizes = "+".join(f"{self.groups * part.blocks}×{part.size}" for part in self.parts)
         return f"blocks={sizes} channels, taps={self.taps}, {self.config}"
 
 
-_State = list[tuple[Tensor, int]]
+@_disable_dynamo  # torch.compiler.disable, which is slow to import
+def _merge(whitening: Whitening, x: Tensor, sampling: Sampling, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    return whitening.merge(x, sampling, weight)
 
 
-def _state_of(tensors: Sequence[Tensor]) -> _State:
-    """Return tensors with how often they were written to, where torch says so."""
-    return [] if any(t.is_inference() for t in tensors) else [(t, t._version) for t in tensors]
+@dataclass(frozen=True)
+class _State:
+    """Tensors, how often they were written to where torch says so, and values of some."""
+
+    tensors: tuple[Tensor, ...]
+    versions: tuple[int, ...] | None
+    values: tuple[Tensor, ...]
+
+    def same_as(self, other: "_State") -> bool:
+        return (
+            self.versions is not None
+            and self.versions == other.versions
+            and all(a is b for a, b in zip(self.tensors, other.tensors, strict=True))
+            and all(torch.equal(a, b) for a, b in zip(self.values, other.values, strict=True))
+        )
+
+    def kept(self) -> "_State":
+        return replace(self, values=tuple(value.clone() for value in self.values))
 
 
-def _unchanged(state: _State, tensors: Sequence[Tensor]) -> bool:
-    """Return whether tensors are those of a state, and have not been written to since."""
-    if len(state) != len(tensors):
-        return False
-    return all(t is before and t._version == version for t, (before, version) in zip(tensors, state, strict=True))
+def _state_of(tensors: Iterable[Tensor], values: Iterable[Tensor]) -> _State:
+    tensors = tuple(tensors)
+    known = not any(t.is_inference() for t in tensors)
+    return _State(tensors, tuple(t._version for t in tensors) if known else None, tuple(values))
 
 
 def _levels_to_the_caller() -> int:
@@ -347,16 +391,6 @@ def _levels_to_the_caller() -> int:
     while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in ("torch", "ndtools"):
         levels, frame = levels + 1, frame.f_back
     return levels
-
-
-def _of_all_processes(count: int, mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
-    """Merge moments of the processes' shares of a batch, with a gradient."""
-    from torch.distributed.nn.functional import all_reduce
-
-    share = count / all_reduce(torch.tensor(float(count), dtype=mean.dtype, device=mean.device))  # type: ignore[no-untyped-call]
-    whole = all_reduce(mean * share)  # type: ignore[no-untyped-call]
-    off = mean - whole
-    return whole, all_reduce((covariance + off[..., None] * off[..., None, :]) * share)  # type: ignore[no-untyped-call]
 
 
 _SUFFIXES = ("", "_rest")  # of buffers, by part

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 
 from ndtools.numerics.inverse_sqrt import full_precision
 
@@ -46,37 +46,45 @@ def partial_inverse_sqrt(matrix: Tensor, n_iter: int, *, route: Route | None = N
     """
     with full_precision(matrix.device):
         if (route or ("eigenvalues" if matrix.device.type == "cpu" else "products")) == "eigenvalues":
-            out: Tensor = _ByEigenvalues.apply(matrix, n_iter)  # type: ignore[no-untyped-call]
+            out: Tensor = _ByEigenvalues.apply(matrix, n_iter)[0]  # type: ignore[no-untyped-call]
         else:
-            out = _ByProducts.apply(matrix, n_iter)  # type: ignore[no-untyped-call]
+            out = _ByProducts.apply(matrix, n_iter)[0]  # type: ignore[no-untyped-call]
     return out
+
+
+def _save(ctx: Any, inputs: tuple[Tensor, int], output: tuple[Tensor, ...]) -> None:  # noqa: ANN401
+    """Keep all that a forward pass gives beside D for the way back."""
+    ctx.n_iter = inputs[1]
+    ctx.mark_non_differentiable(*output[1:])
+    ctx.save_for_backward(*output[1:])
 
 
 class _ByEigenvalues(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: FunctionCtx, matrix: Tensor, n_iter: int) -> Tensor:
+    def forward(matrix: Tensor, n_iter: int) -> tuple[Tensor, ...]:
         norm = torch.linalg.matrix_norm(matrix)
         finite = norm.isfinite()
         if not finite.all():  # the decomposition would raise
             matrix = torch.where(finite[..., None, None], matrix, torch.eye(matrix.shape[-1]).to(matrix))
             norm = torch.where(finite, norm, torch.nan)
         values, vectors = torch.linalg.eigh(matrix)
-        p = values / norm[..., None]
-        ctx.save_for_backward(p, vectors, norm)
-        ctx.n_iter = n_iter  # type: ignore[attr-defined]
+        x = p = values / norm[..., None]
         z = torch.ones_like(p)
         for _ in range(n_iter):
             t = (3 - p) / 2
             z, p = z * t, p * t * t
-        d: Tensor = (vectors * (z * norm.rsqrt()[..., None]).unsqueeze(-2)) @ vectors.mT
-        return d
+        return (vectors * (z * norm.rsqrt()[..., None]).unsqueeze(-2)) @ vectors.mT, x, vectors, norm
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: tuple[Tensor, ...]) -> None:  # noqa: ANN401
+        _save(ctx, inputs, output)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401 (no saved_tensors in torch's type)
+    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
         x, v, norm = ctx.saved_tensors
-        z, divided = _divided_differences(x, ctx.n_iter)
         with full_precision(grad.device):
+            z, divided = _divided_differences(x, ctx.n_iter)
             inner = v.mT @ (grad @ v)
             # D = p_n(A/s)/√s also depends on A through s = ‖A‖: dD/ds = −(x p_n' + p_n/2) s^(-3/2)
             slope = x * divided.diagonal(dim1=-2, dim2=-1) + z / 2
@@ -105,7 +113,7 @@ def _divided_differences(p: Tensor, n_iter: int) -> tuple[Tensor, Tensor]:
 class _ByProducts(torch.autograd.Function):
     # 3 products for each iteration but the first forward; 4 backward, as the derivatives are symmetric
     @staticmethod
-    def forward(ctx: FunctionCtx, matrix: Tensor, n_iter: int) -> Tensor:
+    def forward(matrix: Tensor, n_iter: int) -> tuple[Tensor, ...]:
         norm = torch.linalg.matrix_norm(matrix)[..., None, None]
         p = matrix / norm
         z = t = _plus(-p / 2, 1.5)
@@ -115,13 +123,15 @@ class _ByProducts(torch.autograd.Function):
             t = _plus(-p / 2, 1.5)
             kept += [p, z]
             z = z @ t
-        ctx.save_for_backward(*kept, z)
-        d: Tensor = z / norm.sqrt()
-        return d
+        return z / norm.sqrt(), *kept, z
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: tuple[Tensor, ...]) -> None:  # noqa: ANN401
+        _save(ctx, inputs, output)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401 (no saved_tensors in torch's type)
+    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
         norm, first, *later, last = ctx.saved_tensors
         with full_precision(grad.device):
             grad_z = (grad + grad.mT) / 2

@@ -44,6 +44,8 @@ def shrinkage_intensity(centred: Tensor, covariance: Tensor, kind: str) -> Tenso
     n, d = centred.shape[-2:]
     trace, square = _trace(covariance), covariance.square().sum((-2, -1))
     distance = square - trace**2 / d  # ‖S − μI‖², μ = tr S/d
+    alike = distance <= d * torch.finfo(square.dtype).eps * square  # S = μI already: any share gives the same
+    distance = torch.where(alike, 1, distance)  # neither it nor its gradient may divide by zero
     if kind == "none":
         return torch.zeros_like(trace)
     if kind == "lw":
@@ -54,7 +56,7 @@ def shrinkage_intensity(centred: Tensor, covariance: Tensor, kind: str) -> Tenso
         ratio = ((1 - 2 / d) * square + trace**2) / ((n + 1 - 2 / d) * distance)
     else:
         raise OptionError("shrinkage", f"must be one of {', '.join(SHRINKAGES)}, got {kind!r}")
-    return ratio.nan_to_num(1.0, posinf=1.0).clamp(0, 1)  # S = μI already: any share gives the same
+    return torch.where(alike, 1, ratio).clamp(0, 1)
 
 
 def shrink(centred: Tensor, covariance: Tensor, kind: str) -> Tensor:

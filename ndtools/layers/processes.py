@@ -1,0 +1,61 @@
+"""Statistics of the batches of all processes together."""
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+__all__ = ["merged", "world_size"]
+
+
+def world_size() -> int:
+    """Return the number of processes of ``torch.distributed``; 1 without."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def merged(count: int, mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """Merge the moments of the processes' shares of a batch.
+
+    Parameters
+    ----------
+    count : int
+        Samples of this process.
+    mean : Tensor of shape (..., F)
+        Their mean.
+    covariance : Tensor of shape (..., F, F)
+        Their covariance.
+
+    Returns
+    -------
+    mean : Tensor of shape (..., F)
+        Of the samples of all processes.
+    covariance : Tensor of shape (..., F, F)
+        About that mean.
+    """
+    share = torch.tensor([float(count)], dtype=mean.dtype, device=mean.device)
+    sums = _sum(torch.cat([share, (mean * count).flatten()]))
+    total = sums[0].detach()
+    whole = (sums[1:] / total).view_as(mean)
+    off = mean - whole
+    return whole, _sum((covariance + off[..., None] * off[..., None, :]) * (count / total))
+
+
+def _sum(x: Tensor) -> Tensor:
+    out: Tensor = _Sum.apply(x)  # type: ignore[no-untyped-call]
+    return out
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ANN401, ARG004
+        x = x.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(x)
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # noqa: ANN401, ARG004
+        # Every process's loss depends on every process's samples.
+        grad = grad.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(grad)
+        return grad

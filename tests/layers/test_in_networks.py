@@ -1,0 +1,240 @@
+"""Layers within training as people write it: checkpointing, hooks, several passes, compilation, mixed precision."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from ndtools.errors import OptionError
+from ndtools.layers.channel import ChannelDeconv
+from ndtools.layers.config import DeconvConfig
+from ndtools.layers.conv import FastDeconv2d
+from ndtools.layers.linear import DeconvLinear
+
+CONFIGS = {
+    "paper": DeconvConfig(block_size=2, sampling_stride=1),
+    "reference": DeconvConfig.reference(block_size=2, sampling_stride=1),
+    "refresh": DeconvConfig(block_size=2, sampling_stride=1, refresh_every=2),
+    "freeze": DeconvConfig(block_size=2, sampling_stride=1, freeze_after=2),
+}
+
+
+def network(config, dtype=torch.float64):
+    torch.manual_seed(0)
+    return nn.Sequential(
+        FastDeconv2d(4, 6, 3, padding=1, dtype=dtype, config=config),
+        nn.ReLU(),
+        FastDeconv2d(6, 3, 3, dtype=dtype, config=config),
+    )
+
+
+def images(seed, n=8, dtype=torch.float64):
+    return torch.randn(n, 4, 9, 9, dtype=dtype, generator=torch.Generator().manual_seed(seed))
+
+
+def gradients(model, x, through=lambda model, x: model(x)):
+    model.zero_grad()
+    x = x.clone().requires_grad_()
+    through(model, x).square().sum().backward()
+    return [x.grad, *(p.grad.clone() for p in model.parameters())]
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_activation_checkpointing_changes_nothing(name, reentrant):
+    model, other = network(CONFIGS[name]), network(CONFIGS[name])
+    for step in range(4):  # past the first refresh, and past freezing
+        expected = gradients(model, images(step))
+        found = gradients(other, images(step), lambda m, x: checkpoint(m, x, use_reentrant=reentrant))
+        for a, b in zip(found, expected, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+        for key, value in model.state_dict().items():
+            assert torch.equal(other.state_dict()[key], value), key
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_several_passes_before_one_backward(name):
+    # as of a discriminator: the statistics of the first pass must not be overwritten by the second
+    model = network(CONFIGS[name])
+    model(images(9))
+    alone = []
+    for seed in (1, 2):
+        copied = copy.deepcopy(model)
+        if seed == 2:
+            copied(images(1))
+        alone.append(gradients(copied, images(seed)))
+    model.zero_grad()
+    inputs = [images(seed).requires_grad_() for seed in (1, 2)]
+    sum(model(x).square().sum() for x in inputs).backward()
+    for i, p in enumerate(model.parameters()):
+        torch.testing.assert_close(p.grad, alone[0][i + 1] + alone[1][i + 1], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_an_evaluation_and_a_training_pass_before_one_backward(name):
+    model = network(CONFIGS[name])
+    model(images(9))
+    model.eval()
+    x = images(1).requires_grad_()
+    first = model(x).square().sum()
+    model.train()
+    (first + model(images(2)).square().sum()).backward()
+    expected = gradients(copy.deepcopy(network(CONFIGS[name]).requires_grad_()), images(9))  # only that it works
+    assert x.grad.isfinite().all()
+    assert len(expected) == 5
+
+
+def test_hooks_see_gradients_that_nobody_writes_to_later():
+    model = network(CONFIGS["paper"])
+    seen = []
+
+    def note(module, grad_input, grad_output):
+        seen.extend((g, g.clone()) for g in (*grad_input, *grad_output) if g is not None)
+
+    for module in model.modules():
+        module.register_full_backward_hook(note)
+    plain = gradients(network(CONFIGS["paper"]), images(1))
+    hooked = gradients(model, images(1))
+    for a, b in zip(hooked, plain, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+    assert len(seen) >= 8
+    assert all(torch.equal(then, now) for now, then in seen)
+
+
+@pytest.mark.parametrize("kind", ["lw", "oas"])
+@pytest.mark.parametrize("features", [1, 5, 9])
+def test_gradients_through_shrinkage(kind, features):
+    # 5 features in blocks of 4 leave a block of one, whose covariance is a multiple of the identity
+    torch.manual_seed(0)
+    layer = DeconvLinear(features, 2, dtype=torch.float64, config=DeconvConfig(block_size=4, shrinkage=kind))
+    x = torch.randn(12, features, dtype=torch.float64)
+    if features == 9:
+        x[:, 4:8] = 0  # dead features
+        layer(x.requires_grad_()).square().sum().backward()
+        assert x.grad.isfinite().all()
+    else:
+        assert torch.autograd.gradcheck(layer, x.requires_grad_())
+
+
+def test_shrinkage_in_a_layer_is_that_of_its_rows():
+    from ndtools.numerics.shrinkage import shrink
+
+    torch.manual_seed(0)
+    x = torch.randn(20, 6, dtype=torch.float64)
+    layer = DeconvLinear(6, 2, dtype=torch.float64, config=DeconvConfig(shrinkage="lw", momentum=1.0))
+    layer(x)
+    centred = x - x.mean(0)
+    expected = shrink(centred, centred.mT @ centred / 20, "lw")
+    torch.testing.assert_close(layer.whitening.running_covariance[0, 0], expected)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The .grad attribute:UserWarning")  # of the compiler
+def test_the_compiled_layer_trains_the_same():
+    model = network(CONFIGS["paper"])
+    compiled_network = network(CONFIGS["paper"])
+    breaks = torch._dynamo.explain(compiled_network)(images(7))
+    assert breaks.graph_break_count == 2  # one for each layer
+    model(images(7))
+    compiled = torch.compile(compiled_network, backend="aot_eager")
+    for step in range(3):
+        expected = gradients(model, images(step))
+        found = gradients(compiled, images(step))
+        for a, b in zip(found, expected, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+    model.eval()
+    compiled.eval()
+    torch.testing.assert_close(compiled(images(5)), model(images(5)))
+
+
+def test_a_backward_pass_under_autocast_keeps_the_statistics_exact():
+    # torch advises against it, and people do it
+    model, x = network(CONFIGS["paper"], torch.float32)[0].whitening, images(0, dtype=torch.float32)
+    sampling = network(CONFIGS["paper"], torch.float32)[0]._sampling((9, 9), (1, 1, 1, 1))
+    found = []
+    for autocast in (False, True):
+        leaf = x.clone().requires_grad_()
+        passed, ((mean, matrix),) = model.statistics(leaf, sampling)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+            (mean.sum() + matrix.square().sum() + 0 * passed.sum()).backward()
+        found.append(leaf.grad)
+    torch.testing.assert_close(found[1], found[0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("x", "error", "message"),
+    [
+        (torch.ones(2, 8, 9, 9), ValueError, "expected 4 channels, got 8"),
+        (torch.ones(2, 2, 9, 9), ValueError, "expected 4 channels, got 2"),
+        (torch.ones(4, 9), ValueError, "expected an input with 4 axes, or 3 without N"),
+        (torch.ones(1, 2, 4, 9, 9), ValueError, "expected an input with 4 axes, or 3 without N"),
+        (torch.ones(2, 4, 2, 9), ValueError, r"reaches over \[5, 3\] pixels does not fit in \[4, 11\]"),
+        (
+            torch.ones(2, 4, 9, 9, dtype=torch.float64),
+            TypeError,
+            "dtype of the weights, torch.float32, got torch.float64",
+        ),
+        (torch.ones(2, 4, 9, 9, dtype=torch.uint8), TypeError, "floating dtype, got torch.uint8"),
+        (torch.ones(0, 4, 9, 9), ValueError, "at least one sample"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_named_and_not_tracked(x, error, message):
+    layer = FastDeconv2d(4, 3, (5, 3), padding=1)
+    with pytest.raises(error, match=message):
+        layer(x)
+    assert layer.whitening.num_batches_tracked == 0
+    assert not layer.whitening.running_mean.any()
+
+
+def test_vectors_and_channels_of_whole_numbers():
+    with pytest.raises(TypeError, match="floating dtype, got torch.int64"):
+        DeconvLinear(4, 3)(torch.ones(6, 4, dtype=torch.int64))
+    with pytest.raises(TypeError, match="floating dtype, got torch.int64"):
+        ChannelDeconv(4)(torch.ones(6, 4, dtype=torch.int64))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"block_size": 2.5}, "block_size.*whole number of at least 1, got 2.5"),
+        ({"n_iter": None}, "n_iter.*whole number of at least 1, got None"),
+        ({"refresh_every": True}, "refresh_every.*whole number"),
+        ({"momentum": "0.1"}, "momentum.*must be a number, got '0.1'"),
+        ({"shared": 1}, "shared.*True or False"),
+        ({"sync": True, "shrinkage": "oas"}, "sync.*shrunk"),
+    ],
+)
+def test_settings_that_are_none(settings, message):
+    with pytest.raises(OptionError, match=message):
+        DeconvConfig(**settings)
+
+
+def test_state_of_low_precision_is_assigned_in_full():
+    layer = DeconvLinear(4, 3)
+    layer(torch.randn(50, 4))
+    state = {key: value.bfloat16() if value.is_floating_point() else value for key, value in layer.state_dict().items()}
+    other = DeconvLinear(4, 3)
+    other.load_state_dict(state, assign=True)
+    assert other.whitening.running_covariance.dtype == torch.float32
+    assert other.weight.dtype == torch.bfloat16
+    assert other.eval()(torch.randn(5, 4).bfloat16()).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_functional_gradients(training):
+    model = network(CONFIGS["paper"])
+    model(images(0))
+    model.train(training)
+    x = images(1)
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}  # in training they are written to
+
+    def loss(x, buffers):
+        return torch.func.functional_call(model, buffers, (x,)).square().sum(), buffers
+
+    (found, after) = torch.func.grad(loss, has_aux=True)(x, buffers)
+    leaf = x.clone().requires_grad_()
+    model(leaf).square().sum().backward()
+    torch.testing.assert_close(found, leaf.grad)
+    for name, buffer in model.named_buffers():
+        torch.testing.assert_close(after[name], buffer)
