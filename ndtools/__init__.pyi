@@ -44,12 +44,17 @@ from ndtools.experiments.timing import TimingResult as TimingResult
 from ndtools.layers.audit import Audit as Audit
 from ndtools.layers.audit import AuditRow as AuditRow
 from ndtools.layers.audit import audit as audit
+from ndtools.layers.channel import ChannelDeconv as ChannelDeconv
 from ndtools.layers.config import DeconvConfig as DeconvConfig
+from ndtools.layers.conv import FastDeconv1d as FastDeconv1d
+from ndtools.layers.conv import FastDeconv2d as FastDeconv2d
+from ndtools.layers.conv import FastDeconv3d as FastDeconv3d
 from ndtools.layers.convert import Plan as Plan
 from ndtools.layers.convert import PlanEntry as PlanEntry
 from ndtools.layers.convert import convert as convert
 from ndtools.layers.fold import fold as fold
 from ndtools.layers.linear import DeconvLinear as DeconvLinear
+from ndtools.layers.recalibration import recalibrate as recalibrate
 from ndtools.numerics.center_surround import fit_difference_of_gaussians as fit_difference_of_gaussians
 from ndtools.numerics.covariance import Covariance as Covariance
 from ndtools.numerics.covariance import PatchCovariance as PatchCovariance

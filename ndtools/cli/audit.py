@@ -10,10 +10,10 @@ from ndtools.cli.checkpoints import (
     InChannels,
     Json,
     NumClasses,
-    Preset,
     Quiet,
     Report,
     Seed,
+    Settings,
     Size,
     describe,
 )
@@ -27,7 +27,7 @@ def audit(
     arch: Arch = None,
     num_classes: NumClasses = None,
     in_channels: InChannels = None,
-    config: Preset = None,
+    config: Settings = None,
     batch_size: Annotated[int, typer.Option(help="Images in a training batch.")] = 128,
     size: Size = 32,
     seed: Seed = 0,
@@ -52,12 +52,16 @@ def audit(
     from ndtools.experiments.networks import CheckpointConfig
 
     given = CheckpointConfig(
-        source=str(checkpoint),
-        arch=arch,
-        num_classes=num_classes,
-        in_channels=in_channels,
-        preset=None if config is None else config.value,
+        source=str(checkpoint), arch=arch, num_classes=num_classes, in_channels=in_channels, config=config
     )
-    network, found = audit_checkpoint(given, batch_size=batch_size, size=size, seed=seed)
-    numbers = {"network": network.numbers(), "batch_size": batch_size, "size": size, "seed": seed, **found.numbers()}
-    report.show(f"{describe(network)} · batches of {batch_size} images {size}×{size}\n{found}", given, numbers)
+    model, found = audit_checkpoint(given, batch_size=batch_size, size=size, seed=seed)
+    numbers = {
+        "network": model.network.numbers(),
+        "settings_assumed": model.assumed,
+        "batch_size": batch_size,
+        "size": size,
+        "seed": seed,
+        **found.numbers(),
+    }
+    text = f"{describe(model.network)} · batches of {batch_size} images {size}×{size}\n{found}"
+    report.show(text, given, numbers, note=model.note())

@@ -4,7 +4,6 @@ import shlex
 import sys
 import time
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,21 +20,14 @@ __all__ = [
     "InChannels",
     "Json",
     "NumClasses",
-    "Preset",
     "Quiet",
     "Report",
     "Seed",
+    "Settings",
     "Size",
     "To",
     "describe",
 ]
-
-
-class PresetName(StrEnum):
-    """Settings of deconvolution layers."""
-
-    paper = "paper"
-    reference = "reference"
 
 
 Checkpoint = Annotated[Path, typer.Argument(help="A .safetensors file, or one of torch.save (.pt, .pth).")]
@@ -51,11 +43,12 @@ NumClasses = Annotated[int | None, typer.Option(help="Outputs (default: as the f
 InChannels = Annotated[
     int | None, typer.Option(help="Channels of the images (default: as the file has).", show_default=False)
 ]
-Preset = Annotated[
-    PresetName | None,
+Settings = Annotated[
+    str | None,
     typer.Option(
-        "--config",
-        help="Settings of the deconvolution layers, where the file does not say (default: paper).",
+        metavar="PRESET|NAME=VALUE,...",
+        help="Settings of the deconvolution layers, where the file does not say: paper or reference, then those that"
+        " differ, such as eps=0.001,first.n_iter=5 (default: paper).",
         show_default=False,
     ),
 ]
@@ -117,7 +110,15 @@ class Report:
         self.replaced = path.exists()
         return path
 
-    def show(self, text: str, config: "CheckpointConfig", numbers: Mapping[str, Any], to: Path | None = None) -> None:
+    def show(
+        self,
+        text: str,
+        config: "CheckpointConfig",
+        numbers: Mapping[str, Any],
+        to: Path | None = None,
+        *,
+        note: str = "",
+    ) -> None:
         """Print the result.
 
         Parameters
@@ -130,6 +131,8 @@ class Report:
             For programs.
         to : Path, optional
             What was written.
+        note : str
+            For people, below the text.
         """
         from ndtools.report.files import strict_json
         from ndtools.report.manifest import manifest
@@ -147,6 +150,6 @@ class Report:
             output = {} if to is None else {"output": str(to)}
             typer.echo(strict_json(run | output | dict(numbers)), nl=False)
         elif not self.quiet:
-            typer.echo(text)
+            typer.echo(f"{text}\n{note}" if note else text)
         if to is not None and not self.quiet:
             typer.echo(f"{to}   {seconds:.1f} s" + ("   (replaced)" if self.replaced else ""), err=True)

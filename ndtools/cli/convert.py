@@ -1,6 +1,17 @@
 """``ndtools convert``: a checkpoint of another kind, as one with deconvolution layers."""
 
-from ndtools.cli.checkpoints import Arch, Checkpoint, InChannels, Json, NumClasses, Preset, Quiet, Report, To, describe
+from ndtools.cli.checkpoints import (
+    Arch,
+    Checkpoint,
+    InChannels,
+    Json,
+    NumClasses,
+    Quiet,
+    Report,
+    Settings,
+    To,
+    describe,
+)
 
 __all__ = ["convert"]
 
@@ -11,7 +22,7 @@ def convert(
     arch: Arch = None,
     num_classes: NumClasses = None,
     in_channels: InChannels = None,
-    config: Preset = None,
+    config: Settings = None,
     to: To = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -37,17 +48,14 @@ def convert(
     from ndtools.experiments.networks import CheckpointConfig
 
     given = CheckpointConfig(
-        source=str(checkpoint),
-        arch=arch,
-        num_classes=num_classes,
-        in_channels=in_channels,
-        preset=None if config is None else config.value,
+        source=str(checkpoint), arch=arch, num_classes=num_classes, in_channels=in_channels, config=config
     )
     result = convert_checkpoint(given)
     result.save(path)
     done = (
         "translated from the published code: the same function"
-        if result.published
+        if result.given.published
         else "weights carried over: another function, to be trained"
     )
-    report.show(f"{describe(result.network)} · {done}\n{result.plan}", given, result.numbers(), path)
+    text = f"{describe(result.network)} · {done}\n{result.plan}"
+    report.show(text, given, result.numbers(), path, note=result.given.note())

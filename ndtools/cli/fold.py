@@ -6,10 +6,10 @@ from ndtools.cli.checkpoints import (
     InChannels,
     Json,
     NumClasses,
-    Preset,
     Quiet,
     Report,
     Seed,
+    Settings,
     Size,
     To,
     describe,
@@ -24,7 +24,7 @@ def fold(
     arch: Arch = None,
     num_classes: NumClasses = None,
     in_channels: InChannels = None,
-    config: Preset = None,
+    config: Settings = None,
     to: To = None,
     size: Size = 32,
     seed: Seed = 0,
@@ -49,11 +49,7 @@ def fold(
     from ndtools.experiments.networks import CheckpointConfig
 
     given = CheckpointConfig(
-        source=str(checkpoint),
-        arch=arch,
-        num_classes=num_classes,
-        in_channels=in_channels,
-        preset=None if config is None else config.value,
+        source=str(checkpoint), arch=arch, num_classes=num_classes, in_channels=in_channels, config=config
     )
     result = fold_checkpoint(given, size=size, seed=seed)
     result.save(path)
@@ -61,4 +57,5 @@ def fold(
         f"{describe(result.network)} · {result.layers} layers folded · max difference {result.max_difference:.2g}"
         f" of outputs up to {result.largest:.3g} · 8 random images {size}×{size}, seed {seed}"
     )
-    report.show(text, given, result.numbers() | {"size": size, "seed": seed}, path)
+    numbers = result.numbers() | {"size": size, "seed": seed}
+    report.show(text, given, numbers, path, note=result.given.note())

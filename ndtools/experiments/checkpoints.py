@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ndtools.errors import DataError, OptionError
-from ndtools.experiments.networks import PRESETS, CheckpointConfig, Network, load_network, load_with_origin
+from ndtools.experiments.networks import Checkpoint, CheckpointConfig, Network, load_network
 from ndtools.layers.audit import Audit, audit
 from ndtools.layers.checkpoints import State, save_state
 from ndtools.layers.convert import LINEAR_BLOCK, Plan, PlanEntry, convert
@@ -36,14 +36,14 @@ class ConvertResult:
         Its weights and statistics.
     plan : Plan
         What became of each layer.
-    published : bool
-        Whether it is the translation of a trained network of the published code, rather than a network to be trained.
+    given : Checkpoint
+        What it was made of; if published, it is that translated, else a network to be trained.
     """
 
     network: Network
     state: State
     plan: Plan
-    published: bool
+    given: Checkpoint
 
     def save(self, path: Path) -> None:
         """Write the checkpoint."""
@@ -53,7 +53,13 @@ class ConvertResult:
         """Return what JSON can hold of it."""
         counts = {name: getattr(self.plan, name) for name in ("converted", "removed", "kept")}
         entries = [asdict(entry) for entry in self.plan.entries]
-        return {"network": self.network.numbers(), "published": self.published, **counts, "layers": entries}
+        return {
+            "network": self.network.numbers(),
+            "published": self.given.published,
+            "settings_assumed": self.given.assumed,
+            **counts,
+            "layers": entries,
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +78,8 @@ class FoldResult:
         Largest of their absolute values.
     layers : int
         How many were folded.
+    given : Checkpoint
+        What it was made of.
     """
 
     network: Network
@@ -79,6 +87,7 @@ class FoldResult:
     max_difference: float
     largest: float
     layers: int
+    given: Checkpoint
 
     def save(self, path: Path) -> None:
         """Write the checkpoint."""
@@ -91,6 +100,7 @@ class FoldResult:
             "max_difference": self.max_difference,
             "largest_output": self.largest,
             "layers": self.layers,
+            "settings_assumed": self.given.assumed,
         }
 
 
@@ -118,29 +128,25 @@ def convert_checkpoint(config: CheckpointConfig) -> ConvertResult:
     OptionError
         If options contradict the file, or ``arch`` is needed.
     """
-    network, state, published = load_with_origin(config)
-    if published:
-        return ConvertResult(network, state, _translation(network), True)
+    given = load_network(config)
+    network, state = given.network, given.state
+    if given.published:
+        return ConvertResult(network, state, _translation(network), given)
     if network.form == "deconv":
         raise DataError(f"{config.source}: it has deconvolution layers of ndtools already; nothing to convert")
-    model = network.holding(state)
-    make = PRESETS[config.preset or "paper"]
-    target = replace(
-        network,
-        form="deconv",
-        config=make(),
-        first=make().for_first_layer(),
-        linear=make(block_size=LINEAR_BLOCK),
-    )
+    target = replace(network, form="deconv", **config.layers(linear=LINEAR_BLOCK))
     settings, linear = target.config, target.linear
     converted, plan = convert(
-        model, lambda _, module: linear if isinstance(module, nn.Linear) else settings, first=target.first, inplace=True
+        network.holding(state),
+        lambda _, module: linear if isinstance(module, nn.Linear) else settings,
+        first=target.first,
+        inplace=True,
     )
     result = target.outline()
     pairs = zip(_deconvolving(converted), _deconvolving(result), strict=True)  # names differ where norms are gone
     for old, new in pairs:
         new.load_state_dict(old.state_dict(), assign=True)
-    return ConvertResult(target, result.state_dict(), plan, False)
+    return ConvertResult(target, result.state_dict(), plan, given)
 
 
 def _deconvolving(model: nn.Module) -> list[nn.Module]:
@@ -181,11 +187,12 @@ def fold_checkpoint(config: CheckpointConfig, *, size: int = 32, seed: int = 0) 
     DataError
         If the file cannot be read, is not one of the network, or has nothing to fold, or is not of a trained network.
     """
-    network, state = load_network(config)
+    given = load_network(config)
+    network = given.network
     if network.form != "deconv":
         raise DataError(f"{config.source}: a network without deconvolution layers: there is nothing to fold")
-    model = network.holding(state).eval()
-    example = _images(network, 8, size, seed)
+    model = network.holding(given.state).eval()
+    example = _images(given, 8, size, seed)
     try:
         folded, difference = fold(model, example)
     except ValueError as error:
@@ -193,12 +200,12 @@ def fold_checkpoint(config: CheckpointConfig, *, size: int = 32, seed: int = 0) 
     with torch.no_grad():
         largest = float(folded(example).abs().max())
     target = Network(arch=network.arch, num_classes=network.num_classes, in_channels=network.in_channels, form="plain")
-    return FoldResult(target, folded.state_dict(), difference, largest, len(_deconvolving(model)))
+    return FoldResult(target, folded.state_dict(), difference, largest, len(_deconvolving(model)), given)
 
 
 def audit_checkpoint(
     config: CheckpointConfig, *, batch_size: int = 128, size: int = 32, seed: int = 0
-) -> tuple[Network, Audit]:
+) -> tuple[Checkpoint, Audit]:
     """Inspect the deconvolution layers of a network.
 
     Parameters
@@ -212,19 +219,20 @@ def audit_checkpoint(
 
     Returns
     -------
-    network : Network
-        What the checkpoint is of.
+    given : Checkpoint
+        The network.
     audit : Audit
         Its layers.
     """
-    network, state = load_network(config)
-    return network, audit(network.holding(state), _images(network, batch_size, size, seed))
+    given = load_network(config)
+    return given, audit(given.network.holding(given.state), _images(given, batch_size, size, seed))
 
 
-def _images(network: Network, count: int, size: int, seed: int) -> Tensor:
+def _images(given: Checkpoint, count: int, size: int, seed: int) -> Tensor:
     if size < 32:
         raise OptionError("size", f"must be at least 32, got {size}: these networks halve images five times")
     if count < 1:
         raise OptionError("batch_size", f"must be at least 1, got {count}")
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(count, network.in_channels, size, size, generator=generator)
+    dtype = next(value.dtype for value in given.state.values() if value.is_floating_point())
+    return torch.randn(count, given.network.in_channels, size, size, generator=generator, dtype=dtype)

@@ -1,8 +1,10 @@
 """Checkpoints of the project's networks: which network a file is of, by what it says or by its tensors."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +15,13 @@ from ndtools.layers.config import DeconvConfig
 from ndtools.models import NAMES, build
 from ndtools.models.factories import Factories, batch_norm, deconv, plain
 
-__all__ = ["PRESETS", "CheckpointConfig", "Network", "load_network", "load_with_origin"]
+__all__ = ["Checkpoint", "CheckpointConfig", "Network", "load_network"]
 
 Form = Literal["plain", "batch_norm", "batch_norm_with_bias", "deconv"]
+T = TypeVar("T")
 
-PRESETS = {"paper": DeconvConfig.paper, "reference": DeconvConfig.reference}
+_PRESETS: dict[str, Callable[..., DeconvConfig]] = {"paper": DeconvConfig.paper, "reference": DeconvConfig.reference}
+_LAYOUT = ("grouping", "shared", "running")  # in which the presets differ, and the tensors with them
 # First convolutions of the published networks; their freeze_iter of 100 freezes after the 101st batch.
 PUBLISHED_FIRST: dict[str, dict[str, Any]] = {
     "vgg": {"n_iter": 15, "freeze_after": 101},
@@ -38,26 +42,94 @@ class CheckpointConfig:
         One of :data:`ndtools.models.NAMES`.
     num_classes, in_channels : int, optional
         Outputs, and channels of the images.
-    preset : {"paper", "reference"}, optional
-        Settings of deconvolution layers: those of the file, where it does not say, or those that layers are converted
-        to; "paper" by default.
+    config : str, optional
+        Settings of deconvolution layers, separated by commas: those of the file, where it does not say, or those that
+        layers are converted to. A preset, "paper" by default, or "reference"; NAME=VALUE, a setting of
+        :class:`DeconvConfig` in all layers; first.NAME=VALUE, one of the first layer, which has 15 iterations and is
+        frozen after 200 batches else.
     """
 
     source: str
     arch: str | None = None
     num_classes: int | None = None
     in_channels: int | None = None
-    preset: str | None = None
+    config: str | None = None
 
     def __post_init__(self) -> None:
         if self.arch is not None and self.arch not in NAMES:
             raise OptionError("arch", f"must be one of {', '.join(NAMES)}, got {self.arch!r}")
-        if self.preset is not None and self.preset not in PRESETS:
-            raise OptionError("config", f"must be one of {', '.join(PRESETS)}, got {self.preset!r}")
         for name in ("num_classes", "in_channels"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise OptionError(name, f"must be at least 1, got {value}")
+        self.settings()
+
+    def settings(self) -> tuple[str | None, dict[str, Any], dict[str, Any]]:
+        """Read ``config``.
+
+        Returns
+        -------
+        preset : str or None
+            If it is named.
+        everywhere, first : dict
+            Settings of all layers, and of the first.
+
+        Raises
+        ------
+        OptionError
+            If it is not understood.
+        """
+        preset: str | None = None
+        everywhere: dict[str, Any] = {}
+        first: dict[str, Any] = {}
+        for part in self.config.split(",") if self.config else []:
+            name, given, value = part.strip().partition("=")
+            if given:
+                (first if name.startswith("first.") else everywhere)[name.removeprefix("first.")] = _value(value)
+            elif name in _PRESETS:
+                preset = name
+            else:
+                presets = " or ".join(_PRESETS)
+                raise OptionError("config", f"must be {presets}, or settings such as eps=0.001,n_iter=7, got {name!r}")
+        for settings in (everywhere, first):
+            try:
+                _checked(DeconvConfig, settings)
+            except ValueError as error:
+                raise OptionError("config", f"{self.config}: {error}") from None
+        return preset, everywhere, first
+
+    def layers(
+        self,
+        make: Callable[..., DeconvConfig] | None = None,
+        *,
+        block_size: int | None = None,
+        linear: int | None,
+        first: Callable[[DeconvConfig], DeconvConfig] = DeconvConfig.for_first_layer,
+    ) -> dict[str, Any]:
+        """Return the settings of a network's layers.
+
+        Parameters
+        ----------
+        make : callable, optional
+            The preset; by default that of ``config``.
+        block_size, linear : int, optional
+            Block sizes of convolutions, by default of the preset, and of linear layers, by default not deconvolving.
+        first : callable
+            What else holds in the first layer.
+
+        Returns
+        -------
+        dict
+            ``config``, ``first`` and ``linear`` of :class:`Network`.
+        """
+        preset, everywhere, of_first = self.settings()
+        blocks = {} if block_size is None else {"block_size": block_size}
+        config = (make or _PRESETS[preset or "paper"])(**(blocks | everywhere))
+        return {
+            "config": config,
+            "first": replace(first(config), **(everywhere | of_first)),
+            "linear": None if linear is None else replace(config, block_size=linear),
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,8 +172,8 @@ class Network:
             return self.build()
 
     def holding(self, state: State) -> nn.Module:
-        """Return the network with these tensors, which it shares."""
-        model = self.outline()
+        """Return the network with these tensors, which it shares; those with a fraction of one dtype."""
+        model = self.outline().to(next(value.dtype for value in state.values() if value.is_floating_point()))
         model.load_state_dict(state, assign=True)
         return model
 
@@ -128,23 +200,100 @@ class Network:
         DataError
             If it is not one.
         """
+        wrong = "metadata that this version does not know: "
         try:
-            given: dict[str, Any] = {
-                name: DeconvConfig(**value) if name in ("config", "first", "linear") and value is not None else value
-                for name, value in metadata.items()
-            }
-            network = cls(**given)
-        except (TypeError, ValueError) as error:
-            raise DataError(f"metadata that this version does not know: {error}") from None
-        if network.arch not in NAMES or network.form not in ("deconv", *_FORMS):
-            raise DataError(f"metadata that this version does not know: {network.arch!r}, {network.form!r}")
+            network = _checked(cls, metadata)
+        except ValueError as error:
+            raise DataError(f"{wrong}{error}") from None
+        if network.arch not in NAMES:
+            raise DataError(f"{wrong}arch must be one of {', '.join(NAMES)}, got {network.arch!r}")
+        for name in ("num_classes", "in_channels"):
+            value = getattr(network, name)
+            if not 1 <= value < 2**31:
+                raise DataError(f"{wrong}{name} must be at least 1 and below 2**31, got {value}")
         return network
+
+
+def _checked(cls: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
+    """Make an instance of a dataclass of what JSON holds; a ValueError names what is not of the type of its field."""
+    hints, given = get_type_hints(cls), dict(values)
+    for name, value in values.items():
+        if name not in hints:
+            raise ValueError(f"there is no {prefix}{name}")
+        if DeconvConfig in get_args(hints[name]) and isinstance(value, Mapping):
+            given[name] = _checked(DeconvConfig, value, f"{prefix}{name}.")
+        elif not _fits(value, hints[name]):
+            raise ValueError(f"{prefix}{name} must be {_words(hints[name])}, got {value!r}")
+    try:
+        return cls(**given)
+    except (TypeError, OptionError) as error:
+        raise ValueError(f"{prefix}{error}") from None
+
+
+def _fits(value: Any, hint: Any) -> bool:  # noqa: ANN401
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if get_origin(hint) is UnionType:
+        return any(_fits(value, each) for each in get_args(hint))
+    return type(value) is hint or (hint is float and type(value) is int)
+
+
+def _words(hint: Any) -> str:  # noqa: ANN401
+    if args := get_args(hint):
+        return " or ".join(repr(each) if get_origin(hint) is Literal else _words(each) for each in args)
+    words = {int: "a whole number", float: "a number", bool: "true or false", NoneType: "null"}
+    return words.get(hint, f"a {hint.__name__}")
+
+
+def _value(text: str) -> Any:  # noqa: ANN401
+    """Return a value as JSON has it, and None and text without quotes."""
+    try:
+        return None if text == "None" else json.loads(text.lower() if text in ("True", "False") else text)
+    except ValueError:
+        return text
 
 
 _FORMS: tuple[Form, ...] = ("plain", "batch_norm", "batch_norm_with_bias")
 
 
-def load_network(config: CheckpointConfig) -> tuple[Network, State]:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Checkpoint:
+    """What a file holds.
+
+    Attributes
+    ----------
+    network : Network
+        By the file's metadata; else by the options, and by names and shapes of its tensors.
+    state : dict of Tensor
+        For it, float64 if any is, else float32; those of the published code are translated.
+    published : bool
+        Whether they are.
+    assumed : dict, optional
+        Settings of the deconvolution layers, ``config``, ``first`` and ``linear``, if the file does not say them.
+    """
+
+    network: Network
+    state: State
+    published: bool
+    assumed: dict[str, Any] | None
+
+    def note(self) -> str:
+        """Return a line on what is assumed; empty if nothing is."""
+        if self.assumed is None:
+            return ""
+        config, first = (
+            {name: value for name, value in self.assumed[key].items() if name not in ("block_size", *_LAYOUT)}
+            for key in ("config", "first")
+        )
+        of_first = {name: value for name, value in first.items() if value != config[name]}
+        said = ", ".join(f"{name}={value}" for name, value in config.items())
+        if of_first:
+            said += "; in the first layer " + ", ".join(f"{name}={value}" for name, value in of_first.items())
+        why = "the file does not say, and evaluation does not need them" if self.published else "the file does not say"
+        return f"settings assumed: {said} ({why}; choose with --config, such as eps=0.001,first.n_iter=5)"
+
+
+def load_network(config: CheckpointConfig) -> Checkpoint:
     """Read a checkpoint and find out what network it is of.
 
     Parameters
@@ -154,10 +303,8 @@ def load_network(config: CheckpointConfig) -> tuple[Network, State]:
 
     Returns
     -------
-    network : Network
-        By the file's metadata; else by the options, and by names and shapes of its tensors.
-    state : dict of Tensor
-        For it; those of the published code are translated.
+    Checkpoint
+        Network and tensors.
 
     Raises
     ------
@@ -166,13 +313,10 @@ def load_network(config: CheckpointConfig) -> tuple[Network, State]:
     OptionError
         If options contradict the file, or ``arch`` is needed.
     """
-    network, state, _ = load_with_origin(config)
-    return network, state
-
-
-def load_with_origin(config: CheckpointConfig) -> tuple[Network, State, bool]:
-    """Do what `load_network` does, and return also whether the state is translated from the published code's."""
     state, metadata = load_state(config.source)
+    floating = [value.dtype for value in state.values() if value.is_floating_point()]
+    dtype = torch.float64 if torch.float64 in floating else torch.float32
+    state = {key: value.to(dtype) if value.is_floating_point() else value for key, value in state.items()}
     published = is_published(state)
     try:
         if metadata:
@@ -186,7 +330,9 @@ def load_with_origin(config: CheckpointConfig) -> tuple[Network, State, bool]:
             raise DataError(f"not a checkpoint of {network.arch} in the form {network.form!r}: {mismatch}")
     except DataError as error:
         raise DataError(f"{config.source}: {error}") from None
-    return network, state, published
+    said = metadata or network.form != "deconv"
+    settings = None if said else {key: network.numbers()[key] for key in ("config", "first", "linear")}
+    return Checkpoint(network=network, state=state, published=published, assumed=settings)
 
 
 def _compare(config: CheckpointConfig, network: Network) -> None:
@@ -194,16 +340,21 @@ def _compare(config: CheckpointConfig, network: Network) -> None:
         given, found = getattr(config, name), getattr(network, name)
         if given is not None and given != found:
             raise OptionError(name, f"{given} contradicts the checkpoint, which says {found}; leave the option out")
-    if config.preset is not None and network.config is not None:
-        ours = PRESETS[config.preset]()
-        if any(getattr(ours, name) != getattr(network.config, name) for name in ("grouping", "shared", "running")):
-            raise OptionError("config", f"{config.preset} contradicts the checkpoint's settings; leave the option out")
+    if network.form != "deconv":
+        return
+    ours = network.config or DeconvConfig()
+    first = network.first or ours.for_first_layer()
+    preset, everywhere, of_first = config.settings()
+    layout = {name: getattr(_PRESETS[preset](), name) for name in _LAYOUT} if preset else {}
+    for settings, given in ((ours, layout | everywhere), (first, everywhere | of_first)):
+        if any(getattr(settings, name) != value for name, value in given.items()):
+            raise OptionError("config", f"{config.config} contradicts the checkpoint's settings; leave the option out")
 
 
 def _recognise(config: CheckpointConfig, state: State, published: bool) -> Network:
     if config.arch is None:
         raise OptionError("arch", f"is needed: {config.source} does not say of which network it is; see --help")
-    if published and config.preset == "paper":
+    if published and config.settings()[0] == "paper":
         raise OptionError("config", "paper contradicts the checkpoint, which is of the published code")
     weights = [value for key, value in state.items() if key.endswith("weight")]
     matrices, kernels = ([value for value in weights if value.dim() == dims] for dims in (2, 4))
@@ -216,7 +367,7 @@ def _recognise(config: CheckpointConfig, state: State, published: bool) -> Netwo
             raise OptionError(name, f"{given} contradicts the checkpoint, which has {found}")
     base: dict[str, Any] = {"arch": config.arch, **sizes}
     if any(".whitening." in key for key in state):
-        settings = _published(config.arch, state) if published else _preset(config.preset, state)
+        settings = _published(config, state) if published else _own(config, state)
         return Network(**base, form="deconv", **settings)
     forms: tuple[Form, ...] = _FORMS
     fitting = [network for form in forms if not _mismatch((network := Network(**base, form=form)).outline(), state)]
@@ -227,18 +378,21 @@ def _recognise(config: CheckpointConfig, state: State, published: bool) -> Netwo
     return fitting[0]
 
 
-def _published(arch: str, state: State) -> dict[str, Any]:
+def _published(config: CheckpointConfig, state: State) -> dict[str, Any]:
     """Return the settings of a network of the published code; its block sizes follow from shapes."""
-    config = DeconvConfig.reference(block_size=max(_blocks(state, 4), default=64))
-    first = replace(config, **PUBLISHED_FIRST[arch.rstrip("0123456789")])
-    linear = {"linear": DeconvConfig.reference(block_size=max(sizes))} if (sizes := _blocks(state, 2)) else {}
-    return {"config": config, "first": first, **linear}
+    assert config.arch is not None
+    first = PUBLISHED_FIRST[config.arch.rstrip("0123456789")]
+    return config.layers(
+        DeconvConfig.reference,
+        block_size=max(_blocks(state, 4), default=64),
+        linear=max(_blocks(state, 2), default=None),
+        first=lambda settings: replace(settings, **first),
+    )
 
 
-def _preset(name: str | None, state: State) -> dict[str, Any]:
-    make = PRESETS[name or "paper"]
-    sizes = _blocks(state, 2)
-    return {"config": make(), **({"linear": make(block_size=max(sizes))} if sizes else {})}
+def _own(config: CheckpointConfig, state: State) -> dict[str, Any]:
+    """Return the settings of a network of this project; its block sizes follow from shapes."""
+    return config.layers(block_size=max(_blocks(state, 4), default=None), linear=max(_blocks(state, 2), default=None))
 
 
 def _blocks(state: State, dims: int) -> list[int]:
@@ -257,8 +411,11 @@ def _mismatch(model: nn.Module, state: Mapping[str, Tensor]) -> str:
     wanted = model.state_dict()
     missing, further = sorted(set(wanted) - set(state)), sorted(set(state) - set(wanted))
     shapes = [key for key, value in wanted.items() if key in state and state[key].shape != value.shape]
+    kinds = [k for k, v in wanted.items() if k in state and state[k].is_floating_point() != v.is_floating_point()]
     if missing:
         return f"{missing[0]} is missing" + (f", and {len(missing) - 1} more" if len(missing) > 1 else "")
     if shapes:
         return f"{shapes[0]} has the shape {tuple(state[shapes[0]].shape)}, not {tuple(wanted[shapes[0]].shape)}"
+    if kinds:
+        return f"{kinds[0]} is of {state[kinds[0]].dtype}, not {wanted[kinds[0]].dtype}"
     return f"{further[0]} is not part of it" if further else ""

@@ -3,9 +3,9 @@
 import copy
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -15,10 +15,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from ndtools.errors import NumericalWarning
-from ndtools.layers.fold import call
+from ndtools.layers.fold import call, copied
 from ndtools.layers.replacing import deconvolves, whitening_of
 from ndtools.layers.sampling import Sampling, Vectors
-from ndtools.layers.whitening import Whitening
+from ndtools.layers.whitening import Statistics, Whitening
 
 __all__ = ["Audit", "AuditRow", "audit"]
 
@@ -36,16 +36,17 @@ class AuditRow:
     features : int
         In a block: channels times pixels of the kernel. Of the kind of block with the fewest rows for each.
     rows : int or None
-        Samples of a block's covariance in one training batch; the least, if the layer is applied several times. None
-        without example, or where that does not reach.
+        Samples of a block's covariance in one training batch of one process; the least, if the layer is applied several
+        times. None without example, or where that does not reach.
     rows_per_feature : float or None
         The covariance is singular if it is not above 1.
     condition : float or None
         Condition number of the running covariance + eps, the largest of all blocks; where D is averaged instead, of D.
-        None before training.
+        Infinite if a block is singular to rounding: its smallest eigenvalue is not above √d times the precision of the
+        statistics times the largest. NaN if a block is not finite. None before training.
     residual : float or None
-        ‖D A D − I‖_F/√d, A the running covariance + eps, the largest of all blocks: how far D is from A^(-1/2). None
-        before training and where D is averaged.
+        ‖D A D − I‖_F/√d, A the running covariance + eps, the largest of all blocks: how far D is from A^(-1/2). NaN if
+        a block of A or D is not finite. None before training and where D is averaged.
     padding_share : float or None
         Of the pixels of the sampled patches, those of the padding.
     frozen : bool
@@ -66,6 +67,14 @@ class AuditRow:
     frozen: bool
     batches: int
 
+    @property
+    def trouble(self) -> str:
+        """What is wrong with the statistics: "non-finite", "singular", or ""."""
+        numbers = [number for number in (self.condition, self.residual) if number is not None]
+        if any(map(math.isnan, numbers)):
+            return "non-finite"
+        return "singular" if any(map(math.isinf, numbers)) else ""
+
 
 @dataclass(frozen=True)
 class Audit:
@@ -83,8 +92,18 @@ class Audit:
     batch_norms: tuple[str, ...]
 
     def numbers(self) -> dict[str, Any]:
-        """Return the contents as plain values, for JSON."""
-        return asdict(self)
+        """Return the contents as plain values, for JSON.
+
+        Returns
+        -------
+        dict
+            The attributes; of each row also ``trouble``, "singular" where the condition is infinite and "non-finite"
+            where it or the residual is NaN: JSON has no such numbers, they are None.
+        """
+        rows = [asdict(row) | {"trouble": row.trouble} for row in self.rows]
+        for row in rows:
+            row |= {key: None for key, value in row.items() if isinstance(value, float) and not math.isfinite(value)}
+        return asdict(self) | {"rows": rows}
 
     def __str__(self) -> str:
         head = ("name", "kind", "blocks", "features", "rows", "rows/f", "condition", "residual", "padding", "batches")
@@ -100,17 +119,24 @@ class Audit:
 
 
 def _cells(row: AuditRow) -> tuple[str, ...]:
-    numbers = (row.rows_per_feature, row.condition, row.residual)
     return (
         row.name or "(model)",
         row.kind,
         "+".join(f"{count}×{size}" for count, size in row.blocks),
         str(row.features),
         "-" if row.rows is None else str(row.rows),
-        *("-" if number is None else f"{number:.3g}" for number in numbers),
+        *map(_cell, (row.rows_per_feature, row.condition, row.residual)),
         "-" if row.padding_share is None else f"{row.padding_share:.0%}",
         f"{row.batches}{' frozen' if row.frozen else ''}",
     )
+
+
+def _cell(number: float | None) -> str:
+    if number is None:
+        return "-"
+    if math.isinf(number):
+        return "singular"
+    return "non-finite" if math.isnan(number) else f"{number:.3g}"
 
 
 @torch.no_grad()
@@ -123,7 +149,8 @@ def audit(model: nn.Module, example: Any = None) -> Audit:  # noqa: ANN401
         Any network. It stays as it is.
     example : Tensor, tuple or dict, optional
         A training batch: the argument of the network, arguments, or arguments by name. A copy of the network is
-        applied to it in training mode; without it, what depends on the size of the batch is not known.
+        applied to it in training mode, its batch normalisations in evaluation mode, without a word to other processes;
+        without it, what depends on the size of the batch is not known.
 
     Returns
     -------
@@ -138,6 +165,8 @@ def audit(model: nn.Module, example: Any = None) -> Audit:  # noqa: ANN401
     >>> found.rows[0].rows, found.rows[0].features, found.batch_norms
     (160, 27, ('1',))
     """
+    if isinstance(model, nn.parallel.DistributedDataParallel):
+        model = model.module
     model = copy.deepcopy(model)
     layers = {name: module for name, module in model.named_modules() if deconvolves(module)}
     model.eval()
@@ -179,20 +208,33 @@ def _measure(whitening: Whitening) -> tuple[float | None, float | None]:
         return None, None
     statistics = whitening.running_statistics()
     if whitening.config.running == "matrix":
-        return max(_condition(matrix.cpu().double()) for _, matrix in statistics), None
+        return _worst(_conditions(matrix, matrix.dtype) for _, matrix in statistics), None
     conditions, residuals = [], []
     for covariance, (_, matrix) in zip(whitening.running_covariances(), statistics, strict=True):
         d = matrix.cpu().double()
         identity = torch.eye(d.shape[-1], dtype=d.dtype)
         a = covariance.cpu().double() + whitening.config.eps * identity
-        conditions.append(_condition(a))
-        residuals.append(float((d @ a @ d - identity).norm(dim=(-2, -1)).max()) / math.sqrt(d.shape[-1]))
-    return max(conditions), max(residuals)
+        conditions.append(_conditions(a, covariance.dtype))
+        residuals.append((d @ a @ d - identity).norm(dim=(-2, -1)) / math.sqrt(d.shape[-1]))
+    return _worst(conditions), _worst(torch.where(each.isfinite(), each, torch.nan) for each in residuals)
 
 
-def _condition(matrices: Tensor) -> float:
-    values = torch.linalg.eigvalsh(matrices)
-    return float((values[..., -1] / values[..., 0]).max())
+def _conditions(matrices: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return condition numbers of matrices that were computed in ``dtype``: inf if singular, NaN if not finite."""
+    matrices = matrices.cpu().double()
+    finite = matrices.isfinite().all(-1).all(-1)
+    identity = torch.eye(matrices.shape[-1], dtype=matrices.dtype)
+    values = torch.linalg.eigvalsh(torch.where(finite[..., None, None], matrices, identity))
+    least, largest = values[..., 0], values[..., -1]
+    # Of covariances without full rank, of 27 to 576 features, the smallest was at most 1.1 eps times the largest.
+    singular = least <= math.sqrt(matrices.shape[-1]) * torch.finfo(dtype).eps * largest
+    conditions: Tensor = largest / least
+    return conditions.masked_fill(singular, torch.inf).masked_fill(~finite, torch.nan)
+
+
+def _worst(numbers: Iterable[Tensor]) -> float:
+    """Return the largest of all; NaN if one is."""
+    return float(torch.cat([each.flatten() for each in numbers]).max())
 
 
 _Taken = tuple[int, float | None]
@@ -202,15 +244,25 @@ def _samples(model: nn.Module, layers: dict[str, nn.Module], example: Any) -> di
     """Return how many samples each layer takes of a training batch, the least, and the share of padding in them."""
     found: dict[str, list[_Taken]] = {}
 
-    def hook_of(name: str) -> Callable[[nn.Module, tuple[Tensor, Sampling]], None]:
-        return lambda _, args: found.setdefault(name, []).append(_taken(layers[name], *args))
+    def listened(name: str, whitening: Whitening) -> Callable[[Tensor, Sampling], tuple[Tensor, Statistics]]:
+        compute = whitening.statistics
 
-    handles = [whitening_of(module).register_forward_pre_hook(hook_of(name)) for name, module in layers.items()]
+        def statistics(x: Tensor, sampling: Sampling) -> tuple[Tensor, Statistics]:
+            found.setdefault(name, []).append(_taken(layers[name], x, sampling))
+            return compute(x, sampling)
+
+        return statistics
+
     model.train()
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()  # SyncBatchNorm would call other processes; and none refuses a batch of one
+    for name, module in layers.items():
+        whitening = whitening_of(module)
+        whitening.config = replace(whitening.config, sync=False)
+        vars(whitening)["statistics"] = listened(name, whitening)
     with _unheard(model):
-        call(model, example)
-    for handle in handles:
-        handle.remove()
+        call(model, copied(example))
     return {name: min(calls, key=lambda each: each[0]) for name, calls in found.items()}
 
 

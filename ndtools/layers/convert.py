@@ -12,12 +12,21 @@ from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.nn.modules.lazy import LazyModuleMixin
+from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import ParametrizationList, is_parametrized
 
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.conv import FastDeconv1d, FastDeconv2d, FastDeconv3d
 from ndtools.layers.linear import DeconvLinear
-from ndtools.layers.replacing import carry_hooks, deconvolves, has_hooks, hidden_holders, own_names, replace_modules
+from ndtools.layers.replacing import (
+    carry_hooks,
+    deconvolves,
+    has_hooks,
+    held_aside,
+    own_names,
+    replace_modules,
+    shape_of,
+)
 
 __all__ = ["Plan", "PlanEntry", "convert"]
 
@@ -99,7 +108,7 @@ def convert(
     first: DeconvConfig | None = None,
     inplace: bool = False,
 ) -> tuple[nn.Module, Plan]:
-    """Turn a network into its deconvolution form: no batch normalisation, every layer decorrelates its input.
+    """Turn a network into its deconvolution form: layers decorrelate their input in place of batch normalisation.
 
     Conv1d, Conv2d and Conv3d become FastDeconv1d, 2d and 3d, Linear becomes DeconvLinear, with the same
     hyperparameters, weights and biases (the same Parameters, so tied ones stay tied); BatchNorm and SyncBatchNorm
@@ -111,18 +120,27 @@ def convert(
     Types are taken exactly. Subclasses, lazy, transposed, quantised and parametrised layers, other normalisations, and
     layers whose weights other modules read stay, and the plan says why.
 
+    So does a batch normalisation of what a layer that stays puts out. Modules do not say what they are applied to; it
+    is taken to be the output of the nearest layer with a matrix of weights that is registered before, and has as many
+    outputs as the normalisation has channels: of its siblings, and of the whole network. Where these are two, both must
+    be converted. If none has as many outputs (after a concatenation, say), the nearest of all counts; if none comes
+    before, the next, whose input is normalised.
+
     Parameters
     ----------
     model : Module
         Any network; or a single layer.
     config : DeconvConfig or callable, optional
         Settings of the layers. A callable gives them for a name and a module, or None to leave the module; it is asked
-        for batch normalisations, too. By default ``DeconvConfig()``, in linear layers with blocks of 512.
+        for batch normalisations, too, which go only if what they normalise is converted. By default
+        ``DeconvConfig()``, in linear layers with blocks of 512.
     first : DeconvConfig, optional
         Settings of the first convolution in the order of registration. By default those of ``config`` with 15
         iterations, frozen after 200 batches (Ye et al. 2020, A.2); with a callable, what that gives.
     inplace : bool
-        Whether to change ``model``. Otherwise it stays as it is, and a copy is changed.
+        Whether to change ``model``. Otherwise it stays as it is, and a copy is changed. An optimiser of ``model`` has
+        the weights that go on, but not the biases that are added, and still the parameters of the normalisations that
+        go: make a new one after converting.
 
     Returns
     -------
@@ -154,6 +172,7 @@ def convert(
     convolutions, linears, norms = _candidates(model, names, kept, config)
     if not convolutions and not linears:
         raise ValueError(f"nothing to convert in {type(model).__name__}: {_found(model, names, kept)}")
+    norms = _without_object(model, names, kept, norms)
     if convolutions:
         module, given = convolutions[0]
         default = given if callable(config) else given.for_first_layer()
@@ -221,7 +240,7 @@ def _kept(model: nn.Module) -> dict[int, str]:
         if isinstance(module, nn.TransformerEncoderLayer)
         for layer in (module.linear1, module.linear2)
     }
-    held = {key: f"{where} holds it, too" for key, where in hidden_holders(model).items()}
+    held = {id(module): f"{where} holds it, too" for module, where in held_aside(model)}
     for module in _listed(model):
         reason = read.get(id(module)) or _reason(module) or held.get(id(module))
         if reason:
@@ -285,6 +304,45 @@ def _candidates(
     return convolutions, linears, norms
 
 
+def _without_object(
+    model: nn.Module, names: dict[int, list[str]], kept: dict[int, str], norms: list[nn.Module]
+) -> list[nn.Module]:
+    """Return the normalisations of layers that are converted; say of the others why they stay."""
+    layers = [module for module in _listed(model) if _multiplies(module) or module in norms]
+    for norm in norms:
+        place = layers.index(norm)
+        before, after = ([m for m in side if m not in norms] for side in (layers[place::-1], layers[place:]))
+        fitting = [module for module in before if norm.num_features in _outputs(module)]
+        siblings = [module for module in fitting if _parents(names[id(module)]) & _parents(names[id(norm)])]
+        for module in [*siblings[:1], *(fitting or before or after)[:1]]:
+            if id(module) in kept and not deconvolves(module):
+                what = "" if before else "the input of "
+                kept[id(norm)] = f"normalises {what}{names[id(module)][0] or '(model)'}, which stays"
+    return [norm for norm in norms if id(norm) not in kept]
+
+
+def _parents(names: list[str]) -> set[str]:
+    return {name.rpartition(".")[0] for name in names if name}
+
+
+def _multiplies(module: nn.Module) -> bool:
+    """Return whether a module has, or may have, a matrix of weights."""
+    if isinstance(module, _NORMS):
+        return False
+    known = isinstance(module, _ConvNd | nn.Linear) or deconvolves(module) or is_parametrized(module)
+    return known or any(sum(n > 1 for n in shape) > 1 for shape in _shapes(module))
+
+
+def _outputs(module: nn.Module) -> set[int]:
+    """Return how many outputs a layer has; all sizes of its weights, if it does not say."""
+    said = [getattr(module, name, None) for name in ("out_channels", "out_features", "num_channels")]
+    return {n for n in said if isinstance(n, int)} or {n for shape in _shapes(module) for n in shape}
+
+
+def _shapes(module: nn.Module) -> list[torch.Size]:
+    return [p.shape for p in module._parameters.values() if p is not None and not is_lazy(p)]
+
+
 def _found(model: nn.Module, names: dict[int, list[str]], kept: dict[int, str]) -> str:
     listed = _listed(model)
     if not listed:
@@ -295,14 +353,8 @@ def _found(model: nn.Module, names: dict[int, list[str]], kept: dict[int, str]) 
 
 def _deconvolving(module: Any, config: DeconvConfig, *, bias: bool) -> Any:  # noqa: ANN401
     """Return the deconvolution form of a convolution or linear layer, with its Parameters."""
-    new: dict[str, Any] = {"bias": False, "device": "meta", "dtype": module.weight.dtype, "config": config}
-    layer: Any
-    if isinstance(module, nn.Linear):
-        layer = DeconvLinear(module.in_features, module.out_features, **new)
-    else:
-        names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups")
-        arguments = {name: getattr(module, name) for name in (*names, "padding_mode")}
-        layer = _CONVOLUTIONS[type(module)](**arguments, **new)
+    kind = DeconvLinear if isinstance(module, nn.Linear) else _CONVOLUTIONS[type(module)]
+    layer: Any = kind(**shape_of(module), bias=False, device="meta", dtype=module.weight.dtype, config=config)
     layer.whitening.to_empty(device=module.weight.device)
     layer.whitening.reset_running_stats()
     layer.weight, layer.bias = module.weight, module.bias

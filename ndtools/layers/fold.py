@@ -15,13 +15,15 @@ from ndtools.layers.linear import DeconvLinear
 from ndtools.layers.replacing import (
     carry_hooks,
     deconvolves,
+    held_aside,
     own_names,
     replace_modules,
+    shape_of,
     whitening_of,
 )
 from ndtools.layers.whitening import Statistics, Whitening
 
-__all__ = ["call", "fold"]
+__all__ = ["call", "copied", "fold"]
 
 _Input = tuple[int, torch.dtype]  # axes and kind
 _CONVOLUTIONS: tuple[type[Any], ...] = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -41,7 +43,7 @@ def fold(model: nn.Module, example: Any) -> tuple[nn.Module, float]:  # noqa: AN
     model : Module
         Network with deconvolution layers, trained. It stays as it is.
     example : Tensor, tuple or dict
-        Input of the network: its argument, arguments, or arguments by name.
+        Input of the network: its argument, arguments, or arguments by name. It stays as it is.
 
     Returns
     -------
@@ -54,7 +56,8 @@ def fold(model: nn.Module, example: Any) -> tuple[nn.Module, float]:  # noqa: AN
     ------
     ValueError
         If the network has no deconvolution layers, or one that has not been trained, or that cannot be folded: it is
-        of an unknown kind, or a ChannelDeconv that the example does not reach, or reaches in two shapes.
+        of an unknown kind, or held in a list or dict beside the tree of modules, or its weights are computed by hooks
+        at each call, or it is a ChannelDeconv that the example does not reach, or reaches in two shapes.
     TypeError
         If the output for the example holds no tensors.
 
@@ -80,7 +83,7 @@ def fold(model: nn.Module, example: Any) -> tuple[nn.Module, float]:  # noqa: AN
         for name, module in original.named_modules()
         if isinstance(module, ChannelDeconv)
     ]
-    before = _tensors(call(original, example))
+    before = _tensors(call(original, copied(example)))
     for handle in handles:
         handle.remove()
     new = {}
@@ -89,7 +92,7 @@ def fold(model: nn.Module, example: Any) -> tuple[nn.Module, float]:  # noqa: AN
             new[id(module)] = _plain(module, name, reached.get(name, set()))
             carry_hooks(module, new[id(module)])
     folded = replace_modules(folded, new)
-    after = _tensors(call(folded, example))
+    after = _tensors(call(folded, copied(example)))
     differences = [_difference(a, b) for a, b in zip(before, after, strict=True) if a.numel()]
     return folded, float(torch.stack(differences).max()) if differences else 0.0
 
@@ -115,6 +118,12 @@ def call(model: nn.Module, example: Any) -> Any:  # noqa: ANN401
 
 
 def _check(model: nn.Module, names: dict[int, str]) -> None:
+    aside = [where for held, where in held_aside(model) if _left_behind(held, names)]
+    if aside:
+        raise ValueError(
+            f"{', '.join(sorted(set(aside)))}: lists and dicts of modules with deconvolution layers, which cannot be"
+            " exchanged there: use torch.nn.ModuleList or ModuleDict"
+        )
     layers = [module for module in model.modules() if deconvolves(module)]
     if not layers:
         raise ValueError(f"{type(model).__name__} has no deconvolution layers: there is nothing to fold")
@@ -130,25 +139,31 @@ def _check(model: nn.Module, names: dict[int, str]) -> None:
             f"{len(untrained)} of {len(layers)} deconvolution layers have not seen a training batch, the first of them"
             f" {untrained[0]!r}: train the network, or load its checkpoint, before you fold it"
         )
+    for layer in layers:
+        computed = [key for key in ("weight", "bias") if isinstance(vars(layer).get(key), Tensor)]  # no Parameters
+        if computed:
+            raise ValueError(
+                f"hooks compute the {' and '.join(computed)} of {names[id(layer)] or '(model)'} at each call"
+                " (pruning, weight_norm): make that permanent before you fold, with torch.nn.utils.prune.remove or"
+                " torch.nn.utils.remove_weight_norm"
+            )
+
+
+def _left_behind(held: nn.Module, names: Mapping[int, str]) -> bool:
+    """Return whether there are deconvolution layers in what is held beside the tree that would stay there."""
+    return deconvolves(held) or any(deconvolves(each) and id(each) not in names for each in held.modules())
 
 
 def _plain(module: nn.Module, name: str, inputs: set[_Input]) -> nn.Module:
     """Return the plain form of a deconvolution layer in evaluation mode."""
     statistics = [(m.cpu().double(), d.cpu().double()) for m, d in whitening_of(module).running_statistics()]
-    plain: Any
-    if isinstance(module, _ConvNd):
-        names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups")
-        arguments = {key: getattr(module, key) for key in (*names, "padding_mode")}
-        kind = _CONVOLUTIONS[len(module.kernel_size) - 1]
-        plain = _empty(kind, **arguments, device=module.weight.device, dtype=module.weight.dtype)
-        return _filled(plain, module, module.weight, module.bias, statistics)
-    if isinstance(module, DeconvLinear):
-        shape = module.in_features, module.out_features
-        plain = _empty(nn.Linear, *shape, device=module.weight.device, dtype=module.weight.dtype)
-        return _filled(plain, module, module.weight, module.bias, statistics)
     if isinstance(module, ChannelDeconv):
         return _plain_channels(module, name, inputs, statistics)
-    raise ValueError(f"{name or '(model)'} is a {type(module).__name__}, which cannot be folded")
+    if not isinstance(module, _ConvNd | DeconvLinear):
+        raise ValueError(f"{name or '(model)'} is a {type(module).__name__}, which cannot be folded")
+    kind = _CONVOLUTIONS[len(module.kernel_size) - 1] if isinstance(module, _ConvNd) else nn.Linear
+    plain = _empty(kind, **shape_of(module), device=module.weight.device, dtype=module.weight.dtype)
+    return _filled(plain, module, module.weight, module.bias, statistics)
 
 
 def _plain_channels(module: ChannelDeconv, name: str, inputs: set[_Input], statistics: Statistics) -> nn.Module:
@@ -197,7 +212,13 @@ def _tensors(output: Any) -> list[Tensor]:  # noqa: ANN401
     return found
 
 
+def copied(example: Any) -> Any:  # noqa: ANN401
+    """Return an example with tensors of its own, for networks that write to their input."""
+    return copy.deepcopy(example, {id(tensor): tensor.clone() for tensor in _tensors_in(example)})
+
+
 def _tensors_in(output: Any) -> Iterator[Tensor]:  # noqa: ANN401
+    # To torch.utils._pytree dataclasses and subclasses of dict are leaves, unless they are registered.
     if isinstance(output, Tensor):
         yield output
     elif isinstance(output, Mapping):

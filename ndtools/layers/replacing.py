@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import nn
+from torch.nn.modules.conv import _ConvNd
 
 from ndtools.layers.whitening import Whitening
 
@@ -11,9 +12,10 @@ __all__ = [
     "carry_hooks",
     "deconvolves",
     "has_hooks",
-    "hidden_holders",
+    "held_aside",
     "own_names",
     "replace_modules",
+    "shape_of",
     "whitening_of",
 ]
 
@@ -27,6 +29,8 @@ _HOOKS = (
     "_backward_pre_hooks",
     "_is_full_backward_hook",
 )
+_CONVOLUTION = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
+_LINEAR = ("in_features", "out_features")
 
 
 def deconvolves(module: nn.Module) -> bool:
@@ -38,6 +42,12 @@ def whitening_of(module: nn.Module) -> Whitening:
     """Return the statistics of a deconvolution layer."""
     assert isinstance(module.whitening, Whitening)
     return module.whitening
+
+
+def shape_of(module: nn.Module) -> dict[str, Any]:
+    """Return what a convolution or linear layer was made with, but for bias, device and dtype."""
+    names = _CONVOLUTION if isinstance(module, _ConvNd) else _LINEAR
+    return {name: getattr(module, name) for name in names}
 
 
 def has_hooks(module: nn.Module) -> bool:
@@ -68,7 +78,7 @@ def own_names(model: nn.Module) -> dict[int, list[str]]:
     return names
 
 
-def hidden_holders(model: nn.Module) -> dict[int, str]:
+def held_aside(model: nn.Module) -> Iterator[tuple[nn.Module, str]]:
     """Find modules that are held beside the tree, in a list, tuple or dict of another one, where they stay.
 
     Parameters
@@ -76,27 +86,27 @@ def hidden_holders(model: nn.Module) -> dict[int, str]:
     model : Module
         Network.
 
-    Returns
-    -------
-    dict
-        Name of the attribute, by the id of the module.
+    Yields
+    ------
+    module : Module
+        One that is held so.
+    where : str
+        Type of the holder, and its attribute.
     """
-    return {
-        id(held): f"{type(module).__name__}.{attribute}"
-        for module in model.modules()
-        for attribute, value in vars(module).items()
-        if attribute != "_modules"
-        for held in _modules_in(value)
-    }
+    for module in model.modules():
+        for attribute, value in vars(module).items():
+            if attribute != "_modules":
+                for held in _modules_in(value):
+                    yield held, f"{type(module).__name__}.{attribute}"
 
 
-def _modules_in(value: Any) -> Iterator[nn.Module]:  # noqa: ANN401
+def _modules_in(value: Any, depth: int = 3) -> Iterator[nn.Module]:  # noqa: ANN401
+    """Yield what a container holds, in containers within, too."""
     if isinstance(value, nn.Module):
         yield value
-    elif isinstance(value, Mapping):
-        yield from (item for item in value.values() if isinstance(item, nn.Module))
-    elif isinstance(value, list | tuple | set):
-        yield from (item for item in value if isinstance(item, nn.Module))
+    elif isinstance(value, Mapping | list | tuple | set) and depth:
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _modules_in(item, depth - 1)
 
 
 def replace_modules(model: nn.Module, new: Mapping[int, nn.Module]) -> nn.Module:

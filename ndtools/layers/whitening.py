@@ -2,8 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -16,6 +15,7 @@ from ndtools.layers.config import DeconvConfig
 from ndtools.layers.moments import Moments, exact_product, moments_of
 from ndtools.layers.processes import merged, world_size
 from ndtools.layers.sampling import Sampling
+from ndtools.layers.snapshots import Snapshot, snapshot
 from ndtools.numerics.inverse_sqrt import full_precision
 from ndtools.numerics.partial_inverse_sqrt import partial_inverse_sqrt
 from ndtools.numerics.shrinkage import shrink
@@ -83,8 +83,8 @@ class Whitening(nn.Module):
         if config.running == "covariance":  # averages begin at zero: this is what they weigh
             self.register_buffer("running_weight", torch.empty((), **new))
         self.register_buffer("num_batches_tracked", torch.empty((), dtype=torch.long, device=device))
-        self._kept: tuple[_State, Statistics] | None = None  # what they were made of, and they
-        self._counted: tuple[_State, int] | None = None
+        self._kept: tuple[Snapshot, Statistics] | None = None  # what they were made of, and they
+        self._counted: tuple[Snapshot, int] | None = None
         self._warned: set[str] = set()
         self._source: Literal["running", "last", "batch"] = "batch"  # of the newest training batch
         self._averages_all = False
@@ -228,7 +228,7 @@ class Whitening(nn.Module):
             if self.config.running == "matrix":
                 return [(mean.clone(), matrix.clone()) for mean, matrix in pairs]
             # Writes past torch's count of versions (``.data``, collectives) show in the values.
-            state = _state_of(self.buffers(), [t for m, c in pairs for t in (m, c.diagonal(dim1=-2, dim2=-1))])
+            state = snapshot(self.buffers(), [t for m, c in pairs for t in (m, c.diagonal(dim1=-2, dim2=-1))])
             if self._kept is None or not state.same_as(self._kept[0]):
                 means = [mean / self.running_weight for mean, _ in pairs]
                 matrices = [self._whiten(covariance) for covariance in self.running_covariances()]
@@ -308,7 +308,7 @@ class Whitening(nn.Module):
         """Return ``num_batches_tracked``; read from another device only when it was changed elsewhere."""
         if self.num_batches_tracked.device.type == "cpu":
             return int(self.num_batches_tracked)
-        state = _state_of([self.num_batches_tracked], [])
+        state = snapshot([self.num_batches_tracked], [])
         if self._counted is None or not state.same_as(self._counted[0]):
             self._counted = state, int(self.num_batches_tracked)
         return self._counted[1]
@@ -316,7 +316,7 @@ class Whitening(nn.Module):
     def _tick(self) -> None:
         count = self._count() + 1
         self.num_batches_tracked += 1
-        self._counted = _state_of([self.num_batches_tracked], []), count
+        self._counted = snapshot([self.num_batches_tracked], []), count
 
     def _warn_of_rank(self, count: int, features: int) -> None:
         if count <= features:
@@ -357,32 +357,6 @@ class Whitening(nn.Module):
 @_disable_dynamo  # torch.compiler.disable, which is slow to import
 def _merge(whitening: Whitening, x: Tensor, sampling: Sampling, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return whitening.merge(x, sampling, weight)
-
-
-@dataclass(frozen=True)
-class _State:
-    """Tensors, how often they were written to where torch says so, and values of some."""
-
-    tensors: tuple[Tensor, ...]
-    versions: tuple[int, ...] | None
-    values: tuple[Tensor, ...]
-
-    def same_as(self, other: "_State") -> bool:
-        return (
-            self.versions is not None
-            and self.versions == other.versions
-            and all(a is b for a, b in zip(self.tensors, other.tensors, strict=True))
-            and all(torch.equal(a, b) for a, b in zip(self.values, other.values, strict=True))
-        )
-
-    def kept(self) -> "_State":
-        return replace(self, values=tuple(value.clone() for value in self.values))
-
-
-def _state_of(tensors: Iterable[Tensor], values: Iterable[Tensor]) -> _State:
-    tensors = tuple(tensors)
-    known = not any(t.is_inference() for t in tensors)
-    return _State(tensors, tuple(t._version for t in tensors) if known else None, tuple(values))
 
 
 def _levels_to_the_caller() -> int:

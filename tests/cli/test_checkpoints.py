@@ -1,6 +1,7 @@
 """``ndtools convert``, ``fold`` and ``audit`` as their user meets them: screen, files, exit codes."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -84,10 +85,13 @@ def test_from_published_to_folded(published, images, tmp_path):
     lines = result.stdout.splitlines()
     assert lines[0] == "vgg11 · 3 channels · 7 classes · translated from the published code: the same function"
     assert lines[2].split()[:4] == ["features.0", "FastDeconv", "FastDeconv2d", "converted"]
-    assert lines[-2].split()[:4] == ["classifier", "Delinear", "DeconvLinear", "converted"]
-    assert lines[-1] == "9 converted, 0 removed, 0 kept"
+    assert lines[-3].split()[:4] == ["classifier", "Delinear", "DeconvLinear", "converted"]
+    assert lines[-2] == "9 converted, 0 removed, 0 kept"
+    assert lines[-1].startswith("settings assumed: n_iter=5, eps=1e-05, ")
+    assert "; in the first layer n_iter=15, freeze_after=101 (the file does not say, and evaluation does" in lines[-1]
     assert result.stderr.startswith(f"{ours}   ")
-    network, state = load_network(CheckpointConfig(source=str(ours)))
+    given = load_network(CheckpointConfig(source=str(ours)))
+    network, state = given.network, given.state
     assert (network.config.block_size, network.config.grouping) == (BLOCK, "interleaved")
     assert (network.first.n_iter, network.first.freeze_after) == (15, 101)
     again = network.build().eval()
@@ -134,7 +138,8 @@ def test_a_network_that_is_not_of_the_method(arch, make, images, tmp_path):
     convolutions = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
     assert (content["converted"], content["removed"], content["kept"]) == (len(convolutions) + 1, norms, 0)
     assert content["layers"][0]["reason"].startswith("first")
-    network, state = load_network(CheckpointConfig(source=str(tmp_path / "net-deconv.safetensors")))
+    given = load_network(CheckpointConfig(source=str(tmp_path / "net-deconv.safetensors")))
+    network, state = given.network, given.state
     assert network.first == DeconvConfig(n_iter=15, freeze_after=200)
     assert network.linear == DeconvConfig(block_size=512)
     ours = network.build()
@@ -156,40 +161,146 @@ def test_audit(own):
     assert result.exit_code == 0, result.stderr
     lines = result.stdout.splitlines()
     assert lines[0] == "vgg11 · 1 channel · 5 classes · batches of 4 images 32×32"
-    assert len(lines) == 2 + 8 + 1
+    assert len(lines) == 2 + 8 + 1  # no note on settings: the file says them
     assert lines[2].split()[:5] == ["features.0", "FastDeconv2d", "1×1", "9", "900"]
     assert lines[-1] == "8 deconvolution layers, 0 batch normalisations left"
     result = invoke("audit", path, "--json", "--batch-size", 4)
     content = json.loads(result.stdout)
     assert result.stderr == ""
     assert content["network"]["config"]["sampling_stride"] == 2
+    assert content["settings_assumed"] is None
     assert [row["batches"] for row in content["rows"]] == [2] * 8
     assert content["rows"][0]["condition"] > 1
+    assert content["rows"][0]["trouble"] == ""
     assert content["batch_norms"] == []
 
 
-def test_audit_counts_the_batch_normalisations_of_other_networks(tmp_path):
-    save_state(tmp_path / "bn.safetensors", build("vgg11", batch_norm()).state_dict())
-    result = invoke("audit", tmp_path / "bn.safetensors", "--arch", "vgg11", "--batch-size", 1)
-    assert result.exit_code == 1 or "0 deconvolution layers, 8 batch normalisations left: features.1" in result.stdout
-    result = invoke("audit", tmp_path / "bn.safetensors", "--arch", "vgg11", "--batch-size", 2)
-    assert "0 deconvolution layers, 8 batch normalisations left: features.1" in result.stdout
-
-
-def test_own_state_without_metadata_needs_the_settings(own, tmp_path):
-    path, model = own
-    state, _ = load_state(path)
-    save_state(tmp_path / "bare.safetensors", state)
-    result = invoke("audit", tmp_path / "bare.safetensors", "--arch", "vgg11")
-    assert result.exit_code == 3  # blocks of 16, where the preset has 64
-    assert "not a checkpoint of vgg11 in the form 'deconv': features" in result.stderr
-    whole = build("vgg11", deconv(), in_channels=1)
-    save_state(tmp_path / "whole.safetensors", whole.state_dict())
-    result = invoke("audit", tmp_path / "whole.safetensors", "--arch", "vgg11", "--batch-size", 2)
+def test_audit_names_singular_and_non_finite_statistics(own, tmp_path):
+    state, metadata = load_state(own[0])
+    state["features.0.whitening.running_covariance"][:] = 1e6  # rank 1, far above eps
+    state["features.3.whitening.running_covariance"][0, 0, 0, 0] = torch.nan
+    save_state(tmp_path / "odd.safetensors", state, metadata)
+    result = invoke("audit", tmp_path / "odd.safetensors", "--batch-size", 4)
     assert result.exit_code == 0, result.stderr
-    result = invoke("audit", tmp_path / "whole.safetensors", "--arch", "vgg11", "--config", "reference")
+    lines = result.stdout.splitlines()
+    assert (lines[2].split()[6], lines[3].split()[6:8]) == ("singular", ["non-finite", "non-finite"])
+    rows = json.loads(invoke("audit", tmp_path / "odd.safetensors", "--batch-size", 4, "--json").stdout)["rows"]
+    assert [row["trouble"] for row in rows[:3]] == ["singular", "non-finite", ""]
+    assert rows[0]["condition"] is rows[1]["condition"] is rows[1]["residual"] is None
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_audit_counts_the_batch_normalisations_of_other_networks(tmp_path, batch_size):
+    save_state(tmp_path / "bn.safetensors", build("vgg11", batch_norm()).state_dict())
+    result = invoke("audit", tmp_path / "bn.safetensors", "--arch", "vgg11", "--batch-size", batch_size)
+    assert "0 deconvolution layers, 8 batch normalisations left: features.1" in result.stdout
+    assert "settings assumed" not in result.stdout
+
+
+def test_settings_that_a_file_does_not_say(own, tmp_path):
+    """Another number of iterations is another D: what is assumed is said, and can be chosen."""
+    bare, (state, metadata) = tmp_path / "bare.safetensors", load_state(own[0])
+    state["features.0.whitening.running_covariance"][:] = torch.linspace(0.01, 3, 9).diag()
+    save_state(bare, state)
+    model = Network.of_metadata(metadata).holding(state).eval()
+    images = torch.randn(3, 1, 32, 32, generator=torch.Generator().manual_seed(5))
+
+    def fold(*options):
+        result = invoke("fold", bare, "--arch", "vgg11", "--to", tmp_path / "x.safetensors", *options)
+        assert result.exit_code == 0, result.stderr
+        folded = build("vgg11", plain(), num_classes=5, in_channels=1).eval()
+        folded.load_state_dict(load_state(tmp_path / "x.safetensors")[0])
+        with torch.no_grad():
+            return result, (folded(images) - model(images)).abs().max()
+
+    result, difference = fold()
+    assert difference > 1e-3  # the network has 5 iterations in its first layer, too
+    note = result.stdout.splitlines()[-1]
+    assert note.startswith("settings assumed: n_iter=5, eps=1e-05, momentum=0.1, sampling_stride=3, ")
+    assert "; in the first layer n_iter=15, freeze_after=200 (the file does not say; choose with --config" in note
+    result, difference = fold("--config", "paper,first.n_iter=5,freeze_after=None", "--json")
+    assert difference < 1e-4
+    assumed = json.loads(result.stdout)["settings_assumed"]
+    assert (assumed["first"]["n_iter"], assumed["first"]["freeze_after"]) == (5, None)
+    assert (assumed["config"]["block_size"], assumed["linear"]) == (BLOCK, None)
+    result, difference = fold("--config", "n_iter=5")  # in all layers
+    assert difference < 1e-4
+    assert "in the first layer freeze_after=200 (" in result.stdout
+    result = invoke("audit", bare, "--arch", "vgg11", "--config", "eps=0.5")
+    assert result.stdout.splitlines()[-1].startswith("settings assumed: n_iter=5, eps=0.5, ")
+    result = invoke("audit", bare, "--arch", "vgg11", "--config", "reference")
     assert result.exit_code == 3
     assert "running_deconv is missing" in result.stderr
+
+
+def test_settings_to_convert_to(tmp_path):
+    save_state(tmp_path / "net.safetensors", build("vgg11", plain()).state_dict())
+    options = ["--arch", "vgg11", "--config", "reference,eps=0.01,block_size=16,first.eps=0.1"]
+    result = invoke("convert", tmp_path / "net.safetensors", *options)
+    assert "settings assumed" not in result.stdout
+    network = load_network(CheckpointConfig(source=str(tmp_path / "net-deconv.safetensors"))).network
+    assert network.config == DeconvConfig.reference(eps=0.01, block_size=16)
+    assert network.first == DeconvConfig.reference(eps=0.1, block_size=16, n_iter=15, freeze_after=200)
+    assert network.linear == DeconvConfig.reference(eps=0.01, block_size=512)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_checkpoints_of_other_precisions(own, dtype, tmp_path):
+    state, metadata = load_state(own[0])
+    other = {k: v.to(dtype) if v.is_floating_point() else v for k, v in state.items()}
+    save_state(tmp_path / "net.safetensors", other, metadata)
+    result = invoke("fold", tmp_path / "net.safetensors", "--json", "-q")
+    assert (result.exit_code, result.stderr) == (0, "")
+    content = json.loads(result.stdout)
+    assert content["max_difference"] < (1e-12 if dtype == torch.float64 else 1e-4) * max(1, content["largest_output"])
+    folded = load_state(tmp_path / "net-folded.safetensors")[0]
+    assert {value.dtype for value in folded.values()} == {torch.float64 if dtype == torch.float64 else torch.float32}
+    assert invoke("audit", tmp_path / "net.safetensors", "--batch-size", 4).exit_code == 0
+
+
+def test_tensors_that_are_no_floating_numbers(own, tmp_path):
+    state, metadata = load_state(own[0])
+    save_state(tmp_path / "x.safetensors", state | {"features.0.weight": state["features.0.weight"].int()}, metadata)
+    result = invoke("fold", tmp_path / "x.safetensors")
+    assert result.exit_code == 3
+    assert "features.0.weight is of torch.int32, not torch.float32" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"later": 1}, "there is no later"),
+        ({"num_classes": "ten"}, "num_classes must be a whole number, got 'ten'"),
+        ({"num_classes": True}, "num_classes must be a whole number, got True"),
+        ({"in_channels": 10**30}, "in_channels must be at least 1 and below 2"),
+        ({"num_classes": 0}, "num_classes must be at least 1"),
+        ({"arch": "vgg12"}, "arch must be one of vgg11, .* got 'vgg12'"),
+        ({"arch": ["vgg11"]}, r"arch must be a str, got \['vgg11'\]"),
+        ({"form": "deconvolved"}, "form must be 'plain' or .*, got 'deconvolved'"),
+        ({"config": {"block_size": 2.5}}, "config.block_size must be a whole number or null, got 2.5"),
+        ({"config": {"n_iter": None}}, "config.n_iter must be a whole number, got None"),
+        ({"first": {"sync": 0}}, "first.sync must be true or false, got 0"),
+        ({"linear": {"eps": -1}}, "linear.eps: must be above 0"),
+        ({"linear": {"epsilon": 1}}, "there is no linear.epsilon"),
+        ({"config": 3}, "config must be a DeconvConfig or null, got 3"),
+    ],
+)
+def test_metadata_of_other_types(own, tmp_path, change, message):
+    state, metadata = load_state(own[0])
+    path = tmp_path / "odd.safetensors"
+    save_state(path, state, metadata | change)
+    for command in ("fold", "audit", "convert"):
+        result = invoke(command, path)
+        assert result.exit_code == 3
+        assert re.search(f"{path}: metadata that this version does not know: {message}", result.stderr), result.stderr
+
+
+def test_metadata_that_is_not_whole(own, tmp_path):
+    save_state(tmp_path / "x.safetensors", load_state(own[0])[0], {"arch": "vgg11"})
+    result = invoke("fold", tmp_path / "x.safetensors")
+    assert result.exit_code == 3
+    assert "metadata that this version does not know" in result.stderr
+    assert "num_classes" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -200,6 +311,12 @@ def test_own_state_without_metadata_needs_the_settings(own, tmp_path):
         (["--num-classes", 10], 2, "--num-classes 10 contradicts the checkpoint, which says 5"),
         (["--in-channels", 3], 2, "--in-channels 3 contradicts the checkpoint, which says 1"),
         (["--config", "reference"], 2, "--config reference contradicts the checkpoint's settings"),
+        (["--config", "n_iter=7"], 2, "--config n_iter=7 contradicts the checkpoint's settings"),
+        (["--config", "first.n_iter=7"], 2, "--config first.n_iter=7 contradicts the checkpoint's settings"),
+        (["--config", "papers"], 2, "--config must be paper or reference, or settings such as"),
+        (["--config", "n_iter=x"], 2, "--config n_iter=x: n_iter must be a whole number, got 'x'"),
+        (["--config", "first.grid=round"], 2, "grid must be 'inner' or 'corner', got 'round'"),
+        (["--config", "eps=-1"], 2, "--config eps=-1: eps: must be above 0"),
         (["--size", 31], 2, "--size must be at least 32, got 31"),
         (["--in-channels", 0], 2, "--in-channels must be at least 1, got 0"),
         (["--to", "net.pt"], 2, "--to must end in .safetensors, got net.pt"),
@@ -214,7 +331,8 @@ def test_contradictions(own, options, code, message, tmp_path, monkeypatch):
 
 
 def test_options_that_agree_are_no_contradiction(own, tmp_path):
-    agreeing = ["--arch", "vgg11", "--num-classes", 5, "--in-channels", 1, "--config", "paper"]
+    settings = "paper,sampling_stride=2,freeze_after=None,first.grid=inner,sync=False"
+    agreeing = ["--arch", "vgg11", "--num-classes", 5, "--in-channels", 1, "--config", settings]
     result = invoke("fold", own[0], *agreeing, "--to", tmp_path / "x.safetensors", "-q")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
     result = invoke("fold", own[0], "--to", tmp_path / "x.safetensors")
@@ -244,7 +362,3 @@ def test_unusable_checkpoints(own, published, tmp_path):
     result = invoke("fold", tmp_path / "plain.safetensors", "--arch", "vgg13")
     assert result.exit_code == 3
     assert "not a checkpoint of vgg13" in result.stderr
-    save_state(tmp_path / "odd.safetensors", load_state(path)[0], {"arch": "vgg11", "later": 1})
-    result = invoke("fold", tmp_path / "odd.safetensors")
-    assert result.exit_code == 3
-    assert "metadata that this version does not know" in result.stderr

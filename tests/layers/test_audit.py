@@ -26,7 +26,8 @@ def with_covariance(covariance, *, eps, n_iter, momentum=0.1, batches=3):
     config = DeconvConfig(block_size=None, eps=eps, n_iter=n_iter, momentum=momentum)
     layer = DeconvLinear(d, 2, config=config, dtype=torch.float64)
     layer.whitening.num_batches_tracked.fill_(batches)
-    layer.whitening.running_covariance.copy_(covariance * (1 - (1 - momentum) ** batches))
+    layer.whitening.running_weight.fill_(1 - (1 - momentum) ** batches)
+    layer.whitening.running_covariance.copy_(covariance * layer.whitening.running_weight)
     return layer
 
 
@@ -49,6 +50,7 @@ def test_the_worst_block_counts():
     assert audit(layer).rows[0].condition is None
     assert audit(layer).rows[0].residual is None
     layer.whitening.num_batches_tracked.fill_(100000)
+    layer.whitening.running_weight.fill_(1)
     for name, values in (("running_covariance", [[1, 2], [1, 9]]), ("running_covariance_rest", [[5]])):
         layer.whitening.get_buffer(name).copy_(torch.tensor(values, dtype=torch.float64)[None].diag_embed())
     (row,) = audit(layer, torch.randn(40, 5, dtype=torch.float64)).rows
@@ -178,3 +180,63 @@ def test_the_table():
     assert lines[3].split() == ["unused", "DeconvLinear", "1×2", "2", "-", "-", "-", "-", "-", "0"]
     assert lines[-1] == "4 deconvolution layers, 1 batch normalisations left: norm"
     assert str(audit(nn.ReLU())).endswith("0 deconvolution layers, 0 batch normalisations left")
+
+
+def test_singular_covariances_have_no_condition_number():
+    """To rounding: those of float32 have eigenvalues below zero of up to 1e-7 of the largest, here far above eps."""
+    generator = torch.Generator().manual_seed(0)
+    rows = 100 * torch.randn(30, 60, generator=generator)
+    layer = DeconvLinear(63, 2, config=DeconvConfig(block_size=60))
+    whitening = layer.whitening
+    whitening.num_batches_tracked.fill_(1)
+    whitening.running_weight.fill_(1)
+    whitening.running_covariance.copy_(rows.mT @ rows / 30)
+    whitening.running_covariance_rest.copy_(torch.diag(torch.tensor([1.0, 2.0, 8.0])))
+    assert torch.linalg.eigvalsh(whitening.running_covariance.double() + 1e-5 * torch.eye(60)).min() < 0
+    found = audit(layer)
+    (row,) = found.rows
+    assert (row.condition, row.trouble) == (math.inf, "singular")
+    assert str(found).splitlines()[1].split()[6] == "singular"
+    (numbers,) = json.loads(json.dumps(found.numbers(), allow_nan=False))["rows"]
+    assert (numbers["condition"], numbers["trouble"]) == (None, "singular")
+    assert numbers["residual"] == row.residual
+    whitening.running_covariance.add_(torch.eye(60))  # resolved: about 1e5
+    (row,) = audit(layer).rows
+    assert (1e4 < row.condition < 1e6, row.trouble) == (True, "")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_statistics_that_are_not_finite(value):
+    net = nn.Sequential(
+        FastDeconv1d(3, 4, 3, config=DeconvConfig(shrinkage="oas")),
+        DeconvLinear(10, 8, config=DeconvConfig.reference(block_size=4)),
+        DeconvLinear(8, 2),
+    )
+    net(torch.randn(20, 3, 12))
+    net[0].whitening.running_covariance[0, 0, 1, 1] = value
+    net[1].whitening.running_deconv[0, 0, 1, 1] = value
+    net[0].weight.data[:] = value  # and so what the others are applied to
+    found = audit(net, torch.randn(10, 3, 12))
+    assert [row.trouble for row in found.rows] == ["non-finite", "non-finite", ""]
+    assert [row.rows for row in found.rows] == [40, 5 * 40, 40]
+    assert str(found).splitlines()[1].split()[6:8] == ["non-finite", "non-finite"]
+    json.dumps(found.numbers(), allow_nan=False)
+
+
+def test_other_processes_hear_nothing(monkeypatch):
+    """As in one of two processes: any collective would fail, as there is no group."""
+    net = nn.Sequential(FastDeconv1d(3, 4, 3, config=DeconvConfig(sync=True)), nn.SyncBatchNorm(4))
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
+    monkeypatch.setattr("torch.distributed.get_world_size", lambda *_: 2)
+    with pytest.raises(ValueError, match="process group"):
+        net[0](torch.randn(20, 3, 12))
+    assert audit(net, torch.randn(20, 3, 12)).rows[0].rows == 80
+    assert net[0].whitening.config.sync
+    assert "statistics" not in vars(net[0].whitening)
+
+
+def test_an_example_that_is_written_to_and_a_batch_of_one():
+    net = nn.Sequential(nn.ReLU(inplace=True), nn.Flatten(), DeconvLinear(6, 4), nn.BatchNorm1d(4))
+    x = -torch.ones(1, 6)
+    assert audit(net, x).rows[0].rows == 1
+    assert (x == -1).all()

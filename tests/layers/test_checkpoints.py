@@ -164,10 +164,8 @@ def test_a_published_linear_layer():
     layer.load_state_dict(from_published(state))
     x = torch.randn(20, 12)
     white = ((x.view(-1, 6) - state["running_mean"]) @ state["running_deconv"].mT).view(20, 12)
-    merged = (state["weight"].view(-1, 6) @ state["running_deconv"]).view(5, 12)
-    expected = (x - state["running_mean"].repeat(2)) @ merged.mT + state["bias"]
+    expected = white @ state["weight"].mT + state["bias"]
     torch.testing.assert_close(layer(x), expected, rtol=1e-4, atol=1e-4)
-    assert white.shape == x.shape
 
 
 def test_other_layers_pass():

@@ -292,3 +292,137 @@ def test_converting_twice_changes_nothing():
 
 def test_an_empty_plan_is_a_table():
     assert str(Plan(())).endswith("0 converted, 0 removed, 0 kept")
+
+
+class Block(nn.Module):
+    """Of a ResNet as torchvision has it, or of a pre-activation one, by where the normalisations are."""
+
+    def __init__(self, conv, inputs, planes, first="conv"):
+        super().__init__()
+        if first == "norm":
+            self.bn1, self.conv1 = nn.BatchNorm2d(inputs), conv(inputs, planes, 3, padding=1)
+            self.bn2, self.conv2 = nn.BatchNorm2d(planes), conv(planes, planes, 3, padding=1)
+        else:
+            self.conv1, self.bn1 = conv(inputs, planes, 3, padding=1), nn.BatchNorm2d(planes)
+            self.conv2, self.bn2 = conv(planes, planes, 3, padding=1), nn.BatchNorm2d(planes)
+        self.shortcut = nn.Sequential(conv(inputs, planes, 1), nn.BatchNorm2d(planes))
+
+
+class UNet(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.down = nn.ModuleList([self.double(3, 8), self.double(8, 16)])
+        self.up = nn.ConvTranspose2d(16, 8, 2, stride=2)
+        self.norm = nn.BatchNorm2d(8)
+        self.merge = self.double(16, 8)
+        self.head = nn.Conv2d(8, 2, 1)
+
+    @staticmethod
+    def double(inputs, outputs):
+        first = nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU()
+        return nn.Sequential(*first, nn.Conv2d(outputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs))
+
+
+def stages(conv, **kwargs):
+    blocks = Block(conv, 8, 8, **kwargs), Block(conv, 8, 16, **kwargs), nn.Flatten(), nn.Linear(16, 2)
+    return nn.Sequential(conv(3, 8, 3), nn.BatchNorm2d(8), *blocks)
+
+
+@pytest.mark.parametrize("first", ["conv", "norm"])
+def test_normalisations_go_with_the_layers_that_they_normalise(first):
+    plan = convert(stages(nn.Conv2d, first=first))[1]
+    assert plan.kept == 0
+    assert plan.removed == 7
+    given = stages(Mine, first=first)
+    converted, plan = convert(given)
+    assert (plan.converted, plan.removed) == (1, 0)
+    norms = [(e.name, e.reason) for e in plan.entries if e.was == "BatchNorm2d"]
+    normalised = {
+        "conv": ["0", "2.conv1", "2.conv2", "2.shortcut.0", "3.conv1", "3.conv2", "3.shortcut.0"],
+        "norm": ["0", "0", "2.conv1", "2.shortcut.0", "2.shortcut.0", "3.conv1", "3.shortcut.0"],
+    }
+    assert [reason for _, reason in norms] == [f"normalises {name}, which stays" for name in normalised[first]]
+    assert [type(m) for m in converted[:-1].modules()] == [type(m) for m in given[:-1].modules()]
+    assert converted[-1].bias is not None
+
+
+def test_a_decoder_of_transposed_convolutions_keeps_its_normalisations():
+    found = actions(convert(UNet())[1])
+    stay = {name for name, (was, _, action, _) in found.items() if was == "BatchNorm2d" and action == "kept"}
+    assert stay == {"norm"}
+    assert found["norm"][-1] == "normalises up, which stays"
+    up = nn.ConvTranspose2d
+    plan = convert(
+        nn.Sequential(
+            nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Conv2d(8, 16, 3), nn.BatchNorm2d(16)),
+            nn.Sequential(up(16, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), up(8, 3, 3), nn.BatchNorm2d(3)),
+        )
+    )[1]
+    assert [e.name for e in plan.entries if e.action == "kept"] == ["1.0", "1.1", "1.3", "1.4"]
+
+
+class Lists(nn.Module):
+    """Convolutions in one list, normalisations in another."""
+
+    def __init__(self, second):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Conv2d(3, 4, 3), second, nn.Conv2d(8, 12, 3)])
+        self.norms = nn.ModuleList([nn.BatchNorm2d(n) for n in (4, 8, 12, 20)])
+
+
+class Matrix(nn.Module):
+    """A layer of a kind that nobody knows."""
+
+    def __init__(self):
+        super().__init__()
+        self.kernels, self.scale = nn.Parameter(torch.randn(1, 5, 8)), nn.Parameter(torch.ones(1, 12, 1))
+
+
+@pytest.mark.parametrize("second", [Mine(4, 8, 3), nn.LazyConvTranspose2d(8, 3), Matrix()])
+def test_the_size_tells_which_of_several_layers_is_normalised(second):
+    found = actions(convert(Lists(second))[1])
+    assert [found[f"norms.{i}"][2] for i in range(4)] == ["removed", "kept", "removed", "removed"]
+    assert found["norms.1"][-1] == "normalises layers.1, which stays"
+
+
+def test_siblings_and_the_whole_network_must_agree():
+    class Own(nn.Module):
+        def __init__(self, conv, shortcut):
+            super().__init__()
+            self.conv, self.shortcut = conv(8, 8, 3), nn.Sequential(shortcut(8, 8, 1))
+            self.bn = nn.BatchNorm2d(8)
+            self.head = nn.Linear(8, 2)
+
+    for conv, shortcut, name in ((Mine, nn.Conv2d, "conv"), (nn.Conv2d, Mine, "shortcut.0")):
+        found = actions(convert(Own(conv, shortcut))[1])
+        assert found["bn"][2:] == ("kept", f"normalises {name}, which stays")
+    assert actions(convert(Own(nn.Conv2d, nn.Conv2d))[1])["bn"][2] == "removed"
+
+
+def test_normalisations_of_no_layer_or_of_another_size():
+    def of(*modules):
+        return [(e.action, e.reason) for e in convert(nn.Sequential(*modules))[1].entries if "BatchNorm" in e.was]
+
+    removed = ("removed", "")
+    assert of(nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3)) == [removed]
+    assert of(nn.BatchNorm2d(3), Mine(3, 4, 3), nn.Linear(3, 2)) == [("kept", "normalises the input of 1, which stays")]
+    shuffled = nn.PixelShuffle(2), nn.BatchNorm2d(2)
+    assert of(nn.Conv2d(3, 8, 3), *shuffled) == [removed]
+    assert of(nn.Conv2d(3, 4, 3), Mine(4, 8, 3), *shuffled) == [("kept", "normalises 1, which stays")]
+    assert of(FastDeconv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 2)) == [removed]
+    assert of(nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4), nn.PReLU(4), nn.BatchNorm2d(4)) == [removed]
+    spectral = nn.utils.parametrizations.spectral_norm(nn.Conv2d(3, 4, 3))
+    assert of(spectral, nn.BatchNorm2d(4), nn.Linear(4, 2)) == [("kept", "normalises 0, which stays")]
+
+
+def test_normalisations_of_what_config_leaves():
+    found = actions(convert(net(), lambda name, _: None if name == "0" else DeconvConfig())[1])
+    assert found["1"][2:] == ("kept", "normalises 0, which stays")
+    assert found["4"][2] == "removed"
+
+
+def test_modules_held_in_nested_containers_are_kept():
+    given = net()
+    given.pairs = {"first": [(given[3], given[4])]}
+    found = actions(convert(given)[1])
+    assert found["3"][-1] == found["4"][-1] == "Sequential.pairs holds it, too"

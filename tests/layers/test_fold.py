@@ -1,7 +1,6 @@
 """Folded networks against the evaluation of what they were made of, and against whitening of explicit patches."""
 
 import copy
-import itertools
 import shutil
 from dataclasses import dataclass
 
@@ -11,13 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn.functional import pad, unfold
+from torch.nn.utils import prune
 
 from ndtools.layers.channel import ChannelDeconv
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.conv import FastDeconv1d, FastDeconv2d, FastDeconv3d
+from ndtools.layers.convert import convert
 from ndtools.layers.fold import fold
 from ndtools.layers.linear import DeconvLinear
+from ndtools.layers.replacing import deconvolves
 from ndtools.layers.whitening import Whitening
+from ndtools.models import build
+from ndtools.models.factories import batch_norm
 
 pytestmark = pytest.mark.filterwarnings("ignore::ndtools.errors.NumericalWarning")
 LAYERS = {1: (FastDeconv1d, nn.Conv1d), 2: (FastDeconv2d, nn.Conv2d), 3: (FastDeconv3d, nn.Conv3d)}
@@ -291,10 +295,92 @@ def test_channels_that_are_not_reached_in_one_shape(shapes, seen):
 
 
 def test_folding_draws_no_random_numbers():
+    x = batch(20, 4, 6).float()
+    model = trained(nn.Sequential(FastDeconv1d(4, 4, 3), ChannelDeconv(4), nn.Dropout(), DeconvLinear(4, 3)), x)
+    before = torch.get_rng_state()
+    fold(model, x)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_layers_held_in_plain_lists_are_refused():
+    class Held(nn.Module):
+        def __init__(self, layer, pairs):
+            super().__init__()
+            self.layer, self.pairs = layer, pairs
+
+        def forward(self, x):
+            return self.pairs["first"][0][0](x)
+
     x = batch(20, 4).float()
     layer = trained(DeconvLinear(4, 3), x)
-    states = []
-    for _, _ in itertools.product(range(2), range(1)):
+    block = nn.Sequential(layer)
+    for held in (layer, block):
+        with pytest.raises(ValueError, match="Held.pairs: lists and dicts .* cannot be exchanged there"):
+            fold(Held(nn.ReLU(), {"first": [(held,)]}), x)
+    with pytest.raises(ValueError, match=r"Held\.pairs"):
+        fold(Held(layer, {"first": [(layer,)]}), x)
+    folded, difference = fold(Held(block, {"first": [(block,)]}), x)  # it is exchanged within the block
+    assert folded.pairs["first"][0][0] is folded.layer
+    assert type(folded.layer[0]) is nn.Linear
+    assert difference < 1e-5
+
+
+def test_weights_that_hooks_compute_are_refused():
+    x = batch(20, 4).float()
+    layer = trained(DeconvLinear(4, 3), x)
+    prune.l1_unstructured(layer, "weight", 4)
+    with pytest.raises(ValueError, match=r"hooks compute the weight of 0 at each call .*prune\.remove"):
+        fold(nn.Sequential(layer), x)
+    prune.l1_unstructured(layer, "bias", 1)
+    prune.remove(layer, "weight")
+    with pytest.raises(ValueError, match="hooks compute the bias of"):
         fold(layer, x)
-        states.append(torch.get_rng_state())
-    torch.testing.assert_close(*states)
+    prune.remove(layer, "bias")
+    assert fold(layer, x)[1] < 1e-5
+    assert fold(trained(DeconvLinear(4, 3, bias=False), x), x)[1] < 1e-5
+
+
+def test_parametrised_weights_become_plain():
+    x = batch(20, 4)
+    layer = trained(nn.utils.parametrizations.weight_norm(DeconvLinear(4, 3, dtype=torch.float64)), x)
+    folded, difference = fold(layer, x)
+    assert set(folded.state_dict()) == {"weight", "bias"}
+    assert difference < 1e-12
+
+
+def test_the_example_is_left_alone_by_networks_that_write_to_it():
+    class Writing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = DeconvLinear(4, 3)
+
+        def forward(self, x, more):
+            x += 1
+            more["scale"][0].mul_(2)
+            return self.layer(x) * more["scale"][0]
+
+    x, scale = batch(20, 4).float(), torch.ones(1)
+    model = trained(Writing().train())
+    model(x.clone(), {"scale": [scale.clone()]})
+    before = x.clone()
+    for example in ((x, {"scale": [scale]}), {"x": x, "more": {"scale": [scale]}}):
+        assert fold(model, example)[1] < 1e-5
+        assert torch.equal(x, before)
+        assert scale == 1
+
+
+@pytest.mark.parametrize("arch", ["resnet18", "preact18"])
+def test_converted_trained_and_folded_networks(arch):
+    """Images of 16×16: the last stage has maps of 2×2."""
+    torch.manual_seed(0)
+    model = convert(build(arch, batch_norm()).double(), DeconvConfig(block_size=8))[0]
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    for seed in range(2):
+        nn.functional.cross_entropy(model(batch(4, 3, 16, 16, seed=seed)), torch.arange(4)).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    images = batch(2, 3, 16, 16, seed=2)
+    folded, difference = fold(model, images)
+    assert not any(deconvolves(module) for module in folded.modules())
+    largest = folded(images).abs().max().item()
+    assert difference < 1e-10 * max(1, largest)
