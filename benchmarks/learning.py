@@ -31,6 +31,7 @@ REFERENCE, PAPER = DeconvConfig.reference(block_size=16), DeconvConfig.paper(blo
 ARMS = {
     "bn": batch_norm(),
     "reference": deconv(REFERENCE),
+    "reference refresh 4": deconv(replace(REFERENCE, refresh_every=4)),
     "paper": deconv(PAPER),
     "paper shared": deconv(replace(PAPER, shared=True)),
     "paper detached": deconv(replace(PAPER, through_statistics=False)),
@@ -132,14 +133,14 @@ def main() -> None:
             found[rate] = run.accuracy[0]
         best[arm] = max(found, key=lambda rate: found[rate])
         tried = ", ".join(f"{rate:g}: {accuracy:.1f} %" for rate, accuracy in found.items())
-        print(f"{arm:16s} {tried}", flush=True)
+        print(f"{arm:20s} {tried}", flush=True)
     runs = [Run(arm, best[arm], seed, steps, options.batch_size) for seed in range(options.seeds) for arm in best]
     for epoch in range(options.epochs):
         for run in runs:
             run.train(*training, epoch)
             run.test(*test)
     epochs = "".join(f"   epoch {epoch + 1:2d}    " for epoch in range(options.epochs))
-    print(f"{'arm':16s} rate{epochs}   s/epoch")
+    print(f"{'arm':20s} rate{epochs}   s/epoch")
     for arm, rate in best.items():
         mine = [run for run in runs if run.arm == arm]
         cells = []
@@ -148,7 +149,7 @@ def main() -> None:
             spread = statistics.stdev(values) if len(values) > 1 else math.nan
             cells.append(f"{statistics.mean(values):6.2f} ± {spread:4.2f} %")
         seconds = statistics.mean(run.seconds for run in mine) / options.epochs
-        print(f"{arm:16s} {rate:4g}  {'  '.join(cells)}  {seconds:6.1f}")
+        print(f"{arm:20s} {rate:4g}  {'  '.join(cells)}  {seconds:6.1f}")
 
 
 if __name__ == "__main__":
