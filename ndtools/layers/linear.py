@@ -49,6 +49,8 @@ class DeconvLinear(nn.Linear):
         *,
         config: DeconvConfig | None = None,
     ) -> None:
+        if not isinstance(bias, bool):
+            raise TypeError(f"bias must be True or False, got {bias!r}; the configuration is passed as config=")
         if in_features < 1:
             raise ValueError(f"in_features must be at least 1, got {in_features}")
         super().__init__(in_features, out_features, bias, device, dtype)

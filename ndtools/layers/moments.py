@@ -10,8 +10,9 @@ from torch.autograd.function import once_differentiable
 from ndtools.layers.blocks import Part
 from ndtools.layers.sampling import Sampling
 from ndtools.numerics.inverse_sqrt import full_precision
+from ndtools.numerics.shrinkage import shrink
 
-__all__ = ["Moments", "exact_product", "moments_of"]
+__all__ = ["Moments", "exact_product", "moments_of", "shrunk_moments_of"]
 
 Moments = tuple[Tensor, Tensor]
 """Means (G, S, F) and covariances (G, S, F, F)."""
@@ -49,6 +50,36 @@ def moments_of(
     x, *flat = _Moments.apply(x, sampling, parts, groups, dtype)  # type: ignore[no-untyped-call]
     counts = [rows.shape[-1] for rows in flat[2::3]]
     return x, counts, list(zip(flat[::3], flat[1::3], strict=True))
+
+
+def shrunk_moments_of(
+    x: Tensor, sampling: Sampling, parts: Sequence[Part], groups: int, dtype: torch.dtype, shrinkage: str
+) -> list[Moments]:
+    """Return means and shrunk covariances of sampled features, block by block, by plain differentiable steps.
+
+    Parameters
+    ----------
+    x, sampling, parts, groups, dtype
+        As of `moments_of`.
+    shrinkage : {"lw", "oas"}
+        See :mod:`ndtools.numerics.shrinkage`.
+
+    Returns
+    -------
+    list of (Tensor, Tensor)
+        For each part, means (G, S, F) and covariances (G, S, F, F).
+    """
+    with full_precision(x.device):
+        features = sampling.gather(x).to(dtype)
+        grouped = features.reshape(groups, -1, *features.shape[1:])
+        moments = []
+        for part in parts:
+            rows = part.rows(grouped)
+            mean = rows.mean(-1, keepdim=True)
+            centred = rows - mean
+            covariance = centred @ centred.mT / rows.shape[-1]
+            moments.append((mean[..., 0], shrink(centred.mT, covariance, shrinkage)))
+    return moments
 
 
 def exact_product(a: Tensor, b: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any, Literal
 
 import torch
@@ -12,13 +13,11 @@ from torch._compile import _disable_dynamo
 from ndtools.errors import NumericalWarning
 from ndtools.layers.blocks import parts_of
 from ndtools.layers.config import DeconvConfig
-from ndtools.layers.moments import Moments, exact_product, moments_of
+from ndtools.layers.moments import Moments, exact_product, moments_of, shrunk_moments_of
 from ndtools.layers.processes import merged, world_size
 from ndtools.layers.sampling import Sampling
 from ndtools.layers.snapshots import Snapshot, snapshot
-from ndtools.numerics.inverse_sqrt import full_precision
 from ndtools.numerics.partial_inverse_sqrt import partial_inverse_sqrt
-from ndtools.numerics.shrinkage import shrink
 
 __all__ = ["Statistics", "Whitening"]
 
@@ -122,7 +121,15 @@ class Whitening(nn.Module):
         -------
         x, weight, shift : Tensor
             The input as of `statistics`, the others as of `fold`.
+
+        Raises
+        ------
+        RuntimeError
+            If the network is exported or traced.
         """
+        exporting = getattr(torch.compiler, "is_exporting", lambda: False)()  # torch >= 2.7
+        if exporting or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+            raise RuntimeError("a network that deconvolves cannot be exported or traced: fold it first (ndtools.fold)")
         if torch.compiler.is_compiling():  # one break of the graph instead of many
             found: tuple[Tensor, Tensor, Tensor] = _merge(self, x, sampling, weight)
             return found
@@ -198,13 +205,11 @@ class Whitening(nn.Module):
             grouped = weight.to(statistics[0][0].dtype).reshape(
                 self.groups, -1, self.channels // self.groups, self.taps
             )
-            folded = [
-                part.to_weight(exact_product(part.of_weight(grouped), matrix), self.taps)
-                for part, (_, matrix) in zip(self.parts, statistics, strict=True)
+            each = [
+                (part.to_weight(exact_product(part.of_weight(grouped), d), self.taps), part.of_mean(mean, self.taps))
+                for part, (mean, d) in zip(self.parts, statistics, strict=True)
             ]
-            means = [part.of_mean(mean, self.taps) for part, (mean, _) in zip(self.parts, statistics, strict=True)]
-            whole = folded[0] if len(folded) == 1 else torch.cat(folded, 2)
-            mean = means[0] if len(means) == 1 else torch.cat(means, 2)
+            whole, mean = each[0] if len(each) == 1 else (torch.cat(parts, 2) for parts in zip(*each, strict=True))
             shift = exact_product(whole.flatten(2), mean.flatten(1)[..., None])
             return whole.reshape(weight.shape), -shift.flatten()
 
@@ -233,7 +238,31 @@ class Whitening(nn.Module):
                 means = [mean / self.running_weight for mean, _ in pairs]
                 matrices = [self._whiten(covariance) for covariance in self.running_covariances()]
                 self._kept = state.kept(), list(zip(means, matrices, strict=True))
+                if trouble := self.trouble():
+                    self._warn(
+                        trouble, f"the averaged statistics of a deconvolution layer are {trouble}: {_CAUSES[trouble]}"
+                    )
             return self._kept[1]
+
+    def trouble(self) -> Literal["", "non-finite", "indefinite"]:
+        """Return what is wrong with the averages; "" if nothing is.
+
+        Returns
+        -------
+        str
+            "non-finite", or "indefinite": a covariance has eigenvalues below −eps, and D is no inverse square root.
+        """
+        with torch.no_grad():
+            if not all(t.isfinite().all() for name, t in self.named_buffers() if name.startswith("running")):
+                return "non-finite"
+            if self.config.running == "matrix" or self._count() == 0:
+                return ""
+            # Iterations raise variances to at most 1, but negative ones without bound.
+            whitened = [
+                (d @ covariance @ d).diagonal(dim1=-2, dim2=-1).abs().max()
+                for covariance, (_, d) in zip(self.running_covariances(), self.running_statistics(), strict=True)
+            ]
+            return "" if all(largest < 2 for largest in whitened) else "indefinite"
 
     def running_covariances(self) -> list[Tensor]:
         """Return the averaged covariances without eps.
@@ -264,17 +293,7 @@ class Whitening(nn.Module):
             for count, (mean, _) in zip(counts, moments, strict=True):
                 self._warn_of_rank(count * processes, mean.shape[-1])
             return x, moments
-        with full_precision(x.device):
-            features = sampling.gather(x).to(dtype)
-            grouped = features.reshape(self.groups, -1, *features.shape[1:])
-            moments = []
-            for part in self.parts:
-                rows = part.rows(grouped)
-                mean = rows.mean(-1, keepdim=True)
-                centred = rows - mean
-                covariance = centred @ centred.mT / rows.shape[-1]
-                moments.append((mean[..., 0], shrink(centred.mT, covariance, self.config.shrinkage)))
-        return x, moments
+        return x, shrunk_moments_of(x, sampling, self.parts, self.groups, dtype, self.config.shrinkage)
 
     def _whiten(self, covariance: Tensor) -> Tensor:
         eye = torch.eye(covariance.shape[-1], dtype=covariance.dtype, device=covariance.device)
@@ -322,8 +341,9 @@ class Whitening(nn.Module):
         if count <= features:
             self._warn(
                 "rank",
-                f"{count} samples for {features} features ({count / features:.2g} for each): a singular covariance;"
-                " take larger batches, smaller blocks, a smaller sampling_stride or shrinkage, or few iterations",
+                f"{count} sample{'s' * (count != 1)} for {features} features ({count / features:.2g} for each): a"
+                " singular covariance, which few iterations leave singular; better take larger batches, smaller blocks,"
+                " a smaller sampling_stride, or shrinkage",
             )
 
     def _warn(self, kind: str, message: str) -> None:
@@ -351,7 +371,13 @@ class Whitening(nn.Module):
 
     def extra_repr(self) -> str:  # noqa: D102 (of nn.Module)
         sizes = "+".join(f"{self.groups * part.blocks}×{part.size}" for part in self.parts)
-        return f"blocks={sizes} channels, taps={self.taps}, {self.config}"
+        default = DeconvConfig()
+        changed = [
+            f"{field.name}={getattr(self.config, field.name)!r}"
+            for field in fields(self.config)
+            if getattr(self.config, field.name) != getattr(default, field.name)
+        ]
+        return ", ".join([f"blocks={sizes} channels", f"taps={self.taps}", *changed])
 
 
 @_disable_dynamo  # torch.compiler.disable, which is slow to import
@@ -367,4 +393,8 @@ def _levels_to_the_caller() -> int:
     return levels
 
 
+_CAUSES = {
+    "non-finite": "a training batch was, or its covariance",
+    "indefinite": "no covariance is, but one rounded to half precision may be; keep statistics in float32",
+}
 _SUFFIXES = ("", "_rest")  # of buffers, by part

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from ndtools.errors import OptionError
+from ndtools.errors import NumericalWarning, OptionError
 from ndtools.layers.channel import ChannelDeconv
 from ndtools.layers.config import DeconvConfig
-from ndtools.layers.conv import FastDeconv2d
+from ndtools.layers.conv import FastDeconv1d, FastDeconv2d, FastDeconv3d
 from ndtools.layers.linear import DeconvLinear
 
 CONFIGS = {
@@ -238,3 +238,62 @@ def test_functional_gradients(training):
     torch.testing.assert_close(found, leaf.grad)
     for name, buffer in model.named_buffers():
         torch.testing.assert_close(after[name], buffer)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (lambda **kw: FastDeconv1d(4, 3, 3, padding=1, **kw), (3, 4, 8)),
+        (lambda **kw: FastDeconv2d(4, 4, (2, 3), stride=(2, 1), dilation=(1, 2), groups=2, **kw), (3, 4, 5, 7)),
+        (lambda **kw: FastDeconv2d(3, 2, 3, padding="same", padding_mode="reflect", bias=False, **kw), (3, 3, 4, 4)),
+        (lambda **kw: FastDeconv3d(2, 3, 2, **kw), (2, 2, 3, 3, 4)),
+        (lambda **kw: DeconvLinear(5, 3, **kw), (7, 5)),
+        (lambda **kw: ChannelDeconv(5, **kw), (4, 5, 3)),
+    ],
+)
+@pytest.mark.parametrize("config", [CONFIGS["paper"], CONFIGS["reference"]], ids=["paper", "reference"])
+def test_gradcheck_of_every_layer(layer, shape, config):
+    torch.manual_seed(0)
+    layer = layer(dtype=torch.float64, config=config)
+    x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    parameters = dict(layer.named_parameters())
+
+    def through(x, *values):
+        return torch.func.functional_call(layer, dict(zip(parameters, values, strict=True)), (x,))
+
+    assert torch.autograd.gradcheck(through, (x, *parameters.values()))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize("export", [torch.jit.trace, lambda model, x: torch.export.export(model, (x,))])
+def test_what_cannot_be_exported_says_what_can(export):
+    model = network(CONFIGS["paper"])
+    model(images(0))
+    with pytest.raises(RuntimeError, match="fold it first"):
+        export(model.eval(), images(1))
+
+
+def test_damaged_averages_are_named():
+    torch.manual_seed(0)
+    layer = DeconvLinear(8, 3, config=DeconvConfig(n_iter=15))
+    layer(torch.randn(100, 1) @ torch.ones(1, 8) * 30 + 0.01 * torch.randn(100, 8))
+    assert layer.whitening.trouble() == ""
+    state = {key: value.bfloat16().float() for key, value in layer.state_dict().items() if "running" in key}
+    layer.load_state_dict(state, strict=False)
+    assert layer.whitening.trouble() in ("", "indefinite")
+    layer.whitening.running_covariance[0, 0].fill_diagonal_(0)  # indefinite for sure
+    with pytest.warns(NumericalWarning, match="are indefinite: no covariance is"):
+        layer.eval()(torch.randn(4, 8))
+    layer.whitening.running_mean[0, 0, 0] = float("nan")
+    assert layer.whitening.trouble() == "non-finite"
+
+
+def test_a_configuration_is_passed_by_its_name():
+    with pytest.raises(TypeError, match="bias must be True or False.*passed as config="):
+        DeconvLinear(8, 3, DeconvConfig(block_size=2))
+
+
+def test_the_printed_layer_tells_what_is_not_default():
+    assert "Whitening(blocks=1×4 channels, taps=9)" in repr(FastDeconv2d(4, 3, 3))
+    layer = FastDeconv2d(4, 3, 3, config=DeconvConfig(n_iter=7))
+    assert "Whitening(blocks=1×4 channels, taps=9, n_iter=7)" in repr(layer)
