@@ -42,7 +42,8 @@ def audit(
     running covariance + eps (where D is averaged instead: of D), the
     residual ‖D A D - I‖_F/√d (how far D is from the exact inverse square
     root), the share of padding in the sampled patches, training batches;
-    and the batch normalisations that are left.
+    and the batch normalisations that are left. Layers with few samples, or
+    with much padding, are marked; with --quiet only what is wrong is said.
 
     Example: [bold]ndtools audit vgg16-deconv.safetensors --batch-size 64[/bold]
     """
@@ -64,4 +65,7 @@ def audit(
         **found.numbers(),
     }
     text = f"{describe(model.network)} · batches of {batch_size} images {size}×{size}\n{found}"
-    report.show(text, given, numbers, note=model.note())
+    report.show(text, given, numbers, note=model.note(("eps", "n_iter", "sampling_stride")))
+    if quiet and not as_json:
+        for warning in found.warnings():
+            typer.echo(f"warning: {warning}", err=True)

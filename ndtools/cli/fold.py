@@ -58,4 +58,4 @@ def fold(
         f" of outputs up to {result.largest:.3g} · 8 random images {size}×{size}, seed {seed}"
     )
     numbers = result.numbers() | {"size": size, "seed": seed}
-    report.show(text, given, numbers, path, note=result.given.note())
+    report.show(text, given, numbers, path, note=result.given.note(("eps", "n_iter")))

@@ -1,12 +1,13 @@
 """Options that all commands share, declared once."""
 
+import copy
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import typer
 
@@ -134,13 +135,15 @@ def numbers_from(option: str, text: str, kind: Callable[[str], N]) -> tuple[N, .
         raise OptionError(option, f"must be {what} separated by commas, got {text!r}") from None
 
 
-def with_shared_options(command: Callable[..., None]) -> Callable[..., None]:
+def with_shared_options(command: Callable[..., None], texts: Mapping[str, str] | None = None) -> Callable[..., None]:
     """Give a command the options of :class:`SharedOptions`, and the values as its argument ``shared``.
 
     Parameters
     ----------
     command : callable
         With a keyword argument ``shared: SharedOptions`` and parameters that Typer understands.
+    texts : mapping, optional
+        Help of shared options that do something else in this command, by name.
 
     Returns
     -------
@@ -148,6 +151,11 @@ def with_shared_options(command: Callable[..., None]) -> Callable[..., None]:
         The same with an option in place of ``shared`` for each of its fields.
     """
     hints = get_type_hints(SharedOptions, include_extras=True)
+    for name, text in (texts or {}).items():
+        kind, option = get_args(hints[name])
+        option = copy.copy(option)
+        option.help = text
+        hints[name] = Annotated[kind, option]
     shared_names = [field.name for field in fields(SharedOptions)]
     own = inspect.signature(command)
 

@@ -1,6 +1,7 @@
 """``ndtools timing``: what each stage of a deconvolution layer costs beside its convolution."""
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,7 +23,13 @@ STAGES = {"im2col": "im", "covariance": "cov", "inverse": "inv", "total": "sum"}
 ARMS = {"published": "pub", "measured": "ref", "ours": "our"}
 
 
-@with_shared_options
+@partial(
+    with_shared_options,
+    texts={
+        "jobs": "Threads that compute (default: one per processor).",
+        "verbose": "For all commands; here nothing is skipped that it could name.",
+    },
+)
 def timing(
     *,
     rows: Annotated[
@@ -62,7 +69,7 @@ def timing(
     with output.progress("layers") as progress:
         result = run(config, progress=progress)
     for row in result.left_out:
-        output.note(f"note: left out {row.id}, which {row.reason}")
+        output.note(f"note: left out row {row.number}, which {row.reason}")
     output.results(
         result,
         figure=plot_timing(result),
@@ -96,6 +103,8 @@ def rows_from(text: str) -> tuple[int, ...]:
         if found is None:
             raise OptionError("rows", f"must be numbers and ranges from 1 to {last}, such as 1-5,16, got {text!r}")
         first, end = int(found[1]), int(found[2] or found[1])
+        if 1 <= end < first <= last:
+            raise OptionError("rows", f"must go upwards, such as {end}-{first}, got {part.strip()!r}")
         if not 1 <= first <= end <= last:
             raise OptionError("rows", f"must be from 1 to {last}, the rows of table 3, got {part.strip()!r}")
         rows |= set(range(first, end + 1))

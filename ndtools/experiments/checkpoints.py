@@ -1,5 +1,6 @@
 """Converting, folding and inspecting checkpoints of the project's networks."""
 
+import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -7,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ndtools.errors import DataError, OptionError
-from ndtools.experiments.networks import Checkpoint, CheckpointConfig, Network, load_network
+from ndtools.errors import DataError, NumericalError, OptionError
+from ndtools.experiments.networks import Checkpoint, CheckpointConfig, Network, read_checkpoint
 from ndtools.layers.audit import Audit, audit
 from ndtools.layers.checkpoints import State, save_state
 from ndtools.layers.convert import LINEAR_BLOCK, Plan, PlanEntry, convert
-from ndtools.layers.fold import fold
+from ndtools.layers.fold import fold, poor_statistics
 from ndtools.layers.replacing import deconvolves
 
 __all__ = [
@@ -128,7 +129,7 @@ def convert_checkpoint(config: CheckpointConfig) -> ConvertResult:
     OptionError
         If options contradict the file, or ``arch`` is needed.
     """
-    given = load_network(config)
+    given = read_checkpoint(config)
     network, state = given.network, given.state
     if given.published:
         return ConvertResult(network, state, _translation(network), given)
@@ -143,14 +144,28 @@ def convert_checkpoint(config: CheckpointConfig) -> ConvertResult:
         inplace=True,
     )
     result = target.outline()
+    renamed = {}
     pairs = zip(_deconvolving(converted), _deconvolving(result), strict=True)  # names differ where norms are gone
-    for old, new in pairs:
+    for (before, old), (after, new) in pairs:
         new.load_state_dict(old.state_dict(), assign=True)
-    return ConvertResult(target, result.state_dict(), plan, given)
+        renamed[before] = after
+    return ConvertResult(target, result.state_dict(), _as_written(plan, renamed), given)
 
 
-def _deconvolving(model: nn.Module) -> list[nn.Module]:
-    return [module for module in model.modules() if deconvolves(module)]
+def _as_written(plan: Plan, renamed: dict[str, str]) -> Plan:
+    """Return a plan with the names of the file that is written, and those of the source where they are others."""
+    if all(before == after for before, after in renamed.items()):
+        return plan
+    entries = []
+    for entry in plan.entries:
+        name = renamed.get(entry.name, entry.name)
+        said = "" if entry.name in renamed and name == entry.name else f"{entry.name} in the source"
+        entries.append(replace(entry, name=name, reason="; ".join(filter(None, (entry.reason, said)))))
+    return Plan(tuple(entries))
+
+
+def _deconvolving(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    return [(name, module) for name, module in model.named_modules() if deconvolves(module)]
 
 
 def _translation(network: Network) -> Plan:
@@ -186,19 +201,25 @@ def fold_checkpoint(config: CheckpointConfig, *, size: int = 32, seed: int = 0) 
     ------
     DataError
         If the file cannot be read, is not one of the network, or has nothing to fold, or is not of a trained network.
+    NumericalError
+        If its statistics are not finite or indefinite, or the outputs for the example are not finite.
     """
-    given = load_network(config)
+    given = read_checkpoint(config)
     network = given.network
     if network.form != "deconv":
         raise DataError(f"{config.source}: a network without deconvolution layers: there is nothing to fold")
     model = network.holding(given.state).eval()
     example = _images(given, 8, size, seed)
+    if poor := poor_statistics(model):
+        raise NumericalError(f"{config.source}: {poor}")
     try:
         folded, difference = fold(model, example)
     except ValueError as error:
         raise DataError(f"{config.source}: {error}") from None
     with torch.no_grad():
         largest = float(folded(example).abs().max())
+    if not math.isfinite(difference) or not math.isfinite(largest):
+        raise NumericalError(f"{config.source}: outputs for random images are not finite; nothing is written")
     target = Network(arch=network.arch, num_classes=network.num_classes, in_channels=network.in_channels, form="plain")
     return FoldResult(target, folded.state_dict(), difference, largest, len(_deconvolving(model)), given)
 
@@ -223,9 +244,21 @@ def audit_checkpoint(
         The network.
     audit : Audit
         Its layers.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, is not one of the network, or has no deconvolution layers.
     """
-    given = load_network(config)
-    return given, audit(given.network.holding(given.state), _images(given, batch_size, size, seed))
+    given = read_checkpoint(config)
+    found = audit(given.network.holding(given.state), _images(given, batch_size, size, seed))
+    if not found.rows:
+        norms = f", with {len(found.batch_norms)} batch normalisations" if found.batch_norms else ""
+        raise DataError(
+            f"{config.source}: a network without deconvolution layers{norms}: there is nothing to inspect; see"
+            " ndtools convert"
+        )
+    return given, found
 
 
 def _images(given: Checkpoint, count: int, size: int, seed: int) -> Tensor:

@@ -1,8 +1,10 @@
 """Checkpoints of the project's networks: which network a file is of, by what it says or by its tensors."""
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -10,12 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from ndtools.errors import DataError, OptionError
-from ndtools.layers.checkpoints import State, from_published, is_published, load_state
+from ndtools.layers.checkpoints import State, from_published, is_published, load_state, save_state
+from ndtools.layers.checks import check_model
 from ndtools.layers.config import DeconvConfig
+from ndtools.layers.conv import FastDeconv2d
+from ndtools.layers.linear import DeconvLinear
+from ndtools.layers.replacing import whitening_of
 from ndtools.models import NAMES, build
 from ndtools.models.factories import Factories, batch_norm, deconv, plain
 
-__all__ = ["Checkpoint", "CheckpointConfig", "Network", "load_network"]
+__all__ = ["Checkpoint", "CheckpointConfig", "Network", "load_network", "read_checkpoint", "save_network"]
 
 Form = Literal["plain", "batch_norm", "batch_norm_with_bias", "deconv"]
 T = TypeVar("T")
@@ -91,7 +97,11 @@ class CheckpointConfig:
             else:
                 presets = " or ".join(_PRESETS)
                 raise OptionError("config", f"must be {presets}, or settings such as eps=0.001,n_iter=7, got {name!r}")
+        known = [field.name for field in fields(DeconvConfig)]
         for settings in (everywhere, first):
+            for name in settings:
+                if name not in known:
+                    raise OptionError("config", f"{self.config}: there is no {name}; settings are {', '.join(known)}")
             try:
                 _checked(DeconvConfig, settings)
             except ValueError as error:
@@ -171,6 +181,10 @@ class Network:
         with torch.device("meta"):
             return self.build()
 
+    def fits(self, model: nn.Module) -> bool:
+        """Return whether a model has the layers of this network, in its order; layers that do nothing do not count."""
+        return _kinds(model) == _kinds(self.outline())
+
     def holding(self, state: State) -> nn.Module:
         """Return the network with these tensors, which it shares; those with a fraction of one dtype."""
         model = self.outline().to(next(value.dtype for value in state.values() if value.is_floating_point()))
@@ -212,6 +226,12 @@ class Network:
             if not 1 <= value < 2**31:
                 raise DataError(f"{wrong}{name} must be at least 1 and below 2**31, got {value}")
         return network
+
+
+def _kinds(model: nn.Module) -> list[tuple[str, str]]:
+    """Return types and hyperparameters of a model's modules."""
+    nothing = (nn.Sequential, nn.Identity)  # the published networks are numbered without what does nothing
+    return [(type(m).__name__, m.extra_repr()) for m in model.modules() if not isinstance(m, nothing)]
 
 
 def _checked(cls: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
@@ -277,23 +297,159 @@ class Checkpoint:
     published: bool
     assumed: dict[str, Any] | None
 
-    def note(self) -> str:
-        """Return a line on what is assumed; empty if nothing is."""
+    def note(self, names: Sequence[str] = (), *, width: int = 80) -> str:
+        """Return a line on what is assumed, broken where it is long; empty if nothing is that matters.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Settings that matter; by default those of training.
+        width : int
+            Characters of a line.
+
+        Returns
+        -------
+        str
+            Those settings, and those of the first layer that differ.
+        """
         if self.assumed is None:
             return ""
-        config, first = (
-            {name: value for name, value in self.assumed[key].items() if name not in ("block_size", *_LAYOUT)}
-            for key in ("config", "first")
-        )
-        of_first = {name: value for name, value in first.items() if value != config[name]}
-        said = ", ".join(f"{name}={value}" for name, value in config.items())
-        if of_first:
-            said += "; in the first layer " + ", ".join(f"{name}={value}" for name, value in of_first.items())
-        why = "the file does not say, and evaluation does not need them" if self.published else "the file does not say"
-        return f"settings assumed: {said} ({why}; choose with --config, such as eps=0.001,first.n_iter=5)"
+        names = names or ("eps", "n_iter", "momentum", "sampling_stride", "freeze_after", "through_statistics")
+        config, first = self.assumed["config"], self.assumed["first"]
+        if config["running"] == "matrix":  # D is in the file
+            names = [name for name in names if name not in ("eps", "n_iter")] if names[2:] else []
+        said = [f"{name}={config[name]}" for name in names if config[name] is not None]
+        said += [f"first.{name}={first[name]}" for name in names if first[name] != config[name]]
+        if not said:
+            return ""
+        line = f"settings assumed: {', '.join(said)} (the file does not say; choose with --config)"
+        return textwrap.fill(line, width, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
 
 
-def load_network(config: CheckpointConfig) -> Checkpoint:
+def load_network(
+    path: str | Path,
+    *,
+    arch: str | None = None,
+    num_classes: int | None = None,
+    in_channels: int | None = None,
+    config: str | None = None,
+) -> nn.Module:
+    """Read a network of :mod:`ndtools.models` from a checkpoint.
+
+    What `save_network` and the commands ``convert`` and ``fold`` write says of which network it is. Of other files,
+    also of those of the published code, ``arch`` is needed; the rest is found by names and shapes of their tensors.
+
+    Parameters
+    ----------
+    path : str or Path
+        A .safetensors file, or one of ``torch.save``.
+    arch : str, optional
+        One of :data:`ndtools.models.NAMES`.
+    num_classes, in_channels : int, optional
+        Outputs, and channels of the images: to be checked.
+    config : str, optional
+        Settings of the deconvolution layers where the file does not say, see :class:`CheckpointConfig`.
+
+    Returns
+    -------
+    Module
+        On the CPU, in evaluation mode.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, or is not one of the network.
+    OptionError
+        If options contradict the file, or ``arch`` is needed.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from ndtools.models import build
+    >>> from ndtools.models.factories import deconv
+    >>> network = build("vgg11", deconv())
+    >>> with TemporaryDirectory() as folder:
+    ...     save_network(network, f"{folder}/vgg11.safetensors")
+    ...     again = load_network(f"{folder}/vgg11.safetensors")
+    >>> bool((again.classifier.weight == network.classifier.weight).all())
+    True
+    """
+    given = read_checkpoint(
+        CheckpointConfig(source=str(path), arch=arch, num_classes=num_classes, in_channels=in_channels, config=config)
+    )
+    return given.network.holding(given.state).eval()
+
+
+def save_network(model: nn.Module, path: str | Path) -> None:
+    """Write a network of :mod:`ndtools.models`, with what it is built from: `load_network` and the commands read it.
+
+    It may be converted (:func:`ndtools.layers.convert.convert`) or folded (:func:`ndtools.layers.fold.fold`); its
+    tensors are written under the names of the network as it is built.
+
+    Parameters
+    ----------
+    model : Module
+        Of :func:`ndtools.models.build`; convolutions after the first with the same settings. What wraps it, for
+        several devices or compiled, is taken away.
+    path : str or Path
+        File to write or replace, ending in .safetensors.
+
+    Raises
+    ------
+    ValueError
+        If the model is not one of these networks.
+    TypeError
+        If it is no Module.
+    OutputError
+        If the file cannot be written.
+
+    Examples
+    --------
+    See `load_network`.
+    """
+    check_model(model)
+    network = _described(model := _unwrapped(model))
+    values = model.state_dict().values()
+    save_state(path, dict(zip(network.outline().state_dict(), values, strict=True)), network.numbers())
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """Return a network without torch.compile and DataParallel around it."""
+    for name in ("_orig_mod", "module"):
+        inner = getattr(model, name, None)
+        if isinstance(inner, nn.Module) and len(list(model.children())) == 1:
+            return _unwrapped(inner)
+    return model
+
+
+def _described(model: nn.Module) -> Network:
+    """Return what a model is built from."""
+    weights = [module.weight for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    if weights and type(model).__module__.startswith("ndtools.models."):
+        convolutions = [whitening_of(m).config for m in model.modules() if isinstance(m, FastDeconv2d)]
+        linear = [whitening_of(m).config for m in model.modules() if isinstance(m, DeconvLinear)]
+        settings = {"linear": linear[-1] if linear else None}
+        if convolutions:
+            settings |= {"first": convolutions[0], "config": convolutions[-1]}
+        for arch in NAMES:
+            for form in _FORMS if not convolutions else ("deconv",):
+                network = Network(
+                    arch=arch,
+                    num_classes=len(weights[-1]),
+                    in_channels=weights[0].shape[1],
+                    form=form,
+                    **(settings if convolutions else {}),
+                )
+                if network.fits(model):
+                    return network
+    raise ValueError(
+        f"{type(model).__name__} is not a network of ndtools.models in one of its forms (plain, batch normalisation, or"
+        " deconvolution with one configuration in all convolutions after the first): write its state_dict"
+        " with torch.save, and read it into the same network"
+    )
+
+
+def read_checkpoint(config: CheckpointConfig) -> Checkpoint:
     """Read a checkpoint and find out what network it is of.
 
     Parameters
@@ -327,7 +483,8 @@ def load_network(config: CheckpointConfig) -> Checkpoint:
             network = _recognise(config, state, published)
         mismatch = _mismatch(network.outline(), state)
         if mismatch:
-            raise DataError(f"not a checkpoint of {network.arch} in the form {network.form!r}: {mismatch}")
+            hint = "" if metadata else _other_preset(network, state)
+            raise DataError(f"not a checkpoint of {network.arch} in the form {network.form!r}: {mismatch}{hint}")
     except DataError as error:
         raise DataError(f"{config.source}: {error}") from None
     said = metadata or network.form != "deconv"
@@ -353,7 +510,9 @@ def _compare(config: CheckpointConfig, network: Network) -> None:
 
 def _recognise(config: CheckpointConfig, state: State, published: bool) -> Network:
     if config.arch is None:
-        raise OptionError("arch", f"is needed: {config.source} does not say of which network it is; see --help")
+        raise OptionError(
+            "arch", f"is needed: {config.source} does not say of which network it is, one of {', '.join(NAMES)}"
+        )
     if published and config.settings()[0] == "paper":
         raise OptionError("config", "paper contradicts the checkpoint, which is of the published code")
     weights = [value for key, value in state.items() if key.endswith("weight")]
@@ -404,6 +563,18 @@ def _blocks(state: State, dims: int) -> list[int]:
         for layer, weight in weights.items()
         if weight.dim() == dims
     ]
+
+
+def _other_preset(network: Network, state: State) -> str:
+    """Return a hint, if a state dict has what layers of the other preset average."""
+    running = {name for name in ("covariance", "matrix") if any(key.endswith(_AVERAGES[name]) for key in state)}
+    if network.config is None or not running or network.config.running in running:
+        return ""
+    what, preset = ("D", "reference") if running == {"matrix"} else ("covariances", "paper")
+    return f"; the file holds averages of {what}: try --config {preset}"
+
+
+_AVERAGES = {"covariance": "whitening.running_covariance", "matrix": "whitening.running_deconv"}
 
 
 def _mismatch(model: nn.Module, state: Mapping[str, Tensor]) -> str:

@@ -131,6 +131,11 @@ class LeftOut:
     id: str
     reason: str
 
+    @property
+    def number(self) -> int:
+        """Which row of the table."""
+        return int(self.id.removeprefix("T3-"))
+
 
 @dataclass(frozen=True, eq=False)
 class TimingResult:
@@ -225,7 +230,8 @@ def run(config: TimingConfig, *, progress: Progress | None = None) -> TimingResu
                 rows.append(interruptible(partial(_row, layer, config, device)))
         threads = torch.get_num_threads()
     if not rows:
-        raise OptionError("batch_size", f"is too large: {left_out[0].id} {left_out[0].reason}; take a smaller one")
+        row = left_out[0]
+        raise OptionError("batch_size", f"is too large: row {row.number} {row.reason}; take a smaller one")
     return TimingResult(
         config=config,
         rows=tuple(rows),

@@ -15,12 +15,19 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from ndtools.errors import NumericalWarning
-from ndtools.layers.fold import call, copied
+from ndtools.layers.checks import check_model
+from ndtools.layers.fold import call, check_example, copied
 from ndtools.layers.replacing import deconvolves, whitening_of
 from ndtools.layers.sampling import Sampling, Vectors
 from ndtools.layers.whitening import Statistics, Whitening
 
 __all__ = ["Audit", "AuditRow", "audit"]
+
+MUCH_PADDING = 1 / 3  # of the sampled pixels
+_MEANINGS = {
+    "non-finite": "non-finite statistics: train again, or estimate them anew (ndtools.recalibrate)",
+    "singular": "singular statistics: a larger eps, or more samples",
+}
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,13 @@ class AuditRow:
     batches: int
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What to look at: "few samples" if not above one for each feature, "much padding" if above a third."""
+        few = self.rows_per_feature is not None and self.rows_per_feature <= 1
+        padded = self.padding_share is not None and self.padding_share > MUCH_PADDING
+        return ("few samples",) * few + ("much padding",) * padded
+
+    @property
     def trouble(self) -> str:
         """What is wrong with the statistics: "non-finite", "singular", or ""."""
         numbers = [number for number in (self.condition, self.residual) if number is not None]
@@ -91,6 +105,30 @@ class Audit:
     rows: tuple[AuditRow, ...]
     batch_norms: tuple[str, ...]
 
+    def warnings(self) -> tuple[str, ...]:
+        """Return what is to be looked at, and what helps.
+
+        Returns
+        -------
+        tuple of str
+            Sentences; none if all is well.
+        """
+        few, padded = ([r for r in self.rows if note in r.notes] for note in ("few samples", "much padding"))
+        said = []
+        for trouble, meaning in _MEANINGS.items():
+            names = [row.name or "(model)" for row in self.rows if row.trouble == trouble]
+            if names:
+                more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+                said.append(f"{', '.join(names[:3])}{more}: {meaning}")
+        if few:
+            said.append(
+                f"{_layers(few)} no more samples than features: larger batches, smaller blocks, a smaller"
+                " sampling_stride, or shrinkage"
+            )
+        if padded:
+            said.append(f"{_layers(padded)} more than a third of padding in the sampled patches: larger images")
+        return tuple(said)
+
     def numbers(self) -> dict[str, Any]:
         """Return the contents as plain values, for JSON.
 
@@ -106,16 +144,21 @@ class Audit:
         return asdict(self) | {"rows": rows}
 
     def __str__(self) -> str:
-        head = ("name", "kind", "blocks", "features", "rows", "rows/f", "condition", "residual", "padding", "batches")
-        lines = [head, *map(_cells, self.rows)]
-        widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+        lines = [_HEAD, *map(_cells, self.rows)]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(_HEAD))]
+        numeric = range(_HEAD.index("features"), len(_HEAD) - 1)
         table = [
-            "  ".join(c.ljust(w) if i < 3 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True)))
+            "  ".join(
+                c.rjust(w) if i in numeric else c.ljust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))
+            )
             for line in lines
         ]
         left = f": {', '.join(self.batch_norms)}" if self.batch_norms else ""
         count = f"{len(self.rows)} deconvolution layers, {len(self.batch_norms)} batch normalisations left{left}"
-        return "\n".join([*(line.rstrip() for line in table), count])
+        return "\n".join([*(line.rstrip() for line in table), count, *self.warnings()])
+
+
+_HEAD = (*["name", "kind", "blocks", "features", "rows", "rows/f", "condition", "residual", "padding", "batches"], "")
 
 
 def _cells(row: AuditRow) -> tuple[str, ...]:
@@ -128,7 +171,12 @@ def _cells(row: AuditRow) -> tuple[str, ...]:
         *map(_cell, (row.rows_per_feature, row.condition, row.residual)),
         "-" if row.padding_share is None else f"{row.padding_share:.0%}",
         f"{row.batches}{' frozen' if row.frozen else ''}",
+        ", ".join(row.notes),
     )
+
+
+def _layers(rows: list[AuditRow]) -> str:
+    return "1 layer has" if len(rows) == 1 else f"{len(rows)} layers have"
 
 
 def _cell(number: float | None) -> str:
@@ -157,6 +205,11 @@ def audit(model: nn.Module, example: Any = None) -> Audit:  # noqa: ANN401
     Audit
         A row for each deconvolution layer; ``print`` shows a table.
 
+    Raises
+    ------
+    TypeError
+        If the model is no Module, or the example is not what the network takes.
+
     Examples
     --------
     >>> from ndtools.layers.conv import FastDeconv2d
@@ -165,6 +218,8 @@ def audit(model: nn.Module, example: Any = None) -> Audit:  # noqa: ANN401
     >>> found.rows[0].rows, found.rows[0].features, found.batch_norms
     (160, 27, ('1',))
     """
+    check_model(model)
+    check_example(example)
     if isinstance(model, nn.parallel.DistributedDataParallel):
         model = model.module
     model = copy.deepcopy(model)

@@ -116,7 +116,10 @@ def unwrap(content: object) -> State:
         raise DataError(f"it holds {kind}, not a state dict; write one with {_SAVE_TENSORS}")
     wrong = [str(key) for key, value in content.items() if not (isinstance(key, str) and isinstance(value, Tensor))]
     if wrong:
-        raise DataError(f"no state dict: {_some(wrong)} {'is' if len(wrong) == 1 else 'are'} no tensor")
+        hint = ""
+        if any(isinstance(value, Mapping) for value in content.values()):
+            hint = f"; of dictionaries within, {', '.join(_WRAPPERS)} are read: write another with {_SAVE_TENSORS}"
+        raise DataError(f"no state dict: {_some(wrong)} {'is' if len(wrong) == 1 else 'are'} no tensor{hint}")
     state = {str(key): value for key, value in content.items()}
     for _ in _PREFIXES:
         for prefix in _PREFIXES:

@@ -1,9 +1,13 @@
 """Inputs that a layer cannot take, named before anything is averaged."""
 
-import torch
-from torch import Tensor
+from typing import Any
 
-__all__ = ["check_dtype"]
+import torch
+from torch import Tensor, nn
+
+from ndtools.layers.config import DeconvConfig
+
+__all__ = ["check_config", "check_dtype", "check_model"]
 
 
 def check_dtype(x: Tensor, dtype: torch.dtype | None = None) -> None:
@@ -25,3 +29,53 @@ def check_dtype(x: Tensor, dtype: torch.dtype | None = None) -> None:
         raise TypeError(f"expected an input of a floating dtype, got {x.dtype}")
     if dtype not in (None, x.dtype) and not torch.is_autocast_enabled(x.device.type):
         raise TypeError(f"expected an input of the dtype of the weights, {dtype}, got {x.dtype}")
+
+
+def check_config(name: str, value: Any) -> None:  # noqa: ANN401
+    """Refuse what is no configuration.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument.
+    value : object
+        What was given; None is fine.
+
+    Raises
+    ------
+    TypeError
+        If it is not a DeconvConfig.
+    """
+    if value is None or isinstance(value, DeconvConfig):
+        return
+    found, remedy = f"{value!r}", "DeconvConfig.paper(), DeconvConfig.reference() or DeconvConfig(...)"
+    if isinstance(value, str) and value in ("paper", "reference"):
+        remedy = f"DeconvConfig.{value}()"
+    elif isinstance(value, dict):
+        found, remedy = "a dict", "DeconvConfig(**settings)"
+    elif callable(value):
+        called = getattr(value, "__qualname__", type(value).__name__)
+        found = called
+        if value in (DeconvConfig, DeconvConfig.paper, DeconvConfig.reference):
+            found, remedy = f"{called} itself", f"{called}(), called"
+    raise TypeError(f"{name} must be a DeconvConfig, got {found}: pass {remedy}")
+
+
+def check_model(model: Any) -> None:  # noqa: ANN401
+    """Refuse what is no network.
+
+    Parameters
+    ----------
+    model : object
+        What was given.
+
+    Raises
+    ------
+    TypeError
+        If it is not a Module.
+    """
+    if isinstance(model, nn.Module):
+        return
+    found = f"the class {model.__name__}" if isinstance(model, type) else f"one of type {type(model).__name__}"
+    remedy = "build the network, and load a state dict into it with load_state_dict"
+    raise TypeError(f"model must be a torch.nn.Module, got {found}: {remedy}")

@@ -15,6 +15,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import ParametrizationList, is_parametrized
 
+from ndtools.layers.checks import check_config, check_model
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.conv import FastDeconv1d, FastDeconv2d, FastDeconv3d
 from ndtools.layers.linear import DeconvLinear
@@ -153,6 +154,8 @@ def convert(
     ------
     ValueError
         If there is nothing to convert, or the network is compiled or distributed.
+    TypeError
+        If the model is no Module, or a configuration is something else.
 
     Examples
     --------
@@ -165,6 +168,8 @@ def convert(
     4     Linear       DeconvLinear  converted
     2 converted, 1 removed, 0 kept
     """
+    check_model(model)
+    _check_configs(config, first)
     _refuse_wrappers(model)
     if not inplace:
         model = copy.deepcopy(model)
@@ -203,6 +208,13 @@ def convert(
         became = type(new[id(module)]).__name__
         entries.append(PlanEntry(name, was, became, action, "; ".join(notes[id(module)] + also)))
     return replace_modules(model, new), Plan(tuple(entries))
+
+
+def _check_configs(config: Any, first: Any) -> None:  # noqa: ANN401
+    uncalled = (DeconvConfig, DeconvConfig.paper, DeconvConfig.reference)
+    if not callable(config) or config in uncalled:
+        check_config("config", config)
+    check_config("first", first)
 
 
 def _refuse_wrappers(model: nn.Module) -> None:
@@ -263,7 +275,10 @@ def _reason(module: nn.Module) -> str:
         return "transposed convolution: it has no deconvolution form"
     if kind not in known:
         bases = [base.__name__ for base in known if isinstance(module, base)]
-        return f"a subclass of {bases[0]}, which may do something else" if bases else "it has no deconvolution form"
+        if bases:
+            return f"a subclass of {bases[0]}, which may do something else"
+        torchs_own = kind.__module__.startswith("torch.nn.")
+        return "it has no deconvolution form" if torchs_own else "holds parameters of its own"
     if "forward" in vars(module):
         return "its forward is replaced"
     if any(getattr(module, name, None) for name in vars(module) if "state_dict" in name and "hooks" in name):
@@ -290,6 +305,7 @@ def _candidates(
             continue
         if callable(config):
             settings = config(names[id(module)][0], module)
+            check_config(f"what config returns for {names[id(module)][0] or '(model)'}", settings)
             if settings is None:
                 kept[id(module)] = "left by config"
                 continue
@@ -317,7 +333,7 @@ def _without_object(
         for module in [*siblings[:1], *(fitting or before or after)[:1]]:
             if id(module) in kept and not deconvolves(module):
                 what = "" if before else "the input of "
-                kept[id(norm)] = f"normalises {what}{names[id(module)][0] or '(model)'}, which stays"
+                kept[id(norm)] = f"probably normalises {what}{names[id(module)][0] or '(model)'}, which stays"
     return [norm for norm in norms if id(norm) not in kept]
 
 

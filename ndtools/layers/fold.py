@@ -1,16 +1,21 @@
 """Networks that deconvolve, turned into plain ones: D is merged into the weights (Ye et al. 2020, sec. 4.5.1)."""
 
 import copy
+import inspect
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils import skip_init
 
+from ndtools.errors import NumericalWarning
 from ndtools.layers.channel import ChannelDeconv
+from ndtools.layers.checks import check_model
 from ndtools.layers.linear import DeconvLinear
 from ndtools.layers.replacing import (
     carry_hooks,
@@ -23,7 +28,7 @@ from ndtools.layers.replacing import (
 )
 from ndtools.layers.whitening import Statistics, Whitening
 
-__all__ = ["call", "copied", "fold"]
+__all__ = ["call", "check_example", "copied", "fold", "poor_statistics"]
 
 _Input = tuple[int, torch.dtype]  # axes and kind
 _CONVOLUTIONS: tuple[type[Any], ...] = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -57,9 +62,10 @@ def fold(model: nn.Module, example: Any) -> tuple[nn.Module, float]:  # noqa: AN
     ValueError
         If the network has no deconvolution layers, or one that has not been trained, or that cannot be folded: it is
         of an unknown kind, or held in a list or dict beside the tree of modules, or its weights are computed by hooks
-        at each call, or it is a ChannelDeconv that the example does not reach, or reaches in two shapes.
+        at each call, or its averaged statistics are not finite, or a covariance is indefinite, or it is a
+        ChannelDeconv that the example does not reach, or reaches in two shapes.
     TypeError
-        If the output for the example holds no tensors.
+        If the model is no Module, the example is not what the network takes, or its output holds no tensors.
 
     Examples
     --------
@@ -71,8 +77,12 @@ def fold(model: nn.Module, example: Any) -> tuple[nn.Module, float]:  # noqa: AN
     >>> plain[0], difference < 1e-4
     (Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1)), True)
     """
+    check_model(model)
+    check_example(example)
     names = {key: of[0] for key, of in own_names(model).items()}
     _check(model, names)
+    if poor := poor_statistics(model):
+        raise ValueError(poor)
     original = copy.deepcopy(model).eval()
     folded = copy.deepcopy(original)
     reached: dict[str, set[_Input]] = {}
@@ -111,10 +121,94 @@ def call(model: nn.Module, example: Any) -> Any:  # noqa: ANN401
     -------
     object
         Whatever the network returns.
+
+    Raises
+    ------
+    TypeError
+        If the network does not take as many arguments, or none of these names.
     """
-    if isinstance(example, Mapping):
-        return model(**example)
-    return model(*example) if isinstance(example, tuple) else model(example)
+    arguments = example if isinstance(example, tuple) else () if isinstance(example, Mapping) else (example,)
+    named = dict(example) if isinstance(example, Mapping) else {}
+    try:
+        return model(*arguments, **named)
+    except TypeError as error:
+        if _takes(model, arguments, named):
+            raise
+        count = f"{len(arguments)} argument{'s' * (len(arguments) != 1)}"
+        given = f"the arguments {', '.join(named)}" if named else count
+        raise TypeError(
+            f"{type(model).__name__} does not take {given}: a tuple holds the network's arguments, a dict its"
+            " arguments by name; of a batch (x, y) of inputs and targets pass x"
+        ) from error
+
+
+def _takes(model: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> bool:
+    """Return whether the arguments are those of a network's forward, as far as can be told."""
+    try:
+        signature = inspect.signature(model.forward)
+    except ValueError:
+        return True
+    try:
+        signature.bind(*arguments, **named)
+    except TypeError:
+        return False
+    return True
+
+
+def check_example(example: Any) -> None:  # noqa: ANN401
+    """Refuse what is often passed in place of an example.
+
+    Parameters
+    ----------
+    example : object
+        What was given.
+
+    Raises
+    ------
+    TypeError
+        If it is an array of numpy, or a list.
+    """
+    expected = "example must be a Tensor, a tuple of arguments or a dict of arguments by name"
+    if isinstance(example, np.ndarray):
+        raise TypeError(f"{expected}, got an array of numpy: pass torch.from_numpy(array)")
+    if isinstance(example, list):
+        raise TypeError(
+            f"{expected}, got a list: of a batch [x, y] pass x; where a list is the network's argument, (list,)"
+        )
+
+
+def poor_statistics(model: nn.Module) -> str:
+    """Say which deconvolution layers have averages that no D follows from.
+
+    Parameters
+    ----------
+    model : Module
+        Network.
+
+    Returns
+    -------
+    str
+        A sentence with the names of the layers, and a remedy; "" if there are none.
+    """
+    found: dict[str, list[str]] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NumericalWarning)  # of the same
+        for name, module in model.named_modules():
+            trouble = whitening_of(module).trouble() if deconvolves(module) else ""
+            if trouble:
+                found.setdefault(trouble, []).append(name or "(model)")
+    said = []
+    for kind, names in found.items():
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        said.append(f"{', '.join(names[:3])}{more}: {_TROUBLES[kind]}")
+    return "; ".join([*said, "estimate them anew (ndtools.recalibrate), or train on"]) if said else ""
+
+
+_TROUBLES = {
+    "non-finite": "the averaged statistics are non-finite, as after a training batch that was",
+    "indefinite": "the averaged covariance is indefinite, as of statistics rounded to half precision (keep them in"
+    " float32)",
+}
 
 
 def _check(model: nn.Module, names: dict[int, str]) -> None:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from torch import nn
 
+from ndtools.layers.checks import check_config
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.conv import FastDeconv2d
 from ndtools.layers.linear import DeconvLinear
@@ -102,7 +103,14 @@ def deconv(
     -------
     Factories
         Convolutions with a bias.
+
+    Raises
+    ------
+    TypeError
+        If a configuration is something else.
     """
+    for name, settings in (("config", config), ("first", first), ("linear", linear)):
+        check_config(name, settings)
     config = config or DeconvConfig()
     first = first or config.for_first_layer()
     return Factories(

@@ -32,7 +32,7 @@ WIDTH = 12.5  # inches
 ROW, ABOVE, BELOW = 0.235, 0.85, 0.9
 LEFT, GAP, RIGHT = 1.95, 0.25, 0.2
 LEAST = 1e-5  # share that is drawn: of what took no time
-LEAST_DECADES = 1.5  # of an axis
+LEAST_DECADES = 2.0  # of an axis: it has two labels at least
 
 
 def plot_timing(result: "TimingResult", *, fig: Figure | None = None) -> Figure:

@@ -7,9 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from ndtools.experiments.networks import CheckpointConfig, Network, load_network
+from ndtools.experiments.networks import CheckpointConfig, Network, load_network, read_checkpoint, save_network
 from ndtools.layers.checkpoints import load_state, save_state
 from ndtools.layers.config import DeconvConfig
+from ndtools.layers.convert import convert
+from ndtools.layers.fold import fold
 from ndtools.layers.replacing import deconvolves
 from ndtools.models import build, vgg
 from ndtools.models.factories import batch_norm, deconv, plain
@@ -85,12 +87,16 @@ def test_from_published_to_folded(published, images, tmp_path):
     lines = result.stdout.splitlines()
     assert lines[0] == "vgg11 · 3 channels · 7 classes · translated from the published code: the same function"
     assert lines[2].split()[:4] == ["features.0", "FastDeconv", "FastDeconv2d", "converted"]
-    assert lines[-3].split()[:4] == ["classifier", "Delinear", "DeconvLinear", "converted"]
-    assert lines[-2] == "9 converted, 0 removed, 0 kept"
-    assert lines[-1].startswith("settings assumed: n_iter=5, eps=1e-05, ")
-    assert "; in the first layer n_iter=15, freeze_after=101 (the file does not say, and evaluation does" in lines[-1]
+    assert lines[-4].split()[:4] == ["classifier", "Delinear", "DeconvLinear", "converted"]
+    assert lines[-3] == "9 converted, 0 removed, 0 kept"
+    note = " ".join(" ".join(lines[-2:]).split())
+    assert note == (
+        "settings assumed: momentum=0.1, sampling_stride=3, through_statistics=True, first.freeze_after=101 (the file"
+        " does not say; choose with --config)"
+    )
+    assert max(map(len, lines[-2:])) <= 80
     assert result.stderr.startswith(f"{ours}   ")
-    given = load_network(CheckpointConfig(source=str(ours)))
+    given = read_checkpoint(CheckpointConfig(source=str(ours)))
     network, state = given.network, given.state
     assert (network.config.block_size, network.config.grouping) == (BLOCK, "interleaved")
     assert (network.first.n_iter, network.first.freeze_after) == (15, 101)
@@ -138,7 +144,7 @@ def test_a_network_that_is_not_of_the_method(arch, make, images, tmp_path):
     convolutions = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
     assert (content["converted"], content["removed"], content["kept"]) == (len(convolutions) + 1, norms, 0)
     assert content["layers"][0]["reason"].startswith("first")
-    given = load_network(CheckpointConfig(source=str(tmp_path / "net-deconv.safetensors")))
+    given = read_checkpoint(CheckpointConfig(source=str(tmp_path / "net-deconv.safetensors")))
     network, state = given.network, given.state
     assert network.first == DeconvConfig(n_iter=15, freeze_after=200)
     assert network.linear == DeconvConfig(block_size=512)
@@ -161,9 +167,18 @@ def test_audit(own):
     assert result.exit_code == 0, result.stderr
     lines = result.stdout.splitlines()
     assert lines[0] == "vgg11 · 1 channel · 5 classes · batches of 4 images 32×32"
-    assert len(lines) == 2 + 8 + 1  # no note on settings: the file says them
+    assert len(lines) == 2 + 8 + 1 + 3  # no note on settings: the file says them
     assert lines[2].split()[:5] == ["features.0", "FastDeconv2d", "1×1", "9", "900"]
-    assert lines[-1] == "8 deconvolution layers, 0 batch normalisations left"
+    assert lines[-4] == "8 deconvolution layers, 0 batch normalisations left"
+    few = [line.split()[0] for line in lines if line.endswith(("few samples", "few samples, much padding"))]
+    assert few[-1] == "features.18"
+    assert "features.0" not in few
+    assert re.search("^features.*: singular statistics: a larger eps, or more samples$", lines[-3])
+    assert lines[-2].startswith(f"{len(few)} layers have no more samples than features: larger batches, smaller")
+    assert lines[-1].startswith("2 layers have more than a third of padding in the sampled patches")
+    quiet = invoke("audit", path, "--batch-size", 4, "-q")
+    assert (quiet.exit_code, quiet.stdout) == (0, "")
+    assert quiet.stderr.splitlines() == [f"warning: {line}" for line in lines[-3:]]
     result = invoke("audit", path, "--json", "--batch-size", 4)
     content = json.loads(result.stdout)
     assert result.stderr == ""
@@ -189,12 +204,108 @@ def test_audit_names_singular_and_non_finite_statistics(own, tmp_path):
     assert rows[0]["condition"] is rows[1]["condition"] is rows[1]["residual"] is None
 
 
-@pytest.mark.parametrize("batch_size", [1, 2])
-def test_audit_counts_the_batch_normalisations_of_other_networks(tmp_path, batch_size):
+def test_audit_refuses_networks_without_deconvolution_layers(tmp_path):
     save_state(tmp_path / "bn.safetensors", build("vgg11", batch_norm()).state_dict())
-    result = invoke("audit", tmp_path / "bn.safetensors", "--arch", "vgg11", "--batch-size", batch_size)
-    assert "0 deconvolution layers, 8 batch normalisations left: features.1" in result.stdout
+    result = invoke("audit", tmp_path / "bn.safetensors", "--arch", "vgg11", "--batch-size", 1)
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert "a network without deconvolution layers, with 8 batch normalisations" in result.stderr
+
+
+def test_fold_writes_nothing_for_poor_statistics(own, tmp_path):
+    state, metadata = load_state(own[0])
+    covariance = "features.0.whitening.running_covariance"
+    for change, words in (
+        (
+            torch.linspace(-1, 2, 9).diag(),
+            "features.0: the averaged covariance is indefinite, as of statistics rounded",
+        ),
+        (torch.full((9, 9), torch.nan), "features.0: the averaged statistics are non-finite, as after a training"),
+    ):
+        save_state(tmp_path / "poor.safetensors", state | {covariance: change.expand_as(state[covariance])}, metadata)
+        result = invoke("fold", tmp_path / "poor.safetensors")
+        assert (result.exit_code, result.stdout) == (4, "")
+        assert words in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+        assert not (tmp_path / "poor-folded.safetensors").exists()
+    weight = state["classifier.weight"].clone()
+    weight[0, 0] = torch.inf
+    save_state(tmp_path / "poor.safetensors", state | {"classifier.weight": weight}, metadata)
+    result = invoke("fold", tmp_path / "poor.safetensors")
+    assert result.exit_code == 4
+    assert "outputs for random images are not finite" in result.stderr
+    assert not (tmp_path / "poor-folded.safetensors").exists()
+
+
+def test_the_plan_has_the_names_of_the_file_that_is_written(tmp_path):
+    source = tmp_path / "bn.safetensors"
+    save_state(source, build("vgg11", batch_norm()).state_dict())
+    content = json.loads(invoke("convert", source, "--arch", "vgg11", "--json").stdout)
+    state, _ = load_state(tmp_path / "bn-deconv.safetensors")
+    converted = [row for row in content["layers"] if row["action"] == "converted"]
+    assert sorted(row["name"] for row in converted) == [
+        k.removesuffix(".weight") for k in state if k.endswith(".weight")
+    ]
+    assert converted[1]["name"] == "features.3"
+    assert converted[1]["reason"] == "bias added; features.4 in the source"
+    assert converted[0]["reason"] == "first; bias added"
+    norm = next(row for row in content["layers"] if row["action"] == "removed")
+    assert (norm["name"], norm["reason"]) == ("features.1", "features.1 in the source")
+
+
+def test_what_is_saved_in_python_is_read_by_commands_and_in_python(images, tmp_path):
+    config = DeconvConfig(block_size=BLOCK, eps=0.01)
+    model = trained(build("vgg11", deconv(config, linear=DeconvConfig(n_iter=3)), num_classes=4)).eval()
+    save_network(nn.DataParallel(model), tmp_path / "net.safetensors")
+    again = load_network(tmp_path / "net.safetensors")
+    assert not again.training
+    torch.testing.assert_close(again(images), model(images), rtol=0, atol=0)
+    result = invoke("fold", tmp_path / "net.safetensors")
+    assert result.exit_code == 0, result.stderr
     assert "settings assumed" not in result.stdout
+    folded = load_network(tmp_path / "net-folded.safetensors", arch="vgg11", num_classes=4)
+    torch.testing.assert_close(folded(images), model(images), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("arch", ["vgg11", "resnet18", "preact18"])
+@pytest.mark.parametrize("make", [plain, batch_norm, lambda: batch_norm(conv_bias=True), deconv])
+def test_every_network_is_saved_as_what_it_is(arch, make, tmp_path):
+    model = build(arch, make(), num_classes=4, in_channels=2)
+    save_network(model, tmp_path / "net.safetensors")
+    again = load_network(tmp_path / "net.safetensors", arch=arch)
+    assert str(again) == str(model)
+    assert all(map(torch.equal, again.state_dict().values(), model.state_dict().values()))
+
+
+def test_a_network_that_was_converted_and_folded_in_python_is_saved(images, tmp_path):
+    source = build("vgg11", batch_norm(), num_classes=4)
+    model = trained(convert(source)[0]).eval()
+    save_network(model, tmp_path / "net.safetensors")
+    torch.testing.assert_close(load_network(tmp_path / "net.safetensors")(images), model(images), rtol=0, atol=0)
+    folded, _ = fold(model, images)
+    save_network(folded, tmp_path / "folded.safetensors")
+    torch.testing.assert_close(load_network(tmp_path / "folded.safetensors")(images), folded(images), rtol=0, atol=0)
+
+
+def test_other_networks_are_not_saved(tmp_path):
+    mixed = build("vgg11", deconv())
+    mixed.features[2] = nn.Tanh()
+    for model in (nn.Sequential(nn.Conv2d(3, 4, 3), nn.Linear(4, 2)), mixed, nn.ReLU()):
+        with pytest.raises(ValueError, match="is not a network of ndtools.models in one of its forms"):
+            save_network(model, tmp_path / "x.safetensors")
+    with pytest.raises(TypeError, match="model must be a torch.nn.Module, got one of type OrderedDict"):
+        save_network(mixed.state_dict(), tmp_path / "x.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def test_averages_of_the_other_preset_are_told(tmp_path):
+    for config, given, other in (
+        (DeconvConfig.reference(), [], "averages of D: try --config reference"),
+        (DeconvConfig(), ["--config", "reference"], "averages of covariances: try --config paper"),
+    ):
+        save_state(tmp_path / "net.safetensors", build("vgg11", deconv(config, first=config)).state_dict())
+        result = invoke("fold", tmp_path / "net.safetensors", "--arch", "vgg11", *given)
+        assert result.exit_code == 3
+        assert other in result.stderr
 
 
 def test_settings_that_a_file_does_not_say(own, tmp_path):
@@ -215,9 +326,10 @@ def test_settings_that_a_file_does_not_say(own, tmp_path):
 
     result, difference = fold()
     assert difference > 1e-3  # the network has 5 iterations in its first layer, too
-    note = result.stdout.splitlines()[-1]
-    assert note.startswith("settings assumed: n_iter=5, eps=1e-05, momentum=0.1, sampling_stride=3, ")
-    assert "; in the first layer n_iter=15, freeze_after=200 (the file does not say; choose with --config" in note
+    note = " ".join(line.strip() for line in result.stdout.splitlines()[1:])
+    assert note == (
+        "settings assumed: eps=1e-05, n_iter=5, first.n_iter=15 (the file does not say; choose with --config)"
+    )
     result, difference = fold("--config", "paper,first.n_iter=5,freeze_after=None", "--json")
     assert difference < 1e-4
     assumed = json.loads(result.stdout)["settings_assumed"]
@@ -225,9 +337,9 @@ def test_settings_that_a_file_does_not_say(own, tmp_path):
     assert (assumed["config"]["block_size"], assumed["linear"]) == (BLOCK, None)
     result, difference = fold("--config", "n_iter=5")  # in all layers
     assert difference < 1e-4
-    assert "in the first layer freeze_after=200 (" in result.stdout
+    assert "first." not in result.stdout
     result = invoke("audit", bare, "--arch", "vgg11", "--config", "eps=0.5")
-    assert result.stdout.splitlines()[-1].startswith("settings assumed: n_iter=5, eps=0.5, ")
+    assert "\nsettings assumed: eps=0.5, n_iter=5, sampling_stride=3, first.n_iter=15 (" in result.stdout
     result = invoke("audit", bare, "--arch", "vgg11", "--config", "reference")
     assert result.exit_code == 3
     assert "running_deconv is missing" in result.stderr
@@ -238,7 +350,7 @@ def test_settings_to_convert_to(tmp_path):
     options = ["--arch", "vgg11", "--config", "reference,eps=0.01,block_size=16,first.eps=0.1"]
     result = invoke("convert", tmp_path / "net.safetensors", *options)
     assert "settings assumed" not in result.stdout
-    network = load_network(CheckpointConfig(source=str(tmp_path / "net-deconv.safetensors"))).network
+    network = read_checkpoint(CheckpointConfig(source=str(tmp_path / "net-deconv.safetensors"))).network
     assert network.config == DeconvConfig.reference(eps=0.01, block_size=16)
     assert network.first == DeconvConfig.reference(eps=0.1, block_size=16, n_iter=15, freeze_after=200)
     assert network.linear == DeconvConfig.reference(eps=0.01, block_size=512)
@@ -314,6 +426,7 @@ def test_metadata_that_is_not_whole(own, tmp_path):
         (["--config", "n_iter=7"], 2, "--config n_iter=7 contradicts the checkpoint's settings"),
         (["--config", "first.n_iter=7"], 2, "--config first.n_iter=7 contradicts the checkpoint's settings"),
         (["--config", "papers"], 2, "--config must be paper or reference, or settings such as"),
+        (["--config", "paper,foo=1"], 2, "--config paper,foo=1: there is no foo; settings are block_size, n_iter, eps"),
         (["--config", "n_iter=x"], 2, "--config n_iter=x: n_iter must be a whole number, got 'x'"),
         (["--config", "first.grid=round"], 2, "grid must be 'inner' or 'corner', got 'round'"),
         (["--config", "eps=-1"], 2, "--config eps=-1: eps: must be above 0"),
@@ -343,7 +456,7 @@ def test_unusable_checkpoints(own, published, tmp_path):
     path, source = own[0], published[0]
     for arguments, code, message in (
         (["fold", tmp_path / "none.pt"], 3, "no such file"),
-        (["fold", source], 2, "--arch is needed"),
+        (["fold", source], 2, "does not say of which network it is, one of vgg11, vgg13, "),
         (["fold", source, "--arch", "resnet18"], 3, "not a checkpoint of resnet18 in the form 'deconv': "),
         (["fold", source, "--arch", "vgg11", "--num-classes", 8], 2, "--num-classes 8 contradicts the checkpoint"),
         (["convert", source, "--arch", "vgg11", "--config", "paper"], 2, "paper contradicts"),

@@ -79,11 +79,11 @@ def test_rows_that_do_not_fit_are_named(small, out, monkeypatch):
     monkeypatch.setattr(timing, "available_memory", lambda device: 60_000_000)
     result = invoke("-o", out, "--rows", "5,14", "--batch-size", 1, "--repeats", 1)
     assert result.exit_code == 0, result.stderr
-    assert "note: left out T3-5, which needs about 0.2 GB for batches of 1, of 0.1 GB free" in result.stderr
+    assert "note: left out row 5, which needs about 0.2 GB for batches of 1, of 0.1 GB free" in result.stderr
     assert [row["id"] for row in numbers(out, "timing")["left_out"]] == ["T3-5"]
     result = invoke("-o", out / "none", "--rows", "5", "--batch-size", 1)
     assert result.exit_code == 2
-    assert "--batch-size is too large: T3-5 needs" in result.stderr
+    assert "--batch-size is too large: row 5 needs" in result.stderr
     assert not (out / "none" / "timing.json").exists()
 
 
@@ -92,7 +92,7 @@ def test_rows_that_do_not_fit_are_named(small, out, monkeypatch):
     [
         (("--rows", "23"), "--rows must be from 1 to 22, the rows of table 3, got '23'"),
         (("--rows", "0-3"), "--rows must be from 1 to 22"),
-        (("--rows", "5-3"), "got '5-3'"),
+        (("--rows", "5-3"), "--rows must go upwards, such as 3-5, got '5-3'"),
         (("--rows", ""), "--rows must be numbers and ranges from 1 to 22, such as 1-5,16, got ''"),
         (("--rows", "1,,2"), "--rows must be numbers and ranges"),
         (("--rows", "first"), "got 'first'"),
@@ -137,3 +137,10 @@ def test_percentages_have_three_characters(share):
     written = _percent(share)
     assert len(written) <= 3
     assert abs(float(written) / 100 - share) <= max(0.06 * share, 0.00006)
+
+
+def test_help_of_shared_options_is_of_this_command():
+    text = " ".join(invoke_any("timing", "--help").stdout.replace("│", " ").split())
+    assert "decode" not in text
+    assert "skipped file" not in text
+    assert "Threads that compute" in text

@@ -193,7 +193,7 @@ def test_rows_too_large_for_the_memory_are_left_out(small_table, monkeypatch):
     assert left_out["id"] == "T3-19"
     assert "GB for batches of 2" in left_out["reason"]
     monkeypatch.setattr(timing, "available_memory", lambda device: 0)
-    with pytest.raises(OptionError, match="too large: T3-1 needs about"):
+    with pytest.raises(OptionError, match="too large: row 1 needs about"):
         run(TimingConfig(rows=(1, 16), batch_size=2, repeats=1, device="cpu"))
     monkeypatch.setattr(timing, "available_memory", lambda device: None)  # not told
     assert len(run(TimingConfig(rows=(1,), batch_size=2, repeats=1, device="cpu")).rows) == 1

@@ -91,6 +91,11 @@ def test_one_key_named_like_a_prefix_is_kept():
         ("x.pt", {}, "it holds nothing, not a state dict"),
         ("x.pt", [1, 2], "it holds a list, not a state dict"),
         ("x.pt", {"epoch": 3, "best": 0.5}, "no state dict: epoch, best are no tensor"),
+        (
+            "x.pt",
+            {"model_ema": {"a": torch.ones(1)}},
+            "model_ema is no tensor; of dictionaries within, state_dict, model",
+        ),
         ("x.pt", {"args": argparse.Namespace(lr=0.1), **STATE}, "Python objects beside tensors.*torch.save"),
     ],
 )

@@ -12,6 +12,7 @@ from ndtools.layers.config import DeconvConfig
 from ndtools.layers.conv import FastDeconv1d, FastDeconv2d, FastDeconv3d
 from ndtools.layers.convert import Plan, convert
 from ndtools.layers.linear import DeconvLinear
+from ndtools.models.factories import deconv
 
 pytestmark = pytest.mark.filterwarnings("ignore::ndtools.errors.NumericalWarning")
 
@@ -341,7 +342,7 @@ def test_normalisations_go_with_the_layers_that_they_normalise(first):
         "conv": ["0", "2.conv1", "2.conv2", "2.shortcut.0", "3.conv1", "3.conv2", "3.shortcut.0"],
         "norm": ["0", "0", "2.conv1", "2.shortcut.0", "2.shortcut.0", "3.conv1", "3.shortcut.0"],
     }
-    assert [reason for _, reason in norms] == [f"normalises {name}, which stays" for name in normalised[first]]
+    assert [reason for _, reason in norms] == [f"probably normalises {name}, which stays" for name in normalised[first]]
     assert [type(m) for m in converted[:-1].modules()] == [type(m) for m in given[:-1].modules()]
     assert converted[-1].bias is not None
 
@@ -350,7 +351,7 @@ def test_a_decoder_of_transposed_convolutions_keeps_its_normalisations():
     found = actions(convert(UNet())[1])
     stay = {name for name, (was, _, action, _) in found.items() if was == "BatchNorm2d" and action == "kept"}
     assert stay == {"norm"}
-    assert found["norm"][-1] == "normalises up, which stays"
+    assert found["norm"][-1] == "probably normalises up, which stays"
     up = nn.ConvTranspose2d
     plan = convert(
         nn.Sequential(
@@ -382,7 +383,7 @@ class Matrix(nn.Module):
 def test_the_size_tells_which_of_several_layers_is_normalised(second):
     found = actions(convert(Lists(second))[1])
     assert [found[f"norms.{i}"][2] for i in range(4)] == ["removed", "kept", "removed", "removed"]
-    assert found["norms.1"][-1] == "normalises layers.1, which stays"
+    assert found["norms.1"][-1] == "probably normalises layers.1, which stays"
 
 
 def test_siblings_and_the_whole_network_must_agree():
@@ -395,7 +396,7 @@ def test_siblings_and_the_whole_network_must_agree():
 
     for conv, shortcut, name in ((Mine, nn.Conv2d, "conv"), (nn.Conv2d, Mine, "shortcut.0")):
         found = actions(convert(Own(conv, shortcut))[1])
-        assert found["bn"][2:] == ("kept", f"normalises {name}, which stays")
+        assert found["bn"][2:] == ("kept", f"probably normalises {name}, which stays")
     assert actions(convert(Own(nn.Conv2d, nn.Conv2d))[1])["bn"][2] == "removed"
 
 
@@ -405,19 +406,21 @@ def test_normalisations_of_no_layer_or_of_another_size():
 
     removed = ("removed", "")
     assert of(nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3)) == [removed]
-    assert of(nn.BatchNorm2d(3), Mine(3, 4, 3), nn.Linear(3, 2)) == [("kept", "normalises the input of 1, which stays")]
+    assert of(nn.BatchNorm2d(3), Mine(3, 4, 3), nn.Linear(3, 2)) == [
+        ("kept", "probably normalises the input of 1, which stays")
+    ]
     shuffled = nn.PixelShuffle(2), nn.BatchNorm2d(2)
     assert of(nn.Conv2d(3, 8, 3), *shuffled) == [removed]
-    assert of(nn.Conv2d(3, 4, 3), Mine(4, 8, 3), *shuffled) == [("kept", "normalises 1, which stays")]
+    assert of(nn.Conv2d(3, 4, 3), Mine(4, 8, 3), *shuffled) == [("kept", "probably normalises 1, which stays")]
     assert of(FastDeconv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 2)) == [removed]
     assert of(nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4), nn.PReLU(4), nn.BatchNorm2d(4)) == [removed]
     spectral = nn.utils.parametrizations.spectral_norm(nn.Conv2d(3, 4, 3))
-    assert of(spectral, nn.BatchNorm2d(4), nn.Linear(4, 2)) == [("kept", "normalises 0, which stays")]
+    assert of(spectral, nn.BatchNorm2d(4), nn.Linear(4, 2)) == [("kept", "probably normalises 0, which stays")]
 
 
 def test_normalisations_of_what_config_leaves():
     found = actions(convert(net(), lambda name, _: None if name == "0" else DeconvConfig())[1])
-    assert found["1"][2:] == ("kept", "normalises 0, which stays")
+    assert found["1"][2:] == ("kept", "probably normalises 0, which stays")
     assert found["4"][2] == "removed"
 
 
@@ -426,3 +429,43 @@ def test_modules_held_in_nested_containers_are_kept():
     given.pairs = {"first": [(given[3], given[4])]}
     found = actions(convert(given)[1])
     assert found["3"][-1] == found["4"][-1] == "Sequential.pairs holds it, too"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("paper",), r"config must be a DeconvConfig, got 'paper': pass DeconvConfig.paper\(\)$"),
+        (("papers",), r"got 'papers': pass DeconvConfig.paper\(\), DeconvConfig.reference\(\) or"),
+        (({"eps": 1},), r"got a dict: pass DeconvConfig\(\*\*settings\)"),
+        ((DeconvConfig.paper,), r"got DeconvConfig.paper itself: pass DeconvConfig.paper\(\), called"),
+        ((DeconvConfig,), r"got DeconvConfig itself: pass DeconvConfig\(\), called"),
+        ((lambda name, module: "paper",), r"what config returns for 0 must be a DeconvConfig, got 'paper'"),
+    ],
+)
+def test_what_is_no_configuration(arguments, message):
+    with pytest.raises(TypeError, match=message):
+        convert(nn.Sequential(nn.Conv2d(3, 4, 3)), *arguments)
+
+
+def test_what_is_no_network():
+    with pytest.raises(
+        TypeError, match="model must be a torch.nn.Module, got one of type OrderedDict: build the network"
+    ):
+        convert(nn.Conv2d(3, 4, 3).state_dict())
+    with pytest.raises(TypeError, match="got the class Conv2d"):
+        convert(nn.Conv2d)
+    with pytest.raises(TypeError, match="first must be a DeconvConfig, got 'reference'"):
+        convert(nn.Conv2d(3, 4, 3), first="reference")
+    for name in ("config", "first", "linear"):
+        with pytest.raises(TypeError, match=f"{name} must be a DeconvConfig, got 'reference'"):
+            deconv(**{name: "reference"})
+
+
+def test_a_module_of_ones_own_holds_its_parameters():
+    class Scale(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(1))
+
+    _, plan = convert(nn.Sequential(nn.Conv2d(3, 4, 3), Scale()))
+    assert plan.entries[1].reason == "holds parameters of its own"

@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.functional import pad, unfold
 from torch.nn.utils import prune
 
+from ndtools.layers.audit import audit
 from ndtools.layers.channel import ChannelDeconv
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.conv import FastDeconv1d, FastDeconv2d, FastDeconv3d
@@ -384,3 +385,49 @@ def test_converted_trained_and_folded_networks(arch):
     assert not any(deconvolves(module) for module in folded.modules())
     largest = folded(images).abs().max().item()
     assert difference < 1e-10 * max(1, largest)
+
+
+def test_poor_statistics_are_refused():
+    net = nn.Sequential(FastDeconv2d(3, 4, 3), FastDeconv2d(4, 4, 3))
+    x = torch.randn(20, 3, 12, 12)
+    net(x)
+    covariance = net[1].whitening.running_covariance
+    covariance[0, 0] -= 3 * torch.eye(36)
+    with pytest.raises(ValueError, match="^1: the averaged covariance is indefinite, .*; estimate them anew"):
+        fold(net, x)
+    covariance[0, 0, 3, 3] = torch.nan
+    net[0].whitening.running_mean[:] = torch.inf
+    with pytest.raises(ValueError, match="^0, 1: the averaged statistics are non-finite, as after a training batch"):
+        fold(net, x)
+
+
+@pytest.mark.parametrize("function", [fold, audit])
+def test_what_is_no_example(function):
+    net = nn.Sequential(FastDeconv2d(3, 4, 3))
+    x = torch.randn(20, 3, 12, 12)
+    net(x)
+    for example, message in (
+        (x.numpy(), r"got an array of numpy: pass torch.from_numpy\(array\)"),
+        ([x, x], r"got a list: of a batch \[x, y\] pass x"),
+        ((x, x), "Sequential does not take 2 arguments: a tuple holds .* of a batch \\(x, y\\) of inputs and targets"),
+        ({"images": x}, "Sequential does not take the arguments images: "),
+    ):
+        with pytest.raises(TypeError, match=message):
+            function(net, example)
+    with pytest.raises(TypeError, match="model must be a torch.nn.Module, got one of type OrderedDict"):
+        function(net.state_dict(), x)
+
+
+def test_type_errors_of_the_network_are_its_own():
+    class Broken(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = FastDeconv2d(3, 4, 3)
+
+        def forward(self, x):
+            return self.layer(x) if self.training else len(3)
+
+    net, x = Broken(), torch.randn(20, 3, 12, 12)
+    net(x)
+    with pytest.raises(TypeError, match="has no len"):
+        fold(net, x)

@@ -44,6 +44,15 @@ def test_points_are_the_shares(rows):
     assert "A processor, 2 threads" in fig.get_suptitle()
 
 
+@pytest.mark.parametrize("inverse", [10.0**power for power in np.linspace(-3, 0, 13)])
+def test_every_axis_has_two_labels(inverse):
+    """Also of one row, whose points may lie between two powers of ten."""
+    for ax in plot_timing(result_of((9,), inverse=inverse)).axes:
+        low, high = ax.get_xlim()
+        labels = [label.get_text() for label in ax.get_xticklabels() if low <= label.get_position()[0] <= high]
+        assert len([label for label in labels if label]) >= 2
+
+
 def test_no_time_is_drawn_at_the_edge():
     fig = plot_timing(result_of((1, 2), inverse=0.0))
     points = fig.axes[list(PANELS).index("inverse")].lines[-1].get_xdata()
