@@ -70,7 +70,7 @@ _EXPORTS = {
     "inverse_sqrt_trace": "numerics.stability",
     "iter_images": "data.images",
     "load_dataset": "data.datasets",
-    "load_network": "experiments.networks",
+    "load_network": "experiments.network_files",
     "opponency": "numerics.kernel_profiles",
     "plot_covariance": "plotting.covariance",
     "plot_deblur": "plotting.deblur",
@@ -96,7 +96,7 @@ _EXPORTS = {
     "run_regress": ("experiments.regress", "run"),
     "run_sparsity": ("experiments.sparsity", "run"),
     "run_timing": ("experiments.timing", "run"),
-    "save_network": "experiments.networks",
+    "save_network": "experiments.network_files",
 }
 
 __all__ = sorted(["__version__", *_EXPORTS])  # noqa: PLE0605

@@ -37,8 +37,8 @@ from ndtools.experiments.deblur import DeblurResult as DeblurResult
 from ndtools.experiments.deconvolve import DeconvolveResult as DeconvolveResult
 from ndtools.experiments.kernels import KernelsResult as KernelsResult
 from ndtools.experiments.mlp import MlpResult as MlpResult
-from ndtools.experiments.networks import load_network as load_network
-from ndtools.experiments.networks import save_network as save_network
+from ndtools.experiments.network_files import load_network as load_network
+from ndtools.experiments.network_files import save_network as save_network
 from ndtools.experiments.ns_stability import NsStabilityResult as NsStabilityResult
 from ndtools.experiments.regress import RegressResult as RegressResult
 from ndtools.experiments.sparsity import SparsityResult as SparsityResult

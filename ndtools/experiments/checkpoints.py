@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ndtools.errors import DataError, NumericalError, OptionError
-from ndtools.experiments.networks import Checkpoint, CheckpointConfig, Network, read_checkpoint
+from ndtools.experiments.network_files import Checkpoint, read_checkpoint
+from ndtools.experiments.networks import CheckpointConfig, Network
 from ndtools.layers.audit import Audit, audit
 from ndtools.layers.checkpoints import State, save_state
 from ndtools.layers.convert import LINEAR_BLOCK, Plan, PlanEntry, convert

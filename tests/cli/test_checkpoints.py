@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from ndtools.experiments.networks import CheckpointConfig, Network, load_network, read_checkpoint, save_network
+from ndtools.experiments.network_files import load_network, read_checkpoint, save_network
+from ndtools.experiments.networks import CheckpointConfig, Network
 from ndtools.layers.checkpoints import load_state, save_state
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.convert import convert
