@@ -126,7 +126,10 @@ class Audit:
                 " sampling_stride, or shrinkage"
             )
         if padded:
-            said.append(f"{_layers(padded)} more than a third of padding in the sampled patches: larger images")
+            said.append(
+                f"{_layers(padded)} more than a third of padding in the sampled patches: larger images, or DeconvConfig's"
+                " grid='inner'"
+            )
         return tuple(said)
 
     def numbers(self) -> dict[str, Any]:
