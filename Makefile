@@ -24,6 +24,7 @@ gallery: $(VENV)/.demo
 	$(BIN)/ndtools ns-stability --out figures/gallery --name ns-stability-photo
 	$(BIN)/ndtools regress --theory --out figures/gallery --name regress-glyphs
 	$(BIN)/ndtools deblur --out figures/gallery --name deblur-photo
+	$(BIN)/ndtools timing -j 1 --repeats 7 --out figures/gallery --name timing
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -127,8 +127,8 @@ class Audit:
             )
         if padded:
             said.append(
-                f"{_layers(padded)} more than a third of padding in the sampled patches: larger images, or DeconvConfig's"
-                " grid='inner'"
+                f"{_layers(padded)} more than a third of padding in the sampled patches: larger images, or"
+                " grid='inner' in DeconvConfig"
             )
         return tuple(said)
 
