@@ -11,7 +11,7 @@ demo: $(VENV)/.demo
 	@echo "The picture is figures/kernels.png"
 
 test: $(VENV)/.dev lint
-	$(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2  # a thread each: two workers share two cores
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
