@@ -76,14 +76,11 @@ def test_several_passes_before_one_backward(name):
 def test_an_evaluation_and_a_training_pass_before_one_backward(name):
     model = network(CONFIGS[name])
     model(images(9))
-    model.eval()
+    alone = gradients(copy.deepcopy(model).eval(), images(1))[0]
     x = images(1).requires_grad_()
-    first = model(x).square().sum()
-    model.train()
-    (first + model(images(2)).square().sum()).backward()
-    expected = gradients(copy.deepcopy(network(CONFIGS[name]).requires_grad_()), images(9))  # only that it works
-    assert x.grad.isfinite().all()
-    assert len(expected) == 5
+    evaluated = model.eval()(x).square().sum()
+    (evaluated + model.train()(images(2)).square().sum()).backward()
+    torch.testing.assert_close(x.grad, alone, rtol=1e-12, atol=1e-12)
 
 
 def test_hooks_see_gradients_that_nobody_writes_to_later():
@@ -100,7 +97,7 @@ def test_hooks_see_gradients_that_nobody_writes_to_later():
     for a, b in zip(hooked, plain, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
     assert len(seen) >= 8
-    assert all(torch.equal(then, now) for now, then in seen)
+    assert all(torch.equal(shown, copied) for shown, copied in seen)
 
 
 @pytest.mark.parametrize("kind", ["lw", "oas"])
@@ -278,10 +275,7 @@ def test_damaged_averages_are_named():
     layer = DeconvLinear(8, 3, config=DeconvConfig(n_iter=15))
     layer(torch.randn(100, 1) @ torch.ones(1, 8) * 30 + 0.01 * torch.randn(100, 8))
     assert layer.whitening.trouble() == ""
-    state = {key: value.bfloat16().float() for key, value in layer.state_dict().items() if "running" in key}
-    layer.load_state_dict(state, strict=False)
-    assert layer.whitening.trouble() in ("", "indefinite")
-    layer.whitening.running_covariance[0, 0].fill_diagonal_(0)  # indefinite for sure
+    layer.whitening.running_covariance[0, 0].fill_diagonal_(0)  # a trace of 0: indefinite
     with pytest.warns(NumericalWarning, match="are indefinite: no covariance is"):
         layer.eval()(torch.randn(4, 8))
     layer.whitening.running_mean[0, 0, 0] = float("nan")

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from ndtools.errors import NumericalWarning
 from ndtools.layers.channel import ChannelDeconv
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.conv import FastDeconv2d
@@ -94,3 +95,21 @@ def test_a_failure_changes_nothing(bad):
 def test_a_network_without_deconvolution():
     with pytest.raises(ValueError, match="no deconvolution layer in this Linear"):
         recalibrate(nn.Linear(2, 2), [torch.ones(3, 2)])
+
+
+def test_layers_that_the_batches_do_not_reach_stay_and_are_named():
+    class WithAuxiliaryHead(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.main, self.auxiliary = DeconvLinear(4, 3), DeconvLinear(4, 2)
+
+        def forward(self, x):
+            return (self.main(x), self.auxiliary(x)) if self.training else self.main(x)
+
+    model = WithAuxiliaryHead()
+    model(torch.randn(30, 4))
+    before = copy.deepcopy(model.auxiliary.state_dict())
+    with pytest.warns(NumericalWarning, match="1 of 2 deconvolution layers see none.*auxiliary.whitening"):
+        recalibrate(model, [5 + torch.randn(30, 4)])
+    assert all(torch.equal(value, before[key]) for key, value in model.auxiliary.state_dict().items())
+    assert (model.main.whitening.running_statistics()[0][0] > 4).all()
