@@ -1,20 +1,24 @@
-"""Whether the cheap forms of deconvolution learn as well as the exact ones: a small network on real CIFAR-10.
+"""Which form of deconvolution learns best, each at its own best learning rate: a small network on real CIFAR-10.
 
-    python benchmarks/learning.py [--data-dir DIR] [--images 10000] [--epochs 3] [--seeds 3] [--batch-size 128]
-        [--arms bn,reference,paper,...] [--rates 0.02,0.05,0.1,0.2]
+    python benchmarks/learning.py [--data-dir DIR] [--images 6000] [--epochs 3] [--seeds 3] [--batch-size 128]
+        [--arms bn,reference,paper,...] [--rates 0.05,0.1,0.2,0.4,0.8,1.6] [--results FILE]
 
 Five convolutions of 16 to 64 channels (blocks of 16), SGD with momentum 0.9 and weight decay 1e-3, the rate falling to
-0 along a cosine; images are shifted by up to 4 pixels and mirrored. Each arm is first run with every rate on a seed of
-its own, for all epochs, and takes the rate with which it classifies most of 5,000 other training images right; then
-all seeds, tested on the 10,000 test images. Arms take turns, so that seconds compare.
+0 along a cosine; images are shifted by up to 4 pixels and mirrored. Each arm first looks for its rate, on a seed that
+is not used afterwards: from the middle of the list it walks to ever better neighbours, and takes the rate with which it
+classifies most of 5,000 other training images right. A rate at the end of the list is marked "edge": a better one may
+lie beyond. Then all seeds are trained and tested on the 10,000 test images.
+Seconds are processor time of one thread, so that other processes on the machine matter little. With --results, each
+finished run is a line of that file, and is not repeated when the script is started again.
 """
 
 import argparse
+import json
 import math
 import statistics
 import sys
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -31,12 +35,15 @@ REFERENCE, PAPER = DeconvConfig.reference(block_size=16), DeconvConfig.paper(blo
 ARMS = {
     "bn": batch_norm(),
     "reference": deconv(REFERENCE),
-    "reference refresh 4": deconv(replace(REFERENCE, refresh_every=4)),
+    "reference staggered": deconv(replace(REFERENCE, grid="staggered", running="covariance")),
+    "interleaved own D": deconv(replace(PAPER, grouping="interleaved")),
+    "contiguous shared D": deconv(replace(PAPER, shared=True)),
     "paper": deconv(PAPER),
-    "paper shared": deconv(replace(PAPER, shared=True)),
-    "paper detached": deconv(replace(PAPER, through_statistics=False)),
+    "paper corner": deconv(replace(PAPER, grid="corner")),
+    "paper inner": deconv(replace(PAPER, grid="inner")),
+    "reference refresh 4": deconv(replace(REFERENCE, refresh_every=4)),
     "paper refresh 4": deconv(replace(PAPER, refresh_every=4)),
-    "paper stride 6": deconv(replace(PAPER, sampling_stride=6)),
+    "paper detached": deconv(replace(PAPER, through_statistics=False)),
 }
 
 
@@ -52,64 +59,60 @@ def network(factories: Factories) -> nn.Sequential:
     return chain(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), factories.linear(64, 10))
 
 
-@dataclass
+@dataclass(frozen=True)
 class Run:
-    """A network in training."""
+    """One training run."""
 
     arm: str
     rate: float
     seed: int
-    steps: int
-    batch_size: int
-    seconds: float = 0.0
-    accuracy: list[float] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        torch.manual_seed(self.seed)
-        self.model = network(ARMS[self.arm])
-        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=self.rate, momentum=0.9, weight_decay=1e-3)
-        self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, self.steps)
 
-    def train(self, images: Tensor, labels: Tensor, epoch: int) -> None:
-        """Run an epoch, on the same batches for all arms."""
-        generator = torch.Generator().manual_seed(1000 * self.seed + epoch)
-        self.model.train()
-        start = time.perf_counter()
-        for batch in torch.randperm(len(images), generator=generator).split(self.batch_size):
-            if len(batch) < self.batch_size:
-                break
+def train(run: Run, images: Tensor, labels: Tensor, tested: tuple[Tensor, Tensor], epochs: int, size: int) -> dict:
+    """Train a network; return the accuracy after each epoch in %, the mean loss of the last, and seconds an epoch."""
+    torch.manual_seed(run.seed)
+    model = network(ARMS[run.arm])
+    optimizer = torch.optim.SGD(model.parameters(), lr=run.rate, momentum=0.9, weight_decay=1e-3)
+    steps = len(images) // size
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * steps)
+    accuracy, seconds, losses = [], 0.0, []
+    for epoch in range(epochs):
+        generator = torch.Generator().manual_seed(1000 * run.seed + epoch)  # the same batches for all arms
+        model.train()
+        start, losses = time.process_time(), []
+        for batch in torch.randperm(len(images), generator=generator)[: steps * size].split(size):
             x = images[batch]
             top, left = torch.randint(9, (2,), generator=generator).tolist()
             x = pad(x, (4, 4, 4, 4))[:, :, top : top + 32, left : left + 32]
             mirrored = torch.rand(len(x), generator=generator) < 0.5
             x = torch.where(mirrored[:, None, None, None], x.flip(3), x)
-            self.optimizer.zero_grad(set_to_none=True)
-            cross_entropy(self.model(x), labels[batch]).backward()
-            self.optimizer.step()
-            self.schedule.step()
-        self.seconds += time.perf_counter() - start
-
-    def test(self, images: Tensor, labels: Tensor) -> None:
-        """Note the accuracy in %."""
-        self.model.eval()
+            optimizer.zero_grad(set_to_none=True)
+            loss = cross_entropy(model(x), labels[batch])
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            losses.append(loss.item())
+        seconds += time.process_time() - start
+        model.eval()
         with torch.inference_mode():
             right = sum(
-                int((self.model(x).argmax(1) == y).sum())
-                for x, y in zip(images.split(500), labels.split(500), strict=True)
+                int((model(x).argmax(1) == y).sum()) for x, y in zip(*(part.split(500) for part in tested), strict=True)
             )
-        self.accuracy.append(100 * right / len(images))
+        accuracy.append(100 * right / len(tested[1]))
+    return {"accuracy": accuracy, "loss": statistics.mean(losses), "seconds": seconds / epochs}
 
 
 def main() -> None:
     """Tune, train, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir")
-    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--images", type=int, default=6_000)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--arms", default=",".join(ARMS))
-    parser.add_argument("--rates", default="0.02,0.05,0.1,0.2")
+    parser.add_argument("--rates", default="0.05,0.1,0.2,0.4,0.8,1.6")
+    parser.add_argument("--results", type=Path)
     options = parser.parse_args()
     data = load_dataset("cifar10", data_dir=options.data_dir)
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)))
@@ -120,36 +123,56 @@ def main() -> None:
 
     training = prepared("train", slice(options.images))
     held_out, test = prepared("train", slice(-5000, None)), prepared("test", slice(None))
-    steps = options.epochs * (options.images // options.batch_size)
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {options.images} images")
+    torch.set_num_threads(1)
+    rates = sorted(map(float, options.rates.split(",")))
+    setting = {"images": options.images, "epochs": options.epochs, "batch_size": options.batch_size}
+    print(f"torch {torch.__version__}, 1 thread, {options.images} images, {options.epochs} epochs")
+    kept: dict[str, dict] = {}
+    if options.results and options.results.exists():
+        kept = {
+            line["run"]: line["result"]
+            for line in map(json.loads, options.results.read_text().splitlines())
+            if line["setting"] == setting
+        }
+
+    def result(run: Run, tested: tuple[Tensor, Tensor]) -> dict:
+        name = str(run)
+        if name not in kept:
+            kept[name] = train(run, *training, tested, options.epochs, options.batch_size)
+            if options.results:
+                with options.results.open("a") as file:
+                    file.write(json.dumps({"setting": setting, "run": name, "result": kept[name]}) + "\n")
+        return kept[name]
+
     best: dict[str, float] = {}
     for arm in options.arms.split(","):
-        found = {}
-        for rate in map(float, options.rates.split(",")):
-            run = Run(arm, rate, 99, steps, options.batch_size)
-            for epoch in range(options.epochs):
-                run.train(*training, epoch)
-            run.test(*held_out)
-            found[rate] = run.accuracy[0]
-        best[arm] = max(found, key=lambda rate: found[rate])
-        tried = ", ".join(f"{rate:g}: {accuracy:.1f} %" for rate, accuracy in found.items())
+        found: dict[int, float] = {}
+        at = (len(rates) - 1) // 2
+        while True:
+            for i in (at, at - 1, at + 1):
+                if i in range(len(rates)) and i not in found:
+                    found[i] = result(Run(arm, rates[i], 99), held_out)["accuracy"][-1]
+            better = max(found, key=lambda i: found[i])
+            if better == at:
+                break
+            at = better
+        best[arm] = rates[at]
+        tried = ", ".join(f"{rates[i]:g}: {found[i]:.1f} %" for i in sorted(found))
         print(f"{arm:20s} {tried}", flush=True)
-    runs = [Run(arm, best[arm], seed, steps, options.batch_size) for seed in range(options.seeds) for arm in best]
-    for epoch in range(options.epochs):
-        for run in runs:
-            run.train(*training, epoch)
-            run.test(*test)
+    runs = {arm: [result(Run(arm, rate, seed), test) for seed in range(options.seeds)] for arm, rate in best.items()}
     epochs = "".join(f"   epoch {epoch + 1:2d}    " for epoch in range(options.epochs))
-    print(f"{'arm':20s} rate{epochs}   s/epoch")
+    print(f"{'arm':20s} rate{epochs}  last loss      s/epoch")
     for arm, rate in best.items():
-        mine = [run for run in runs if run.arm == arm]
-        cells = []
-        for epoch in range(options.epochs):
-            values = [run.accuracy[epoch] for run in mine]
-            spread = statistics.stdev(values) if len(values) > 1 else math.nan
-            cells.append(f"{statistics.mean(values):6.2f} ± {spread:4.2f} %")
-        seconds = statistics.mean(run.seconds for run in mine) / options.epochs
-        print(f"{arm:20s} {rate:4g}  {'  '.join(cells)}  {seconds:6.1f}")
+        cells = [_spread([run["accuracy"][epoch] for run in runs[arm]], 2) + " %" for epoch in range(options.epochs)]
+        cells.append(_spread([run["loss"] for run in runs[arm]], 3))
+        seconds = statistics.mean(run["seconds"] for run in runs[arm])
+        edge = "  edge" if rate in (rates[0], rates[-1]) else ""
+        print(f"{arm:20s} {rate:4g}  {'  '.join(cells)}  {seconds:6.1f}{edge}")
+
+
+def _spread(values: list[float], digits: int) -> str:
+    spread = statistics.stdev(values) if len(values) > 1 else math.nan
+    return f"{statistics.mean(values):6.{digits}f} ± {spread:4.{digits}f}"
 
 
 if __name__ == "__main__":

@@ -120,7 +120,7 @@ def our_stages(layer: TimedLayer, x: Tensor, weight: Tensor, bias: Tensor, confi
     """
     module = our_layer(layer, config, x)
     whitening = module.whitening
-    sampling = module._sampling(x.shape[2:], module._reversed_padding_repeated_twice)
+    sampling = module._sampling(x, module._reversed_padding_repeated_twice)
 
     def covariance(x: Tensor) -> Tensors:
         x, moments = whitening._moments(x, gathered)

@@ -123,12 +123,12 @@ class Audit:
         if few:
             said.append(
                 f"{_layers(few)} no more samples than features: larger batches, smaller blocks, a smaller"
-                " sampling_stride, or shrinkage"
+                " sampling_stride, or shrinkage='auto'"
             )
         if padded:
             said.append(
-                f"{_layers(padded)} more than a third of padding in the sampled patches: larger images, or"
-                " grid='inner' in DeconvConfig"
+                f"{_layers(padded)} more than a third of padding in the sampled patches: larger images; or, if the grid"
+                " is 'corner', grid='staggered', which meets the padding no more often than the convolution does"
             )
         return tuple(said)
 

@@ -6,7 +6,7 @@ from torch.nn.functional import conv1d, linear
 
 from ndtools.layers.checks import check_dtype
 from ndtools.layers.config import DeconvConfig
-from ndtools.layers.sampling import Patches, Pixels, Sampling, Vectors, axis_of
+from ndtools.layers.sampling import Pixels, Sampling, Vectors, patches_of
 from ndtools.layers.whitening import Whitening
 
 __all__ = ["ChannelDeconv"]
@@ -15,16 +15,20 @@ __all__ = ["ChannelDeconv"]
 class ChannelDeconv(nn.Module):
     """Deconvolution of channels: D (x − μ) at each pixel, for layers that have nothing to merge D into.
 
-    With ``block_size=1`` it is batch normalisation without scale and shift (up to what ``n_iter`` leaves undone).
+    With ``block_size=1``, ``sampling_stride=1`` and iterations that have converged, it is batch normalisation without
+    scale and shift; a larger sampling stride takes the variances from a sample of the pixels.
+
+    The published layer of this name (yechengxi/deconvolution, d221c22) takes the second moments about zero where this
+    one takes the covariance, and mixes pixels into its blocks; no setting reproduces it.
 
     Parameters
     ----------
     num_channels : int
-        C.
+        Number of channels C.
     config : DeconvConfig, optional
-        Of the deconvolution; ``DeconvConfig.paper()`` by default.
+        Settings of the deconvolution; ``DeconvConfig()`` by default.
     device, dtype
-        As in :class:`torch.nn.Linear`.
+        Device and dtype of the statistics, as in :class:`torch.nn.Linear`.
 
     Examples
     --------
@@ -86,8 +90,17 @@ class ChannelDeconv(nn.Module):
         if config.grid == "corner":
             return Pixels(config.sampling_stride ** len(sizes))
         ones = (1,) * len(sizes)
-        axes = tuple(axis_of(n, 1, 1, 1, (0, 0), config.sampling_stride, config.grid) for n in sizes)
-        return Patches(ones, ones, axes)
+        return patches_of(
+            len(x),
+            self.whitening.features,
+            sizes=sizes,
+            kernel=ones,
+            stride=ones,
+            dilation=ones,
+            padding=[(0, 0)] * len(sizes),
+            sampling=config.sampling_stride,
+            grid=config.grid,
+        )
 
     def extra_repr(self) -> str:  # noqa: D102 (of nn.Module)
         return f"{self.num_channels}"

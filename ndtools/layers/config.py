@@ -16,37 +16,43 @@ class DeconvConfig:
     Attributes
     ----------
     block_size : int, optional
-        Channels that are decorrelated together, pixels of the kernel included; what is left over is a smaller block.
-        None is all channels of the layer (of each group, in a grouped convolution).
+        Number of channels that are decorrelated together, with all pixels of the kernel; channels left over form a
+        smaller block. None is all channels of the layer (of each group, in a grouped convolution).
     n_iter : int
-        Iterations of coupled Newton-Schulz. 5 in the paper, 15 in a network's first layer.
+        Number of coupled Newton-Schulz iterations. 5 in the paper, 15 in a network's first layer.
     eps : float
         Ridge added to the covariance, above 0.
     momentum : float
         Share of the newest batch in the moving averages, in (0, 1].
     sampling_stride : int
-        Of the patches whose covariance is taken, in steps of the convolution (sec. 4.5.2).
+        Stride of the patches whose covariance is taken, in steps of the convolution (sec. 4.5.2). On staggered grids it
+        is lowered where fewer patches than features would be left.
     grouping : {"contiguous", "interleaved"}
-        Blocks of neighbouring channels; or, as in the published code, every (C/B)-th of all (channel, pixel) features,
-        with the greatest common divisor of C and ``block_size`` for block size.
+        "contiguous" makes blocks of neighbouring channels. "interleaved" puts every (C/B)-th of all (channel, pixel)
+        features into a block, as the published code does, with the greatest common divisor of C and ``block_size`` for
+        block size B.
     shared : bool
         Whether all blocks have one mean and one D, as if they were further samples.
     running : {"covariance", "matrix"}
-        What is averaged for evaluation: the covariance, corrected for its start at zero; or D, from the identity.
-    grid : {"inner", "corner"}
-        Where patches are sampled: away from the padding where there is room; or, as in the published code, from its
-        corner (1×1: every S²-th of all pixels in a row).
+        Statistic that is averaged for evaluation: the covariance, corrected for its start at zero; or D, starting from
+        the identity.
+    grid : {"staggered", "inner", "corner"}
+        Positions of the sampled patches. "staggered" shifts the grid from image to image, so that a batch meets each
+        position of the convolution, padding included, equally often. "inner" keeps away from the padding where there
+        is room. "corner" starts in the padded corner, as the published code does (1×1: every S²-th of all pixels in a
+        row).
     through_statistics : bool
         Whether the gradient flows through mean and D. It does so once: no second derivatives, no ``torch.func``.
     freeze_after : int, optional
-        Training batches after which the statistics stay as they are, in training as well. Never by default.
-    shrinkage : {"none", "lw", "oas"}
-        Of the covariance, see :mod:`ndtools.numerics.shrinkage`.
+        Number of training batches after which the statistics stay as they are, also in training; None is never.
+    shrinkage : {"auto", "none", "lw", "oas"}
+        Shrinkage of the covariance, see :mod:`ndtools.numerics.shrinkage`. "auto" weakens the correlations of a batch
+        with fewer samples than features (`weakened`), down to batch normalisation, and changes nothing in larger ones.
     refresh_every : int
-        Training batches for which mean and D are kept, without gradient: an approximation that saves their cost.
+        Number of training batches for which mean and D are kept, without gradient: an approximation that saves cost.
     sync : bool
         Whether statistics are those of the batches of all processes of ``torch.distributed`` (of its default group).
-        Not together with ``shrinkage``.
+        Not together with ``shrinkage="lw"``.
     """
 
     block_size: int | None = 64
@@ -57,10 +63,10 @@ class DeconvConfig:
     grouping: Literal["contiguous", "interleaved"] = "contiguous"
     shared: bool = False
     running: Literal["covariance", "matrix"] = "covariance"
-    grid: Literal["inner", "corner"] = "inner"
+    grid: Literal["staggered", "inner", "corner"] = "staggered"
     through_statistics: bool = True
     freeze_after: int | None = None
-    shrinkage: Literal["none", "lw", "oas"] = "none"
+    shrinkage: Literal["auto", "none", "lw", "oas"] = "auto"
     refresh_every: int = 1
     sync: bool = False
 
@@ -77,8 +83,8 @@ class DeconvConfig:
         for name in ("shared", "through_statistics", "sync"):
             if not isinstance(getattr(self, name), bool):
                 raise OptionError(name, f"must be True or False, got {getattr(self, name)!r}")
-        if self.sync and self.shrinkage != "none":
-            raise OptionError("sync", "is not for shrunk covariances, as their shrinkage depends on all samples")
+        if self.sync and self.shrinkage == "lw":
+            raise OptionError("sync", "cannot be combined with shrinkage='lw', which needs all samples: use 'oas'")
         if not (self.eps > 0 and math.isfinite(self.eps)):
             raise OptionError("eps", f"must be above 0 and finite, got {self.eps}")
         if not 0 < self.momentum <= 1:
@@ -115,9 +121,10 @@ class DeconvConfig:
         Returns
         -------
         DeconvConfig
-            Interleaved blocks that share one mean and D; running D; sampling from the padded corner.
+            Interleaved blocks that share one mean and D; running D; sampling from the padded corner; no shrinkage.
         """
-        return replace(cls(grouping="interleaved", shared=True, running="matrix", grid="corner"), **overrides)
+        preset = cls(grouping="interleaved", shared=True, running="matrix", grid="corner", shrinkage="none")
+        return replace(preset, **overrides)
 
     def for_first_layer(self) -> "DeconvConfig":
         """Return these settings for a network's first layer: 15 iterations, frozen after 200 batches (A.2).
@@ -133,6 +140,6 @@ class DeconvConfig:
 _CHOICES = {
     "grouping": ("contiguous", "interleaved"),
     "running": ("covariance", "matrix"),
-    "grid": ("inner", "corner"),
-    "shrinkage": ("none", "lw", "oas"),
+    "grid": ("staggered", "inner", "corner"),
+    "shrinkage": ("auto", "none", "lw", "oas"),
 }

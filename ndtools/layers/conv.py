@@ -9,7 +9,7 @@ from torch.nn.functional import conv1d, conv2d, conv3d, pad
 
 from ndtools.layers.checks import check_dtype
 from ndtools.layers.config import DeconvConfig
-from ndtools.layers.sampling import Patches, Pixels, Sampling, axis_of
+from ndtools.layers.sampling import Pixels, Sampling, patches_of
 from ndtools.layers.whitening import Whitening
 
 __all__ = ["FastDeconv1d", "FastDeconv2d", "FastDeconv3d"]
@@ -60,7 +60,7 @@ class _Deconvolving(nn.modules.conv._ConvNd):
         sides = self._checked_padding(x, batch)
         if self.padding_mode != "zeros":
             batch, sides = pad(batch, sides, mode=self.padding_mode), [0] * len(sides)
-        batch, weight, shift = self.whitening.merge(batch, self._sampling(batch.shape[2:], sides), self.weight)
+        batch, weight, shift = self.whitening.merge(batch, self._sampling(batch, sides), self.weight)
         bias = shift if self.bias is None else self.bias + shift
         padding = self.padding if self.padding_mode == "zeros" else (0,) * dims
         convolve = (conv1d, conv2d, conv3d)[dims - 1]
@@ -82,18 +82,22 @@ class _Deconvolving(nn.modules.conv._ConvNd):
             raise ValueError(f"a kernel that reaches over {reaches} pixels does not fit in {padded}, padding included")
         return sides
 
-    def _sampling(self, sizes: Sequence[int], sides: Sequence[int]) -> Sampling:
-        """Choose the patches of images of some sizes, padded by ``sides`` (from the last axis to the first)."""
+    def _sampling(self, x: Tensor, sides: Sequence[int]) -> Sampling:
+        """Choose the patches of images (N, C, ...), which are to be padded by ``sides`` (from the last axis on)."""
         config = self.whitening.config
         if config.grid == "corner" and self.whitening.taps == 1:
             return Pixels(math.prod(config.sampling_stride * s for s in self.stride))
-        axes = [
-            axis_of(size, kernel, stride, dilation, (before, after), config.sampling_stride, config.grid)
-            for size, kernel, stride, dilation, before, after in zip(
-                sizes, self.kernel_size, self.stride, self.dilation, sides[-2::-2], sides[::-2], strict=True
-            )
-        ]
-        return Patches(self.kernel_size, self.dilation, tuple(axes))
+        return patches_of(
+            len(x),
+            self.whitening.features,
+            sizes=x.shape[2:],
+            kernel=self.kernel_size,
+            stride=self.stride,
+            dilation=self.dilation,
+            padding=list(zip(sides[-2::-2], sides[::-2], strict=True)),
+            sampling=config.sampling_stride,
+            grid=config.grid,
+        )
 
 
 class FastDeconv1d(_Deconvolving, nn.Conv1d):

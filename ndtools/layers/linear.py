@@ -23,14 +23,14 @@ class DeconvLinear(nn.Linear):
     Parameters
     ----------
     in_features, out_features : int
-        Sizes.
+        Number of features of the input and of the output.
     bias : bool
-        Whether there is a b.
+        Whether the layer adds a bias b.
     device, dtype
-        As in :class:`torch.nn.Linear`.
+        Device and dtype of the parameters, as in :class:`torch.nn.Linear`.
     config : DeconvConfig, optional
-        Of the deconvolution; ``DeconvConfig(block_size=None)`` by default, one block of all features. Sampling does not
-        apply.
+        Settings of the deconvolution; ``DeconvConfig(block_size=None)`` by default, one block of all features. All
+        samples count: the settings of sampling do not apply.
 
     Examples
     --------
@@ -56,7 +56,8 @@ class DeconvLinear(nn.Linear):
         super().__init__(in_features, out_features, bias, device, dtype)
         config = config or DeconvConfig(block_size=None)
         if config.grouping == "interleaved":  # the published code interleaves in convolutions only
-            config = replace(config, grouping="contiguous", block_size=math.gcd(config.block_size or 0, in_features))
+            block = math.gcd(min(config.block_size or in_features, in_features), in_features)
+            config = replace(config, grouping="contiguous", block_size=block)
         self.whitening = Whitening(in_features, 1, config, device=device, dtype=dtype)
 
     def reset_parameters(self) -> None:

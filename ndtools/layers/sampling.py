@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-__all__ = ["Axis", "Pixels", "Patches", "Sampling", "Vectors", "axis_of"]
+__all__ = ["Axis", "Patches", "Pixels", "Sampling", "Staggered", "Vectors", "axes_of", "patches_of"]
 
 
 class Sampling(Protocol):
@@ -127,6 +127,10 @@ class Patches:
                 windows[at] += patches[at]
         grad[outer] += covered[inner]
 
+    def count(self, images: int) -> int:
+        """Return the number of patches of so many images."""
+        return images * math.prod([axis.count for axis in self.axes])  # a list, for torch.compile
+
     @property
     def _padded(self) -> bool:
         return any(any(axis.padding) for axis in self.axes)
@@ -155,32 +159,117 @@ class Patches:
         return covered
 
 
-def axis_of(
+@dataclass(frozen=True)
+class Staggered:
+    """Patches of images (N, C, ...) on grids that differ from image to image.
+
+    Attributes
+    ----------
+    grids : tuple of Patches
+        The i-th image is sampled on the grid i mod ``len(grids)``. The samples are in the order of the grids.
+    """
+
+    grids: tuple[Patches, ...]
+
+    def gather(self, x: Tensor) -> Tensor:  # noqa: D102
+        return torch.cat([grid.gather(images) for grid, images in self._shares(x)], -1)
+
+    def scatter_add(self, grad: Tensor, features: Tensor) -> None:  # noqa: D102
+        shares = self._shares(grad)
+        parts = features.split([grid.count(len(images)) for grid, images in shares], -1)  # type: ignore[no-untyped-call]
+        for (grid, images), part in zip(shares, parts, strict=True):
+            grid.scatter_add(images, part)
+
+    def count(self, images: int) -> int:
+        """Return the number of patches of so many images."""
+        n = len(self.grids)
+        return sum([grid.count(len(range(i, images, n))) for i, grid in enumerate(self.grids)])
+
+    def _shares(self, x: Tensor) -> list[tuple[Patches, Tensor]]:
+        n = len(self.grids)
+        return [(grid, x[i::n]) for i, grid in enumerate(self.grids[: len(x)])]
+
+
+def patches_of(
+    images: int,
+    features: int,
+    *,
+    sizes: Sequence[int],
+    kernel: tuple[int, ...],
+    stride: Sequence[int],
+    dilation: tuple[int, ...],
+    padding: Sequence[tuple[int, int]],
+    sampling: int,
+    grid: str,
+) -> Sampling:
+    """Choose the patches of a batch whose covariance is taken.
+
+    Parameters
+    ----------
+    images, features : int
+        Number of images in the batch, and of features in a block. On staggered grids the sampling stride is lowered
+        until there are as many patches as features, if it can: statistics of fewer are singular.
+    sizes : sequence of int
+        Size of the images along each axis.
+    kernel, stride, dilation : tuple of int
+        Parameters of the convolution along each axis.
+    padding : sequence of (int, int)
+        Padding of the convolution before and after along each axis, pixels.
+    sampling : int
+        Sampling stride, in steps of the convolution.
+    grid : {"staggered", "inner", "corner"}
+        Placement of the patches, see `axes_of`.
+
+    Returns
+    -------
+    Patches or Staggered
+        One grid of positions, or several that images use in turns.
+    """
+    found: Patches | Staggered
+    for step in range(sampling, 0, -1):
+        along = [axes_of(*axis, step, grid) for axis in zip(sizes, kernel, stride, dilation, padding, strict=True)]
+        grids = tuple(Patches(kernel, dilation, axes) for axes in product(*along))
+        found = grids[0] if len(grids) == 1 else Staggered(grids)
+        if grid != "staggered" or found.count(images) >= features:
+            break
+    return found
+
+
+def axes_of(
     size: int, kernel: int, stride: int, dilation: int, padding: tuple[int, int], sampling: int, grid: str
-) -> Axis:
+) -> tuple[Axis, ...]:
     """Choose the positions of sampled patches along one axis.
 
     Parameters
     ----------
     size, kernel, stride, dilation : int
-        Of the convolution along the axis.
+        Size of the image, and the convolution's parameters, along the axis.
     padding : (int, int)
-        Of the convolution, before and after.
+        Padding of the convolution before and after, pixels.
     sampling : int
-        Positions of the convolution between sampled ones.
-    grid : {"inner", "corner"}
-        "inner" leaves out the positions that reach into the padding, if nine tenths as many others are left as one in
-        ``sampling``, and two; it takes them closer together before it gives that up, and then takes them all.
+        Sampling stride S, in steps of the convolution: about one in S of its positions is sampled.
+    grid : {"staggered", "inner", "corner"}
+        "staggered" returns S grids (fewer on short axes) that share out all positions of the convolution, so that
+        images which take turns with them meet the padding exactly as often as the convolution does. "inner" returns
+        one grid without the positions that reach into the padding, if nine tenths as many others are left as one in
+        S, and two; it takes them closer together before it gives that up, and then takes them all. "corner" returns
+        every S-th position from the first one, which lies in the padding.
 
     Returns
     -------
-    Axis
-        One position at least, where the convolution has one.
+    tuple of Axis
+        Alternative grids, each of one position at least.
     """
     reach = (kernel - 1) * dilation + 1
     total = (size + sum(padding) - reach) // stride + 1
     if grid == "corner":
-        return Axis(0, sampling * stride, (total - 1) // sampling + 1, padding)
+        return (Axis(0, sampling * stride, (total - 1) // sampling + 1, padding),)
+    if grid == "staggered":
+        step = -(-total // -(-total // sampling))  # the widest that keeps the number of positions, one in S
+        # A batch of fewer images than grids begins in the middle, away from the padding.
+        offsets = [(step // 2 + i) % step for i in range(step)]
+        grids = [Axis(first * stride, step * stride, (total - 1 - first) // step + 1, padding) for first in offsets]
+        return tuple(_without_unused_padding(axis, size, reach) for axis in grids)
     first = -(-padding[0] // stride)
     last = (size + padding[0] - reach) // stride  # beyond which patches reach the padding behind
     inner = last - first + 1
@@ -189,5 +278,12 @@ def axis_of(
         count = (inner - 1) // step + 1
         if inner > 0 and count >= wanted:
             middle = (inner - 1 - (count - 1) * step) // 2
-            return Axis((first + middle) * stride - padding[0], step * stride, count, (0, 0))
-    return Axis(0, stride, total, padding)
+            return (Axis((first + middle) * stride - padding[0], step * stride, count, (0, 0)),)
+    return (Axis(0, stride, total, padding),)
+
+
+def _without_unused_padding(axis: Axis, size: int, reach: int) -> Axis:
+    """Return the same positions without padding if no patch reaches into it, which saves a copy of the image."""
+    start = axis.first - axis.padding[0]
+    end = start + (axis.count - 1) * axis.step + reach
+    return Axis(start, axis.step, axis.count, (0, 0)) if start >= 0 and end <= size else axis

@@ -18,6 +18,7 @@ from ndtools.layers.processes import merged, world_size
 from ndtools.layers.sampling import Sampling
 from ndtools.layers.snapshots import Snapshot, snapshot
 from ndtools.numerics.partial_inverse_sqrt import partial_inverse_sqrt
+from ndtools.numerics.shrinkage import oas_shrunk, weakened
 
 __all__ = ["Statistics", "Whitening"]
 
@@ -101,6 +102,11 @@ class Whitening(nn.Module):
         if on:
             self.reset_running_stats()
         self._averages_all = on
+
+    @property
+    def features(self) -> int:
+        """Number of features of a block, the largest: its channels times the pixels of the kernel."""
+        return max(part.size for part in self.parts) * self.taps
 
     @property
     def frozen(self) -> bool:
@@ -285,19 +291,27 @@ class Whitening(nn.Module):
     def _moments(self, x: Tensor, sampling: Sampling) -> tuple[Tensor, list[Moments]]:
         """Return the input and, for each part, means (G, S, F) and covariances (G, S, F, F)."""
         dtype = self._get("running_mean", 0).dtype
-        if self.config.shrinkage == "none":
-            x, counts, moments = moments_of(x, sampling, self.parts, self.groups, dtype)
-            processes = world_size() if self.config.sync else 1
-            if processes > 1:
-                moments = [merged(count, *m) for count, m in zip(counts, moments, strict=True)]
-            for count, (mean, _) in zip(counts, moments, strict=True):
-                self._warn_of_rank(count * processes, mean.shape[-1])
-            return x, moments
-        return x, shrunk_moments_of(x, sampling, self.parts, self.groups, dtype, self.config.shrinkage)
+        if self.config.shrinkage == "lw":
+            return x, shrunk_moments_of(x, sampling, self.parts, self.groups, dtype, self.config.shrinkage)
+        x, counts, moments = moments_of(x, sampling, self.parts, self.groups, dtype)
+        processes = world_size() if self.config.sync else 1
+        if processes > 1:
+            moments = [merged(count, *m) for count, m in zip(counts, moments, strict=True)]
+        found = []
+        for count, (mean, covariance) in zip((processes * count for count in counts), moments, strict=True):
+            if self.config.shrinkage == "oas":
+                covariance = oas_shrunk(covariance, count)
+            elif self.config.shrinkage == "auto":
+                covariance = weakened(covariance, count)
+            elif count <= mean.shape[-1]:
+                self._warn_of_rank(count, mean.shape[-1])
+            found.append((mean, covariance))
+        return x, found
 
     def _whiten(self, covariance: Tensor) -> Tensor:
         eye = torch.eye(covariance.shape[-1], dtype=covariance.dtype, device=covariance.device)
-        return partial_inverse_sqrt(covariance + self.config.eps * eye, self.config.n_iter)
+        eps = self.config.eps
+        return partial_inverse_sqrt(covariance + eps * eye, self.config.n_iter, lower=eps)
 
     @property
     def _square(self) -> str:
@@ -338,13 +352,12 @@ class Whitening(nn.Module):
         self._counted = snapshot([self.num_batches_tracked], []), count
 
     def _warn_of_rank(self, count: int, features: int) -> None:
-        if count <= features:
-            self._warn(
-                "rank",
-                f"{count} sample{'s' * (count != 1)} for {features} features ({count / features:.2g} for each): a"
-                " singular covariance, which few iterations leave singular; better take larger batches, smaller blocks,"
-                " a smaller sampling_stride, or shrinkage",
-            )
+        self._warn(
+            "rank",
+            f"{count} sample{'s' * (count != 1)} for {features} features ({count / features:.2g} for each): the"
+            " covariance is singular, and evaluation may amplify what the batches do not hold; use shrinkage='auto',"
+            " larger batches, smaller blocks, or a smaller sampling_stride",
+        )
 
     def _warn(self, kind: str, message: str) -> None:
         if kind not in self._warned:

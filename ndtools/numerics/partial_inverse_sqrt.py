@@ -1,4 +1,4 @@
-"""What a fixed number of coupled Newton-Schulz iterations makes of A, with a gradient: fast, and checked by nobody.
+"""Inverse square root by a fixed number of coupled Newton-Schulz iterations, without checks, for training steps.
 
 On A/‖A‖, with eigenvalues x, the iterations act on each eigenvalue alone (:mod:`ndtools.numerics.iterations`): from
 z = 1 and P = x, n times z ← z t and P ← P t² with t = (3 − P)/2. So D = p_n(A/‖A‖)/√‖A‖ for a polynomial p_n, and two
@@ -25,7 +25,7 @@ __all__ = ["Route", "partial_inverse_sqrt"]
 Route = Literal["eigenvalues", "products"]
 
 
-def partial_inverse_sqrt(matrix: Tensor, n_iter: int, *, route: Route | None = None) -> Tensor:
+def partial_inverse_sqrt(matrix: Tensor, n_iter: int, *, lower: float = 0.0, route: Route | None = None) -> Tensor:
     """Approximate A^(-1/2) by a fixed number of coupled Newton-Schulz iterations from A/‖A‖_F.
 
     Differentiable once. Out of reach of autocast and TF32.
@@ -33,11 +33,16 @@ def partial_inverse_sqrt(matrix: Tensor, n_iter: int, *, route: Route | None = N
     Parameters
     ----------
     matrix : Tensor of shape (..., d, d)
-        A, float32 or float64, symmetric (not checked) positive definite.
+        Matrix A, float32 or float64, symmetric (not checked) and positive definite.
     n_iter : int
-        Iterations, at least 1.
+        Number of iterations, at least 1.
+    lower : float, default 0
+        Known lower bound of the eigenvalues of A, such as the ridge that was added to it. Rounding may take computed
+        eigenvalues below, even below 0, where n iterations multiply the error by 2.25^n; the route "eigenvalues" lifts
+        them to the bound.
     route : {"eigenvalues", "products"}, optional
-        How; what is faster on the device by default. Both give the same up to rounding.
+        Algorithm; both give the same up to rounding. By default the one that is faster on the device: "eigenvalues" on
+        CPUs, "products" elsewhere, but for more than 20 iterations in float32, which only "eigenvalues" survives.
 
     Returns
     -------
@@ -45,14 +50,20 @@ def partial_inverse_sqrt(matrix: Tensor, n_iter: int, *, route: Route | None = N
         D ≈ A^(-1/2), symmetric; NaN where A is not finite.
     """
     with full_precision(matrix.device):
-        if (route or ("eigenvalues" if matrix.device.type == "cpu" else "products")) == "eigenvalues":
-            out: Tensor = _ByEigenvalues.apply(matrix, n_iter)[0]  # type: ignore[no-untyped-call]
+        if (route or _fastest(matrix, n_iter)) == "eigenvalues":
+            out: Tensor = _ByEigenvalues.apply(matrix, n_iter, lower)[0]  # type: ignore[no-untyped-call]
         else:
             out = _ByProducts.apply(matrix, n_iter)[0]  # type: ignore[no-untyped-call]
     return out
 
 
-def _save(ctx: Any, inputs: tuple[Tensor, int], output: tuple[Tensor, ...]) -> None:  # noqa: ANN401
+def _fastest(matrix: Tensor, n_iter: int) -> Route:
+    # Singular covariances of 576 features: products lose all digits beyond 20 iterations in float32.
+    unstable = matrix.dtype == torch.float32 and n_iter > 20
+    return "eigenvalues" if matrix.device.type == "cpu" or unstable else "products"
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:  # noqa: ANN401
     """Keep all that a forward pass gives beside D for the way back."""
     ctx.n_iter = inputs[1]
     ctx.mark_non_differentiable(*output[1:])
@@ -61,13 +72,14 @@ def _save(ctx: Any, inputs: tuple[Tensor, int], output: tuple[Tensor, ...]) -> N
 
 class _ByEigenvalues(torch.autograd.Function):
     @staticmethod
-    def forward(matrix: Tensor, n_iter: int) -> tuple[Tensor, ...]:
+    def forward(matrix: Tensor, n_iter: int, lower: float) -> tuple[Tensor, ...]:
         norm = torch.linalg.matrix_norm(matrix)
         finite = norm.isfinite()
         if not finite.all():  # the decomposition would raise
             matrix = torch.where(finite[..., None, None], matrix, torch.eye(matrix.shape[-1]).to(matrix))
             norm = torch.where(finite, norm, torch.nan)
         values, vectors = torch.linalg.eigh(matrix)
+        values = values.clamp_min(lower)
         x = p = values / norm[..., None]
         z = torch.ones_like(p)
         for _ in range(n_iter):
@@ -76,12 +88,12 @@ class _ByEigenvalues(torch.autograd.Function):
         return (vectors * (z * norm.rsqrt()[..., None]).unsqueeze(-2)) @ vectors.mT, x, vectors, norm
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: tuple[Tensor, ...]) -> None:  # noqa: ANN401
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:  # noqa: ANN401
         _save(ctx, inputs, output)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
+    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN401
         x, v, norm = ctx.saved_tensors
         with full_precision(grad.device):
             z, divided = _divided_differences(x, ctx.n_iter)
@@ -92,7 +104,7 @@ class _ByEigenvalues(torch.autograd.Function):
             inner.mul_(divided).diagonal(dim1=-2, dim2=-1).add_(along)
             inner.mul_((norm**-1.5)[..., None, None])
             out = v @ (inner @ v.mT)
-        return (out + out.mT) / 2, None
+        return (out + out.mT) / 2, None, None
 
 
 def _divided_differences(p: Tensor, n_iter: int) -> tuple[Tensor, Tensor]:

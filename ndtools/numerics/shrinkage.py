@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ndtools.errors import OptionError
 
-__all__ = ["SHRINKAGES", "shrink", "shrinkage_intensity"]
+__all__ = ["SHRINKAGES", "oas_shrunk", "shrink", "shrinkage_intensity", "weakened"]
 
 SHRINKAGES = ("none", "lw", "oas")
 
@@ -24,61 +24,119 @@ def shrinkage_intensity(centred: Tensor, covariance: Tensor, kind: str) -> Tenso
     Parameters
     ----------
     centred : Tensor of shape (..., n, d)
-        The rows less their mean.
+        Rows less their mean.
     covariance : Tensor of shape (..., d, d)
-        Their biased covariance, S = XᵗX/n.
+        Biased covariance of the rows, S = XᵗX/n.
     kind : {"none", "lw", "oas"}
-        0; Ledoit and Wolf's, which asks the rows how much S varies; or the oracle-approximating one, which takes
-        them as Gaussian.
+        "none" gives 0. "lw" is Ledoit and Wolf's rule, which measures on the rows how much S varies. "oas" is the
+        oracle-approximating rule, which takes the rows as Gaussian and looks at S and n only.
 
     Returns
     -------
     Tensor of shape (...)
-        In [0, 1], in the dtype of the covariance.
+        Share in [0, 1], in the dtype of the covariance.
 
     Raises
     ------
     OptionError
         If there is no such rule.
     """
-    n, d = centred.shape[-2:]
-    trace, square = _trace(covariance), covariance.square().sum((-2, -1))
-    distance = square - trace**2 / d  # ‖S − μI‖², μ = tr S/d
-    alike = distance <= d * torch.finfo(square.dtype).eps * square  # S = μI already: any share gives the same
-    distance = torch.where(alike, 1, distance)  # neither it nor its gradient may divide by zero
+    n = centred.shape[-2]
     if kind == "none":
-        return torch.zeros_like(trace)
+        return torch.zeros_like(_trace(covariance))
     if kind == "lw":
         # ‖xxᵗ − S‖² summed over the rows, without forming any xxᵗ: Σ‖x‖⁴ − n‖S‖².
-        variation = (centred.square().sum(-1).square().sum(-1) / n - square) / n
-        ratio = variation / distance
-    elif kind == "oas":
-        ratio = ((1 - 2 / d) * square + trace**2) / ((n + 1 - 2 / d) * distance)
-    else:
-        raise OptionError("shrinkage", f"must be one of {', '.join(SHRINKAGES)}, got {kind!r}")
-    return torch.where(alike, 1, ratio).clamp(0, 1)
+        squares = covariance.square().sum((-2, -1))
+        return _share((centred.square().sum(-1).square().sum(-1) / n - squares) / n, covariance)
+    if kind == "oas":
+        return _oas_intensity(covariance, n)
+    raise OptionError("shrinkage", f"must be one of {', '.join(SHRINKAGES)}, got {kind!r}")
 
 
 def shrink(centred: Tensor, covariance: Tensor, kind: str) -> Tensor:
-    """Return (1 − ρ) S + ρ (tr S/d) I.
+    """Return the shrunk covariance, (1 − ρ) S + ρ (tr S/d) I.
 
     Parameters
     ----------
     centred, covariance, kind
-        As in `shrinkage_intensity`.
+        Rows, their covariance and the rule, as in `shrinkage_intensity`.
 
     Returns
     -------
     Tensor of shape (..., d, d)
-        The covariance itself for "none".
+        Shrunk covariance; for "none" the covariance itself.
     """
     if kind == "none":
         return covariance
-    share = shrinkage_intensity(centred, covariance, kind)[..., None, None]
+    return _shrunk(covariance, shrinkage_intensity(centred, covariance, kind))
+
+
+def oas_shrunk(covariance: Tensor, n: int) -> Tensor:
+    """Shrink a covariance by the rule "oas", which needs the number of rows but not the rows.
+
+    Parameters
+    ----------
+    covariance : Tensor of shape (..., d, d)
+        Biased covariance S.
+    n : int
+        Number of rows that it was taken from.
+
+    Returns
+    -------
+    Tensor of shape (..., d, d)
+        Shrunk covariance (1 − ρ) S + ρ (tr S/d) I, differentiable.
+    """
+    return _shrunk(covariance, _oas_intensity(covariance, n))
+
+
+def weakened(covariance: Tensor, n: int) -> Tensor:
+    """Weaken the correlations of a covariance of fewer rows than features; others are returned as they are.
+
+    Off-diagonal entries are multiplied by r³, r = n/d, so that a few rows are standardised rather than whitened.
+    Whitening by a covariance of n < d rows gives these rows variance 1 in n directions and none in the other d − n;
+    other rows have all d, so that in evaluation activations grow by √(d/n) from layer to layer. With weakened
+    correlations, and if the n eigenvalues are equal, the mean variance of the whitened rows is
+    r/(r³ + (1 − r³) r) = 1/(1 + r² − r³), which is at least 0.87 for all n.
+
+    Parameters
+    ----------
+    covariance : Tensor of shape (..., d, d)
+        Biased covariance S.
+    n : int
+        Number of rows that it was taken from.
+
+    Returns
+    -------
+    Tensor of shape (..., d, d)
+        Covariance r³ S + (1 − r³) diag S, r = min(1, n/d).
+    """
     d = covariance.shape[-1]
-    mean = _trace(covariance)[..., None, None] / d
-    identity = torch.eye(d, dtype=covariance.dtype, device=covariance.device)
-    return (1 - share) * covariance + share * mean * identity
+    if n >= d:
+        return covariance
+    variances = torch.diag_embed(covariance.diagonal(dim1=-2, dim2=-1))
+    return torch.lerp(variances, covariance, (n / d) ** 3)
+
+
+def _oas_intensity(covariance: Tensor, n: int) -> Tensor:
+    d = covariance.shape[-1]
+    squares = covariance.square().sum((-2, -1))
+    return _share(((1 - 2 / d) * squares + _trace(covariance) ** 2) / (n + 1 - 2 / d), covariance)
+
+
+def _share(variation: Tensor, covariance: Tensor) -> Tensor:
+    """Return ``variation``, the expected squared error of S, over its squared distance from (tr S/d) I, in [0, 1]."""
+    d = covariance.shape[-1]
+    squares = covariance.square().sum((-2, -1))
+    distance = squares - _trace(covariance) ** 2 / d
+    alike = distance <= d * torch.finfo(squares.dtype).eps * squares  # S = (tr S/d) I already: any share does
+    distance = torch.where(alike, 1, distance)  # neither the share nor its gradient may divide by zero
+    return torch.where(alike, 1, variation / distance).clamp(0, 1)
+
+
+def _shrunk(covariance: Tensor, share: Tensor) -> Tensor:
+    d = covariance.shape[-1]
+    target = (_trace(covariance) / d)[..., None, None] * torch.eye(d, dtype=covariance.dtype, device=covariance.device)
+    return torch.lerp(covariance, target, share[..., None, None])
 
 
 def _trace(matrix: Tensor) -> Tensor:

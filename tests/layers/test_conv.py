@@ -17,7 +17,7 @@ from ndtools.errors import NumericalWarning
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.conv import FastDeconv1d, FastDeconv2d, FastDeconv3d
 from ndtools.layers.linear import DeconvLinear
-from ndtools.layers.sampling import axis_of
+from ndtools.layers.sampling import axes_of
 from tests.oracles import newton_schulz_by_spectrum
 
 pytestmark = pytest.mark.filterwarnings("ignore::ndtools.errors.NumericalWarning")
@@ -95,16 +95,22 @@ def explicit(x, layer):
         for n, s, d, t in zip(padded.shape[2:], k, layer.dilation, layer.stride, strict=True)
     )
     grid = everything.view(len(x), -1, high, wide)
-    starts = [
-        axis_of(n, s, t, d, (p, p), config.sampling_stride, config.grid)
-        for n, s, t, d, p in zip(x.shape[2:], k, layer.stride, layer.dilation, layer.padding, strict=True)
-    ]
-    at = [
-        [(a.first + i * a.step + (p if a.padding == (0, 0) else 0)) // t for i in range(a.count)]
-        for a, t, p in zip(starts, layer.stride, layer.padding, strict=True)
-    ]
-    sampled = grid[:, :, at[0]][..., at[1]].transpose(0, 1).flatten(1).mT
     size = min(config.block_size or per_group, per_group)
+    for step in range(config.sampling_stride, 0, -1):
+        alternatives = [
+            axes_of(n, s, t, d, (p, p), step, config.grid)
+            for n, s, t, d, p in zip(x.shape[2:], k, layer.stride, layer.dilation, layer.padding, strict=True)
+        ]
+        sampled = []
+        for image, axes in zip(grid, itertools.cycle(itertools.product(*alternatives)), strict=False):
+            at = [
+                [(a.first + i * a.step + (p if a.padding == (0, 0) else 0)) // t for i in range(a.count)]
+                for a, t, p in zip(axes, layer.stride, layer.padding, strict=True)
+            ]
+            sampled.append(image[:, at[0]][..., at[1]].flatten(1).mT)
+        sampled = torch.cat(sampled)
+        if config.grid != "staggered" or len(sampled) >= size * taps:
+            break
     outputs = []
     for group in range(layer.groups):
         total = 0
@@ -132,11 +138,14 @@ def explicit(x, layer):
     st.integers(1, 2),
     st.sampled_from([None, 1, 2, 4]),
     st.integers(1, 3),
+    st.sampled_from(["staggered", "inner"]),
     st.booleans(),
 )
 @settings(deadline=None, max_examples=60)
-def test_it_is_a_convolution_of_whitened_patches(channels, kernel, stride, padding, groups, block, sampling, bias):
-    config = DeconvConfig(block_size=block, sampling_stride=sampling, eps=1e-2)
+def test_it_is_a_convolution_of_whitened_patches(
+    channels, kernel, stride, padding, groups, block, sampling, grid, bias
+):
+    config = DeconvConfig(block_size=block, sampling_stride=sampling, grid=grid, eps=1e-2, shrinkage="none")
     layer = layer_of(
         channels * groups,
         3 * groups,
@@ -152,7 +161,7 @@ def test_it_is_a_convolution_of_whitened_patches(channels, kernel, stride, paddi
 
 
 def test_dilation():
-    layer = layer_of(4, 3, 3, dilation=2, padding=2, config=DeconvConfig(eps=1e-2))
+    layer = layer_of(4, 3, 3, dilation=2, padding=2, config=DeconvConfig(eps=1e-2, shrinkage="none"))
     x = images()
     torch.testing.assert_close(layer(x), explicit(x, layer), rtol=1e-8, atol=1e-8)
 
@@ -298,28 +307,69 @@ def test_loaded_in_mid_training_it_goes_on_the_same(config):
     dilation=st.integers(1, 2),
     padding=st.tuples(st.integers(0, 3), st.integers(0, 3)),
     sampling=st.integers(1, 5),
-    grid=st.sampled_from(["inner", "corner"]),
+    grid=st.sampled_from(["staggered", "inner", "corner"]),
 )
 def test_sampled_patches_are_patches_of_the_convolution(size, kernel, stride, dilation, padding, sampling, grid):
     reach = (kernel - 1) * dilation + 1
     if size + sum(padding) < reach:
         return
     positions = range(0, size + sum(padding) - reach + 1, stride)
-    axis = axis_of(size, kernel, stride, dilation, padding, sampling, grid)
-    assert axis.count >= 1
-    shift = 0 if axis.padding == padding else padding[0]
-    found = [axis.first + shift + i * axis.step for i in range(axis.count)]
+    axes = axes_of(size, kernel, stride, dilation, padding, sampling, grid)
+    assert all(axis.count >= 1 for axis in axes)
+    all_found = [
+        [axis.first + (0 if axis.padding == padding else padding[0]) + i * axis.step for i in range(axis.count)]
+        for axis in axes
+    ]
+    found = all_found[0]
     assert set(found) <= set(positions)
 
     def share(starts):
         touched = [max(0, padding[0] - s) + max(0, s + reach - padding[0] - size) for s in starts]
         return sum(touched) / (len(starts) * reach)
 
-    if grid == "inner":
+    if grid == "staggered":
+        assert sorted(itertools.chain(*all_found)) == list(
+            positions
+        )  # each once: padding is met as often as it is used
+        assert max(map(len, all_found)) <= -(-len(positions) // sampling)
+        assert len(axes) <= sampling
+    elif grid == "inner":
         assert share(found) <= share(positions) + 1e-12
-        assert axis.count >= min(2, len(positions), len(positions) // sampling)
+        assert len(found) >= min(2, len(positions), len(positions) // sampling)
     else:
         assert found == list(positions)[::sampling]
+
+
+@given(
+    n=st.integers(1, 12),
+    height=st.integers(1, 8),
+    width=st.integers(1, 8),
+    padding=st.integers(0, 2),
+    s=st.integers(1, 4),
+)
+def test_scattering_is_the_adjoint_of_gathering_on_staggered_grids(n, height, width, padding, s):
+    if min(height, width) + 2 * padding < 3:
+        return
+    layer = layer_of(2, 1, 3, padding=padding, config=DeconvConfig(sampling_stride=s))
+    x = images(n, 2, (height, width))
+    sampling = layer._sampling(x, (padding,) * 4)
+    features = sampling.gather(x)
+    weights = torch.randn(features.shape, generator=torch.Generator().manual_seed(1), dtype=x.dtype)
+    grad = torch.zeros_like(x)
+    sampling.scatter_add(grad, weights)
+    left, right = (grad * x).sum(), (weights * features).sum()
+    assert abs(left - right) <= 1e-12 * (weights * features).abs().sum()
+
+
+def test_a_batch_meets_each_position_equally_often():
+    layer = layer_of(1, 1, 3, padding=1)
+    n = 2 * 3  # grids along 4 and 7 pixels
+    sampling = layer._sampling(torch.empty(n, 1, 4, 7), (1,) * 4)
+    assert len(sampling.grids) == n
+    x = torch.arange(28, dtype=torch.float64).view(1, 1, 4, 7).expand(n, 1, 4, 7) + 1
+    patches = sampling.gather(x)[0].mT  # a zero is padding
+    every = unfold(pad(x[:1], (1,) * 4), 3)[0].mT
+    assert sorted(map(tuple, patches.tolist())) == sorted(map(tuple, every.tolist()))
 
 
 def test_constant_images_and_maps_of_one_pixel():
@@ -358,7 +408,7 @@ def test_constructor_arguments_are_those_of_convolutions():
 def test_too_few_samples_are_warned_of():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        layer_of(4, 3, 3)(images(2, size=(4, 4)))
+        layer_of(4, 3, 3, config=DeconvConfig(shrinkage="none"))(images(2, size=(4, 4)))
     (warning,) = caught
     assert issubclass(warning.category, NumericalWarning)
     assert "for 36 features" in str(warning.message)

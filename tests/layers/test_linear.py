@@ -52,9 +52,19 @@ def explicit(x, weight, bias, *, block, n_iter, eps):
 @settings(deadline=None, max_examples=40)
 def test_it_is_a_linear_layer_on_whitened_blocks(n, d, block, bias, seed):
     x = batch(n, d, seed)
-    layer = layer_of(d, bias=bias, block_size=block, n_iter=5, eps=1e-3)
+    layer = layer_of(d, bias=bias, block_size=block, n_iter=5, eps=1e-3, shrinkage="none")
     expected = explicit(x, layer.weight, layer.bias, block=min(block, d), n_iter=5, eps=1e-3)
     torch.testing.assert_close(layer(x), expected, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("features", "block_size", "block"), [(100, 512, 100), (10, 64, 10), (64, 64, 64), (12, 8, 4), (100, None, 100)]
+)
+def test_blocks_are_those_of_the_published_linear_layer(features, block_size, block):
+    """A block size above the number of features is one block of all; else it is their greatest common divisor."""
+    layer = DeconvLinear(features, 3, config=DeconvConfig.reference(block_size=block_size))
+    ((part,),) = (layer.whitening.parts,)
+    assert (part.size, part.blocks, part.interleaved) == (block, features // block, False)
 
 
 def test_output_of_the_identity_is_white():
@@ -283,13 +293,44 @@ def test_constant_inputs_and_single_rows_give_the_bias():
 
 
 def test_too_few_samples_are_warned_of_once():
-    layer = layer_of(d=7)
+    layer = layer_of(d=7, shrinkage="none")
     with pytest.warns(NumericalWarning, match=r"6 samples for 7 features \(0.86 for each\)"):
         layer(batch(6))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         layer(batch(6))
         layer_of(d=7, shrinkage="oas")(batch(6))
+        layer_of(d=7)(batch(6))
+
+
+def test_correlations_of_few_samples_are_weakened_and_no_others():
+    few, enough = batch(3), batch(7)
+    for x, factor in ((few, (3 / 7) ** 3), (enough, 1)):
+        layer = layer_of(d=7)
+        layer(x)
+        covariance = x.mT.cov(correction=0)
+        expected = factor * covariance + (1 - factor) * covariance.diagonal().diag()
+        torch.testing.assert_close(layer.whitening.running_covariances()[0][0, 0], expected)
+
+
+def test_gradients_flow_through_the_shrinkage():
+    layer = layer_of(5, 3, eps=1e-2)
+    x = batch(4, 5).requires_grad_()
+    assert torch.autograd.gradcheck(layer, (x,), atol=1e-5)
+
+
+def test_few_samples_do_not_make_evaluation_explode():
+    """Training batches of eight leave most directions unseen; inputs of evaluation have them all."""
+    grown = {}
+    for shrinkage in ("none", "auto"):
+        layers = [layer_of(40, 40, shrinkage=shrinkage, seed=seed) for seed in range(20)]
+        net = nn.Sequential(*(module for layer in layers for module in (layer, nn.ReLU())))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NumericalWarning)
+            for seed in range(3):
+                net(batch(8, 40, seed))
+        grown[shrinkage] = net.eval()(batch(200, 40, 9)).abs().max().item()
+    assert grown["none"] > 1e6 * grown["auto"]
 
 
 def test_misuse_is_named():

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ndtools.numerics.iterations import CoupledNewtonSchulz, iterates
-from ndtools.numerics.partial_inverse_sqrt import partial_inverse_sqrt
+from ndtools.numerics.partial_inverse_sqrt import _fastest, partial_inverse_sqrt
 
 ROUTES = ("eigenvalues", "products")
 EPS = torch.finfo(torch.float64).eps
@@ -82,6 +82,32 @@ def test_routes_agree_in_float32():
     bound = 30 * torch.finfo(torch.float32).eps * 1.5**5 * exact.abs().max()
     assert (one - exact).abs().max() < bound
     assert (other - exact).abs().max() < bound
+
+
+@pytest.mark.parametrize("n_iter", [5, 15, 25, 40])
+def test_singular_covariances_in_float32_stay_near_the_exact_iteration(n_iter):
+    """Few samples and a ridge: rounding takes eigenvalues below the ridge, where iterations magnify it 2.25^n times."""
+    eps, generator = 1e-5, torch.Generator().manual_seed(0)
+    rows = torch.randn(32, 200, generator=generator, dtype=torch.float64)
+    rows = rows + 2 * torch.roll(rows, 1, -1)
+    identity = torch.eye(200, dtype=torch.float64)
+    exact = partial_inverse_sqrt(rows.mT @ rows / 32 + eps * identity, n_iter, lower=eps)
+    a = (rows.float().mT @ rows.float() / 32 + eps * identity.float()).requires_grad_()
+    out = partial_inverse_sqrt(a, n_iter, lower=eps)
+    out.square().sum().backward()
+    assert a.grad.isfinite().all()
+    # Eigenvalues x of A/‖A‖ are off by d·ε: by a relative d·ε/x at the ridge, where p_n is at most x^(-1/2).
+    norm = torch.linalg.matrix_norm(a.detach()).item()
+    bound = min(1.0, 200 * torch.finfo(torch.float32).eps * norm / eps)
+    assert (out - exact).norm() <= bound * exact.norm()
+
+
+def test_many_iterations_in_float32_go_through_the_eigenvalues():
+    """Products lose them, wherever they are taken; `meta` stands for a device that is not the CPU."""
+    assert _fastest(torch.empty(3, 3, device="meta"), 20) == "products"
+    assert _fastest(torch.empty(3, 3, device="meta"), 21) == "eigenvalues"
+    assert _fastest(torch.empty(3, 3, device="meta", dtype=torch.float64), 21) == "products"
+    assert _fastest(torch.empty(3, 3), 5) == "eigenvalues"
 
 
 @pytest.mark.parametrize("route", ROUTES)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ndtools.errors import OptionError
-from ndtools.numerics.shrinkage import shrink, shrinkage_intensity
+from ndtools.numerics.shrinkage import shrink, shrinkage_intensity, weakened
 
 
 def sample(n, d, seed=0, spread=1.0):
@@ -62,3 +62,23 @@ def test_none_is_the_covariance_and_other_names_are_refused():
     assert shrink(centred, covariance, "none") is covariance
     with pytest.raises(OptionError, match="shrinkage"):
         shrink(centred, covariance, "ridge")
+
+
+@pytest.mark.parametrize("n", [1, 8, 20, 30, 40])
+def test_weakened_correlations_leave_training_rows_the_variance_of_others(n):
+    """Whitened by their own covariance, n orthogonal rows of d features keep a mean variance of at least 0.87."""
+    d = 40
+    rows = (
+        d**0.5 * torch.linalg.qr(torch.randn(d, n, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))[0]
+    )
+    covariance = rows @ rows.mT / n
+    covariance = covariance / covariance.diagonal().sqrt().outer(covariance.diagonal().sqrt())
+    found = weakened(covariance, n)
+    r = n / d
+    assert torch.equal(found.diagonal(), covariance.diagonal())
+    in_training = torch.trace(torch.linalg.solve(found, covariance)).item() / d
+    if n < d:
+        assert in_training >= 1 / (1 + r**2 - r**3) - 0.1  # for equal eigenvalues the two are equal
+        assert torch.allclose(found - found.diagonal().diag(), r**3 * (covariance - covariance.diagonal().diag()))
+    else:
+        assert found is covariance
