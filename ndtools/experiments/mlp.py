@@ -1,7 +1,6 @@
 """A perceptron with sigmoids, without normalisation, with BN, with deconvolution (Ye et al. 2020, fig. 5 c, d)."""
 
 import itertools
-import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from ndtools.data.datasets import load_dataset
 from ndtools.errors import DataError, NumericalWarning
-from ndtools.experiments.computing import operator_threads, resolve_device
+from ndtools.experiments.computing import operator_threads, resolve_device, seconds_at
 from ndtools.experiments.config import MlpConfig
 from ndtools.experiments.flat_dataset import FlatDataset
 from ndtools.experiments.gathering import Progress
@@ -174,7 +173,7 @@ def run(config: MlpConfig, *, progress: Progress | None = None) -> MlpResult:
     """
     device = resolve_device(config.device)
     dataset = load_dataset(config.dataset, data_dir=config.data_dir)
-    data = FlatDataset.of(dataset, device)
+    data = FlatDataset.of(dataset).to(device)
     widths = (data.features, *config.hidden, data.classes)
     batch_size = min(config.batch_size, len(data))
     if batch_size < 2:
@@ -259,13 +258,13 @@ def _train(
     losses, accuracies = [], []
     seconds = 0.0
     for _ in range(config.epochs):
-        start = time.perf_counter()
+        start = seconds_at(data.pixels.device)
         model.train()
         with warnings.catch_warnings():
             # That 512 images cannot tell 784 pixels apart does no harm to so few iterations: see `ndtools regress`.
             warnings.simplefilter("ignore", NumericalWarning)
             losses.append([_step(model, optimiser, *batch) for batch in itertools.islice(batches, per_epoch)])
-        seconds += time.perf_counter() - start
+        seconds += seconds_at(data.pixels.device) - start
         accuracies.append(_accuracy(model, data))
         done()
     return _Run(np.array(losses), np.array(accuracies), seconds)
