@@ -218,7 +218,8 @@ def fit_deconvolution(
     Returns
     -------
     Deconvolution
-        Of all valid stride-1 patches.
+        D of all valid stride-1 patches, computed on the CPU wherever the images are. It applies to images, and folds
+        into weights, on any device.
 
     Raises
     ------

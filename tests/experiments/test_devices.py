@@ -78,7 +78,8 @@ def little_work(monkeypatch):
 
 @contextmanager
 def real_cuda():
-    yield None
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # which convolutions take by default
+        yield None
 
 
 CUDAS = [
