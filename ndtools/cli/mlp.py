@@ -41,7 +41,8 @@ def mlp(
     Three arms learn from the same batches: nothing (none), batch
     normalisation ahead of each sigmoid (bn), deconvolution of each
     layer's input (deconv). Of several rates each arm keeps to the one
-    with the least training loss in the last epoch of the first run.
+    with the least training loss in the last epoch of a run of its own,
+    which is not among the repeats.
 
     Example: [bold]ndtools mlp mnist --data-dir data/ --lr 0.1,0.5,1[/bold]
     """

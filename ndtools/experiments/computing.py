@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -11,7 +12,14 @@ import torch
 
 from ndtools.errors import OptionError
 
-__all__ = ["available_memory", "interruptible", "operator_threads", "resolve_device", "single_threaded_operators"]
+__all__ = [
+    "available_memory",
+    "interruptible",
+    "operator_threads",
+    "resolve_device",
+    "seconds_at",
+    "single_threaded_operators",
+]
 
 T = TypeVar("T")
 
@@ -97,6 +105,26 @@ def resolve_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
+
+
+def seconds_at(device: torch.device) -> float:
+    """Wait until a device has done all that was asked of it, and return the time then.
+
+    A GPU takes orders and is done later: without waiting, a clock measures how long it takes to give them.
+
+    Parameters
+    ----------
+    device : torch.device
+        Device whose work is timed.
+
+    Returns
+    -------
+    float
+        Seconds since some fixed moment, for differences.
+    """
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
 
 
 @contextmanager

@@ -497,7 +497,8 @@ class MlpConfig:
     batch_size : int
         Images in a batch; all if there are fewer.
     lr : tuple of float
-        Learning rates, positive: each arm keeps to the one that gave it the least training loss in the first run.
+        Learning rates, positive. Of several, each arm keeps to the one that gave it the least training loss in runs
+        for this choice alone.
     momentum : float
         Of SGD, in [0, 1).
     n_iter : int
@@ -507,9 +508,10 @@ class MlpConfig:
     block_size : int, optional
         Features that are decorrelated together; all inputs of a layer by default, as in the paper.
     repeats : int
-        Runs with other initial weights and batches, the same ones for each arm.
+        Number of runs, with other initial weights and batches in each, which are the same for all arms.
     seed : int
-        Of the first run.
+        Seed of the initial weights and batches with which several rates are compared. The repeats have seed + 1,
+        seed + 2, ..., whether rates were compared or not.
     jobs : int, optional
         Threads of torch's operators; as torch has it by default.
     device : {"auto", "cpu", "cuda", "mps"}

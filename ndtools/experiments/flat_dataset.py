@@ -1,7 +1,7 @@
 """A data set whose images are rows of features: batches of them, and how well a model does on all."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -38,31 +38,23 @@ class FlatDataset:
     image_shape: tuple[int, int, int]
 
     @classmethod
-    def of(cls, dataset: Dataset, device: torch.device | str = "cpu") -> "FlatDataset":
-        """Flatten the images of a data set.
-
-        Parameters
-        ----------
-        dataset : Dataset
-            The images.
-        device : torch.device or str
-            Where to hold them.
-
-        Returns
-        -------
-        FlatDataset
-            On that device.
-        """
+    def of(cls, dataset: Dataset) -> "FlatDataset":
+        """Flatten the images of a data set, which stay on their device."""
         train, test = dataset.train, dataset.test
         _, channels, height, width = train.images.shape
         return cls(
-            train.images.flatten(1).to(device),
-            train.labels.to(device),
-            test.images.flatten(1).to(device),
-            test.labels.to(device),
+            train.images.flatten(1),
+            train.labels,
+            test.images.flatten(1),
+            test.labels,
             len(dataset.classes),
             (channels, height, width),
         )
+
+    def to(self, device: torch.device) -> "FlatDataset":
+        """Return the data set on another device, or itself if it is there."""
+        names = ("pixels", "labels", "test_pixels", "test_labels")
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
     def __len__(self) -> int:
         return len(self.pixels)

@@ -123,7 +123,7 @@ def our_stages(layer: TimedLayer, x: Tensor, weight: Tensor, bias: Tensor, confi
     sampling = module._sampling(x, module._reversed_padding_repeated_twice)
 
     def covariance(x: Tensor) -> Tensors:
-        x, moments = whitening._moments(x, gathered)
+        x, _, moments = whitening._moments(x, gathered)
         return x, *itertools.chain(*moments)
 
     def inverse(*covariances: Tensor) -> Tensors:

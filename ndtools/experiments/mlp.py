@@ -1,7 +1,6 @@
 """A perceptron with sigmoids, without normalisation, with BN, with deconvolution (Ye et al. 2020, fig. 5 c, d)."""
 
 import itertools
-import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from ndtools.data.datasets import load_dataset
 from ndtools.errors import DataError, NumericalWarning
-from ndtools.experiments.computing import operator_threads, resolve_device
+from ndtools.experiments.computing import operator_threads, resolve_device, seconds_at
 from ndtools.experiments.config import MlpConfig
 from ndtools.experiments.flat_dataset import FlatDataset
 from ndtools.experiments.gathering import Progress
@@ -36,15 +35,16 @@ class MlpArm:
     name : {"none", "bn", "deconv"}
         No normalisation; batch normalisation of each hidden layer's sums; deconvolution of each layer's input.
     lr : float
-        Of those asked for, that with the least training loss in the last epoch of the first run.
+        Learning rate of all repeats: the only one asked for, or the best of those in ``tried``.
     tried : dict of float to float
-        That loss for each rate.
+        Training loss in the last epoch for each of several rates, in runs that are not among the repeats. Empty if
+        only one rate was asked for.
     loss : array of shape (repeats, epochs, batches)
         Cross-entropy of each training batch before its step.
     test_accuracy : array of shape (repeats, epochs)
-        After each epoch.
+        Share of the test images classified correctly after each epoch.
     seconds : float
-        Of an epoch.
+        Mean time of the training steps of an epoch, without the test after it.
     """
 
     name: str
@@ -57,7 +57,7 @@ class MlpArm:
     @property
     def at_the_edge(self) -> bool:
         """Whether the best rate is the least or the largest of several that were tried: a better one may lie beyond."""
-        return len(self.tried) > 1 and self.lr in (min(self.tried), max(self.tried))
+        return bool(self.tried) and self.lr in (min(self.tried), max(self.tried))
 
     def numbers(self) -> dict[str, Any]:
         """Return what the .json file holds of it."""
@@ -79,23 +79,23 @@ class MlpResult:
     Attributes
     ----------
     config : MlpConfig
-        What was asked for.
+        The configuration of this run.
     dataset : str
-        Name of the data.
+        Name of the data set.
     synthetic : bool
-        Whether they are made in code.
+        Whether its images are made in code.
     location : str
-        Where they were found.
+        Folder of its files, or "built in".
     images, test_images : int
-        How many.
+        Numbers of training and of test images.
     batch_size : int
-        That used.
+        Images in a batch: those asked for, or all if there are fewer.
     widths : tuple of int
-        Of all layers, inputs first.
+        Widths of inputs, hidden layers and outputs, in this order.
     arms : tuple of MlpArm
-        none, bn, deconv.
+        Results of "none", "bn" and "deconv".
     device : str
-        Where it was computed.
+        Device that the networks were trained on.
     """
 
     config: MlpConfig
@@ -153,14 +153,18 @@ def build_mlp(widths: tuple[int, ...], arm: str, config: DeconvConfig) -> nn.Seq
 
 
 def run(config: MlpConfig, *, progress: Progress | None = None) -> MlpResult:
-    """Train each arm with each learning rate once, and at its best as often as asked for.
+    """Train each arm at its best learning rate, as often as asked for.
+
+    If there are several rates, each arm is trained at each of them once more, with initial weights and batches of its
+    own, and keeps to the rate with the least training loss in the last epoch. Those runs are not among the repeats:
+    the run that wins a comparison is better than others at the same rate. The test images have no part in the choice.
 
     Parameters
     ----------
     config : MlpConfig
-        What to do.
+        The configuration of the experiment.
     progress : callable, optional
-        Told how many of how many epochs are done, over all runs.
+        Called with the number of epochs done and the number of all epochs, over all runs.
 
     Returns
     -------
@@ -174,12 +178,12 @@ def run(config: MlpConfig, *, progress: Progress | None = None) -> MlpResult:
     """
     device = resolve_device(config.device)
     dataset = load_dataset(config.dataset, data_dir=config.data_dir)
-    data = FlatDataset.of(dataset, device)
+    data = FlatDataset.of(dataset).to(device)
     widths = (data.features, *config.hidden, data.classes)
     batch_size = min(config.batch_size, len(data))
     if batch_size < 2:
         raise DataError(f"{dataset.name} has one training image only, and a batch needs two at least")
-    total = len(ARMS) * config.epochs * (len(config.lr) + config.repeats - 1)
+    total = len(ARMS) * config.epochs * (len(_compared(config)) + config.repeats)
     counted = itertools.count(1)
 
     def done() -> None:
@@ -215,6 +219,11 @@ class _Run:
         return last if np.isfinite(last) else np.inf
 
 
+def _compared(config: MlpConfig) -> tuple[float, ...]:
+    """Return the learning rates among which each arm chooses; none where there is no choice."""
+    return config.lr if len(config.lr) > 1 else ()
+
+
 def _arm(
     name: str,
     config: MlpConfig,
@@ -223,16 +232,16 @@ def _arm(
     batch_size: int,
     done: Callable[[], None],
 ) -> MlpArm:
-    def once(lr: float, repeat: int) -> _Run:
-        return _train(name, config, data, widths, batch_size, lr, config.seed + repeat, done)
+    def once(lr: float, seed: int) -> _Run:
+        return _train(name, config, data, widths, batch_size, lr, seed, done)
 
-    first = {lr: once(lr, 0) for lr in config.lr}
-    best = min(first, key=lambda lr: first[lr].final)
-    runs = [first[best], *(once(best, repeat) for repeat in range(1, config.repeats))]
+    tried = {lr: once(lr, config.seed).final for lr in _compared(config)}
+    best = min(tried, key=tried.__getitem__, default=config.lr[0])
+    runs = [once(best, config.seed + repeat) for repeat in range(1, config.repeats + 1)]
     return MlpArm(
         name=name,
         lr=best,
-        tried={lr: each.final for lr, each in first.items()},
+        tried=tried,
         loss=np.array([each.loss for each in runs]),
         test_accuracy=np.array([each.test_accuracy for each in runs]),
         seconds=float(np.mean([each.seconds for each in runs])) / config.epochs,
@@ -259,13 +268,13 @@ def _train(
     losses, accuracies = [], []
     seconds = 0.0
     for _ in range(config.epochs):
-        start = time.perf_counter()
+        start = seconds_at(data.pixels.device)
         model.train()
         with warnings.catch_warnings():
             # That 512 images cannot tell 784 pixels apart does no harm to so few iterations: see `ndtools regress`.
             warnings.simplefilter("ignore", NumericalWarning)
             losses.append([_step(model, optimiser, *batch) for batch in itertools.islice(batches, per_epoch)])
-        seconds += time.perf_counter() - start
+        seconds += seconds_at(data.pixels.device) - start
         accuracies.append(_accuracy(model, data))
         done()
     return _Run(np.array(losses), np.array(accuracies), seconds)

@@ -232,7 +232,7 @@ def run(config: RegressConfig, *, progress: Progress | None = None) -> RegressRe
     """
     device = resolve_device(config.device)
     dataset = load_dataset(config.dataset, data_dir=config.data_dir)
-    data = FlatDataset.of(dataset, device)
+    data = FlatDataset.of(dataset).to(device)
     if bool((data.pixels == data.pixels[0]).all()):
         raise DataError(f"all training images of {dataset.name} are the same: there is nothing to regress on")
     batch_size = len(data) if config.full_batch else min(config.batch_size, len(data))

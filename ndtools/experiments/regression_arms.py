@@ -1,6 +1,5 @@
 """Arms of a linear regression: gradient descent on the same batches of differently normalised features."""
 
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -8,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from ndtools.experiments.computing import seconds_at
 from ndtools.numerics.inverse_sqrt import Eigh, Method, full_precision, inverse_sqrt
 from ndtools.numerics.iterations import iterates
 from ndtools.numerics.regression import FeatureMap, RegressionMoments, descend
@@ -231,14 +231,14 @@ def train(
     for rows, labels in batches:
         maps = {}
         for name in kinds:
-            start = time.perf_counter()
+            start = seconds_at(rows.device)
             maps[name] = fixed[name] if name in fixed else map_of(name, rows)
-            seconds = time.perf_counter() - start
+            seconds = seconds_at(rows.device) - start
             for arm in arms:
                 arm.seconds += seconds if arm.features == name else 0
-        start = time.perf_counter()
+        start = seconds_at(rows.device)
         _step_together(arms, rows, labels, maps, whole)
-        seconds = time.perf_counter() - start
+        seconds = seconds_at(rows.device) - start
         for arm in arms:
             arm.seconds += seconds / len(arms)
         done()

@@ -1,7 +1,6 @@
 """What each stage of a deconvolution layer costs beside its convolution (Ye et al. 2020, table 3)."""
 
 import platform
-import time
 import warnings
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ndtools.errors import NumericalWarning, OptionError
-from ndtools.experiments.computing import available_memory, interruptible, operator_threads, resolve_device
+from ndtools.experiments.computing import available_memory, interruptible, operator_threads, resolve_device, seconds_at
 from ndtools.experiments.config import TimingConfig
 from ndtools.experiments.layer_stages import Stage, memory_needed, our_stages, published_stages
 from ndtools.experiments.moments import Progress
@@ -285,24 +284,17 @@ def _row(layer: TimedLayer, config: TimingConfig, device: torch.device) -> RowTi
 def _seconds(stage: Stage, device: torch.device, *, backward: bool) -> float:
     if not backward:
         with torch.no_grad():
-            start = _now(device)
+            start = seconds_at(device)
             outputs = stage.outputs()
-            return _now(device) - start
+            return seconds_at(device) - start
     inputs = tuple(each.detach().requires_grad_() for each in stage.inputs)
-    start = _now(device)
+    start = seconds_at(device)
     outputs = stage.function(*inputs)
-    forward = _now(device) - start
+    forward = seconds_at(device) - start
     gradients = [torch.ones_like(each) for each in outputs]
-    start = _now(device)
+    start = seconds_at(device)
     torch.autograd.grad(outputs, inputs, gradients)
-    return forward + _now(device) - start
-
-
-def _now(device: torch.device) -> float:
-    """Return the time when all that was asked of the device is done."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
+    return forward + seconds_at(device) - start
 
 
 def _processor(device: torch.device) -> str:

@@ -54,7 +54,7 @@ def moments_of(
 
 def shrunk_moments_of(
     x: Tensor, sampling: Sampling, parts: Sequence[Part], groups: int, dtype: torch.dtype, shrinkage: str
-) -> list[Moments]:
+) -> tuple[int, list[Moments]]:
     """Return means and shrunk covariances of sampled features, block by block, by plain differentiable steps.
 
     Parameters
@@ -66,7 +66,9 @@ def shrunk_moments_of(
 
     Returns
     -------
-    list of (Tensor, Tensor)
+    count : int
+        Number of samples of the features.
+    moments : list of (Tensor, Tensor)
         For each part, means (G, S, F) and covariances (G, S, F, F).
     """
     with full_precision(x.device):
@@ -79,7 +81,7 @@ def shrunk_moments_of(
             centred = rows - mean
             covariance = centred @ centred.mT / rows.shape[-1]
             moments.append((mean[..., 0], shrink(centred.mT, covariance, shrinkage)))
-    return moments
+    return features.shape[-1], moments
 
 
 def exact_product(a: Tensor, b: Tensor) -> Tensor:

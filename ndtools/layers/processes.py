@@ -6,7 +6,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["merged", "world_size"]
+__all__ = ["merged", "summed", "world_size"]
 
 
 def world_size() -> int:
@@ -39,6 +39,15 @@ def merged(count: int, mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor
     whole = (sums[1:] / total).view_as(mean)
     off = mean - whole
     return whole, _sum((covariance + off[..., None] * off[..., None, :]) * (count / total))
+
+
+def summed(count: int, device: torch.device) -> int:
+    """Return the sum of the processes' counts, which are exchanged on a device that their backend can reach."""
+    if world_size() == 1:
+        return count
+    total = torch.tensor(count, device=device)
+    dist.all_reduce(total)
+    return int(total)
 
 
 def _sum(x: Tensor) -> Tensor:

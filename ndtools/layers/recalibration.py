@@ -13,27 +13,39 @@ __all__ = ["recalibrate"]
 
 
 def recalibrate(model: nn.Module, batches: Iterable[Tensor | Sequence[Tensor]]) -> int:
-    """Replace the running statistics of all deconvolution layers by plain averages over batches.
+    """Replace the running statistics of all deconvolution layers by those of all samples of some batches.
 
-    Moving averages remember weights of some steps ago. Here the weights stand still, and all batches count alike.
+    Moving averages remember weights of some steps ago, and weigh a last batch of 3 images like one of 128. Here the
+    weights stand still and every sample counts alike, in a small batch as in a large one.
+
+    In evaluation an image is whitened as one of all images, not as one of its batch. So the covariance is that of all
+    samples together, about their common mean: the average of the batches' covariances and, besides, the covariance of
+    their means, each weighed by its samples. Without the latter it would be too small by the share 1/n in batches of n
+    independent samples, and by more where the pixels of an image are alike. For an input that does not depend on
+    other samples, as that of the first layer, it does not matter how samples are dealt out to batches. Wu and Johnson
+    (2021, *Rethinking "batch" in BatchNorm*, sec. 3) take the variances of batch normalisation alike.
+
+    Where matrices D are averaged (``running="matrix"``, as in the published code), it is the average of the batches'
+    matrices, weighed by their samples. With shrinkage, the covariances of batches are shrunk ones.
 
     Parameters
     ----------
     model : nn.Module
         Network, changed in place: the statistics of its deconvolution layers, also of frozen ones, and nothing else.
-        Its other layers (dropout, batch normalisation) are in evaluation meanwhile; no gradient is kept.
+        Its other layers (dropout, batch normalisation) are in evaluation mode meanwhile; no gradient is kept. A
+        deconvolution layer whitens each batch by that batch's own statistics meanwhile, as in training.
     batches : iterable of Tensor, or of sequences that begin with one
         Inputs, as a loader gives them; moved to the device of the model.
 
     Returns
     -------
     int
-        How many batches there were.
+        Number of batches.
 
     Warns
     -----
     NumericalWarning
-        If some layers see none of the batches, as those that work in training only: they stay as they are.
+        If some layers see none of the batches, because they work in training only: they stay as they are.
 
     Raises
     ------

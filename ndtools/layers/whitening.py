@@ -14,7 +14,7 @@ from ndtools.errors import NumericalWarning
 from ndtools.layers.blocks import parts_of
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.moments import Moments, exact_product, moments_of, shrunk_moments_of
-from ndtools.layers.processes import merged, world_size
+from ndtools.layers.processes import merged, summed, world_size
 from ndtools.layers.sampling import Sampling
 from ndtools.layers.snapshots import Snapshot, snapshot
 from ndtools.numerics.partial_inverse_sqrt import partial_inverse_sqrt
@@ -87,7 +87,7 @@ class Whitening(nn.Module):
         self._counted: tuple[Snapshot, int] | None = None
         self._warned: set[str] = set()
         self._source: Literal["running", "last", "batch"] = "batch"  # of the newest training batch
-        self._averages_all = False
+        self._samples: int | None = None  # that the averages are of, while all samples count alike
         self.reset_running_stats()
 
     def reset_running_stats(self) -> None:
@@ -98,10 +98,14 @@ class Whitening(nn.Module):
                 buffer.diagonal(dim1=-2, dim2=-1).fill_(1)
 
     def average_all(self, on: bool = True) -> None:
-        """Let all batches count alike from now on, in any mode, having forgotten all before; or end that."""
+        """Start, or stop, averaging with equal weight for all samples, in training and in evaluation mode.
+
+        Starting discards the averages gathered so far. See :func:`ndtools.layers.recalibration.recalibrate` for what
+        they are then.
+        """
         if on:
             self.reset_running_stats()
-        self._averages_all = on
+        self._samples = 0 if on else None
 
     @property
     def features(self) -> int:
@@ -167,7 +171,7 @@ class Whitening(nn.Module):
         ValueError
             If a training batch has no samples.
         """
-        if not self.training and not self._averages_all:
+        if not self.training and self._samples is None:
             return x, self.running_statistics()
         if x.numel() == 0:
             raise ValueError("a training batch must have at least one sample")
@@ -179,11 +183,11 @@ class Whitening(nn.Module):
         if self._source == "batch":
             self._kept = None
             with torch.set_grad_enabled(torch.is_grad_enabled() and self.config.through_statistics):
-                passed, moments = self._moments(x, sampling)
+                passed, count, moments = self._moments(x, sampling)
                 statistics = [(mean, self._whiten(covariance)) for mean, covariance in moments]
             x = passed if self.config.through_statistics else x
             if not again:
-                self._track(moments, statistics)
+                self._track(count, moments, statistics)
         else:  # clones, as the next batch overwrites the buffers, maybe before a backward pass
             statistics = [(mean.clone(), matrix.clone()) for mean, matrix in self._of_all("last_mean", "last_deconv")]
         if not again:
@@ -282,23 +286,24 @@ class Whitening(nn.Module):
         return [self._get("running_covariance", i) / self.running_weight for i in range(len(self.parts))]
 
     def _choose_source(self) -> Literal["running", "last", "batch"]:
-        if self._averages_all:
+        if self._samples is not None:
             return "batch"
         if self.frozen:
             return "running"
         return "last" if self._count() % self.config.refresh_every else "batch"
 
-    def _moments(self, x: Tensor, sampling: Sampling) -> tuple[Tensor, list[Moments]]:
-        """Return the input and, for each part, means (G, S, F) and covariances (G, S, F, F)."""
+    def _moments(self, x: Tensor, sampling: Sampling) -> tuple[Tensor, int, list[Moments]]:
+        """Return the input, the number of samples of all processes, and means and covariances for each part."""
         dtype = self._get("running_mean", 0).dtype
         if self.config.shrinkage == "lw":
-            return x, shrunk_moments_of(x, sampling, self.parts, self.groups, dtype, self.config.shrinkage)
+            return x, *shrunk_moments_of(x, sampling, self.parts, self.groups, dtype, self.config.shrinkage)
         x, counts, moments = moments_of(x, sampling, self.parts, self.groups, dtype)
-        processes = world_size() if self.config.sync else 1
-        if processes > 1:
+        if self.config.sync and world_size() > 1:
             moments = [merged(count, *m) for count, m in zip(counts, moments, strict=True)]
+            total = summed(counts[0], x.device)
+            counts = [total * count // counts[0] for count in counts]  # parts differ by their number of blocks alone
         found = []
-        for count, (mean, covariance) in zip((processes * count for count in counts), moments, strict=True):
+        for count, (mean, covariance) in zip(counts, moments, strict=True):
             if self.config.shrinkage == "oas":
                 covariance = oas_shrunk(covariance, count)
             elif self.config.shrinkage == "auto":
@@ -306,7 +311,7 @@ class Whitening(nn.Module):
             elif count <= mean.shape[-1]:
                 self._warn_of_rank(count, mean.shape[-1])
             found.append((mean, covariance))
-        return x, found
+        return x, counts[0], found
 
     def _whiten(self, covariance: Tensor) -> Tensor:
         eye = torch.eye(covariance.shape[-1], dtype=covariance.dtype, device=covariance.device)
@@ -326,10 +331,17 @@ class Whitening(nn.Module):
         return [tuple(self._get(name, i) for name in names) for i in range(len(self.parts))]
 
     @torch.no_grad()
-    def _track(self, moments: list[Moments], statistics: Statistics) -> None:
-        momentum = 1 / (self._count() + 1) if self._averages_all else self.config.momentum
+    def _track(self, count: int, moments: list[Moments], statistics: Statistics) -> None:
+        momentum = self.config.momentum
+        if self._samples is not None:
+            self._samples += count
+            momentum = count / self._samples
         for i, ((mean, covariance), (_, matrix)) in enumerate(zip(moments, statistics, strict=True)):
-            self._get("running_mean", i).lerp_(mean, momentum)
+            average = self._get("running_mean", i)
+            if self._samples is not None:  # then the spread of the batches' means is part of that of the samples
+                apart = mean - average
+                covariance = covariance + (1 - momentum) * apart[..., None] * apart[..., None, :]
+            average.lerp_(mean, momentum)
             self._get(self._square, i).lerp_(matrix if self.config.running == "matrix" else covariance, momentum)
             if self.config.refresh_every > 1:
                 self._get("last_mean", i).copy_(mean)

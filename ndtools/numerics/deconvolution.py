@@ -170,7 +170,7 @@ class Deconvolution:
         weight : Tensor of shape (O, C, k_y, k_x)
             w D, of the convolution that gives the same on the image itself.
         bias : Tensor of shape (O,)
-            b - w D μ. Both in the type of ``weight``.
+            b - w D μ. Both in the dtype and on the device of ``weight``.
 
         Raises
         ------
@@ -184,7 +184,7 @@ class Deconvolution:
         shift = -folded @ self.mean
         if bias is not None:
             shift = shift + bias.to(self.matrix)
-        return folded.view_as(weight).to(weight.dtype), shift.to(weight.dtype)
+        return folded.view_as(weight).to(weight), shift.to(weight)
 
     def _centre_weight(self) -> Tensor:
         """Return the convolution that picks the centre pixel of each channel: δ, of shape (C, C, k_y, k_x)."""
@@ -218,7 +218,8 @@ def fit_deconvolution(
     Returns
     -------
     Deconvolution
-        Of all valid stride-1 patches.
+        D of all valid stride-1 patches, computed on the CPU wherever the images are. It applies to images, and folds
+        into weights, on any device.
 
     Raises
     ------

@@ -177,36 +177,32 @@ class RegressionMoments:
     cross: Tensor
 
     @classmethod
-    def of(
-        cls, pixels: Tensor, labels: Tensor, classes: int, device: torch.device | str = "cpu"
-    ) -> "RegressionMoments":
+    def of(cls, pixels: Tensor, labels: Tensor, classes: int) -> "RegressionMoments":
         """Sum up the moments of images.
 
         Parameters
         ----------
         pixels : uint8 Tensor of shape (n, f)
-            Their pixels, which count as x = pixels/255. Sums of products of bytes are exact in float64.
-        labels : Tensor of shape (n,)
-            Their classes.
+            Pixels of the images, which count as x = pixels/255. Sums of products of bytes are exact in float64.
+        labels : int64 Tensor of shape (n,)
+            Class numbers of the images, on the device of the pixels.
         classes : int
-            How many there are.
-        device : torch.device or str
-            Where to compute.
+            Number of classes.
 
         Returns
         -------
         RegressionMoments
-            On that device.
+            Moments on the device of the pixels.
         """
         n, f = pixels.shape
-        second = torch.zeros(1 + f, 1 + f, dtype=torch.float64, device=device)
-        cross = torch.zeros(1 + f, classes, dtype=torch.float64, device=device)
+        second = torch.zeros(1 + f, 1 + f, dtype=torch.float64, device=pixels.device)
+        cross = second.new_zeros(1 + f, classes)
         for at in range(0, n, ROWS):
             part = pixels[at : at + ROWS]
-            rows = torch.ones(len(part), 1 + f, dtype=torch.float64, device=device)
+            rows = second.new_ones(len(part), 1 + f)
             rows[:, 1:] = part
             second += rows.mT @ rows
-            cross += rows.mT @ one_hot(labels[at : at + ROWS].to(device), classes).double()
+            cross += rows.mT @ one_hot(labels[at : at + ROWS], classes).double()
         second[1:] /= 255
         second[:, 1:] /= 255
         cross[1:] /= 255

@@ -1,5 +1,7 @@
 """Two processes with ``sync=True`` are one process on the whole batch."""
 
+import copy
+
 import pytest
 import torch
 import torch.distributed as dist
@@ -8,6 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.conv import FastDeconv2d
+from ndtools.layers.recalibration import recalibrate
 
 CONFIGS = {
     "paper": DeconvConfig(block_size=3, sampling_stride=1, sync=True),
@@ -48,6 +51,8 @@ def one_of_two(rank, folder):
         layer = network(config)[0]
         layer(batches()[0][:3] if rank else batches()[0][3:])
         torch.save(layer.state_dict(), f"{folder}/{name}-unequal{rank}.pt")
+        recalibrate(layer, [x[:n] if rank else x[n:] for n, x in zip((3, 1, 4), batches(), strict=True)])
+        torch.save(layer.state_dict(), f"{folder}/{name}-recalibrated{rank}.pt")
     dist.destroy_process_group()
 
 
@@ -59,8 +64,12 @@ def test_two_processes_are_one(tmp_path):
         train(whole, batches())
         layer = network(config)[0]
         layer(batches()[0])
+        recalibrated = copy.deepcopy(layer)
+        recalibrate(recalibrated, batches())
+        expectations = {"": whole, "-unequal": layer, "-recalibrated": recalibrated}
         for rank in (0, 1):
-            for file, expected in ((f"{name}{rank}.pt", whole), (f"{name}-unequal{rank}.pt", layer)):
+            for kind, expected in expectations.items():
+                file = f"{name}{kind}{rank}.pt"
                 found = torch.load(tmp_path / file, weights_only=True)
                 for key, value in expected.state_dict().items():
                     torch.testing.assert_close(found[key], value, rtol=1e-9, atol=1e-12, msg=f"{file} {key}")

@@ -1,4 +1,4 @@
-"""Recalibrated statistics are plain averages over batches."""
+"""Recalibrated statistics are those of all samples together."""
 
 import copy
 
@@ -15,23 +15,27 @@ from ndtools.layers.recalibration import recalibrate
 from ndtools.layers.sampling import Vectors
 
 
-def batches(count=4, shift=0.0):
+def batches(count=4, shift=0.0, sizes=(30, 7, 5, 30)):
+    """Batches of a few sizes, with means and covariances of their own."""
     torch.manual_seed(5)
     return [
-        shift + torch.randn(30, 4, dtype=torch.float64) @ torch.randn(4, 4, dtype=torch.float64) for _ in range(count)
+        shift + torch.randn(n, 4, dtype=torch.float64) @ torch.randn(4, 4, dtype=torch.float64) + torch.randn(4)
+        for n in sizes[:count]
     ]
 
 
 @pytest.mark.parametrize("trained", [0, 3])
-def test_evaluation_uses_the_average_covariance(trained):
+def test_evaluation_uses_the_covariance_of_all_samples(trained):
     layer = DeconvLinear(4, 3, dtype=torch.float64, config=DeconvConfig(n_iter=40))
     for x in batches(trained, shift=7):
         layer(x)
     data = batches()
     assert recalibrate(layer, [(x, "label") for x in data]) == 4
     ((mean, d),) = layer.whitening.running_statistics()
-    covariance = sum(torch.cov(x.mT, correction=0) for x in data) / 4 + 1e-5 * torch.eye(4)
-    torch.testing.assert_close(mean[0, 0], sum(x.mean(0) for x in data) / 4)
+    pooled = torch.cat(data)
+    covariance = torch.cov(pooled.mT, correction=0) + 1e-5 * torch.eye(4)
+    torch.testing.assert_close(mean[0, 0], pooled.mean(0))
+    torch.testing.assert_close(layer.whitening.running_covariances()[0][0, 0] + 1e-5 * torch.eye(4), covariance)
     torch.testing.assert_close(d[0, 0] @ covariance @ d[0, 0], torch.eye(4, dtype=torch.float64), rtol=0, atol=1e-9)
     assert layer.training
     assert layer.whitening.num_batches_tracked == (trained or 4)
@@ -54,7 +58,45 @@ def test_the_averaged_matrix():
     recalibrate(layer, data)
     each = copy.deepcopy(layer).train()
     found = [each.whitening.statistics(x, Vectors())[1][0][1].detach() for x in data]
-    torch.testing.assert_close(layer.whitening.running_deconv, sum(found) / 4)
+    weighed = sum(len(x) * d for x, d in zip(data, found, strict=True)) / sum(map(len, data))
+    torch.testing.assert_close(layer.whitening.running_deconv, weighed)
+
+
+@pytest.mark.parametrize("shrinkage", ["none", "oas"])
+@pytest.mark.parametrize("shared", [False, True])
+def test_every_patch_counts_alike(shared, shrinkage):
+    config = DeconvConfig(block_size=2, shared=shared, sampling_stride=1, shrinkage=shrinkage)
+    layer = FastDeconv2d(5, 4, 3, dtype=torch.float64, config=config)
+    torch.manual_seed(2)
+    images = [n + torch.randn(n, 5, side, side, dtype=torch.float64) for n, side in ((6, 5), (1, 9), (2, 7))]
+
+    def moments(batches):
+        """Mean and second moment of each part, which add up over samples."""
+        recalibrate(layer, batches)
+        whitening = layer.whitening
+        means = [mean for mean, _ in whitening.running_statistics()]
+        pairs = zip(means, whitening.running_covariances(), strict=True)
+        return means, [c + m[..., None] * m[..., None, :] for m, c in pairs]
+
+    shares = torch.tensor([len(x) * (x.shape[-1] - 2) ** 2 for x in images]).double()
+    shares /= shares.sum()
+    apart = [moments([x]) for x in images]
+    for i, found in enumerate(moments(images)):
+        for part, value in enumerate(found):
+            expected = sum(share * each[i][part] for share, each in zip(shares, apart, strict=True))
+            torch.testing.assert_close(value, expected)
+
+
+def test_the_first_layer_does_not_depend_on_the_batches():
+    torch.manual_seed(3)
+    images = torch.randn(32, 3, 8, 8, dtype=torch.float64) + 5 * torch.randn(32, 3, 1, 1, dtype=torch.float64)
+    found = []
+    for size in (32, 7, 1):
+        layer = FastDeconv2d(3, 4, 3, padding=1, dtype=torch.float64, config=DeconvConfig(sampling_stride=1))
+        recalibrate(layer, images.split(size))
+        found.append(layer.whitening.running_covariances()[0])
+    torch.testing.assert_close(found[1], found[0])
+    torch.testing.assert_close(found[2], found[0])
 
 
 def test_other_layers_rest_and_frozen_ones_stay_so():
