@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from reprlib import repr as short
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -237,7 +238,7 @@ def _checked(cls: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
         if DeconvConfig in get_args(hints[name]) and isinstance(value, Mapping):
             given[name] = _checked(DeconvConfig, value, f"{prefix}{name}.")
         elif not _fits(value, hints[name]):
-            raise ValueError(f"{prefix}{name} must be {_words(hints[name])}, got {value!r}")
+            raise ValueError(f"{prefix}{name} must be {_words(hints[name])}, got {short(value)}")
     try:
         return cls(**given)
     except (TypeError, OptionError) as error:
@@ -263,5 +264,5 @@ def _value(text: str) -> Any:  # noqa: ANN401
     """Return a value as JSON has it, and None and text without quotes."""
     try:
         return None if text == "None" else json.loads(text.lower() if text in ("True", "False") else text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
