@@ -552,8 +552,9 @@ class MlpConfig:
             _check_rate("lr", rate)
         if not 0 <= self.momentum < 1:
             raise OptionError("momentum", f"must be at least 0 and less than 1, got {self.momentum}")
-        if not 0 < self.eps <= LARGEST_EPS:
-            raise OptionError("eps", f"must be above 0, at most {LARGEST_EPS:g}, got {self.eps}")
+        _check_eps(self.eps)
+        if self.eps == 0:
+            raise OptionError("eps", "must be above 0, got 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -658,8 +659,10 @@ def _check_positive(config: object, *names: str) -> None:
 
 
 def _check_eps(eps: float) -> None:
-    if not 0 <= eps <= LARGEST_EPS:
-        raise OptionError("eps", f"must be from 0 to {LARGEST_EPS:g}, got {eps}")
+    if not (eps >= 0 and math.isfinite(eps)):
+        raise OptionError("eps", f"must be at least 0 and finite, got {eps}")
+    if eps > LARGEST_EPS:
+        raise OptionError("eps", f"must be at most {LARGEST_EPS:g}, got {eps}")
 
 
 def _check_bootstrap(replicates: int) -> None:
@@ -674,8 +677,10 @@ def _check_rate(name: str, value: float | str, or_else: str = "") -> None:
         rate = float(value)
     except ValueError:
         rate = math.nan
-    if not 0 < rate <= LARGEST_RATE:
-        raise OptionError(name, f"must be a positive number up to {LARGEST_RATE:g}{or_else}, got {value!r}")
+    if not (rate > 0 and math.isfinite(rate)):
+        raise OptionError(name, f"must be a positive number{or_else}, got {value!r}")
+    if rate > LARGEST_RATE:
+        raise OptionError(name, f"must be at most {LARGEST_RATE:g}, got {value!r}")
 
 
 def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:

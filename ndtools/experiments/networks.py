@@ -93,14 +93,16 @@ class CheckpointConfig:
                 presets = " or ".join(PRESETS)
                 raise OptionError("config", f"must be {presets}, or settings such as eps=0.001,n_iter=7, got {name!r}")
         known = [field.name for field in fields(DeconvConfig)]
+        text = str(self.config)
+        text = text if len(text) <= 80 else f"{text[:77]}..."
         for settings in (everywhere, first):
             for name in settings:
                 if name not in known:
-                    raise OptionError("config", f"{self.config}: there is no {name}; settings are {', '.join(known)}")
+                    raise OptionError("config", f"{text}: there is no {name}; settings are {', '.join(known)}")
             try:
                 _checked(DeconvConfig, settings)
             except ValueError as error:
-                raise OptionError("config", f"{self.config}: {error}") from None
+                raise OptionError("config", f"{text}: {error}") from None
         return preset, everywhere, first
 
     def layers(

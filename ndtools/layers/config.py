@@ -69,9 +69,11 @@ class DeconvConfig:
             value = getattr(self, name)
             if value is None and name in ("block_size", "freeze_after"):
                 continue
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise OptionError(name, f"must be a whole number of at least 1, got {value!r}")
             most = MOST_ITERATIONS if name == "n_iter" else MOST
-            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-                raise OptionError(name, f"must be a whole number from 1 to {most}, got {value!r}")
+            if value > most:
+                raise OptionError(name, f"must be at most {most}, got {value}")
         for name in ("eps", "momentum"):
             if not isinstance(getattr(self, name), float | int):
                 raise OptionError(name, f"must be a number, got {getattr(self, name)!r}")
