@@ -142,7 +142,7 @@ def _sources(named: list[str], moments: list[str]) -> tuple[str, tuple[str, ...]
             if Path(name).suffix.lower() != ".npz":
                 raise OptionError(
                     "from_moments",
-                    f"cannot be combined with images, got {name!r}; if it is a file of moments, write"
+                    f"cannot be combined with {name!r}, as with any images; if it is a file of moments, write"
                     " --from-moments before it, or let its name end in .npz",
                 )
         return "sample", (*moments, *named)
