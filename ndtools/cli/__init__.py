@@ -21,6 +21,7 @@ from ndtools.cli.mlp import mlp
 from ndtools.cli.ns_stability import ns_stability
 from ndtools.cli.regress import regress
 from ndtools.cli.sparsity import sparsity
+from ndtools.cli.streams import prepare_standard_streams
 from ndtools.cli.timing import timing
 
 __all__ = ["app", "main"]
@@ -68,10 +69,9 @@ app.add_typer(data_app, name="data")
 
 def main() -> None:
     """Run the command line on ``sys.argv`` and exit."""
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal that cannot show "×", or a file name that is not UTF-8, must not end a run.
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    prepare_standard_streams()
+    # Figures are written without a backend, and matplotlib cannot be imported where this names one it does not know.
+    os.environ.pop("MPLBACKEND", None)
     code: object = 0
     try:
         app(prog_name="ndtools")
@@ -80,7 +80,7 @@ def main() -> None:
     except SystemExit as stop:
         code = stop.code
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):  # a pipe that nobody reads any more
+        with suppress(OSError):  # what could not be written is said already
             stream.flush()
     # At once: taking torch down takes 0.4 s, and an interrupted run must not wait for threads in the middle of a
     # large image or of a slow disk.

@@ -1,5 +1,6 @@
 """What ``ndtools convert``, ``fold`` and ``audit`` have in common: their options, and where they write."""
 
+import os
 import shlex
 import sys
 import time
@@ -101,13 +102,18 @@ class Report:
         ------
         OptionError
             If it is the source, or no name of a safetensors file.
+        OutputError
+            If it cannot be written.
         """
+        from ndtools.report.files import check_writable
+
         path = to or source.with_name(f"{source.stem}{suffix}.safetensors")
         if path.suffix != ".safetensors":
             raise OptionError("to", f"must end in .safetensors, got {path}")
-        if path.exists() and source.exists() and path.samefile(source):
+        self.replaced = os.path.exists(path)  # False, too, for names that are too long
+        if self.replaced and os.path.exists(source) and path.samefile(source):
             raise OptionError("to", f"must not be the checkpoint itself, {source}")
-        self.replaced = path.exists()
+        check_writable([path], elsewhere="another file with --to", shorter="a shorter name with --to")
         return path
 
     def show(

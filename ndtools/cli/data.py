@@ -99,6 +99,10 @@ def verify(
 ) -> None:
     """Check the files of data sets against their checksums.
 
+    The table of all files goes to standard output, whether they are right
+    or not; if one is not, the exit code is 3, and standard error says how
+    to get it right.
+
     Example: [bold]ndtools data verify mnist --data-dir downloads/[/bold]
     """
     from ndtools.data.catalogue import BUILT_IN, KNOWN, known_set

@@ -9,7 +9,7 @@ import typer
 from ndtools.cli.conflicts import refuse_given
 from ndtools.cli.options import SharedOptions, with_shared_options
 from ndtools.cli.output import Output
-from ndtools.errors import OptionError, OutputError
+from ndtools.errors import OptionError
 from ndtools.experiments.config import KernelsConfig
 
 if TYPE_CHECKING:
@@ -142,8 +142,8 @@ def _sources(named: list[str], moments: list[str]) -> tuple[str, tuple[str, ...]
             if Path(name).suffix.lower() != ".npz":
                 raise OptionError(
                     "from_moments",
-                    f"takes the place of images, so it cannot be combined with {name!r}"
-                    " (a file of moments with another ending than .npz needs an option of its own)",
+                    f"cannot be combined with {name!r}, as with any images; if it is a file of moments, write"
+                    " --from-moments before it, or let its name end in .npz",
                 )
         return "sample", (*moments, *named)
     if len(named) > 1:
@@ -159,10 +159,8 @@ def _check_moments_file(path: Path, output: Output) -> None:
     results = result_paths(shared.out, output.stem, shared.image_format.value, output.images, output.figures)
     if path.resolve() in [result.resolve() for result in results]:
         raise OptionError("save_moments", f"must be a file of its own, got {path}, which this command writes")
-    try:
-        check_writable([path])
-    except OutputError as error:
-        raise OutputError(str(error).replace("another folder with --out", "another file with --save-moments")) from None
+    other = "another file with --save-moments"
+    check_writable([path], elsewhere=other, shorter=other)
 
 
 def _title(result: "KernelsResult") -> str:

@@ -1,5 +1,6 @@
 """Where a command's words go: the result to standard output, all else to standard error."""
 
+import os
 import shlex
 import sys
 import time
@@ -56,13 +57,8 @@ class Output:
         self.stem = command if shared.name is None else shared.name
         self.start = time.perf_counter()
 
-    def check(self, *further: Path) -> None:
+    def check(self) -> None:
         """Make sure, before any work, that the results can be written.
-
-        Parameters
-        ----------
-        *further : Path
-            Files beside the usual ones.
 
         Raises
         ------
@@ -71,14 +67,15 @@ class Output:
         OptionError
             If the name of the files is a path.
         """
+        import matplotlib
+
         from ndtools.errors import OptionError
         from ndtools.report.files import check_writable
 
-        if Path(self.stem).name != self.stem or self.stem in ("", ".."):
+        if Path(self.stem).name != self.stem or self.stem in ("", "..") or not self.stem.isprintable():
             raise OptionError("name", f"must be a file name without folder, got {self.stem!r}; --out is the folder")
         check_writable(self._paths())
-        for path in further:
-            check_writable([path])
+        matplotlib.rcdefaults()  # figures look the same whatever the user's matplotlibrc says
 
     @contextmanager
     def progress(self, what: str) -> Iterator[Callable[[int, int], None] | None]:
@@ -197,20 +194,27 @@ class Output:
             image_format=self.shared.image_format.value,
             dpi=self.shared.dpi,
         )
-        if self.shared.json:
-            typer.echo(strict_json(numbers), nl=False)
-        elif not self.shared.quiet:
-            _print_table(title, table)
-        if not self.shared.quiet:
+        try:
+            if self.shared.json:
+                typer.echo(strict_json(numbers), nl=False)
+            elif not self.shared.quiet:
+                _print_table(title, table)
+        finally:  # the files are there, even if the table cannot be printed
             seconds = time.perf_counter() - self.start
-            self._say("  ".join(map(str, paths)) + f"   {seconds:.1f} s" + ("   (replaced)" if existing else ""))
+            self.note("  ".join(map(str, paths)) + f"   {seconds:.1f} s" + ("   (replaced)" if existing else ""))
         if self.shared.show:
-            typer.launch(str(paths[0]))
+            self._show(paths[0])
 
     def _paths(self) -> list[Path]:
         from ndtools.report.files import result_paths
 
         return result_paths(self.shared.out, self.stem, self.shared.image_format.value, self.images, self.figures)
+
+    def _show(self, figure: Path) -> None:
+        without_display = sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys()
+        if without_display or typer.launch(str(figure)) != 0:
+            reason = "there is no display" if without_display else "no program for it was found"
+            self._say(f"warning: --show cannot open {figure}: {reason}")
 
     def _say(self, line: str) -> None:
         typer.echo(line, err=True)

@@ -107,7 +107,7 @@ def regress(
     from ndtools.plotting.regress import plot_regress
 
     with output.progress("iterations") as progress:
-        result = run(config, progress=progress)
+        result = run(config, progress=progress, say=output.note)
     output.results(
         result,
         figure=plot_regress(result),

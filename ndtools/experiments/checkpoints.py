@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ndtools.errors import DataError, NumericalError, OptionError
+from ndtools.experiments.computing import check_memory
 from ndtools.experiments.network_files import Checkpoint, read_checkpoint
 from ndtools.experiments.networks import CheckpointConfig, Network
 from ndtools.layers.audit import Audit, audit
@@ -267,6 +268,10 @@ def _images(given: Checkpoint, count: int, size: int, seed: int) -> Tensor:
         raise OptionError("size", f"must be at least 32, got {size}: these networks halve images five times")
     if count < 1:
         raise OptionError("batch_size", f"must be at least 1, got {count}")
-    generator = torch.Generator().manual_seed(seed)
     dtype = next(value.dtype for value in given.state.values() if value.is_floating_point())
+    # Networks hold their input, its patches or its features at a time: 64 channels of full size at least.
+    one = (given.network.in_channels + 64) * size**2 * dtype.itemsize
+    check_memory("size", size, one, torch.device("cpu"))
+    check_memory("batch_size", count, count * one, torch.device("cpu"))
+    generator = torch.Generator().manual_seed(seed)
     return torch.randn(count, given.network.in_channels, size, size, generator=generator, dtype=dtype)

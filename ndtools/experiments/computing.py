@@ -14,6 +14,7 @@ from ndtools.errors import OptionError
 
 __all__ = [
     "available_memory",
+    "check_memory",
     "interruptible",
     "operator_threads",
     "resolve_device",
@@ -46,6 +47,34 @@ def available_memory(device: torch.device) -> int | None:
     with suppress(AttributeError, ValueError, OSError):
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return None
+
+
+def check_memory(option: str, value: object, needed: float, device: torch.device) -> None:
+    """Refuse an option that asks for more memory than there is.
+
+    Parameters
+    ----------
+    option : str
+        Name of the option.
+    value : object
+        Its value.
+    needed : float
+        Bytes that the computation takes at least.
+    device : torch.device
+        Where it runs.
+
+    Raises
+    ------
+    OptionError
+        If more is needed than is free.
+    """
+    available = available_memory(device)
+    if available is not None and needed > available:
+        raise OptionError(
+            option,
+            f"{value} is too large for this machine: it takes {needed / 1e9:.3g} GB at least, and"
+            f" {available / 1e9:.3g} GB are free",
+        )
 
 
 def interruptible(function: Callable[[], T]) -> T:

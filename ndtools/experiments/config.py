@@ -88,7 +88,8 @@ class KernelsConfig:
 
     def __post_init__(self) -> None:
         _check_odd(self.kernel_size)
-        _check_positive(self, "images", "iterations", "stride", "resize", "jobs")
+        _check_positive(self, "images", "stride", "resize", "jobs")
+        check_count("iterations", self.iterations, MOST_NEWTON_SCHULZ)
         _check_eps(self.eps)
         _check_bootstrap(self.bootstrap)
         _check_choice("method", self.method, METHODS)
@@ -144,7 +145,8 @@ class NsStabilityConfig:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        _check_positive(self, "kernel_size", "iterations", "jobs")
+        _check_positive(self, "kernel_size", "jobs")
+        check_count("iterations", self.iterations, MOST_FOLLOWED)
         _check_eps(self.eps)
         _check_choice("norm", self.norm, ("fro", "trace"))
         _check_choice("device", self.device, DEVICES)
@@ -198,6 +200,7 @@ class SparsityConfig:
         _check_positive(self, "images", "jobs")
         if self.bins < 10:
             raise OptionError("bins", f"must be at least 10, two standard deviations wide, got {self.bins}")
+        check_count("bins", self.bins)
         _check_eps(self.eps)
         _check_choice("whitening", self.whitening, ("patch", "channel", "none"))
         _check_choice("device", self.device, DEVICES)
@@ -241,7 +244,8 @@ class CovarianceConfig:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        _check_positive(self, "kernel_size", "images", "iterations", "jobs")
+        _check_positive(self, "kernel_size", "images", "jobs")
+        check_count("iterations", self.iterations, MOST_NEWTON_SCHULZ)
         _check_eps(self.eps)
         _check_choice("method", self.method, METHODS)
         _check_choice("device", self.device, DEVICES)
@@ -290,7 +294,8 @@ class DeconvolveConfig:
 
     def __post_init__(self) -> None:
         _check_odd(self.kernel_size)
-        _check_positive(self, "iterations", "jobs")
+        _check_positive(self, "jobs")
+        check_count("iterations", self.iterations, MOST_NEWTON_SCHULZ)
         _check_eps(self.eps)
         _check_choice("method", self.method, METHODS)
         _check_choice("border", self.border, ("valid", "reflect"))
@@ -437,9 +442,8 @@ class DeblurConfig:
             _check_odd(self.kernel_size)
             if self.kernel_size > LARGEST_BLUR:
                 raise OptionError("kernel_size", f"must be at most {LARGEST_BLUR}, got {self.kernel_size}")
-        _check_positive(self, "iterations", "n_iter", "jobs")
-        if self.iterations > MOST_STEPS:
-            raise OptionError("iterations", f"must be at most {MOST_STEPS}, got {self.iterations}")
+        _check_positive(self, "n_iter", "jobs")
+        check_count("iterations", self.iterations, MOST_STEPS)
         _check_eps(self.eps)
         _check_choice("device", self.device, DEVICES)
         self.blur_parameters()
@@ -535,6 +539,7 @@ class MlpConfig:
 
     def __post_init__(self) -> None:
         _check_positive(self, "epochs", "n_iter", "block_size", "repeats", "jobs")
+        check_count("batch_size", self.batch_size)
         if self.batch_size < 2:
             raise OptionError(
                 "batch_size", f"must be at least 2, since one image has no variance, got {self.batch_size}"
@@ -542,14 +547,16 @@ class MlpConfig:
         _check_choice("device", self.device, DEVICES)
         if not self.hidden or min(self.hidden) < 1:
             raise OptionError("hidden", "must be one or more widths of at least 1, such as 128,128,128")
+        check_count("hidden", max(self.hidden))
         if not self.lr or len(set(self.lr)) < len(self.lr):
             raise OptionError("lr", "must be one or more rates, each once, such as 0.1,0.5")
         for rate in self.lr:
             _check_rate("lr", rate)
         if not 0 <= self.momentum < 1:
             raise OptionError("momentum", f"must be at least 0 and less than 1, got {self.momentum}")
-        if not (self.eps > 0 and math.isfinite(self.eps)):
-            raise OptionError("eps", f"must be above 0 and finite, got {self.eps}")
+        _check_eps(self.eps)
+        if self.eps == 0:
+            raise OptionError("eps", "must be above 0, got 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -595,8 +602,48 @@ class TimingConfig:
 
 
 METHODS = ("eigh", "coupled", "vanilla")
+
+LARGEST_EPS = 1e12  # far above any covariance, and its square is still a float32
+LARGEST_RATE = 1e6  # learning rates are stable below 8: the bias alone gives the Hessian an eigenvalue of 1/4 at least
+_MOST = {  # larger counts are mistyped: they would overflow, or run for years
+    "jobs": 1024,
+    "n_iter": 1000,
+    "stride": 100_000,
+    "resize": 100_000,
+    "block_size": 100_000,
+    "bootstrap": 100_000,
+    "bins": 100_000,
+    "hidden": 100_000,
+}
+_MOST_OF_ANYTHING = 1_000_000_000
+MOST_NEWTON_SCHULZ = 1000
+MOST_FOLLOWED = 100_000
 SHRINKAGES = ("none", "lw", "oas")
 DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def check_count(name: str, value: int, most: int | None = None) -> None:
+    """Make sure that a number of things is one that this program can count to.
+
+    Parameters
+    ----------
+    name : str
+        Name of the option.
+    value : int
+        Its value.
+    most : int, optional
+        The largest that makes sense; by default that of all options of this name.
+
+    Raises
+    ------
+    OptionError
+        If the value is less than 1 or larger than that.
+    """
+    most = most or _MOST.get(name, _MOST_OF_ANYTHING)
+    if value < 1:
+        raise OptionError(name, f"must be at least 1, got {value}")
+    if value > most:
+        raise OptionError(name, f"must be at most {most}, got {value}")
 
 
 def _check_odd(kernel_size: int) -> None:
@@ -609,18 +656,22 @@ def _check_odd(kernel_size: int) -> None:
 def _check_positive(config: object, *names: str) -> None:
     for name in names:
         value = getattr(config, name)
-        if value is not None and value < 1:
-            raise OptionError(name, f"must be at least 1, got {value}")
+        if value is not None:
+            check_count(name, value)
 
 
 def _check_eps(eps: float) -> None:
     if not (eps >= 0 and math.isfinite(eps)):
         raise OptionError("eps", f"must be at least 0 and finite, got {eps}")
+    if eps > LARGEST_EPS:
+        raise OptionError("eps", f"must be at most {LARGEST_EPS:g}, got {eps}")
 
 
 def _check_bootstrap(replicates: int) -> None:
     if replicates < 0 or replicates == 1:
         raise OptionError("bootstrap", f"must be 0 or at least 2, got {replicates}")
+    if replicates:
+        check_count("bootstrap", replicates)
 
 
 def _check_rate(name: str, value: float | str, or_else: str = "") -> None:
@@ -630,6 +681,8 @@ def _check_rate(name: str, value: float | str, or_else: str = "") -> None:
         rate = math.nan
     if not (rate > 0 and math.isfinite(rate)):
         raise OptionError(name, f"must be a positive number{or_else}, got {value!r}")
+    if rate > LARGEST_RATE:
+        raise OptionError(name, f"must be at most {LARGEST_RATE:g}, got {value!r}")
 
 
 def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:

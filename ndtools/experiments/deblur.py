@@ -1,7 +1,7 @@
 """Estimation of a blur kernel from a sharp and a blurred image (Ye et al. 2020, sec. 4.4.1 and fig. 1)."""
 
+import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -178,8 +178,9 @@ def run(config: DeblurConfig) -> DeblurResult:
         If the image does not determine the kernel.
     """
     device = resolve_device(config.device)
+    image = _image(config)
     kernel = _padded(_true_kernel(config), config.kernel_size)
-    image = _image(config, len(kernel))
+    _check_large_enough(image, len(kernel))
     blurred = _blurred(image.pixels, kernel, config, device)
     moments = interruptible(lambda: KernelMoments.of(image.pixels, blurred, device=device))
     if not float(moments.covariance.trace()) > 1e-15 * len(moments.cross):
@@ -252,7 +253,7 @@ def _true_kernel(config: DeblurConfig) -> NDArray[np.float64]:
     if kind == "motion":
         return motion_kernel(*values)
     name = printable(config.blur)
-    if not Path(config.blur).exists():
+    if not os.path.exists(config.blur):
         raise DataError(f"no such blur: '{name}'; it is gaussian:SIGMA, motion:LENGTH,ANGLE, or a file")
     if is_matrix_file(config.blur):
         kernel = read_arrays(config.blur, ["kernel"])["kernel"].astype(np.float64)
@@ -282,17 +283,20 @@ def _padded(kernel: NDArray[np.float64], kernel_size: int | None) -> NDArray[np.
     return np.pad(kernel, ((rows, rows), (columns, columns)))
 
 
-def _image(config: DeblurConfig, side: int) -> Decoded:
+def _image(config: DeblurConfig) -> Decoded:
     images = resolve_source(config.source)
     if len(images) != 1:
         raise DataError(f"{images.label} holds {len(images)} images, where one is wanted; name a file")
     image = next(iter(load_images(images, jobs=config.jobs)))
     if not isinstance(image, Decoded):
         raise DataError(f"{image.name}: {image.reason}")
+    return image
+
+
+def _check_large_enough(image: Decoded, side: int) -> None:
     _, height, width = image.pixels.shape
     if min(height, width) < 2 * side:
         raise DataError(f"{image.name}: {width}×{height} pixels, where a {side}×{side} kernel needs {2 * side} a side")
-    return image
 
 
 def _blurred(

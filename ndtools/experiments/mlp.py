@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from ndtools.data.datasets import load_dataset
 from ndtools.errors import DataError, NumericalWarning
-from ndtools.experiments.computing import operator_threads, resolve_device, seconds_at
+from ndtools.experiments.computing import check_memory, operator_threads, resolve_device, seconds_at
 from ndtools.experiments.config import MlpConfig
 from ndtools.experiments.flat_dataset import FlatDataset
 from ndtools.experiments.gathering import Progress
@@ -183,6 +183,9 @@ def run(config: MlpConfig, *, progress: Progress | None = None) -> MlpResult:
     batch_size = min(config.batch_size, len(data))
     if batch_size < 2:
         raise DataError(f"{dataset.name} has one training image only, and a batch needs two at least")
+    # A layer has weights, their gradient and momentum, and with deconvolution a covariance and what D is made of.
+    parameters = sum(3 * a * b + 3 * a * min(a, config.block_size or a) for a, b in itertools.pairwise(widths))
+    check_memory("hidden", ",".join(map(str, config.hidden)), 4 * parameters, device)
     total = len(ARMS) * config.epochs * (len(_compared(config)) + config.repeats)
     counted = itertools.count(1)
 

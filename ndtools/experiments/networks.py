@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from reprlib import repr as short
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -92,14 +93,16 @@ class CheckpointConfig:
                 presets = " or ".join(PRESETS)
                 raise OptionError("config", f"must be {presets}, or settings such as eps=0.001,n_iter=7, got {name!r}")
         known = [field.name for field in fields(DeconvConfig)]
+        text = str(self.config)
+        text = text if len(text) <= 80 else f"{text[:77]}..."
         for settings in (everywhere, first):
             for name in settings:
                 if name not in known:
-                    raise OptionError("config", f"{self.config}: there is no {name}; settings are {', '.join(known)}")
+                    raise OptionError("config", f"{text}: there is no {name}; settings are {', '.join(known)}")
             try:
                 _checked(DeconvConfig, settings)
             except ValueError as error:
-                raise OptionError("config", f"{self.config}: {error}") from None
+                raise OptionError("config", f"{text}: {error}") from None
         return preset, everywhere, first
 
     def layers(
@@ -237,7 +240,7 @@ def _checked(cls: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
         if DeconvConfig in get_args(hints[name]) and isinstance(value, Mapping):
             given[name] = _checked(DeconvConfig, value, f"{prefix}{name}.")
         elif not _fits(value, hints[name]):
-            raise ValueError(f"{prefix}{name} must be {_words(hints[name])}, got {value!r}")
+            raise ValueError(f"{prefix}{name} must be {_words(hints[name])}, got {short(value)}")
     try:
         return cls(**given)
     except (TypeError, OptionError) as error:
@@ -263,5 +266,5 @@ def _value(text: str) -> Any:  # noqa: ANN401
     """Return a value as JSON has it, and None and text without quotes."""
     try:
         return None if text == "None" else json.loads(text.lower() if text in ("True", "False") else text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text

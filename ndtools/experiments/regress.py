@@ -17,14 +17,15 @@ from ndtools.experiments.computing import interruptible, operator_threads, resol
 from ndtools.experiments.config import RegressConfig
 from ndtools.experiments.flat_dataset import FlatDataset
 from ndtools.experiments.gathering import Progress
-from ndtools.experiments.regression_arms import MAPS, Arm, Normaliser, train
-from ndtools.numerics.inverse_sqrt import Eigh, method_from_name
+from ndtools.experiments.regression_arms import MAPS, Arm, Normaliser, spectral_map, train
+from ndtools.numerics.inverse_sqrt import method_from_name
 from ndtools.numerics.logistic import logistic_optimum
 from ndtools.numerics.regression import CURVATURES, RegressionMoments, largest_eigenvalue, predicted_losses
 
 __all__ = ["ArmResult", "LossResult", "RegressConfig", "RegressResult", "run"]
 
 NEAR = 1.1  # times the loss of the optimum counts as near it
+MANY = 2000  # features, whose eigenvalues take long
 AUTO = 0.9  # share of the stability limit
 RIDGE = 1e-7  # of the features that L-BFGS sees, relative to the sum of variances: only for its speed
 
@@ -205,7 +206,9 @@ class RegressResult:
         }
 
 
-def run(config: RegressConfig, *, progress: Progress | None = None) -> RegressResult:
+def run(
+    config: RegressConfig, *, progress: Progress | None = None, say: Callable[[str], None] = lambda _: None
+) -> RegressResult:
     """Train all arms on the same batches from zero weights, beside the optimum.
 
     Parameters
@@ -214,6 +217,8 @@ def run(config: RegressConfig, *, progress: Progress | None = None) -> RegressRe
         What to do.
     progress : callable, optional
         Told how many of how many iterations are done.
+    say : callable
+        Told in words what is computed before the iterations, if that takes long.
 
     Returns
     -------
@@ -238,6 +243,8 @@ def run(config: RegressConfig, *, progress: Progress | None = None) -> RegressRe
     batch_size = len(data) if config.full_batch else min(config.batch_size, len(data))
     iterations = config.iterations if config.epochs is None else config.epochs * (len(data) // batch_size)
     _warn_of_small_batches(config, batch_size, data.features)
+    if data.features >= MANY:
+        say(f"{data.features} features: first the covariance of {len(data)} images and its eigenvalues, some minutes")
     with operator_threads(config.jobs):
         study = interruptible(lambda: _Study.of(config, data, iterations))
         runs = []
@@ -288,7 +295,7 @@ class _Study:
         method = method_from_name(config.method, n_iter=config.n_iter)
         normaliser = Normaliser(method=method, eps=config.eps, shrinkage=config.shrinkage)
         moments = RegressionMoments.of(data.pixels, data.labels, data.classes)
-        maps = {name: normaliser.map(name, moments.mean, moments.covariance) for name in MAPS}
+        maps = {name: normaliser.of_all(name, moments) for name in MAPS}
         mapped = {name: moments.through(features) for name, features in maps.items()}
         curvatures = {name: largest_eigenvalue(m.second) for name, m in mapped.items()}
         return cls(config, data, iterations, normaliser, moments, mapped, curvatures)
@@ -341,9 +348,9 @@ class _Study:
         if name == "l2":
             return self.moments.closed_form(), {}
         rows = self.data.rows(slice(None), torch.float32)
-        covariance = self.moments.covariance
-        ridge = RIDGE * covariance.trace().item()
-        exact = Normaliser(method=Eigh(), eps=ridge).map("deconv", self.moments.mean, covariance)
+        values, vectors = self.moments.spectrum
+        ridge = RIDGE * values.sum()
+        exact = spectral_map(self.moments.mean, (values + ridge).rsqrt(), vectors)
         found = logistic_optimum(rows, self.data.labels, self.data.classes, exact)
         report = {"loss": max(found.loss, 0.0), "gradient_norm": found.gradient_norm, "evaluations": found.evaluations}
         return found.weights, report | {"converged": found.converged}

@@ -51,8 +51,8 @@ def load_state(path: str | Path) -> tuple[State, dict[str, Any]]:
         If the file is absent, damaged, or holds no state dict, or more than tensors.
     """
     path = Path(path)
-    if not path.is_file():
-        raise DataError(f"{path}: {'a folder, not a checkpoint' if path.is_dir() else 'no such file'}")
+    if not os.path.isfile(path):  # False, too, for names that are too long
+        raise DataError(f"{path}: {'a folder, not a checkpoint' if os.path.isdir(path) else 'no such file'}")
     if path.suffix == ".safetensors":
         return _load_safetensors(path)
     try:
@@ -83,11 +83,14 @@ def _load_safetensors(path: Path) -> tuple[State, dict[str, Any]]:
         raise DataError(f"{path}: not a safetensors file, or a damaged one ({error})") from None
     try:
         metadata = json.loads(written)
-    except ValueError:
+    except (ValueError, RecursionError):
         metadata = None
     if not isinstance(metadata, dict):
         raise DataError(f"{path}: its metadata {_KEY!r} is not a JSON object; the file was not written by ndtools")
-    return unwrap(state), metadata
+    try:
+        return unwrap(state), metadata
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
 
 
 def unwrap(content: object) -> State:
@@ -106,7 +109,7 @@ def unwrap(content: object) -> State:
     Raises
     ------
     DataError
-        If there is none.
+        If there is none, or it holds tensors that are not dense or empty.
     """
     for _ in _WRAPPERS:  # a wrapper within a wrapper
         inner = [content[key] for key in _WRAPPERS if key in content] if isinstance(content, Mapping) else []
@@ -121,11 +124,23 @@ def unwrap(content: object) -> State:
             hint = f"; of dictionaries within, {', '.join(_WRAPPERS)} are read: write another with {_SAVE_TENSORS}"
         raise DataError(f"no state dict: {_some(wrong)} {'is' if len(wrong) == 1 else 'are'} no tensor{hint}")
     state = {str(key): value for key, value in content.items()}
+    for key, value in state.items():
+        if problem := _unusable(value):
+            raise DataError(f"{key} {problem}; write dense tensors with {_SAVE_TENSORS}")
     for _ in _PREFIXES:
         for prefix in _PREFIXES:
             if all(key.startswith(prefix) for key in state):
                 state = {key.removeprefix(prefix): value for key, value in state.items()}
     return state
+
+
+def _unusable(value: Tensor) -> str:
+    """Return why a tensor cannot be a weight; empty if it can."""
+    if value.is_meta:
+        return "is a meta tensor, which has no values"
+    if value.layout != torch.strided or value.is_quantized:
+        return f"is {'quantized' if value.is_quantized else f'of the layout {value.layout}'}, not a dense tensor"
+    return f"has no values: its shape is {tuple(value.shape)}" if value.numel() == 0 else ""
 
 
 def save_state(path: str | Path, state: Mapping[str, Tensor], metadata: Mapping[str, Any] | None = None) -> None:

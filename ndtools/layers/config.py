@@ -77,6 +77,9 @@ class DeconvConfig:
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise OptionError(name, f"must be a whole number of at least 1, got {value!r}")
+            most = MOST_ITERATIONS if name == "n_iter" else MOST
+            if value > most:
+                raise OptionError(name, f"must be at most {most}, got {value}")
         for name in ("eps", "momentum"):
             if not isinstance(getattr(self, name), float | int):
                 raise OptionError(name, f"must be a number, got {getattr(self, name)!r}")
@@ -137,6 +140,8 @@ class DeconvConfig:
         return replace(self, n_iter=15, freeze_after=200)
 
 
+MOST = 1_000_000_000
+MOST_ITERATIONS = 1000  # Newton-Schulz has converged, or never will, after some tens
 _CHOICES = {
     "grouping": ("contiguous", "interleaved"),
     "running": ("covariance", "matrix"),

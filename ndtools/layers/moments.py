@@ -10,6 +10,7 @@ from torch.autograd.function import once_differentiable
 from ndtools.layers.blocks import Part
 from ndtools.layers.sampling import Sampling
 from ndtools.numerics.inverse_sqrt import full_precision
+from ndtools.numerics.products import outer_products
 from ndtools.numerics.shrinkage import shrink
 
 __all__ = ["Moments", "exact_product", "moments_of", "shrunk_moments_of"]
@@ -138,7 +139,7 @@ class _Moments(torch.autograd.Function):
                 rows = part.rows(grouped)
                 mean = rows.mean(-1, keepdim=True)
                 rows -= mean
-                out += [mean[..., 0], _products(rows).div_(rows.shape[-1]), rows]
+                out += [mean[..., 0], outer_products(rows).div_(rows.shape[-1]), rows]
         return tuple(out)
 
     @staticmethod
@@ -168,20 +169,3 @@ class _Moments(torch.autograd.Function):
             grad = grad.clone()
         ctx.sampling.scatter_add(grad, whole.flatten(0, 1))
         return grad, None, None, None, None
-
-
-def _products(rows: Tensor) -> Tensor:
-    """Return X Xᵗ, by five eighths of the operations where that pays."""
-    width = rows.shape[-2]
-    if width < _WIDE:
-        return rows @ rows.mT
-    out = rows.new_empty(*rows.shape[:-1], width)
-    panel = -(-width // 4)
-    for start in range(0, width, panel):
-        below, beside = slice(start, None), slice(start, start + panel)
-        out[..., below, beside] = rows[..., below, :] @ rows[..., beside, :].mT
-        out[..., beside, below] = out[..., below, beside].mT
-    return out
-
-
-_WIDE = 256  # narrower products are bound by memory

@@ -274,7 +274,7 @@ def axes_of(
     last = (size + padding[0] - reach) // stride  # beyond which patches reach the padding behind
     inner = last - first + 1
     wanted = max(min(2, total), 9 * total // (10 * sampling))
-    for step in range(sampling, 0, -1):
+    for step in range(min(sampling, max(inner, 1)), 0, -1):  # larger steps leave one position, too
         count = (inner - 1) // step + 1
         if inner > 0 and count >= wanted:
             middle = (inner - 1 - (count - 1) * step) // 2

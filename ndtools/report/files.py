@@ -1,5 +1,6 @@
 """Result files STEM.png, STEM.npz and STEM.json: written to temporary names and renamed when all are whole."""
 
+import errno
 import json
 import math
 import os
@@ -77,35 +78,43 @@ def result_paths(
     return [folder / name for name in names]
 
 
-def check_writable(paths: Sequence[Path]) -> None:
+def check_writable(
+    paths: Sequence[Path], *, elsewhere: str = "another folder with --out", shorter: str = "a shorter --name"
+) -> None:
     """Create the folder of some files if need be and make sure that they can be written there.
 
     Parameters
     ----------
     paths : sequence of Path
         Files of one folder.
+    elsewhere : str
+        Remedy if the folder cannot be written to.
+    shorter : str
+        Remedy if the name of a file is too long.
 
     Raises
     ------
     OutputError
-        If that fails, with the reason.
+        If that fails, with the reason and the remedy.
     """
     folder = paths[0].parent
-    problem = None
-    if folder.exists() and not folder.is_dir():
-        problem = "it is a file, not a folder"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for path in paths:
-            if path.is_dir():
-                problem = f"{path.name} there is a folder"
+    except FileExistsError:
+        raise OutputError(f"cannot write to {folder}: it is a file, not a folder; choose {elsewhere}") from None
+    except OSError as error:
+        raise OutputError(f"cannot write to {folder}: {error.strerror}; choose {elsewhere}") from None
+    for path in paths:
+        if os.path.isdir(path):
+            raise OutputError(f"cannot write to {folder}: {path.name} there is a folder; choose {elsewhere}")
+        try:
             with _temporary(path).open("wb"):  # also tells names that are too long
                 pass
             _temporary(path).unlink()
-    except OSError as error:
-        problem = problem or error.strerror
-    if problem:
-        raise OutputError(f"cannot write to {folder}: {problem}; choose another folder with --out")
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise OutputError(f"cannot write {path.name}: {error.strerror}; choose {shorter}") from None
+            raise OutputError(f"cannot write to {folder}: {error.strerror}; choose {elsewhere}") from None
 
 
 def _temporary(path: Path) -> Path:

@@ -14,6 +14,7 @@ from ndtools.numerics.regression import (
     FeatureMap,
     RegressionMoments,
     descend,
+    largest_eigenvalue,
     loss_and_error,
     predicted_losses,
 )
@@ -165,3 +166,19 @@ def test_the_logistic_optimum_says_when_it_was_cut_short():
     pixels, labels = data(200)
     found = logistic_optimum(rows_of(pixels), labels, CLASSES, FeatureMap(), tolerance=1e-14, evaluations=3)
     assert not found.converged
+
+
+def test_sums_of_extreme_pixels_are_exact():
+    pixels = torch.tensor([0, 255], dtype=torch.uint8).repeat(1200)[:, None].repeat(1, 300)
+    pixels[:, ::2] = 255
+    labels = torch.arange(len(pixels)) % CLASSES
+    moments = RegressionMoments.of(pixels, labels, CLASSES)
+    whole = pixels.long()
+    expected = (whole.T @ whole).double() / 255 / 255 / len(pixels)
+    assert torch.equal(moments.second[1:, 1:], expected)
+
+
+def test_the_largest_of_many_eigenvalues():
+    values = torch.cat([torch.linspace(0, 0.999, 150, dtype=torch.float64), torch.ones(2, dtype=torch.float64)])
+    basis = torch.linalg.qr(torch.randn(152, 152, generator=torch.Generator().manual_seed(0), dtype=torch.float64))[0]
+    assert largest_eigenvalue((basis * values) @ basis.T) == pytest.approx(1, rel=1e-11)

@@ -94,3 +94,11 @@ def test_folders_are_made_and_what_is_no_folder_is_refused(tmp_path):
         check_writable([tmp_path / "file" / "c.png"])
     with pytest.raises(OutputError, match="--out"):
         check_writable([tmp_path / "file" / "below" / "c.png"])
+
+
+def test_names_that_are_too_long_are_refused_with_what_helps(tmp_path):
+    with pytest.raises(OutputError, match=r"^cannot write n+: File name too long; choose a shorter --name$"):
+        check_writable([tmp_path / ("n" * 300)])
+    with pytest.raises(OutputError, match="File name too long; choose another folder with --out"):
+        check_writable([tmp_path / ("n" * 300) / "c.png"])
+    assert not list(tmp_path.iterdir())
