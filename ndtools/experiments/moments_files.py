@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ndtools.data.folders import printable
 from ndtools.data.matrices import read_arrays
-from ndtools.errors import DataError, MatrixError, OptionError
+from ndtools.errors import DataError, MatrixError, OptionError, printable
 from ndtools.numerics.covariance import Covariance
 
 __all__ = ["iterate_moments", "moments_arrays", "read_moments", "read_written"]

@@ -136,9 +136,9 @@ def test_no_more_accumulators_than_images(monkeypatch):
 
 def test_memory_limits_the_threads_and_the_patch(monkeypatch):
     needed = memory_needed(3, 5)
-    monkeypatch.setattr(module.os, "sysconf", lambda name: 1 if name == "SC_PAGE_SIZE" else 4 * needed)
+    monkeypatch.setattr(module, "free_memory", lambda: 4 * needed)
     assert [module._affordable(workers, needed) for workers in (1, 2, 8)] == [1, 2, 2]
-    monkeypatch.setattr(module.os, "sysconf", lambda name: 1 if name == "SC_PAGE_SIZE" else needed - 1)
+    monkeypatch.setattr(module, "free_memory", lambda: needed - 1)
     with pytest.raises(OptionError, match="too large for this machine"):
         image_moments(source(1), kernel_size=5)
 
