@@ -8,7 +8,7 @@ from typing import IO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from ndtools.errors import DataError, OptionError, reason
 from ndtools.files import read_file
@@ -19,6 +19,8 @@ __all__ = ["Pixels", "decode_image", "decoding_memory", "open_image"]
 Pixels: TypeAlias = NDArray[np.uint8 | np.float32]
 
 _BUFFERED = ("WEBP", "AVIF", "JPEG2000")  # formats whose libraries decode into buffers of their own
+
+_LONGEST_BLOCK = 2**28
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -153,6 +155,9 @@ def decoding_memory(image: Image.Image, resize: int | None = None) -> int:
 def _loaded(image: Image.Image) -> Image.Image:
     # Gives the upright first frame in mode L, RGB, or one of Pillow's deep grey modes (I;16..., I, F).
     with _pillow_errors():
+        if isinstance(image, ImageFile.ImageFile):
+            # Pillow reads in blocks, and copies what it has of a row for each: for long rows that takes for ever.
+            image.decodermaxblock = max(image.decodermaxblock, min(16 * image.width, _LONGEST_BLOCK))
         image.load()
         if 0 in image.size:
             raise DataError("has no pixels")

@@ -42,7 +42,9 @@ def is_matrix_file(source: str | os.PathLike[str]) -> bool:
     return Path(source).suffix.lower() in {".npy", ".npz"}
 
 
-def read_arrays(path: str | os.PathLike[str], keys: Sequence[str]) -> dict[str, NDArray[np.floating[Any]]]:
+def read_arrays(
+    path: str | os.PathLike[str], keys: Sequence[str], *, copies: int = 1
+) -> dict[str, NDArray[np.floating[Any]]]:
     """Read arrays of real numbers.
 
     Parameters
@@ -51,6 +53,8 @@ def read_arrays(path: str | os.PathLike[str], keys: Sequence[str]) -> dict[str, 
         A .npz file that holds all ``keys``, or for a single key a .npy file.
     keys : sequence of str
         Names of arrays.
+    copies : int
+        Number of arrays of the size of these that the caller will hold at a time, for whom the memory must do.
 
     Returns
     -------
@@ -60,8 +64,8 @@ def read_arrays(path: str | os.PathLike[str], keys: Sequence[str]) -> dict[str, 
     Raises
     ------
     DataError
-        If the file is absent, unreadable, of another format, lacks one of the ``keys``, or unpacks to more than the
-        free memory. Nothing is unpacked before the headers of all arrays have been checked.
+        If the file is absent, unreadable, of another format, lacks one of the ``keys``, or needs more memory than is
+        free. Nothing is unpacked before the headers of all arrays have been checked.
     MatrixError
         If an array is not numeric and real.
     """
@@ -74,7 +78,7 @@ def read_arrays(path: str | os.PathLike[str], keys: Sequence[str]) -> dict[str, 
         raise DataError(f"cannot read {name}: {error}") from None
     try:
         with file:
-            return _arrays(file, name, keys)
+            return _arrays(file, name, keys, copies)
     except MatrixError:  # which is a ValueError
         raise
     except OSError as error:
@@ -85,7 +89,7 @@ def read_arrays(path: str | os.PathLike[str], keys: Sequence[str]) -> dict[str, 
         raise DataError(f"{name} is too large for the memory") from None
 
 
-def _arrays(file: BinaryIO, name: str, keys: Sequence[str]) -> dict[str, NDArray[np.floating[Any]]]:
+def _arrays(file: BinaryIO, name: str, keys: Sequence[str], copies: int) -> dict[str, NDArray[np.floating[Any]]]:
     """Read the arrays from an open file, once all their headers have been checked."""
     if file.read(2) == b"PK":  # a .npz file is a zip archive of .npy files
         with zipfile.ZipFile(file) as archive, ExitStack() as opened:
@@ -95,14 +99,14 @@ def _arrays(file: BinaryIO, name: str, keys: Sequence[str]) -> dict[str, NDArray
                     held = ", ".join([*list(members)[:_MANY], *(["..."] if len(members) > _MANY else [])]) or "nothing"
                     raise DataError(f"{name} has no array '{key}', only: {held}")
             streams = {key: opened.enter_context(archive.open(members[key])) for key in keys}
-            return _read(streams, {key: members[key].file_size for key in keys}, name)
+            return _read(streams, {key: members[key].file_size for key in keys}, name, copies)
     if len(keys) > 1:
         raise DataError(f"{name} holds one array, where a .npz file with {', '.join(keys)} is wanted")
-    return _read({keys[0]: file}, {keys[0]: os.fstat(file.fileno()).st_size}, name)
+    return _read({keys[0]: file}, {keys[0]: os.fstat(file.fileno()).st_size}, name, copies)
 
 
 def _read(
-    streams: Mapping[str, IO[bytes]], sizes: Mapping[str, int], name: str
+    streams: Mapping[str, IO[bytes]], sizes: Mapping[str, int], name: str, copies: int
 ) -> dict[str, NDArray[np.floating[Any]]]:
     needed = 0
     for key, stream in streams.items():
@@ -115,7 +119,7 @@ def _read(
         if count * dtype.itemsize > sizes[key] - stream.tell():
             raise DataError(f"{name} is cut short: its header promises an array of shape {_short(shape)}")
         needed += count * (dtype.itemsize if dtype in (*_KEPT, np.float64) else dtype.itemsize + 8)
-    require_memory(needed, f"{name}, unpacked,")
+    require_memory(copies * needed, f"working on the numbers in {name}")
     arrays = {}
     for key, stream in streams.items():
         stream.seek(0)
@@ -141,7 +145,7 @@ def _short(shape: tuple[int, ...]) -> str:
     return f"({', '.join(map(str, shape))})" if len(shape) <= _MANY else f"of {len(shape)} dimensions"
 
 
-def read_matrix(path: str | os.PathLike[str], key: str = "covariance") -> NDArray[np.floating[Any]]:
+def read_matrix(path: str | os.PathLike[str], key: str = "covariance", *, copies: int = 1) -> NDArray[np.floating[Any]]:
     """Read a square matrix.
 
     Parameters
@@ -150,6 +154,8 @@ def read_matrix(path: str | os.PathLike[str], key: str = "covariance") -> NDArra
         A .npy file, or a .npz file with the array ``key``.
     key : str
         Name of the array in a .npz file.
+    copies : int
+        As in `read_arrays`.
 
     Returns
     -------
@@ -163,7 +169,7 @@ def read_matrix(path: str | os.PathLike[str], key: str = "covariance") -> NDArra
     MatrixError
         If the array is not numeric and real, or not square.
     """
-    array = read_arrays(path, [key])[key]
+    array = read_arrays(path, [key], copies=copies)[key]
     if array.ndim != 2 or array.shape[0] != array.shape[1] or not array.size:
         name = printable(os.fspath(path))
         raise MatrixError(f"{name} holds an array of shape {array.shape}, where a square matrix is wanted")

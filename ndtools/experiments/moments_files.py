@@ -15,6 +15,7 @@ from ndtools.numerics.covariance import Covariance
 
 __all__ = ["iterate_moments", "moments_arrays", "read_moments", "read_written"]
 
+COPIES = 10  # of a covariance that are held at a time while its kernels are made
 KEYS = ("covariance", "mean", "patches", "images", "channels", "kernel_size")
 
 
@@ -112,7 +113,7 @@ def read_written(path: str, keys: Sequence[str], hint: str) -> dict[str, NDArray
         As there.
     """
     try:
-        return read_arrays(path, keys)
+        return read_arrays(path, keys, copies=COPIES)
     except MatrixError:
         raise
     except DataError as error:

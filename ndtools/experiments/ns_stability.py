@@ -17,7 +17,6 @@ from ndtools.experiments.computing import resolve_device, single_threaded_operat
 from ndtools.experiments.config import ALGORITHMS, NsStabilityConfig
 from ndtools.experiments.moments import Progress, image_moments
 from ndtools.experiments.precision_atlas import PrecisionAtlas, run_atlas
-from ndtools.memory import require_memory
 from ndtools.numerics.inverse_sqrt import Eigh, Method, checked, method_from_name, symmetric_part
 from ndtools.numerics.iterations import norms
 from ndtools.numerics.stability import Landmarks, inverse_sqrt_trace, predict_vanilla, spectral_gain, vanilla_growth
@@ -25,7 +24,7 @@ from ndtools.numerics.stability import Landmarks, inverse_sqrt_trace, predict_va
 __all__ = ["Curve", "NsStabilityConfig", "NsStabilityResult", "run"]
 
 SMALL = 128  # rows up to which threads cost more time than they save
-MATRICES = 12  # in float64 that are held at a time: A, its eigenvectors, iterates, and what LAPACK needs
+MATRICES = 12  # of that size that are held at a time: A, its eigenvectors, iterates, and what LAPACK needs
 GAIN_ITERATIONS = (1, 2, 3, 5, 10, 15)
 
 
@@ -252,11 +251,8 @@ def _matrix(
     """Return the covariance, what it is of, and which images were read and skipped."""
     if is_matrix_file(config.source):
         # Symmetric up to rounding in the precision of the file.
-        matrix = read_matrix(config.source)
-        if device.type == "cpu":
-            what = f"following the iterations for {printable(config.source)}, {len(matrix)} rows and columns,"
-            require_memory(MATRICES * 8 * matrix.size, what)
-        covariance = symmetric_part(torch.from_numpy(matrix).to(device)).double()
+        matrix = torch.from_numpy(read_matrix(config.source, copies=MATRICES))
+        covariance = symmetric_part(matrix.to(device)).double()
         return covariance, printable(config.source), None, ()
     images = resolve_source(config.source)
     found = image_moments(images, kernel_size=config.kernel_size, device=device, jobs=config.jobs, progress=progress)

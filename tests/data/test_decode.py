@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from ndtools import memory
 from ndtools.data.decode import decode_image, decoding_memory, open_image
@@ -415,3 +415,12 @@ def test_what_does_not_fit_into_the_memory_is_not_decoded(monkeypatch):
         decode_image(content)
     small = encoded(Image.new("L", (300, 200)))
     assert decoding_memory(open_image(small), resize=2000) > decoding_memory(open_image(content))
+
+
+def test_long_rows_are_read_in_blocks_as_long(monkeypatch):
+    """In smaller blocks Pillow takes time that grows with the square of the length."""
+    blocks = []
+    load = ImageFile.ImageFile.load
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: blocks.append(image.decodermaxblock) or load(image))
+    assert decode_image(b"P6 100000 2 255 " + bytes(600_000)).shape == (3, 2, 100_000)
+    assert blocks[0] >= 3 * 100_000

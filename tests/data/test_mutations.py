@@ -33,7 +33,7 @@ from ndtools.numerics.covariance import PatchCovariance
 
 MUTANTS = int(os.environ.get("NDTOOLS_MUTANTS", "25"))
 SEED = int(os.environ.get("NDTOOLS_MUTATION_SEED", "0"))
-SLOW = 10  # seconds for files of a few kilobytes, even on a busy machine
+SLOW = 60  # seconds of the processor; a few bytes may well say that an image has 100 million pixels
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 WORDS = [
