@@ -15,6 +15,8 @@ from ndtools.numerics.patches import Pair
 
 __all__ = ["ImageMoments", "Progress", "image_moments", "too_small"]
 
+WORKING = 8  # bytes for each pixel of an image that adding it takes
+
 
 @dataclass(frozen=True, eq=False)
 class ImageMoments:
@@ -85,7 +87,9 @@ def image_moments(
 
     jobs = processors(jobs)
     workers = 1 if device.type != "cpu" else _affordable(jobs, memory_needed(channels, kernel_size, method))
-    found = gather(source, new, _add, workers=workers, jobs=jobs, gray=gray, resize=resize, progress=progress)
+    found = gather(
+        source, new, _add, workers=workers, jobs=jobs, gray=gray, resize=resize, working=WORKING, progress=progress
+    )
     total, *others = found.parts
     for moments in others:
         total.merge(moments)
