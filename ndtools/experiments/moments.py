@@ -15,6 +15,7 @@ from ndtools.numerics.patches import Pair
 
 __all__ = ["ImageMoments", "Progress", "image_moments", "too_small"]
 
+CERTAIN = 2**30  # bytes that are never refused: the need is an upper bound, which small patches do not reach
 WORKING = 8  # bytes for each pixel of an image that adding it takes
 
 
@@ -115,7 +116,7 @@ def _affordable(workers: int, needed: int) -> int:
     free = free_memory()
     if free is None:
         return workers
-    if needed > free:
+    if needed > max(free, CERTAIN):
         raise OptionError(
             "kernel_size",
             f"is too large for this machine: patches of that size need about {needed / 1e9:.2g} GB of memory, and"

@@ -140,6 +140,8 @@ def test_memory_limits_the_threads_and_the_patch(monkeypatch):
     monkeypatch.setattr(module, "free_memory", lambda: 4 * needed)
     assert [module._affordable(workers, needed) for workers in (1, 2, 8)] == [1, 2, 2]
     monkeypatch.setattr(module, "free_memory", lambda: needed - 1)
+    assert image_moments(source(1), kernel_size=5).read == 1  # so little is tried
+    monkeypatch.setattr(module, "CERTAIN", 0)
     with pytest.raises(OptionError, match="too large for this machine"):
         image_moments(source(1), kernel_size=5)
 
