@@ -1,4 +1,7 @@
-"""Imports run one way: errors <- numerics <- layers <- experiments <- cli, data <- experiments and cli."""
+"""Imports run one way: errors <- numerics <- layers <- experiments <- cli, data <- experiments and cli.
+
+Modules for files, memory and threads come next to errors, since all the others may need them.
+"""
 
 import ast
 from pathlib import Path
@@ -9,11 +12,14 @@ PACKAGE = Path(__file__).resolve().parents[1] / "ndtools"
 
 ALLOWED = {
     "errors": set(),
+    "files": {"errors"},
+    "memory": {"errors"},
+    "threads": {"errors"},
     "numerics": {"errors"},
-    "layers": {"errors", "numerics"},
+    "layers": {"errors", "files", "numerics"},
     "models": {"errors", "numerics", "layers"},
-    "data": {"errors"},
-    "experiments": {"errors", "numerics", "layers", "models", "data"},
+    "data": {"errors", "files", "memory", "threads"},
+    "experiments": {"errors", "memory", "threads", "numerics", "layers", "models", "data"},
     "plotting": {"errors"},
     "report": {"errors"},
     "cli": {"errors", "data", "experiments", "plotting", "report"},

@@ -52,8 +52,8 @@ def list_sets(*, data_dir: _DataDir = None, as_json: _Json = False) -> None:
     Example: [bold]ndtools data list --json[/bold]
     """
     from ndtools.data.catalogue import BUILT_IN, KNOWN
-    from ndtools.data.folders import printable
     from ndtools.data.locations import fetch_command, find
+    from ndtools.errors import printable
 
     rows = []
     for known in KNOWN.values():
@@ -108,8 +108,8 @@ def verify(
     from ndtools.data.catalogue import BUILT_IN, KNOWN, known_set
     from ndtools.data.download import OK, UNKNOWN, remedy
     from ndtools.data.download import verify as verify_set
-    from ndtools.data.folders import printable
     from ndtools.data.locations import roots, search
+    from ndtools.errors import printable
 
     if names:
         wanted = [known_set(name).name for name in dict.fromkeys(names)]

@@ -6,14 +6,15 @@ Errors are :class:`DataError` with the reason alone; the caller adds the archive
 import lzma
 import tarfile
 import threading
+import weakref
 import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from ndtools.data.decode import MAX_FILE_BYTES
-from ndtools.errors import DataError
+from ndtools.errors import DataError, reason
+from ndtools.files import MAX_FILE_BYTES, open_regular
 
 __all__ = ["Member", "is_archive", "is_zip", "tar_members", "zip_members"]
 
@@ -45,11 +46,14 @@ class Member:
         Why it cannot be read, if that is known already.
     read : function without arguments
         Gives the content, bytes. Threads may call it.
+    size : int
+        Bytes of the content, by what the archive says. No more than that is read.
     """
 
     name: str
     problem: str | None
     read: Callable[[], bytes]
+    size: int
 
 
 def is_archive(path: str) -> bool:
@@ -98,15 +102,18 @@ def zip_members(path: str) -> list[Member]:
     DataError
         The archive is not a zip file, or damaged.
     """
+    file = open_regular(path)
     try:
-        archive = zipfile.ZipFile(path)
+        archive = zipfile.ZipFile(file)
     except _DAMAGE as error:
-        raise DataError(_reason(error)) from error
+        file.close()
+        raise DataError(reason(error)) from error
+    weakref.finalize(archive, file.close)
     lock = threading.Lock()
     return [
-        Member(info.filename, _zip_problem(info), partial(_read_zip_member, archive, info, lock))
+        Member(info.filename, _zip_problem(info), partial(_read_zip_member, archive, info, lock), info.file_size)
         for info in sorted(archive.infolist(), key=lambda info: info.filename)
-        if not info.is_dir()
+        if not info.filename.endswith("/")  # is_dir() fails on an empty name
     ]
 
 
@@ -133,7 +140,7 @@ def tar_members(path: str, wanted: Collection[int] = ()) -> Iterator[tuple[int, 
     """
     last = max(wanted, default=None)
     try:
-        with tarfile.open(path) as archive:
+        with open_regular(path) as opened, tarfile.open(fileobj=opened) as archive:
             position = -1
             while (info := archive.next()) is not None:
                 # tarfile would keep every header for as long as the file is open.
@@ -143,12 +150,12 @@ def tar_members(path: str, wanted: Collection[int] = ()) -> Iterator[tuple[int, 
                 if position in wanted and (file := archive.extractfile(info)) is not None:
                     content = file.read()
                 if not info.isdir() and (not wanted or position in wanted):
-                    yield position, Member(info.name, _tar_problem(info), partial(bytes, content))
+                    yield position, Member(info.name, _tar_problem(info), partial(bytes, content), info.size)
                 if position == last:
                     return
             _check_end(archive)
     except _DAMAGE as error:
-        raise DataError(_reason(error)) from error
+        raise DataError(reason(error)) from error
 
 
 def _check_end(archive: tarfile.TarFile) -> None:
@@ -170,7 +177,7 @@ def _read_zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, lock: thre
             with lock:
                 member.close()
     except _DAMAGE as error:
-        raise DataError(f"damaged in the archive: {_reason(error)}") from error
+        raise DataError(f"damaged in the archive: {reason(error)}") from error
 
 
 def _zip_problem(info: zipfile.ZipInfo) -> str | None:
@@ -183,10 +190,3 @@ def _tar_problem(info: tarfile.TarInfo) -> str | None:
     if not info.isreg():
         return "a link or special file inside an archive"
     return "larger than 1 GiB" if info.size > MAX_FILE_BYTES else None
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    # Only the first line: tarfile goes on to list every compression that it tried.
-    return (str(error) or type(error).__name__).splitlines()[0]

@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from ndtools.data.folders import printable
 from ndtools.data.layouts import CIFAR10_BINARY, CIFAR10_PICKLE, CIFAR100_BINARY, CIFAR100_PICKLE, IDX, Layout
-from ndtools.errors import DataError
+from ndtools.errors import DataError, printable
 
 __all__ = [
     "BUILT_IN",

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from ndtools.data.folders import printable
-from ndtools.errors import DataError
+from ndtools.errors import DataError, printable
+from ndtools.files import read_file
 
 __all__ = ["Batch", "read_binary", "read_names", "read_pickle"]
 
@@ -414,15 +414,10 @@ def _check_labels(labels: Tensor, n_classes: int, name: str, what: str = "label"
 
 
 def _content(path: str | os.PathLike[str]) -> bytearray:
-    name = printable(path)
     try:
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size > _MAX_BYTES:
-                raise DataError(f"{name} is larger than 1 GiB, which no CIFAR file is")
-            return bytearray(file.read(size))
-    except OSError as error:
-        raise DataError(f"cannot read {name}: {error.strerror or error}") from None
+        return bytearray(read_file(path, limit=_MAX_BYTES))
+    except DataError as error:
+        raise DataError(f"cannot read {printable(path)}: {error}") from None
 
 
 def _md5(content: bytearray) -> str:

@@ -10,10 +10,9 @@ from torch import Tensor
 
 from ndtools.data.catalogue import BUILT_IN, KNOWN, KnownSet, known_set
 from ndtools.data.cifar import read_binary, read_names, read_pickle
-from ndtools.data.folders import printable
 from ndtools.data.idx import read_idx
 from ndtools.data.locations import Found, fetch_command, find_in, locate, true_owner
-from ndtools.errors import DataError
+from ndtools.errors import DataError, printable
 
 __all__ = ["Dataset", "Split", "load_dataset"]
 

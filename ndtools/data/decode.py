@@ -2,20 +2,25 @@
 
 import io
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
-from ndtools.errors import DataError, OptionError
+from ndtools.errors import DataError, OptionError, reason
+from ndtools.files import read_file
+from ndtools.memory import require_memory
 
-__all__ = ["MAX_FILE_BYTES", "Pixels", "decode_image", "read_file"]
-
-MAX_FILE_BYTES = 2**30
-"""Files and archive members beyond this are not read: Pillow would refuse that many pixels anyway."""
+__all__ = ["Pixels", "decode_image", "decoding_memory", "open_image"]
 
 Pixels: TypeAlias = NDArray[np.uint8 | np.float32]
+
+_BUFFERED = ("WEBP", "AVIF", "JPEG2000")  # formats whose libraries decode into buffers of their own
+
+_LONGEST_BLOCK = 2**28
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -49,7 +54,7 @@ def decode_image(
     Parameters
     ----------
     content : bytes, binary file, path or PIL.Image.Image
-        The encoded file, or where to read it, or a picture already decoded by Pillow.
+        The encoded file, or where to read it, or a picture from `open_image` or made by Pillow.
     gray : bool
         Give one channel instead of three.
     resize : int, optional
@@ -65,15 +70,17 @@ def decode_image(
     Raises
     ------
     DataError
-        The file cannot be read or decoded, or its numbers do not fit the ranges above. The message is the
-        reason alone; the caller knows the name.
+        The file cannot be read or decoded, needs more memory than is free, or its numbers do not fit the ranges
+        above. The message is the reason alone; the caller knows the name.
     OptionError
         `resize` is less than 1.
     """
     if resize is not None and resize < 1:
         raise OptionError("resize", f"the short side must be at least 1 pixel, got {resize}")
+    image = open_image(content)
+    require_memory(decoding_memory(image), f"decoding its {image.width} x {image.height} pixels")
     try:
-        image = _load(content)
+        image = _loaded(image)
         deep = image.mode not in ("L", "RGB")
         if deep:
             image = Image.fromarray(_unit_interval(image))
@@ -91,43 +98,77 @@ def decode_image(
     return np.broadcast_to(pixels, (1 if gray else 3, *pixels.shape))
 
 
-def read_file(path: str | os.PathLike[str]) -> bytes:
-    """Read a whole file, or say in a few words why not.
+def open_image(content: bytes | IO[bytes] | str | os.PathLike[str] | Image.Image) -> Image.Image:
+    """Open an image file without decoding it, so that its size is known.
 
     Parameters
     ----------
-    path : str or path-like
-        The file; a pipe will do.
+    content : bytes, binary file, path or PIL.Image.Image
+        The encoded file, or where to read it, or a picture, which is given back.
 
     Returns
     -------
-    bytes
-        Its content.
+    PIL.Image.Image
+        The picture, for `decode_image`.
 
     Raises
     ------
     DataError
-        It is absent, unreadable, or larger than 1 GiB. The message is the reason alone.
+        The file cannot be read, or is not an image. The message is the reason alone.
     """
-    try:
-        with open(path, "rb") as file:
-            if os.fstat(file.fileno()).st_size > MAX_FILE_BYTES:
-                raise DataError("larger than 1 GiB")
-            return file.read()
-    except OSError as error:
-        raise DataError(error.strerror or str(error)) from error
-
-
-def _load(content: bytes | IO[bytes] | str | os.PathLike[str] | Image.Image) -> Image.Image:
-    # Gives the upright first frame in mode L, RGB, or one of Pillow's deep grey modes (I;16..., I, F).
-    try:
+    with _pillow_errors():
         if isinstance(content, str | os.PathLike):
             content = read_file(content)
-        image = content if isinstance(content, Image.Image) else _open(content)
+        return content if isinstance(content, Image.Image) else _open(content)
+
+
+def decoding_memory(image: Image.Image, resize: int | None = None) -> int:
+    """Estimate the memory that `decode_image` takes for a picture, its result included.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        The picture, which need not be decoded yet.
+    resize : int, optional
+        Length of the short side, as for `decode_image`.
+
+    Returns
+    -------
+    int
+        Bytes.
+    """
+    # Measured: Pillow holds 4 bytes a pixel of colour, and its copies for EXIF, transparency and NumPy as many each;
+    # the libraries of some formats decode into buffers of their own.
+    if image.format in _BUFFERED:
+        per_pixel = 28
+    elif image.has_transparency_data or image.mode not in ("L", "RGB", "I", "F", "I;16", "I;16B", "I;16L", "1", "P"):
+        per_pixel = 20
+    else:
+        per_pixel = 12
+    needed = per_pixel * image.width * image.height
+    if resize is not None and 0 not in image.size:
+        scale = resize / min(image.size)
+        needed += round(12 * scale**2 * image.width * image.height)
+    return needed
+
+
+def _loaded(image: Image.Image) -> Image.Image:
+    # Gives the upright first frame in mode L, RGB, or one of Pillow's deep grey modes (I;16..., I, F).
+    with _pillow_errors():
+        if isinstance(image, ImageFile.ImageFile):
+            # Pillow reads in blocks, and copies what it has of a row for each: for long rows that takes for ever.
+            image.decodermaxblock = max(image.decodermaxblock, min(16 * image.width, _LONGEST_BLOCK))
         image.load()
         if 0 in image.size:
             raise DataError("has no pixels")
         return _plain(_upright(image))
+
+
+@contextmanager
+def _pillow_errors() -> Iterator[None]:
+    """Turn what Pillow raises on files that it cannot read into a DataError with the reason."""
+    try:
+        yield
     except (DataError, MemoryError):
         raise
     except UnidentifiedImageError as error:
@@ -135,9 +176,9 @@ def _load(content: bytes | IO[bytes] | str | os.PathLike[str] | Image.Image) -> 
     except Image.DecompressionBombError as error:
         raise DataError(f"larger than {_max_pixels() / 1e6:.0f} Mpixel (decompression bomb?)") from error
     except Exception as error:  # on damaged files Pillow's plugins raise nearly every type there is
-        reason = str(error) or type(error).__name__
-        kind = "truncated" if "truncated" in reason.lower() else "cannot be decoded"
-        raise DataError(f"{kind}: {reason}") from error
+        said = reason(error)
+        kind = "truncated" if "truncated" in said.lower() else "cannot be decoded"
+        raise DataError(f"{kind}: {said}") from error
 
 
 def _open(content: bytes | IO[bytes]) -> Image.Image:

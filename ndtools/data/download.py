@@ -12,11 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ndtools.data.catalogue import BUILT_IN, KNOWN, Download, KnownSet, known_set
-from ndtools.data.folders import printable
 from ndtools.data.gunzip import pieces
 from ndtools.data.layouts import Layout, spellings
 from ndtools.data.locations import Found, fetch_command, find, home, is_fetched, search
-from ndtools.errors import DataError, OutputError
+from ndtools.errors import DataError, OutputError, printable
 
 __all__ = ["DAMAGED", "MISSING", "OK", "UNKNOWN", "WRONG", "fetch", "remedy", "verify"]
 

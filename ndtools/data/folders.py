@@ -1,12 +1,14 @@
-"""Find image files in folders and by globs, and print their names."""
+"""Find image files in folders and by globs, and their names."""
 
 import glob
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-__all__ = ["EXTENSIONS", "Skipped", "glob_matches", "is_hidden", "is_image", "printable", "walk"]
+from ndtools.errors import printable, reason
+from ndtools.files import irregular
+
+__all__ = ["EXTENSIONS", "Skipped", "glob_matches", "is_hidden", "is_image", "walk"]
 
 # fmt: off
 EXTENSIONS = frozenset([
@@ -61,7 +63,7 @@ def walk(root: str, entered: set[tuple[int, int]]) -> Iterator[tuple[str, list[s
             with os.scandir(folder) as entries:
                 visible = sorted((e for e in entries if not is_hidden(e.name)), key=lambda entry: entry.name)
         except OSError as error:
-            yield folder, [], [Skipped(printable(folder), error.strerror or str(error))]
+            yield folder, [], [Skipped(printable(folder), reason(error))]
             continue
         subfolders, files, skipped = _sorted_out(visible)
         # Last in, first out: reversed, so that of two ways to one folder the first by name is taken.
@@ -72,7 +74,8 @@ def walk(root: str, entered: set[tuple[int, int]]) -> Iterator[tuple[str, list[s
 def glob_matches(pattern: str) -> list[str]:
     """Return the files and folders that match a glob; ``**`` stands for any depth of folders.
 
-    Unlike :func:`glob.glob` it ends in reasonable time, and without repetition, where links form loops.
+    Each ``**`` passes once through every folder, however links lead to it. So the search ends where links form loops,
+    and takes time in proportion to the number of folders and of ``**``, unlike that of :func:`glob.glob`.
 
     Parameters
     ----------
@@ -84,19 +87,18 @@ def glob_matches(pattern: str) -> list[str]:
     list of str
         In no particular order.
     """
-    parts = os.path.normpath(pattern).split(os.sep)
-    if "**" not in parts:
-        return glob.glob(pattern)
-    depth = parts.index("**")
-    head, tail = os.sep.join([*parts[:depth], ""]), parts[depth + 1 :]
-    matches: list[str] = []
-    for root in glob.glob(head) if head else [""]:
-        if not tail:
-            matches.append(root or os.curdir)
+    # Segments of the pattern between its "**"s; an empty one in the middle makes no difference.
+    first, *others = _segments(pattern)
+    matches = glob.glob(first) if first else [os.curdir]
+    for position, segment in enumerate(others):
+        matches = [match for match in matches if os.path.isdir(match)]
+        if not segment and position == len(others) - 1:
+            break  # "**" at the end: whoever lists the folders that match finds what is below them
+        if not segment:
             continue
-        for folder, _, _ in walk(root or os.curdir, set()):
-            below = os.path.join(root, os.path.relpath(folder, root or os.curdir))
-            matches += glob_matches(os.path.join(glob.escape(os.path.normpath(below)), *tail))
+        entered: set[tuple[int, int]] = set()
+        folders = [folder for start in sorted(matches) for folder, _, _ in walk(start, entered)]
+        matches = [m for folder in folders for m in glob.glob(_below(folder, segment))]
     return matches
 
 
@@ -130,31 +132,6 @@ def is_hidden(name: str) -> bool:
     return name == "__MACOSX" or (name.startswith(".") and name not in (".", ".."))
 
 
-def printable(path: str | os.PathLike[str]) -> str:
-    r"""Return a path as text that can be printed: undecodable bytes and control characters are escaped.
-
-    Parameters
-    ----------
-    path : str or path-like
-        As the operating system gives it, with surrogates for undecodable bytes.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> printable("caf\udce9.png")
-    'caf\\xe9.png'
-    """
-    text = os.fspath(path)
-    try:
-        text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    except UnicodeEncodeError:  # a surrogate that stands for no byte, in a name from Windows or an archive
-        text = text.encode("utf-8", "backslashreplace").decode("utf-8")
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda match: f"\\x{ord(match[0]):02x}", text)
-
-
 def _sorted_out(
     entries: list[os.DirEntry[str]],
 ) -> tuple[list[str], list[str], list[Skipped]]:
@@ -163,10 +140,28 @@ def _sorted_out(
         try:
             if entry.is_dir():
                 folders.append(entry.path)
-            elif is_image(entry.name) and entry.is_file():
-                files.append(entry.path)
-            elif is_image(entry.name) and entry.is_symlink():
-                skipped.append(Skipped(printable(entry.path), "a link to a file that is not there"))
+            elif is_image(entry.name):
+                refusal = irregular(entry.stat().st_mode)
+                if refusal is None:
+                    files.append(entry.path)
+                else:
+                    skipped.append(Skipped(printable(entry.path), refusal))
+        except FileNotFoundError:
+            skipped.append(Skipped(printable(entry.path), "a link to a file that is not there"))
         except OSError as error:  # links that lead in a circle
-            skipped.append(Skipped(printable(entry.path), error.strerror or str(error)))
+            skipped.append(Skipped(printable(entry.path), reason(error)))
     return folders, files, skipped
+
+
+def _segments(pattern: str) -> list[str]:
+    segments: list[list[str]] = [[]]
+    for part in os.path.normpath(pattern).split(os.sep):
+        if part == "**":
+            segments.append([])
+        else:
+            segments[-1].append(part)
+    return [os.sep.join(parts) or (os.sep if parts else "") for parts in segments]
+
+
+def _below(folder: str, segment: str) -> str:
+    return os.path.join(glob.escape(os.path.normpath(folder)), segment)

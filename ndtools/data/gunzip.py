@@ -5,8 +5,8 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import BinaryIO
 
-from ndtools.data.folders import printable
-from ndtools.errors import DataError
+from ndtools.errors import DataError, printable, reason
+from ndtools.files import open_regular
 
 __all__ = ["pieces"]
 
@@ -35,14 +35,18 @@ def pieces(path: Path) -> Generator[bytes, None, None]:
     """
     name = printable(path)
     try:
-        with path.open("rb") as file:
+        file = open_regular(path)
+    except DataError as error:
+        raise DataError(f"cannot read {name}: {error}") from None
+    try:
+        with file:
             if path.suffix != ".gz":
                 while piece := file.read(_PIECE):
                     yield piece
                 return
             yield from _decompressed(file, name)
     except OSError as error:
-        raise DataError(f"cannot read {name}: {error.strerror or error}") from None
+        raise DataError(f"cannot read {name}: {reason(error)}") from None
     except zlib.error as error:
         raise DataError(f"{name} is damaged: {str(error).rpartition(': ')[2]}") from None
 

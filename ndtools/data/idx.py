@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ndtools.data.folders import printable
 from ndtools.data.gunzip import pieces
-from ndtools.errors import DataError
+from ndtools.errors import DataError, printable
+from ndtools.memory import require_memory
 
 __all__ = ["read_idx"]
 
@@ -61,6 +61,7 @@ def _parse(source: Iterator[bytes], name: str, dimensions: int) -> tuple[Tensor,
             break
     shape = _shape(bytes(content[:header_size]), name, dimensions)
     wanted = header_size + math.prod(shape)
+    require_memory(wanted, f"{name} ({_describe(shape)})")
     for piece in source:
         if len(content) > wanted:
             break

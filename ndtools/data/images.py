@@ -1,22 +1,22 @@
 """Read or decode the images of a source in threads, ahead of whoever consumes them, in order."""
 
 import os
-import threading
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ndtools.data.decode import Pixels, decode_image
+from ndtools.data.ahead import Claim, ahead
+from ndtools.data.decode import Pixels, decode_image, decoding_memory, open_image
 from ndtools.data.folders import Skipped
 from ndtools.data.sources import ImageRef, ImageSource, resolve_source
 from ndtools.errors import DataError, OptionError
+from ndtools.memory import MemoryGate, require_memory
 
 __all__ = [
     "Decoded",
@@ -30,9 +30,13 @@ __all__ = [
 ]
 
 LOOK_AHEAD_BYTES = 2**28
-"""No further image is begun while those decoded and not yet consumed take more than this (256 MiB)."""
+"""Memory for images that are read or decoded and not yet consumed, but for the next one (256 MiB)."""
 READERS = 32
 """Threads that only read: they wait for the storage, not for a processor. So many hide the 100 ms of a network."""
+
+_TOO_LARGE = "too large for the memory"
+
+T = TypeVar("T")
 
 
 class SkippedImageWarning(UserWarning):
@@ -88,12 +92,55 @@ class Encoded:
 
     def decode(self) -> Decoded | Skipped:
         """Decode it, or say why that is not possible."""
+        image = self.open()
+        return image if isinstance(image, Skipped) else self._decode(image)
+
+    @contextmanager
+    def decoded(self, gate: MemoryGate, working: int = 0) -> Iterator[Decoded | Skipped]:
+        """Decode it for the body of a ``with`` statement, once there is memory for that.
+
+        Parameters
+        ----------
+        gate : MemoryGate
+            Shared by all threads that decode.
+        working : int
+            Bytes for each pixel that the body takes.
+
+        Yields
+        ------
+        Decoded or Skipped
+            The image, or why there is none.
+        """
+        image = self.open()
+        if isinstance(image, Skipped):
+            yield image
+            return
+        needed = decoding_memory(image, self.resize) + working * image.width * image.height
+        with gate.hold(needed):
+            try:
+                require_memory(needed, f"an image of {image.width} x {image.height} pixels")
+            except DataError as error:
+                item: Decoded | Skipped = Skipped(self.name, str(error))
+            else:
+                item = self._decode(image)
+            yield item
+
+    def open(self) -> Image.Image | Skipped:
+        """Open it without decoding, or say why that is not possible."""
         try:
-            return Decoded(self.name, decode_image(self.content, gray=self.gray, resize=self.resize))
+            return open_image(self.content)
         except DataError as error:
             return Skipped(self.name, str(error))
         except MemoryError:
-            return Skipped(self.name, "too large for the memory")
+            return Skipped(self.name, _TOO_LARGE)
+
+    def _decode(self, image: Image.Image) -> Decoded | Skipped:
+        try:
+            return Decoded(self.name, decode_image(image, gray=self.gray, resize=self.resize))
+        except DataError as error:
+            return Skipped(self.name, str(error))
+        except MemoryError:
+            return Skipped(self.name, _TOO_LARGE)
 
 
 def load_images(
@@ -101,8 +148,8 @@ def load_images(
 ) -> Iterator[Decoded | Skipped]:
     """Decode the images of a source, several at a time, ahead of the consumer.
 
-    At most ``2 * jobs + 2`` images are under way, fewer if they are large: none is begun while those that
-    wait take more than 256 MiB (those already begun may go beyond it).
+    At most ``2 * jobs + 2`` images are under way, fewer if they are large: they take at most 256 MiB together, files
+    and pixels, but for the one that comes next, which may take more.
 
     Parameters
     ----------
@@ -131,9 +178,17 @@ def load_images(
     threads = processors(jobs)
     read = _reader(gray, resize)
 
-    def load(reference: ImageRef) -> Decoded | Skipped:
-        encoded = read(reference)
-        return encoded if isinstance(encoded, Skipped) else encoded.decode()
+    def load(reference: ImageRef, claim: Claim) -> Decoded | Skipped:
+        item = read(reference, claim)
+        if isinstance(item, Skipped):
+            return item
+        image = item.open()
+        if isinstance(image, Skipped):
+            return image
+        claim(reference.nbytes + item.nbytes + decoding_memory(image, resize))
+        loaded = item.decode()
+        claim(reference.nbytes + (0 if isinstance(loaded, Skipped) else loaded.nbytes))
+        return loaded
 
     return _ahead(source, load, threads)
 
@@ -164,17 +219,18 @@ def read_images(source: ImageSource, *, gray: bool = False, resize: int | None =
     return _ahead(source, _reader(gray, resize), READERS)
 
 
-def _reader(gray: bool, resize: int | None) -> Callable[[ImageRef], Encoded | Skipped]:
+def _reader(gray: bool, resize: int | None) -> Callable[[ImageRef, Claim], Encoded | Skipped]:
     if resize is not None and resize < 1:
         raise OptionError("resize", f"the short side must be at least 1 pixel, got {resize}")
 
-    def read(reference: ImageRef) -> Encoded | Skipped:
+    def read(reference: ImageRef, claim: Claim) -> Encoded | Skipped:
+        claim(reference.nbytes + reference.size())
         try:
             return Encoded(reference.name, reference.read(), gray, resize)
         except DataError as error:
             return Skipped(reference.name, str(error))
         except MemoryError:
-            return Skipped(reference.name, "too large for the memory")
+            return Skipped(reference.name, _TOO_LARGE)
 
     return read
 
@@ -234,50 +290,12 @@ def _as_float(loaded: Iterator[Decoded | Skipped]) -> Iterator[NDArray[np.float3
             yield np.divide(item.pixels, scale, dtype=np.float32, order="C")
 
 
-class _Sized(Protocol):
-    @property
-    def nbytes(self) -> int: ...
-
-
-T = TypeVar("T", bound=_Sized)
-
-
-def _ahead(source: ImageSource, work: Callable[[ImageRef], T | Skipped], threads: int) -> Iterator[T | Skipped]:
+def _ahead(source: ImageSource, work: Callable[[ImageRef, Claim], T | Skipped], threads: int) -> Iterator[T | Skipped]:
     yield from source.skipped
-    references = iter(source)
-    waiting: deque[Future[tuple[T | Skipped, int]]] = deque()
-    expected = LOOK_AHEAD_BYTES // threads  # bytes of an image not loaded yet: the last one's, once there is one
-    held, lock = 0, threading.Lock()  # by all that wait, those under way at what is expected of them
-
-    def load(reference: ImageRef, guess: int) -> tuple[T | Skipped, int]:
-        nonlocal held
-        item = work(reference)
-        size = 0 if isinstance(item, Skipped) else item.nbytes
-        with lock:
-            held += size - guess
-        return item, reference.nbytes + size
-
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="ndtools-images")
-    try:
-        while True:
-            while not waiting or (len(waiting) < 2 * threads + 2 and held < LOOK_AHEAD_BYTES):
-                reference = next(references, None)
-                if reference is None:
-                    break
-                with lock:
-                    held += reference.nbytes + expected
-                waiting.append(pool.submit(load, reference, expected))
-            if not waiting:
-                return
-            item, size = waiting.popleft().result()
-            with lock:
-                held -= size
-            if not isinstance(item, Skipped):
-                expected = item.nbytes
-            yield item
-    finally:
-        # Not waited for: an interrupted run must stop at once, not after a few large images.
-        pool.shutdown(wait=False, cancel_futures=True)
+    with closing(
+        ahead(iter(source), work, threads=threads, limit=LOOK_AHEAD_BYTES, held=lambda reference: reference.nbytes)
+    ) as results:
+        yield from results
 
 
 def processors(jobs: int | None = None) -> int:

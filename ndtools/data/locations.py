@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ndtools.data.catalogue import BUILT_IN, KNOWN, KnownSet
-from ndtools.data.folders import printable
 from ndtools.data.gunzip import pieces
 from ndtools.data.layouts import LAYOUTS, Layout, spellings
-from ndtools.errors import DataError
+from ndtools.errors import DataError, printable
 
 __all__ = [
     "VARIABLE",

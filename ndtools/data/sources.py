@@ -4,6 +4,7 @@ import difflib
 import glob
 import itertools
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -14,16 +15,17 @@ import numpy as np
 from PIL import Image
 
 from ndtools.data.archives import Member, is_archive, is_zip, tar_members, zip_members
-from ndtools.data.decode import read_file
-from ndtools.data.folders import Skipped, glob_matches, is_hidden, is_image, printable, walk
+from ndtools.data.folders import Skipped, glob_matches, is_hidden, is_image, walk
 from ndtools.data.synthetic import sample_images
-from ndtools.errors import DataError, OptionError
+from ndtools.errors import DataError, OptionError, printable
+from ndtools.files import read_file
 
-__all__ = ["ImageRef", "ImageSource", "Skipped", "printable", "resolve_source"]
+__all__ = ["ImageRef", "ImageSource", "Skipped", "resolve_source"]
 
 _BUILT_IN = "built-in: sample, sample-photo"
 _SAMPLES = {"sample": slice(None), "sample-photo": slice(-1, None)}
 _LOOKED_FOR = "looked for .jpg, .png, .webp, .tif, .gif, .bmp, .ppm and others of that kind"
+_MAX_LIST_BYTES = 2**26  # a million long paths
 _MANY = 10_000  # names in a folder beyond which a close match is not looked for
 
 
@@ -40,11 +42,14 @@ class ImageRef:
         reason alone. Threads may call it.
     nbytes : int
         Memory that the reference itself holds, bytes: not 0 only for members of tar archives.
+    size : function without arguments
+        Gives the bytes that `read` adds to that, without reading them; 0 if that is not known. Threads may call it.
     """
 
     name: str
     read: Callable[[], bytes | Image.Image] = field(repr=False)
     nbytes: int = 0
+    size: Callable[[], int] = field(repr=False, default=int)
 
 
 @dataclass(frozen=True)
@@ -214,7 +219,9 @@ class _Found:
             self._add_files([path])
 
     def _add_files(self, paths: list[str]) -> None:
-        self.entries.extend(ImageRef(printable(path), partial(read_file, path)) for path in paths)
+        self.entries.extend(
+            ImageRef(printable(path), partial(read_file, path), size=partial(_size, path)) for path in paths
+        )
 
     def add_list(self, paths: list[str], folder: str) -> None:
         for path in paths:
@@ -247,7 +254,8 @@ class _Found:
         try:
             if is_zip(path):
                 for member in zip_members(path):
-                    self._add_member(member, ImageRef(f"{name}/{printable(member.name)}", member.read))
+                    entry = ImageRef(f"{name}/{printable(member.name)}", member.read, size=partial(int, member.size))
+                    self._add_member(member, entry)
             else:
                 for position, member in tar_members(path):
                     self._add_member(member, _TarEntry(f"{name}/{printable(member.name)}", path, position))
@@ -284,15 +292,34 @@ def _read_stdin(stdin: BinaryIO | TextIO | None) -> list[str]:
     stream = sys.stdin if stdin is None else stdin
     if stream is None:
         return []
-    content = getattr(stream, "buffer", stream).read()
+    content = getattr(stream, "buffer", stream).read(_MAX_LIST_BYTES + 1)
+    if len(content) > _MAX_LIST_BYTES:
+        raise DataError("standard input is no list of paths: it is larger than 64 MiB")
     return _paths(content if isinstance(content, bytes) else os.fsencode(content))
 
 
 def _read_list(path: str) -> list[str]:
     try:
-        return _paths(read_file(path))
+        return _paths(read_file(path, limit=_MAX_LIST_BYTES))
     except DataError as error:
-        raise DataError(f"cannot read the list '{printable(path)}': {error}{_suggestion(path)}") from error
+        remedy = "" if os.path.lexists(path) else _suggestion(path)
+        if _is_pipe(path):
+            remedy = ", or pipe the list into '-'"
+        raise DataError(f"cannot read the list '{printable(path)}': {error}{remedy}") from error
+
+
+def _is_pipe(path: str) -> bool:
+    try:
+        return stat.S_ISFIFO(os.stat(path).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except (OSError, ValueError):  # reading says why
+        return 0
 
 
 def _paths(content: bytes) -> list[str]:
@@ -308,7 +335,7 @@ def _suggestion(path: str) -> str:
     folder, name = os.path.split(os.path.normpath(path))
     try:
         names = [*os.listdir(folder or "."), *_SAMPLES]
-    except OSError:
+    except (OSError, ValueError):  # a zero byte in the name
         return ""
     close = difflib.get_close_matches(name, names, n=1) if len(names) < _MANY else []
     return f"; did you mean '{printable(os.path.join(folder, close[0]))}'?" if close else ""

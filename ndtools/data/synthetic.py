@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from ndtools.data.decode import read_file
+from ndtools.files import read_file
 
 __all__ = ["dead_leaves", "sample_images", "write_sample"]
 

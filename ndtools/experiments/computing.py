@@ -1,16 +1,15 @@
 """Where and how experiments compute: devices, threads, memory, interruption."""
 
-import os
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
-from pathlib import Path
+from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 import torch
 
 from ndtools.errors import OptionError
+from ndtools.memory import free_memory
+from ndtools.threads import start_thread
 
 __all__ = [
     "available_memory",
@@ -31,22 +30,16 @@ def available_memory(device: torch.device) -> int | None:
     Parameters
     ----------
     device : torch.device
-        Where.
+        The device that computes.
 
     Returns
     -------
     int or None
-        Bytes: what is free on a GPU, or on a CPU where the system tells that; else what the machine has. None if it
-        does not tell either.
+        Bytes that are free on a GPU; for a CPU as :func:`ndtools.memory.free_memory`.
     """
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    with suppress(OSError, ValueError, IndexError, StopIteration):
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return 1024 * int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1])
-    with suppress(AttributeError, ValueError, OSError):
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return None
+    return free_memory()
 
 
 def check_memory(option: str, value: object, needed: float, device: torch.device) -> None:
@@ -101,9 +94,7 @@ def interruptible(function: Callable[[], T]) -> T:
         except BaseException as error:  # noqa: BLE001  # raised again in the caller's thread
             errors.append(error)
 
-    thread = threading.Thread(target=call, daemon=True)
-    thread.start()
-    thread.join()
+    start_thread(call, "ndtools-operator").join()
     if errors:
         raise errors[0]
     return results[0]

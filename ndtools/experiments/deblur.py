@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ndtools.data.decode import Pixels, decode_image
-from ndtools.data.folders import printable
 from ndtools.data.images import Decoded, load_images
 from ndtools.data.matrices import is_matrix_file, read_arrays
 from ndtools.data.sources import resolve_source
-from ndtools.errors import DataError, OptionError
+from ndtools.errors import DataError, OptionError, printable
 from ndtools.experiments.computing import interruptible, resolve_device
 from ndtools.experiments.config import LARGEST_BLUR, DeblurConfig
 from ndtools.numerics.blur import KernelMoments, blur, descend, gaussian_kernel, motion_kernel, solve, unit_pixels
@@ -180,7 +179,7 @@ def run(config: DeblurConfig) -> DeblurResult:
     device = resolve_device(config.device)
     image = _image(config)
     kernel = _padded(_true_kernel(config), config.kernel_size)
-    _check_large_enough(image, len(kernel))
+    _check_size(image, len(kernel))
     blurred = _blurred(image.pixels, kernel, config, device)
     moments = interruptible(lambda: KernelMoments.of(image.pixels, blurred, device=device))
     if not float(moments.covariance.trace()) > 1e-15 * len(moments.cross):
@@ -293,7 +292,7 @@ def _image(config: DeblurConfig) -> Decoded:
     return image
 
 
-def _check_large_enough(image: Decoded, side: int) -> None:
+def _check_size(image: Decoded, side: int) -> None:
     _, height, width = image.pixels.shape
     if min(height, width) < 2 * side:
         raise DataError(f"{image.name}: {width}×{height} pixels, where a {side}×{side} kernel needs {2 * side} a side")

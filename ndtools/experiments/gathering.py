@@ -2,7 +2,8 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -10,8 +11,10 @@ import torch
 
 from ndtools.data.images import Decoded, Encoded, load_images, processors, read_images
 from ndtools.data.sources import ImageSource, Skipped
-from ndtools.errors import DataError
+from ndtools.errors import DataError, NdtoolsError
 from ndtools.experiments.computing import single_threaded_operators
+from ndtools.memory import MemoryGate, free_memory
+from ndtools.threads import TOO_MANY_THREADS
 
 __all__ = ["Gathered", "NoUsableImageError", "Progress", "gather"]
 
@@ -65,6 +68,7 @@ def gather(
     jobs: int | None = None,
     gray: bool = False,
     resize: int | None = None,
+    working: int = 0,
     progress: Progress | None = None,
 ) -> Gathered[A]:
     """Add every image of a source to one of several accumulators.
@@ -86,6 +90,9 @@ def gather(
         Threads that decode and compute; one for each processor by default.
     gray, resize
         As in :func:`ndtools.data.images.load_images`.
+    working : int
+        Bytes that adding an image takes for each of its pixels. Threads wait for one another where large images would
+        take more than half of the free memory together.
     progress : callable, optional
         Called in this thread, a few times a second.
 
@@ -106,6 +113,8 @@ def gather(
         if workers == jobs
         else load_images(source, gray=gray, resize=resize, jobs=jobs)
     )
+    free = free_memory()
+    gate = MemoryGate(None if free is None else free // 2)
     queue = _Queue(images, total=len(source) + len(source.skipped))
 
     # Each thread says so for itself: MKL's Fourier transforms ask the thread that calls them.
@@ -113,7 +122,7 @@ def gather(
     finished = False
     with single_threaded_operators():
         try:
-            futures = [pool.submit(_consume, queue, new, add) for _ in range(workers)]
+            futures = _submitted(pool, workers, lambda: _consume(queue, new, add, gate, working))
             pending = set(futures)
             while pending:
                 done, pending = wait(pending, timeout=0.1, return_when=FIRST_EXCEPTION)
@@ -133,6 +142,18 @@ def gather(
         message = f"no image of {source.label} can be used ({len(skipped)} tried; {first})"
         raise NoUsableImageError(message, tuple(skipped))
     return Gathered(used, sum(part.read for part in parts), tuple(skipped))
+
+
+def _submitted(pool: ThreadPoolExecutor, workers: int, consume: Callable[[], "_Part[A]"]) -> "list[Future[_Part[A]]]":
+    futures: list[Future[_Part[A]]] = []
+    for _ in range(workers):
+        try:
+            futures.append(pool.submit(consume))
+        except RuntimeError as error:  # no further thread: those that run consume all there is
+            if not futures:
+                raise NdtoolsError(TOO_MANY_THREADS) from error
+            break
+    return futures
 
 
 @dataclass
@@ -177,18 +198,20 @@ class _Queue:
             close()
 
 
-def _consume(queue: _Queue, new: Callable[[], A], add: Callable[[A, Decoded], str | None]) -> _Part[A]:
+def _consume(
+    queue: _Queue, new: Callable[[], A], add: Callable[[A, Decoded], str | None], gate: MemoryGate, working: int
+) -> _Part[A]:
     part: _Part[A] = _Part(None, 0, [])
     for taken in queue:
-        item = taken.decode() if isinstance(taken, Encoded) else taken
-        if isinstance(item, Skipped):
-            part.skipped.append(item)
-            continue
-        if part.accumulator is None:
-            part.accumulator = new()
-        reason = add(part.accumulator, item)
+        with taken.decoded(gate, working) if isinstance(taken, Encoded) else nullcontext(taken) as item:
+            if isinstance(item, Skipped):
+                reason: str | None = item.reason
+            else:
+                if part.accumulator is None:
+                    part.accumulator = new()
+                reason = add(part.accumulator, item)
         if reason is None:
             part.read += 1
         else:
-            part.skipped.append(Skipped(item.name, reason))
+            part.skipped.append(Skipped(taken.name, reason))
     return part

@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ndtools.data.folders import printable
 from ndtools.data.sources import ImageSource, Skipped, resolve_source
-from ndtools.errors import DataError, MatrixError, NumericalWarning
+from ndtools.errors import DataError, MatrixError, NumericalWarning, printable
 from ndtools.experiments.bootstrap import GROUPS, KernelBootstrap, bootstrap_kernels
 from ndtools.experiments.cells import CellMeasures, is_grey, measure_cells
 from ndtools.experiments.computing import interruptible, resolve_device

@@ -1,6 +1,5 @@
 """Covariance of the patches of an image source, by several threads."""
 
-import os
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,10 +9,14 @@ from ndtools.data.images import Decoded, processors
 from ndtools.data.sources import ImageSource, Skipped
 from ndtools.errors import OptionError
 from ndtools.experiments.gathering import Progress, gather
+from ndtools.memory import free_memory
 from ndtools.numerics.covariance import PatchCovariance, memory_needed
 from ndtools.numerics.patches import Pair
 
 __all__ = ["ImageMoments", "Progress", "image_moments", "too_small"]
+
+CERTAIN = 2**30  # bytes that are never refused: the need is an upper bound, which small patches do not reach
+WORKING = 8  # bytes for each pixel of an image that adding it takes
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +88,9 @@ def image_moments(
 
     jobs = processors(jobs)
     workers = 1 if device.type != "cpu" else _affordable(jobs, memory_needed(channels, kernel_size, method))
-    found = gather(source, new, _add, workers=workers, jobs=jobs, gray=gray, resize=resize, progress=progress)
+    found = gather(
+        source, new, _add, workers=workers, jobs=jobs, gray=gray, resize=resize, working=WORKING, progress=progress
+    )
     total, *others = found.parts
     for moments in others:
         total.merge(moments)
@@ -107,15 +112,14 @@ def too_small(image: Decoded, kernel_size: Pair) -> str | None:
 
 
 def _affordable(workers: int, needed: int) -> int:
-    """Return how many accumulators of ``needed`` bytes fit into memory, up to ``workers``."""
-    try:
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # not told on this system
+    """Return how many accumulators of ``needed`` bytes fit into half of the free memory, at least 1."""
+    free = free_memory()
+    if free is None:
         return workers
-    if needed > memory:
+    if needed > max(free, CERTAIN):
         raise OptionError(
             "kernel_size",
-            f"is too large for this machine: patches of that size need about {needed / 1e9:.0f} GB,"
-            f" and it has {memory / 1e9:.0f} GB",
+            f"is too large for this machine: patches of that size need about {needed / 1e9:.2g} GB of memory, and"
+            f" {free / 1e9:.2g} GB are free",
         )
-    return max(1, min(workers, memory // (2 * needed)))
+    return max(1, min(workers, free // (2 * needed)))

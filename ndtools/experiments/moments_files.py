@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ndtools.data.folders import printable
 from ndtools.data.matrices import read_arrays
-from ndtools.errors import DataError, MatrixError, OptionError
+from ndtools.errors import DataError, MatrixError, OptionError, printable
 from ndtools.numerics.covariance import Covariance
 
 __all__ = ["iterate_moments", "moments_arrays", "read_moments", "read_written"]
 
+COPIES = 10  # of a covariance that are held at a time while its kernels are made
 KEYS = ("covariance", "mean", "patches", "images", "channels", "kernel_size")
 
 
@@ -113,7 +113,7 @@ def read_written(path: str, keys: Sequence[str], hint: str) -> dict[str, NDArray
         As there.
     """
     try:
-        return read_arrays(path, keys)
+        return read_arrays(path, keys, copies=COPIES)
     except MatrixError:
         raise
     except DataError as error:

@@ -10,10 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ndtools.data.folders import printable
 from ndtools.data.matrices import is_matrix_file, read_matrix
 from ndtools.data.sources import Skipped, resolve_source
-from ndtools.errors import MatrixError
+from ndtools.errors import MatrixError, printable
 from ndtools.experiments.computing import resolve_device, single_threaded_operators
 from ndtools.experiments.config import ALGORITHMS, NsStabilityConfig
 from ndtools.experiments.moments import Progress, image_moments
@@ -25,6 +24,7 @@ from ndtools.numerics.stability import Landmarks, inverse_sqrt_trace, predict_va
 __all__ = ["Curve", "NsStabilityConfig", "NsStabilityResult", "run"]
 
 SMALL = 128  # rows up to which threads cost more time than they save
+MATRICES = 12  # of that size that are held at a time: A, its eigenvectors, iterates, and what LAPACK needs
 GAIN_ITERATIONS = (1, 2, 3, 5, 10, 15)
 
 
@@ -251,7 +251,8 @@ def _matrix(
     """Return the covariance, what it is of, and which images were read and skipped."""
     if is_matrix_file(config.source):
         # Symmetric up to rounding in the precision of the file.
-        covariance = symmetric_part(torch.from_numpy(read_matrix(config.source)).to(device)).double()
+        matrix = torch.from_numpy(read_matrix(config.source, copies=MATRICES))
+        covariance = symmetric_part(matrix.to(device)).double()
         return covariance, printable(config.source), None, ()
     images = resolve_source(config.source)
     found = image_moments(images, kernel_size=config.kernel_size, device=device, jobs=config.jobs, progress=progress)

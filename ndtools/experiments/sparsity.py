@@ -26,6 +26,7 @@ from ndtools.numerics.sparsity import Density, Estimate, SparsitySums
 __all__ = ["Distribution", "SparsityConfig", "SparsityResult", "run"]
 
 REACH = 10.0  # of the histograms on either side, standard deviations
+WORKING = 130  # bytes for each pixel of an image that measuring it takes
 ROUNDING = 1e-6  # of float32 sums, in units of their terms: a smaller standard deviation is none
 
 
@@ -161,7 +162,7 @@ def run(config: SparsityConfig, *, progress: Progress | None = None) -> Sparsity
                 density.add(values)
         return reason
 
-    gathered = gather(images, new, add, jobs=config.jobs, progress=report(1))
+    gathered = gather(images, new, add, jobs=config.jobs, working=WORKING, progress=report(1))
     total, *others = gathered.parts
     for part in others:
         for mine, theirs in zip(total, part, strict=True):

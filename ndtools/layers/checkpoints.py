@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,6 +15,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from ndtools.errors import DataError, OutputError
+from ndtools.files import open_regular
 
 __all__ = ["State", "from_published", "is_published", "load_state", "save_state", "unwrap"]
 
@@ -51,12 +52,19 @@ def load_state(path: str | Path) -> tuple[State, dict[str, Any]]:
         If the file is absent, damaged, or holds no state dict, or more than tensors.
     """
     path = Path(path)
-    if not os.path.isfile(path):  # False, too, for names that are too long
-        raise DataError(f"{path}: {'a folder, not a checkpoint' if os.path.isdir(path) else 'no such file'}")
-    if path.suffix == ".safetensors":
-        return _load_safetensors(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        file = open_regular(path)
+    except DataError as error:
+        if os.path.isdir(path):  # False, too, for names that are too long
+            raise DataError(f"{path}: a folder, not a checkpoint") from None
+        raise DataError(f"{path}: {error if os.path.lexists(path) else 'no such file'}") from None
+    with file:
+        return _load_safetensors(path) if path.suffix == ".safetensors" else _load_pickled(file, path)
+
+
+def _load_pickled(file: BinaryIO, path: Path) -> tuple[State, dict[str, Any]]:
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "GLOBAL" not in str(error):
             raise DataError(f"{path}: not a file of torch.save, or a damaged one") from None

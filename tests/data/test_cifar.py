@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from ndtools.data import cifar
 from ndtools.data.cifar import read_binary, read_names, read_pickle
-from ndtools.data.folders import printable
-from ndtools.errors import DataError
+from ndtools.errors import DataError, printable
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (4, 3072), dtype=np.uint8)
 LABELS = [3, 0, 9, 3]

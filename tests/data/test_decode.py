@@ -1,17 +1,16 @@
 import io
 import os
 import struct
-import threading
 import zlib
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
-from ndtools.data import decode
-from ndtools.data.decode import decode_image, read_file
+from ndtools import memory
+from ndtools.data.decode import decode_image, decoding_memory, open_image
 from ndtools.errors import DataError, OptionError
 
 RNG = np.random.default_rng(0)
@@ -366,23 +365,6 @@ def test_missing_file_folder_and_loop_of_links(tmp_path):
             decode_image(tmp_path / name)
 
 
-def test_file_beyond_the_limit_is_not_read(tmp_path):
-    path = tmp_path / "huge.png"
-    with path.open("wb") as file:
-        file.truncate(decode.MAX_FILE_BYTES + 1)  # sparse
-    with pytest.raises(DataError, match="larger than 1 GiB"):
-        read_file(path)
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
-def test_a_pipe_can_be_read(tmp_path):
-    os.mkfifo(tmp_path / "pipe")
-    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(encoded(picture(RGB)),))
-    writer.start()
-    np.testing.assert_array_equal(decode_image(tmp_path / "pipe"), RGB.transpose(2, 0, 1))
-    writer.join()
-
-
 def test_asks_twice_before_giving_up(monkeypatch):
     """Another thread may be registering Pillow's rarer formats at the first time."""
     attempts = []
@@ -420,3 +402,25 @@ def test_damage_is_a_data_error_or_pixels(format, data):
         assert str(error)
     else:
         assert pixels.shape[0] == 3
+
+
+def test_what_does_not_fit_into_the_memory_is_not_decoded(monkeypatch):
+    content = encoded(Image.new("L", (3000, 2000)))
+    assert decoding_memory(open_image(content)) >= 2 * 3000 * 2000
+    monkeypatch.setattr(memory, "free_memory", lambda: 50_000_000)
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", None)
+    with pytest.raises(
+        DataError, match=r"^decoding its 3000 x 2000 pixels needs about 0\.072 GB of memory, and 0\.05 GB"
+    ):
+        decode_image(content)
+    small = encoded(Image.new("L", (300, 200)))
+    assert decoding_memory(open_image(small), resize=2000) > decoding_memory(open_image(content))
+
+
+def test_long_rows_are_read_in_blocks_as_long(monkeypatch):
+    """In smaller blocks Pillow takes time that grows with the square of the length."""
+    blocks = []
+    load = ImageFile.ImageFile.load
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: blocks.append(image.decodermaxblock) or load(image))
+    assert decode_image(b"P6 100000 2 255 " + bytes(600_000)).shape == (3, 2, 100_000)
+    assert blocks[0] >= 3 * 100_000

@@ -18,7 +18,7 @@ from ndtools.data.images import (
     read_images,
 )
 from ndtools.data.sources import ImageRef, ImageSource, resolve_source
-from ndtools.errors import DataError, OptionError
+from ndtools.errors import DataError, NdtoolsError, OptionError
 
 
 def png(value, size=(6, 4)):
@@ -42,7 +42,9 @@ class Counted:
         return Image.new("RGB", self.size)
 
     def source(self):
-        return ImageSource("counted", tuple(ImageRef(str(i), self.read) for i in range(self.count)))
+        nbytes = 3 * self.size[0] * self.size[1]
+        refs = (ImageRef(str(i), self.read, size=lambda: nbytes) for i in range(self.count))
+        return ImageSource("counted", tuple(refs))
 
     def reaches(self, count):
         """Wait until so many are begun; a busy machine may take its time."""
@@ -143,8 +145,8 @@ def test_the_look_ahead_is_bounded_in_bytes(monkeypatch):
     for consumed in range(1, 20):
         next(loaded)
         ahead = counted.settled() - consumed
-        assert consumed < 9 or ahead <= 4  # until the first is decoded, one for each thread is begun
-    assert counted.reaches(consumed + 3)
+        assert ahead <= 4  # three, and the next one, which need not wait for room
+    assert counted.reaches(consumed + 2)
     assert len(list(loaded)) == 21
 
 
@@ -285,3 +287,41 @@ def test_iter_images_fails_at_the_call_not_in_the_loop(tmp_path):
         iter_images(tmp_path / "absent")
     with pytest.raises(OptionError, match="images"):
         iter_images("sample", images=0)
+
+
+def test_large_files_are_read_one_by_one(monkeypatch):
+    """However many threads read: what is known of the sizes bounds what is read before any of it is consumed."""
+    monkeypatch.setattr(images, "LOOK_AHEAD_BYTES", 1000)
+    held, most, lock = 0, 0, threading.Lock()
+
+    def read():
+        nonlocal held, most
+        with lock:
+            held += 600
+            most = max(most, held)
+        return png(1)
+
+    refs = tuple(ImageRef(str(i), read, size=lambda: 600) for i in range(50))
+    for item in read_images(ImageSource("x", refs)):
+        assert isinstance(item, Encoded)
+        with lock:
+            held -= 600
+    assert most <= 3 * 600  # the next one, one more within the limit, and one between two takings
+
+
+def test_fewer_threads_where_the_system_allows_no_more(monkeypatch):
+    start, started = threading.Thread.start, []
+
+    def limited(thread):
+        if len(started) == 2:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    refs = tuple(ImageRef(str(i), lambda i=i: png(i)) for i in range(30))
+    loaded = list(load_images(ImageSource("x", refs), jobs=8))
+    assert [int(item.pixels[0, 0, 0]) for item in loaded] == list(range(30))
+    assert len(started) == 2
+    with pytest.raises(NdtoolsError, match="cannot start a thread: a limit on memory or processes"):
+        list(load_images(ImageSource("x", refs), jobs=8))

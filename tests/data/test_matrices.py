@@ -4,6 +4,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from ndtools import memory
 from ndtools.data.matrices import is_matrix_file, read_matrix
 from ndtools.errors import DataError, MatrixError
 
@@ -53,7 +54,7 @@ def test_what_cannot_be_read(tmp_path):
             read_matrix(tmp_path / "y.npy")
     with zipfile.ZipFile(tmp_path / "y.npz", "w") as archive:
         archive.writestr("covariance", b"raw")
-    with pytest.raises(MatrixError, match="raw bytes"):
+    with pytest.raises(DataError, match="not a NumPy file of numbers"):
         read_matrix(tmp_path / "y.npz")
     np.savez_compressed(tmp_path / "z.npz", covariance=np.random.default_rng(0).random((20, 20)))
     content = bytearray((tmp_path / "z.npz").read_bytes())
@@ -69,8 +70,49 @@ def test_what_cannot_be_read(tmp_path):
     with pytest.raises(DataError):
         read_matrix(tmp_path / "w.npy")
     np.save(tmp_path / "o.npy", np.array([[object()]]), allow_pickle=True)
-    with pytest.raises(DataError, match="o.npy is not a NumPy file"):
+    with pytest.raises(DataError, match="o.npy holds object, not real numbers"):
         read_matrix(tmp_path / "o.npy")
     (tmp_path / "folder.npy").mkdir()
     with pytest.raises(DataError, match="cannot read"):
         read_matrix(tmp_path / "folder.npy")
+
+
+def test_what_unpacks_beyond_the_free_memory_is_not_unpacked(tmp_path, monkeypatch):
+    np.savez_compressed(tmp_path / "bomb.npz", covariance=np.zeros((2000, 2000)), other=np.eye(2))
+    assert (tmp_path / "bomb.npz").stat().st_size < 2000 * 2000 * 8 / 200
+    monkeypatch.setattr(memory, "free_memory", lambda: 20_000_000)
+    monkeypatch.setattr(np.lib.format, "read_array", None)  # nothing is read
+    with pytest.raises(
+        DataError, match=r"the numbers in .*bomb\.npz needs about 0\.032 GB of memory, and 0\.02 GB are free"
+    ):
+        read_matrix(tmp_path / "bomb.npz")
+    monkeypatch.setattr(memory, "free_memory", lambda: 100_000_000)
+    with pytest.raises(DataError, match=r"needs about 0\.32 GB"):
+        read_matrix(tmp_path / "bomb.npz", copies=10)
+    monkeypatch.setattr(memory, "free_memory", lambda: 20_000_000)
+    # Bytes become eight times as long.
+    np.save(tmp_path / "bytes.npy", np.zeros((2000, 2000), np.uint8))
+    with pytest.raises(DataError, match=r"needs about 0\.036 GB"):
+        read_matrix(tmp_path / "bytes.npy")
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ("(4000000000, 4000000000)", r"is cut short: its header promises an array of shape \(4000000000, 4000000000\)"),
+        ("(-1, 4)", r"its header says the shape \(-1, 4\)"),
+        ("(2, 2)" + " " * 20000, "Header info length"),
+    ],
+)
+def test_headers_that_promise_too_much(tmp_path, shape, message):
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    (tmp_path / "x.npy").write_bytes(b"\x93NUMPY\x02\0" + len(header).to_bytes(4, "little") + header + bytes(32))
+    with pytest.raises(DataError, match=message) as caught:
+        read_matrix(tmp_path / "x.npy")
+    assert "\n" not in str(caught.value)
+
+
+def test_many_names_of_arrays_are_not_all_listed(tmp_path):
+    np.savez(tmp_path / "x.npz", **{f"a{i}": np.zeros(1) for i in range(100)})
+    with pytest.raises(DataError, match=r"only: a0, .*, a7, \.\.\.$"):
+        read_matrix(tmp_path / "x.npz")

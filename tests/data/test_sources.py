@@ -12,10 +12,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ndtools.data import archives, folders
+from ndtools.data import archives, folders, sources
 from ndtools.data.decode import decode_image
-from ndtools.data.sources import ImageRef, ImageSource, Skipped, _paths, printable, resolve_source
-from ndtools.errors import DataError, OptionError
+from ndtools.data.sources import ImageRef, ImageSource, Skipped, _paths, resolve_source
+from ndtools.errors import DataError, OptionError, printable
 
 
 def png(value):
@@ -439,3 +439,72 @@ def test_what_is_not_there(source, message, here):
     zipfile.ZipFile(here / "empty.zip", "w").close()
     with pytest.raises(DataError, match=message):
         resolve_source(source, stdin=io.BytesIO(b"\n"))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
+def test_special_files_are_passed_over_with_a_reason(here):
+    fill(here, "set/a.png")
+    os.mkfifo(here / "set/pipe.png")
+    os.mkfifo(here / "set/pipe.txt")  # no image by its name
+    os.symlink("/dev/zero", here / "set/zero.png")
+    source = resolve_source("set")
+    assert names(source) == ["set/a.png"]
+    kinds = {skipped.name: skipped.reason.split(";")[0] for skipped in source.skipped}
+    assert kinds == {
+        "set/pipe.png": "a pipe, not a regular file",
+        "set/zero.png": "a device, not a regular file",
+    }
+    # Matches of a glob and lines of a list are read like files that are named.
+    for pattern in ("set/*.png", "**/pipe.png", "set/pipe.png"):
+        reference = next(ref for ref in resolve_source(pattern) if ref.name == "set/pipe.png")
+        with pytest.raises(DataError, match="^a pipe, not a regular file"):
+            reference.read()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
+def test_special_files_as_lists_and_archives(here):
+    for name in ("pipe.txt", "pipe.zip", "pipe.tar"):
+        os.mkfifo(here / name)
+    with pytest.raises(DataError, match=r"^cannot read the list 'pipe\.txt': a pipe.*, or pipe the list into '-'$"):
+        resolve_source("@pipe.txt")
+    for name in ("pipe.zip", "pipe.tar"):
+        with pytest.raises(DataError, match=rf"^cannot read the archive '{name}': a pipe, not a regular file"):
+            resolve_source(name)
+
+
+def test_lists_have_a_largest_size(here, monkeypatch):
+    monkeypatch.setattr(sources, "_MAX_LIST_BYTES", 20)
+    (here / "long.txt").write_bytes(b"a.png\n" * 4)
+    with pytest.raises(DataError, match=r"cannot read the list 'long\.txt': larger than 20 bytes"):
+        resolve_source("@long.txt")
+    for endless in (io.BytesIO(b"a.png\n" * 4), io.StringIO("a.png\n" * 4)):
+        with pytest.raises(DataError, match="standard input is no list of paths"):
+            resolve_source("-", stdin=endless)
+
+
+def test_many_double_stars_enter_each_folder_once_for_each(here, monkeypatch):
+    fill(here, *(f"p/q{i}/r{j}/{i}{j}.png" for i in range(3) for j in range(3)))
+    for i in range(3):
+        os.symlink("..", here / f"p/q{i}/up")
+        os.symlink("../..", here / f"p/q{i}/r0/top")
+    entered = []
+    scandir = os.scandir
+    monkeypatch.setattr(folders.os, "scandir", lambda path: entered.append(path) or scandir(path))
+    found = names(resolve_source("**/**/p/**/**/r*/**/*.png"))
+    assert [os.path.basename(name) for name in found] == [f"{i}{j}.png" for i in range(3) for j in range(3)]
+    assert len(entered) < 200  # 3 ** times 14 folders, by walking and by matching; without a bound 14^3 and more
+
+
+def test_a_member_without_a_name(here):
+    with zipfile.ZipFile(here / "x.zip", "w") as archive:
+        archive.writestr("a.png", png(3))
+        nameless = zipfile.ZipInfo("x")
+        nameless.filename = ""
+        archive.writestr(nameless, png(4))
+    assert names(resolve_source("x.zip")) == ["x.zip/a.png"]
+
+
+def test_control_characters_do_not_reach_messages(here):
+    with pytest.raises(DataError) as caught:
+        resolve_source("no\x1bsuch\nfile\u2028")
+    assert str(caught.value).startswith(r"no such file or folder: 'no\x1bsuch\x0afile\u2028'")

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -157,3 +159,16 @@ def test_bad_kernels_and_images(photo, tmp_path):
         run(config(tmp_path / "stripes.png", eps=0.0))
     with pytest.warns(NumericalWarning, match="determines 7 of the 49"):
         run(config(tmp_path / "stripes.png"))
+
+
+def test_a_missing_image_is_said_before_a_small_kernel(tmp_path):
+    with pytest.raises(DataError, match="no such file or folder"):
+        run(DeblurConfig(source=str(tmp_path / "missing.png"), kernel_size=5))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
+@pytest.mark.parametrize("name", ["blur.png", "blur.npy"])
+def test_a_pipe_is_no_blur(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(DataError, match="a pipe, not a regular file"):
+        run(DeblurConfig(blur=str(tmp_path / name)))

@@ -10,9 +10,10 @@ from PIL import Image
 
 import ndtools.experiments.gathering as gathering
 import ndtools.experiments.moments as module
+from ndtools import memory
 from ndtools.data.images import Decoded
-from ndtools.data.sources import ImageRef, ImageSource
-from ndtools.errors import OptionError
+from ndtools.data.sources import ImageRef, ImageSource, resolve_source
+from ndtools.errors import NdtoolsError, OptionError
 from ndtools.experiments.computing import interruptible
 from ndtools.experiments.moments import image_moments
 from ndtools.numerics.covariance import PatchCovariance, memory_needed
@@ -136,9 +137,11 @@ def test_no_more_accumulators_than_images(monkeypatch):
 
 def test_memory_limits_the_threads_and_the_patch(monkeypatch):
     needed = memory_needed(3, 5)
-    monkeypatch.setattr(module.os, "sysconf", lambda name: 1 if name == "SC_PAGE_SIZE" else 4 * needed)
+    monkeypatch.setattr(module, "free_memory", lambda: 4 * needed)
     assert [module._affordable(workers, needed) for workers in (1, 2, 8)] == [1, 2, 2]
-    monkeypatch.setattr(module.os, "sysconf", lambda name: 1 if name == "SC_PAGE_SIZE" else needed - 1)
+    monkeypatch.setattr(module, "free_memory", lambda: needed - 1)
+    assert image_moments(source(1), kernel_size=5).read == 1  # so little is tried
+    monkeypatch.setattr(module, "CERTAIN", 0)
     with pytest.raises(OptionError, match="too large for this machine"):
         image_moments(source(1), kernel_size=5)
 
@@ -187,3 +190,51 @@ def test_interruptible_returns_and_raises():
     assert interruptible(threading.current_thread) is not threading.current_thread()
     with pytest.raises(ZeroDivisionError):
         interruptible(lambda: 1 / 0)
+
+
+def test_images_that_do_not_fit_into_the_memory_are_skipped(tmp_path, monkeypatch):
+    for name, size in (("large.png", (4000, 3000)), ("small.png", (20, 20))):
+        Image.new("RGB", size, (9, 20, 3)).save(tmp_path / name)
+    monkeypatch.setattr(memory, "free_memory", lambda: 100_000_000)
+    found = image_moments(resolve_source(tmp_path), kernel_size=3, jobs=2)
+    assert found.read == 1
+    (skipped,) = found.skipped
+    assert skipped.name.endswith("large.png")
+    assert skipped.reason == "an image of 4000 x 3000 pixels needs about 0.24 GB of memory, and 0.1 GB are free"
+
+
+def test_large_images_are_used_one_after_the_other(tmp_path, monkeypatch):
+    for i in range(6):
+        Image.new("L", (1500, 1500), i).save(tmp_path / f"{i}.png")
+    lock, at_work, most = threading.Lock(), 0, 0
+
+    def add(accumulator, image):
+        nonlocal at_work, most
+        with lock:
+            at_work += 1
+            most = max(most, at_work)
+        time.sleep(0.02)
+        with lock:
+            at_work -= 1
+
+    monkeypatch.setattr(gathering, "free_memory", lambda: 2 * 27_000_000)  # half of it is room for one
+    assert gathering.gather(resolve_source(tmp_path), list, add, jobs=4).read == 6
+    assert most == 1
+
+
+def test_fewer_threads_gather_where_the_system_allows_no_more(monkeypatch):
+    start, started = threading.Thread.start, []
+
+    def limited(thread):
+        if thread.name.startswith("gather"):
+            if len(started) == limit:
+                raise RuntimeError("can't start new thread")
+            started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    limit = 2
+    assert image_moments(source(10), kernel_size=3, jobs=6).read == 10
+    limit = len(started)
+    with pytest.raises(NdtoolsError, match="cannot start a thread"):
+        image_moments(source(10), kernel_size=3, jobs=6)

@@ -1,6 +1,7 @@
 """State dicts in files, and those of the published code."""
 
 import argparse
+import os
 from pathlib import Path
 
 import numpy as np
@@ -200,3 +201,11 @@ def test_what_the_published_layers_do_not_have(change, message):
     }
     with pytest.raises(DataError, match=message):
         from_published({key: value for key, value in state.items() if value is not None})
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
+@pytest.mark.parametrize("name", ["x.pt", "x.safetensors"])
+def test_a_pipe_is_no_checkpoint(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(DataError, match="a pipe, not a regular file"):
+        load_state(tmp_path / name)

@@ -1,0 +1,124 @@
+"""Open files for reading: regular files only, so that no pipe or device keeps a command waiting or fills the memory."""
+
+import errno
+import os
+import stat
+from typing import BinaryIO
+
+from ndtools.errors import DataError, reason
+
+__all__ = ["MAX_FILE_BYTES", "irregular", "open_regular", "read_file"]
+
+MAX_FILE_BYTES = 2**30
+"""Files that are read as a whole, and members of archives, are not read beyond this size."""
+
+_PIECE = 2**20
+
+_KINDS = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+# Without O_NONBLOCK, opening a named pipe waits until somebody writes into it. It changes nothing for regular files.
+_FLAGS = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in ("O_BINARY", "O_CLOEXEC", "O_NOCTTY", "O_NONBLOCK"))
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a file for reading if it is a regular one, or say in a few words why not.
+
+    The kind of the file is looked at once it is open, so that nobody can exchange it in between.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file, or a link to it.
+
+    Returns
+    -------
+    binary file
+        The open file. The caller closes it.
+
+    Raises
+    ------
+    DataError
+        The file is absent, cannot be opened, or is a folder, pipe, socket or device. The message is the reason
+        alone; the caller adds the name.
+    """
+    try:
+        descriptor = os.open(path, _FLAGS)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # the answer for sockets, and for devices without a driver
+            raise DataError(_refusal("a socket or device")) from None
+        raise DataError(reason(error)) from error
+    except ValueError as error:  # a zero byte in the name
+        raise DataError(reason(error)) from None
+    refusal = irregular(os.fstat(descriptor).st_mode)
+    if refusal is None:
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    raise DataError(refusal)
+
+
+def irregular(mode: int) -> str | None:
+    """Say why a file is not read, by its kind.
+
+    Parameters
+    ----------
+    mode : int
+        ``st_mode`` of the file.
+
+    Returns
+    -------
+    str or None
+        The reason with the remedy; None for a regular file.
+    """
+    kind = stat.S_IFMT(mode)
+    if kind == stat.S_IFREG:
+        return None
+    if kind == stat.S_IFDIR:
+        return os.strerror(errno.EISDIR)
+    return _refusal(_KINDS.get(kind, "a special file"))
+
+
+def read_file(path: str | os.PathLike[str], *, limit: int = MAX_FILE_BYTES) -> bytes:
+    """Read a whole regular file, or say in a few words why not.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file, or a link to it.
+    limit : int
+        Largest number of bytes that is read: what no file of the wanted kind exceeds. The default is 1 GiB.
+
+    Returns
+    -------
+    bytes
+        Its content.
+
+    Raises
+    ------
+    DataError
+        It is absent, unreadable, not a regular file, or larger than the limit. The message is the reason alone.
+    """
+    with open_regular(path) as file:
+        try:
+            size = os.fstat(file.fileno()).st_size
+            content = b"" if size > limit else file.read(size + 1)
+            # More than the size says comes from files that grow, and from those of /proc, which say 0.
+            while size <= limit and size < len(content) <= limit and (more := file.read(_PIECE)):
+                content += more
+        except OSError as error:
+            raise DataError(reason(error)) from error
+    if max(size, len(content)) > limit:
+        raise DataError(f"larger than {_binary(limit)}")
+    return content
+
+
+def _refusal(kind: str) -> str:
+    return f"{kind}, not a regular file; copy its content into a file first"
+
+
+def _binary(size: int) -> str:
+    power = 30 if size >= 2**30 else 20 if size >= 2**20 else 0
+    return f"{size / 2**power:.4g} {({30: 'GiB', 20: 'MiB', 0: 'bytes'})[power]}"
