@@ -26,7 +26,9 @@ def is_matrix_file(source: str | os.PathLike[str]) -> bool:
     return Path(source).suffix.lower() in {".npy", ".npz"}
 
 
-def read_arrays(path: str | os.PathLike[str], keys: Sequence[str]) -> dict[str, NDArray[np.floating[Any]]]:
+def read_arrays(
+    path: str | os.PathLike[str], keys: Sequence[str], optional: Sequence[str] = ()
+) -> dict[str, NDArray[np.floating[Any]]]:
     """Read arrays of real numbers.
 
     Parameters
@@ -35,6 +37,8 @@ def read_arrays(path: str | os.PathLike[str], keys: Sequence[str]) -> dict[str, 
         A .npz file that holds all ``keys``, or for a single key a .npy file.
     keys : sequence of str
         Names of arrays.
+    optional : sequence of str
+        Names of further arrays, which are left out if a .npz file has none of them.
 
     Returns
     -------
@@ -57,7 +61,7 @@ def read_arrays(path: str | os.PathLike[str], keys: Sequence[str]) -> dict[str, 
                     if key not in loaded.files:
                         held = ", ".join(loaded.files) or "nothing"
                         raise DataError(f"{name} has no array '{key}', only: {held}")
-                arrays = {key: loaded[key] for key in keys}
+                arrays = {key: loaded[key] for key in (*keys, *optional) if key in loaded.files}
             elif len(keys) == 1:
                 arrays = {keys[0]: loaded}
             else:
