@@ -238,7 +238,7 @@ def fit_difference_of_gaussians(kernel: ArrayLike) -> DifferenceOfGaussians:
             return np.insert(p, i, value), rows
 
         start = np.clip(np.delete(log_sigma, i), *box)
-        return _refine(target, start, np.array(box)[:, None], fixed)[1] - allowed
+        return _refine(target, start, np.array(box)[:, None], fixed, tolerance=1e-9)[1] - allowed
 
     ranges = ((low, highest), (float(_nearest(low)[0]), high))
     limits = [
@@ -268,7 +268,7 @@ def _limit(excess: Callable[[float], float], ends: tuple[float, float], at: floa
         return math.exp(far)
     if excess(at) >= 0:  # by rounding: the fit is where there is no excess
         return math.exp(at)
-    return math.exp(brentq(excess, at, far, xtol=1e-4))
+    return math.exp(brentq(excess, at, far, xtol=1e-3))  # shown to two digits
 
 
 def _nearest(u: Array | float) -> tuple[Array, Array]:
@@ -308,7 +308,9 @@ def _squares(target: Array, log_sigma: Array) -> float:
     return float(left @ left)
 
 
-def _refine(target: Array, start: Array, box: Array, to_log_sigma: Search) -> tuple[Array, float]:
+def _refine(
+    target: Array, start: Array, box: Array, to_log_sigma: Search, tolerance: float = 1e-15
+) -> tuple[Array, float]:
     """Return a local optimum in the box (its lower and its upper ends), and the sum of squares that it leaves."""
 
     def residual(p: Array) -> Array:
@@ -319,7 +321,8 @@ def _refine(target: Array, start: Array, box: Array, to_log_sigma: Search) -> tu
         return _project(log_sigma, target)[2] @ chain
 
     # dogbox ends on a bound exactly; trf would only approach it.
-    found = least_squares(residual, start, jacobian, tuple(box), method="dogbox", ftol=1e-15, xtol=1e-15, gtol=1e-15)
+    tolerances = dict.fromkeys(("ftol", "xtol", "gtol"), tolerance)
+    found = least_squares(residual, start, jacobian, tuple(box), method="dogbox", **tolerances)
     return found.x, float(found.fun @ found.fun)
 
 
