@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ndtools.cli.conflicts import refuse_given
-from ndtools.cli.options import SharedOptions, with_shared_options
+from ndtools.cli.options import Eps, RelativeEps, SharedOptions, with_shared_options
 from ndtools.cli.output import Output
 from ndtools.experiments.config import CovarianceConfig
 
@@ -26,7 +26,8 @@ def covariance(
     images: Annotated[
         int | None, typer.Option("--images", "-n", help="Draw this many images at random (default: all).")
     ] = None,
-    eps: Annotated[float, typer.Option(help="Ridge added to the covariance of [0, 1] pixels.")] = 1e-3,
+    eps: Eps = 1e-3,
+    relative_eps: RelativeEps = False,
     method: Annotated[
         Literal["eigh", "coupled", "vanilla"],
         typer.Option(help="Inverse square root: exact (eigh), or Newton-Schulz (vanilla is unstable)."),
@@ -49,6 +50,7 @@ def covariance(
         kernel_size=kernel_size,
         images=images,
         eps=eps,
+        relative_eps=relative_eps,
         method=method,
         iterations=iterations,
         seed=shared.seed,
@@ -75,10 +77,12 @@ def covariance(
 
 
 def _title(result: "CovarianceResult") -> str:
+    from ndtools.plotting.words import precision_in_words, ridge_in_words
+
     k, plural, d = result.config.kernel_size, "" if result.read == 1 else "s", result.deconvolution
     return (
-        f"Covariance · {k}×{k} · {result.read} image{plural} · eps {d.eps:.3g} · {result.config.method}"
-        f" · condition {d.condition:.3g} · residual {d.residual:.2g}"
+        f"Covariance · {k}×{k} · {result.read} image{plural} · {ridge_in_words(d)} · {result.config.method}"
+        f" · {precision_in_words(d)}"
     )
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ndtools.cli.conflicts import refuse_given
-from ndtools.cli.options import SharedOptions, with_shared_options
+from ndtools.cli.options import Eps, RelativeEps, SharedOptions, with_shared_options
 from ndtools.cli.output import Output
 from ndtools.experiments.config import DeconvolveConfig
 
@@ -27,7 +27,8 @@ def deconvolve(
         typer.Option("--from", help="Apply the kernels of this .npz file of ndtools kernels, not the image's own."),
     ] = None,
     kernel_size: Annotated[int, typer.Option("--kernel-size", "-k", help="Side of the patches in pixels, odd.")] = 3,
-    eps: Annotated[float, typer.Option(help="Ridge added to the covariance of [0, 1] pixels.")] = 1e-3,
+    eps: Eps = 1e-3,
+    relative_eps: RelativeEps = False,
     method: Annotated[
         Literal["eigh", "coupled", "vanilla"],
         typer.Option(help="Inverse square root: exact (eigh), or Newton-Schulz (vanilla is unstable)."),
@@ -49,7 +50,8 @@ def deconvolve(
     """
     output = Output(shared, "deconvolve", images=["image"])
     if from_file is not None:
-        refuse_given(context, ["kernel_size", "eps", "method", "iterations"], "with --from: the file holds the kernels")
+        of_kernels = ["kernel_size", "eps", "relative_eps", "method", "iterations"]
+        refuse_given(context, of_kernels, "with --from: the file holds the kernels")
     if method == "eigh":
         refuse_given(context, ["iterations"], "with --method eigh, which is exact")
     config = DeconvolveConfig(
@@ -57,6 +59,7 @@ def deconvolve(
         from_file=from_file,
         kernel_size=kernel_size,
         eps=eps,
+        relative_eps=relative_eps,
         method=method,
         iterations=iterations,
         border=border,
@@ -83,9 +86,11 @@ def deconvolve(
 
 
 def _title(result: "DeconvolveResult") -> str:
+    from ndtools.plotting.words import ridge_in_words
+
     _, height, width = result.deconvolved.shape
     k, config = result.kernels.shape[-1], result.config
-    how = f"kernels of {config.from_file}" if config.from_file else f"eps {config.eps:.3g} · {config.method}"
+    how = f"{ridge_in_words(result.fit)} · {config.method}" if result.fit else f"kernels of {config.from_file}"
     return f"Deconvolution · {result.source} · {width}×{height} pixels · {k}×{k} · {how} · border {config.border}"
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ndtools.cli.conflicts import refuse_given
-from ndtools.cli.options import SharedOptions, with_shared_options
+from ndtools.cli.options import Eps, RelativeEps, SharedOptions, with_shared_options
 from ndtools.cli.output import Output
 from ndtools.errors import OptionError
 from ndtools.experiments.config import KernelsConfig
@@ -39,10 +39,8 @@ def kernels(
     images: Annotated[
         int | None, typer.Option("--images", "-n", help="Draw this many images at random (default: all).")
     ] = None,
-    eps: Annotated[float, typer.Option(help="Ridge added to the covariance of [0, 1] pixels.")] = 1e-3,
-    relative_eps: Annotated[
-        bool, typer.Option("--relative-eps", help="Take eps in units of the mean variance of a pixel.")
-    ] = False,
+    eps: Eps = 1e-3,
+    relative_eps: RelativeEps = False,
     method: Annotated[
         Literal["eigh", "coupled", "vanilla"],
         typer.Option(help="Inverse square root: exact (eigh), or Newton-Schulz (vanilla is unstable)."),
@@ -164,11 +162,13 @@ def _check_moments_file(path: Path, output: Output) -> None:
 
 
 def _title(result: "KernelsResult") -> str:
+    from ndtools.plotting.words import precision_in_words, ridge_in_words
+
     k, d = result.config.kernel_size, result.deconvolution
     plural = "" if result.read == 1 else "s"
     return (
         f"Deconvolution kernels · {k}×{k} · {result.read} image{plural} · {_count(result.covariance.count)} patches"
-        f" · eps {d.eps:.3g} · {result.config.method} · condition {d.condition:.3g} · residual {d.residual:.2g}"
+        f" · {ridge_in_words(d)} · {result.config.method} · {precision_in_words(d)}"
         + (f" · standard error {_percent(result.bootstrap)}" if result.bootstrap else "")
     )
 
@@ -222,9 +222,11 @@ def _cells(result: "KernelsResult") -> "Table":
         dog, response = cell.dog, cell.response
         center = surround = misfit = "-"
         if dog:
-            center = _bounded(dog.center_sigma, dog.center_bound, cell.errors.get("center_sigma"))
+            center = _bounded(dog.center_sigma, dog.center_bound, dog.center_limit, cell.errors.get("center_sigma"))
             if dog.surround_volume:
-                surround = _bounded(dog.surround_sigma, dog.surround_bound, cell.errors.get("surround_sigma"))
+                surround = _bounded(
+                    dog.surround_sigma, dog.surround_bound, dog.surround_limit, cell.errors.get("surround_sigma")
+                )
             misfit = "-" if dog.residual_off_center is None else f"{dog.residual_off_center:.0%}"
         peak = ">= 0.5 (Nyquist)" if response.peaks_at_end else f"{response.peak_frequency:.3g}"
         slope = with_error(response.low_frequency_slope, cell.errors.get("low_frequency_slope"), 3)
@@ -232,11 +234,12 @@ def _cells(result: "KernelsResult") -> "Table":
     return table
 
 
-def _bounded(value: float, bound: str | None, error: float | None) -> str:
+def _bounded(value: float, bound: str | None, limit: float | None, error: float | None) -> str:
     from ndtools.plotting.words import with_error
 
-    sign = {"≤": "<= ", "≥": ">= ", None: ""}[bound]
-    return sign + with_error(value, error, 3)
+    if bound is None:
+        return with_error(value, error, 3)
+    return f"{'<=' if bound == '≤' else '>='} {value if limit is None else limit:.2g}"
 
 
 def _count(n: int) -> str:

@@ -13,7 +13,16 @@ import typer
 
 from ndtools.errors import OptionError
 
-__all__ = ["DataDir", "Device", "ImageFormat", "SharedOptions", "numbers_from", "with_shared_options"]
+__all__ = [
+    "DataDir",
+    "Device",
+    "Eps",
+    "ImageFormat",
+    "RelativeEps",
+    "SharedOptions",
+    "numbers_from",
+    "with_shared_options",
+]
 
 
 class ImageFormat(StrEnum):
@@ -42,6 +51,20 @@ DataDir = Annotated[
     typer.Option("--data-dir", help="Folder in which a named data set is looked for first.", show_default=False),
 ]
 """Of commands that take a data set."""
+
+Eps = Annotated[
+    float,
+    typer.Option(
+        help="Ridge added to the covariance of [0, 1] pixels. A smaller one makes the output sparser, and large "
+        "kernels of JPEG photographs ring: rounding to 8 bits is noise of variance 1.3e-6."
+    ),
+]
+"""Of commands that whiten images."""
+
+RelativeEps = Annotated[
+    bool, typer.Option("--relative-eps", help="Take eps in units of the mean variance of a pixel (the paper: 1e-5).")
+]
+"""Of commands that whiten images."""
 
 
 @dataclass(frozen=True, kw_only=True)

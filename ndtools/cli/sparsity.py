@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ndtools.cli.options import SharedOptions, with_shared_options
+from ndtools.cli.options import Eps, RelativeEps, SharedOptions, with_shared_options
 from ndtools.cli.output import Output
 from ndtools.experiments.config import SparsityConfig
 
@@ -39,21 +39,24 @@ def sparsity(
     *,
     kernel_size: Annotated[int, typer.Option("--kernel-size", "-k", help="Side of the patches in pixels, odd.")] = 3,
     images: Annotated[int, typer.Option("--images", "-n", help="Draw at most this many images at random.")] = 1000,
-    eps: Annotated[float, typer.Option(help="Ridge added to the covariance of [0, 1] pixels.")] = 1e-3,
+    eps: Eps = 1e-3,
+    relative_eps: RelativeEps = False,
     bins: Annotated[int, typer.Option(help="Bins of the histograms.")] = 201,
     whitening: Annotated[
         Literal["patch", "channel", "none"],
         typer.Option(help="Decorrelate patches (deconvolution), the channels of each pixel, or nothing."),
     ] = "patch",
-    bootstrap: Annotated[int, typer.Option(help="Replicates of the bootstrap over images; 0 for no intervals.")] = 200,
+    bootstrap: Annotated[
+        int, typer.Option(help="Groups of images, each left out once, for the intervals; 0 for none.")
+    ] = 200,
     shared: SharedOptions,
 ) -> None:
     """Measure how sparse images are before and after deconvolution (Ye et al. 2020, fig. 9).
 
     Histograms of x/σ of the pixels less their mean, and of the centre
     outputs of D(x - μ), with measures of sparsity (of |x|; GGD is the
-    generalised Gaussian exp(-|x|^shape)) and their 95 % intervals from a
-    bootstrap over images.
+    generalised Gaussian exp(-|x|^shape)) and their 95 % intervals, from what
+    leaving out images changes.
 
     Example: [bold]ndtools sparsity photos/[/bold]
     """
@@ -63,6 +66,7 @@ def sparsity(
         kernel_size=kernel_size,
         images=images,
         eps=eps,
+        relative_eps=relative_eps,
         bins=bins,
         whitening=whitening,
         bootstrap=bootstrap,
@@ -88,11 +92,11 @@ def sparsity(
 
 
 def _title(result: "SparsityResult") -> str:
+    from ndtools.plotting.words import ridge_in_words
+
     k, plural = result.config.kernel_size, "" if result.read == 1 else "s"
-    return (
-        f"Sparsity · {result.read} image{plural} · {result.count:.3g} values · {k}×{k} · eps {result.config.eps:.3g}"
-        f" · {result.config.whitening}"
-    )
+    ridge = f" · {ridge_in_words(result.fit)}" if result.fit else ""
+    return f"Sparsity · {result.read} image{plural} · {k}×{k}{ridge} · {result.config.whitening}"
 
 
 def _table(result: "SparsityResult") -> "Table":

@@ -43,7 +43,7 @@ def is_matrix_file(source: str | os.PathLike[str]) -> bool:
 
 
 def read_arrays(
-    path: str | os.PathLike[str], keys: Sequence[str], *, copies: int = 1
+    path: str | os.PathLike[str], keys: Sequence[str], optional: Sequence[str] = (), *, copies: int = 1
 ) -> dict[str, NDArray[np.floating[Any]]]:
     """Read arrays of real numbers.
 
@@ -53,6 +53,8 @@ def read_arrays(
         A .npz file that holds all ``keys``, or for a single key a .npy file.
     keys : sequence of str
         Names of arrays.
+    optional : sequence of str
+        Names of further arrays, which are left out if a .npz file has none of them.
     copies : int
         Number of arrays of the size of these that the caller will hold at a time, for whom the memory must do.
 
@@ -78,7 +80,7 @@ def read_arrays(
         raise DataError(f"cannot read {name}: {error}") from None
     try:
         with file:
-            return _arrays(file, name, keys, copies)
+            return _arrays(file, name, keys, optional, copies)
     except MatrixError:  # which is a ValueError
         raise
     except OSError as error:
@@ -89,7 +91,9 @@ def read_arrays(
         raise DataError(f"{name} is too large for the memory") from None
 
 
-def _arrays(file: BinaryIO, name: str, keys: Sequence[str], copies: int) -> dict[str, NDArray[np.floating[Any]]]:
+def _arrays(
+    file: BinaryIO, name: str, keys: Sequence[str], optional: Sequence[str], copies: int
+) -> dict[str, NDArray[np.floating[Any]]]:
     """Read the arrays from an open file, once all their headers have been checked."""
     if file.read(2) == b"PK":  # a .npz file is a zip archive of .npy files
         with zipfile.ZipFile(file) as archive, ExitStack() as opened:
@@ -98,8 +102,9 @@ def _arrays(file: BinaryIO, name: str, keys: Sequence[str], copies: int) -> dict
                 if key not in members:
                     held = ", ".join([*list(members)[:_MANY], *(["..."] if len(members) > _MANY else [])]) or "nothing"
                     raise DataError(f"{name} has no array '{key}', only: {held}")
-            streams = {key: opened.enter_context(archive.open(members[key])) for key in keys}
-            return _read(streams, {key: members[key].file_size for key in keys}, name, copies)
+            found = [*keys, *(key for key in optional if key in members)]
+            streams = {key: opened.enter_context(archive.open(members[key])) for key in found}
+            return _read(streams, {key: members[key].file_size for key in found}, name, copies)
     if len(keys) > 1:
         raise DataError(f"{name} holds one array, where a .npz file with {', '.join(keys)} is wanted")
     return _read({keys[0]: file}, {keys[0]: os.fstat(file.fileno()).st_size}, name, copies)

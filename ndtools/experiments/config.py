@@ -170,14 +170,16 @@ class SparsityConfig:
         Number of images to draw at random from the source, which may have fewer. The paper has 1,000.
     eps : float
         Ridge added to the covariance of [0, 1] pixels, at least 0.
+    relative_eps : bool
+        Whether ``eps`` is in units of the mean variance of a pixel.
     bins : int
         Of the histograms, from -10 to 10 standard deviations; at least 10.
     whitening : {"patch", "channel", "none"}
         D of the patches (deconvolution), of the channels of single pixels, or the identity.
     bootstrap : int
-        Replicates of the bootstrap over images, at least 2; 0 for no intervals.
+        Groups of images for the intervals, at least 2, each of which is left out once; 0 for no intervals.
     seed : int
-        Of the draw of images and of the bootstrap.
+        Draws the images, and deals them to groups.
     jobs : int, optional
         Threads; one for each processor by default.
     device : {"auto", "cpu", "cuda", "mps"}
@@ -188,6 +190,7 @@ class SparsityConfig:
     kernel_size: int = 3
     images: int = 1000
     eps: float = 1e-3
+    relative_eps: bool = False
     bins: int = 201
     whitening: Literal["patch", "channel", "none"] = "patch"
     bootstrap: int = 200
@@ -221,6 +224,8 @@ class CovarianceConfig:
         Number of images to draw at random from the source; all by default.
     eps : float
         Ridge added to the covariance of [0, 1] pixels, at least 0.
+    relative_eps : bool
+        Whether ``eps`` is in units of the mean variance of a pixel.
     method : {"eigh", "coupled", "vanilla"}
         Inverse square root: exact, or by Newton-Schulz.
     iterations : int
@@ -237,6 +242,7 @@ class CovarianceConfig:
     kernel_size: int = 3
     images: int | None = None
     eps: float = 1e-3
+    relative_eps: bool = False
     method: str = "eigh"
     iterations: int = 15
     seed: int = 0
@@ -261,11 +267,13 @@ class DeconvolveConfig:
         One image: see :func:`ndtools.data.sources.resolve_source`.
     from_file : str, optional
         A .npz file of ``ndtools kernels``, whose kernels and mean are applied. By default they come from the image
-        itself, and the four settings below say how.
+        itself, and the five settings below say how.
     kernel_size : int
         Side of the patches in pixels, odd.
     eps : float
         Ridge added to the covariance of [0, 1] pixels, at least 0.
+    relative_eps : bool
+        Whether ``eps`` is in units of the mean variance of a pixel.
     method : {"eigh", "coupled", "vanilla"}
         Inverse square root: exact, or by Newton-Schulz.
     iterations : int
@@ -285,6 +293,7 @@ class DeconvolveConfig:
     from_file: str | None = None
     kernel_size: int = 3
     eps: float = 1e-3
+    relative_eps: bool = False
     method: str = "eigh"
     iterations: int = 15
     border: Literal["valid", "reflect"] = "valid"

@@ -128,10 +128,9 @@ class CovarianceResult:
             "images": {"read": self.read, "skipped": [{"path": s.name, "reason": s.reason} for s in self.skipped]},
             "patches": self.covariance.count,
             "kernel_size": self.config.kernel_size,
-            "eps": self.config.eps,
+            **self.deconvolution.numbers(),
+            "relative_eps": self.config.relative_eps,
             "method": self.config.method,
-            "condition": self.deconvolution.condition,
-            "residual": self.deconvolution.residual,
             "mean_abs_correlation": {
                 side: {"within_channel": found.within_channel, "across_channels": found.across_channels}
                 for side, found in sides.items()
@@ -160,10 +159,20 @@ def run(config: CovarianceConfig, *, progress: Progress | None = None) -> Covari
     images = resolve_source(config.source)
     if config.images is not None:
         images = images.subset(config.images, config.seed)
-    found = image_moments(images, kernel_size=config.kernel_size, device=device, jobs=config.jobs, progress=progress)
+    found = image_moments(
+        images,
+        kernel_size=config.kernel_size,
+        eps=config.eps,
+        relative=config.relative_eps,
+        device=device,
+        jobs=config.jobs,
+        progress=progress,
+    )
     covariance = interruptible(found.moments.finalize).cpu()
     method = method_from_name(config.method, n_iter=config.iterations)
-    fit = interruptible(lambda: Deconvolution.from_covariance(covariance, eps=config.eps, method=method))
+    fit = interruptible(
+        lambda: Deconvolution.from_covariance(covariance, eps=config.eps, relative=config.relative_eps, method=method)
+    )
     whitened = (fit.matrix @ covariance.matrix @ fit.matrix).numpy()
     rounding = ROUNDING * covariance.mean.square().max().item()  # of the squares that a variance is the difference of
     gain = torch.linalg.matrix_norm(fit.matrix, 2).item()

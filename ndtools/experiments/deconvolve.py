@@ -19,7 +19,7 @@ from ndtools.experiments.moments import too_small
 from ndtools.experiments.moments_files import read_written
 from ndtools.experiments.sparsity import REACH, ROUNDING, Distribution
 from ndtools.numerics.covariance import PatchCovariance
-from ndtools.numerics.deconvolution import Deconvolution
+from ndtools.numerics.deconvolution import RIDGE_AND_PRECISION, Deconvolution
 from ndtools.numerics.inverse_sqrt import method_from_name
 from ndtools.numerics.sparsity import Density, SparsitySums
 
@@ -44,8 +44,8 @@ class DeconvolveResult:
         float32: the centre outputs of D(x − μ). H' = H − k + 1 with border "valid", H with "reflect".
     kernels : array of shape (C, C, k, k)
         What was applied.
-    condition, residual : float or None
-        Of D; None with kernels from a file.
+    fit : Deconvolution or None
+        D of the image's own patches; None with kernels from a file.
     before, after : Distribution
         Of ``centred`` and ``deconvolved``, as in :mod:`ndtools.experiments.sparsity`, but about the mean that each
         channel has in this image, which with kernels of a set is not the one that D takes off.
@@ -61,8 +61,7 @@ class DeconvolveResult:
     centred: NDArray[np.float32]
     deconvolved: NDArray[np.float32]
     kernels: NDArray[np.float64]
-    condition: float | None
-    residual: float | None
+    fit: Deconvolution | None
     before: Distribution
     after: Distribution
     device: str
@@ -89,12 +88,11 @@ class DeconvolveResult:
         return {
             "shape": self.deconvolved.shape,
             "kernel_size": self.kernels.shape[-1],
-            "eps": None if self.config.from_file else self.config.eps,
+            **(self.fit.numbers() if self.fit else dict.fromkeys(RIDGE_AND_PRECISION)),
+            "relative_eps": None if self.config.from_file else self.config.relative_eps,
             "method": None if self.config.from_file else self.config.method,
             "from": self.config.from_file,
             "border": self.config.border,
-            "condition": self.condition,
-            "residual": self.residual,
             "before": self.before.numbers(),
             "after": self.after.numbers(),
         }
@@ -122,11 +120,11 @@ def run(config: DeconvolveConfig) -> DeconvolveResult:
         If the output overflows.
     """
     device = resolve_device(config.device)
-    condition: float | None = None
-    residual: float | None = None
+    fit = None
     if config.from_file is None:
         image = _image(config, gray=False)
-        kernels, mean, condition, residual = _own_kernels(image, config, device)
+        fit = _fit(image, config, device)
+        kernels, mean = fit.kernels(), fit.mean
     else:
         kernels, mean = _kernels_from(config.from_file)
         image = _image(config, gray=len(kernels) == 1)
@@ -155,8 +153,7 @@ def run(config: DeconvolveConfig) -> DeconvolveResult:
         centred=centred,
         deconvolved=deconvolved,
         kernels=kernels.numpy(),
-        condition=condition,
-        residual=residual,
+        fit=fit,
         before=_distribution(centred, largest),
         after=_distribution(deconvolved, largest * float(kernels.abs().sum((1, 2, 3)).max())),
         device=str(device),
@@ -180,15 +177,17 @@ def _has_colour(config: DeconvolveConfig) -> bool:
     return bool((red != green).any() or (red != blue).any())
 
 
-def _own_kernels(image: Decoded, config: DeconvolveConfig, device: torch.device) -> tuple[Tensor, Tensor, float, float]:
+def _fit(image: Decoded, config: DeconvolveConfig, device: torch.device) -> Deconvolution:
+    """Return the deconvolution of an image's own patches."""
     k = config.kernel_size
     if reason := too_small(image, (k, k)):
         raise DataError(f"{image.name}: {reason}")
-    moments = PatchCovariance(len(image.pixels), k, device=device).update(image.pixels)
-    covariance = interruptible(moments.finalize).cpu()
+    moments = PatchCovariance(len(image.pixels), k, eps=config.eps, relative=config.relative_eps, device=device)
+    covariance = interruptible(moments.update(image.pixels).finalize).cpu()
     method = method_from_name(config.method, n_iter=config.iterations)
-    fit = interruptible(lambda: Deconvolution.from_covariance(covariance, eps=config.eps, method=method))
-    return fit.kernels(), fit.mean, fit.condition, fit.residual
+    return interruptible(
+        lambda: Deconvolution.from_covariance(covariance, eps=config.eps, relative=config.relative_eps, method=method)
+    )
 
 
 def _kernels_from(path: str) -> tuple[Tensor, Tensor]:

@@ -124,11 +124,9 @@ class KernelsResult:
             },
             "patches": self.covariance.count,
             "kernel_size": self.config.kernel_size,
-            "eps": self.deconvolution.eps,
+            **self.deconvolution.numbers(),
             "relative_eps": self.config.relative_eps,
             "method": self.config.method,
-            "condition": self.deconvolution.condition,
-            "residual": self.deconvolution.residual,
             "centers": self.kernels[:, :, middle, middle].tolist(),
             "channels": [
                 channel.numbers() | (self.cells[i].numbers() if self.cells else {})
@@ -263,6 +261,8 @@ def _parts(
                 kernel_size=config.kernel_size,
                 method="im2col" if config.covariance == "im2col" else "exact",
                 stride=config.stride,
+                eps=config.eps,
+                relative=config.relative_eps,
                 device=device,
                 gray=config.gray,
                 resize=config.resize,

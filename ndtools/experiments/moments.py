@@ -10,13 +10,16 @@ from ndtools.data.sources import ImageSource, Skipped
 from ndtools.errors import OptionError
 from ndtools.experiments.gathering import Progress, gather
 from ndtools.memory import free_memory
-from ndtools.numerics.covariance import PatchCovariance, memory_needed
+from ndtools.numerics.covariance import PatchCovariance, memory_needed, transform_dtype
 from ndtools.numerics.patches import Pair
 
 __all__ = ["ImageMoments", "Progress", "image_moments", "too_small"]
 
 CERTAIN = 2**30  # bytes that are never refused: the need is an upper bound, which small patches do not reach
-WORKING = 8  # bytes for each pixel of an image that adding it takes
+WORKING = 8  # bytes for each pixel of an image that adding it in float32 takes
+
+
+LARGEST_VARIANCE = 0.25  # of numbers in [0, 1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +47,8 @@ def image_moments(
     kernel_size: int,
     method: Literal["exact", "im2col"] = "exact",
     stride: int = 1,
+    eps: float | None = None,
+    relative: bool = False,
     device: torch.device | str = "cpu",
     gray: bool = False,
     resize: int | None = None,
@@ -59,7 +64,7 @@ def image_moments(
     ----------
     source : ImageSource
         The images.
-    kernel_size, method, stride, device
+    kernel_size, method, stride, eps, relative, device
         As in :class:`ndtools.numerics.covariance.PatchCovariance`.
     gray, resize
         As in :func:`ndtools.data.images.load_images`.
@@ -84,12 +89,19 @@ def image_moments(
     channels = 1 if gray else 3
 
     def new() -> PatchCovariance:
-        return PatchCovariance(channels, kernel_size, method=method, stride=stride, device=device)
+        return PatchCovariance(
+            channels, kernel_size, method=method, stride=stride, eps=eps, relative=relative, device=device
+        )
 
     jobs = processors(jobs)
-    workers = 1 if device.type != "cpu" else _affordable(jobs, memory_needed(channels, kernel_size, method))
+    widest = torch.float32
+    if eps is not None:
+        widest = transform_dtype(LARGEST_VARIANCE, channels * kernel_size**2, eps, relative=relative)
+    needed = memory_needed(channels, kernel_size, method, widest)
+    workers = 1 if device.type != "cpu" else _affordable(jobs, needed)
+    working = WORKING * widest.itemsize // torch.float32.itemsize
     found = gather(
-        source, new, _add, workers=workers, jobs=jobs, gray=gray, resize=resize, working=WORKING, progress=progress
+        source, new, _add, workers=workers, jobs=jobs, gray=gray, resize=resize, working=working, progress=progress
     )
     total, *others = found.parts
     for moments in others:

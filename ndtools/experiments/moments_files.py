@@ -17,6 +17,7 @@ __all__ = ["iterate_moments", "moments_arrays", "read_moments", "read_written"]
 
 COPIES = 10  # of a covariance that are held at a time while its kernels are made
 KEYS = ("covariance", "mean", "patches", "images", "channels", "kernel_size")
+ROUNDING = "rounding"  # not in files of versions before this one was written
 
 
 def moments_arrays(covariance: Covariance, images: int) -> dict[str, NDArray[Any]]:
@@ -41,6 +42,7 @@ def moments_arrays(covariance: Covariance, images: int) -> dict[str, NDArray[Any
         "images": np.array(images),
         "channels": np.array(covariance.channels),
         "kernel_size": np.array(covariance.kernel_size),
+        ROUNDING: np.array(covariance.rounding),
     }
 
 
@@ -88,7 +90,9 @@ def iterate_moments(paths: Sequence[str]) -> Iterator[tuple[Covariance, int]]:
         yield covariance, images
 
 
-def read_written(path: str, keys: Sequence[str], hint: str) -> dict[str, NDArray[np.floating[Any]]]:
+def read_written(
+    path: str, keys: Sequence[str], hint: str, optional: Sequence[str] = ()
+) -> dict[str, NDArray[np.floating[Any]]]:
     """Read arrays that a command has written.
 
     Parameters
@@ -99,6 +103,8 @@ def read_written(path: str, keys: Sequence[str], hint: str) -> dict[str, NDArray
         Names of arrays.
     hint : str
         Which command writes them: said if the file is another one.
+    optional : sequence of str
+        Names of arrays that it need not have.
 
     Returns
     -------
@@ -113,7 +119,7 @@ def read_written(path: str, keys: Sequence[str], hint: str) -> dict[str, NDArray
         As there.
     """
     try:
-        return read_arrays(path, keys, copies=COPIES)
+        return read_arrays(path, keys, optional, copies=COPIES)
     except MatrixError:
         raise
     except DataError as error:
@@ -126,7 +132,7 @@ def read_written(path: str, keys: Sequence[str], hint: str) -> dict[str, NDArray
 
 
 def _read(path: str) -> tuple[Covariance, int]:
-    arrays = read_written(path, KEYS, "files of moments are those of ndtools kernels --save-moments")
+    arrays = read_written(path, KEYS, "files of moments are those of ndtools kernels --save-moments", [ROUNDING])
     numbers = {key: arrays[key].ravel() for key in ("patches", "images", "channels", "kernel_size")}
     if any(not (values.size and (values >= 1).all() and (values % 1 == 0).all()) for values in numbers.values()):
         raise MatrixError(f"{printable(path)} is not a file of moments: counts and sizes must be whole and at least 1")
@@ -144,11 +150,16 @@ def _read(path: str) -> tuple[Covariance, int]:
         raise MatrixError(f"{printable(path)} is of images of {channels} channels, where 1 or 3 are wanted")
     if (matrix.diagonal() < 0).any():
         raise MatrixError(f"{printable(path)} holds negative variances")
+    # Files that do not tell were summed in float32.
+    rounding = arrays.get(ROUNDING, np.finfo(np.float32).eps * matrix.diagonal().mean())
+    if rounding.shape != () or not 0 <= rounding < math.inf:
+        raise MatrixError(f"{printable(path)} holds a rounding that is not a number of at least 0")
     covariance = Covariance(
         mean=torch.from_numpy(mean),
         matrix=torch.from_numpy(matrix),
         count=int(numbers["patches"][0]),
         channels=channels,
         kernel_size=(size[0], size[1]),
+        rounding=float(rounding),
     )
     return covariance, int(numbers["images"][0])

@@ -3,7 +3,7 @@
 import math
 import zlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,12 +18,11 @@ from ndtools.experiments.config import SparsityConfig
 from ndtools.experiments.gathering import Progress, gather
 from ndtools.experiments.moments import image_moments, too_small
 from ndtools.numerics.covariance import Covariance
-from ndtools.numerics.deconvolution import Deconvolution
-from ndtools.numerics.inverse_sqrt import inverse_sqrt
+from ndtools.numerics.deconvolution import RIDGE_AND_PRECISION, Deconvolution
 from ndtools.numerics.patches import as_pixels
 from ndtools.numerics.sparsity import Density, Estimate, SparsitySums
 
-__all__ = ["Distribution", "SparsityConfig", "SparsityResult", "run"]
+__all__ = ["Distribution", "SparsityConfig", "SparsityResult", "Whitening", "run"]
 
 REACH = 10.0  # of the histograms on either side, standard deviations
 WORKING = 130  # bytes for each pixel of an image that measuring it takes
@@ -81,8 +80,8 @@ class SparsityResult:
         Of both histograms, x/σ.
     before, after : Distribution
         Pixels less the channel means, and the centre outputs of D(x − μ), at the same positions.
-    condition, residual : float or None
-        Of D; None without whitening.
+    fit : Deconvolution or None
+        D of the patches, or of the channels of a pixel; None without whitening.
     device : str
         Where the covariance was computed.
     """
@@ -95,8 +94,7 @@ class SparsityResult:
     edges: NDArray[np.float64]
     before: Distribution
     after: Distribution
-    condition: float | None
-    residual: float | None
+    fit: Deconvolution | None
     device: str
 
     def arrays(self) -> dict[str, NDArray[np.float64]]:
@@ -109,10 +107,9 @@ class SparsityResult:
             "images": {"read": self.read, "skipped": [{"path": s.name, "reason": s.reason} for s in self.skipped]},
             "values": self.count,
             "kernel_size": self.config.kernel_size,
-            "eps": self.config.eps,
+            **(self.fit.numbers() if self.fit else dict.fromkeys(RIDGE_AND_PRECISION)),
+            "relative_eps": self.config.relative_eps,
             "whitening": self.config.whitening,
-            "condition": self.condition,
-            "residual": self.residual,
             "before": self.before.numbers(),
             "after": self.after.numbers(),
         }
@@ -142,12 +139,21 @@ def run(config: SparsityConfig, *, progress: Progress | None = None) -> Sparsity
     def report(first: int) -> Progress | None:
         return (lambda done, total: progress(first * total + done, 2 * total)) if progress else None
 
-    found = image_moments(images, kernel_size=config.kernel_size, device=device, jobs=config.jobs, progress=report(0))
+    found = image_moments(
+        images,
+        kernel_size=config.kernel_size,
+        eps=config.eps,
+        relative=config.relative_eps,
+        device=device,
+        jobs=config.jobs,
+        progress=report(0),
+    )
     covariance = interruptible(found.moments.finalize).cpu()
-    weight, condition, residual = interruptible(lambda: whitening_weight(covariance, config.whitening, config.eps))
-    pixel = _pick_centre(covariance)
+    whitening = interruptible(
+        lambda: Whitening.of(covariance, config.whitening, config.eps, relative=config.relative_eps)
+    )
     edges = np.linspace(-REACH, REACH, config.bins + 1)
-    maps = [_Map.of(w, covariance) for w in (pixel, weight)]
+    maps = (whitening.pixel, whitening.output)
 
     def new() -> list[tuple[SparsitySums, Density]]:
         return [(SparsitySums(config.bootstrap), Density(edges)) for _ in maps]
@@ -181,47 +187,9 @@ def run(config: SparsityConfig, *, progress: Progress | None = None) -> Sparsity
         edges=edges,
         before=before,
         after=after,
-        condition=condition,
-        residual=residual,
+        fit=whitening.fit,
         device=str(device),
     )
-
-
-def whitening_weight(covariance: Covariance, whitening: str, eps: float) -> tuple[Tensor, float | None, float | None]:
-    """Return what makes the output at a pixel from the patch around it.
-
-    Parameters
-    ----------
-    covariance : Covariance
-        Of the patches, with odd sides.
-    whitening : {"patch", "channel", "none"}
-        The rows of D that belong to the centre pixel; D of the channels of that pixel alone; the identity.
-    eps : float
-        The ridge.
-
-    Returns
-    -------
-    weight : Tensor of shape (C, C, k_y, k_x)
-        float64.
-    condition, residual : float or None
-        Of D; None for the identity.
-    """
-    centre = _pick_centre(covariance)
-    if whitening == "none":
-        return centre, None, None
-    if whitening == "channel":
-        rows = centre.flatten(1)
-        root = inverse_sqrt(rows @ covariance.matrix @ rows.mT + eps * torch.eye(len(rows)))
-        return (root.matrix @ rows).view_as(centre), root.condition.item(), root.residual.item()
-    fit = Deconvolution.from_covariance(covariance, eps=eps)
-    return fit.kernels(), fit.condition, fit.residual
-
-
-def _pick_centre(covariance: Covariance) -> Tensor:
-    channels, (ky, kx) = covariance.channels, covariance.kernel_size
-    weight = torch.zeros(channels, channels, ky, kx, dtype=torch.float64)
-    weight[:, :, ky // 2, kx // 2] = torch.eye(channels)
-    return weight
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,6 +202,7 @@ class _Map:
 
     @classmethod
     def of(cls, weight: Tensor, covariance: Covariance) -> "_Map":
+        """Scale a convolution (C, C, k_y, k_x) to the patches of a covariance."""
         rows = weight.flatten(1)
         sigma = math.sqrt(max(0.0, (rows @ covariance.matrix @ rows.mT).diagonal().mean().item()))
         if sigma <= ROUNDING * (rows.abs() @ covariance.mean.abs()).max().item():
@@ -241,7 +210,66 @@ class _Map:
         return cls((weight / sigma).float(), (-(rows @ covariance.mean) / sigma).float(), sigma)
 
     def __call__(self, image: Decoded) -> NDArray[np.float32]:
+        """Return the output at every valid position, (C, H', W')."""
         pixels = as_pixels(image.pixels)
         pixels = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels.float()
         values: NDArray[np.float32] = conv2d(pixels[None], self.weight, self.bias)[0].numpy()
         return values
+
+
+@dataclass(frozen=True, eq=False)
+class Whitening:
+    """What makes the values before and after deconvolution from the patch around a pixel.
+
+    Attributes
+    ----------
+    pixel, output : callable
+        Give the values of an image (C, H, W) before and after, of mean 0 and unit variance over all images.
+    fit : Deconvolution or None
+        D of the patches, or of the channels of a pixel; None if values stay as they are.
+    """
+
+    pixel: _Map
+    output: _Map
+    fit: Deconvolution | None
+
+    @classmethod
+    def of(
+        cls,
+        covariance: Covariance,
+        whitening: Literal["patch", "channel", "none"],
+        eps: float,
+        *,
+        relative: bool = False,
+    ) -> "Whitening":
+        """Compute it.
+
+        Parameters
+        ----------
+        covariance : Covariance
+            Of the patches, with odd sides.
+        whitening : {"patch", "channel", "none"}
+            The rows of D that belong to the centre pixel; D of the channels of that pixel alone; the identity.
+        eps : float
+            The ridge.
+        relative : bool
+            Whether ``eps`` is in units of the mean variance.
+
+        Returns
+        -------
+        Whitening
+            For images that the covariance is of.
+        """
+        channels, (ky, kx) = covariance.channels, covariance.kernel_size
+        pixel = torch.zeros(channels, channels, ky, kx, dtype=torch.float64)
+        pixel[:, :, ky // 2, kx // 2] = torch.eye(channels)
+        output, fit = pixel, None
+        if whitening != "none":
+            whitened = covariance if whitening == "patch" else covariance.at_centre()
+            fit = Deconvolution.from_covariance(whitened, eps=eps, relative=relative)
+            kernels = fit.kernels()
+            output = torch.zeros_like(pixel)
+            rows = slice((ky - kernels.shape[2]) // 2, (ky + kernels.shape[2]) // 2)
+            columns = slice((kx - kernels.shape[3]) // 2, (kx + kernels.shape[3]) // 2)
+            output[:, :, rows, columns] = kernels
+        return cls(_Map.of(pixel, covariance), _Map.of(output, covariance), fit)

@@ -9,12 +9,13 @@ does: a difference of Gaussians describes the middle of such a kernel and misses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import solve_triangular
 from scipy.ndimage import minimum_filter
-from scipy.optimize import least_squares
+from scipy.optimize import brentq, least_squares
 from scipy.special import erf
 
 from ndtools.numerics.kernel_profiles import ROUNDING, checked_kernel, largest_weight
@@ -51,15 +52,20 @@ class DifferenceOfGaussians:
     residual : float
         ‖kernel − fit‖/‖kernel‖, Frobenius norms.
     at_bound : bool
-        Whether σ_c, σ_s or their distance is at the end of its range, and so a bound and not a measurement. The
-        usual case is a centre of a single pixel: σ_c = 0.05 then stands for all that is too narrow to be told from
-        0, and the other parameters hold. If σ_s² = (1.1·σ_c)² + 0.2², the volumes mean nothing apart, only their
-        difference. Also set if one Gaussian suffices: V_s is 0, and σ_s, at its upper end k, means nothing.
+        Whether σ_c, σ_s or their distance is at the end of its range, and so not measured. The usual case is a centre
+        of a single pixel: σ_c = 0.05 then stands for all that is too narrow to be told from 0, which is everything up
+        to ``center_limit``, and the other parameters hold. If σ_s² = (1.1·σ_c)² + 0.2², the volumes mean nothing
+        apart, only their difference. Also set if one Gaussian suffices: V_s is 0, and σ_s, at its upper end k, means
+        nothing.
     residual_off_center : float or None
         ‖kernel − fit‖/‖kernel‖ over all pixels but the centre, which outweighs them and is always met. 1 if the fit
         says nothing about them; None if they are 0.
     center_bound, surround_bound : {"≤", "≥", None}
-        What σ_c and σ_s are if they are at an end of their range: an upper or a lower bound of what they stand for.
+        How σ_c and σ_s are known if they are at an end of their range: only that they are below, or above, a limit.
+    center_limit, surround_limit : float or None
+        That limit in pixels: the σ farthest from the end of its range whose best fit is still not worse than noise
+        would make it, by the criterion that put the fit on the end (see Notes of `fit_difference_of_gaussians`). None
+        where σ was measured, and for the surround where one Gaussian suffices.
     """
 
     center_volume: float
@@ -72,6 +78,8 @@ class DifferenceOfGaussians:
     residual_off_center: float | None = None
     center_bound: str | None = None
     surround_bound: str | None = None
+    center_limit: float | None = None
+    surround_limit: float | None = None
 
     def kernel(self, k: int) -> Array:
         """Evaluate the fit.
@@ -149,7 +157,8 @@ def fit_difference_of_gaussians(kernel: ArrayLike) -> DifferenceOfGaussians:
     A fit at a bound, of one parameter less, is preferred if its sum of squares exceeds the least by at most 4 s²
     (and one Gaussian alone, of two less, by 8 s²), where s² = least/(k² − 4) would be the variance of white noise
     in the kernel: two standard errors. What a real kernel leaves is misfit rather than noise, so that s² is too
-    large, and the test on the side of caution.
+    large, and the test on the side of caution. How far from the bound σ may be by the
+    same test is its limit.
 
     Examples
     --------
@@ -169,7 +178,7 @@ def fit_difference_of_gaussians(kernel: ArrayLike) -> DifferenceOfGaussians:
         nearest, change = _nearest(u)
         return np.array([u, nearest + t * (high - nearest)]), np.array([[1.0, 0.0], [(1 - t) * change, high - nearest]])
 
-    highest = math.log(math.sqrt(LARGEST_SIGMA**2 * k**2 - SMALLEST_STEP[1] ** 2) / SMALLEST_STEP[0])
+    highest = _widest(high)
     box = np.array([[low, 0.0], [highest, 1.0]])
 
     def on_face(i: int, value: float) -> Search:
@@ -198,10 +207,12 @@ def fit_difference_of_gaussians(kernel: ArrayLike) -> DifferenceOfGaussians:
     exact = (ROUNDING * float(np.linalg.norm(target))) ** 2
     on_bound, error_on_bound = min(faces, key=lambda fit: fit[1])
     at_bound = True
-    if error_of_one <= squares + 2 * 4 * noise + exact:
+    allowed = squares + 4 * noise + exact
+    suffices = error_of_one <= allowed + 4 * noise
+    if suffices:
         log_sigma = np.array([min(one[0], highest), high])
         volumes = np.append(_project(log_sigma[:1], target)[0], 0.0)
-    elif error_on_bound <= squares + 4 * noise + exact:
+    elif error_on_bound <= allowed:
         log_sigma, volumes = on_bound, _project(on_bound, target)[0]
     else:
         log_sigma, at_bound = pair(best)[0], False
@@ -213,6 +224,27 @@ def fit_difference_of_gaussians(kernel: ArrayLike) -> DifferenceOfGaussians:
     is_end = [bool(abs(a - b) < ROUNDING) for a, b in zip(log_sigma, (low, _nearest(log_sigma[0])[0]), strict=True)]
     is_top = [bool(abs(a - b) < ROUNDING) for a, b in zip(log_sigma, (highest, high), strict=True)]
     bounds = ["≤" if end else "≥" if top else None for end, top in zip(is_end, is_top, strict=True)]
+
+    def excess(i: int, value: float) -> float:
+        """Return by how much the best fit with a given log σ_i is worse than allowed."""
+        if suffices:
+            return _squares(target, np.array([value])) - allowed - 4 * noise
+        box = (low, _widest(value)) if i else (float(_nearest(value)[0]), high)
+        if box[1] - box[0] < ROUNDING:  # at the end of its range σ_i leaves one other
+            return _squares(target, np.insert(box[:1], i, value)) - allowed
+        rows = np.delete(np.eye(2), i, axis=1)
+
+        def fixed(p: Array) -> tuple[Array, Array]:
+            return np.insert(p, i, value), rows
+
+        start = np.clip(np.delete(log_sigma, i), *box)
+        return _refine(target, start, np.array(box)[:, None], fixed, tolerance=1e-9)[1] - allowed
+
+    ranges = ((low, highest), (float(_nearest(low)[0]), high))
+    limits = [
+        _limit(partial(excess, i), ranges[i], float(log_sigma[i]), bound) if bound and not (suffices and i) else None
+        for i, bound in enumerate(bounds)
+    ]
     return DifferenceOfGaussians(
         center_volume=center * scale,
         surround_volume=surround * scale,
@@ -224,13 +256,30 @@ def fit_difference_of_gaussians(kernel: ArrayLike) -> DifferenceOfGaussians:
         residual_off_center=float(left_off / target_off) if target_off else None,
         center_bound=bounds[0],
         surround_bound=bounds[1],
+        center_limit=limits[0],
+        surround_limit=limits[1],
     )
 
 
-def _nearest(u: Array) -> tuple[Array, Array]:
+def _limit(excess: Callable[[float], float], ends: tuple[float, float], at: float, bound: str) -> float:
+    """Return the σ up to which (down to which) log σ = ``at`` can go until ``excess`` is positive."""
+    far = ends[1] if bound == "≤" else ends[0]
+    if excess(far) <= 0:
+        return math.exp(far)
+    if excess(at) >= 0:  # by rounding: the fit is where there is no excess
+        return math.exp(at)
+    return math.exp(brentq(excess, at, far, xtol=1e-3))  # shown to two digits
+
+
+def _nearest(u: Array | float) -> tuple[Array, Array]:
     """Return the smallest log σ_s that log σ_c = u permits, and its derivative."""
     square = (SMALLEST_STEP[0] * np.exp(u)) ** 2
     return np.log(square + SMALLEST_STEP[1] ** 2) / 2, square / (square + SMALLEST_STEP[1] ** 2)
+
+
+def _widest(s: float) -> float:
+    """Return the largest log σ_c that log σ_s = s permits."""
+    return math.log(math.sqrt(math.exp(2 * s) - SMALLEST_STEP[1] ** 2) / SMALLEST_STEP[0])
 
 
 def _gaussians(log_sigma: Array, k: int) -> tuple[Array, Array]:
@@ -253,7 +302,15 @@ def _project(log_sigma: Array, target: Array) -> tuple[Array, Array, Array]:
     return volumes, flat - q @ along, q @ (q.T @ change) - change
 
 
-def _refine(target: Array, start: Array, box: Array, to_log_sigma: Search) -> tuple[Array, float]:
+def _squares(target: Array, log_sigma: Array) -> float:
+    """Return the sum of squares that Gaussians of given widths leave."""
+    left = _project(log_sigma, target)[1]
+    return float(left @ left)
+
+
+def _refine(
+    target: Array, start: Array, box: Array, to_log_sigma: Search, tolerance: float = 1e-15
+) -> tuple[Array, float]:
     """Return a local optimum in the box (its lower and its upper ends), and the sum of squares that it leaves."""
 
     def residual(p: Array) -> Array:
@@ -264,7 +321,8 @@ def _refine(target: Array, start: Array, box: Array, to_log_sigma: Search) -> tu
         return _project(log_sigma, target)[2] @ chain
 
     # dogbox ends on a bound exactly; trf would only approach it.
-    found = least_squares(residual, start, jacobian, tuple(box), method="dogbox", ftol=1e-15, xtol=1e-15, gtol=1e-15)
+    tolerances = dict.fromkeys(("ftol", "xtol", "gtol"), tolerance)
+    found = least_squares(residual, start, jacobian, tuple(box), method="dogbox", **tolerances)
     return found.x, float(found.fun @ found.fun)
 
 

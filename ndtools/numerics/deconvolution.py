@@ -15,11 +15,14 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 
 from ndtools.errors import DataError, NumericalWarning
-from ndtools.numerics.covariance import Covariance, PatchCovariance
+from ndtools.numerics.covariance import TOLERANCE, Covariance, PatchCovariance, rounding_effect
 from ndtools.numerics.inverse_sqrt import Eigh, Method, inverse_sqrt
 from ndtools.numerics.patches import Pair, as_pixels, to_pair
 
-__all__ = ["Deconvolution", "fit_deconvolution"]
+__all__ = ["RIDGE_AND_PRECISION", "Deconvolution", "fit_deconvolution"]
+
+RIDGE_AND_PRECISION = ("eps", "eps_relative_to_mean_variance", "condition", "residual", "covariance_error")
+"""Names of the numbers that .json files hold of every deconvolution."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +46,13 @@ class Deconvolution:
     condition : float
         Condition number of A.
     residual : float
-        ‖D A D - I‖_F / √d: 0 if D whitens exactly, 1 if it does nothing of the kind.
+        ‖D A D - I‖_F / √d for the A that was computed: 0 if D is its exact inverse square root, 1 if D does nothing
+        of the kind.
+    covariance_error : float
+        Estimated change of D A D, in the spectral norm, between the A that was computed and the exact one
+        (`ndtools.numerics.covariance.rounding_effect`): Cov is rounded by its Fourier transforms.
+    mean_variance : float
+        Mean variance of a feature of the patches.
     """
 
     mean: Tensor
@@ -54,6 +63,18 @@ class Deconvolution:
     eps: float
     condition: float
     residual: float
+    covariance_error: float
+    mean_variance: float
+
+    @property
+    def relative_eps(self) -> float | None:
+        """Ridge in units of the mean variance; None if there is no variance."""
+        return self.eps / self.mean_variance if self.mean_variance > 0 else None
+
+    def numbers(self) -> dict[str, float | None]:
+        """Return what .json files hold of its ridge and its precision."""
+        numbers = (self.eps, self.relative_eps, self.condition, self.residual, self.covariance_error)
+        return dict(zip(RIDGE_AND_PRECISION, numbers, strict=True))
 
     @classmethod
     def from_covariance(
@@ -80,7 +101,7 @@ class Deconvolution:
         Returns
         -------
         Deconvolution
-            With its residual and the condition number of A.
+            With the condition number of A, and both parts of its error.
 
         Raises
         ------
@@ -90,12 +111,13 @@ class Deconvolution:
         Warns
         -----
         NumericalWarning
-            If there are fewer patches than features, a channel is constant, or the iteration has not converged.
+            If there are fewer patches than features, a channel is constant, the iteration has not converged, or the
+            covariance was summed less precisely than this ridge asks for.
         """
         if not eps >= 0:
             raise ValueError(f"eps must be at least 0, got {eps}")
         _warn_if_degenerate(covariance)
-        ridge = eps * (covariance.matrix.diagonal().mean().item() if relative else 1.0)
+        ridge = eps * (covariance.mean_variance if relative else 1.0)
         identity = torch.eye(len(covariance.matrix), dtype=torch.float64, device=covariance.matrix.device)
         method = method or Eigh()
         root = inverse_sqrt(covariance.matrix + ridge * identity, method)
@@ -103,6 +125,14 @@ class Deconvolution:
             warnings.warn(
                 f"{type(method).__name__} whitens only in part after {root.n_iter} iterations: residual "
                 f"{root.residual:.2g} at condition {root.condition:.3g}; take more iterations, or method 'eigh'",
+                NumericalWarning,
+                stacklevel=2,
+            )
+        error = rounding_effect(covariance.rounding, len(covariance.matrix), root.eigenvalues[0].item())
+        if error > TOLERANCE:
+            warnings.warn(
+                f"rounding in the covariance changes D A D by about {error:.2g}, which the residual does not show; "
+                "take a larger eps, or moments that were computed with this one",
                 NumericalWarning,
                 stacklevel=2,
             )
@@ -115,6 +145,8 @@ class Deconvolution:
             eps=ridge,
             condition=root.condition.item(),
             residual=root.residual.item(),
+            covariance_error=error,
+            mean_variance=covariance.mean_variance,
         )
 
     def kernels(self) -> Tensor:
@@ -237,7 +269,7 @@ def fit_deconvolution(
     small = 0
     for image in images:
         if moments is None:
-            moments = PatchCovariance(image.shape[0], kernel_size)
+            moments = PatchCovariance(image.shape[0], kernel_size, eps=eps, relative=relative)
         if image.shape[-2] < ky or image.shape[-1] < kx:
             small += 1
         else:

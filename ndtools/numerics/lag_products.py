@@ -314,7 +314,7 @@ class WindowProducts:
 
     @staticmethod
     def memory_needed(channels: int, kernel_size: Pair) -> int:
-        """Estimate the bytes held once images of many sizes were added."""
+        """Estimate the bytes held once images of many sizes were added in float32."""
         ky, kx = kernel_size
         longest = transform_length(
             max(LONGEST_TRANSFORM, 4 * max(kernel_size)) - max(kernel_size) + 1, max(kernel_size)

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ndtools.plotting.kernels import DIVERGING
+from ndtools.plotting.words import ridge_in_words
 
 if TYPE_CHECKING:
     from ndtools.experiments.covariance import CovarianceResult, MeanCorrelation
@@ -90,5 +91,5 @@ def _title(result: "CovarianceResult") -> str:
     method = config.method if config.method == "eigh" else f"{config.method}, {config.iterations} iterations"
     return (
         f"{source}: {result.read} image{plural}, {result.covariance.count:.3g} patches\n"
-        f"eps {config.eps:.3g}, {method}, condition {result.deconvolution.condition:.3g}"
+        f"{ridge_in_words(result.deconvolution)}, {method}, condition {result.deconvolution.condition:.3g}"
     )

@@ -7,6 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ndtools.plotting.words import ridge_in_words
+
 if TYPE_CHECKING:
     from ndtools.experiments.deconvolve import DeconvolveResult
     from ndtools.numerics.sparsity import Estimate
@@ -74,9 +76,8 @@ def _words(measures: "dict[str, Estimate]") -> str:
 
 def _title(result: "DeconvolveResult") -> str:
     k, config = result.kernels.shape[-1], result.config
-    if config.from_file:
-        how = f"{k}×{k} kernels of {config.from_file}"
-    else:
-        how = f"{k}×{k} patches of itself, eps {config.eps:.3g}, {config.method}, condition {result.condition:.3g}"
+    how = f"{k}×{k} kernels of {config.from_file}"
+    if result.fit:
+        how = f"{k}×{k} patches of itself, {ridge_in_words(result.fit)}, {config.method}"
     source = result.source if len(result.source) <= 60 else f"…{result.source[-59:]}"
     return f"{source}, deconvolved with {how}; border: {config.border}"

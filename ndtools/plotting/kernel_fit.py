@@ -113,10 +113,10 @@ def _words(name: str, cell: "CellMeasures") -> str:
     if dog is None:
         return name if cell.varies else f"{name}: no variance"
     center, surround = (
-        (bound + " " if bound else "") + with_error(sigma, cell.errors.get(key))
-        for sigma, bound, key in (
-            (dog.center_sigma, dog.center_bound, "center_sigma"),
-            (dog.surround_sigma, dog.surround_bound, "surround_sigma"),
+        f"{bound} {limit:.2g}" if bound and limit is not None else with_error(sigma, cell.errors.get(key))
+        for sigma, bound, limit, key in (
+            (dog.center_sigma, dog.center_bound, dog.center_limit, "center_sigma"),
+            (dog.surround_sigma, dog.surround_bound, dog.surround_limit, "surround_sigma"),
         )
     )
     misfit = "-" if dog.residual_off_center is None else f"{dog.residual_off_center:.0%}"

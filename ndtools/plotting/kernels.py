@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
+from ndtools.plotting.words import precision_in_words, ridge_in_words
+
 if TYPE_CHECKING:
     from ndtools.experiments.kernels import KernelsResult
 
@@ -154,6 +156,5 @@ def _title(result: "KernelsResult", room: int) -> str:
     return (
         f"{k}×{k} deconvolution kernels of {source}: {result.read} image{'s' * (result.read != 1)},"
         f" {result.covariance.count:.3g} patches\n"
-        f"pixels in [0, 1], eps {fit.eps:.3g}, {result.config.method},"
-        f" condition {fit.condition:.3g}, residual {fit.residual:.1e}"
+        f"pixels in [0, 1], {ridge_in_words(fit)}, {result.config.method}, {precision_in_words(fit, ', ')}"
     )

@@ -7,6 +7,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import gennorm
 
+from ndtools.plotting.words import ridge_in_words
+
 if TYPE_CHECKING:
     from ndtools.experiments.sparsity import Distribution, SparsityResult
 
@@ -112,8 +114,8 @@ def _title(result: "SparsityResult") -> str:
         value = getattr(result, side).measures["kurtosis"].value
         return "undefined" if value is None else f"{value:.3g}"
 
+    ridge = f", {ridge_in_words(result.fit)}" if result.fit else ""
     return (
-        f"{source}: {result.read} image{plural}, {result.count:.3g} values, {k}×{k} patches,"
-        f" eps {result.config.eps:.3g}\n"
+        f"{source}: {result.read} image{plural}, {result.count:.3g} values, {k}×{k} patches{ridge}\n"
         f"kurtosis {kurtosis('before')} before, {kurtosis('after')} after (Gaussian 3, Laplace 6)"
     )

@@ -1,8 +1,28 @@
 """Numbers as people read them."""
 
 import math
+from typing import TYPE_CHECKING
 
-__all__ = ["with_error"]
+if TYPE_CHECKING:
+    from ndtools.numerics.deconvolution import Deconvolution
+
+__all__ = ["precision_in_words", "ridge_in_words", "with_error"]
+
+
+def ridge_in_words(fit: "Deconvolution") -> str:
+    """Write the ridge of a deconvolution in both of its units, as in "eps 0.001 (0.013 of the mean variance)"."""
+    relative = "" if fit.relative_eps is None else f" ({fit.relative_eps:.2g} of the mean variance)"
+    return f"eps {fit.eps:.3g}{relative}"
+
+
+def precision_in_words(fit: "Deconvolution", separator: str = " · ") -> str:
+    """Write how exact a deconvolution is: its inverse, and the covariance it is the inverse of."""
+    parts = (
+        f"condition {fit.condition:.3g}",
+        f"residual {fit.residual:.2g}",
+        f"covariance good to {fit.covariance_error:.1g}",
+    )
+    return separator.join(parts)
 
 
 def with_error(value: float | None, error: float | None = None, digits: int = 3) -> str:

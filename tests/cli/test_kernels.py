@@ -62,7 +62,8 @@ def test_table_on_stdout_and_paths_on_stderr(photos, out):
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert re.fullmatch(
-        r"Deconvolution kernels · 3×3 · 4 images · 4\.3 k patches · eps 0\.001 · eigh · condition \S+ · residual \S+",
+        r"Deconvolution kernels · 3×3 · 4 images · 4\.3 k patches · eps 0\.001 \(\S+ of the mean variance\)"
+        r" · eigh · condition \S+ · residual \S+ · covariance good to \S+",
         lines[0],
     )
     assert lines[1].split("  ")[0] == "channel"

@@ -116,3 +116,27 @@ def test_files_that_are_given_by_mistake(photos, tmp_path):  # noqa: F811
     result = invoke("kernels", "--from-moments", moments, tmp_path / "out" / ".." / "a.npz", "-o", out)
     assert result.exit_code == 2
     assert "given twice" in result.stderr
+
+
+def test_files_hold_the_rounding_and_older_ones_are_taken_for_float32(tmp_path):
+    image = np.random.default_rng(0).random((3, 40, 50))
+    covariance = PatchCovariance(3, 3, dtype=torch.float64).update(image).finalize()
+    arrays = moments_arrays(covariance, 1)
+    np.savez(tmp_path / "new.npz", **arrays)
+    assert read_moments([str(tmp_path / "new.npz")])[0][0].rounding == covariance.rounding
+    del arrays["rounding"]
+    np.savez(tmp_path / "old.npz", **arrays)
+    (old, _), *_ = read_moments([str(tmp_path / "old.npz")])
+    assert old.rounding == pytest.approx(2.0**-23 * covariance.mean_variance)
+    for wrong in (-1.0, np.nan, [1.0, 2.0]):
+        np.savez(tmp_path / "wrong.npz", **arrays, rounding=np.array(wrong))
+        with pytest.raises(MatrixError, match="rounding"):
+            read_moments([str(tmp_path / "wrong.npz")])
+
+
+def test_moments_made_for_a_larger_ridge_warn(photos, tmp_path):  # noqa: F811
+    moments = tmp_path / "m.npz"
+    assert invoke("kernels", photos, "-k", 3, "-o", tmp_path, "--save-moments", moments).exit_code == 0
+    result = invoke("kernels", "--from-moments", moments, "-o", tmp_path, "--eps", "1e-9", "--name", "again")
+    found = numbers(tmp_path, "again")
+    assert ("warning: rounding in the covariance" in result.stderr) == (found["covariance_error"] > 1e-3)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
+from scipy.optimize import minimize_scalar
 from scipy.special import ndtr
 
 from ndtools.numerics.center_surround import DifferenceOfGaussians, fit_difference_of_gaussians
@@ -84,6 +85,58 @@ def test_bounds_and_what_is_off_the_centre():
     assert dog((0, -1, 1, 3.0), 9)[4, 6] == pytest.approx(
         DifferenceOfGaussians(0.0, -1.0, 1.0, 3.0, 0.0, 0.0, False).radial([2.0])[0], rel=1e-2
     )
+
+
+def least_squares_with(kernel, i, sigma):
+    """The least sum of squares of two Gaussians of which the i-th has a given σ, by a search for the other."""
+    k = len(kernel)
+
+    def left(log_other):
+        pair = np.insert([math.exp(log_other)], i, sigma)
+        both = np.stack([dog((1, 0, s, 1), k).ravel() for s in pair], axis=1)
+        rest = kernel.ravel() - both @ np.linalg.lstsq(both, kernel.ravel(), rcond=None)[0]
+        return rest @ rest
+
+    ends = (math.log(0.05), math.log(1)) if i else (math.log(1), math.log(k))
+    return minimize_scalar(left, bounds=ends, method="bounded", options={"xatol": 1e-7}).fun
+
+
+@pytest.mark.parametrize(("center", "noise"), [(0.05, 1e-3), (0.15, 1e-3), (0.05, 1e-2)])
+def test_a_bound_is_the_largest_center_that_the_kernel_allows(center, noise):
+    """Not the end of the search range, 0.05, but up to where the kernel tells it from a pixel."""
+    k = 11
+    kernel = dog((3.0, 1.0, center, 2.0), k) + noise * np.random.default_rng(0).standard_normal((k, k))
+    fit = fit_difference_of_gaussians(kernel)
+    assert (fit.center_bound, fit.center_sigma) == ("≤", pytest.approx(0.05))
+    assert (fit.surround_bound, fit.surround_limit) == (None, None)
+    assert center < fit.center_limit < 0.3
+    least = min(least_squares_with(kernel, 0, sigma) for sigma in np.linspace(0.05, 0.25, 41))
+    allowed = least * (1 + 4 / (k * k - 4))
+    narrower, wider = (least_squares_with(kernel, 0, factor * fit.center_limit) for factor in (0.98, 1.02))
+    assert narrower < allowed < wider
+
+
+def test_the_limit_grows_with_the_noise_and_is_none_where_sigma_is_measured():
+    limits = []
+    for noise in (1e-6, 1e-4, 1e-2):
+        generator = np.random.default_rng(1)
+        kernel = dog((3.0, 1.0, 0.05, 2.0), 11) + noise * generator.standard_normal((11, 11))
+        limits.append(fit_difference_of_gaussians(kernel).center_limit)
+    assert limits == sorted(limits)
+    assert limits[-1] > 1.3 * limits[0]
+    assert fit_difference_of_gaussians(dog(CELL, 15)).center_limit is None
+    alone = fit_difference_of_gaussians(pixel(15))
+    assert 0.05 < alone.center_limit < 0.08  # 1e-12 of the volume lies outside the pixel
+    assert alone.surround_limit is None
+
+
+def test_a_flat_surround_is_bounded_by_the_narrowest_that_is_flat_enough():
+    kernel = dog((1, 0, 0.7, 1), 11) - 0.001 + 1e-4 * np.random.default_rng(0).standard_normal((11, 11))
+    fit = fit_difference_of_gaussians(kernel)
+    assert (fit.surround_bound, fit.surround_sigma) == ("≥", pytest.approx(11))
+    allowed = least_squares_with(kernel, 1, 11.0) * (1 + 4 / 117)
+    wider, narrower = (least_squares_with(kernel, 1, factor * fit.surround_limit) for factor in (1.01, 0.99))
+    assert wider < allowed < narrower
 
 
 @pytest.mark.parametrize("polarity", [1, -1])

@@ -10,8 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
-from ndtools.numerics.covariance import PatchCovariance
+from ndtools.numerics.covariance import PatchCovariance, rounding_effect, transform_dtype
 from tests.oracles import patch_covariance, patch_matrix, row_window_products
 from tests.real_data import real
 
@@ -117,6 +118,60 @@ def test_large_even_and_rectangular_windows(kernel_size, sizes):
     second = covariance(images, kernel_size, dtype=torch.float64)
     second = second.matrix + torch.outer(second.mean, second.mean)
     np.testing.assert_allclose(second, total / result.count, rtol=0, atol=FLOAT64)
+
+
+def smooth_images(count, channels=3, blur=2.0):
+    """Images whose covariance has eigenvalues near 0, in float32."""
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0.5, 0.1 * blur, (count, channels, 90, 110))
+    return list(gaussian_filter(noise, (0, 0, blur, blur)).astype(np.float32))
+
+
+@pytest.mark.parametrize("blur", [0.01, 2.0])
+@pytest.mark.parametrize("count", [1, 12])
+@pytest.mark.parametrize(("channels", "k"), [(3, 1), (3, 3), (3, 9), (1, 15), (1, 25)])
+def test_the_effect_of_rounding_is_as_estimated(blur, count, channels, k):
+    """What it is estimated from in `rounding_effect`: ‖D ΔCov D‖ against float64, which is exact beside float32."""
+    images = smooth_images(count, channels, blur)
+    rounded, exact = covariance(images, k), covariance(images, k, dtype=torch.float64)
+    eps = 1e-3 * rounded.mean_variance
+    values, vectors = torch.linalg.eigh(exact.matrix + eps * torch.eye(len(exact.matrix)))
+    d = vectors / values.sqrt() @ vectors.mT
+    effect = torch.linalg.matrix_norm(d @ (rounded.matrix - exact.matrix) @ d, 2).item()
+    assert 1e-3 < effect / rounding_effect(rounded.rounding, len(values), values[0].item()) < 3
+    assert exact.rounding == pytest.approx(rounded.rounding * 2.0**-29, rel=1e-9)  # 24 and 53 bits
+
+
+def test_a_small_ridge_makes_transforms_float64():
+    images = smooth_images(2)
+    single, double = (covariance(images, 5, dtype=dtype).matrix for dtype in (torch.float32, torch.float64))
+    assert not torch.equal(single, double)
+    assert torch.equal(covariance(images, 5, eps=1e-3).matrix, single)
+    assert torch.equal(covariance(images, 5, eps=1e-7).matrix, double)
+    assert torch.equal(covariance(images, 5, eps=0.0).matrix, double)
+    assert torch.equal(covariance(images, 5, eps=1e-2, relative=True).matrix, single)
+    assert torch.equal(covariance(images, 5, eps=1e-5, relative=True).matrix, double)
+
+
+def test_only_images_whose_contrast_asks_for_it_are_float64():
+    image = smooth_images(1)[0]
+    faint = 0.5 + 1e-3 * (image - 0.5)
+    eps = 1e-7
+    assert covariance([image], 5, eps=eps).rounding < 1e-6 * covariance([image], 5).rounding
+    assert covariance([faint], 5, eps=eps).rounding == covariance([faint], 5).rounding
+
+
+def test_the_default_ridge_and_kernel_need_float32_whatever_the_images():
+    assert transform_dtype(0.25, 3 * 15**2, 1e-3) == torch.float32
+    assert transform_dtype(0.25, 3 * 15**2, 1e-4) == torch.float64
+
+
+def test_rounding_adds_up_as_patches_do():
+    images = smooth_images(3)
+    parts = [PatchCovariance(3, 5).update(image) for image in images]
+    whole = covariance(images, 5).rounding
+    assert (parts[0] + parts[1] + parts[2]).finalize().rounding == pytest.approx(whole, rel=1e-12)
+    assert sum((part.finalize() for part in parts[1:]), parts[0].finalize()).rounding == pytest.approx(whole, rel=1e-12)
 
 
 def test_low_contrast_keeps_its_relative_error():
@@ -241,6 +296,7 @@ def test_unusable_images_are_refused_and_not_counted(image, error, message):
         ({"dtype": torch.float16}, "dtype"),
         ({"method": "fft"}, "method"),
         ({"stride": 2}, "stride"),
+        ({"eps": -1.0}, "eps"),
     ],
 )
 def test_bad_set_up_is_refused(options, message):
