@@ -77,7 +77,7 @@ def test_where_d_is_averaged_its_condition():
     mode=st.sampled_from(["zeros", "circular"]),
     kernel=st.sampled_from([1, 3]),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_rows_and_padding_by_counting(height, width, stride, padding, sampling, grid, mode, kernel):
     config = DeconvConfig(sampling_stride=sampling, grid=grid)
     layer = FastDeconv2d(4, 2, kernel, stride=stride, padding=padding, padding_mode=mode, config=config)

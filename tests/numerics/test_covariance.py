@@ -65,7 +65,7 @@ def image_sets(draw):
     return images, (ky, kx)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(image_sets())
 def test_equals_the_patch_matrix_in_float32(case):
     images, kernel_size = case
@@ -75,7 +75,7 @@ def test_equals_the_patch_matrix_in_float32(case):
     assert_exact(covariance(images, kernel_size), images, kernel_size, FLOAT32, scale=scale + 1e-15)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(image_sets())
 def test_equals_the_patch_matrix_in_float64(case):
     images, kernel_size = case
@@ -144,7 +144,7 @@ def test_constant_images_have_exactly_no_covariance():
     torch.testing.assert_close(result.mean, torch.full((147,), 77 / 255, dtype=torch.float64), rtol=1e-15, atol=0)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.lists(st.integers(0, 3), min_size=8, max_size=8), st.randoms())
 @pytest.mark.parametrize(("dtype", "rtol"), [(torch.float32, FLOAT32), (torch.float64, FLOAT64)])
 def test_any_partition_and_order_give_the_same(dtype, rtol, parts, random):

@@ -62,7 +62,7 @@ SHAPES = {  # of the spectrum: places on a logarithmic axis from 0 to 1
 }
 
 
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=80)
 @given(
     condition=st.floats(2, 6).map(lambda n: 10**n),
     dtype=st.sampled_from([BF16, F16, F32, F64]),
