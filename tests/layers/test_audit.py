@@ -101,7 +101,7 @@ def test_rows_and_padding_by_counting(height, width, stride, padding, sampling, 
         touched, count = torch.stack(patches), 3 * len(patches)
     assert row.rows == count
     assert row.rows_per_feature == pytest.approx(count / (4 * kernel**2))
-    assert row.padding_share == pytest.approx(touched.mean().item(), abs=1e-7)
+    assert row.padding_share == pytest.approx(touched.double().mean().item(), abs=1e-7)
 
 
 def test_padding_of_the_published_grid_and_of_the_other():
