@@ -224,6 +224,9 @@ def _print_table(title: str, table: "Table") -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
+    # A table is as wide as its numbers need: rich would cut them to the 80 columns that it takes a pipe to have.
+    unbounded = console.options.update(max_width=sys.maxsize)
+    console.width = max(console.width, console.measure(table, options=unbounded).maximum)
     console.print(title, style="bold", markup=False, soft_wrap=True)
     console.print(table)
 

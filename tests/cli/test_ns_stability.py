@@ -8,7 +8,7 @@ from ndtools.experiments.precision_atlas import CONDITIONS, Cell, PrecisionAtlas
 from ndtools.numerics.iterations import CoupledNewtonSchulz
 from ndtools.numerics.stability import Landmarks, inverse_sqrt_trace
 from tests.cli.test_kernels import invoke, numbers, photos, save  # noqa: F401  # photos is a fixture
-from tests.numerics.test_inverse_sqrt import SPECTRUM, spd
+from tests.numerics.test_inverse_sqrt import SPECTRUM, assert_stable, spd
 from tests.real_data import real
 
 
@@ -75,16 +75,17 @@ def test_lenna(out):
     assert stability(real("lenna.png"), out, "--iterations", 1000).exit_code == 0
     content = numbers(out, "ns-stability")
     assert content["condition"] == pytest.approx(8.31e3, rel=1e-3)
-    single, double = (curves(content)["coupled", dtype]["residual"] for dtype in ("float32", "float64"))
-    assert single[4] == pytest.approx(4.58, abs=0.005)
-    assert single[9] == pytest.approx(1.83, abs=0.005)
-    assert single[14] < 1e-3
-    assert double[19] < 1e-11
-    assert double[999] < 1e-10
+    with np.load(out / "ns-stability.npz") as arrays:
+        a = torch.from_numpy(arrays["covariance"] + 1e-5 * np.eye(27))
+    for dtype in (torch.float32, torch.float64):
+        residual = curves(content)["coupled", str(dtype).removeprefix("torch.")]["residual"]
+        assert_stable(dict(enumerate(residual, start=1)), a, dtype)
+        assert (residual[4], residual[9]) == pytest.approx((4.58, 1.83), abs=0.01)  # as in the paper's figure
     for dtype, best, lost in (("float32", 6, 13), ("float64", 10, 17)):
         vanilla = curves(content)["vanilla", dtype]
-        assert (vanilla["best_iteration"], vanilla["first_bad_iteration"]) == (best, lost)
-        assert vanilla["residual"][11] > 1e3
+        assert abs(vanilla["best_iteration"] - best) <= 1  # rounding decides which
+        assert abs(vanilla["first_bad_iteration"] - lost) <= 1
+        assert vanilla["residual"][best + 4] > 1e3
 
 
 def test_a_folder_and_the_default(photos, out):  # noqa: F811
@@ -182,7 +183,8 @@ def test_sweep(tmp_path, out):
     a = (q * torch.logspace(-3, 0, 3, dtype=torch.float64)) @ q.mT
     a = (a + a.mT) / 2
     found = list(inverse_sqrt_trace(a, CoupledNewtonSchulz(norm="trace"), 20, torch.float32))
-    assert run["best_residual"] == pytest.approx(min(record.residual for record in found), rel=0.5)
+    best = min(record.residual for record in found)
+    assert best / 4 < run["best_residual"] < 4 * best  # rounding: its size, not its digits
     assert run["settled_iteration"] == pytest.approx(Landmarks.of([r.residual for r in found]).settled_iteration, abs=1)
     assert stability(tmp_path / "a.npy", out, "--sweep", "--iterations", 20, "--seed", 4).exit_code == 0
     assert numbers(out, "ns-stability")["sweep"] != sweep

@@ -1,5 +1,7 @@
 """``ndtools timing`` as its user meets it: screen, files, exit codes."""
 
+import itertools
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -25,10 +27,17 @@ def out(tmp_path):
     return tmp_path / "out"
 
 
+def clock_of(monkeypatch, *durations):
+    """Let the clock pass such times between two looks at it, over and over, whatever the machine."""
+    clock = itertools.accumulate(itertools.cycle(durations))
+    monkeypatch.setattr(timing, "_now", lambda device: next(clock))
+
+
 @pytest.fixture
 def small(monkeypatch):
-    """The table with small images."""
+    """The table with small images, and shares of the convolution's time of up to three digits."""
     monkeypatch.setattr(timing, "TABLE_3", tuple(replace(layer, size=16) for layer in TABLE_3))
+    clock_of(monkeypatch, 0.0121, 0.0047, 0.0079)
 
 
 def test_screen_and_files(small, out):
@@ -63,6 +72,19 @@ def test_screen_and_files(small, out):
         assert arrays["published"][0].tolist() == [0.069, 0.0079, 0.00025, 0.5]
     with Image.open(out / "timing.png") as picture:
         assert picture.width > 1000
+
+
+def test_numbers_that_need_more_room_are_not_cut(small, out, monkeypatch):
+    clock_of(monkeypatch, 5.0, 0.0234, 0.0001)
+    result = invoke("-o", out, "--rows", "1,6", "--batch-size", 1, "--repeats", 1)
+    assert result.exit_code == 0, result.stderr
+    totals = [
+        100 * row["shares"][arm]["total"] for row in numbers(out, "timing")["rows"] for arm in ("measured", "ours")
+    ]
+    assert max(totals) > 10_000
+    for total in totals:
+        assert total < 1000 or re.search(rf"^ *[16] .* {total:.0f} ", result.stdout, re.MULTILINE)
+    assert "…" not in result.stdout
 
 
 def test_json_and_backward(small, out):

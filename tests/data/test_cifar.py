@@ -4,7 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ndtools.data import cifar
@@ -103,9 +103,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
-)
+@settings(max_examples=150)
 @given(
     protocol=st.integers(2, 5),
     labels=st.lists(st.integers(0, 99), min_size=1, max_size=5),
@@ -268,9 +266,7 @@ SMALL = old_pickle()
 HEADER = 150  # what comes before the pixels, and the labels after them
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
-)
+@settings(max_examples=150)
 @given(at=st.one_of(st.integers(0, HEADER), st.integers(len(SMALL) - 40, len(SMALL) - 1)), value=st.integers(1, 255))
 def test_a_changed_byte_gives_an_error_or_a_well_formed_batch(tmp_path, at, value):
     damaged = bytearray(SMALL)

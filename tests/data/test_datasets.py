@@ -7,7 +7,7 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ndtools.data import catalogue, locations
@@ -300,7 +300,7 @@ def test_files_that_do_not_go_together(tmp_path, change, message):
         load_dataset(str(tmp_path / "set"))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
+@settings(max_examples=60)
 @given(
     file=st.sampled_from(IDX_NAMES),
     share=st.floats(0, 1, exclude_max=True),

@@ -390,7 +390,7 @@ SEEDS = {
 }
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.sampled_from(sorted(SEEDS)), st.data())
 def test_damage_is_a_data_error_or_pixels(format, data):
     content = bytearray(SEEDS[format])

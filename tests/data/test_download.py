@@ -281,7 +281,7 @@ def test_two_processes_at_once(tmp_path, server, mnist):
         process.stdin.close()
         process.stdin = None
     for process in processes:
-        _, stderr = process.communicate(timeout=60)
+        _, stderr = process.communicate(timeout=300)
         assert process.returncode == 0, stderr
         assert stderr == b""
     assert files(tmp_path) == ALL

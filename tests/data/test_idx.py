@@ -6,16 +6,12 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ndtools.data.gunzip import pieces
 from ndtools.data.idx import read_idx
 from ndtools.errors import DataError
-
-ONE_FOLDER = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
-)
 
 
 def idx(array):
@@ -82,7 +78,7 @@ def test_many_small_parts_take_work_in_proportion(tmp_path, monkeypatch):
     assert sum(given) < 5 * len(content)
 
 
-@ONE_FOLDER
+@settings(max_examples=60)
 @given(cuts=st.lists(st.integers(0, len(LONG)), max_size=8), short=st.integers(1, 19))
 def test_parts_of_any_size(tmp_path, cuts, short):
     path = tmp_path / "long.gz"
@@ -103,7 +99,7 @@ def test_larger_than_one_piece(tmp_path):
         assert outcome(tmp_path / name, content[: len(content) // 2]) is None
 
 
-@ONE_FOLDER
+@settings(max_examples=60)
 @given(at=st.integers(0, len(PACKED) - 1), bit=st.integers(0, 7))
 def test_a_flipped_bit_in_a_gz_never_gives_another_array(tmp_path, at, bit):
     damaged = bytearray(PACKED)
@@ -113,7 +109,7 @@ def test_a_flipped_bit_in_a_gz_never_gives_another_array(tmp_path, at, bit):
     assert found is None or (at < 10 and np.array_equal(found, IMAGES))
 
 
-@ONE_FOLDER
+@settings(max_examples=60)
 @given(at=st.integers(0, 15), value=st.integers(1, 255))
 def test_a_changed_byte_in_a_plain_header(tmp_path, at, value):
     damaged = bytearray(PLAIN)
@@ -121,14 +117,14 @@ def test_a_changed_byte_in_a_plain_header(tmp_path, at, value):
     assert outcome(tmp_path / "images", damaged) is None
 
 
-@ONE_FOLDER
+@settings(max_examples=60)
 @given(packed=st.booleans(), share=st.floats(0, 1, exclude_max=True))
 def test_cut_short(tmp_path, packed, share):
     content = PACKED if packed else PLAIN
     assert outcome(tmp_path / ("images.gz" if packed else "images"), content[: int(share * len(content))]) is None
 
 
-@ONE_FOLDER
+@settings(max_examples=60)
 @given(packed=st.booleans(), more=st.binary(min_size=1, max_size=20))
 def test_bytes_added(tmp_path, packed, more):
     content = PACKED if packed else PLAIN

@@ -10,7 +10,7 @@ from ndtools.numerics.covariance import PatchCovariance
 from tests.cli.test_kernels import invoke, numbers, photos  # noqa: F401  # photos is a fixture
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=30)
 @given(
     sizes=st.lists(st.tuples(st.integers(4, 12), st.integers(4, 12), st.floats(0, 1)), min_size=2, max_size=5),
     parts=st.integers(1, 3),

@@ -52,7 +52,7 @@ def trained(model, *batches):
     bias=st.booleans(),
     config=st.sampled_from(PRESETS),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_convolutions(dims, stride, dilation, groups, padding, mode, bias, config):
     if mode == "reflect" and dims == 3 and padding == "same":
         mode = "circular"

@@ -49,7 +49,7 @@ def explicit(x, weight, bias, *, block, n_iter, eps):
 
 @pytest.mark.filterwarnings("ignore::ndtools.errors.NumericalWarning")
 @given(st.integers(2, 20), st.integers(1, 9), st.integers(1, 9), st.booleans(), st.integers(0, 100))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_it_is_a_linear_layer_on_whitened_blocks(n, d, block, bias, seed):
     x = batch(n, d, seed)
     layer = layer_of(d, bias=bias, block_size=block, n_iter=5, eps=1e-3, shrinkage="none")

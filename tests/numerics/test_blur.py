@@ -35,7 +35,7 @@ def test_gaussian(sigma):
     assert mixed == pytest.approx(0, abs=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.floats(0.1, 30), st.floats(-400, 400))
 def test_motion(length, angle):
     kernel = motion_kernel(length, angle)
@@ -80,7 +80,7 @@ def test_nonsense_is_refused(call):
         call()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 40), st.integers(0, 40), st.integers(0, 9))
 def test_blur_and_correlate_are_exact_in_any_bands(ky, kx, more_rows, more_columns, seed):
     rng = np.random.default_rng(seed)
@@ -110,7 +110,7 @@ def regression(x, y, k):
     return np.concatenate([r - r.mean(0) for r in rows]), np.concatenate([(p - p.mean()).ravel() for p in y])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(3, 20), st.integers(3, 20), st.integers(1, 3), st.integers(0, 9))
 def test_moments_are_those_of_the_patch_matrix(height, width, channels, seed):
     x, y, _ = pair((height, width), seed, channels)

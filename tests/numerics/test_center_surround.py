@@ -49,7 +49,7 @@ def cramer_rao(true, k, noise):
     return covariance, math.sqrt(of_ratio @ covariance @ of_ratio)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 @given(
     k=st.sampled_from([9, 15]),
     center=st.floats(0.3, 1.0),
@@ -235,7 +235,7 @@ def test_the_derivative_of_a_gaussian_gives_a_bound():
     assert fit.surround_sigma / fit.center_sigma == pytest.approx(math.hypot(1.1, 0.2 / fit.center_sigma))
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=30)
 @given(sigma=st.floats(0.2, 4), volume=st.sampled_from([2.0, -2.0]))
 def test_one_gaussian_has_no_surround(sigma, volume):
     fit = fit_difference_of_gaussians(dog((volume, 0, sigma, 1), 15))
@@ -267,7 +267,7 @@ def test_a_fit_has_a_centre_pixel(k):
         fit_difference_of_gaussians(dog(CELL, 9)).kernel(k)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 @given(k=st.integers(0, 12).map(lambda n: 2 * n + 1), seed=st.integers(0, 99), offset=st.sampled_from([0, 1e6]))
 def test_a_profile_keeps_sums_and_squares(k, seed, offset):
     kernel = np.random.default_rng(seed).standard_normal((k, k)) + offset
@@ -289,8 +289,9 @@ def test_a_profile_keeps_sums_and_squares(k, seed, offset):
 
 def test_profiles_of_a_constant_and_of_a_fit():
     constant = radial_profile(np.full((9, 9), 0.1))
-    np.testing.assert_allclose(constant.mean, 0.1, rtol=1e-15)
-    np.testing.assert_allclose(constant.standard_deviation, 0, atol=1e-16)
+    rounding = 32 * np.finfo(float).eps  # of a sum of at most so many
+    np.testing.assert_allclose(constant.mean, 0.1, rtol=rounding)
+    np.testing.assert_allclose(constant.standard_deviation, 0, atol=0.1 * rounding)
     assert constant.count.tolist() == [1, 8, 12, 16, 32]
     assert radial_profile(np.full((1, 1), 7.0)).mean.tolist() == [7]
 
@@ -427,7 +428,7 @@ def test_kernels_without_a_response():
         frequency_response(pixel(1), 1)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 @given(channels=st.integers(1, 4), k=st.sampled_from([1, 3, 7]), seed=st.integers(0, 99))
 def test_opponency_of_any_kernels(channels, k, seed):
     generator = np.random.default_rng(seed)

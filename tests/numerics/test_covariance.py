@@ -1,7 +1,8 @@
 """Patch covariance against the float64 patch matrix.
 
 Rounding is relative to the largest second moment about the image's mean, so that is what error is measured
-against: 1e-6 of it in float32, and of the largest covariance where there is some.
+against, and to the largest covariance where there is some. A Fourier transform of n points loses eps·log2(n) of
+the largest value at most; the longest have 448 × 448, so log2(n) < 18.
 """
 
 import numpy as np
@@ -16,7 +17,8 @@ from ndtools.numerics.covariance import PatchCovariance, rounding_effect, transf
 from tests.oracles import patch_covariance, patch_matrix, row_window_products
 from tests.real_data import real
 
-FLOAT32, FLOAT64 = 1e-6, 1e-12
+FLOAT32 = 18 * torch.finfo(torch.float32).eps
+FLOAT64 = 1e-12  # of pixels in [0, 1], about 4000 roundings: the slow sums lose digits of their own
 
 
 def covariance(images, kernel_size, **options):
@@ -66,7 +68,7 @@ def image_sets(draw):
     return images, (ky, kx)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(image_sets())
 def test_equals_the_patch_matrix_in_float32(case):
     images, kernel_size = case
@@ -76,7 +78,7 @@ def test_equals_the_patch_matrix_in_float32(case):
     assert_exact(covariance(images, kernel_size), images, kernel_size, FLOAT32, scale=scale + 1e-15)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(image_sets())
 def test_equals_the_patch_matrix_in_float64(case):
     images, kernel_size = case
@@ -199,7 +201,7 @@ def test_constant_images_have_exactly_no_covariance():
     torch.testing.assert_close(result.mean, torch.full((147,), 77 / 255, dtype=torch.float64), rtol=1e-15, atol=0)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.lists(st.integers(0, 3), min_size=8, max_size=8), st.randoms())
 @pytest.mark.parametrize(("dtype", "rtol"), [(torch.float32, FLOAT32), (torch.float64, FLOAT64)])
 def test_any_partition_and_order_give_the_same(dtype, rtol, parts, random):

@@ -40,7 +40,7 @@ CONVERGED: list[Method] = [
 METHODS = pytest.mark.parametrize(
     "method", CONVERGED, ids=["eigh", "coupled-fro", "coupled-trace", "chebyshev", "denman-beavers"]
 )
-bounded = settings(max_examples=40, deadline=None, derandomize=True)
+bounded = settings(max_examples=40)
 matrices = {
     "d": st.integers(2, 24),
     "condition": st.sampled_from([1e1, 1e2, 1e4]),
@@ -238,7 +238,7 @@ def test_coupled_settles_where_vanilla_passes_its_best_and_diverges(condition: f
     assert coupled[4] == pytest.approx(at_5, rel=0.1)
     assert max(coupled[14:]) < rtol(F32, condition)
     assert at_15 / 4 < coupled[14] < at_15 * 4  # rounding: its size, not its digits
-    vanilla = [relative(d, wanted) for d in iterates(a, VanillaNewtonSchulz(n_iter=15))]
+    vanilla = [relative(d, wanted) for d in iterates(a, VanillaNewtonSchulz(n_iter=20))]
     best = int(np.nanargmin(vanilla))
     assert abs(best + 1 - vanilla_best_at) <= 1
     assert vanilla_best / 3 < vanilla[best] < vanilla_best * 3
@@ -642,19 +642,30 @@ def test_natural_condition(natural: Tensor) -> None:
     assert float(inverse_sqrt(natural).condition) == pytest.approx(8.31e3, rel=1e-3)
 
 
+def assert_stable(residual: dict[int, float], a: Tensor, dtype: torch.dtype) -> None:
+    """Check that coupled iterations leave the residual of the recurrence on the exact eigenvalues, and rounding.
+
+    Rounding at the solution is 4 eps cond(A) in each of d directions. Later iterations neither damp nor amplify it,
+    so what each adds sums up like the steps of a random walk: as the root of their number, of which the 15 until
+    convergence count as one.
+    """
+    values = np.linalg.eigvalsh(a.numpy())
+    x = values / np.linalg.norm(values)
+    z = scalar_iterates(x, 20)
+    rounding = math.sqrt(len(a)) * rtol(dtype, values[-1] / values[0])
+    for n, value in residual.items():
+        exact = float(np.linalg.norm(z[n] ** 2 * x - 1)) if n <= 20 else 0.0
+        assert abs(value - exact) <= rounding * max(1, math.sqrt(n / 15)), n
+
+
 @DTYPES
 def test_natural_coupled_is_stable(natural: Tensor, dtype: torch.dtype) -> None:
     residual = curve(natural, CoupledNewtonSchulz(n_iter=1000), dtype)
-    assert residual[5] == pytest.approx(4.58, abs=0.005)
-    assert residual[10] == pytest.approx(1.83, abs=0.005)
-    if dtype == F32:
-        assert 1e-4 < residual[15] < 1e-3
-        assert residual[100] < 1e-2
-        assert residual[1000] < 2e-2
-    else:
-        assert residual[15] == pytest.approx(4.3e-8, rel=0.02)
-        assert residual[20] < 1e-11
-        assert residual[1000] < 1e-10
+    assert_stable(residual, natural, dtype)
+    # The numbers of the paper's figure, to its digits, and those of float64 where float32 ends.
+    assert residual[5] == pytest.approx(4.58, abs=0.01)
+    assert residual[10] == pytest.approx(1.83, abs=0.01)
+    assert (residual[15] < 1e-6) == (dtype == F64)
 
 
 @pytest.mark.parametrize(("dtype", "best", "lost"), [(F32, 6, 13), (F64, 10, 17)])
@@ -662,11 +673,12 @@ def test_natural_vanilla_diverges_before_it_converges(
     natural: Tensor, dtype: torch.dtype, best: int, lost: int
 ) -> None:
     residual = curve(natural, VanillaNewtonSchulz(n_iter=20), dtype)
-    assert min(residual, key=lambda n: residual[n] if residual[n] == residual[n] else math.inf) == best
-    assert residual[best] > 1
-    assert residual[12] > 1e3
+    lowest = min(residual, key=lambda n: residual[n] if residual[n] == residual[n] else math.inf)
     first_lost = next(n for n, value in residual.items() if not math.isfinite(value))
-    assert abs(first_lost - lost) <= 1  # rounding decides which
+    assert abs(lowest - best) <= 1  # rounding decides which
+    assert abs(first_lost - lost) <= 1
+    assert residual[lowest] > 1
+    assert residual[best + 5] > 1e3
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ndtools.errors import OptionError
@@ -22,7 +22,6 @@ from ndtools.numerics.iterations import (
 ALL = [CoupledNewtonSchulz, VanillaNewtonSchulz, CoupledChebyshev, DenmanBeavers]
 
 
-@settings(deadline=None, derandomize=True)
 @given(low=st.floats(-8, 0).map(lambda n: 10**n), ratio=st.floats(0.0044, 8).map(lambda n: 10**n))
 def test_the_best_quintic_attains_its_error_four_times_with_changing_sign(low, ratio):
     high = low * ratio

@@ -33,7 +33,7 @@ def by_autograd(a, n_iter, grad):
 
 @pytest.mark.parametrize("route", ROUTES)
 @given(d=st.integers(1, 20), n_iter=st.integers(1, 15), seed=st.integers(0, 2**16))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_value_and_gradient_are_those_of_the_recurrence(route, d, n_iter, seed):
     a = covariances(d, seed, batch=(2,))
     grad = torch.randn(a.shape, dtype=a.dtype, generator=torch.Generator().manual_seed(seed + 1))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
 
@@ -84,7 +84,6 @@ def test_a_folded_map_is_the_map_and_its_gradient_the_adjoint(scale):
 
 
 @given(st.integers(1, 40), st.integers(1, 6), st.integers(0, 1000))
-@settings(deadline=None)
 def test_moments_are_those_of_the_rows(n, f, seed):
     pixels, labels = data(n, f, seed)
     moments = RegressionMoments.of(pixels, labels, CLASSES)

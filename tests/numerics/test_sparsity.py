@@ -73,7 +73,7 @@ def test_the_shape_is_the_maximum_likelihood_of_scipy():
     assert values_of(x)["ggd_shape"] == pytest.approx(shape, rel=2e-3)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(
     x=st.lists(st.floats(-50, 50, width=32), min_size=2, max_size=60).filter(lambda x: max(map(abs, x)) > 1e-3),
 )
@@ -224,7 +224,7 @@ def test_values_must_be_finite():
         sums([1.0, np.inf])
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50)
 @given(
     x=st.lists(st.floats(-20, 20, width=32), min_size=1, max_size=80),
     bins=st.integers(1, 50),
