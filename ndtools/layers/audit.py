@@ -122,13 +122,13 @@ class Audit:
                 said.append(f"{', '.join(names[:3])}{more}: {meaning}")
         if few:
             said.append(
-                f"{_layers(few)} no more samples than features: larger batches, smaller blocks, a smaller"
-                " sampling_stride, or shrinkage='auto'"
+                f"{_layers(few)} no more samples than features: take larger batches or smaller blocks"
+                " (shrinkage='auto' weakens their correlations)"
             )
         if padded:
             said.append(
-                f"{_layers(padded)} more than a third of padding in the sampled patches: larger images; or, if the grid"
-                " is 'corner', grid='staggered', which meets the padding no more often than the convolution does"
+                f"{_layers(padded)} more than a third of padding in the sampled patches: take larger images, or"
+                " grid='staggered' in place of 'corner'"
             )
         return tuple(said)
 

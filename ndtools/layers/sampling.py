@@ -226,7 +226,8 @@ def patches_of(
         One grid of positions, or several that images use in turns.
     """
     found: Patches | Staggered
-    for step in range(sampling, 0, -1):
+    longest = max(size + sum(pad) for size, pad in zip(sizes, padding, strict=True))
+    for step in range(min(sampling, longest), 0, -1):  # larger steps leave one position, too
         along = [axes_of(*axis, step, grid) for axis in zip(sizes, kernel, stride, dilation, padding, strict=True)]
         grids = tuple(Patches(kernel, dilation, axes) for axes in product(*along))
         found = grids[0] if len(grids) == 1 else Staggered(grids)

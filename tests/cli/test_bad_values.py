@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from ndtools.cli import app
 from ndtools.layers.config import DeconvConfig
-from ndtools.layers.sampling import axis_of
+from ndtools.layers.sampling import axes_of, patches_of
 from ndtools.models import build
 from ndtools.models.factories import plain
 from tests.small_set import write_small_set
@@ -161,6 +161,10 @@ def test_images_too_large_for_the_memory(tmp_path, monkeypatch, weights):
 
 
 def test_a_huge_sampling_stride_takes_one_position_at_once():
-    assert axis_of(8, 3, 1, 1, (1, 1), 10**9, "inner").count == axis_of(8, 3, 1, 1, (1, 1), 100, "inner").count
+    for grid in ("staggered", "inner", "corner"):
+        assert axes_of(8, 3, 1, 1, (1, 1), 10**9, grid) == axes_of(8, 3, 1, 1, (1, 1), 100, grid) or grid == "corner"
+        around = {"sizes": (8,), "kernel": (3,), "stride": (1,), "dilation": (1,), "padding": [(1, 1)], "grid": grid}
+        found, expected = (patches_of(2, 1000, **around, sampling=sampling) for sampling in (10**9, 8))
+        assert found.count(2) == expected.count(2)
     with pytest.raises(ValueError, match="sampling_stride: must be at most"):
         DeconvConfig(sampling_stride=10**18)

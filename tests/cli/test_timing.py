@@ -30,7 +30,7 @@ def out(tmp_path):
 def clock_of(monkeypatch, *durations):
     """Let the clock pass such times between two looks at it, over and over, whatever the machine."""
     clock = itertools.accumulate(itertools.cycle(durations))
-    monkeypatch.setattr(timing, "_now", lambda device: next(clock))
+    monkeypatch.setattr(timing, "seconds_at", lambda device: next(clock))
 
 
 @pytest.fixture

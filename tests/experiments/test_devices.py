@@ -97,7 +97,12 @@ CUDAS = [
 
 def of_moments(features):
     """Rounding to float32 in the pixels' moments, times what it grows to by way of A^(-1/2)."""
-    return lambda result: features * SINGLE * getattr(result, "deconvolution", result).condition
+
+    def tolerance(result):
+        deconvolution = getattr(result, "deconvolution", None) or getattr(result, "fit", result)
+        return features * SINGLE * deconvolution.condition
+
+    return tolerance
 
 
 def iterated(terms, n_iter, eps):
