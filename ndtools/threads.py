@@ -1,11 +1,12 @@
-"""Start threads, or say why that is not possible."""
+"""Start threads, or say why that is not possible; and how long they wait for one another."""
 
+import os
 import threading
 from collections.abc import Callable
 
 from ndtools.errors import NdtoolsError
 
-__all__ = ["TOO_MANY_THREADS", "start_thread"]
+__all__ = ["TOO_MANY_THREADS", "limit_spinning", "start_thread"]
 
 TOO_MANY_THREADS = (
     "cannot start a thread: a limit on memory or processes is reached (see ulimit -v and ulimit -u); raise it, or"
@@ -39,3 +40,14 @@ def start_thread(target: Callable[[], None], name: str) -> threading.Thread:
     except RuntimeError as error:
         raise NdtoolsError(TOO_MANY_THREADS) from error
     return thread
+
+
+def limit_spinning() -> None:
+    """Let the threads of GNU OpenMP spin for microseconds when they wait, and then sleep, unless the user says how long.
+
+    By default they spin for milliseconds. Where other processes keep the processors busy, spinning threads take the
+    time of the very threads that they wait for; where they do not spin at all, small operators take longer on a quiet
+    machine. The setting has an effect before torch is loaded, if torch was built with GNU OpenMP, as on Linux.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")

@@ -22,7 +22,7 @@ ALLOWED = {
     "experiments": {"errors", "memory", "threads", "numerics", "layers", "models", "data"},
     "plotting": {"errors"},
     "report": {"errors"},
-    "cli": {"errors", "data", "experiments", "plotting", "report"},
+    "cli": {"errors", "threads", "data", "experiments", "plotting", "report"},
 }
 
 

@@ -23,6 +23,7 @@ from ndtools.cli.regress import regress
 from ndtools.cli.sparsity import sparsity
 from ndtools.cli.streams import prepare_standard_streams
 from ndtools.cli.timing import timing
+from ndtools.threads import limit_spinning
 
 __all__ = ["app", "main"]
 
@@ -70,6 +71,7 @@ app.add_typer(data_app, name="data")
 def main() -> None:
     """Run the command line on ``sys.argv`` and exit."""
     prepare_standard_streams()
+    limit_spinning()
     # Figures are written without a backend, and matplotlib cannot be imported where this names one it does not know.
     os.environ.pop("MPLBACKEND", None)
     code: object = 0

@@ -122,7 +122,7 @@ class SharedOptions:
         typer.Option(
             "--jobs",
             "-j",
-            help="Threads that decode, and as many that compute (default: one per processor).",
+            help="Threads that decode, and as many that compute (default: one per processor; one for small matrices).",
             rich_help_panel=_RUN,
         ),
     ] = None

@@ -19,9 +19,12 @@ __all__ = [
     "resolve_device",
     "seconds_at",
     "single_threaded_operators",
+    "threads_for",
 ]
 
 T = TypeVar("T")
+
+LARGE = 512  # rows of a matrix whose products are worth several threads
 
 
 def available_memory(device: torch.device) -> int | None:
@@ -167,6 +170,24 @@ def operator_threads(threads: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def threads_for(rows: int) -> int:
+    """Choose the number of threads among which torch splits operators on matrices.
+
+    Parameters
+    ----------
+    rows : int
+        Number of rows of the largest square matrix.
+
+    Returns
+    -------
+    int
+        1 for small matrices: a second thread saves little on a quiet machine, and where other processes keep the
+        processors busy, waiting for it costs several times the work (``benchmarks/threads.py``). Otherwise all threads
+        that torch has.
+    """
+    return torch.get_num_threads() if rows >= LARGE else 1
 
 
 def single_threaded_operators() -> AbstractContextManager[None]:

@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from ndtools.data.datasets import load_dataset
 from ndtools.errors import DataError, NumericalWarning
-from ndtools.experiments.computing import check_memory, operator_threads, resolve_device, seconds_at
+from ndtools.experiments.computing import check_memory, operator_threads, resolve_device, seconds_at, threads_for
 from ndtools.experiments.config import MlpConfig
 from ndtools.experiments.flat_dataset import FlatDataset
 from ndtools.experiments.gathering import Progress
@@ -193,7 +193,8 @@ def run(config: MlpConfig, *, progress: Progress | None = None) -> MlpResult:
         if progress:
             progress(next(counted), total)
 
-    with operator_threads(config.jobs):
+    largest = max(min(width, config.block_size or width) for width in widths[:-1])
+    with operator_threads(config.jobs or threads_for(largest)):
         arms = tuple(_arm(name, config, data, widths, batch_size, done) for name in ARMS)
     return MlpResult(
         config=config,

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ndtools.data.datasets import load_dataset
 from ndtools.errors import DataError, NumericalWarning
-from ndtools.experiments.computing import interruptible, operator_threads, resolve_device
+from ndtools.experiments.computing import interruptible, operator_threads, resolve_device, threads_for
 from ndtools.experiments.config import RegressConfig
 from ndtools.experiments.flat_dataset import FlatDataset
 from ndtools.experiments.gathering import Progress
@@ -245,7 +245,7 @@ def run(
     _warn_of_small_batches(config, batch_size, data.features)
     if data.features >= MANY:
         say(f"{data.features} features: first the covariance of {len(data)} images and its eigenvalues, some minutes")
-    with operator_threads(config.jobs):
+    with operator_threads(config.jobs or threads_for(data.features)):
         study = interruptible(lambda: _Study.of(config, data, iterations))
         runs = []
         for repeat in range(config.repeats):
