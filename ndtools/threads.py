@@ -43,7 +43,7 @@ def start_thread(target: Callable[[], None], name: str) -> threading.Thread:
 
 
 def limit_spinning() -> None:
-    """Let the threads of GNU OpenMP spin for microseconds when they wait, and then sleep, unless the user says how long.
+    """Let GNU OpenMP's threads spin for microseconds when they wait, and then sleep, unless the user says how long.
 
     By default they spin for milliseconds. Where other processes keep the processors busy, spinning threads take the
     time of the very threads that they wait for; where they do not spin at all, small operators take longer on a quiet
