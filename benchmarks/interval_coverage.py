@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ndtools.data.images import Decoded, load_images
-from ndtools.data.sources import resolve_source
-from ndtools.experiments.moments import image_moments
-from ndtools.experiments.sparsity import Whitening
+from ndtools.data.images.reading import Decoded, load_images
+from ndtools.data.images.sources import resolve_source
+from ndtools.experiments.sparsity.run import Whitening
+from ndtools.moments.images import image_moments
 from ndtools.numerics.sparsity import MEASURES, SparsitySums
 
 REPLICATES = 200

@@ -24,9 +24,9 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ndtools.data.images import Decoded, load_images
-from ndtools.data.sources import ImageRef, ImageSource, resolve_source
-from ndtools.experiments.moments import image_moments
+from ndtools.data.images.reading import Decoded, load_images
+from ndtools.data.images.sources import ImageRef, ImageSource, resolve_source
+from ndtools.moments.images import image_moments
 from ndtools.numerics.correlations import CornerProducts, LagSpectra, StripSpectra
 from ndtools.numerics.covariance import PatchCovariance
 from ndtools.numerics.deconvolution import Deconvolution

@@ -26,9 +26,9 @@ from torch.nn.functional import conv2d, cross_entropy, unfold
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ndtools.layers.config import DeconvConfig
-from ndtools.layers.fold import fold
 from ndtools.models import build
 from ndtools.models.factories import Factories, batch_norm, deconv
+from ndtools.surgery.fold import fold
 
 
 class PublishedDeconv(nn.Conv2d):

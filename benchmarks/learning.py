@@ -27,7 +27,7 @@ from torch.nn.functional import cross_entropy, pad
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ndtools.data.datasets import load_dataset
+from ndtools.data.labelled.datasets import load_dataset
 from ndtools.layers.config import DeconvConfig
 from ndtools.models.factories import Factories, batch_norm, chain, deconv
 

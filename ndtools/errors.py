@@ -2,7 +2,7 @@
 
 Misuse of the library raises :class:`ValueError` or :class:`TypeError` with what was wanted and what was
 found. Everything a user can cause with data, options or files is an :class:`NdtoolsError`; the command line
-turns each branch of this tree into one exit code (``ndtools.cli.failures``).
+turns each branch of this tree into one exit code (``ndtools.console.failures``).
 
 Messages quote names and texts that come from files. They are one line, and hold nothing that a terminal would
 act upon: control characters are escaped when the error is made.

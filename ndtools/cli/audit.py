@@ -49,8 +49,8 @@ def audit(
     """
     report = Report(as_json=as_json, quiet=quiet)
 
-    from ndtools.experiments.checkpoints import audit_checkpoint
-    from ndtools.experiments.networks import CheckpointConfig
+    from ndtools.checkpoints.networks import CheckpointConfig
+    from ndtools.checkpoints.operations import audit_checkpoint
 
     given = CheckpointConfig(
         source=str(checkpoint), arch=arch, num_classes=num_classes, in_channels=in_channels, config=config

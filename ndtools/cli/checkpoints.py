@@ -13,7 +13,7 @@ import typer
 from ndtools.errors import OptionError
 
 if TYPE_CHECKING:
-    from ndtools.experiments.networks import CheckpointConfig, Network
+    from ndtools.checkpoints.networks import CheckpointConfig, Network
 
 __all__ = [
     "Arch",
@@ -105,7 +105,7 @@ class Report:
         OutputError
             If it cannot be written.
         """
-        from ndtools.report.files import check_writable
+        from ndtools.results.files import check_writable
 
         path = to or source.with_name(f"{source.stem}{suffix}.safetensors")
         if path.suffix != ".safetensors":
@@ -140,8 +140,8 @@ class Report:
         note : str
             For people, below the text.
         """
-        from ndtools.report.files import strict_json
-        from ndtools.report.manifest import manifest
+        from ndtools.results.files import strict_json
+        from ndtools.results.manifest import manifest
 
         seconds = time.perf_counter() - self.start
         if self.as_json:

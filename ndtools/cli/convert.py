@@ -44,8 +44,8 @@ def convert(
     report = Report(as_json=as_json, quiet=quiet)
     path = report.destination(checkpoint, to, "-deconv")
 
-    from ndtools.experiments.checkpoints import convert_checkpoint
-    from ndtools.experiments.networks import CheckpointConfig
+    from ndtools.checkpoints.networks import CheckpointConfig
+    from ndtools.checkpoints.operations import convert_checkpoint
 
     given = CheckpointConfig(
         source=str(checkpoint), arch=arch, num_classes=num_classes, in_channels=in_channels, config=config

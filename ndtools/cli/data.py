@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ndtools.cli.failures import FailureHandlingGroup
+from ndtools.console.failures import FailureHandlingGroup
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ndtools.data.catalogue import KnownSet
+    from ndtools.data.labelled.catalogue import KnownSet
 
 __all__ = ["data_app"]
 
@@ -51,8 +51,8 @@ def list_sets(*, data_dir: _DataDir = None, as_json: _Json = False) -> None:
 
     Example: [bold]ndtools data list --json[/bold]
     """
-    from ndtools.data.catalogue import BUILT_IN, KNOWN
-    from ndtools.data.locations import fetch_command, find
+    from ndtools.data.labelled.catalogue import BUILT_IN, KNOWN
+    from ndtools.data.labelled.locations import fetch_command, find
     from ndtools.errors import printable
 
     rows = []
@@ -75,8 +75,8 @@ def fetch(names: _Names, *, data_dir: _FetchDir = None) -> None:
 
     Example: [bold]ndtools data fetch fashion-mnist[/bold]
     """
-    from ndtools.data.catalogue import BUILT_IN, known_set
-    from ndtools.data.download import fetch as fetch_set
+    from ndtools.data.labelled.catalogue import BUILT_IN, known_set
+    from ndtools.data.labelled.download import fetch as fetch_set
 
     wanted = [known_set(name).name for name in dict.fromkeys(names)]
     for name in wanted:
@@ -105,10 +105,10 @@ def verify(
 
     Example: [bold]ndtools data verify mnist --data-dir downloads/[/bold]
     """
-    from ndtools.data.catalogue import BUILT_IN, KNOWN, known_set
-    from ndtools.data.download import OK, UNKNOWN, remedy
-    from ndtools.data.download import verify as verify_set
-    from ndtools.data.locations import roots, search
+    from ndtools.data.labelled.catalogue import BUILT_IN, KNOWN, known_set
+    from ndtools.data.labelled.download import OK, UNKNOWN, remedy
+    from ndtools.data.labelled.download import verify as verify_set
+    from ndtools.data.labelled.locations import roots, search
     from ndtools.errors import printable
 
     if names:
@@ -143,8 +143,8 @@ def path_of(name: _Name, *, data_dir: _DataDir = None) -> None:
 
     Example: [bold]ndtools data path mnist[/bold]
     """
-    from ndtools.data.catalogue import known_set
-    from ndtools.data.locations import locate
+    from ndtools.data.labelled.catalogue import known_set
+    from ndtools.data.labelled.locations import locate
 
     typer.echo(locate(known_set(name), data_dir).folder)
 

@@ -45,8 +45,8 @@ def fold(
     report = Report(as_json=as_json, quiet=quiet)
     path = report.destination(checkpoint, to, "-folded")
 
-    from ndtools.experiments.checkpoints import fold_checkpoint
-    from ndtools.experiments.networks import CheckpointConfig
+    from ndtools.checkpoints.networks import CheckpointConfig
+    from ndtools.checkpoints.operations import fold_checkpoint
 
     given = CheckpointConfig(
         source=str(checkpoint), arch=arch, num_classes=num_classes, in_channels=in_channels, config=config

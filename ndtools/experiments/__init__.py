@@ -1,1 +1,1 @@
-"""One module per figure or table: ``run(config) -> result``, without screen, files or drawing."""
+"""One folder for each figure or table of the paper: configuration, computation, figure and command."""

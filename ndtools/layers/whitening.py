@@ -100,7 +100,7 @@ class Whitening(nn.Module):
     def average_all(self, on: bool = True) -> None:
         """Start, or stop, averaging with equal weight for all samples, in training and in evaluation mode.
 
-        Starting discards the averages gathered so far. See :func:`ndtools.layers.recalibration.recalibrate` for what
+        Starting discards the averages gathered so far. See :func:`ndtools.surgery.recalibrate.recalibrate` for what
         they are then.
         """
         if on:

@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from ndtools.cli import app
-from ndtools.cli.failures import EXIT_CODES
-from ndtools.cli.options import SharedOptions
+from ndtools.console.failures import EXIT_CODES
+from ndtools.console.options import SharedOptions
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = [command.name or command.callback.__name__.replace("_", "-") for command in app.registered_commands]

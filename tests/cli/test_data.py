@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 import typer
+from tests.data.test_datasets import IDX_NAMES, idx_contents, put
+from tests.data.test_download import Server, serve_mnist
 from typer.testing import CliRunner
 
 from ndtools.cli.data import data_app
-from ndtools.cli.failures import FailureHandlingGroup
+from ndtools.console.failures import FailureHandlingGroup
 from ndtools.data import locations
-from ndtools.data.catalogue import KNOWN
-from tests.data.test_datasets import IDX_NAMES, idx_contents, put
-from tests.data.test_download import Server, serve_mnist
+from ndtools.data.labelled.catalogue import KNOWN
 
 ROOT = Path(__file__).resolve().parents[2]
 app = typer.Typer(cls=FailureHandlingGroup, pretty_exceptions_enable=False)

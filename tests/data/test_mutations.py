@@ -21,14 +21,14 @@ import torch
 from PIL import Image
 from safetensors.torch import save as to_safetensors
 
-from ndtools.data.cifar import read_binary, read_names, read_pickle
-from ndtools.data.decode import decode_image
-from ndtools.data.idx import read_idx
-from ndtools.data.matrices import read_arrays, read_matrix
-from ndtools.data.sources import _read_list, resolve_source
+from ndtools.checkpoints.state_dicts import load_state
+from ndtools.data.arrays import read_arrays, read_matrix
+from ndtools.data.images.decoding import decode_image
+from ndtools.data.images.sources import _read_list, resolve_source
+from ndtools.data.labelled.cifar import read_binary, read_names, read_pickle
+from ndtools.data.labelled.idx import read_idx
 from ndtools.errors import DataError
-from ndtools.experiments.moments_files import moments_arrays, read_moments
-from ndtools.layers.checkpoints import load_state
+from ndtools.moments.files import moments_arrays, read_moments
 from ndtools.numerics.covariance import PatchCovariance
 
 MUTANTS = int(os.environ.get("NDTOOLS_MUTANTS", "25"))

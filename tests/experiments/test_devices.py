@@ -27,24 +27,22 @@ from ndtools.experiments import (
     sparsity,
     timing,
 )
-from ndtools.experiments.config import (
-    CovarianceConfig,
-    DeblurConfig,
-    DeconvolveConfig,
-    KernelsConfig,
-    MlpConfig,
-    NsStabilityConfig,
-    RegressConfig,
-    SparsityConfig,
-    TimingConfig,
-)
-from ndtools.layers.audit import audit
+from ndtools.experiments.covariance.config import CovarianceConfig
+from ndtools.experiments.deblur.config import DeblurConfig
+from ndtools.experiments.deconvolve.config import DeconvolveConfig
+from ndtools.experiments.kernels.config import KernelsConfig
+from ndtools.experiments.mlp.config import MlpConfig
+from ndtools.experiments.ns_stability.config import NsStabilityConfig
+from ndtools.experiments.regress.config import RegressConfig
+from ndtools.experiments.sparsity.config import SparsityConfig
+from ndtools.experiments.timing.config import TimingConfig
 from ndtools.layers.channel import ChannelDeconv
 from ndtools.layers.config import DeconvConfig
-from ndtools.layers.convert import convert
-from ndtools.layers.fold import fold
-from ndtools.layers.recalibration import recalibrate
 from ndtools.numerics.deconvolution import fit_deconvolution
+from ndtools.surgery.audit import audit
+from ndtools.surgery.convert import convert
+from ndtools.surgery.fold import fold
+from ndtools.surgery.recalibrate import recalibrate
 from tests.devices import pretended_cuda
 from tests.small_set import write_small_set
 

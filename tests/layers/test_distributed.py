@@ -10,7 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.conv import FastDeconv2d
-from ndtools.layers.recalibration import recalibrate
+from ndtools.surgery.recalibrate import recalibrate
 
 CONFIGS = {
     "paper": DeconvConfig(block_size=3, sampling_stride=1, sync=True),

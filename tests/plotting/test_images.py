@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ndtools.experiments.config import CovarianceConfig, DeconvolveConfig, SparsityConfig
-from ndtools.experiments.covariance import run as run_covariance
-from ndtools.experiments.deconvolve import run as run_deconvolve
-from ndtools.experiments.sparsity import run as run_sparsity
-from ndtools.plotting.covariance import plot_covariance
-from ndtools.plotting.deconvolve import plot_deconvolve
-from ndtools.plotting.sparsity import plot_sparsity
+from ndtools.experiments.covariance.config import CovarianceConfig
+from ndtools.experiments.covariance.figure import plot_covariance
+from ndtools.experiments.covariance.run import run as run_covariance
+from ndtools.experiments.deconvolve.config import DeconvolveConfig
+from ndtools.experiments.deconvolve.figure import plot_deconvolve
+from ndtools.experiments.deconvolve.run import run as run_deconvolve
+from ndtools.experiments.sparsity.config import SparsityConfig
+from ndtools.experiments.sparsity.figure import plot_sparsity
+from ndtools.experiments.sparsity.run import run as run_sparsity
 
 
 @pytest.fixture(scope="module")

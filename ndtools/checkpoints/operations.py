@@ -1,0 +1,277 @@
+"""Converting, folding and inspecting checkpoints of the project's networks."""
+
+import math
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ndtools.checkpoints.files import Checkpoint, read_checkpoint
+from ndtools.checkpoints.networks import CheckpointConfig, Network
+from ndtools.checkpoints.state_dicts import State, save_state
+from ndtools.computing.operators import check_memory
+from ndtools.errors import DataError, NumericalError, OptionError
+from ndtools.surgery.audit import Audit, audit
+from ndtools.surgery.convert import LINEAR_BLOCK, Plan, PlanEntry, convert
+from ndtools.surgery.fold import fold, poor_statistics
+from ndtools.surgery.replacing import deconvolves
+
+__all__ = [
+    "ConvertResult",
+    "FoldResult",
+    "audit_checkpoint",
+    "convert_checkpoint",
+    "fold_checkpoint",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class ConvertResult:
+    """A checkpoint in deconvolution form.
+
+    Attributes
+    ----------
+    network : Network
+        Its network.
+    state : dict of Tensor
+        Its weights and statistics.
+    plan : Plan
+        What became of each layer.
+    given : Checkpoint
+        What it was made of; if published, it is that translated, else a network to be trained.
+    """
+
+    network: Network
+    state: State
+    plan: Plan
+    given: Checkpoint
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint."""
+        save_state(path, self.state, self.network.numbers())
+
+    def numbers(self) -> dict[str, Any]:
+        """Return what JSON can hold of it."""
+        counts = {name: getattr(self.plan, name) for name in ("converted", "removed", "kept")}
+        entries = [asdict(entry) for entry in self.plan.entries]
+        return {
+            "network": self.network.numbers(),
+            "published": self.given.published,
+            "settings_assumed": self.given.assumed,
+            **counts,
+            "layers": entries,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class FoldResult:
+    """A checkpoint without anything of deconvolution.
+
+    Attributes
+    ----------
+    network : Network
+        Its network, of the form "plain".
+    state : dict of Tensor
+        Its weights.
+    max_difference : float
+        Of the logits of the example, from those of the network in evaluation mode.
+    largest : float
+        Largest of their absolute values.
+    layers : int
+        How many were folded.
+    given : Checkpoint
+        What it was made of.
+    """
+
+    network: Network
+    state: State
+    max_difference: float
+    largest: float
+    layers: int
+    given: Checkpoint
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint."""
+        save_state(path, self.state, self.network.numbers())
+
+    def numbers(self) -> dict[str, Any]:
+        """Return what JSON can hold of it."""
+        return {
+            "network": self.network.numbers(),
+            "max_difference": self.max_difference,
+            "largest_output": self.largest,
+            "layers": self.layers,
+            "settings_assumed": self.given.assumed,
+        }
+
+
+def convert_checkpoint(config: CheckpointConfig) -> ConvertResult:
+    """Translate a checkpoint into one with deconvolution layers.
+
+    Those of the published code are translated exactly. Weights of networks without normalisation, or with batch
+    normalisation, are carried over by the rules of :func:`ndtools.surgery.convert.convert`; such a network is then to be
+    trained.
+
+    Parameters
+    ----------
+    config : CheckpointConfig
+        File, and what is known of it.
+
+    Returns
+    -------
+    ConvertResult
+        For :func:`ndtools.models.factories.deconv`.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, is not one of the network, or has deconvolution layers of this project already.
+    OptionError
+        If options contradict the file, or ``arch`` is needed.
+    """
+    given = read_checkpoint(config)
+    network, state = given.network, given.state
+    if given.published:
+        return ConvertResult(network, state, _translation(network), given)
+    if network.form == "deconv":
+        raise DataError(f"{config.source}: it has deconvolution layers of ndtools already; nothing to convert")
+    target = replace(network, form="deconv", **config.layers(linear=LINEAR_BLOCK))
+    settings, linear = target.config, target.linear
+    converted, plan = convert(
+        network.holding(state),
+        lambda _, module: linear if isinstance(module, nn.Linear) else settings,
+        first=target.first,
+        inplace=True,
+    )
+    result = target.outline()
+    renamed = {}
+    pairs = zip(_deconvolving(converted), _deconvolving(result), strict=True)  # names differ where norms are gone
+    for (before, old), (after, new) in pairs:
+        new.load_state_dict(old.state_dict(), assign=True)
+        renamed[before] = after
+    return ConvertResult(target, result.state_dict(), _as_written(plan, renamed), given)
+
+
+def _as_written(plan: Plan, renamed: dict[str, str]) -> Plan:
+    """Return a plan with the names of the file that is written, and those of the source where they are others."""
+    if all(before == after for before, after in renamed.items()):
+        return plan
+    entries = []
+    for entry in plan.entries:
+        name = renamed.get(entry.name, entry.name)
+        said = "" if entry.name in renamed and name == entry.name else f"{entry.name} in the source"
+        entries.append(replace(entry, name=name, reason="; ".join(filter(None, (entry.reason, said)))))
+    return Plan(tuple(entries))
+
+
+def _deconvolving(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    return [(name, module) for name, module in model.named_modules() if deconvolves(module)]
+
+
+def _translation(network: Network) -> Plan:
+    entries = []
+    for name, module in network.outline().named_modules():
+        kind = type(module).__name__
+        if deconvolves(module):
+            was = "Delinear" if kind == "DeconvLinear" else "FastDeconv"
+            entries.append(PlanEntry(name, was, kind, "converted", "translated from the published code"))
+        elif module._parameters:
+            entries.append(PlanEntry(name, kind, kind, "kept", "does not deconvolve in the published code either"))
+    return Plan(tuple(entries))
+
+
+def fold_checkpoint(config: CheckpointConfig, *, size: int = 32, seed: int = 0) -> FoldResult:
+    """Merge the deconvolution of a trained network into its weights.
+
+    Parameters
+    ----------
+    config : CheckpointConfig
+        File, and what is known of it.
+    size : int
+        Side of the images of the example, pixels.
+    seed : int
+        Of the example: eight images of independent normal pixels.
+
+    Returns
+    -------
+    FoldResult
+        For :func:`ndtools.models.factories.plain`.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, is not one of the network, or has nothing to fold, or is not of a trained network.
+    NumericalError
+        If its statistics are not finite or indefinite, or the outputs for the example are not finite.
+    """
+    given = read_checkpoint(config)
+    network = given.network
+    if network.form != "deconv":
+        raise DataError(f"{config.source}: a network without deconvolution layers: there is nothing to fold")
+    model = network.holding(given.state).eval()
+    example = _images(given, 8, size, seed)
+    if poor := poor_statistics(model):
+        raise NumericalError(f"{config.source}: {poor}")
+    try:
+        folded, difference = fold(model, example)
+    except ValueError as error:
+        raise DataError(f"{config.source}: {error}") from None
+    with torch.no_grad():
+        largest = float(folded(example).abs().max())
+    if not math.isfinite(difference) or not math.isfinite(largest):
+        raise NumericalError(f"{config.source}: outputs for random images are not finite; nothing is written")
+    target = Network(arch=network.arch, num_classes=network.num_classes, in_channels=network.in_channels, form="plain")
+    return FoldResult(target, folded.state_dict(), difference, largest, len(_deconvolving(model)), given)
+
+
+def audit_checkpoint(
+    config: CheckpointConfig, *, batch_size: int = 128, size: int = 32, seed: int = 0
+) -> tuple[Checkpoint, Audit]:
+    """Inspect the deconvolution layers of a network.
+
+    Parameters
+    ----------
+    config : CheckpointConfig
+        File, and what is known of it.
+    batch_size, size : int
+        Of training: images in a batch, and their side in pixels.
+    seed : int
+        Of the images, of which only the size matters.
+
+    Returns
+    -------
+    given : Checkpoint
+        The network.
+    audit : Audit
+        Its layers.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, is not one of the network, or has no deconvolution layers.
+    """
+    given = read_checkpoint(config)
+    found = audit(given.network.holding(given.state), _images(given, batch_size, size, seed))
+    if not found.rows:
+        norms = f", with {len(found.batch_norms)} batch normalisations" if found.batch_norms else ""
+        raise DataError(
+            f"{config.source}: a network without deconvolution layers{norms}: there is nothing to inspect; see"
+            " ndtools convert"
+        )
+    return given, found
+
+
+def _images(given: Checkpoint, count: int, size: int, seed: int) -> Tensor:
+    if size < 32:
+        raise OptionError("size", f"must be at least 32, got {size}: these networks halve images five times")
+    if count < 1:
+        raise OptionError("batch_size", f"must be at least 1, got {count}")
+    dtype = next(value.dtype for value in given.state.values() if value.is_floating_point())
+    # Networks hold their input, its patches or its features at a time: 64 channels of full size at least.
+    one = (given.network.in_channels + 64) * size**2 * dtype.itemsize
+    check_memory("size", size, one, torch.device("cpu"))
+    check_memory("batch_size", count, count * one, torch.device("cpu"))
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(count, given.network.in_channels, size, size, generator=generator, dtype=dtype)

@@ -1,0 +1,257 @@
+"""State dicts in files: reading, writing, and translating those of the published code."""
+
+import json
+import os
+import pickle
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor
+
+from ndtools.data.files import open_regular
+from ndtools.errors import DataError, OutputError
+
+__all__ = ["State", "from_published", "is_published", "load_state", "save_state", "unwrap"]
+
+State = dict[str, Tensor]
+
+_WRAPPERS = ("state_dict", "model_state_dict", "net", "model")
+_PREFIXES = ("module.", "_orig_mod.")  # of DataParallel, of torch.compile
+_KEY = "ndtools"  # of what the metadata of a file says of its network
+_SAVE_TENSORS = "torch.save(model.state_dict(), 'checkpoint.pt')"
+
+
+def load_state(path: str | Path) -> tuple[State, dict[str, Any]]:
+    """Read a state dict.
+
+    Nothing in the file is executed: .safetensors, or what ``torch.load(weights_only=True)`` reads. A dictionary that
+    holds it as ``state_dict``, ``model_state_dict``, ``net`` or ``model`` is opened, the prefixes ``module.`` and
+    ``_orig_mod.`` are taken away.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file; if its name does not end in .safetensors, one of ``torch.save``.
+
+    Returns
+    -------
+    state : dict of Tensor
+        On the CPU.
+    metadata : dict
+        What `save_state` was given; empty for files of others.
+
+    Raises
+    ------
+    DataError
+        If the file is absent, damaged, or holds no state dict, or more than tensors.
+    """
+    path = Path(path)
+    try:
+        file = open_regular(path)
+    except DataError as error:
+        if os.path.isdir(path):  # False, too, for names that are too long
+            raise DataError(f"{path}: a folder, not a checkpoint") from None
+        raise DataError(f"{path}: {error if os.path.lexists(path) else 'no such file'}") from None
+    with file:
+        return _load_safetensors(path) if path.suffix == ".safetensors" else _load_pickled(file, path)
+
+
+def _load_pickled(file: BinaryIO, path: Path) -> tuple[State, dict[str, Any]]:
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "GLOBAL" not in str(error):
+            raise DataError(f"{path}: not a file of torch.save, or a damaged one") from None
+        raise DataError(
+            f"{path}: it holds Python objects beside tensors, which could run code when they are read; where you trust"
+            f" the file, save its tensors alone with {_SAVE_TENSORS}"
+        ) from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except Exception:  # torch says in many ways that it does not understand a file
+        raise DataError(f"{path}: not a file of torch.save, or a damaged one") from None
+    try:
+        return unwrap(content), {}
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def _load_safetensors(path: Path) -> tuple[State, dict[str, Any]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no dict)
+            written = (file.metadata() or {}).get(_KEY, "{}")
+    except (SafetensorError, OSError) as error:
+        raise DataError(f"{path}: not a safetensors file, or a damaged one ({error})") from None
+    try:
+        metadata = json.loads(written)
+    except (ValueError, RecursionError):
+        metadata = None
+    if not isinstance(metadata, dict):
+        raise DataError(f"{path}: its metadata {_KEY!r} is not a JSON object; the file was not written by ndtools")
+    try:
+        return unwrap(state), metadata
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def unwrap(content: object) -> State:
+    """Find the state dict in what a checkpoint holds.
+
+    Parameters
+    ----------
+    content : object
+        A state dict; or a mapping that holds one, see `load_state`.
+
+    Returns
+    -------
+    dict of Tensor
+        Without the prefixes of wrappers.
+
+    Raises
+    ------
+    DataError
+        If there is none, or it holds tensors that are not dense or empty.
+    """
+    for _ in _WRAPPERS:  # a wrapper within a wrapper
+        inner = [content[key] for key in _WRAPPERS if key in content] if isinstance(content, Mapping) else []
+        content = next((each for each in inner if isinstance(each, Mapping)), content)
+    if not isinstance(content, Mapping) or not content:
+        kind = "nothing" if isinstance(content, Mapping) else f"a {type(content).__name__}"
+        raise DataError(f"it holds {kind}, not a state dict; write one with {_SAVE_TENSORS}")
+    wrong = [str(key) for key, value in content.items() if not (isinstance(key, str) and isinstance(value, Tensor))]
+    if wrong:
+        hint = ""
+        if any(isinstance(value, Mapping) for value in content.values()):
+            hint = f"; of dictionaries within, {', '.join(_WRAPPERS)} are read: write another with {_SAVE_TENSORS}"
+        raise DataError(f"no state dict: {_some(wrong)} {'is' if len(wrong) == 1 else 'are'} no tensor{hint}")
+    state = {str(key): value for key, value in content.items()}
+    for key, value in state.items():
+        if problem := _unusable(value):
+            raise DataError(f"{key} {problem}; write dense tensors with {_SAVE_TENSORS}")
+    for _ in _PREFIXES:
+        for prefix in _PREFIXES:
+            if all(key.startswith(prefix) for key in state):
+                state = {key.removeprefix(prefix): value for key, value in state.items()}
+    return state
+
+
+def _unusable(value: Tensor) -> str:
+    """Return why a tensor cannot be a weight; empty if it can."""
+    if value.is_meta:
+        return "is a meta tensor, which has no values"
+    if value.layout != torch.strided or value.is_quantized:
+        return f"is {'quantized' if value.is_quantized else f'of the layout {value.layout}'}, not a dense tensor"
+    return f"has no values: its shape is {tuple(value.shape)}" if value.numel() == 0 else ""
+
+
+def save_state(path: str | Path, state: Mapping[str, Tensor], metadata: Mapping[str, Any] | None = None) -> None:
+    """Write a state dict as a safetensors file, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        File to write or replace, ending in .safetensors.
+    state : mapping of str to Tensor
+        Of any device; tensors that share memory are written several times.
+    metadata : mapping, optional
+        What JSON can hold, for `load_state`.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written; an older file is then as it was.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise OutputError(f"cannot write {path}: the name of a checkpoint must end in .safetensors")
+    tensors = {key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in state.items()}
+    content = to_bytes(tensors, {"format": "pt", _KEY: json.dumps(metadata or {}, allow_nan=False)})
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another file") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def is_published(state: Mapping[str, Tensor]) -> bool:
+    """Return whether a state dict has deconvolution layers as the published code writes them."""
+    return any(re.fullmatch(r"(.*\.)?running_deconv", key) and ".whitening." not in f".{key}" for key in state)
+
+
+def from_published(state: Mapping[str, Tensor]) -> State:
+    """Translate a state dict of the published code (yechengxi/deconvolution, d221c22).
+
+    Its FastDeconv and Delinear hold ``running_mean`` (F,), of grouped convolutions (G F,), and ``running_deconv``
+    (F, F) or (G, F, F) beside weight and bias. Here they are the buffers of ``whitening``, (G, 1, F) and (G, 1, F, F),
+    of a layer with ``DeconvConfig.reference()``. The published code does not save how many batches it has seen: 1 is
+    written, so that layers count as trained. Batch normalisations, plain layers and what is translated already are
+    passed on.
+
+    Parameters
+    ----------
+    state : mapping of str to Tensor
+        As `load_state` gives it.
+
+    Returns
+    -------
+    dict of Tensor
+        For the same network of layers with ``DeconvConfig.reference()`` of the same block sizes.
+
+    Raises
+    ------
+    DataError
+        If there are tensors that neither the published layers nor torch's have, or of other shapes.
+    """
+    layers = {key.removesuffix("running_deconv") for key in state if is_published({key: state[key]})}
+    translated: State = {}
+    unknown = []
+    for key, value in state.items():
+        layer, name = re.fullmatch(r"((?:.*\.)?)([^.]+)", key).groups()  # type: ignore[union-attr]
+        if layer in layers and name in ("running_mean", "running_deconv"):
+            translated[f"{layer}whitening.{name}"] = value
+        elif layer in layers and name not in ("weight", "bias"):
+            unknown.append(key)
+        elif name in _KNOWN or (".whitening." in f".{layer}" and name.startswith(("running_", "last_"))):
+            translated[key] = value
+        else:
+            unknown.append(key)
+    if unknown:
+        raise DataError(
+            f"{_some(unknown)}: not of layers of the published code that are known, FastDeconv and Delinear; its"
+            " ChannelDeconv and older versions cannot be translated"
+        )
+    for layer in layers:
+        mean, matrix = f"{layer}whitening.running_mean", f"{layer}whitening.running_deconv"
+        if mean not in translated:
+            raise DataError(f"{layer}running_deconv without {layer}running_mean: a damaged state dict")
+        found = [tuple(translated[each].shape) for each in (mean, matrix)]
+        groups, features = found[1][0] if len(found[1]) == 3 else 1, found[1][-1] if found[1] else 0
+        if found[1] not in ((features, features), (groups, features, features)) or found[0] != (groups * features,):
+            raise DataError(
+                f"{layer}running_mean {found[0]} and {layer}running_deconv {found[1]}: expected (F,) and (F, F), or"
+                " (G F,) and (G, F, F), as the published code has them since 2020"
+            )
+        translated[mean] = translated[mean].reshape(groups, 1, features)
+        translated[matrix] = translated[matrix].reshape(groups, 1, features, features)
+        translated[f"{layer}whitening.num_batches_tracked"] = torch.tensor(1)
+    return translated
+
+
+_KNOWN = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more

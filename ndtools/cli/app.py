@@ -1,0 +1,89 @@
+"""The command line. Importing it loads the standard library and Typer; each command loads what it needs."""
+
+import os
+import sys
+from contextlib import suppress
+from typing import Annotated
+
+import typer
+
+from ndtools import __version__
+from ndtools.cli.audit import audit
+from ndtools.cli.convert import convert
+from ndtools.cli.data import data_app
+from ndtools.cli.fold import fold
+from ndtools.computing.threads import limit_spinning
+from ndtools.console.failures import INTERRUPTED, FailureHandlingGroup
+from ndtools.console.streams import prepare_standard_streams
+from ndtools.experiments.covariance.command import covariance
+from ndtools.experiments.deblur.command import deblur
+from ndtools.experiments.deconvolve.command import deconvolve
+from ndtools.experiments.kernels.command import kernels
+from ndtools.experiments.mlp.command import mlp
+from ndtools.experiments.ns_stability.command import ns_stability
+from ndtools.experiments.regress.command import regress
+from ndtools.experiments.sparsity.command import sparsity
+from ndtools.experiments.timing.command import timing
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    cls=FailureHandlingGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["--help", "-h"]},
+    epilog="Exit codes: 0 done · 1 failed (cannot write, or a bug) · 2 wrong usage · 3 input absent or unusable"
+    " · 4 arithmetic failed · 130 interrupted.",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ndtools {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def ndtools(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Measure, remove and picture the correlations of images (network deconvolution)."""
+
+
+app.command()(kernels)
+app.command()(sparsity)
+app.command()(deconvolve)
+app.command()(covariance)
+app.command()(ns_stability)
+app.command()(regress)
+app.command()(mlp)
+app.command()(deblur)
+app.command()(timing)
+app.command()(convert)
+app.command()(fold)
+app.command()(audit)
+app.add_typer(data_app, name="data")
+
+
+def main() -> None:
+    """Run the command line on ``sys.argv`` and exit."""
+    prepare_standard_streams()
+    limit_spinning()
+    # Figures are written without a backend, and matplotlib cannot be imported where this names one it does not know.
+    os.environ.pop("MPLBACKEND", None)
+    code: object = 0
+    try:
+        app(prog_name="ndtools")
+    except KeyboardInterrupt:  # before or after the command proper
+        code = INTERRUPTED
+    except SystemExit as stop:
+        code = stop.code
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # what could not be written is said already
+            stream.flush()
+    # At once: taking torch down takes 0.4 s, and an interrupted run must not wait for threads in the middle of a
+    # large image or of a slow disk.
+    os._exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,1 @@
+"""What computations run with: devices, threads and memory."""

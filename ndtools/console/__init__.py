@@ -1,0 +1,1 @@
+"""What every command uses: shared options, output, and what becomes of failures."""

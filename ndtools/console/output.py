@@ -1,0 +1,235 @@
+"""Where a command's words go: the result to standard output, all else to standard error."""
+
+import os
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import typer
+
+from ndtools.console.options import SharedOptions
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
+    from rich.table import Table
+
+    from ndtools.data.images.sources import Skipped
+
+__all__ = ["Output"]
+
+SKIPPED_NAMED = 5  # without --verbose
+
+
+class Result(Protocol):
+    """What every experiment returns."""
+
+    def arrays(self) -> "dict[str, np.ndarray[Any, Any]]":
+        """Arrays of the .npz file."""
+
+    def numbers(self) -> dict[str, Any]:
+        """Numbers of the .json file."""
+
+
+class Output:
+    """The screen and the files of one run of a command.
+
+    Parameters
+    ----------
+    shared : SharedOptions
+        What the user asked for.
+    command : str
+        Name of the command, which names the files too unless ``--name`` does.
+    images : sequence of str
+        What images it writes beside the usual files: STEM_WHAT.png.
+    figures : sequence of str
+        What pictures it draws beside the usual one: STEM_WHAT.png, or in the format asked for.
+    """
+
+    def __init__(
+        self, shared: SharedOptions, command: str, images: Sequence[str] = (), figures: Sequence[str] = ()
+    ) -> None:
+        self.shared, self.images, self.figures = shared, images, figures
+        self.stem = command if shared.name is None else shared.name
+        self.start = time.perf_counter()
+
+    def check(self) -> None:
+        """Make sure, before any work, that the results can be written.
+
+        Raises
+        ------
+        OutputError
+            If not.
+        OptionError
+            If the name of the files is a path.
+        """
+        import matplotlib
+
+        from ndtools.errors import OptionError
+        from ndtools.results.files import check_writable
+
+        if Path(self.stem).name != self.stem or self.stem in ("", "..") or not self.stem.isprintable():
+            raise OptionError("name", f"must be a file name without folder, got {self.stem!r}; --out is the folder")
+        check_writable(self._paths())
+        matplotlib.rcdefaults()  # figures look the same whatever the user's matplotlibrc says
+
+    @contextmanager
+    def progress(self, what: str) -> Iterator[Callable[[int, int], None] | None]:
+        """Show a bar with rate and time left, when standard error is a terminal.
+
+        Parameters
+        ----------
+        what : str
+            What is counted.
+
+        Yields
+        ------
+        callable or None
+            To be told how many of how many are done.
+        """
+        if self.shared.quiet or not sys.stderr.isatty():
+            yield None
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (
+            TextColumn(what),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(what, total=None, rate="")
+
+            def update(done: int, total: int) -> None:
+                speed = bar.tasks[task].speed
+                bar.update(task, completed=done, total=total, rate=f"{speed:.0f}/s" if speed else "")
+
+            yield update
+
+    def note(self, line: str) -> None:
+        """Say something on standard error, unless the user wants quiet.
+
+        Parameters
+        ----------
+        line : str
+            What to say.
+        """
+        if not self.shared.quiet:
+            self._say(line)
+
+    def skipped(self, skipped: "Sequence[Skipped]", read: int) -> None:
+        """Name images that were left out, with the reason.
+
+        Parameters
+        ----------
+        skipped : sequence of Skipped
+            What was left out.
+        read : int
+            How many images were used.
+        """
+        if not skipped:
+            return
+        self._say(f"warning: skipped {len(skipped)} of {len(skipped) + read} images")
+        named = skipped if self.shared.verbose else skipped[:SKIPPED_NAMED]
+        for item in named:
+            self._say(f"  {item.name}: {item.reason}")
+        if len(named) < len(skipped):
+            self._say(f"  ... and {len(skipped) - len(named)} more (all with --verbose, and in {self.stem}.json)")
+
+    def results(
+        self,
+        result: Result,
+        *,
+        figure: "Figure",
+        manifest: dict[str, Any],
+        title: str,
+        table: "Table",
+        images: "Mapping[str, np.ndarray[Any, Any]] | None" = None,
+        figures: "Mapping[str, Figure] | None" = None,
+        further: "Mapping[Path, Mapping[str, Any]] | None" = None,
+    ) -> None:
+        """Write the files of a result and show its table.
+
+        Parameters
+        ----------
+        result : Result
+            Arrays and numbers.
+        figure : Figure
+            Its picture.
+        manifest : dict
+            ``config``, ``seed``, ``device`` and ``source`` of the run.
+        title : str
+            One line above the table.
+        table : rich.table.Table
+            What the user wants to know first.
+        images : mapping, optional
+            Those announced, by what they are of; see :func:`ndtools.results.files.write_results`.
+        figures : mapping, optional
+            Those announced, by what they are of.
+        further : mapping, optional
+            Arrays of further .npz files, by path.
+        """
+        from ndtools.results.files import strict_json, write_results
+        from ndtools.results.manifest import manifest as describe
+
+        existing = [p for p in self._paths() if p.exists()]
+        seconds = time.perf_counter() - self.start
+        numbers = describe(command=_command_line(), seconds=seconds, **manifest) | result.numbers()
+        paths = write_results(
+            self.shared.out,
+            self.stem,
+            arrays=result.arrays(),
+            numbers=numbers,
+            figure=figure,
+            images=images,
+            figures=figures,
+            further=further,
+            image_format=self.shared.image_format.value,
+            dpi=self.shared.dpi,
+        )
+        try:
+            if self.shared.json:
+                typer.echo(strict_json(numbers), nl=False)
+            elif not self.shared.quiet:
+                _print_table(title, table)
+        finally:  # the files are there, even if the table cannot be printed
+            seconds = time.perf_counter() - self.start
+            self.note("  ".join(map(str, paths)) + f"   {seconds:.1f} s" + ("   (replaced)" if existing else ""))
+        if self.shared.show:
+            self._show(paths[0])
+
+    def _paths(self) -> list[Path]:
+        from ndtools.results.files import result_paths
+
+        return result_paths(self.shared.out, self.stem, self.shared.image_format.value, self.images, self.figures)
+
+    def _show(self, figure: Path) -> None:
+        without_display = sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys()
+        if without_display or typer.launch(str(figure)) != 0:
+            reason = "there is no display" if without_display else "no program for it was found"
+            self._say(f"warning: --show cannot open {figure}: {reason}")
+
+    def _say(self, line: str) -> None:
+        typer.echo(line, err=True)
+
+
+def _print_table(title: str, table: "Table") -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    # A table is as wide as its numbers need: rich would cut them to the 80 columns that it takes a pipe to have.
+    unbounded = console.options.update(max_width=sys.maxsize)
+    console.width = max(console.width, console.measure(table, options=unbounded).maximum)
+    console.print(title, style="bold", markup=False, soft_wrap=True)
+    console.print(table)
+
+
+def _command_line() -> str:
+    return shlex.join(["ndtools", *sys.argv[1:]])

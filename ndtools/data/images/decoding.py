@@ -1,0 +1,246 @@
+"""Decode one image file into an array, by one stated rule for every format that Pillow reads."""
+
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+
+from ndtools.computing.memory import require_memory
+from ndtools.data.files import read_file
+from ndtools.errors import DataError, OptionError, reason
+
+__all__ = ["Pixels", "decode_image", "decoding_memory", "open_image"]
+
+Pixels: TypeAlias = NDArray[np.uint8 | np.float32]
+
+_BUFFERED = ("WEBP", "AVIF", "JPEG2000")  # formats whose libraries decode into buffers of their own
+
+_LONGEST_BLOCK = 2**28
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def decode_image(
+    content: bytes | IO[bytes] | str | os.PathLike[str] | Image.Image,
+    *,
+    gray: bool = False,
+    resize: int | None = None,
+) -> Pixels:
+    """Decode an image file into an array of shape (C, H, W).
+
+    The rule, whatever the format: the first frame, turned upright by its EXIF orientation. Palettes are
+    expanded; alpha (also of a palette or a colour key) is composited over white; CMYK, YCbCr, LAB and HSV
+    become RGB by Pillow's conversion; bilevel becomes 0 and 255. One grey channel is repeated three times
+    unless `gray` is set; with `gray`, RGB becomes ITU-R 601-2 luma, 0.299 R + 0.587 G + 0.114 B. Colour
+    profiles are ignored: samples are taken to be sRGB and stay gamma-coded.
+
+    Grey files of more than 8 bits give float32: 16-bit integers (also those that Pillow holds as 32-bit
+    ones) divided by 65535, floating-point files as they are. Pillow reads *colour* of 16 bits per channel,
+    and 16-bit grey with alpha, as 8 bits (the high byte).
+
+    Parameters
+    ----------
+    content : bytes, binary file, path or PIL.Image.Image
+        The encoded file, or where to read it, or a picture from `open_image` or made by Pillow.
+    gray : bool
+        Give one channel instead of three.
+    resize : int, optional
+        Length of the short side in pixels after antialiased (Lanczos) resizing, which also enlarges. The
+        aspect ratio is kept.
+
+    Returns
+    -------
+    numpy.ndarray of shape (C, H, W), C = 3, or 1 with `gray`
+        uint8 in 0..255, or float32 in [0, 1] for sources of higher depth. For speed it is a view that need
+        be neither contiguous nor writable.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read or decoded, needs more memory than is free, or its numbers do not fit the ranges
+        above. The message is the reason alone; the caller knows the name.
+    OptionError
+        `resize` is less than 1.
+    """
+    if resize is not None and resize < 1:
+        raise OptionError("resize", f"the short side must be at least 1 pixel, got {resize}")
+    image = open_image(content)
+    require_memory(decoding_memory(image), f"decoding its {image.width} x {image.height} pixels")
+    try:
+        image = _loaded(image)
+        deep = image.mode not in ("L", "RGB")
+        if deep:
+            image = Image.fromarray(_unit_interval(image))
+        elif gray:
+            image = image.convert("L")
+        if resize is not None:
+            image = _resized(image, resize)
+        pixels: Pixels = np.asarray(image)
+    except MemoryError as error:
+        raise DataError("too large for the memory") from error
+    if deep and resize is not None:
+        pixels = pixels.clip(0.0, 1.0)  # Lanczos overshoots at edges; Pillow clips only 8-bit pixels itself
+    if pixels.ndim == 3:
+        return pixels.transpose(2, 0, 1)
+    return np.broadcast_to(pixels, (1 if gray else 3, *pixels.shape))
+
+
+def open_image(content: bytes | IO[bytes] | str | os.PathLike[str] | Image.Image) -> Image.Image:
+    """Open an image file without decoding it, so that its size is known.
+
+    Parameters
+    ----------
+    content : bytes, binary file, path or PIL.Image.Image
+        The encoded file, or where to read it, or a picture, which is given back.
+
+    Returns
+    -------
+    PIL.Image.Image
+        The picture, for `decode_image`.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read, or is not an image. The message is the reason alone.
+    """
+    with _pillow_errors():
+        if isinstance(content, str | os.PathLike):
+            content = read_file(content)
+        return content if isinstance(content, Image.Image) else _open(content)
+
+
+def decoding_memory(image: Image.Image, resize: int | None = None) -> int:
+    """Estimate the memory that `decode_image` takes for a picture, its result included.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        The picture, which need not be decoded yet.
+    resize : int, optional
+        Length of the short side, as for `decode_image`.
+
+    Returns
+    -------
+    int
+        Bytes.
+    """
+    # Measured: Pillow holds 4 bytes a pixel of colour, and its copies for EXIF, transparency and NumPy as many each;
+    # the libraries of some formats decode into buffers of their own.
+    if image.format in _BUFFERED:
+        per_pixel = 28
+    elif image.has_transparency_data or image.mode not in ("L", "RGB", "I", "F", "I;16", "I;16B", "I;16L", "1", "P"):
+        per_pixel = 20
+    else:
+        per_pixel = 12
+    needed = per_pixel * image.width * image.height
+    if resize is not None and 0 not in image.size:
+        scale = resize / min(image.size)
+        needed += round(12 * scale**2 * image.width * image.height)
+    return needed
+
+
+def _loaded(image: Image.Image) -> Image.Image:
+    # Gives the upright first frame in mode L, RGB, or one of Pillow's deep grey modes (I;16..., I, F).
+    with _pillow_errors():
+        if isinstance(image, ImageFile.ImageFile):
+            # Pillow reads in blocks, and copies what it has of a row for each: for long rows that takes for ever.
+            image.decodermaxblock = max(image.decodermaxblock, min(16 * image.width, _LONGEST_BLOCK))
+        image.load()
+        if 0 in image.size:
+            raise DataError("has no pixels")
+        return _plain(_upright(image))
+
+
+@contextmanager
+def _pillow_errors() -> Iterator[None]:
+    """Turn what Pillow raises on files that it cannot read into a DataError with the reason."""
+    try:
+        yield
+    except (DataError, MemoryError):
+        raise
+    except UnidentifiedImageError as error:
+        raise DataError("not an image that Pillow can read") from error
+    except Image.DecompressionBombError as error:
+        raise DataError(f"larger than {_max_pixels() / 1e6:.0f} Mpixel (decompression bomb?)") from error
+    except Exception as error:  # on damaged files Pillow's plugins raise nearly every type there is
+        said = reason(error)
+        kind = "truncated" if "truncated" in said.lower() else "cannot be decoded"
+        raise DataError(f"{kind}: {said}") from error
+
+
+def _open(content: bytes | IO[bytes]) -> Image.Image:
+    data = content if isinstance(content, bytes) else content.read()
+    if not data:
+        raise DataError("empty file")
+    try:
+        image = Image.open(io.BytesIO(data))
+    except UnidentifiedImageError:
+        # Pillow registers its rarer formats at the first need, and a thread that asks while another
+        # is at it may miss some: make sure that all are there before giving up.
+        Image.init()
+        image = Image.open(io.BytesIO(data))
+    if image.format == "EPS":
+        raise DataError("PostScript is a program, not pixels, and is not run; convert it to PNG first")
+    return image
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    # Asked for after load(): PNG may carry EXIF after the pixels, and TIFF is turned by load() itself.
+    try:
+        method = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # damaged EXIF is no reason to lose the pixels
+        return image
+    return image if method is None else image.transpose(method)
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    # Every 8-bit mode becomes L or RGB, without alpha; deep grey modes pass.
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return image
+    if image.has_transparency_data:
+        if image.mode == "La":  # the one premultiplied mode without a direct way to RGBA
+            image = image.convert("LA")
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image if image.mode in ("L", "RGB") else image.convert("RGB")
+
+
+def _unit_interval(image: Image.Image) -> NDArray[np.float32]:
+    samples = np.asarray(image)
+    low, high = samples.min(), samples.max()
+    if image.mode == "F":
+        if not (low >= 0 and high <= 1):  # written so that NaN fails
+            raise DataError(f"floating-point values {low:g} to {high:g} do not fit [0, 1]; rescale the file")
+        return np.asarray(samples, dtype=np.float32)
+    if low < 0 or high > 65535:
+        raise DataError(f"integer values {low} to {high} do not fit 0 to 65535; rescale the file")
+    unit: NDArray[np.float32] = np.divide(samples, 65535, dtype=np.float32)
+    if isinstance(key := image.info.get("transparency"), int):
+        unit[samples == key] = 1.0  # the colour key of a 16-bit PNG, over white
+    return unit
+
+
+def _resized(image: Image.Image, short_side: int) -> Image.Image:
+    scale = short_side / min(image.size)
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    if width * height > _max_pixels():
+        raise DataError(f"would have {width} x {height} pixels after resizing; crop it, or resize to less")
+    return image.resize((width, height), Image.Resampling.LANCZOS)
+
+
+def _max_pixels() -> float:
+    # Pillow's own limit against decompression bombs, which its user may have lifted.
+    return float("inf") if Image.MAX_IMAGE_PIXELS is None else 2 * Image.MAX_IMAGE_PIXELS

@@ -1,0 +1,324 @@
+"""Fetch known data sets, and check what is there. Nothing else in ndtools uses the network."""
+
+import hashlib
+import logging
+import os
+import shutil
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ndtools.data.labelled.catalogue import BUILT_IN, KNOWN, Download, KnownSet, known_set
+from ndtools.data.labelled.gunzip import pieces
+from ndtools.data.labelled.layouts import Layout, spellings
+from ndtools.data.labelled.locations import Found, fetch_command, find, home, is_fetched, search
+from ndtools.errors import DataError, OutputError, printable
+
+__all__ = ["DAMAGED", "MISSING", "OK", "UNKNOWN", "WRONG", "fetch", "remedy", "verify"]
+
+OK, WRONG, MISSING, DAMAGED, UNKNOWN = "ok", "wrong checksum", "missing", "unreadable or damaged", "no checksum known"
+"""What :func:`verify` says of a file."""
+
+_OF_ANOTHER = "the file of "
+
+Progress = Callable[[int, int], None]
+"""Told how many bytes of how many have arrived."""
+
+_TIMEOUT = 30  # seconds without a byte
+_CHUNK = 1 << 16
+
+
+def fetch(name: str, *, root: str | os.PathLike[str] | None = None, progress: Progress | None = None) -> Path:
+    """Download a known data set.
+
+    Files that are there and right are not fetched again. Mirrors are tried in turn; a file takes its final
+    name only when its checksum is right, so that an interrupted or concurrent run does no harm.
+
+    Parameters
+    ----------
+    name : str
+        Of the set.
+    root : str or path-like, optional
+        Where to put it, in a folder of its name; created if need be. If not given: ``$NDTOOLS_DATA``, else the
+        user's cache.
+    progress : callable, optional
+        Told how many bytes of how many have arrived, of the files that are fetched.
+
+    Returns
+    -------
+    Path
+        The folder that holds the files.
+
+    Raises
+    ------
+    DataError
+        There is no such set, it is built in, or all mirrors failed, each for the reason given.
+    OutputError
+        The files cannot be written.
+    """
+    known = known_set(name)
+    if name == BUILT_IN:
+        raise DataError(f"{BUILT_IN} is built in: nothing to fetch")
+    folder = home(root) / known.name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if known.archive_folder is not None:
+            return _fetch_archive(known, folder, known.archive_folder, progress)
+        _fetch_files(known, folder, progress)
+        return folder
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(
+            f"cannot write to '{printable(folder)}': {reason}; make room, or choose another folder with --data-dir"
+        ) from None
+
+
+def verify(name: str, data_dir: str | os.PathLike[str] | None = None) -> list[tuple[Path, str]]:
+    """Check the files of a known data set against their checksums.
+
+    Parameters
+    ----------
+    name : str
+        Of the set.
+    data_dir : str or path-like, optional
+        Where it is looked for first, as for :func:`ndtools.data.labelled.datasets.load_dataset`.
+
+    Returns
+    -------
+    list of (Path, str)
+        Each file with "ok", "wrong checksum", "the file of" another known set, "missing", "unreadable or damaged"
+        or, where nobody published one, "no checksum known". If the set is nowhere whole: the files of the place that
+        has most. Empty if the set is built in.
+
+    Raises
+    ------
+    DataError
+        There is no such set, or `data_dir` is no folder.
+    """
+    known = known_set(name)
+    if not known.layouts:
+        return []
+    found = _place(known, data_dir)
+    listed = [
+        (found.files[file], _status_in(found.files[file], known, file))
+        if file in found.files
+        else (found.folder / spellings(file)[0], MISSING)
+        for file in (*found.layout.train, *found.layout.test)
+    ]
+    names = found.layout.names
+    if names in found.files:
+        listed.append((found.files[names], _status_in(found.files[names], known, names)))
+    return listed
+
+
+def remedy(name: str, files: list[tuple[Path, str]], data_dir: str | os.PathLike[str] | None = None) -> str:
+    """Say how to mend what is wrong with the files of a known data set.
+
+    Parameters
+    ----------
+    name : str
+        Of the set.
+    files : list of (Path, str)
+        What :func:`verify` returned for it.
+    data_dir : str or path-like, optional
+        As for :func:`verify`.
+
+    Returns
+    -------
+    str
+        Which files to delete or to move first, if any, and the command that fetches the set.
+    """
+    known = known_set(name)
+    found = _place(known, data_dir)
+    steps = []
+    damaged = [path for path, status in files if status in (WRONG, DAMAGED)]
+    if damaged and not is_fetched(found, known):  # others are replaced
+        steps.append("delete " + ", ".join(f"'{printable(path)}'" for path in damaged))
+    others = dict.fromkeys(s.removeprefix(_OF_ANOTHER) for _, s in files if s.startswith(_OF_ANOTHER))
+    steps += [f"move the files of {other} to a folder of their own" for other in others]
+    steps.append(f"fetch {name} with '{fetch_command(known, found.root)}'")
+    return " and ".join(steps)
+
+
+def _place(known: KnownSet, data_dir: str | os.PathLike[str] | None) -> Found:
+    return find(known, data_dir) or max(search(known, data_dir), key=lambda part: len(part.files))
+
+
+def _fetch_files(known: KnownSet, folder: Path, progress: Progress | None) -> None:
+    wanted = [
+        item
+        for item in known.downloads
+        if not any(_is_right(folder / file, known) for file in spellings(item.file.removesuffix(".gz")))
+    ]
+    total = sum(item.size for item in wanted)
+    done = 0
+    for item in wanted:
+        _download(item, folder, known, _Bar(item.size, done, total, progress))
+        done += item.size
+
+
+def _fetch_archive(known: KnownSet, folder: Path, inside: str, progress: Progress | None) -> Path:
+    for place in (folder, *(folder / sub for sub in known.subfolders)):
+        if any(all(_is_right(place / file, known) for file in _files(layout)) for layout in known.layouts):
+            return place
+    (item,) = known.downloads
+    target = folder / inside
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-", ignore_cleanup_errors=True) as temporary:
+        _download(item, Path(temporary), known, _Bar(item.size, 0, item.size, progress))
+        unpacked = _unpack(Path(temporary, item.file), Path(temporary, "unpacked"), known, inside)
+        target.mkdir(exist_ok=True)
+        for path in unpacked:
+            os.replace(path, target / path.name)
+    return target
+
+
+def _files(layout: Layout) -> tuple[str, ...]:
+    return (*layout.train, *layout.test)
+
+
+def _unpack(archive: Path, folder: Path, known: KnownSet, inside: str) -> list[Path]:
+    """Unpack the files of the set from an archive, and nothing else; return their paths."""
+    name = printable(archive.name)
+    wanted = {f"{inside}/{file}": file for file in known.md5 if _in_archive(file, known)}
+    unpacked = {}
+    folder.mkdir()
+    try:
+        with tarfile.open(archive) as members:
+            for member in members:
+                if member.name not in wanted:
+                    continue
+                content = members.extractfile(member) if member.isreg() else None
+                if content is None:
+                    raise DataError(f"{name} is refused: '{printable(member.name)}' in it is no plain file")
+                path = folder / wanted[member.name]  # our name, not the archive's
+                with path.open("wb") as stream:
+                    shutil.copyfileobj(content, stream)
+                unpacked[wanted[member.name]] = path
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise DataError(f"{name} is damaged: {printable(str(error))}") from None
+    for member_name, file in wanted.items():
+        if file not in unpacked:
+            raise DataError(f"{name} lacks {member_name}")
+        if not _is_right(unpacked[file], known):
+            raise DataError(f"{name}: {member_name} in it has a wrong checksum")
+    return list(unpacked.values())
+
+
+def _in_archive(file: str, known: KnownSet) -> bool:
+    # Archives hold the pickled layout.
+    return any(layout.kind == "cifar-pickle" and file in (*_files(layout), layout.names) for layout in known.layouts)
+
+
+def _download(item: Download, folder: Path, known: KnownSet, bar: "_Bar") -> None:
+    import pooch  # type: ignore[import-untyped]
+    import requests
+
+    # Uncompressed on the way: what is stored must be the file itself.
+    downloader = pooch.HTTPDownloader(
+        progressbar=bar, chunk_size=_CHUNK, timeout=_TIMEOUT, headers={"Accept-Encoding": "identity"}
+    )
+    reasons = []
+    for mirror in item.mirrors:
+        url = f"{mirror}/{item.file}"
+        bar.reset()
+        try:
+            with _quiet(pooch.get_logger()):
+                path = pooch.retrieve(url, f"md5:{item.md5}", item.file, folder, downloader=downloader)
+            os.chmod(path, 0o644)  # the temporary file was the owner's alone
+            return
+        except (requests.RequestException, ValueError) as error:
+            reasons.append(f"{url}: {_reason(error)}")
+    raise DataError(
+        f"cannot fetch {item.file} of {known.name}: {'; '.join(reasons)}. Try again later, or fetch it by other means"
+        " and name its folder with --data-dir"
+    )
+
+
+def _reason(error: Exception) -> str:
+    import requests
+
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return f"{error.response.status_code} {error.response.reason}"
+    if isinstance(error, requests.Timeout):
+        return f"no answer within {_TIMEOUT} s"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "the connection broke off"
+    if isinstance(error, requests.ConnectionError):
+        return "cannot connect, or the connection broke off"
+    if isinstance(error, _TooLongError):
+        return "it sends more than the file"
+    return "wrong checksum" if "does not match" in str(error) else printable(str(error))
+
+
+class _TooLongError(ValueError):
+    """A mirror sends more than the file."""
+
+
+class _Bar:
+    """What pooch takes for a progress bar: passes on the state of the whole, and ends what has no end."""
+
+    def __init__(self, size: int, before: int, whole: int, progress: Progress | None) -> None:
+        self.size, self.before, self.whole, self.progress = size, before, whole, progress
+        self.total = 0  # set by pooch, from what the mirror says
+        self.done = 0
+
+    def update(self, n: int) -> None:
+        """Count `n` more bytes; pooch counts the last piece as a full one."""
+        self.done += n
+        if self.done > self.size + _CHUNK:
+            raise _TooLongError
+        if self.progress is not None:
+            self.progress(self.before + min(self.done, self.size), self.whole)
+
+    def reset(self) -> None:
+        """Start again."""
+        self.done = 0
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+@contextmanager
+def _quiet(logger: logging.Logger) -> Iterator[None]:
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _is_right(path: Path, known: KnownSet) -> bool:
+    file = path.name.removesuffix(".gz").replace(".idx", "-idx")
+    return os.path.isfile(path) and _status(path, known.md5.get(file)) == OK
+
+
+def _status(path: Path, md5: str | None) -> str:
+    digest = _digest(path)
+    if digest is None:
+        return DAMAGED
+    if md5 is None:
+        return UNKNOWN
+    return OK if digest == md5 else WRONG
+
+
+def _status_in(path: Path, known: KnownSet, file: str) -> str:
+    status = _status(path, known.md5.get(file))
+    if status != WRONG:
+        return status
+    digest = _digest(path)
+    other = next((other for other in KNOWN.values() if other.md5.get(file) == digest), None)
+    return WRONG if other is None else f"{_OF_ANOTHER}{other.name}"
+
+
+def _digest(path: Path) -> str | None:
+    digest = hashlib.md5(usedforsecurity=False)
+    try:
+        for piece in pieces(path):
+            digest.update(piece)
+    except DataError:
+        return None
+    return digest.hexdigest()

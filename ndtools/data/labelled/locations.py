@@ -1,0 +1,340 @@
+"""Find the files of data sets: in a folder that was named, in ``$NDTOOLS_DATA``, in the user's cache."""
+
+import hashlib
+import os
+import shlex
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from ndtools.data.labelled.catalogue import BUILT_IN, KNOWN, KnownSet
+from ndtools.data.labelled.gunzip import pieces
+from ndtools.data.labelled.layouts import LAYOUTS, Layout, spellings
+from ndtools.errors import DataError, printable
+
+__all__ = [
+    "VARIABLE",
+    "Found",
+    "fetch_command",
+    "find",
+    "find_in",
+    "home",
+    "is_fetched",
+    "locate",
+    "roots",
+    "search",
+    "true_owner",
+]
+
+VARIABLE = "NDTOOLS_DATA"
+"""Environment variable that names a folder with data sets."""
+
+_MAX_LABELS = 1 << 20  # bytes; those of known sets are 60 kB
+
+
+@dataclass(frozen=True)
+class Found:
+    """The files of one layout in one folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they are.
+    layout : Layout
+        Which files they are.
+    files : dict of str to Path
+        Those that are there, by the name in the layout.
+    root : Path
+        The folder that was named, or the user's cache: the same one or one above.
+    """
+
+    folder: Path
+    layout: Layout
+    files: dict[str, Path]
+    root: Path
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Names of files that are needed and not there."""
+        return tuple(name for name in (*self.layout.train, *self.layout.test) if name not in self.files)
+
+
+def home(data_dir: str | os.PathLike[str] | None = None) -> Path:
+    """Return the folder in which fetched data sets are kept, each in a folder of its name.
+
+    Parameters
+    ----------
+    data_dir : str or path-like, optional
+        The folder itself. If not given: ``$NDTOOLS_DATA``, else one in the user's cache.
+
+    Returns
+    -------
+    Path
+        It need not exist.
+    """
+    if data_dir is not None:
+        return Path(data_dir)
+    if os.environ.get(VARIABLE):
+        return Path(os.environ[VARIABLE])
+    return _cache()
+
+
+def roots(data_dir: str | os.PathLike[str] | None = None) -> list[Path]:
+    """List the folders in and below which known data sets are looked for.
+
+    Parameters
+    ----------
+    data_dir : str or path-like, optional
+        The first of them; then come ``$NDTOOLS_DATA`` and the user's cache.
+
+    Returns
+    -------
+    list of Path
+        Each once; they need not exist.
+    """
+    named = [] if data_dir is None else [Path(data_dir)]
+    if os.environ.get(VARIABLE):
+        named.append(Path(os.environ[VARIABLE]))
+    return list(dict.fromkeys([*named, _cache()]))
+
+
+def fetch_command(known: KnownSet, root: str | os.PathLike[str] | None = None) -> str:
+    """Return the command that fetches a data set to where it is looked for.
+
+    Parameters
+    ----------
+    known : KnownSet
+        The set.
+    root : str or path-like, optional
+        The folder that is looked in: one of data sets, or that of this set.
+
+    Returns
+    -------
+    str
+        For a message.
+    """
+    command = f"ndtools data fetch {known.name}"
+    if root is None or (store := _store(known, root)) == _cache():
+        return command
+    return f"{command} --data-dir {shlex.quote(printable(store))}"
+
+
+def is_fetched(found: Found, known: KnownSet) -> bool:
+    """Tell whether files are where :func:`fetch_command` puts them, so that fetching again replaces them."""
+    folder = _store(known, found.root) / known.name / (known.archive_folder or "")
+    return os.path.abspath(found.folder) == os.path.abspath(folder)
+
+
+def true_owner(found: Found, known: KnownSet) -> KnownSet | None:
+    """Tell by labels, which are small, to which other known set the files of an IDX set belong.
+
+    Parameters
+    ----------
+    found : Found
+        The files.
+    known : KnownSet
+        The set that they are looked at for.
+
+    Returns
+    -------
+    KnownSet or None
+        None if they are of `known`, of no known set, or damaged.
+    """
+    if found.layout.kind != "idx":
+        return None
+    others = []
+    for name in (found.layout.test[1], found.layout.train[1]):
+        digest = _md5(found.files[name]) if name in found.files else None
+        if digest is not None and known.md5.get(name) == digest:
+            return None
+        others += [other for other in KNOWN.values() if digest is not None and other.md5.get(name) == digest]
+    return others[0] if others else None
+
+
+def find(known: KnownSet, data_dir: str | os.PathLike[str] | None = None) -> Found | None:
+    """Find all files of a known data set.
+
+    Parameters
+    ----------
+    known : KnownSet
+        The set.
+    data_dir : str or path-like, optional
+        Where to look first; then come ``$NDTOOLS_DATA`` and the user's cache.
+
+    Returns
+    -------
+    Found or None
+        None if it is nowhere whole.
+
+    Raises
+    ------
+    DataError
+        `data_dir` is no folder.
+    """
+    return next((found for found in search(known, data_dir) if not found.missing), None)
+
+
+def locate(known: KnownSet, data_dir: str | os.PathLike[str] | None = None) -> Found:
+    """Find all files of a known data set, which must be there.
+
+    Parameters
+    ----------
+    known : KnownSet
+        The set.
+    data_dir : str or path-like, optional
+        As for :func:`find`.
+
+    Returns
+    -------
+    Found
+
+    Raises
+    ------
+    DataError
+        It is built in, or not here; the message says what was looked for where, and how to get it.
+    """
+    if known.name == BUILT_IN:
+        raise DataError(f"{BUILT_IN} is built in: it has no folder and needs no files")
+    found = find(known, data_dir)
+    if found is not None:
+        return found
+    partial = next((part for part in search(known, data_dir) if part.files), None)
+    if partial is not None:
+        looked = f"'{printable(partial.folder)}' lacks {', '.join(partial.missing)}"
+    else:
+        wanted = " or ".join(_some(layout) for layout in known.layouts)
+        folders = ", ".join(f"'{printable(root / known.name)}'" for root in roots(data_dir))
+        looked = f"looked for {wanted} in {folders} and around"
+    command = fetch_command(known, data_dir if partial is None else partial.root)
+    raise DataError(
+        f"{known.name} is not here; fetch it with '{command}', or name the folder that has it with --data-dir"
+        f" ({looked})"
+    )
+
+
+def search(known: KnownSet, data_dir: str | os.PathLike[str] | None = None) -> list[Found]:
+    """List the places where a known data set may be, with the files that are there.
+
+    Parameters
+    ----------
+    known : KnownSet
+        The set.
+    data_dir : str or path-like, optional
+        As for :func:`find`.
+
+    Returns
+    -------
+    list of Found
+        In the order of preference; none whose labels are those of another known set, unless its folder has the
+        name of this one.
+
+    Raises
+    ------
+    DataError
+        `data_dir` is no folder.
+    """
+    if data_dir is not None and not os.path.isdir(data_dir):
+        raise DataError(f"no such folder: '{printable(data_dir)}' (--data-dir)")
+    places = []
+    for root in roots(data_dir):
+        named = [root / known.name / sub for sub in ("", *known.subfolders)]
+        others = [*(root / sub for sub in known.subfolders), root]
+        # All IDX sets have the same file names: the folder of another one is not this one.
+        name = _name(root)
+        if name == known.name:
+            named, others = named + others, []
+        elif name in KNOWN:
+            others.remove(root)
+        places += [_files(folder, layout, root) for folder in named for layout in known.layouts]
+        elsewhere = [_files(folder, layout, root) for folder in others for layout in known.layouts]
+        places += [found for found in elsewhere if true_owner(found, known) is None]
+    return places
+
+
+def find_in(folder: str | os.PathLike[str]) -> Found:
+    """Find a data set, known or not, in the folder that holds its files or just above.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        The folder.
+
+    Returns
+    -------
+    Found
+
+    Raises
+    ------
+    DataError
+        There is none, or not all of one, or several.
+    """
+    root = Path(folder)
+    name = printable(folder)
+    if not os.path.isdir(root):
+        raise DataError(f"'{name}' is not a folder; name the folder that holds the files of the data set")
+    tried = [_files(root, layout, root) for layout in LAYOUTS]
+    below = {
+        known.name: [_files(root / sub, layout, root) for sub in _below(known) for layout in known.layouts]
+        for known in KNOWN.values()
+    }
+    held = [set_name for set_name, places in below.items() if any(not found.missing for found in places)]
+    if len(held) > 1 and all(found.missing for found in tried):
+        raise DataError(f"'{name}' holds several data sets; choose one by its name with --data-dir: {', '.join(held)}")
+    tried += (found for places in below.values() for found in places)
+    for found in tried:
+        if not found.missing:
+            return found
+    # What has most of its files is what was meant.
+    nearest = max(tried, key=lambda found: len(found.files) / (len(found.files) + len(found.missing)))
+    if nearest.files:
+        raise DataError(f"the data set in '{printable(nearest.folder)}' lacks {', '.join(nearest.missing)}")
+    raise DataError(f"no data set in '{name}' (looked for {', '.join(_some(layout) for layout in LAYOUTS)})")
+
+
+def _cache() -> Path:
+    import platformdirs
+
+    return platformdirs.user_cache_path("ndtools", appauthor=False) / "data"
+
+
+def _store(known: KnownSet, root: str | os.PathLike[str]) -> Path:
+    """Return the folder of data sets that is meant by it, or by the folder of this set in it."""
+    if _name(root) != known.name:
+        return Path(root)
+    return Path(root).parent if Path(root).name == known.name else Path(os.path.abspath(root)).parent
+
+
+def _name(folder: str | os.PathLike[str]) -> str:
+    return os.path.basename(os.path.abspath(folder))
+
+
+def _below(known: KnownSet) -> list[str]:
+    return [known.name, *(f"{known.name}/{sub}" for sub in known.subfolders), *known.subfolders]
+
+
+def _md5(path: Path) -> str | None:
+    digest, size = hashlib.md5(usedforsecurity=False), 0
+    try:
+        with closing(pieces(path)) as content:
+            for piece in content:
+                digest.update(piece)
+                size += len(piece)
+                if size > _MAX_LABELS:
+                    return None
+    except DataError:
+        return None
+    return digest.hexdigest()
+
+
+def _files(folder: Path, layout: Layout, root: Path) -> Found:
+    files = {}
+    for name in (*layout.train, *layout.test, *([layout.names] if layout.names else [])):
+        path = next((folder / file for file in spellings(name) if os.path.isfile(folder / file)), None)
+        if path is not None:
+            files[name] = path
+    return Found(folder, layout, files, root)
+
+
+def _some(layout: Layout) -> str:
+    first = f"{layout.train[0]}[.gz]" if layout.kind == "idx" else layout.train[0]
+    return f"{first} ..." if len(layout.train) > 1 else first

@@ -1,0 +1,1 @@
+"""Colours and panels that the figures of several experiments share."""

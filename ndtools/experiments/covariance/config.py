@@ -1,0 +1,62 @@
+"""What ``ndtools covariance`` can be told, with the paper's values as defaults. Imports nothing heavy."""
+
+from dataclasses import dataclass
+
+from ndtools.validation import (
+    DEVICES,
+    METHODS,
+    MOST_NEWTON_SCHULZ,
+    check_choice,
+    check_count,
+    check_eps,
+    check_positive,
+)
+
+__all__ = ["CovarianceConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CovarianceConfig:
+    """Configuration of the covariance of patches before and after deconvolution (Ye et al. 2020, fig. 3).
+
+    Attributes
+    ----------
+    source : str
+        Images: see :func:`ndtools.data.images.sources.resolve_source`.
+    kernel_size : int
+        Side of the patches in pixels.
+    images : int, optional
+        Number of images to draw at random from the source; all by default.
+    eps : float
+        Ridge added to the covariance of [0, 1] pixels, at least 0.
+    relative_eps : bool
+        Whether ``eps`` is in units of the mean variance of a pixel.
+    method : {"eigh", "coupled", "vanilla"}
+        Inverse square root: exact, or by Newton-Schulz.
+    iterations : int
+        Of Newton-Schulz.
+    seed : int
+        Of the draw of ``images``.
+    jobs : int, optional
+        Threads; one for each processor by default.
+    device : {"auto", "cpu", "cuda", "mps"}
+        Where to compute.
+    """
+
+    source: str = "sample"
+    kernel_size: int = 3
+    images: int | None = None
+    eps: float = 1e-3
+    relative_eps: bool = False
+    method: str = "eigh"
+    iterations: int = 15
+    seed: int = 0
+    jobs: int | None = None
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        check_positive(self, "kernel_size", "images", "jobs")
+        check_count("iterations", self.iterations, MOST_NEWTON_SCHULZ)
+        check_eps(self.eps)
+        check_choice("method", self.method, METHODS)
+        check_choice("device", self.device, DEVICES)

@@ -1,0 +1,249 @@
+"""``ndtools kernels``: the deconvolution kernels of an image set."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from ndtools.console.conflicts import refuse_given
+from ndtools.console.options import Eps, RelativeEps, SharedOptions, with_shared_options
+from ndtools.console.output import Output
+from ndtools.errors import OptionError
+from ndtools.experiments.kernels.config import KernelsConfig
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ndtools.experiments.kernels.bootstrap import KernelBootstrap
+    from ndtools.experiments.kernels.run import KernelsResult
+
+__all__ = ["kernels"]
+
+OF_IMAGES = ("kernel_size", "images", "gray", "resize", "covariance", "stride")
+
+
+@with_shared_options
+def kernels(
+    context: typer.Context,
+    source: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Images: a file, a folder (with its subfolders), a quoted glob, @list.txt, - (paths on stdin), "
+            "a .zip or .tar, or 'sample' (built in).",
+            show_default="sample",
+        ),
+    ] = None,
+    *,
+    kernel_size: Annotated[int, typer.Option("--kernel-size", "-k", help="Side of the kernels in pixels, odd.")] = 15,
+    images: Annotated[
+        int | None, typer.Option("--images", "-n", help="Draw this many images at random (default: all).")
+    ] = None,
+    eps: Eps = 1e-3,
+    relative_eps: RelativeEps = False,
+    method: Annotated[
+        Literal["eigh", "coupled", "vanilla"],
+        typer.Option(help="Inverse square root: exact (eigh), or Newton-Schulz (vanilla is unstable)."),
+    ] = "eigh",
+    iterations: Annotated[int, typer.Option(help="Iterations of Newton-Schulz.")] = 15,
+    covariance: Annotated[
+        Literal["exact", "im2col"],
+        typer.Option(help="Of all positions at the cost of an FFT, or by the patch matrix."),
+    ] = "exact",
+    stride: Annotated[int, typer.Option(help="Step between positions in pixels (im2col only).")] = 1,
+    gray: Annotated[bool, typer.Option("--gray", help="Reduce images to luma.")] = False,
+    resize: Annotated[
+        int | None, typer.Option(help="Resize images to this short side in pixels (default: as they are).")
+    ] = None,
+    fit: Annotated[
+        bool,
+        typer.Option("--fit", help="Measure each channel's kernel as a cell, with a second picture (NAME_fit)."),
+    ] = False,
+    bootstrap: Annotated[
+        int, typer.Option(help="Replicates of a bootstrap over images, for errors, with a picture (NAME_bootstrap).")
+    ] = 0,
+    save_moments: Annotated[
+        Path | None, typer.Option(help="Write the moments of the images to this .npz file, to add up with others.")
+    ] = None,
+    from_moments: Annotated[
+        list[str] | None, typer.Option(help="Add up such files, any number of them, in place of images.")
+    ] = None,
+    shared: SharedOptions,
+) -> None:
+    """Fit and draw the deconvolution kernels of images (Ye et al. 2020, fig. 2).
+
+    They are the rows of (Cov + eps·I)^(-1/2) that belong to the centre pixel,
+    Cov being the covariance of all k×k patches. They undo the correlations
+    between neighbouring pixels, and look like centre-surround cells.
+
+    Example: [bold]ndtools kernels photos/ -k 15[/bold]
+    """
+    output = Output(shared, "kernels", figures=[*(["fit"] if fit else []), *(["bootstrap"] if bootstrap else [])])
+    images_from, moments = _sources(source or [], from_moments or [])
+    if moments:
+        refuse_given(context, OF_IMAGES, "with --from-moments: the files hold what images were made into")
+    if method == "eigh":
+        refuse_given(context, ["iterations"], "with --method eigh, which is exact")
+    config = KernelsConfig(
+        source=images_from,
+        fit=fit,
+        bootstrap=bootstrap,
+        from_moments=moments,
+        kernel_size=kernel_size,
+        images=images,
+        eps=eps,
+        relative_eps=relative_eps,
+        method=method,
+        iterations=iterations,
+        covariance=covariance,
+        stride=stride,
+        gray=gray,
+        resize=resize,
+        seed=shared.seed,
+        jobs=shared.jobs,
+        device=shared.device.value,
+    )
+    output.check()
+    if save_moments:
+        _check_moments_file(save_moments, output)
+
+    from ndtools.experiments.kernels.figure import plot_kernels
+    from ndtools.experiments.kernels.figure_bootstrap import plot_kernel_bootstrap
+    from ndtools.experiments.kernels.figure_fit import plot_kernel_fit
+    from ndtools.experiments.kernels.run import run
+
+    with output.progress("images") as progress:
+        result = run(config, progress=progress)
+    output.skipped(result.skipped, result.read)
+    if images is not None and result.read + len(result.skipped) < images:
+        output.note(f"note: {result.source} has only {result.read + len(result.skipped)} images")
+    output.results(
+        result,
+        figure=plot_kernels(result),
+        manifest={"config": result.config, "seed": config.seed, "device": result.device, "source": result.source},
+        title=_title(result),
+        table=_table(result),
+        figures={
+            **({"fit": plot_kernel_fit(result)} if fit else {}),
+            **({"bootstrap": plot_kernel_bootstrap(result)} if bootstrap else {}),
+        },
+        further={save_moments: result.moments()} if save_moments else None,
+    )
+
+
+def _sources(named: list[str], moments: list[str]) -> tuple[str, tuple[str, ...]]:
+    """Return the source of images and the files of moments that take its place."""
+    if moments:  # an option takes one value: further files come as if they were sources
+        if moments[0].startswith("-"):
+            raise OptionError("from_moments", f"needs a file, got {moments[0]!r}")
+        for name in named:
+            if Path(name).suffix.lower() != ".npz":
+                raise OptionError(
+                    "from_moments",
+                    f"cannot be combined with {name!r}, as with any images; if it is a file of moments, write"
+                    " --from-moments before it, or let its name end in .npz",
+                )
+        return "sample", (*moments, *named)
+    if len(named) > 1:
+        raise OptionError("source", f"must be one, got {len(named)}: quote the glob, or name a folder or @list.txt")
+    return named[0] if named else "sample", ()
+
+
+def _check_moments_file(path: Path, output: Output) -> None:
+    """Make sure that the moments can be written, and not over a result of the same run."""
+    from ndtools.results.files import check_writable, result_paths
+
+    shared = output.shared
+    results = result_paths(shared.out, output.stem, shared.image_format.value, output.images, output.figures)
+    if path.resolve() in [result.resolve() for result in results]:
+        raise OptionError("save_moments", f"must be a file of its own, got {path}, which this command writes")
+    other = "another file with --save-moments"
+    check_writable([path], elsewhere=other, shorter=other)
+
+
+def _title(result: "KernelsResult") -> str:
+    from ndtools.text import precision_in_words, ridge_in_words
+
+    k, d = result.config.kernel_size, result.deconvolution
+    plural = "" if result.read == 1 else "s"
+    return (
+        f"Deconvolution kernels · {k}×{k} · {result.read} image{plural} · {_count(result.covariance.count)} patches"
+        f" · {ridge_in_words(d)} · {result.config.method} · {precision_in_words(d)}"
+        + (f" · standard error {_percent(result.bootstrap)}" if result.bootstrap else "")
+    )
+
+
+def _percent(found: "KernelBootstrap") -> str:
+    from ndtools.text import with_error
+
+    share = 100 / math.sqrt(found.total)
+    return with_error(share * found.per_image, share * found.per_image_error, 2) + " %"
+
+
+def _table(result: "KernelsResult") -> "Table":
+    from rich.table import Table
+
+    from ndtools.text import with_error
+
+    table = Table(box=None, pad_edge=False, padding=(0, 1 if result.cells else 3, 0, 0))
+    table.add_column("channel")
+    table.add_column("polarity")
+    surround = "surround" if result.cells else "surround (8 nearest)"
+    for heading in ("centre", surround, "centre/surround"):
+        table.add_column(heading, justify="right")
+    for c in result.channels:
+        error = (c.standard_error or {}).get("center_surround_ratio")
+        numbers = ("-" if x is None else f"{x:.4g}" for x in (c.center, c.surround_mean))
+        table.add_row(c.name, c.polarity or "-", *numbers, with_error(c.center_surround_ratio, error, 4))
+    if not result.cells:
+        return table
+    whole = Table.grid()
+    whole.add_row(table)
+    whole.add_row(_cells(result))
+    bands = sorted({cell.response.low_band for cell in result.cells if cell.response.low_frequency_slope is not None})
+    lines = [f"slope: of log |H| over log f, f from {a:.3g} to {b:.3g} cycles/pixel" for a, b in bands]
+    lines.append("misfit: of the difference of Gaussians, off the centre; <=, >=: a bound")
+    for line in lines:
+        whole.add_row(line)
+    return whole
+
+
+def _cells(result: "KernelsResult") -> "Table":
+    """Return what the kernels are as cells."""
+    from rich.table import Table
+
+    from ndtools.text import with_error
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("channel")
+    for heading in ("centre σ", "surround σ", "misfit", "slope of |H|", "peak of |H|"):
+        table.add_column(heading, justify="right")
+    for channel, cell in zip(result.channels, result.cells, strict=True):
+        dog, response = cell.dog, cell.response
+        center = surround = misfit = "-"
+        if dog:
+            center = _bounded(dog.center_sigma, dog.center_bound, dog.center_limit, cell.errors.get("center_sigma"))
+            if dog.surround_volume:
+                surround = _bounded(
+                    dog.surround_sigma, dog.surround_bound, dog.surround_limit, cell.errors.get("surround_sigma")
+                )
+            misfit = "-" if dog.residual_off_center is None else f"{dog.residual_off_center:.0%}"
+        peak = ">= 0.5 (Nyquist)" if response.peaks_at_end else f"{response.peak_frequency:.3g}"
+        slope = with_error(response.low_frequency_slope, cell.errors.get("low_frequency_slope"), 3)
+        table.add_row(channel.name, center, surround, misfit, slope, peak if cell.varies else "-")
+    return table
+
+
+def _bounded(value: float, bound: str | None, limit: float | None, error: float | None) -> str:
+    from ndtools.text import with_error
+
+    if bound is None:
+        return with_error(value, error, 3)
+    return f"{'<=' if bound == '≤' else '>='} {value if limit is None else limit:.2g}"
+
+
+def _count(n: int) -> str:
+    for unit, name in ((1_000_000_000, " G"), (1_000_000, " M"), (1_000, " k")):
+        if n >= unit:
+            return f"{n / unit:.1f}{name}"
+    return str(n)

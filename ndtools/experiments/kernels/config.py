@@ -1,0 +1,91 @@
+"""What ``ndtools kernels`` can be told, with the paper's values as defaults. Imports nothing heavy."""
+
+from dataclasses import dataclass
+
+from ndtools.errors import OptionError
+from ndtools.validation import (
+    DEVICES,
+    METHODS,
+    MOST_NEWTON_SCHULZ,
+    check_bootstrap,
+    check_choice,
+    check_count,
+    check_eps,
+    check_odd,
+    check_positive,
+)
+
+__all__ = ["KernelsConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelsConfig:
+    """Configuration of the deconvolution kernels of an image set (Ye et al. 2020, fig. 2).
+
+    Attributes
+    ----------
+    source : str
+        Images: see :func:`ndtools.data.images.sources.resolve_source`. "sample" is the built-in set.
+    kernel_size : int
+        Side of the kernels in pixels, odd. 15 in fig. 2.
+    images : int, optional
+        Number of images to draw at random from the source; all by default. Fig. 2 says 128, its text 1,024.
+    eps : float
+        Ridge added to the covariance of [0, 1] pixels, at least 0. The paper does not give it for fig. 2.
+    relative_eps : bool
+        Whether ``eps`` is in units of the mean variance of a pixel.
+    method : {"eigh", "coupled", "vanilla"}
+        Inverse square root: exact, or by Newton-Schulz.
+    iterations : int
+        Of Newton-Schulz. 15 in the paper's first layer (A.2).
+    covariance : {"exact", "im2col"}
+        All patch positions at the cost of a Fourier transform, or the patch matrix.
+    stride : int
+        Step between patch positions in pixels ("im2col" only).
+    gray : bool
+        Whether to reduce images to luma.
+    resize : int, optional
+        Short side in pixels to which images are resized; as they are by default.
+    fit : bool
+        Whether to measure each channel's kernel as a cell: difference of Gaussians, profile, frequency response.
+    bootstrap : int
+        Replicates of a bootstrap over images, for the standard error of each weight; 0 for none.
+    from_moments : tuple of str
+        Files of ``--save-moments`` to add up in place of images; kernel size and channels are then theirs.
+    seed : int
+        Of the draw of ``images``.
+    jobs : int, optional
+        Threads; one for each processor by default.
+    device : {"auto", "cpu", "cuda", "mps"}
+        Where to compute.
+    """
+
+    source: str = "sample"
+    kernel_size: int = 15
+    images: int | None = None
+    eps: float = 1e-3
+    relative_eps: bool = False
+    method: str = "eigh"
+    iterations: int = 15
+    covariance: str = "exact"
+    stride: int = 1
+    gray: bool = False
+    resize: int | None = None
+    fit: bool = False
+    bootstrap: int = 0
+    from_moments: tuple[str, ...] = ()
+    seed: int = 0
+    jobs: int | None = None
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        check_odd(self.kernel_size)
+        check_positive(self, "images", "stride", "resize", "jobs")
+        check_count("iterations", self.iterations, MOST_NEWTON_SCHULZ)
+        check_eps(self.eps)
+        check_bootstrap(self.bootstrap)
+        check_choice("method", self.method, METHODS)
+        check_choice("covariance", self.covariance, ("exact", "im2col"))
+        check_choice("device", self.device, DEVICES)
+        if self.stride != 1 and self.covariance == "exact":
+            raise OptionError("stride", "needs --covariance im2col: the exact covariance takes every position")

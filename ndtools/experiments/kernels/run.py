@@ -1,0 +1,300 @@
+"""The deconvolution kernels of an image set (Ye et al. 2020, fig. 2)."""
+
+import warnings
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ndtools.computing.operators import interruptible, resolve_device
+from ndtools.data.images.sources import ImageSource, Skipped, resolve_source
+from ndtools.errors import DataError, MatrixError, NumericalWarning, printable
+from ndtools.experiments.kernels.bootstrap import GROUPS, KernelBootstrap, bootstrap_kernels
+from ndtools.experiments.kernels.cells import CellMeasures, is_grey, measure_cells
+from ndtools.experiments.kernels.config import KernelsConfig
+from ndtools.moments.files import iterate_moments, moments_arrays
+from ndtools.moments.gathering import NoUsableImageError
+from ndtools.moments.images import Progress, image_moments
+from ndtools.numerics.covariance import Covariance
+from ndtools.numerics.deconvolution import Deconvolution
+from ndtools.numerics.inverse_sqrt import Method, method_from_name
+from ndtools.numerics.kernel_profiles import opponency
+
+__all__ = ["CellMeasures", "ChannelKernel", "KernelsConfig", "KernelsResult", "run"]
+
+
+@dataclass(frozen=True)
+class ChannelKernel:
+    """What a channel's kernel does to that channel itself.
+
+    Attributes
+    ----------
+    name : str
+        "R", "G", "B", or "gray".
+    center : float
+        The kernel at its centre.
+    surround_mean : float or None
+        Mean of the 8 taps around it; None for a kernel of one pixel.
+    center_surround_ratio : float or None
+        center / |surround_mean|; None where the surround is 0.
+    polarity : {"on", "off", None}
+        "on" if center > 0 > surround_mean, "off" if center < 0 < surround_mean.
+    standard_error : dict of str to float or None, optional
+        Of ``center_surround_ratio``, if there is a bootstrap.
+    """
+
+    name: str
+    center: float
+    surround_mean: float | None
+    center_surround_ratio: float | None
+    polarity: str | None
+    standard_error: dict[str, float | None] | None = None
+
+    def numbers(self) -> dict[str, Any]:
+        """Return what the .json file holds of it."""
+        return {name: value for name, value in vars(self).items() if name != "standard_error" or value is not None}
+
+
+@dataclass(frozen=True, eq=False)
+class KernelsResult:
+    """Kernels of an image set, with all that is needed to judge them.
+
+    Attributes
+    ----------
+    config : KernelsConfig
+        What was asked for.
+    source : str
+        What the images came from, printable.
+    read : int
+        Images used.
+    skipped : tuple of Skipped
+        Images not used, and why.
+    covariance : Covariance
+        Of all their patches.
+    deconvolution : Deconvolution
+        D = (Cov + eps·I)^(-1/2).
+    kernels : array of shape (C, C, k, k)
+        float64; ``kernels[i, j]`` is how input channel j enters output channel i.
+    channels : tuple of ChannelKernel
+        A summary for each channel.
+    device : str
+        Where it was computed.
+    cells : tuple of CellMeasures
+        One for each channel if ``fit`` was asked for; else none.
+    bootstrap : KernelBootstrap or None
+        If asked for.
+    """
+
+    config: KernelsConfig
+    source: str
+    read: int
+    skipped: tuple[Skipped, ...]
+    covariance: Covariance
+    deconvolution: Deconvolution
+    kernels: NDArray[np.float64]
+    channels: tuple[ChannelKernel, ...]
+    device: str
+    cells: tuple[CellMeasures, ...] = ()
+    bootstrap: KernelBootstrap | None = None
+
+    def arrays(self) -> dict[str, NDArray[np.float64]]:
+        """Return the arrays of the .npz file by name."""
+        return {
+            "kernels": self.kernels,
+            "covariance": self.covariance.matrix.numpy(),
+            "mean": self.covariance.mean.numpy(),
+            "deconvolution": self.deconvolution.matrix.numpy(),
+            "eigenvalues": self.deconvolution.eigenvalues.numpy(),
+            **({"kernels_error": self.bootstrap.error} if self.bootstrap else {}),
+        }
+
+    def moments(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays of a file of moments, which adds up with others (``from_moments``)."""
+        return moments_arrays(self.covariance, self.read)
+
+    def numbers(self) -> dict[str, Any]:
+        """Return the numbers of the .json file by key."""
+        middle = self.config.kernel_size // 2
+        return {
+            "images": {
+                "read": self.read,
+                "skipped": [{"path": s.name, "reason": s.reason} for s in self.skipped],
+            },
+            "patches": self.covariance.count,
+            "kernel_size": self.config.kernel_size,
+            **self.deconvolution.numbers(),
+            "relative_eps": self.config.relative_eps,
+            "method": self.config.method,
+            "centers": self.kernels[:, :, middle, middle].tolist(),
+            "channels": [
+                channel.numbers() | (self.cells[i].numbers() if self.cells else {})
+                for i, channel in enumerate(self.channels)
+            ],
+            **({"opponency": self.opponency} if self.cells else {}),
+            **({"bootstrap": self.bootstrap.numbers()} if self.bootstrap else {}),
+        }
+
+    @property
+    def opponency(self) -> NDArray[np.float64]:
+        """How each channel weighs the others in a uniform image, (C, C)."""
+        return opponency(self.kernels)
+
+
+def run(config: KernelsConfig, *, progress: Progress | None = None) -> KernelsResult:
+    """Fit the kernels of an image source.
+
+    Parameters
+    ----------
+    config : KernelsConfig
+        What to do.
+    progress : callable, optional
+        Told how many of how many images are done.
+
+    Returns
+    -------
+    KernelsResult
+        Kernels, covariance and deconvolution, on the CPU.
+
+    Raises
+    ------
+    DataError
+        If nothing could be used, or a bootstrap has nothing to resample.
+    MatrixError
+        If moments are not those of square patches with a centre pixel.
+
+    Warns
+    -----
+    NumericalWarning
+        If colour images are grey.
+    """
+    device = resolve_device(config.device)
+    if config.from_moments:
+        parts, skipped = _moments_of_files(config), tuple[Skipped, ...]()
+        source = ", ".join(map(printable, config.from_moments))
+        config = replace(config, kernel_size=parts[0][0].kernel_size[0], gray=parts[0][0].channels == 1)
+    else:
+        images = resolve_source(config.source)
+        if config.images is not None:
+            images = images.subset(config.images, config.seed)
+        parts, skipped = _parts(images, config, device, progress)
+        source = images.label
+    if config.bootstrap and len(parts) < 2:
+        raise DataError(f"a bootstrap needs two images, or files of moments, at least; {source} is one")
+    covariance = Covariance.pooled([part for part, _ in parts])
+    if is_grey(covariance):
+        message = "the images are grey: what their equal channels do to each other is set by eps alone; use --gray"
+        warnings.warn(message, NumericalWarning, stacklevel=2)
+    method = method_from_name(config.method, n_iter=config.iterations)
+    deconvolution = interruptible(
+        lambda: Deconvolution.from_covariance(covariance, eps=config.eps, relative=config.relative_eps, method=method)
+    )
+    kernels = deconvolution.kernels().numpy()
+    found = _resample(parts, config, deconvolution.eps, method, progress) if config.bootstrap else None
+    names = ("gray",) if config.gray else ("R", "G", "B")
+    return KernelsResult(
+        config=config,
+        source=source,
+        read=sum(size for _, size in parts),
+        skipped=skipped,
+        covariance=covariance,
+        deconvolution=deconvolution,
+        kernels=kernels,
+        channels=tuple(_channel_kernel(name, kernels[i, i], found, i) for i, name in enumerate(names)),
+        device=str(device),
+        cells=interruptible(lambda: measure_cells(kernels, covariance, found)) if config.fit else (),
+        bootstrap=found,
+    )
+
+
+def _moments_of_files(config: KernelsConfig) -> list[tuple[Covariance, int]]:
+    """Return what the files hold if it is to be resampled, or else its sum, which needs the memory of one."""
+    parts: list[tuple[Covariance, int]] = []
+    for covariance, images in iterate_moments(config.from_moments):
+        if not parts:
+            ky, kx = covariance.kernel_size
+            if ky != kx or ky % 2 == 0:
+                message = (
+                    f"{printable(config.from_moments[0])} is of {ky}×{kx} patches, where a side that is odd is wanted"
+                )
+                raise MatrixError(f"{message}: kernels are square about a centre pixel")
+        if parts and not config.bootstrap:
+            parts[0] = (parts[0][0] + covariance, parts[0][1] + images)
+        else:
+            parts.append((covariance, images))
+    return parts
+
+
+def _resample(
+    parts: list[tuple[Covariance, int]], config: KernelsConfig, eps: float, method: Method, progress: Progress | None
+) -> KernelBootstrap:
+    return interruptible(
+        lambda: bootstrap_kernels(
+            [part for part, _ in parts],
+            [size for _, size in parts],
+            eps=eps,
+            method=method,
+            replicates=config.bootstrap,
+            seed=config.seed,
+            progress=progress,
+        )
+    )
+
+
+def _parts(
+    images: ImageSource, config: KernelsConfig, device: torch.device, progress: Progress | None
+) -> tuple[list[tuple[Covariance, int]], tuple[Skipped, ...]]:
+    """Return covariances of groups of images (one without bootstrap) with their sizes, and what was skipped."""
+    groups = images.parts(GROUPS, config.seed) if config.bootstrap else (images,)
+    parts, skipped, before = [], list[Skipped](), 0
+    failure: NoUsableImageError | None = None
+    for group in groups:
+
+        def report(done: int, _: int, before: int = before) -> None:
+            if progress:
+                progress(before + done, len(images) + len(images.skipped))
+
+        try:
+            found = image_moments(
+                group,
+                kernel_size=config.kernel_size,
+                method="im2col" if config.covariance == "im2col" else "exact",
+                stride=config.stride,
+                eps=config.eps,
+                relative=config.relative_eps,
+                device=device,
+                gray=config.gray,
+                resize=config.resize,
+                jobs=config.jobs,
+                progress=report,
+            )
+            parts.append((interruptible(found.moments.finalize).cpu(), found.read))
+            skipped += found.skipped
+        except NoUsableImageError as error:
+            skipped += error.skipped
+            failure = failure or error
+        before += len(group) + len(group.skipped)
+    if failure and not parts:
+        raise failure
+    return parts, tuple(sorted(skipped, key=lambda s: s.name))
+
+
+def _channel_kernel(
+    name: str, kernel: NDArray[np.float64], found: KernelBootstrap | None = None, channel: int = 0
+) -> ChannelKernel:
+    """Summarise a kernel of shape (k, k), k odd, the one of ``channel`` in a bootstrap."""
+    middle = len(kernel) // 2
+    center = float(kernel[middle, middle])
+    if middle == 0:
+        return ChannelKernel(name, center, None, None, None)
+    block = kernel[middle - 1 : middle + 2, middle - 1 : middle + 2]
+    surround = float((block.sum() - center) / 8)
+    polarity = "on" if center > 0 > surround else "off" if center < 0 < surround else None
+    ratio = center / abs(surround) if surround else None
+    errors = None
+    if found and ratio is not None:
+        others = [_channel_kernel(name, sample[channel, channel]) for sample in found.samples]
+        ratios = [other.center_surround_ratio or np.nan for other in others]
+        errors = {"center_surround_ratio": found.standard_error(ratios)}
+    return ChannelKernel(name, center, surround, ratio, polarity, errors)

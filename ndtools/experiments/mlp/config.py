@@ -1,0 +1,83 @@
+"""What ``ndtools mlp`` can be told, with the paper's values as defaults. Imports nothing heavy."""
+
+from dataclasses import dataclass
+
+from ndtools.errors import OptionError
+from ndtools.validation import DEVICES, check_choice, check_count, check_eps, check_positive, check_rate
+
+__all__ = ["MlpConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MlpConfig:
+    """Configuration of a multi-layer perceptron with sigmoids (Ye et al. 2020, fig. 5 c, d).
+
+    Attributes
+    ----------
+    dataset : str
+        Name or folder: see :func:`ndtools.data.labelled.datasets.load_dataset`. The paper has MNIST.
+    data_dir : str, optional
+        Folder in which a name is looked for first.
+    hidden : tuple of int
+        Widths of the hidden layers. Three of 128 in the paper.
+    epochs : int
+        Passes through the data.
+    batch_size : int
+        Images in a batch; all if there are fewer.
+    lr : tuple of float
+        Learning rates, positive. Of several, each arm keeps to the one that gave it the least training loss in runs
+        for this choice alone.
+    momentum : float
+        Of SGD, in [0, 1).
+    n_iter : int
+        Iterations of Newton-Schulz.
+    eps : float
+        Ridge added to covariances, above 0.
+    block_size : int, optional
+        Features that are decorrelated together; all inputs of a layer by default, as in the paper.
+    repeats : int
+        Number of runs, with other initial weights and batches in each, which are the same for all arms.
+    seed : int
+        Seed of the initial weights and batches with which several rates are compared. The repeats have seed + 1,
+        seed + 2, ..., whether rates were compared or not.
+    jobs : int, optional
+        Threads of torch's operators; as torch has it by default.
+    device : {"auto", "cpu", "cuda", "mps"}
+        Where to compute.
+    """
+
+    dataset: str = "glyphs"
+    data_dir: str | None = None
+    hidden: tuple[int, ...] = (128, 128, 128)
+    epochs: int = 5
+    batch_size: int = 512
+    lr: tuple[float, ...] = (0.5,)
+    momentum: float = 0.9
+    n_iter: int = 5
+    eps: float = 1e-5
+    block_size: int | None = None
+    repeats: int = 3
+    seed: int = 0
+    jobs: int | None = None
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        check_positive(self, "epochs", "n_iter", "block_size", "repeats", "jobs")
+        check_count("batch_size", self.batch_size)
+        if self.batch_size < 2:
+            raise OptionError(
+                "batch_size", f"must be at least 2, since one image has no variance, got {self.batch_size}"
+            )
+        check_choice("device", self.device, DEVICES)
+        if not self.hidden or min(self.hidden) < 1:
+            raise OptionError("hidden", "must be one or more widths of at least 1, such as 128,128,128")
+        check_count("hidden", max(self.hidden))
+        if not self.lr or len(set(self.lr)) < len(self.lr):
+            raise OptionError("lr", "must be one or more rates, each once, such as 0.1,0.5")
+        for rate in self.lr:
+            check_rate("lr", rate)
+        if not 0 <= self.momentum < 1:
+            raise OptionError("momentum", f"must be at least 0 and less than 1, got {self.momentum}")
+        check_eps(self.eps)
+        if self.eps == 0:
+            raise OptionError("eps", "must be above 0, got 0")

@@ -1,0 +1,162 @@
+"""``ndtools regress``: linear and logistic regression, where learning rate 1 is optimal."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from ndtools.console.conflicts import refuse_given
+from ndtools.console.options import DataDir, SharedOptions, with_shared_options
+from ndtools.console.output import Output
+from ndtools.experiments.regress.config import RegressConfig
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ndtools.experiments.regress.run import ArmResult, RegressResult
+
+__all__ = ["regress"]
+
+LEGEND = """\
+limit: 2/λ_max of the Hessian at zero weights, beyond which descent on the l2
+loss diverges; near: steps until the loss is within 10 % of the optimum;
+{batch};
+train: loss of all training images, test: accuracy{averages};
+ms: milliseconds a step"""
+
+
+@with_shared_options
+def regress(
+    context: typer.Context,
+    dataset: Annotated[
+        str, typer.Argument(help="Name of a data set or its folder; 'glyphs' is built in, synthetic digits.")
+    ] = "glyphs",
+    *,
+    data_dir: DataDir = None,
+    loss: Annotated[Literal["l2", "logistic", "both"], typer.Option(help="What is minimised.")] = "both",
+    lr: Annotated[
+        str, typer.Option(help="Learning rate on deconvolved features; 'auto' is half of its stability limit.")
+    ] = "1.0",
+    baseline_lr: Annotated[
+        str, typer.Option(help="Learning rates of SGD and BN: numbers, 'auto' for 0.9 of the stability limit.")
+    ] = "auto,0.02,0.1",
+    batch_size: Annotated[int, typer.Option(help="Images in a batch.")] = 2048,
+    iterations: Annotated[int, typer.Option(help="Batches.")] = 100,
+    epochs: Annotated[int | None, typer.Option(help="Passes through the data, instead of --iterations.")] = None,
+    n_iter: Annotated[int, typer.Option(help="Newton-Schulz iterations of D.")] = 5,
+    method: Annotated[
+        Literal["coupled", "eigh"], typer.Option(help="D by coupled Newton-Schulz, or exactly.")
+    ] = "coupled",
+    eps: Annotated[float, typer.Option(help="Ridge added to the covariance of [0, 1] pixels.")] = 1e-5,
+    shrinkage: Annotated[
+        Literal["none", "lw", "oas"],
+        typer.Option(help="Of a batch's covariance: Ledoit-Wolf or oracle-approximating."),
+    ] = "none",
+    repeats: Annotated[int, typer.Option(help="Runs with other batches, averaged.")] = 1,
+    theory: Annotated[
+        bool, typer.Option("--theory", help="Predict the L2 losses of full-batch descent by the eigenvalues.")
+    ] = False,
+    full_batch: Annotated[
+        bool, typer.Option("--full-batch", help="Descend on all images at once, in float64 (proposition 1).")
+    ] = False,
+    shared: SharedOptions,
+) -> None:
+    """Learn a kernel for each class by gradient descent (Ye et al. 2020, fig. 5 a, b).
+
+    On raw pixels (sgd), on standardised ones (bn), and on deconvolved
+    ones (deconv), from zero weights and the same batches, beside the
+    optimum: the closed form, or as far as L-BFGS comes. l2 is half the
+    squared error and logistic the cross-entropy of sigmoids, summed over
+    classes. Gradient descent on l2 converges for rates below 2/λ_max of
+    its Hessian (1/N) XᵗX, and in one step at rate 1 where that is the
+    identity (proposition 1): see --full-batch --method eigh --eps 0.
+    The Hessian of the logistic loss is a quarter of that at zero
+    weights, so 4 is its rate 1.
+
+    Example: [bold]ndtools regress fashion-mnist --data-dir data/ --lr 1.0[/bold]
+    """
+    output = Output(shared, "regress")
+    if full_batch:
+        refuse_given(context, ["batch_size", "epochs", "shrinkage", "repeats"], "with --full-batch")
+    if epochs is not None:
+        refuse_given(context, ["iterations"], "with --epochs")
+    if method == "eigh":
+        refuse_given(context, ["n_iter"], "with --method eigh, which is exact")
+    config = RegressConfig(
+        dataset=dataset,
+        data_dir=None if data_dir is None else str(data_dir),
+        loss=loss,
+        lr=lr.strip(),
+        baseline_lr=tuple(part.strip() for part in baseline_lr.split(",")),
+        batch_size=batch_size,
+        iterations=iterations,
+        epochs=epochs,
+        method=method,
+        n_iter=n_iter,
+        eps=eps,
+        shrinkage=shrinkage,
+        repeats=repeats,
+        theory=theory,
+        full_batch=full_batch,
+        seed=shared.seed,
+        jobs=shared.jobs,
+        device=shared.device.value,
+    )
+    output.check()
+
+    from ndtools.experiments.regress.figure import plot_regress
+    from ndtools.experiments.regress.run import run
+
+    with output.progress("iterations") as progress:
+        result = run(config, progress=progress, say=output.note)
+    output.results(
+        result,
+        figure=plot_regress(result),
+        manifest={"config": config, "seed": config.seed, "device": result.device, "source": result.location},
+        title=_title(result),
+        table=_table(result),
+    )
+    whole = config.full_batch
+    batch = "gap: between train and the optimum" if whole else "batch: loss of the last one, before its step"
+    output.note(LEGEND.format(batch=batch, averages="" if whole else ", both by moving averages"))
+
+
+def _title(result: "RegressResult") -> str:
+    made = " (synthetic)" if result.synthetic else ""
+    batch = "full batch" if result.config.full_batch else f"batches of {result.batch_size}"
+    return (
+        f"Linear regression · {result.dataset}{made} · {result.images} images · {batch}"
+        f" · {result.iterations} iteration{'' if result.iterations == 1 else 's'} · eps {result.config.eps:.3g}"
+    )
+
+
+def _table(result: "RegressResult") -> "Table":
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("loss", no_wrap=True)
+    table.add_column("features", no_wrap=True)
+    for heading in ("lr", "limit", "near", "gap" if result.config.full_batch else "batch", "train", "test", "ms"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for loss in result.losses:
+        for arm in loss.arms:
+            table.add_row(loss.name, arm.name, *_cells(arm, loss.optimum, result.config.full_batch))
+        how = "closed form" if loss.name == "l2" else "L-BFGS"
+        table.add_row(loss.name, how, "", "", "", "", f"{loss.optimum:.4f}", f"{loss.optimum_accuracy:.1%}", "")
+    return table
+
+
+def _cells(arm: "ArmResult", optimum: float, full_batch: bool) -> list[str]:
+    near = arm.near(optimum)
+    if arm.diverged:
+        outcome = ["diverged", "", ""]
+    else:
+        train = arm.train_loss.mean()
+        batch = f"{train - optimum:.1e}" if full_batch else f"{arm.loss[:, -1].mean():.4f}"
+        outcome = [batch, f"{train:.4f}", f"{arm.test_accuracy.mean():.1%}"]
+    return [
+        f"{arm.lr:.3g}",
+        f"{arm.stability_limit:.3g}",
+        "-" if near is None else str(near),
+        *outcome,
+        f"{1000 * arm.seconds / arm.loss.shape[1]:.0f}",
+    ]

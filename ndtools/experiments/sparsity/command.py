@@ -1,0 +1,121 @@
+"""``ndtools sparsity``: how sparse images are before and after deconvolution."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from ndtools.console.options import Eps, RelativeEps, SharedOptions, with_shared_options
+from ndtools.console.output import Output
+from ndtools.experiments.sparsity.config import SparsityConfig
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ndtools.experiments.sparsity.run import SparsityResult
+    from ndtools.numerics.sparsity import Estimate
+
+__all__ = ["sparsity"]
+
+NAMES = {
+    "kurtosis": "kurtosis",
+    "hoyer": "Hoyer",
+    "gini": "Gini",
+    "near_zero": "|x| < 0.1 σ",
+    "ggd_shape": "GGD shape",
+}
+# Closed forms: (Gaussian, Laplace).
+REFERENCES = {
+    "kurtosis": (3, 6),
+    "hoyer": (0.2021, 0.2929),
+    "gini": (0.4142, 0.5),
+    "near_zero": (0.0797, 0.1319),
+    "ggd_shape": (2, 1),
+}
+
+
+@with_shared_options
+def sparsity(
+    source: Annotated[str, typer.Argument(help="Images, as for kernels; 'sample' is built in.")] = "sample",
+    *,
+    kernel_size: Annotated[int, typer.Option("--kernel-size", "-k", help="Side of the patches in pixels, odd.")] = 3,
+    images: Annotated[int, typer.Option("--images", "-n", help="Draw at most this many images at random.")] = 1000,
+    eps: Eps = 1e-3,
+    relative_eps: RelativeEps = False,
+    bins: Annotated[int, typer.Option(help="Bins of the histograms.")] = 201,
+    whitening: Annotated[
+        Literal["patch", "channel", "none"],
+        typer.Option(help="Decorrelate patches (deconvolution), the channels of each pixel, or nothing."),
+    ] = "patch",
+    bootstrap: Annotated[
+        int, typer.Option(help="Groups of images, each left out once, for the intervals; 0 for none.")
+    ] = 200,
+    shared: SharedOptions,
+) -> None:
+    """Measure how sparse images are before and after deconvolution (Ye et al. 2020, fig. 9).
+
+    Histograms of x/σ of the pixels less their mean, and of the centre
+    outputs of D(x - μ), with measures of sparsity (of |x|; GGD is the
+    generalised Gaussian exp(-|x|^shape)) and their 95 % intervals, from what
+    leaving out images changes.
+
+    Example: [bold]ndtools sparsity photos/[/bold]
+    """
+    output = Output(shared, "sparsity")
+    config = SparsityConfig(
+        source=source,
+        kernel_size=kernel_size,
+        images=images,
+        eps=eps,
+        relative_eps=relative_eps,
+        bins=bins,
+        whitening=whitening,
+        bootstrap=bootstrap,
+        seed=shared.seed,
+        jobs=shared.jobs,
+        device=shared.device.value,
+    )
+    output.check()
+
+    from ndtools.experiments.sparsity.figure import plot_sparsity
+    from ndtools.experiments.sparsity.run import run
+
+    with output.progress("images, twice") as progress:
+        result = run(config, progress=progress)
+    output.skipped(result.skipped, result.read)
+    output.results(
+        result,
+        figure=plot_sparsity(result),
+        manifest={"config": result.config, "seed": config.seed, "device": result.device, "source": result.source},
+        title=_title(result),
+        table=_table(result),
+    )
+
+
+def _title(result: "SparsityResult") -> str:
+    from ndtools.text import ridge_in_words
+
+    k, plural = result.config.kernel_size, "" if result.read == 1 else "s"
+    ridge = f" · {ridge_in_words(result.fit)}" if result.fit else ""
+    return f"Sparsity · {result.read} image{plural} · {k}×{k}{ridge} · {result.config.whitening}"
+
+
+def _table(result: "SparsityResult") -> "Table":
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("measure", no_wrap=True)
+    for heading in ("before", "after", "Gaussian", "Laplace"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, label in NAMES.items():
+        sides = (_estimate(side.measures[name]) for side in (result.before, result.after))
+        table.add_row(label, *sides, *(f"{value:.3g}" for value in REFERENCES[name]))
+    table.add_row("|x| > 10 σ", f"{result.before.clipped:.2g}", f"{result.after.clipped:.2g}", "", "")
+    return table
+
+
+def _estimate(estimate: "Estimate") -> str:
+    if estimate.value is None:
+        return "-"
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.value:.3g}"
+    return f"{estimate.value:.3g} ({estimate.low:.3g}-{estimate.high:.3g})"

@@ -1,0 +1,63 @@
+"""What ``ndtools sparsity`` can be told, with the paper's values as defaults. Imports nothing heavy."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ndtools.errors import OptionError
+from ndtools.validation import DEVICES, check_bootstrap, check_choice, check_count, check_eps, check_odd, check_positive
+
+__all__ = ["SparsityConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SparsityConfig:
+    """Configuration of the sparsity of images before and after deconvolution (Ye et al. 2020, fig. 9; later fig. 10).
+
+    Attributes
+    ----------
+    source : str
+        Images: see :func:`ndtools.data.images.sources.resolve_source`.
+    kernel_size : int
+        Side of the patches in pixels, odd.
+    images : int
+        Number of images to draw at random from the source, which may have fewer. The paper has 1,000.
+    eps : float
+        Ridge added to the covariance of [0, 1] pixels, at least 0.
+    relative_eps : bool
+        Whether ``eps`` is in units of the mean variance of a pixel.
+    bins : int
+        Of the histograms, from -10 to 10 standard deviations; at least 10.
+    whitening : {"patch", "channel", "none"}
+        D of the patches (deconvolution), of the channels of single pixels, or the identity.
+    bootstrap : int
+        Groups of images for the intervals, at least 2, each of which is left out once; 0 for no intervals.
+    seed : int
+        Draws the images, and deals them to groups.
+    jobs : int, optional
+        Threads; one for each processor by default.
+    device : {"auto", "cpu", "cuda", "mps"}
+        Where to compute the covariance.
+    """
+
+    source: str = "sample"
+    kernel_size: int = 3
+    images: int = 1000
+    eps: float = 1e-3
+    relative_eps: bool = False
+    bins: int = 201
+    whitening: Literal["patch", "channel", "none"] = "patch"
+    bootstrap: int = 200
+    seed: int = 0
+    jobs: int | None = None
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        check_odd(self.kernel_size)
+        check_positive(self, "images", "jobs")
+        if self.bins < 10:
+            raise OptionError("bins", f"must be at least 10, two standard deviations wide, got {self.bins}")
+        check_count("bins", self.bins)
+        check_eps(self.eps)
+        check_choice("whitening", self.whitening, ("patch", "channel", "none"))
+        check_choice("device", self.device, DEVICES)
+        check_bootstrap(self.bootstrap)

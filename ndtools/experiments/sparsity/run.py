@@ -1,0 +1,275 @@
+"""How sparse images are before and after deconvolution (Ye et al. 2020, fig. 9; fig. 10 of the second version)."""
+
+import math
+import zlib
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import conv2d
+
+from ndtools.computing.operators import interruptible, resolve_device
+from ndtools.data.images.reading import Decoded
+from ndtools.data.images.sources import Skipped, resolve_source
+from ndtools.experiments.sparsity.config import SparsityConfig
+from ndtools.moments.gathering import Progress, gather
+from ndtools.moments.images import image_moments, too_small
+from ndtools.numerics.covariance import Covariance
+from ndtools.numerics.deconvolution import RIDGE_AND_PRECISION, Deconvolution
+from ndtools.numerics.patches import as_pixels
+from ndtools.numerics.sparsity import Density, Estimate, SparsitySums
+
+__all__ = ["Distribution", "SparsityConfig", "SparsityResult", "Whitening", "run"]
+
+REACH = 10.0  # of the histograms on either side, standard deviations
+WORKING = 130  # bytes for each pixel of an image that measuring it takes
+ROUNDING = 1e-6  # of float32 sums, in units of their terms: a smaller standard deviation is none
+
+
+@dataclass(frozen=True, eq=False)
+class Distribution:
+    """Values of all channels and images, before or after deconvolution.
+
+    Attributes
+    ----------
+    sigma : float
+        Their standard deviation, from the covariance: pixels in [0, 1] before. 0 if it is nothing but rounding.
+    measures : dict of str to Estimate
+        See :mod:`ndtools.numerics.sparsity`. All undefined without variance.
+    density : array of shape (bins,)
+        Of x/σ.
+    clipped : float
+        Share of the values beyond the edges.
+    """
+
+    sigma: float
+    measures: dict[str, Estimate]
+    density: NDArray[np.float64]
+    clipped: float
+
+    def numbers(self) -> dict[str, Any]:
+        """Return what the .json file holds of it."""
+        return {
+            **{name: estimate.value for name, estimate in self.measures.items()},
+            "clipped": self.clipped,
+            "sigma": self.sigma,
+            "intervals": {name: [estimate.low, estimate.high] for name, estimate in self.measures.items()},
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class SparsityResult:
+    """Distributions before and after.
+
+    Attributes
+    ----------
+    config : SparsityConfig
+        What was asked for.
+    source : str
+        What the images came from, printable.
+    read : int
+        Images used.
+    skipped : tuple of Skipped
+        Images not used, and why.
+    count : int
+        Values in each distribution: channels times valid positions.
+    edges : array of shape (bins + 1,)
+        Of both histograms, x/σ.
+    before, after : Distribution
+        Pixels less the channel means, and the centre outputs of D(x − μ), at the same positions.
+    fit : Deconvolution or None
+        D of the patches, or of the channels of a pixel; None without whitening.
+    device : str
+        Where the covariance was computed.
+    """
+
+    config: SparsityConfig
+    source: str
+    read: int
+    skipped: tuple[Skipped, ...]
+    count: int
+    edges: NDArray[np.float64]
+    before: Distribution
+    after: Distribution
+    fit: Deconvolution | None
+    device: str
+
+    def arrays(self) -> dict[str, NDArray[np.float64]]:
+        """Return the arrays of the .npz file by name."""
+        return {"edges": self.edges, "density_before": self.before.density, "density_after": self.after.density}
+
+    def numbers(self) -> dict[str, Any]:
+        """Return the numbers of the .json file by key."""
+        return {
+            "images": {"read": self.read, "skipped": [{"path": s.name, "reason": s.reason} for s in self.skipped]},
+            "values": self.count,
+            "kernel_size": self.config.kernel_size,
+            **(self.fit.numbers() if self.fit else dict.fromkeys(RIDGE_AND_PRECISION)),
+            "relative_eps": self.config.relative_eps,
+            "whitening": self.config.whitening,
+            "before": self.before.numbers(),
+            "after": self.after.numbers(),
+        }
+
+
+def run(config: SparsityConfig, *, progress: Progress | None = None) -> SparsityResult:
+    """Measure the distributions in two passes: the covariance, and what it makes of each image.
+
+    Parameters
+    ----------
+    config : SparsityConfig
+        What to do.
+    progress : callable, optional
+        Told how many of how many images are done, each counting twice.
+
+    Returns
+    -------
+    SparsityResult
+        Both distributions with their measures. Intervals are those for the D and μ of these images, which stay as
+        they are in all replicates.
+    """
+    device = resolve_device(config.device)
+    images = resolve_source(config.source)
+    if len(images) > config.images:
+        images = images.subset(config.images, config.seed)
+
+    def report(first: int) -> Progress | None:
+        return (lambda done, total: progress(first * total + done, 2 * total)) if progress else None
+
+    found = image_moments(
+        images,
+        kernel_size=config.kernel_size,
+        eps=config.eps,
+        relative=config.relative_eps,
+        device=device,
+        jobs=config.jobs,
+        progress=report(0),
+    )
+    covariance = interruptible(found.moments.finalize).cpu()
+    whitening = interruptible(
+        lambda: Whitening.of(covariance, config.whitening, config.eps, relative=config.relative_eps)
+    )
+    edges = np.linspace(-REACH, REACH, config.bins + 1)
+    maps = (whitening.pixel, whitening.output)
+
+    def new() -> list[tuple[SparsitySums, Density]]:
+        return [(SparsitySums(config.bootstrap), Density(edges)) for _ in maps]
+
+    def add(parts: list[tuple[SparsitySums, Density]], image: Decoded) -> str | None:
+        reason = too_small(image, covariance.kernel_size)
+        if reason is None:
+            for (sums, density), transform in zip(parts, maps, strict=True):
+                values = transform(image)
+                # The same weights before and after, whatever thread and order.
+                sums.add(values, np.random.default_rng([config.seed, zlib.crc32(image.name.encode())]))
+                density.add(values)
+        return reason
+
+    gathered = gather(images, new, add, jobs=config.jobs, working=WORKING, progress=report(1))
+    total, *others = gathered.parts
+    for part in others:
+        for mine, theirs in zip(total, part, strict=True):
+            mine[0].merge(theirs[0])
+            mine[1].merge(theirs[1])
+    before, after = (
+        Distribution(transform.sigma, sums.measures(), density.density, density.clipped)
+        for (sums, density), transform in zip(total, maps, strict=True)
+    )
+    return SparsityResult(
+        config=config,
+        source=images.label,
+        read=gathered.read,
+        skipped=gathered.skipped,
+        count=total[0][0].count,
+        edges=edges,
+        before=before,
+        after=after,
+        fit=whitening.fit,
+        device=str(device),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Map:
+    """A convolution of pixels in [0, 1], whose output has mean 0 and unit variance over all images, or is 0."""
+
+    weight: Tensor
+    bias: Tensor
+    sigma: float
+
+    @classmethod
+    def of(cls, weight: Tensor, covariance: Covariance) -> "_Map":
+        """Scale a convolution (C, C, k_y, k_x) to the patches of a covariance."""
+        rows = weight.flatten(1)
+        sigma = math.sqrt(max(0.0, (rows @ covariance.matrix @ rows.mT).diagonal().mean().item()))
+        if sigma <= ROUNDING * (rows.abs() @ covariance.mean.abs()).max().item():
+            return cls(torch.zeros_like(weight).float(), torch.zeros(len(weight)), 0.0)
+        return cls((weight / sigma).float(), (-(rows @ covariance.mean) / sigma).float(), sigma)
+
+    def __call__(self, image: Decoded) -> NDArray[np.float32]:
+        """Return the output at every valid position, (C, H', W')."""
+        pixels = as_pixels(image.pixels)
+        pixels = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels.float()
+        values: NDArray[np.float32] = conv2d(pixels[None], self.weight, self.bias)[0].numpy()
+        return values
+
+
+@dataclass(frozen=True, eq=False)
+class Whitening:
+    """What makes the values before and after deconvolution from the patch around a pixel.
+
+    Attributes
+    ----------
+    pixel, output : callable
+        Give the values of an image (C, H, W) before and after, of mean 0 and unit variance over all images.
+    fit : Deconvolution or None
+        D of the patches, or of the channels of a pixel; None if values stay as they are.
+    """
+
+    pixel: _Map
+    output: _Map
+    fit: Deconvolution | None
+
+    @classmethod
+    def of(
+        cls,
+        covariance: Covariance,
+        whitening: Literal["patch", "channel", "none"],
+        eps: float,
+        *,
+        relative: bool = False,
+    ) -> "Whitening":
+        """Compute it.
+
+        Parameters
+        ----------
+        covariance : Covariance
+            Of the patches, with odd sides.
+        whitening : {"patch", "channel", "none"}
+            The rows of D that belong to the centre pixel; D of the channels of that pixel alone; the identity.
+        eps : float
+            The ridge.
+        relative : bool
+            Whether ``eps`` is in units of the mean variance.
+
+        Returns
+        -------
+        Whitening
+            For images that the covariance is of.
+        """
+        channels, (ky, kx) = covariance.channels, covariance.kernel_size
+        pixel = torch.zeros(channels, channels, ky, kx, dtype=torch.float64)
+        pixel[:, :, ky // 2, kx // 2] = torch.eye(channels)
+        output, fit = pixel, None
+        if whitening != "none":
+            whitened = covariance if whitening == "patch" else covariance.at_centre()
+            fit = Deconvolution.from_covariance(whitened, eps=eps, relative=relative)
+            kernels = fit.kernels()
+            output = torch.zeros_like(pixel)
+            rows = slice((ky - kernels.shape[2]) // 2, (ky + kernels.shape[2]) // 2)
+            columns = slice((kx - kernels.shape[3]) // 2, (kx + kernels.shape[3]) // 2)
+            output[:, :, rows, columns] = kernels
+        return cls(_Map.of(pixel, covariance), _Map.of(output, covariance), fit)

@@ -1,0 +1,164 @@
+"""``ndtools timing``: what each stage of a deconvolution layer costs beside its convolution."""
+
+import re
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ndtools.console.options import SharedOptions, with_shared_options
+from ndtools.console.output import Output
+from ndtools.errors import OptionError
+from ndtools.experiments.timing.config import TimingConfig
+from ndtools.experiments.timing.table import PUBLISHED_BATCH_SIZE, TABLE_3
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ndtools.experiments.timing.run import TimingResult
+
+__all__ = ["rows_from", "timing"]
+
+STAGES = {"im2col": "im", "covariance": "cov", "inverse": "inv", "total": "sum"}
+ARMS = {"published": "pub", "measured": "ref", "ours": "our"}
+
+
+@partial(
+    with_shared_options,
+    texts={
+        "jobs": "Threads that compute (default: one per processor).",
+        "verbose": "For all commands; here nothing is skipped that it could name.",
+    },
+)
+def timing(
+    *,
+    rows: Annotated[
+        str, typer.Option(help="Rows of the table, such as 1-5,16.", show_default="all")
+    ] = f"1-{len(TABLE_3)}",
+    batch_size: Annotated[
+        int, typer.Option(help="Images in a batch. The paper has 128, for which a row takes up to 9 GB.")
+    ] = 4,
+    repeats: Annotated[int, typer.Option(help="Times are the medians of so many.")] = 3,
+    backward: Annotated[bool, typer.Option("--backward", help="Run each stage forwards and backwards.")] = False,
+    shared: SharedOptions,
+) -> None:
+    """Time im2col, covariance, inverse square root and convolution (Ye et al. 2020, table 3).
+
+    For the 22 layers of the table: the published times, those of the
+    published code's arithmetic on this machine, and those of this project's
+    layers. Machines differ, so they are compared as shares of the
+    convolution's time.
+
+    Example: [bold]ndtools timing --rows 1-5 --batch-size 16[/bold]
+    """
+    output = Output(shared, "timing")
+    config = TimingConfig(
+        rows=rows_from(rows),
+        batch_size=batch_size,
+        repeats=repeats,
+        backward=backward,
+        seed=shared.seed,
+        jobs=shared.jobs,
+        device=shared.device.value,
+    )
+    output.check()
+
+    from ndtools.experiments.timing.figure import plot_timing
+    from ndtools.experiments.timing.run import run
+
+    with output.progress("layers") as progress:
+        result = run(config, progress=progress)
+    for row in result.left_out:
+        output.note(f"note: left out row {row.number}, which {row.reason}")
+    output.results(
+        result,
+        figure=plot_timing(result),
+        manifest={"config": config, "seed": config.seed, "device": result.device, "source": result.source},
+        title=_title(result),
+        table=_table(result),
+    )
+
+
+def rows_from(text: str) -> tuple[int, ...]:
+    """Read rows of the table.
+
+    Parameters
+    ----------
+    text : str
+        Such as "1-5,16" or "T3-16"; in any order, and more than once.
+
+    Returns
+    -------
+    tuple of int
+        In increasing order, each once.
+
+    Raises
+    ------
+    OptionError
+        If a part is neither a row of the table nor a range of them.
+    """
+    last, rows = len(TABLE_3), set()
+    for part in text.split(","):
+        found = re.fullmatch(r"(?:T3-)?([0-9]{1,9})(?:-(?:T3-)?([0-9]{1,9}))?", part.strip())
+        if found is None:
+            raise OptionError("rows", f"must be numbers and ranges from 1 to {last}, such as 1-5,16, got {text!r}")
+        first, end = int(found[1]), int(found[2] or found[1])
+        if 1 <= end < first <= last:
+            raise OptionError("rows", f"must go upwards, such as {end}-{first}, got {part.strip()!r}")
+        if not 1 <= first <= end <= last:
+            raise OptionError("rows", f"must be from 1 to {last}, the rows of table 3, got {part.strip()!r}")
+        rows |= set(range(first, end + 1))
+    return tuple(sorted(rows))
+
+
+def _title(result: "TimingResult") -> str:
+    config = result.config
+    threads = f", {result.threads} thread{'s' * (result.threads != 1)}" if result.device == "cpu" else ""
+    return (
+        f"Cost of deconvolution layers · batches of {config.batch_size} · median of {config.repeats}"
+        f" · {'forward and backward' if config.backward else 'forward'} · {result.device}{threads}"
+    )
+
+
+def _table(result: "TimingResult") -> "Table":
+    from rich.table import Table
+
+    backward = " (forward only)" if result.config.backward else ""
+    scale = PUBLISHED_BATCH_SIZE / result.config.batch_size
+    # 80 columns at most.
+    table = Table(
+        box=None,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        caption=f"% of the convolution's time. pub: published{backward}; ref: the published code's arithmetic, here;"
+        " our: this project's layer. im: im2col (sampling), cov: covariance, inv: inverse square root, sum: of the"
+        " three. S: sampling stride, B: channels decorrelated together. inv, the same for any batch, is in % of the"
+        f" convolution of {PUBLISHED_BATCH_SIZE} images, taken as {scale:.3g} times conv.",
+        caption_justify="left",
+    )
+    table.add_column("#", justify="right", no_wrap=True)
+    table.add_column("layer", no_wrap=True)
+    for arm in ARMS.values():
+        for stage in STAGES.values():
+            table.add_column(f"{arm}\n{stage}", justify="right", no_wrap=True)
+    table.add_column("conv\nms", justify="right", no_wrap=True)
+    for row in result.rows:
+        table.add_row(
+            str(row.layer.number),
+            row.layer.label,
+            *(_percent(row.shares(arm)[stage]) for arm in ARMS for stage in STAGES),
+            _milliseconds(row.seconds("measured")["convolution"]),
+        )
+    return table
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{1000 * seconds:.0f}" if seconds >= 0.1 else f"{1000 * seconds:.3g}"
+
+
+def _percent(share: float) -> str:
+    """Return two digits of a percentage in three characters, if it is below 1000."""
+    percent = 100 * share
+    if percent < 0.995:
+        return "0" if percent < 0.005 else f"{percent:.2f}"[1:]
+    return f"{percent:.1f}" if percent < 9.95 else f"{percent:.0f}"

@@ -1,0 +1,51 @@
+"""What ``ndtools timing`` can be told, with the paper's values as defaults. Imports nothing heavy."""
+
+from dataclasses import dataclass
+
+from ndtools.errors import OptionError
+from ndtools.experiments.timing.table import TABLE_3
+from ndtools.validation import DEVICES, check_choice, check_positive
+
+__all__ = ["TimingConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimingConfig:
+    """Configuration of the times of a layer's stages (Ye et al. 2020, table 3).
+
+    Attributes
+    ----------
+    rows : tuple of int
+        Of the table, from 1; all by default.
+    batch_size : int
+        Images in a batch. 128 in the paper, which takes some GB and minutes.
+    repeats : int
+        Of which the median is taken, after one that does not count.
+    backward : bool
+        Whether each stage is run backwards, too.
+    seed : int
+        Of images and weights.
+    jobs : int, optional
+        Threads of torch's operators; as torch has it by default.
+    device : {"auto", "cpu", "cuda", "mps"}
+        Where to compute.
+    """
+
+    rows: tuple[int, ...] = tuple(range(1, len(TABLE_3) + 1))
+    batch_size: int = 4
+    repeats: int = 3
+    backward: bool = False
+    seed: int = 0
+    jobs: int | None = None
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        check_positive(self, "batch_size", "repeats", "jobs")
+        check_choice("device", self.device, DEVICES)
+        if not self.rows:
+            raise OptionError("rows", f"must be one row or more, from 1 to {len(TABLE_3)}")
+        for row in self.rows:
+            if not 1 <= row <= len(TABLE_3):
+                raise OptionError("rows", f"must be from 1 to {len(TABLE_3)}, the rows of table 3, got {row}")
+        if len(set(self.rows)) < len(self.rows):
+            raise OptionError("rows", "must name each row once")

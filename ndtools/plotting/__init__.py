@@ -1,1 +1,0 @@
-"""One module per experiment: result -> matplotlib Figure, without pyplot state."""

@@ -1,0 +1,1 @@
+"""Operations on whole networks: convert, fold, audit, recalibrate."""

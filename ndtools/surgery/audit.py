@@ -1,0 +1,348 @@
+"""What the deconvolution layers of a network do: blocks, samples, condition, residual, padding."""
+
+import copy
+import math
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
+
+from ndtools.errors import NumericalWarning
+from ndtools.layers.checks import check_model
+from ndtools.layers.sampling import Sampling, Vectors
+from ndtools.layers.whitening import Statistics, Whitening
+from ndtools.surgery.fold import call, check_example, copied
+from ndtools.surgery.replacing import deconvolves, whitening_of
+
+__all__ = ["Audit", "AuditRow", "audit"]
+
+MUCH_PADDING = 1 / 3  # of the sampled pixels
+_MEANINGS = {
+    "non-finite": "non-finite statistics: train again, or estimate them anew (ndtools.recalibrate)",
+    "singular": "singular statistics: a larger eps, or more samples",
+}
+
+
+@dataclass(frozen=True)
+class AuditRow:
+    """One deconvolution layer.
+
+    Attributes
+    ----------
+    name, kind : str
+        Name in the network, and type.
+    blocks : tuple of (int, int)
+        How many blocks, of how many channels.
+    features : int
+        In a block: channels times pixels of the kernel. Of the kind of block with the fewest rows for each.
+    rows : int or None
+        Samples of a block's covariance in one training batch of one process; the least, if the layer is applied several
+        times. None without example, or where that does not reach.
+    rows_per_feature : float or None
+        The covariance is singular if it is not above 1.
+    condition : float or None
+        Condition number of the running covariance + eps, the largest of all blocks; where D is averaged instead, of D.
+        Infinite if a block is singular to rounding: its smallest eigenvalue is not above √d times the precision of the
+        statistics times the largest. NaN if a block is not finite. None before training.
+    residual : float or None
+        ‖D A D − I‖_F/√d, A the running covariance + eps, the largest of all blocks: how far D is from A^(-1/2). NaN if
+        a block of A or D is not finite. None before training and where D is averaged.
+    padding_share : float or None
+        Of the pixels of the sampled patches, those of the padding.
+    frozen : bool
+        Whether the statistics stay as they are, by the number of batches.
+    batches : int
+        Training batches tracked.
+    """
+
+    name: str
+    kind: str
+    blocks: tuple[tuple[int, int], ...]
+    features: int
+    rows: int | None
+    rows_per_feature: float | None
+    condition: float | None
+    residual: float | None
+    padding_share: float | None
+    frozen: bool
+    batches: int
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to look at: "few samples" if not above one for each feature, "much padding" if above a third."""
+        few = self.rows_per_feature is not None and self.rows_per_feature <= 1
+        padded = self.padding_share is not None and self.padding_share > MUCH_PADDING
+        return ("few samples",) * few + ("much padding",) * padded
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with the statistics: "non-finite", "singular", or ""."""
+        numbers = [number for number in (self.condition, self.residual) if number is not None]
+        if any(map(math.isnan, numbers)):
+            return "non-finite"
+        return "singular" if any(map(math.isinf, numbers)) else ""
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The deconvolution layers of a network, and the batch normalisations that it still has.
+
+    Attributes
+    ----------
+    rows : tuple of AuditRow
+        Layers in the order of the network.
+    batch_norms : tuple of str
+        Names.
+    """
+
+    rows: tuple[AuditRow, ...]
+    batch_norms: tuple[str, ...]
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return what is to be looked at, and what helps.
+
+        Returns
+        -------
+        tuple of str
+            Sentences; none if all is well.
+        """
+        few, padded = ([r for r in self.rows if note in r.notes] for note in ("few samples", "much padding"))
+        said = []
+        for trouble, meaning in _MEANINGS.items():
+            names = [row.name or "(model)" for row in self.rows if row.trouble == trouble]
+            if names:
+                more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+                said.append(f"{', '.join(names[:3])}{more}: {meaning}")
+        if few:
+            said.append(
+                f"{_layers(few)} no more samples than features: take larger batches or smaller blocks"
+                " (shrinkage='auto' weakens their correlations)"
+            )
+        if padded:
+            said.append(
+                f"{_layers(padded)} more than a third of padding in the sampled patches: take larger images, or"
+                " grid='staggered' in place of 'corner'"
+            )
+        return tuple(said)
+
+    def numbers(self) -> dict[str, Any]:
+        """Return the contents as plain values, for JSON.
+
+        Returns
+        -------
+        dict
+            The attributes; of each row also ``trouble``, "singular" where the condition is infinite and "non-finite"
+            where it or the residual is NaN: JSON has no such numbers, they are None.
+        """
+        rows = [asdict(row) | {"trouble": row.trouble} for row in self.rows]
+        for row in rows:
+            row |= {key: None for key, value in row.items() if isinstance(value, float) and not math.isfinite(value)}
+        return asdict(self) | {"rows": rows}
+
+    def __str__(self) -> str:
+        lines = [_HEAD, *map(_cells, self.rows)]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(_HEAD))]
+        numeric = range(_HEAD.index("features"), len(_HEAD) - 1)
+        table = [
+            "  ".join(
+                c.rjust(w) if i in numeric else c.ljust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))
+            )
+            for line in lines
+        ]
+        left = f": {', '.join(self.batch_norms)}" if self.batch_norms else ""
+        count = f"{len(self.rows)} deconvolution layers, {len(self.batch_norms)} batch normalisations left{left}"
+        return "\n".join([*(line.rstrip() for line in table), count, *self.warnings()])
+
+
+_HEAD = (*["name", "kind", "blocks", "features", "rows", "rows/f", "condition", "residual", "padding", "batches"], "")
+
+
+def _cells(row: AuditRow) -> tuple[str, ...]:
+    return (
+        row.name or "(model)",
+        row.kind,
+        "+".join(f"{count}×{size}" for count, size in row.blocks),
+        str(row.features),
+        "-" if row.rows is None else str(row.rows),
+        *map(_cell, (row.rows_per_feature, row.condition, row.residual)),
+        "-" if row.padding_share is None else f"{row.padding_share:.0%}",
+        f"{row.batches}{' frozen' if row.frozen else ''}",
+        ", ".join(row.notes),
+    )
+
+
+def _layers(rows: list[AuditRow]) -> str:
+    return "1 layer has" if len(rows) == 1 else f"{len(rows)} layers have"
+
+
+def _cell(number: float | None) -> str:
+    if number is None:
+        return "-"
+    if math.isinf(number):
+        return "singular"
+    return "non-finite" if math.isnan(number) else f"{number:.3g}"
+
+
+@torch.no_grad()
+def audit(model: nn.Module, example: Any = None) -> Audit:  # noqa: ANN401
+    """Inspect the deconvolution layers of a network.
+
+    Parameters
+    ----------
+    model : Module
+        Any network. It stays as it is.
+    example : Tensor, tuple or dict, optional
+        A training batch: the argument of the network, arguments, or arguments by name. A copy of the network is
+        applied to it in training mode, its batch normalisations in evaluation mode, without a word to other processes;
+        without it, what depends on the size of the batch is not known.
+
+    Returns
+    -------
+    Audit
+        A row for each deconvolution layer; ``print`` shows a table.
+
+    Raises
+    ------
+    TypeError
+        If the model is no Module, or the example is not what the network takes.
+
+    Examples
+    --------
+    >>> from ndtools.layers.conv import FastDeconv2d
+    >>> net = nn.Sequential(FastDeconv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8))
+    >>> found = audit(net, torch.randn(10, 3, 12, 12))
+    >>> found.rows[0].rows, found.rows[0].features, found.batch_norms
+    (160, 27, ('1',))
+    """
+    check_model(model)
+    check_example(example)
+    if isinstance(model, nn.parallel.DistributedDataParallel):
+        model = model.module
+    model = copy.deepcopy(model)
+    layers = {name: module for name, module in model.named_modules() if deconvolves(module)}
+    model.eval()
+    measured = {name: _measure(whitening_of(module)) for name, module in layers.items()}
+    counts = {name: int(whitening_of(module).num_batches_tracked) for name, module in layers.items()}
+    frozen = {name: whitening_of(module).frozen for name, module in layers.items()}
+    samples = {} if example is None else _samples(model, layers, example)
+    rows = []
+    for name, module in layers.items():
+        whitening = whitening_of(module)
+        least, padding = samples.get(name, (None, None))
+        sizes = [
+            (part.size * whitening.taps, None if least is None else least * (part.blocks if part.shared else 1))
+            for part in whitening.parts
+        ]
+        features, count = min(sizes, key=lambda size: -size[0] if size[1] is None else size[1] / size[0])
+        rows.append(
+            AuditRow(
+                name=name,
+                kind=type(module).__name__,
+                blocks=tuple((whitening.groups * part.blocks, part.size) for part in whitening.parts),
+                features=features,
+                rows=count,
+                rows_per_feature=None if count is None else count / features,
+                condition=measured[name][0],
+                residual=measured[name][1],
+                padding_share=padding,
+                frozen=frozen[name],
+                batches=counts[name],
+            )
+        )
+    left = [name for name, module in model.named_modules() if isinstance(module, _BatchNorm)]
+    return Audit(tuple(rows), tuple(left))
+
+
+def _measure(whitening: Whitening) -> tuple[float | None, float | None]:
+    """Return condition and residual."""
+    if int(whitening.num_batches_tracked) == 0:
+        return None, None
+    statistics = whitening.running_statistics()
+    if whitening.config.running == "matrix":
+        return _worst(_conditions(matrix, matrix.dtype) for _, matrix in statistics), None
+    conditions, residuals = [], []
+    for covariance, (_, matrix) in zip(whitening.running_covariances(), statistics, strict=True):
+        d = matrix.cpu().double()
+        identity = torch.eye(d.shape[-1], dtype=d.dtype)
+        a = covariance.cpu().double() + whitening.config.eps * identity
+        conditions.append(_conditions(a, covariance.dtype))
+        residuals.append((d @ a @ d - identity).norm(dim=(-2, -1)) / math.sqrt(d.shape[-1]))
+    return _worst(conditions), _worst(torch.where(each.isfinite(), each, torch.nan) for each in residuals)
+
+
+def _conditions(matrices: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return condition numbers of matrices that were computed in ``dtype``: inf if singular, NaN if not finite."""
+    matrices = matrices.cpu().double()
+    finite = matrices.isfinite().all(-1).all(-1)
+    identity = torch.eye(matrices.shape[-1], dtype=matrices.dtype)
+    values = torch.linalg.eigvalsh(torch.where(finite[..., None, None], matrices, identity))
+    least, largest = values[..., 0], values[..., -1]
+    # Of covariances without full rank, of 27 to 576 features, the smallest was at most 1.1 eps times the largest.
+    singular = least <= math.sqrt(matrices.shape[-1]) * torch.finfo(dtype).eps * largest
+    conditions: Tensor = largest / least
+    return conditions.masked_fill(singular, torch.inf).masked_fill(~finite, torch.nan)
+
+
+def _worst(numbers: Iterable[Tensor]) -> float:
+    """Return the largest of all; NaN if one is."""
+    return float(torch.cat([each.flatten() for each in numbers]).max())
+
+
+_Taken = tuple[int, float | None]
+
+
+def _samples(model: nn.Module, layers: dict[str, nn.Module], example: Any) -> dict[str, _Taken]:  # noqa: ANN401
+    """Return how many samples each layer takes of a training batch, the least, and the share of padding in them."""
+    found: dict[str, list[_Taken]] = {}
+
+    def listened(name: str, whitening: Whitening) -> Callable[[Tensor, Sampling], tuple[Tensor, Statistics]]:
+        compute = whitening.statistics
+
+        def statistics(x: Tensor, sampling: Sampling) -> tuple[Tensor, Statistics]:
+            found.setdefault(name, []).append(_taken(layers[name], x, sampling))
+            return compute(x, sampling)
+
+        return statistics
+
+    model.train()
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()  # SyncBatchNorm would call other processes; and none refuses a batch of one
+    for name, module in layers.items():
+        whitening = whitening_of(module)
+        whitening.config = replace(whitening.config, sync=False)
+        vars(whitening)["statistics"] = listened(name, whitening)
+    with _unheard(model):
+        call(model, copied(example))
+    return {name: min(calls, key=lambda each: each[0]) for name, calls in found.items()}
+
+
+def _taken(module: nn.Module, x: Tensor, sampling: Sampling) -> _Taken:
+    """Return how many samples are taken of an input of the statistics, and the share of padding in them."""
+    if isinstance(sampling, Vectors):
+        return sampling.gather(x[..., :1]).shape[-1], None
+    inside = torch.ones(len(x), 1, *x.shape[2:], dtype=torch.float64)
+    if not isinstance(module, _ConvNd):
+        return sampling.gather(inside).shape[-1], None
+    if module.padding_mode != "zeros":  # then x is padded already
+        sides = list(module._reversed_padding_repeated_twice)
+        inside = pad(inside, [-side for side in sides])
+        inside = pad(inside, sides)
+    samples = sampling.gather(inside)
+    return samples.shape[-1], 1 - float(samples.mean())
+
+
+@contextmanager
+def _unheard(model: nn.Module) -> Iterator[None]:
+    """Keep warnings of few samples, which the rows tell, and draws of dropout from the outside."""
+    devices = sorted({t.device.index for t in model.parameters() if t.device.type == "cuda"})
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=devices):
+        warnings.simplefilter("ignore", NumericalWarning)
+        yield

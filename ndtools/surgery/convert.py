@@ -1,0 +1,380 @@
+"""Networks with convolutions and batch normalisation, turned into networks that deconvolve."""
+
+import copy
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.modules.instancenorm import _InstanceNorm
+from torch.nn.modules.lazy import LazyModuleMixin
+from torch.nn.parameter import is_lazy
+from torch.nn.utils.parametrize import ParametrizationList, is_parametrized
+
+from ndtools.layers.checks import check_config, check_model
+from ndtools.layers.config import DeconvConfig
+from ndtools.layers.conv import FastDeconv1d, FastDeconv2d, FastDeconv3d
+from ndtools.layers.linear import DeconvLinear
+from ndtools.surgery.replacing import (
+    carry_hooks,
+    deconvolves,
+    has_hooks,
+    held_aside,
+    own_names,
+    replace_modules,
+    shape_of,
+)
+
+__all__ = ["Plan", "PlanEntry", "convert"]
+
+Choice = Callable[[str, nn.Module], DeconvConfig | None]
+
+LINEAR_BLOCK = 512  # of linear layers, as the published code is run; all features of most of them
+
+_CONVOLUTIONS: dict[type, type[Any]] = {nn.Conv1d: FastDeconv1d, nn.Conv2d: FastDeconv2d, nn.Conv3d: FastDeconv3d}
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+_OTHER_NORMS = (_InstanceNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+_NORMS = (_NormBase, *_OTHER_NORMS)
+
+
+@dataclass(frozen=True)
+class PlanEntry:
+    """What becomes of one module.
+
+    Attributes
+    ----------
+    name : str
+        Its name in the network, "" for the network itself; of a shared module the first.
+    was, became : str
+        Types. The same if it is kept.
+    action : {"converted", "removed", "kept"}
+        What was done.
+    reason : str
+        Why it is kept, or what else was done to it; may be empty.
+    """
+
+    name: str
+    was: str
+    became: str
+    action: Literal["converted", "removed", "kept"]
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What became of each module that holds parameters or normalises.
+
+    Attributes
+    ----------
+    entries : tuple of PlanEntry
+        In the order of the network.
+    """
+
+    entries: tuple[PlanEntry, ...]
+
+    @property
+    def converted(self) -> int:
+        """Number of layers that deconvolve now."""
+        return self._count("converted")
+
+    @property
+    def removed(self) -> int:
+        """Number of batch normalisations that are gone."""
+        return self._count("removed")
+
+    @property
+    def kept(self) -> int:
+        """Number of modules that are as they were."""
+        return self._count("kept")
+
+    def _count(self, action: str) -> int:
+        return sum(entry.action == action for entry in self.entries)
+
+    def __str__(self) -> str:
+        rows = [("name", "was", "became", "action", "")]
+        rows += [(e.name or "(model)", e.was, e.became, e.action, e.reason) for e in self.entries]
+        widths = [max(len(row[i]) for row in rows) for i in range(4)]
+        lines = ["  ".join([*map(str.ljust, row[:4], widths), row[4]]).rstrip() for row in rows]
+        return "\n".join([*lines, f"{self.converted} converted, {self.removed} removed, {self.kept} kept"])
+
+
+def convert(
+    model: nn.Module,
+    config: DeconvConfig | Choice | None = None,
+    *,
+    first: DeconvConfig | None = None,
+    inplace: bool = False,
+) -> tuple[nn.Module, Plan]:
+    """Turn a network into its deconvolution form: layers decorrelate their input in place of batch normalisation.
+
+    Conv1d, Conv2d and Conv3d become FastDeconv1d, 2d and 3d, Linear becomes DeconvLinear, with the same
+    hyperparameters, weights and biases (the same Parameters, so tied ones stay tied); BatchNorm and SyncBatchNorm
+    become Identity. A layer without bias gets one, of zeros, if any batch normalisation goes, as that brought one.
+
+    **The function changes.** Weights are kept, but see decorrelated inputs, and the batch normalisations' scales are
+    dropped: train the network, or at least fine-tune it. Before the first training batch it decorrelates nothing.
+
+    Types are taken exactly. Subclasses, lazy, transposed, quantised and parametrised layers, other normalisations, and
+    layers whose weights other modules read stay, and the plan says why.
+
+    So does a batch normalisation of what a layer that stays puts out. Modules do not say what they are applied to; it
+    is taken to be the output of the nearest layer with a matrix of weights that is registered before, and has as many
+    outputs as the normalisation has channels: of its siblings, and of the whole network. Where these are two, both must
+    be converted. If none has as many outputs (after a concatenation, say), the nearest of all counts; if none comes
+    before, the next, whose input is normalised.
+
+    Parameters
+    ----------
+    model : Module
+        Any network; or a single layer.
+    config : DeconvConfig or callable, optional
+        Settings of the layers. A callable gives them for a name and a module, or None to leave the module; it is asked
+        for batch normalisations, too, which go only if what they normalise is converted. By default
+        ``DeconvConfig()``, in linear layers with blocks of 512.
+    first : DeconvConfig, optional
+        Settings of the first convolution in the order of registration. By default those of ``config`` with 15
+        iterations, frozen after 200 batches (Ye et al. 2020, A.2); with a callable, what that gives.
+    inplace : bool
+        Whether to change ``model``. Otherwise it stays as it is, and a copy is changed. An optimiser of ``model`` has
+        the weights that go on, but not the biases that are added, and still the parameters of the normalisations that
+        go: make a new one after converting.
+
+    Returns
+    -------
+    model : Module
+        The deconvolution form; a new module if ``model`` is itself a layer.
+    plan : Plan
+        What became of each module that holds parameters or normalises.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to convert, or the network is compiled or distributed.
+    TypeError
+        If the model is no Module, or a configuration is something else.
+
+    Examples
+    --------
+    >>> net = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2))
+    >>> net, plan = convert(net)
+    >>> print(plan)
+    name  was          became        action
+    0     Conv2d       FastDeconv2d  converted  first; bias added
+    1     BatchNorm2d  Identity      removed
+    4     Linear       DeconvLinear  converted
+    2 converted, 1 removed, 0 kept
+    """
+    check_model(model)
+    _check_configs(config, first)
+    _refuse_wrappers(model)
+    if not inplace:
+        model = copy.deepcopy(model)
+    names, kept = own_names(model), _kept(model)
+    convolutions, linears, norms = _candidates(model, names, kept, config)
+    if not convolutions and not linears:
+        raise ValueError(f"nothing to convert in {type(model).__name__}: {_found(model, names, kept)}")
+    norms = _without_object(model, names, kept, norms)
+    if convolutions:
+        module, given = convolutions[0]
+        default = given if callable(config) else given.for_first_layer()
+        convolutions[0] = module, first or default
+    new: dict[int, nn.Module] = {}
+    notes: dict[int, list[str]] = {}
+    for module, settings in convolutions + linears:
+        layer = _deconvolving(module, settings, bias=bool(norms))
+        new[id(module)] = layer
+        notes[id(module)] = ["bias added"] if module.bias is None and layer.bias is not None else []
+    if convolutions:
+        notes[id(convolutions[0][0])].insert(0, "first")
+    for norm in norms:
+        new[id(norm)] = nn.Identity().train(norm.training)
+        notes[id(norm)] = []
+    entries = []
+    for module in _listed(model):
+        name, *others = names[id(module)]
+        was = type(module).__name__
+        also = [f"also {', '.join(others)}"] if others else []
+        if id(module) not in new:
+            entries.append(PlanEntry(name, was, was, "kept", "; ".join([kept[id(module)], *also])))
+            continue
+        if has_hooks(module):
+            carry_hooks(module, new[id(module)])
+            also.append("hooks carried over")
+        action: Literal["converted", "removed"] = "removed" if isinstance(module, _BatchNorm) else "converted"
+        became = type(new[id(module)]).__name__
+        entries.append(PlanEntry(name, was, became, action, "; ".join(notes[id(module)] + also)))
+    return replace_modules(model, new), Plan(tuple(entries))
+
+
+def _check_configs(config: Any, first: Any) -> None:  # noqa: ANN401
+    uncalled = (DeconvConfig, DeconvConfig.paper, DeconvConfig.reference)
+    if not callable(config) or config in uncalled:
+        check_config("config", config)
+    check_config("first", first)
+
+
+def _refuse_wrappers(model: nn.Module) -> None:
+    for module in model.modules():
+        if hasattr(module, "_orig_mod"):
+            raise ValueError("the network is compiled: convert it before torch.compile")
+        if isinstance(module, nn.parallel.DistributedDataParallel):
+            raise ValueError("the network is distributed: convert its .module, then wrap that")
+
+
+def _listed(model: nn.Module) -> list[nn.Module]:
+    """Return the modules that hold parameters or normalise, but not what is inside a deconvolution layer."""
+    inside = {
+        id(part)
+        for module in model.modules()
+        for whole in ([module] if deconvolves(module) else [])
+        for part in whole.modules()
+        if part is not whole
+    }
+    inside |= {id(p) for m in model.modules() if isinstance(m, ParametrizationList) for p in m.modules()}
+    return [
+        module
+        for module in model.modules()
+        if id(module) not in inside
+        and (module._parameters or isinstance(module, _NORMS) or deconvolves(module) or is_parametrized(module))
+    ]
+
+
+def _kept(model: nn.Module) -> dict[int, str]:
+    """Return why modules stay, by their ids."""
+    reasons = {}
+    read = {
+        id(layer): f"{type(module).__name__} reads its weight"
+        for module in model.modules()
+        if isinstance(module, nn.TransformerEncoderLayer)
+        for layer in (module.linear1, module.linear2)
+    }
+    held = {id(module): f"{where} holds it, too" for module, where in held_aside(model)}
+    for module in _listed(model):
+        reason = read.get(id(module)) or _reason(module) or held.get(id(module))
+        if reason:
+            reasons[id(module)] = reason
+    return reasons
+
+
+def _reason(module: nn.Module) -> str:
+    """Return why a module cannot be converted or removed; empty if it can."""
+    kind, known = type(module), (*_CONVOLUTIONS, nn.Linear, *_BATCH_NORMS)
+    if deconvolves(module):
+        return "deconvolves already"
+    if is_parametrized(module):
+        return "parametrised"
+    if isinstance(module, LazyModuleMixin):
+        return "lazy: run the network once first"
+    if isinstance(module, _OTHER_NORMS):
+        return "normalises samples, not batches"
+    if isinstance(module, _ConvTransposeNd):
+        return "transposed convolution: it has no deconvolution form"
+    if kind not in known:
+        bases = [base.__name__ for base in known if isinstance(module, base)]
+        if bases:
+            return f"a subclass of {bases[0]}, which may do something else"
+        torchs_own = kind.__module__.startswith("torch.nn.")
+        return "it has no deconvolution form" if torchs_own else "holds parameters of its own"
+    if "forward" in vars(module):
+        return "its forward is replaced"
+    if any(getattr(module, name, None) for name in vars(module) if "state_dict" in name and "hooks" in name):
+        return "hooks on its state_dict"
+    if isinstance(module, _BatchNorm):
+        return ""
+    if module._parameters.get("weight") is None or set(module._parameters) - {"weight", "bias"} or module._buffers:
+        return "its weight is computed from other tensors"
+    weight = module._parameters["weight"]
+    if weight is None or weight.is_complex():
+        return "complex"
+    return "" if weight.numel() else "no weights"
+
+
+def _candidates(
+    model: nn.Module, names: dict[int, list[str]], kept: dict[int, str], config: DeconvConfig | Choice | None
+) -> tuple[list[tuple[Any, DeconvConfig]], list[tuple[Any, DeconvConfig]], list[nn.Module]]:
+    """Return convolutions and linear layers to convert, with settings, and normalisations to remove."""
+    convolutions: list[tuple[Any, DeconvConfig]] = []
+    linears: list[tuple[Any, DeconvConfig]] = []
+    norms: list[nn.Module] = []
+    for module in _listed(model):
+        if id(module) in kept:
+            continue
+        if callable(config):
+            settings = config(names[id(module)][0], module)
+            check_config(f"what config returns for {names[id(module)][0] or '(model)'}", settings)
+            if settings is None:
+                kept[id(module)] = "left by config"
+                continue
+        elif config is None and type(module) is nn.Linear:
+            settings = DeconvConfig(block_size=LINEAR_BLOCK)
+        else:
+            settings = config or DeconvConfig()
+        if isinstance(module, _BatchNorm):
+            norms.append(module)
+        else:
+            (convolutions if isinstance(module, _ConvNd) else linears).append((module, settings))
+    return convolutions, linears, norms
+
+
+def _without_object(
+    model: nn.Module, names: dict[int, list[str]], kept: dict[int, str], norms: list[nn.Module]
+) -> list[nn.Module]:
+    """Return the normalisations of layers that are converted; say of the others why they stay."""
+    layers = [module for module in _listed(model) if _multiplies(module) or module in norms]
+    for norm in norms:
+        place = layers.index(norm)
+        before, after = ([m for m in side if m not in norms] for side in (layers[place::-1], layers[place:]))
+        fitting = [module for module in before if norm.num_features in _outputs(module)]
+        siblings = [module for module in fitting if _parents(names[id(module)]) & _parents(names[id(norm)])]
+        for module in [*siblings[:1], *(fitting or before or after)[:1]]:
+            if id(module) in kept and not deconvolves(module):
+                what = "" if before else "the input of "
+                kept[id(norm)] = f"probably normalises {what}{names[id(module)][0] or '(model)'}, which stays"
+    return [norm for norm in norms if id(norm) not in kept]
+
+
+def _parents(names: list[str]) -> set[str]:
+    return {name.rpartition(".")[0] for name in names if name}
+
+
+def _multiplies(module: nn.Module) -> bool:
+    """Return whether a module has, or may have, a matrix of weights."""
+    if isinstance(module, _NORMS):
+        return False
+    known = isinstance(module, _ConvNd | nn.Linear) or deconvolves(module) or is_parametrized(module)
+    return known or any(sum(n > 1 for n in shape) > 1 for shape in _shapes(module))
+
+
+def _outputs(module: nn.Module) -> set[int]:
+    """Return how many outputs a layer has; all sizes of its weights, if it does not say."""
+    said = [getattr(module, name, None) for name in ("out_channels", "out_features", "num_channels")]
+    return {n for n in said if isinstance(n, int)} or {n for shape in _shapes(module) for n in shape}
+
+
+def _shapes(module: nn.Module) -> list[torch.Size]:
+    return [p.shape for p in module._parameters.values() if p is not None and not is_lazy(p)]
+
+
+def _found(model: nn.Module, names: dict[int, list[str]], kept: dict[int, str]) -> str:
+    listed = _listed(model)
+    if not listed:
+        return "it has no layers with parameters"
+    kinds = Counter((type(m).__name__, kept.get(id(m), "no convolution or linear layer")) for m in listed)
+    return ", ".join(f"{count} {kind} ({reason})" for (kind, reason), count in kinds.items())
+
+
+def _deconvolving(module: Any, config: DeconvConfig, *, bias: bool) -> Any:  # noqa: ANN401
+    """Return the deconvolution form of a convolution or linear layer, with its Parameters."""
+    kind = DeconvLinear if isinstance(module, nn.Linear) else _CONVOLUTIONS[type(module)]
+    layer: Any = kind(**shape_of(module), bias=False, device="meta", dtype=module.weight.dtype, config=config)
+    layer.whitening.to_empty(device=module.weight.device)
+    layer.whitening.reset_running_stats()
+    layer.weight, layer.bias = module.weight, module.bias
+    if bias and module.bias is None:
+        zeros = torch.zeros(module.weight.shape[0], device=module.weight.device, dtype=module.weight.dtype)
+        layer.bias = nn.Parameter(zeros, requires_grad=module.weight.requires_grad)
+    return layer.train(module.training)

@@ -1,0 +1,110 @@
+"""Checks of settings that several experiments share, and the choices they allow."""
+
+import math
+
+from ndtools.errors import OptionError
+
+__all__ = [
+    "DEVICES",
+    "LARGEST_EPS",
+    "LARGEST_RATE",
+    "METHODS",
+    "MOST_FOLLOWED",
+    "MOST_NEWTON_SCHULZ",
+    "SHRINKAGES",
+    "check_bootstrap",
+    "check_choice",
+    "check_count",
+    "check_eps",
+    "check_odd",
+    "check_positive",
+    "check_rate",
+]
+
+
+METHODS = ("eigh", "coupled", "vanilla")
+LARGEST_EPS = 1e12  # far above any covariance, and its square is still a float32
+LARGEST_RATE = 1e6  # learning rates are stable below 8: the bias alone gives the Hessian an eigenvalue of 1/4 at least
+_MOST = {  # larger counts are mistyped: they would overflow, or run for years
+    "jobs": 1024,
+    "n_iter": 1000,
+    "stride": 100_000,
+    "resize": 100_000,
+    "block_size": 100_000,
+    "bootstrap": 100_000,
+    "bins": 100_000,
+    "hidden": 100_000,
+}
+_MOST_OF_ANYTHING = 1_000_000_000
+MOST_NEWTON_SCHULZ = 1000
+MOST_FOLLOWED = 100_000
+SHRINKAGES = ("none", "lw", "oas")
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def check_count(name: str, value: int, most: int | None = None) -> None:
+    """Make sure that a number of things is one that this program can count to.
+
+    Parameters
+    ----------
+    name : str
+        Name of the option.
+    value : int
+        Its value.
+    most : int, optional
+        The largest that makes sense; by default that of all options of this name.
+
+    Raises
+    ------
+    OptionError
+        If the value is less than 1 or larger than that.
+    """
+    most = most or _MOST.get(name, _MOST_OF_ANYTHING)
+    if value < 1:
+        raise OptionError(name, f"must be at least 1, got {value}")
+    if value > most:
+        raise OptionError(name, f"must be at most {most}, got {value}")
+
+
+def check_odd(kernel_size: int) -> None:
+    if kernel_size < 1 or kernel_size % 2 == 0:
+        raise OptionError(
+            "kernel_size", f"must be odd and positive, so that there is a centre pixel, got {kernel_size}"
+        )
+
+
+def check_positive(config: object, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if value is not None:
+            check_count(name, value)
+
+
+def check_eps(eps: float) -> None:
+    if not (eps >= 0 and math.isfinite(eps)):
+        raise OptionError("eps", f"must be at least 0 and finite, got {eps}")
+    if eps > LARGEST_EPS:
+        raise OptionError("eps", f"must be at most {LARGEST_EPS:g}, got {eps}")
+
+
+def check_bootstrap(replicates: int) -> None:
+    if replicates < 0 or replicates == 1:
+        raise OptionError("bootstrap", f"must be 0 or at least 2, got {replicates}")
+    if replicates:
+        check_count("bootstrap", replicates)
+
+
+def check_rate(name: str, value: float | str, or_else: str = "") -> None:
+    try:
+        rate = float(value)
+    except ValueError:
+        rate = math.nan
+    if not (rate > 0 and math.isfinite(rate)):
+        raise OptionError(name, f"must be a positive number{or_else}, got {value!r}")
+    if rate > LARGEST_RATE:
+        raise OptionError(name, f"must be at most {LARGEST_RATE:g}, got {value!r}")
+
+
+def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise OptionError(name, f"must be one of {', '.join(allowed)}, got {value!r}")

@@ -1,0 +1,175 @@
+import gzip
+import hashlib
+import itertools
+import tracemalloc
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ndtools.data.labelled.gunzip import pieces
+from ndtools.data.labelled.idx import read_idx
+from ndtools.errors import DataError
+
+
+def idx(array):
+    array = np.asarray(array, dtype=np.uint8)
+    shape = b"".join(n.to_bytes(4, "big") for n in array.shape)
+    return bytes([0, 0, 8, array.ndim]) + shape + array.tobytes()
+
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (5, 4, 3), dtype=np.uint8)
+PLAIN = idx(IMAGES)
+PACKED = gzip.compress(PLAIN, mtime=0)
+LONG = bytes(1 << 20) + np.random.default_rng(2).bytes(1 << 19) + bytes(1 << 20)
+
+
+def outcome(path, content, dimensions=3):
+    """What reading gives: the array, or None after an error that names the file."""
+    path.write_bytes(content)
+    try:
+        return read_idx(path, dimensions)[0].numpy()
+    except DataError as error:
+        assert str(path) in str(error)
+        return None
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_content_and_checksum(tmp_path, suffix):
+    for name, content in (("images", IMAGES), ("labels", [3, 0, 9])):
+        path = tmp_path / f"{name}{suffix}"
+        path.write_bytes(gzip.compress(idx(content)) if suffix else idx(content))
+        found, md5 = read_idx(path, np.ndim(content))
+        np.testing.assert_array_equal(found.numpy(), content)
+        assert md5 == hashlib.md5(idx(content)).hexdigest()
+
+
+def test_compressed_in_parts(tmp_path):
+    path = tmp_path / "images.gz"
+    parts = gzip.compress(PLAIN[:30]) + gzip.compress(PLAIN[30:])
+    np.testing.assert_array_equal(outcome(path, parts), IMAGES)
+    assert outcome(path, gzip.compress(PLAIN[:30]) + b"\x1f") is None
+
+
+def test_many_small_parts_take_work_in_proportion(tmp_path, monkeypatch):
+    path = tmp_path / "images.gz"
+    empty = gzip.compress(b"", mtime=0)
+    parts = [gzip.compress(PLAIN[:30], mtime=0), *[empty] * 60_000, gzip.compress(PLAIN[30:], mtime=0)]
+    given = []
+    new = zlib.decompressobj
+
+    class Counts:
+        def __init__(self, **options):
+            self.decoder = new(**options)
+
+        def decompress(self, data, limit):
+            given.append(len(data))
+            return self.decoder.decompress(data, limit)
+
+        def __getattr__(self, name):
+            return getattr(self.decoder, name)
+
+    monkeypatch.setattr(zlib, "decompressobj", Counts)
+    content = b"".join(parts)
+    assert len(content) > 1 << 20  # more than one piece
+    np.testing.assert_array_equal(outcome(path, content), IMAGES)
+    assert sum(given) < 5 * len(content)
+
+
+@settings(max_examples=60)
+@given(cuts=st.lists(st.integers(0, len(LONG)), max_size=8), short=st.integers(1, 19))
+def test_parts_of_any_size(tmp_path, cuts, short):
+    path = tmp_path / "long.gz"
+    edges = [0, *sorted(cuts), len(LONG)]
+    content = b"".join(gzip.compress(LONG[a:b], 1, mtime=0) for a, b in itertools.pairwise(edges))
+    path.write_bytes(content)
+    assert b"".join(pieces(path)) == LONG
+    path.write_bytes(content[:-short])
+    with pytest.raises(DataError, match=r"long\.gz is damaged"):
+        b"".join(pieces(path))
+
+
+def test_larger_than_one_piece(tmp_path):
+    images = np.random.default_rng(1).integers(0, 256, (300, 100, 100), dtype=np.uint8)
+    for name, content in (("a.gz", gzip.compress(idx(images), 1)), ("a", idx(images))):
+        np.testing.assert_array_equal(outcome(tmp_path / name, content), images)
+        assert outcome(tmp_path / name, content[:-1]) is None
+        assert outcome(tmp_path / name, content[: len(content) // 2]) is None
+
+
+@settings(max_examples=60)
+@given(at=st.integers(0, len(PACKED) - 1), bit=st.integers(0, 7))
+def test_a_flipped_bit_in_a_gz_never_gives_another_array(tmp_path, at, bit):
+    damaged = bytearray(PACKED)
+    damaged[at] ^= 1 << bit
+    found = outcome(tmp_path / "images.gz", damaged)
+    # Some bits of the header, such as the time, have no bearing on the content.
+    assert found is None or (at < 10 and np.array_equal(found, IMAGES))
+
+
+@settings(max_examples=60)
+@given(at=st.integers(0, 15), value=st.integers(1, 255))
+def test_a_changed_byte_in_a_plain_header(tmp_path, at, value):
+    damaged = bytearray(PLAIN)
+    damaged[at] ^= value
+    assert outcome(tmp_path / "images", damaged) is None
+
+
+@settings(max_examples=60)
+@given(packed=st.booleans(), share=st.floats(0, 1, exclude_max=True))
+def test_cut_short(tmp_path, packed, share):
+    content = PACKED if packed else PLAIN
+    assert outcome(tmp_path / ("images.gz" if packed else "images"), content[: int(share * len(content))]) is None
+
+
+@settings(max_examples=60)
+@given(packed=st.booleans(), more=st.binary(min_size=1, max_size=20))
+def test_bytes_added(tmp_path, packed, more):
+    content = PACKED if packed else PLAIN
+    assert outcome(tmp_path / ("images.gz" if packed else "images"), content + more) is None
+
+
+def test_zeros_after_a_gz_are_a_fault(tmp_path):
+    assert outcome(tmp_path / "images.gz", PACKED + bytes(8)) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"not an IDX file of images: it begins with 0x\(nothing\)"),
+        (idx([1, 2]), "begins with 0x00000801, not 0x00000803"),
+        (PLAIN[:9], "cut short within its header"),
+        (idx(np.zeros((0, 4, 4))), "is empty: its header says 0 × 4 × 4"),
+        (PLAIN[:-1], r"header \(5 × 4 × 3\) promises 76 bytes, but only 75; it is cut short"),
+        (PLAIN + b"\0", "promises 76 bytes, but more follow"),
+        (b"\0\0\x08\x03" + b"\xff" * 12, "promises more than 2 GiB"),
+    ],
+)
+def test_the_fault_is_named(tmp_path, content, message):
+    (tmp_path / "x").write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        read_idx(tmp_path / "x", 3)
+
+
+def test_faults_of_the_file_system_and_of_the_compression(tmp_path):
+    with pytest.raises(DataError, match=r"cannot read .*nothing: No such file"):
+        read_idx(tmp_path / "nothing", 3)
+    with pytest.raises(DataError, match=r"cannot read .*: Is a directory"):
+        read_idx(tmp_path, 3)
+    (tmp_path / "plain.gz").write_bytes(PLAIN)
+    with pytest.raises(DataError, match=r"plain\.gz is damaged: what should be compressed data is not"):
+        read_idx(tmp_path / "plain.gz", 3)
+
+
+def test_a_bomb_is_not_unpacked(tmp_path):
+    path = tmp_path / "images.gz"
+    path.write_bytes(gzip.compress(PLAIN + bytes(200_000_000), 1))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="more follow"):
+            read_idx(path, 3)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()

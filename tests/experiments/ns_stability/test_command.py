@@ -1,0 +1,242 @@
+"""``ndtools ns-stability`` as its user meets it: screen, files, exit codes."""
+
+import numpy as np
+import pytest
+import torch
+from tests.cli.test_kernels import invoke, numbers, photos, save  # noqa: F401  # photos is a fixture
+
+from ndtools.experiments.ns_stability.atlas import CONDITIONS, Cell, PrecisionAtlas
+from ndtools.numerics.iterations import CoupledNewtonSchulz
+from ndtools.numerics.stability import Landmarks, inverse_sqrt_trace
+from tests.numerics.test_inverse_sqrt import SPECTRUM, assert_stable, spd
+from tests.real_data import real
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "out"
+
+
+def stability(source, out, *arguments):
+    return invoke("ns-stability", *([] if source is None else [source]), "--out", out, *arguments)
+
+
+def curves(content):
+    return {(curve["algorithm"], curve["dtype"]): curve for curve in content["curves"]}
+
+
+def test_an_image(tmp_path, out):
+    result = stability(save(tmp_path / "a.png"), out, "--iterations", 20)
+    assert result.exit_code == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("‖D·D·A - I‖ by iteration · 3×3 patches of ")
+    assert lines[0].split(" · ")[-3:-1] == ["27×27", "eps 1e-05"]
+    assert lines[1].split() == [
+        "algorithm",
+        "dtype",
+        "it",
+        "5",
+        "it",
+        "10",
+        "it",
+        "15",
+        "best",
+        "cost",
+        "diverges",
+        "lost",
+    ]
+    assert [line.split()[:2] for line in lines[2:10]] == [
+        [algorithm, dtype]
+        for algorithm in ("coupled", "vanilla", "chebyshev", "denman-beavers")
+        for dtype in ("float32", "float64")
+    ]
+    assert all(len(line) <= 80 for line in lines[1:])
+    content = numbers(out, "ns-stability")
+    assert content["features"] == 27
+    assert content["images"] == {"read": 1, "skipped": []}
+    with np.load(out / "ns-stability.npz") as arrays:
+        assert arrays["iterations"].tolist() == list(range(1, 21))
+        assert arrays["covariance"].shape == (27, 27)
+        a = arrays["covariance"] + 1e-5 * np.eye(27)
+        assert content["condition"] == pytest.approx(np.linalg.cond(a), rel=1e-6)
+        for (algorithm, dtype), curve in curves(content).items():
+            found = arrays[f"{algorithm}_{dtype}"]
+            assert [None if np.isnan(x) else x for x in found] == curve["residual"]
+            assert curve["best_residual"] == np.nanmin(found) == found[curve["best_iteration"] - 1]
+    coupled, vanilla = curves(content)["coupled", "float32"], curves(content)["vanilla", "float32"]
+    assert coupled["divergence_iteration"] is coupled["first_bad_iteration"] is None
+    assert vanilla["residual"][vanilla["first_bad_iteration"] - 1] is None
+    assert abs(vanilla["predicted_first_bad_iteration"] - vanilla["first_bad_iteration"]) <= 2
+    assert abs(vanilla["predicted_divergence_iteration"] - vanilla["divergence_iteration"]) <= 2
+    assert coupled["products"][:3] == [0, 3, 6]
+
+
+def test_lenna(out):
+    assert stability(real("lenna.png"), out, "--iterations", 1000).exit_code == 0
+    content = numbers(out, "ns-stability")
+    assert content["condition"] == pytest.approx(8.31e3, rel=1e-3)
+    with np.load(out / "ns-stability.npz") as arrays:
+        a = torch.from_numpy(arrays["covariance"] + 1e-5 * np.eye(27))
+    for dtype in (torch.float32, torch.float64):
+        residual = curves(content)["coupled", str(dtype).removeprefix("torch.")]["residual"]
+        assert_stable(dict(enumerate(residual, start=1)), a, dtype)
+        assert (residual[4], residual[9]) == pytest.approx((4.58, 1.83), abs=0.01)  # as in the paper's figure
+    for dtype, best, lost in (("float32", 6, 13), ("float64", 10, 17)):
+        vanilla = curves(content)["vanilla", dtype]
+        assert abs(vanilla["best_iteration"] - best) <= 1  # rounding decides which
+        assert abs(vanilla["first_bad_iteration"] - lost) <= 1
+        assert vanilla["residual"][best + 4] > 1e3
+
+
+def test_a_folder_and_the_default(photos, out):  # noqa: F811
+    assert stability(photos, out, "--norm", "trace").exit_code == 0
+    assert numbers(out, "ns-stability")["images"]["read"] == 4
+    assert numbers(out, "ns-stability")["norm"] == "trace"
+    assert stability(None, out, "--iterations", 3, "--quiet").exit_code == 0
+    content = numbers(out, "ns-stability")
+    assert (content["input"], content["config"]["kernel_size"]) == ("sample-photo", 3)
+
+
+def test_a_matrix_and_half_precision(tmp_path, out):
+    matrix = spd(SPECTRUM, seed=1).numpy()
+    np.savez(tmp_path / "a.npz", covariance=matrix)
+    result = stability(tmp_path / "a.npz", out, "--eps", 0, "--dtype", "float16, bfloat16,float64")
+    assert result.exit_code == 0
+    assert "left out denman-beavers in float16" in result.stderr
+    content = numbers(out, "ns-stability")
+    assert content["condition"] == pytest.approx(8.31e3, rel=1e-3)
+    assert content["images"] is None
+    found = curves(content)
+    assert ("denman-beavers", "float16") not in found
+    assert ("denman-beavers", "float64") in found
+    assert found["coupled", "bfloat16"]["best_residual"] > 1 > 1e-9 > found["coupled", "float64"]["best_residual"]
+    np.save(tmp_path / "b.npy", matrix)
+    assert stability(tmp_path / "b.npy", out, "--eps", 1).exit_code == 0
+    assert numbers(out, "ns-stability")["condition"] < 2
+    assert curves(numbers(out, "ns-stability"))["vanilla", "float64"]["divergence_iteration"] is None
+
+
+def test_matrices_of_any_unit_and_precision(tmp_path, out):
+    a = spd(np.geomspace(0.1, 1, 5), seed=2).numpy()
+    for scale in (1e-200, 1e-30, 1e30, 1e200):
+        np.save(tmp_path / "a.npy", a * scale)
+        assert stability(tmp_path / "a.npy", out, "--eps", 0, "--iterations", 20).exit_code == 0
+        for curve in numbers(out, "ns-stability")["curves"]:
+            if curve["algorithm"] != "vanilla" and curve["dtype"] == "float64":
+                assert curve["best_residual"] < 1e-13
+    single = a.astype(np.float32)
+    single[0, 1] *= 1 + 3e-7  # symmetric up to rounding in float32, but not in float64
+    np.save(tmp_path / "a.npy", single)
+    assert stability(tmp_path / "a.npy", out).exit_code == 0
+    np.save(tmp_path / "a.npy", single.astype(np.float64))
+    assert stability(tmp_path / "a.npy", out).exit_code == 3
+
+
+def test_what_is_far_below_the_ridge_is_measured_fairly(tmp_path, out):
+    """A matrix whose eigenvalues are far above eps: no iteration is told that they may be as small."""
+    np.save(tmp_path / "a.npy", spd(np.geomspace(1e3, 1e5, 27), seed=2).numpy())
+    assert stability(tmp_path / "a.npy", out, "--dtype", "float16,float32").exit_code == 0
+    content = numbers(out, "ns-stability")
+    assert content["lower"] == pytest.approx(1e3 / np.linalg.norm(np.geomspace(1e3, 1e5, 27)))
+    found = curves(content)
+    for dtype in ("float16", "float32"):
+        assert found["chebyshev", dtype]["best_residual"] < 3 * found["coupled", dtype]["best_residual"]
+
+
+def test_no_divergence_is_predicted_of_a_diagonal_matrix(tmp_path, out):
+    np.save(tmp_path / "a.npy", np.diag([1.0, 0.3, 0.02]))
+    assert stability(tmp_path / "a.npy", out).exit_code == 0
+    vanilla = curves(numbers(out, "ns-stability"))["vanilla", "float64"]
+    assert vanilla["divergence_iteration"] is vanilla["predicted_divergence_iteration"] is None
+
+
+def test_rounding_about_a_lucky_best_is_no_divergence(tmp_path, out):
+    np.save(tmp_path / "a.npy", np.eye(3) * 0.3)
+    result = stability(tmp_path / "a.npy", out, "--eps", 0)
+    rows = [line.split() for line in result.stdout.splitlines()[2:10]]
+    assert {row[7] for row in rows} == {"-"}
+
+
+def test_sweep(tmp_path, out):
+    np.save(tmp_path / "a.npy", np.diag([1.0, 2.0, 5.0]))
+    result = stability(tmp_path / "a.npy", out, "--sweep", "--iterations", 20, "--seed", 3)
+    assert result.exit_code == 0, result.stderr
+    sweep = numbers(out, "ns-stability")["sweep"]
+    assert len(sweep["runs"]) == 20 * 2 * 2 * (4 * 4 - 2)
+    assert sweep["conditions"][0] == pytest.approx(10**0.5)
+    with np.load(out / "ns-stability.npz") as arrays:
+        assert arrays["sweep_best_residual"].shape == (2, 2, 20, 4, 4)
+        run = sweep["runs"][-1]
+        assert run["algorithm"] == "denman-beavers"
+        assert arrays["sweep_best_residual"][-1, -1, -1, -1, -1] == run["best_residual"]
+        assert arrays["sweep_dtypes"].tolist() == ["bfloat16", "float16", "float32", "float64"]
+    # One cell, on its own.
+    generator = torch.Generator().manual_seed(3)
+    q = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64, generator=generator)).Q
+    (run,) = (
+        run
+        for run in sweep["runs"]
+        if (run["algorithm"], run["dtype"], run["norm"], run["spectrum"])
+        == ("coupled", "float32", "trace", "log-uniform")
+        and run["condition"] == 1e3
+    )
+    a = (q * torch.logspace(-3, 0, 3, dtype=torch.float64)) @ q.mT
+    a = (a + a.mT) / 2
+    found = list(inverse_sqrt_trace(a, CoupledNewtonSchulz(norm="trace"), 20, torch.float32))
+    best = min(record.residual for record in found)
+    assert best / 4 < run["best_residual"] < 4 * best  # rounding: its size, not its digits
+    assert run["settled_iteration"] == pytest.approx(Landmarks.of([r.residual for r in found]).settled_iteration, abs=1)
+    assert stability(tmp_path / "a.npy", out, "--sweep", "--iterations", 20, "--seed", 4).exit_code == 0
+    assert numbers(out, "ns-stability")["sweep"] != sweep
+
+
+def test_limits_of_an_atlas():
+    def cell(dtype, condition, best, bad=None, norm="fro"):
+        return Cell("coupled", dtype, norm, "image", condition, Landmarks(best, 1, 1, None, bad), None)
+
+    cells = [cell("float32", c, b) for c, b in zip(CONDITIONS[:4], (1e-6, 1e-5, 1e-2, 1e-4), strict=True)]
+    cells += [cell("float32", CONDITIONS[1], 1e-6, norm="trace"), cell("float32", CONDITIONS[5], 5.0, 7)]
+    cells += [cell("float16", CONDITIONS[0], None, 1)]
+    assert PrecisionAtlas(20, 3, tuple(cells)).limits(1e-3) == [
+        ("coupled", "float16", None, CONDITIONS[0]),
+        ("coupled", "float32", CONDITIONS[1], CONDITIONS[5]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("matrix", "arguments", "code", "message"),
+    [
+        (np.zeros((2, 3)), (), 3, "square"),
+        ([[1.0, 2.0], [0.0, 1.0]], (), 3, "not symmetric"),
+        ([[1.0, np.nan], [np.nan, 1.0]], (), 3, "not finite"),
+        ([[2.0]], (), 3, "1×1"),
+        (np.diag([1.0, -1.0]), (), 4, "not positive definite"),
+        (np.ones((2, 2)), ("--eps", "0"), 4, "add a ridge"),
+        (np.eye(2), ("--eps", "-1"), 2, "--eps"),
+        (np.eye(2), ("--iterations", "0"), 2, "--iterations"),
+        (np.eye(2), ("--dtype", "float8"), 2, "--dtype must be one of bfloat16, float16, float32, float64"),
+        (np.eye(2), ("--dtype", ","), 2, "--dtype must name one or more"),
+        (np.eye(2), ("--dtype", "float32,float32"), 2, "each once"),
+    ],
+)
+def test_bad_input(tmp_path, out, matrix, arguments, code, message):
+    np.save(tmp_path / "a.npy", matrix)
+    result = stability(tmp_path / "a.npy", out, *arguments)
+    assert result.exit_code == code
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) <= 2
+    assert not list(out.glob("*"))
+
+
+def test_images_that_are_too_small_or_absent(tmp_path, out):
+    assert stability(save(tmp_path / "a.png", (2, 9)), out).exit_code == 3
+    assert stability(tmp_path / "nothing.png", out).exit_code == 3
+    assert stability(tmp_path / "nothing.npz", out).exit_code == 3
+    assert stability(save(tmp_path / "b.png"), out, "-k", 0).exit_code == 2
+
+
+def test_equal_eigenvalues(tmp_path, out):
+    np.save(tmp_path / "a.npy", np.eye(4))
+    assert stability(tmp_path / "a.npy", out, "--sweep", "--iterations", 5).exit_code == 0
+    assert stability(tmp_path / "a.npy", out).exit_code == 0
+    assert numbers(out, "ns-stability")["condition"] == 1
