@@ -67,6 +67,7 @@ def check_count(name: str, value: int, most: int | None = None) -> None:
 
 
 def check_odd(kernel_size: int) -> None:
+    """Refuse a kernel size that is not odd, or not positive."""
     if kernel_size < 1 or kernel_size % 2 == 0:
         raise OptionError(
             "kernel_size", f"must be odd and positive, so that there is a centre pixel, got {kernel_size}"
@@ -74,6 +75,7 @@ def check_odd(kernel_size: int) -> None:
 
 
 def check_positive(config: object, *names: str) -> None:
+    """Refuse a configuration with a count below 1 in one of the named fields; a count that is None passes."""
     for name in names:
         value = getattr(config, name)
         if value is not None:
@@ -81,6 +83,7 @@ def check_positive(config: object, *names: str) -> None:
 
 
 def check_eps(eps: float) -> None:
+    """Refuse a ridge that is negative, not finite, or far above any covariance."""
     if not (eps >= 0 and math.isfinite(eps)):
         raise OptionError("eps", f"must be at least 0 and finite, got {eps}")
     if eps > LARGEST_EPS:
@@ -88,6 +91,7 @@ def check_eps(eps: float) -> None:
 
 
 def check_bootstrap(replicates: int) -> None:
+    """Refuse a number of bootstrap replicates that gives no standard error, except 0."""
     if replicates < 0 or replicates == 1:
         raise OptionError("bootstrap", f"must be 0 or at least 2, got {replicates}")
     if replicates:
@@ -95,6 +99,22 @@ def check_bootstrap(replicates: int) -> None:
 
 
 def check_rate(name: str, value: float | str, or_else: str = "") -> None:
+    """Refuse a learning rate that is not a positive number.
+
+    Parameters
+    ----------
+    name : str
+        Name of the setting, for the message.
+    value : float or str
+        Learning rate, or the text of one.
+    or_else : str
+        What else is allowed, as the message adds it: ", or 'best'".
+
+    Raises
+    ------
+    OptionError
+        If the value is no number, not positive, not finite, or larger than any stable learning rate.
+    """
     try:
         rate = float(value)
     except ValueError:
@@ -106,5 +126,6 @@ def check_rate(name: str, value: float | str, or_else: str = "") -> None:
 
 
 def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Refuse a value that is not among those allowed, and list them."""
     if value not in allowed:
         raise OptionError(name, f"must be one of {', '.join(allowed)}, got {value!r}")

@@ -111,8 +111,8 @@ def convert_checkpoint(config: CheckpointConfig) -> ConvertResult:
     """Translate a checkpoint into one with deconvolution layers.
 
     Those of the published code are translated exactly. Weights of networks without normalisation, or with batch
-    normalisation, are carried over by the rules of :func:`ndtools.surgery.convert.convert`; such a network is then to be
-    trained.
+    normalisation, are carried over by the rules of :func:`ndtools.surgery.convert.convert`; such a network is then to
+    be trained.
 
     Parameters
     ----------

@@ -22,16 +22,18 @@ without ends (the logarithm, or for shares the logit) and as wide as Student's t
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, gammaln, logit, stdtrit
 
-__all__ = ["MEASURES", "Density", "Estimate", "SparsitySums"]
+__all__ = ["MEASURES", "REACH", "ROUNDING", "Density", "Distribution", "Estimate", "SparsitySums"]
 
 MEASURES = ("kurtosis", "hoyer", "gini", "near_zero", "ggd_shape")
+REACH = 10.0  # of the histograms on either side, standard deviations
+ROUNDING = 1e-6  # of float32 sums, in units of their terms: a smaller standard deviation is none
 NEAR_ZERO = 0.1
 SHAPES = (0.1, 20.0)  # of the generalised Gaussian; two values of equal size would give infinity
 _SHAPES_TRIED = 60  # 9 % apart
@@ -55,6 +57,37 @@ class Estimate:
     value: float | None
     low: float | None
     high: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Distribution:
+    """Values of all channels and images, before or after deconvolution.
+
+    Attributes
+    ----------
+    sigma : float
+        Their standard deviation, from the covariance: pixels in [0, 1] before. 0 if it is nothing but rounding.
+    measures : dict of str to Estimate
+        Of this module; all are undefined without variance.
+    density : array of shape (bins,)
+        Of x/σ.
+    clipped : float
+        Share of the values beyond the edges.
+    """
+
+    sigma: float
+    measures: dict[str, Estimate]
+    density: NDArray[np.float64]
+    clipped: float
+
+    def numbers(self) -> dict[str, Any]:
+        """Return what the .json file holds of it."""
+        return {
+            **{name: estimate.value for name, estimate in self.measures.items()},
+            "clipped": self.clipped,
+            "sigma": self.sigma,
+            "intervals": {name: [estimate.low, estimate.high] for name, estimate in self.measures.items()},
+        }
 
 
 class SparsitySums:

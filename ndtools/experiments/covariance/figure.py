@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ndtools.experiments.kernels.figure import DIVERGING
+from ndtools.drawing.palette import DIVERGING
 from ndtools.text import ridge_in_words
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import StrMethodFormatter
 from numpy.typing import NDArray
 
-from ndtools.experiments.kernels.figure import DIVERGING
+from ndtools.drawing.palette import DIVERGING
 
 if TYPE_CHECKING:
     from ndtools.experiments.deblur.run import Arm, DeblurResult

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ndtools.console.conflicts import refuse_given
+from ndtools.console.measures import NAMES, REFERENCES
 from ndtools.console.options import Eps, RelativeEps, SharedOptions, with_shared_options
 from ndtools.console.output import Output
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
@@ -96,8 +97,6 @@ def _title(result: "DeconvolveResult") -> str:
 
 def _table(result: "DeconvolveResult") -> "Table":
     from rich.table import Table
-
-    from ndtools.experiments.sparsity.command import NAMES, REFERENCES
 
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     table.add_column("measure")

@@ -15,13 +15,12 @@ from ndtools.data.images.reading import Decoded, load_images
 from ndtools.data.images.sources import resolve_source
 from ndtools.errors import DataError, MatrixError, NumericalError
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
-from ndtools.experiments.sparsity.run import REACH, ROUNDING, Distribution
 from ndtools.moments.files import read_written
 from ndtools.moments.images import too_small
 from ndtools.numerics.covariance import PatchCovariance
 from ndtools.numerics.deconvolution import RIDGE_AND_PRECISION, Deconvolution
 from ndtools.numerics.inverse_sqrt import method_from_name
-from ndtools.numerics.sparsity import Density, SparsitySums
+from ndtools.numerics.sparsity import REACH, ROUNDING, Density, Distribution, SparsitySums
 
 __all__ = ["DeconvolveConfig", "DeconvolveResult", "run"]
 

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, SymLogNorm
+from matplotlib.colors import SymLogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
+from ndtools.drawing.palette import CHANNELS, DIVERGING
 from ndtools.text import precision_in_words, ridge_in_words
 
 if TYPE_CHECKING:
@@ -17,19 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_kernels"]
 
-# Lines of the profiles: distinct by hue, dash and marker, also in grey.
-STYLES: dict[str, dict[str, Any]] = {
-    "R": {"color": "#c1272d", "linestyle": "-", "marker": "o"},
-    "G": {"color": "#1b7f3b", "linestyle": "--", "marker": "s"},
-    "B": {"color": "#1f4e9c", "linestyle": ":", "marker": "^"},
-    "gray": {"color": "0.2", "linestyle": "-", "marker": "o"},
-}
-# Blue, exactly white at 0, red.
-DIVERGING = LinearSegmentedColormap.from_list(
-    "diverging",
-    ["#053061", "#2166ac", "#67a9cf", "#ffffff", "#ef8a62", "#b2182b", "#67001f"],
-    N=257,  # odd: 0 has a colour of its own
-)
 CELL, GAP = 1.7, 0.16  # one kernel and the space between two, inches
 LINEAR_SHARE = 100  # the scales are linear up to this part of the largest weight
 
@@ -128,7 +116,7 @@ def _draw_profiles(ax: Axes, kernel: NDArray[np.float64], names: list[str], norm
             markersize=3,
             linewidth=1.1,
             label=f"from {name}",
-            **STYLES[name],
+            **CHANNELS[name],
         )
     ax.set_yscale("symlog", linthresh=norm.linthresh, linscale=0.5)
     ax.set_ylim(-1.3 * limit, 1.3 * limit)

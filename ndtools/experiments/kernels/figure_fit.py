@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter, SymmetricalLogLocator
 
-from ndtools.experiments.kernels.figure import DIVERGING, STYLES
+from ndtools.drawing.palette import CHANNELS, DIVERGING
 from ndtools.text import with_error
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _draw_profiles(ax: Axes, result: "KernelsResult") -> None:
     largest = max(float(np.abs(cell.profile.mean).max()) for cell in result.cells)
     radius = np.linspace(0, k // 2, 60 * (k // 2) + 1)
     for i, (channel, cell) in enumerate(zip(result.channels, result.cells, strict=True)):
-        style = STYLES[channel.name]
+        style = CHANNELS[channel.name]
         shift = 0.12 * (i - (len(result.cells) - 1) / 2)  # so that none hides another
         if cell.dog:
             line = {"color": style["color"], "linestyle": style["linestyle"]}
@@ -133,7 +133,7 @@ def _legend_below(ax: Axes) -> None:
 
 def _draw_responses(ax: Axes, result: "KernelsResult") -> None:
     for channel, cell in zip(result.channels, result.cells, strict=True):
-        style, r = STYLES[channel.name], cell.response
+        style, r = CHANNELS[channel.name], cell.response
         label = channel.name
         if r.low_frequency_slope is not None:
             label += f": slope {with_error(r.low_frequency_slope, cell.errors.get('low_frequency_slope'), 2)}"

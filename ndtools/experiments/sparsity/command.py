@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ndtools.console.measures import NAMES, REFERENCES
 from ndtools.console.options import Eps, RelativeEps, SharedOptions, with_shared_options
 from ndtools.console.output import Output
 from ndtools.experiments.sparsity.config import SparsityConfig
@@ -15,22 +16,6 @@ if TYPE_CHECKING:
     from ndtools.numerics.sparsity import Estimate
 
 __all__ = ["sparsity"]
-
-NAMES = {
-    "kurtosis": "kurtosis",
-    "hoyer": "Hoyer",
-    "gini": "Gini",
-    "near_zero": "|x| < 0.1 σ",
-    "ggd_shape": "GGD shape",
-}
-# Closed forms: (Gaussian, Laplace).
-REFERENCES = {
-    "kurtosis": (3, 6),
-    "hoyer": (0.2021, 0.2929),
-    "gini": (0.4142, 0.5),
-    "near_zero": (0.0797, 0.1319),
-    "ggd_shape": (2, 1),
-}
 
 
 @with_shared_options

@@ -10,7 +10,8 @@ from scipy.stats import gennorm
 from ndtools.text import ridge_in_words
 
 if TYPE_CHECKING:
-    from ndtools.experiments.sparsity.run import Distribution, SparsityResult
+    from ndtools.experiments.sparsity.run import SparsityResult
+    from ndtools.numerics.sparsity import Distribution
 
 __all__ = ["plot_sparsity"]
 

@@ -20,44 +20,11 @@ from ndtools.moments.images import image_moments, too_small
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.deconvolution import RIDGE_AND_PRECISION, Deconvolution
 from ndtools.numerics.patches import as_pixels
-from ndtools.numerics.sparsity import Density, Estimate, SparsitySums
+from ndtools.numerics.sparsity import REACH, ROUNDING, Density, Distribution, SparsitySums
 
-__all__ = ["Distribution", "SparsityConfig", "SparsityResult", "Whitening", "run"]
+__all__ = ["SparsityConfig", "SparsityResult", "Whitening", "run"]
 
-REACH = 10.0  # of the histograms on either side, standard deviations
 WORKING = 130  # bytes for each pixel of an image that measuring it takes
-ROUNDING = 1e-6  # of float32 sums, in units of their terms: a smaller standard deviation is none
-
-
-@dataclass(frozen=True, eq=False)
-class Distribution:
-    """Values of all channels and images, before or after deconvolution.
-
-    Attributes
-    ----------
-    sigma : float
-        Their standard deviation, from the covariance: pixels in [0, 1] before. 0 if it is nothing but rounding.
-    measures : dict of str to Estimate
-        See :mod:`ndtools.numerics.sparsity`. All undefined without variance.
-    density : array of shape (bins,)
-        Of x/σ.
-    clipped : float
-        Share of the values beyond the edges.
-    """
-
-    sigma: float
-    measures: dict[str, Estimate]
-    density: NDArray[np.float64]
-    clipped: float
-
-    def numbers(self) -> dict[str, Any]:
-        """Return what the .json file holds of it."""
-        return {
-            **{name: estimate.value for name, estimate in self.measures.items()},
-            "clipped": self.clipped,
-            "sigma": self.sigma,
-            "intervals": {name: [estimate.low, estimate.high] for name, estimate in self.measures.items()},
-        }
 
 
 @dataclass(frozen=True, eq=False)
