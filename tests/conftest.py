@@ -1,10 +1,13 @@
-"""One hypothesis profile for all tests: the same examples in every run, however slow the machine.
+"""Fixtures that many tests share, and one hypothesis profile: the same examples in every run, on slow machines too.
 
 A red build is then a change of the code and no new draw. To search further, with examples of a seed of your own:
 ``pytest --hypothesis-profile=search --hypothesis-seed=7``.
 """
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.commands import save
 
 settings.register_profile(
     "build",
@@ -15,3 +18,13 @@ settings.register_profile(
 )
 settings.register_profile("search", settings.get_profile("build"), derandomize=False)
 settings.load_profile("build")
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Return a folder of four small colour pictures."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(4):
+        save(folder / f"{i}.jpg", seed=i)
+    return folder

@@ -1,13 +1,12 @@
 import ast
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 import ndtools
+from tests.places import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 HEAVY = {"torch", "scipy", "matplotlib", "numpy", "PIL"}
 
 
@@ -31,7 +30,7 @@ def test_type_checkers_see_the_same_names():
     )
 
 
-@pytest.mark.parametrize("code", ["import ndtools", "import ndtools.cli", "import cli"])
+@pytest.mark.parametrize("code", ["import ndtools", "import ndtools.cli.app", "import cli"])
 def test_importing_loads_nothing_heavy(code):
     loaded = subprocess.run(
         [sys.executable, "-c", f"import sys; {code}; print(*sys.modules)"],
@@ -46,7 +45,7 @@ def test_importing_loads_nothing_heavy(code):
 @pytest.mark.parametrize("argument", ["--help", "--version"])
 def test_help_and_version_load_nothing_heavy(argument):
     code = (
-        "import sys\nfrom ndtools.cli import app\n"
+        "import sys\nfrom ndtools.cli.app import app\n"
         f"try: app(['{argument}'])\nexcept SystemExit: pass\nprint(*sys.modules)"
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout

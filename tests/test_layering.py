@@ -1,33 +1,41 @@
-"""Imports run one way: errors <- numerics <- layers <- experiments <- cli, data <- experiments and cli.
-
-Modules for files, memory and threads come next to errors, since all the others may need them.
-"""
+"""Imports run one way, from the command line down to errors; no experiment imports another."""
 
 import ast
-from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parents[1] / "ndtools"
+from tests.places import ROOT
 
-ALLOWED = {
-    "errors": set(),
-    "files": {"errors"},
-    "memory": {"errors"},
-    "threads": {"errors"},
-    "numerics": {"errors"},
-    "layers": {"errors", "files", "numerics"},
-    "models": {"errors", "numerics", "layers"},
-    "data": {"errors", "files", "memory", "threads"},
-    "experiments": {"errors", "memory", "threads", "numerics", "layers", "models", "data"},
-    "plotting": {"errors"},
-    "report": {"errors"},
-    "cli": {"errors", "threads", "data", "experiments", "plotting", "report"},
+PACKAGE = ROOT / "ndtools"
+# A part may import itself, the parts named here, and what those may import.
+BELOW = {
+    "errors": (),
+    "text": (),
+    "validation": ("errors",),
+    "numerics": ("errors",),
+    "computing": ("errors",),
+    "data": ("computing", "numerics"),
+    "moments": ("data",),
+    "layers": ("numerics",),
+    "models": ("layers",),
+    "surgery": ("models",),
+    "checkpoints": ("surgery", "data"),
+    "results": ("errors",),
+    "drawing": ("text",),
+    "console": ("results", "data", "text"),
+    "experiments": ("validation", "moments", "checkpoints", "drawing", "console"),
+    "cli": ("experiments",),
 }
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def allowed(part):
+    """Return all parts that a part may import."""
+    return {part}.union(*(allowed(other) for other in BELOW[part]))
 
 
 def imports(path):
-    """Names of ndtools' parts that a module imports when it runs, so not those under TYPE_CHECKING."""
+    """Names within ndtools that a module imports when it runs, so not those under TYPE_CHECKING."""
     tree = ast.parse(path.read_text())
     typing_only = {
         id(node)
@@ -47,19 +55,32 @@ def imports(path):
             continue
         for name in names:
             if name.startswith("ndtools.") and name != "ndtools.__version__":
-                yield name.split(".")[1]
+                yield name.removeprefix("ndtools.")
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_no_import_runs_back(path):
     part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
     if part in ("__init__", "__main__"):
         return
-    wrong = set(imports(path)) - ALLOWED[part] - {part}
+    wrong = {name for name in imports(path) if name.split(".")[0] not in allowed(part)}
     assert not wrong, f"{part} must not import {wrong}"
+
+
+@pytest.mark.parametrize("folder", sorted(p.name for p in (PACKAGE / "experiments").iterdir() if p.is_dir()))
+def test_no_experiment_imports_another(folder):
+    for path in (PACKAGE / "experiments" / folder).glob("*.py"):
+        for name in imports(path):
+            other = name.startswith("experiments.") and name.split(".")[1] != folder
+            assert not other, f"{path.name} imports {name}: what two experiments need stands below them"
+
+
+def test_every_part_has_its_rule():
+    parts = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in MODULES}
+    assert parts - {"__init__", "__main__"} == set(BELOW)
 
 
 def test_the_check_sees_a_wrong_import(tmp_path):
     module = tmp_path / "module.py"
-    module.write_text("def f():\n    from ndtools.cli import app\nfrom ndtools import plotting\n")
-    assert sorted(imports(module)) == ["cli", "plotting"]
+    module.write_text("def f():\n    from ndtools.cli.app import main\nfrom ndtools import drawing\n")
+    assert sorted(imports(module)) == ["cli.app", "drawing"]

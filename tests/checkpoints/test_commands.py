@@ -5,7 +5,6 @@ import re
 
 import pytest
 import torch
-from tests.cli.test_kernels import invoke
 from torch import nn
 
 from ndtools.checkpoints.files import load_network, read_checkpoint, save_network
@@ -17,6 +16,7 @@ from ndtools.models.factories import batch_norm, deconv, plain
 from ndtools.surgery.convert import convert
 from ndtools.surgery.fold import fold
 from ndtools.surgery.replacing import deconvolves
+from tests.commands import invoke
 
 pytestmark = pytest.mark.filterwarnings("ignore::ndtools.errors.NumericalWarning")
 BLOCK = 16  # small, so that tests are quick

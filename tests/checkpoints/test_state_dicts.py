@@ -14,10 +14,9 @@ from ndtools.errors import DataError, OutputError
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.conv import FastDeconv2d
 from ndtools.layers.linear import DeconvLinear
-from tests.layers.test_conv import CASES
+from tests.oracles.published_layers import CASES, REFERENCE
 from tests.tolerance import assert_equal_to_rounding
 
-REFERENCE = Path(__file__).parent / "data" / "reference_layers.npz"
 STATE = {"a.weight": torch.arange(6.0).view(2, 3), "a.count": torch.tensor(3)}
 
 

@@ -3,16 +3,15 @@
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from ndtools.cli import app
+from ndtools.cli.app import app
 from ndtools.console.failures import EXIT_CODES
 from ndtools.console.options import SharedOptions
+from tests.places import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = [command.name or command.callback.__name__.replace("_", "-") for command in app.registered_commands]
 
 

@@ -4,20 +4,18 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import typer
-from tests.data.test_datasets import IDX_NAMES, idx_contents, put
-from tests.data.test_download import Server, serve_mnist
 from typer.testing import CliRunner
 
 from ndtools.cli.data import data_app
 from ndtools.console.failures import FailureHandlingGroup
-from ndtools.data import locations
+from ndtools.data.labelled import locations
 from ndtools.data.labelled.catalogue import KNOWN
+from tests.labelled_files import IDX_NAMES, Server, idx_contents, put, serve_mnist
+from tests.places import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 app = typer.Typer(cls=FailureHandlingGroup, pretty_exceptions_enable=False)
 app.add_typer(data_app, name="data")
 

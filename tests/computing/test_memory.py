@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from ndtools import memory
+from ndtools.computing import memory
 from ndtools.computing.memory import MemoryGate, free_memory, require_memory
 from ndtools.errors import DataError
 

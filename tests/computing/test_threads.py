@@ -3,18 +3,17 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 
 from ndtools.computing.operators import LARGE, operator_threads, threads_for
-from ndtools.experiments import mlp, regress
+from ndtools.experiments.mlp import run as mlp
 from ndtools.experiments.mlp.config import MlpConfig
+from ndtools.experiments.regress import run as regress
 from ndtools.experiments.regress.config import RegressConfig
+from tests.places import ROOT
 from tests.small_set import write_small_set
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_small_matrices_get_one_thread_and_large_ones_all():

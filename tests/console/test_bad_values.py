@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
-from ndtools.cli import app
+from ndtools.cli.app import app
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.sampling import axes_of, patches_of
 from ndtools.models import build

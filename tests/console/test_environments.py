@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from ndtools.cli import app
+from ndtools.cli.app import app
+from tests.places import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 KERNELS = "kernels image.png -k 3"
 UNWRITTEN = "error: cannot write to standard output: "
 

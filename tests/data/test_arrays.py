@@ -4,7 +4,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from ndtools import memory
+from ndtools.computing import memory
 from ndtools.data.arrays import is_matrix_file, read_matrix
 from ndtools.errors import DataError, MatrixError
 

@@ -15,26 +15,24 @@ from PIL import Image
 from torch import nn
 
 from ndtools.errors import NumericalWarning
-from ndtools.experiments import (
-    covariance,
-    deblur,
-    deconvolve,
-    kernels,
-    mlp,
-    ns_stability,
-    precision_atlas,
-    regress,
-    sparsity,
-    timing,
-)
+from ndtools.experiments.covariance import run as covariance
 from ndtools.experiments.covariance.config import CovarianceConfig
+from ndtools.experiments.deblur import run as deblur
 from ndtools.experiments.deblur.config import DeblurConfig
+from ndtools.experiments.deconvolve import run as deconvolve
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
+from ndtools.experiments.kernels import run as kernels
 from ndtools.experiments.kernels.config import KernelsConfig
+from ndtools.experiments.mlp import run as mlp
 from ndtools.experiments.mlp.config import MlpConfig
+from ndtools.experiments.ns_stability import atlas as precision_atlas
+from ndtools.experiments.ns_stability import run as ns_stability
 from ndtools.experiments.ns_stability.config import NsStabilityConfig
+from ndtools.experiments.regress import run as regress
 from ndtools.experiments.regress.config import RegressConfig
+from ndtools.experiments.sparsity import run as sparsity
 from ndtools.experiments.sparsity.config import SparsityConfig
+from ndtools.experiments.timing import run as timing
 from ndtools.experiments.timing.config import TimingConfig
 from ndtools.layers.channel import ChannelDeconv
 from ndtools.layers.config import DeconvConfig

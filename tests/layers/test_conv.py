@@ -3,7 +3,6 @@
 import copy
 import itertools
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,20 +17,13 @@ from ndtools.layers.config import DeconvConfig
 from ndtools.layers.conv import FastDeconv1d, FastDeconv2d, FastDeconv3d
 from ndtools.layers.linear import DeconvLinear
 from ndtools.layers.sampling import axes_of
-from tests.oracles import newton_schulz_by_spectrum
+from tests.oracles.inverse_roots import newton_schulz_by_spectrum
+from tests.oracles.published_layers import CASES, REFERENCE
 from tests.tolerance import assert_equal_to_rounding
 
 pytestmark = pytest.mark.filterwarnings("ignore::ndtools.errors.NumericalWarning")
 
 EXACT = 40  # iterations after which Newton-Schulz has converged
-REFERENCE = Path(__file__).parent / "data" / "reference_layers.npz"
-CASES = {
-    "blocks": (8, 6, 3, {"padding": 1}, {"block_size": 4}),
-    "groups": (8, 8, 3, {"padding": 1, "groups": 4}, {}),
-    "pointwise": (8, 6, 1, {}, {"block_size": 4}),
-    "stride": (6, 4, 3, {"stride": 2}, {"block_size": 2}),
-    "first": (3, 6, 3, {"padding": 1}, {"n_iter": 15}),
-}
 
 
 def images(n=6, c=4, size=(9, 9), seed=0, dtype=torch.float64):

@@ -16,7 +16,7 @@ from ndtools.errors import NumericalWarning, OptionError
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.linear import DeconvLinear
 from ndtools.layers.sampling import Vectors
-from tests.oracles import newton_schulz_by_spectrum
+from tests.oracles.inverse_roots import newton_schulz_by_spectrum
 
 EXACT = 40  # iterations after which Newton-Schulz has converged
 

@@ -3,11 +3,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.cli.test_kernels import invoke, numbers, photos  # noqa: F401  # photos is a fixture
 
 from ndtools.errors import DataError, MatrixError
 from ndtools.moments.files import moments_arrays, read_moments
 from ndtools.numerics.covariance import PatchCovariance
+from tests.commands import invoke, numbers
 
 
 @settings(max_examples=30)

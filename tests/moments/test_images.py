@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.data.test_images import wait_for
 
 import ndtools.moments.gathering as gathering
 import ndtools.moments.images as module
-from ndtools import memory
+from ndtools.computing import memory
 from ndtools.computing.operators import interruptible
 from ndtools.data.images.reading import Decoded
 from ndtools.data.images.sources import ImageRef, ImageSource, resolve_source
 from ndtools.errors import NdtoolsError, OptionError
 from ndtools.moments.images import image_moments
 from ndtools.numerics.covariance import PatchCovariance, memory_needed
+from tests.waiting import wait_for
 
 
 def source(count):

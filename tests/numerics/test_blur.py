@@ -9,7 +9,7 @@ from ndtools.errors import NumericalWarning
 from ndtools.numerics import blur as module
 from ndtools.numerics.blur import KernelMoments, blur, correlate, descend, gaussian_kernel, motion_kernel, solve
 from ndtools.numerics.inverse_sqrt import Eigh, inverse_sqrt
-from tests.oracles import patch_matrix
+from tests.oracles.patches import patch_matrix
 
 CPU = torch.device("cpu")
 

@@ -12,7 +12,7 @@ from scipy.special import ndtr
 
 from ndtools.numerics.center_surround import DifferenceOfGaussians, fit_difference_of_gaussians
 from ndtools.numerics.kernel_profiles import frequency_response, opponency, radial_profile
-from tests.oracles import patch_covariance
+from tests.oracles.patches import patch_covariance
 
 LAPLACIAN = np.array([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]])
 CELL = (1.0, 0.8, 0.6, 2.5)  # V_c, V_s, σ_c, σ_s

@@ -11,11 +11,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from scipy.ndimage import gaussian_filter
 
 from ndtools.numerics.covariance import PatchCovariance, rounding_effect, transform_dtype
-from tests.oracles import patch_covariance, patch_matrix, row_window_products
-from tests.real_data import real
+from tests.oracles.patches import patch_covariance, patch_matrix, row_window_products
+from tests.oracles.pictures import smooth_images
+from tests.places import real
 
 FLOAT32 = 18 * torch.finfo(torch.float32).eps
 FLOAT64 = 1e-12  # of pixels in [0, 1], about 4000 roundings: the slow sums lose digits of their own
@@ -120,13 +120,6 @@ def test_large_even_and_rectangular_windows(kernel_size, sizes):
     second = covariance(images, kernel_size, dtype=torch.float64)
     second = second.matrix + torch.outer(second.mean, second.mean)
     np.testing.assert_allclose(second, total / result.count, rtol=0, atol=FLOAT64)
-
-
-def smooth_images(count, channels=3, blur=2.0):
-    """Images whose covariance has eigenvalues near 0, in float32."""
-    rng = np.random.default_rng(0)
-    noise = rng.normal(0.5, 0.1 * blur, (count, channels, 90, 110))
-    return list(gaussian_filter(noise, (0, 0, blur, blur)).astype(np.float32))
 
 
 @pytest.mark.parametrize("blur", [0.01, 2.0])

@@ -8,8 +8,8 @@ from ndtools.numerics.covariance import PatchCovariance
 from ndtools.numerics.deconvolution import Deconvolution, fit_deconvolution
 from ndtools.numerics.iterations import CoupledNewtonSchulz
 from ndtools.numerics.patches import im2col
-from tests.numerics.test_covariance import smooth_images
-from tests.oracles import patch_covariance
+from tests.oracles.patches import patch_covariance
+from tests.oracles.pictures import smooth_images
 
 EPS = 1e-3
 

@@ -1,10 +1,8 @@
 """Inverse square roots against scipy, the scalar recurrence, identities and closed forms."""
 
-import importlib.util
 import math
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +11,6 @@ import scipy.linalg
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ndtools.errors import MatrixError, NotConvergedError, NotPositiveDefiniteError, OptionError
@@ -25,9 +22,18 @@ from ndtools.numerics.iterations import (
     VanillaNewtonSchulz,
     iterates,
 )
+from tests.oracles.inverse_roots import (
+    SPECTRUM,
+    Array,
+    assert_stable,
+    log_spaced,
+    photograph_covariance,
+    rotation,
+    scalar_iterates,
+    spd,
+)
 from tests.tolerance import rtol
 
-Array = NDArray[np.float64]
 F32, F64 = torch.float32, torch.float64
 DTYPES = pytest.mark.parametrize("dtype", [F32, F64], ids=["float32", "float64"])
 CONVERGED: list[Method] = [
@@ -49,21 +55,6 @@ matrices = {
 }
 
 
-def log_spaced(d: int, condition: float) -> Array:
-    return np.logspace(0, -math.log10(condition), d)
-
-
-def rotation(d: int, seed: int) -> Array:
-    return scipy.linalg.qr(np.random.default_rng(seed).standard_normal((d, d)))[0]  # type: ignore[no-any-return]
-
-
-def spd(spectrum: Array, seed: int = 0) -> Tensor:
-    """Return a float64 matrix with that spectrum in a random orthogonal basis."""
-    q = rotation(len(spectrum), seed)
-    a = (q * spectrum) @ q.T
-    return torch.from_numpy((a + a.T) / 2)
-
-
 def of_matrix(a: Tensor, f: Callable[[Array], Array]) -> Tensor:
     """Return f(A) by scipy's eigendecomposition in float64: the oracle."""
     values, vectors = scipy.linalg.eigh(a.double().numpy())
@@ -76,14 +67,6 @@ def exact(a: Tensor) -> Tensor:
 
 def relative(found: Tensor, wanted: Tensor) -> float:
     return float((found.double() - wanted.double()).norm() / wanted.double().norm())
-
-
-def scalar_iterates(x: Array, n_iter: int) -> Array:
-    """Return z_0 ... z_n of the recurrence on normalised eigenvalues x: shape (n + 1, d)."""
-    z = [np.ones_like(x)]
-    for _ in range(n_iter):
-        z.append(z[-1] * (3 - x * z[-1] ** 2) / 2)
-    return np.stack(z)
 
 
 def oracle_error(d: int) -> float:
@@ -604,28 +587,6 @@ def test_gradients_have_the_dtype_of_the_matrix(method: Method, dtype: torch.dty
     assert torch.allclose(a.grad.float(), -torch.eye(3) / 2, atol=0.01)
 
 
-# A real spectrum: the 27 eigenvalues of the covariance of 3x3x3 patches of a photograph on [0, 1], eps 1e-5.
-
-SPECTRUM = np.array(
-    [9.18351e-05, 0.000100867, 0.000112252, 0.000116913, 0.000136904, 0.000150123, 0.000156696, 0.00018393]
-    + [0.000192049, 0.000228426, 0.000235862, 0.000300792, 0.000373355, 0.000410427, 0.000533206, 0.000613875]
-    + [0.000759363, 0.00104929, 0.00108953, 0.0012904, 0.00259699, 0.00314598, 0.00594721, 0.00772004]
-    + [0.0174948, 0.0733466, 0.763212]
-)
-PHOTOGRAPH = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "lenna.png"
-
-
-def photograph_covariance() -> Tensor:
-    if not PHOTOGRAPH.exists() or importlib.util.find_spec("PIL") is None:
-        pytest.skip("the photograph of the paper's figure 6 is not redistributable and not here")
-    from PIL import Image
-
-    with Image.open(PHOTOGRAPH) as file:
-        pixels = np.asarray(file) / 255
-    patches = np.lib.stride_tricks.sliding_window_view(pixels, (3, 3), axis=(0, 1)).reshape(-1, 27)
-    return torch.from_numpy(np.cov(patches.T, bias=True) + 1e-5 * np.eye(27))
-
-
 @pytest.fixture(params=["spectrum", "photograph"])
 def natural(request: pytest.FixtureRequest) -> Tensor:
     return spd(SPECTRUM, seed=1) if request.param == "spectrum" else photograph_covariance()
@@ -640,22 +601,6 @@ def curve(a: Tensor, method: CoupledNewtonSchulz | VanillaNewtonSchulz, dtype: t
 
 def test_natural_condition(natural: Tensor) -> None:
     assert float(inverse_sqrt(natural).condition) == pytest.approx(8.31e3, rel=1e-3)
-
-
-def assert_stable(residual: dict[int, float], a: Tensor, dtype: torch.dtype) -> None:
-    """Check that coupled iterations leave the residual of the recurrence on the exact eigenvalues, and rounding.
-
-    Rounding at the solution is 4 eps cond(A) in each of d directions. Later iterations neither damp nor amplify it,
-    so what each adds sums up like the steps of a random walk: as the root of their number, of which the 15 until
-    convergence count as one.
-    """
-    values = np.linalg.eigvalsh(a.numpy())
-    x = values / np.linalg.norm(values)
-    z = scalar_iterates(x, 20)
-    rounding = math.sqrt(len(a)) * rtol(dtype, values[-1] / values[0])
-    for n, value in residual.items():
-        exact = float(np.linalg.norm(z[n] ** 2 * x - 1)) if n <= 20 else 0.0
-        assert abs(value - exact) <= rounding * max(1, math.sqrt(n / 15)), n
 
 
 @DTYPES

@@ -19,7 +19,7 @@ from ndtools.numerics.lag_products import (
     window_products,
     window_sums,
 )
-from tests.oracles import patch_matrix
+from tests.oracles.patches import patch_matrix
 
 CPU = torch.device("cpu")
 

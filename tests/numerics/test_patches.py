@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ndtools.numerics.patches import as_pixels, im2col, patch_grid, to_pair
-from tests.oracles import patch_matrix
+from tests.oracles.patches import patch_matrix
 
 
 @given(

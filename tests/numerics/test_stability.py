@@ -18,7 +18,7 @@ from ndtools.numerics.stability import (
     spectral_gain,
     vanilla_growth,
 )
-from tests.numerics.test_inverse_sqrt import SPECTRUM, assert_stable, photograph_covariance, spd
+from tests.oracles.inverse_roots import SPECTRUM, assert_stable, photograph_covariance, spd
 
 F16, BF16, F32, F64 = torch.float16, torch.bfloat16, torch.float32, torch.float64
 

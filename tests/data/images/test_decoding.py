@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from ndtools import memory
+from ndtools.computing import memory
 from ndtools.data.images.decoding import decode_image, decoding_memory, open_image
 from ndtools.errors import DataError, OptionError
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ndtools.data import images
+from ndtools.data.images import reading as images
 from ndtools.data.images.reading import (
     Decoded,
     Encoded,
@@ -19,20 +19,13 @@ from ndtools.data.images.reading import (
 )
 from ndtools.data.images.sources import ImageRef, ImageSource, resolve_source
 from ndtools.errors import DataError, NdtoolsError, OptionError
+from tests.waiting import wait_for
 
 
 def png(value, size=(6, 4)):
     file = io.BytesIO()
     Image.new("RGB", size, (value, value // 2, 7)).save(file, "PNG")
     return file.getvalue()
-
-
-def wait_for(condition):
-    """Wait until it holds; a busy machine may take its time."""
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end, "a minute was not enough"
-        time.sleep(0.01)
 
 
 class Counted:

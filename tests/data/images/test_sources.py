@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ndtools.data import archives, folders, sources
+from ndtools.data.images import archives, folders, sources
 from ndtools.data.images.decoding import decode_image
 from ndtools.data.images.sources import ImageRef, ImageSource, Skipped, _paths, resolve_source
 from ndtools.errors import DataError, OptionError, printable

@@ -7,12 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ndtools.data import cifar
+from ndtools.data.labelled import cifar
 from ndtools.data.labelled.cifar import read_binary, read_names, read_pickle
 from ndtools.errors import DataError, printable
-
-PIXELS = np.random.default_rng(0).integers(0, 256, (4, 3072), dtype=np.uint8)
-LABELS = [3, 0, 9, 3]
+from tests.labelled_files import LABELS, PIXELS, records
 
 
 def old_pickle(pixels=PIXELS, labels=LABELS, shape=None, code=b"u1", fortran=b"\x89", key=b"labels"):
@@ -44,13 +42,6 @@ def old_pickle(pixels=PIXELS, labels=LABELS, shape=None, code=b"u1", fortran=b"\
 def write(path, content):
     path.write_bytes(content)
     return path
-
-
-def records(pixels=PIXELS, labels=LABELS, coarse=None):
-    columns = [np.array(labels)[:, None], pixels]
-    if coarse is not None:
-        columns.insert(0, np.array(coarse)[:, None])
-    return np.concatenate(columns, axis=1).astype(np.uint8).tobytes()
 
 
 def test_binary(tmp_path):

@@ -1,4 +1,3 @@
-import gzip
 import hashlib
 import pickle
 from dataclasses import replace
@@ -9,40 +8,19 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.data.test_cifar import records
-from tests.data.test_idx import idx
 
-from ndtools.data import catalogue, locations
+from ndtools.data.labelled import catalogue, locations
 from ndtools.data.labelled.catalogue import KNOWN
 from ndtools.data.labelled.datasets import load_dataset
 from ndtools.errors import DataError
-from tests.real_data import real
-
-IDX_NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+from tests.labelled_files import IDX_NAMES, idx, idx_contents, put, records
+from tests.places import real
 
 
 @pytest.fixture(autouse=True)
 def nothing_elsewhere(monkeypatch, tmp_path):
     monkeypatch.delenv("NDTOOLS_DATA", raising=False)
     monkeypatch.setattr(locations, "_cache", lambda: tmp_path / "cache")
-
-
-def idx_contents(seed=0, side=4, n_train=30, n_test=10, n_classes=10):
-    rng = np.random.default_rng(seed)
-    return {
-        IDX_NAMES[0]: idx(rng.integers(0, 256, (n_train, side, side))),
-        IDX_NAMES[1]: idx(np.arange(n_train) % n_classes),
-        IDX_NAMES[2]: idx(rng.integers(0, 256, (n_test, side, side))),
-        IDX_NAMES[3]: idx(np.arange(n_test) % n_classes),
-    }
-
-
-def put(folder, contents, spelling="{}", compress=False):
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in contents.items():
-        name = spelling.format(name) + (".gz" if compress else "")
-        (folder / name).write_bytes(gzip.compress(content, 1) if compress else content)
-    return folder
 
 
 @pytest.fixture

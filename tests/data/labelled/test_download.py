@@ -1,74 +1,25 @@
 import errno
 import gzip
-import hashlib
-import http.server
 import io
 import os
 import subprocess
 import sys
 import tarfile
 import textwrap
-import threading
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
 import pytest
 import requests
-from tests.data.test_datasets import IDX_NAMES, idx_contents
-from tests.data.test_idx import idx
 
-from ndtools.data import download, locations
+from ndtools.data.labelled import download, locations
 from ndtools.data.labelled.catalogue import KNOWN, Download
 from ndtools.data.labelled.datasets import load_dataset
 from ndtools.data.labelled.download import fetch, remedy, verify
 from ndtools.errors import DataError, OutputError
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-class Server:
-    """Serves bytes by path; `broken` paths end half-way; counts the requests."""
-
-    def __init__(self):
-        self.content, self.broken, self.endless, self.requests = {}, set(), set(), Counter()
-        outer = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                outer.requests[self.path] += 1
-                content = outer.content.get(self.path)
-                if content is None:
-                    self.send_error(404)
-                    return
-                self.send_response(200)
-                if self.path not in outer.endless:
-                    self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                if self.path in outer.broken:
-                    content = content[: len(content) // 2]
-                if self.path in outer.endless:
-                    try:
-                        while True:
-                            self.wfile.write(content)
-                    except OSError:
-                        return
-                self.wfile.write(content)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.handle_error = lambda *_: None  # clients that hang up
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
-        self.thread.start()
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-    def close(self):
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
+from tests.labelled_files import IDX_NAMES, Server, idx, md5, serve_mnist
+from tests.places import ROOT
 
 
 @pytest.fixture
@@ -82,24 +33,6 @@ def server():
 def nothing_elsewhere(monkeypatch, tmp_path):
     monkeypatch.delenv("NDTOOLS_DATA", raising=False)
     monkeypatch.setattr(locations, "_cache", lambda: tmp_path / "cache")
-
-
-def md5(content):
-    return hashlib.md5(content).hexdigest()
-
-
-def serve_mnist(server, mirrors=("a", "b")):
-    """Put a small MNIST on a server; return the entry for the catalogue."""
-    contents = idx_contents(side=40)
-    packed = {f"{name}.gz": gzip.compress(content, mtime=0) for name, content in contents.items()}
-    for mirror in mirrors:
-        server.content |= {f"/{mirror}/{name}": content for name, content in packed.items()}
-    urls = tuple(f"{server.url}/{mirror}" for mirror in mirrors)
-    return replace(
-        KNOWN["mnist"],
-        md5=MappingProxyType({name: md5(content) for name, content in contents.items()}),
-        downloads=tuple(Download(name, md5(content), len(content), urls) for name, content in packed.items()),
-    )
 
 
 @pytest.fixture

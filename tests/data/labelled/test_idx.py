@@ -12,13 +12,7 @@ from hypothesis import strategies as st
 from ndtools.data.labelled.gunzip import pieces
 from ndtools.data.labelled.idx import read_idx
 from ndtools.errors import DataError
-
-
-def idx(array):
-    array = np.asarray(array, dtype=np.uint8)
-    shape = b"".join(n.to_bytes(4, "big") for n in array.shape)
-    return bytes([0, 0, 8, array.ndim]) + shape + array.tobytes()
-
+from tests.labelled_files import idx
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 4, 3), dtype=np.uint8)
 PLAIN = idx(IMAGES)

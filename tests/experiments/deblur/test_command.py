@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 from PIL import Image
-from tests.cli.test_kernels import invoke as invoke_any
-from tests.cli.test_kernels import numbers, save
+
+from tests.commands import invoke as invoke_any
+from tests.commands import numbers, save
 
 
 def invoke(*arguments):

@@ -9,7 +9,7 @@ from ndtools.errors import DataError, NotPositiveDefiniteError, NumericalWarning
 from ndtools.experiments.deblur.config import DeblurConfig
 from ndtools.experiments.deblur.run import SHARE_OF_LIMIT, run
 from ndtools.numerics.blur import gaussian_kernel
-from tests.oracles import patch_matrix
+from tests.oracles.patches import patch_matrix
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 from PIL import Image
-from tests.cli.test_kernels import invoke, numbers, photos, save  # noqa: F401  # photos is a fixture
-from tests.cli.test_sparsity import distributions
 
 from ndtools.experiments.covariance.run import MeanCorrelation
-from tests.oracles import patch_covariance, patch_matrix
+from tests.commands import invoke, numbers, save
+from tests.oracles.patches import patch_covariance, patch_matrix
+from tests.oracles.whitened_pixels import distributions
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from tests.cli.test_kernels import invoke, numbers, photos, save  # noqa: F401  # photos is a fixture
 
 from ndtools.data.images.sources import ImageRef, ImageSource
 from ndtools.errors import NumericalWarning
 from ndtools.experiments.kernels.bootstrap import bootstrap_kernels
 from ndtools.numerics.covariance import Covariance, PatchCovariance
 from ndtools.numerics.inverse_sqrt import Eigh
+from tests.commands import invoke, numbers, save
 
 
 def images(count, seed):

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import json
 import os
 import pty
 import re
@@ -14,30 +13,9 @@ import threading
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
 import ndtools
-from ndtools.cli import app
-
-
-def invoke(*arguments, **options):
-    return CliRunner().invoke(app, [str(a) for a in arguments], **options)
-
-
-def save(path, size=(40, 30), seed=0):
-    rng = np.random.default_rng(seed)
-    pixels = rng.random((size[1], size[0], 3)).cumsum(0).cumsum(1)
-    Image.fromarray((pixels / pixels.max() * 255).astype(np.uint8)).save(path)
-    return path
-
-
-@pytest.fixture
-def photos(tmp_path):
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for i in range(4):
-        save(folder / f"{i}.jpg", seed=i)
-    return folder
+from tests.commands import invoke, numbers, save
 
 
 @pytest.fixture
@@ -47,13 +25,6 @@ def out(tmp_path):
 
 def kernels(source, out, *arguments, **options):
     return invoke("kernels", source, "--out", out, "-k", 3, *arguments, **options)
-
-
-def numbers(out, stem="kernels"):
-    def refuse(constant):
-        raise AssertionError(constant)
-
-    return json.loads((out / f"{stem}.json").read_text(), parse_constant=refuse)
 
 
 def test_table_on_stdout_and_paths_on_stderr(photos, out):

@@ -6,8 +6,8 @@ from PIL import Image
 
 from ndtools.errors import DataError, OptionError
 from ndtools.experiments.kernels.run import KernelsConfig, _channel_kernel, run
-from tests.oracles import patch_covariance
-from tests.real_data import real
+from tests.oracles.patches import patch_covariance
+from tests.places import real
 
 
 @pytest.fixture

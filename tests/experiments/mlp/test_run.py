@@ -12,7 +12,7 @@ from ndtools.experiments.mlp.config import MlpConfig
 from ndtools.experiments.mlp.run import MlpArm, build_mlp, run
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.linear import DeconvLinear
-from tests.real_data import real
+from tests.places import real
 from tests.small_set import write_small_set
 
 

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from tests.cli.test_kernels import invoke, numbers, photos, save  # noqa: F401  # photos is a fixture
 
 from ndtools.experiments.ns_stability.atlas import CONDITIONS, Cell, PrecisionAtlas
 from ndtools.numerics.iterations import CoupledNewtonSchulz
 from ndtools.numerics.stability import Landmarks, inverse_sqrt_trace
-from tests.numerics.test_inverse_sqrt import SPECTRUM, assert_stable, spd
-from tests.real_data import real
+from tests.commands import invoke, numbers, save
+from tests.oracles.inverse_roots import SPECTRUM, assert_stable, spd
+from tests.places import real
 
 
 @pytest.fixture

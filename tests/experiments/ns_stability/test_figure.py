@@ -5,7 +5,7 @@ from ndtools.experiments.ns_stability.config import NsStabilityConfig
 from ndtools.experiments.ns_stability.figure import plot_ns_stability
 from ndtools.experiments.ns_stability.figure_atlas import plot_precision_atlas
 from ndtools.experiments.ns_stability.run import run
-from tests.numerics.test_inverse_sqrt import SPECTRUM, spd
+from tests.oracles.inverse_roots import SPECTRUM, spd
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from tests.cli.test_kernels import invoke, numbers
 
+from tests.commands import invoke, numbers
 from tests.small_set import write_small_set
 
 

@@ -13,8 +13,8 @@ from ndtools.errors import NotPositiveDefiniteError, NumericalWarning, OptionErr
 from ndtools.experiments.regress.arms import MovingMoments
 from ndtools.experiments.regress.config import RegressConfig
 from ndtools.experiments.regress.run import run
-from tests.oracles import newton_schulz_by_spectrum
-from tests.real_data import real
+from tests.oracles.inverse_roots import newton_schulz_by_spectrum
+from tests.places import real
 from tests.small_set import write_small_set
 
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from PIL import Image
-from tests.cli.test_kernels import invoke, numbers, photos, save  # noqa: F401  # photos is a fixture
 
-from tests.oracles import patch_covariance, patch_matrix
-from tests.real_data import real
+from tests.commands import invoke, numbers, save
+from tests.oracles.whitened_pixels import distributions
+from tests.places import real
 
 
 @pytest.fixture
@@ -16,18 +16,6 @@ def out(tmp_path):
 
 def run(source, out, *arguments):
     return invoke("sparsity", source, "--out", out, *arguments)
-
-
-def distributions(folder, kernel_size, eps):
-    """Both sets of values of a folder's images, slowly, in units of their standard deviation."""
-    images = [np.asarray(Image.open(p)).transpose(2, 0, 1) / 255 for p in sorted(folder.iterdir())]
-    _, mean, covariance = patch_covariance(images, kernel_size)
-    values, vectors = np.linalg.eigh(covariance + eps * np.eye(len(covariance)))
-    d = (vectors / np.sqrt(values)) @ vectors.T
-    centres = np.arange(3) * kernel_size**2 + kernel_size**2 // 2
-    patches = np.concatenate([patch_matrix(image, kernel_size) for image in images]) - mean
-    before, after = patches[:, centres], (patches @ d)[:, centres]
-    return before / before.std(), after / after.std()
 
 
 def test_numbers_and_histograms_are_those_of_the_values(photos, out):  # noqa: F811

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from tests.cli.test_kernels import invoke as invoke_any
-from tests.cli.test_kernels import numbers
 
 from ndtools.errors import OptionError
-from ndtools.experiments import timing
+from ndtools.experiments.timing import run as timing
 from ndtools.experiments.timing.command import _percent, rows_from
 from ndtools.experiments.timing.table import TABLE_3
+from tests.commands import invoke as invoke_any
+from tests.commands import numbers
 
 
 def invoke(*arguments):

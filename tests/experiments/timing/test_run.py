@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import conv2d, pad
 
 from ndtools.errors import NumericalWarning, OptionError
-from ndtools.experiments import timing
+from ndtools.experiments.timing import run as timing
 from ndtools.experiments.timing.config import TimingConfig
 from ndtools.experiments.timing.run import run
 from ndtools.experiments.timing.stages import memory_needed, our_layer, our_stages, published_stages

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tests.oracles import patch_covariance, patch_matrix, row_window_products
+from tests.oracles.patches import patch_covariance, patch_matrix, row_window_products
 
 
 @pytest.mark.parametrize("kernel_size", [1, 2, 5, (1, 4), (4, 1), (3, 6)])

@@ -1,7 +1,6 @@
-"""Slow, obvious versions of what the package does quickly, in float64."""
+"""Patches and their moments, slowly and obviously, in float64."""
 
 import numpy as np
-import torch
 from numpy.lib.stride_tricks import sliding_window_view
 
 
@@ -42,14 +41,3 @@ def row_window_products(image, kernel_size):
             total[y + lag, :, y] = product.T
     shape = (ky, channels, kx)
     return total.reshape(*shape, *shape).transpose(1, 0, 2, 4, 3, 5).reshape((channels * ky * kx,) * 2)
-
-
-def newton_schulz_by_spectrum(a, n_iter):
-    """A^(-1/2) after n coupled Newton-Schulz iterations: the scalar recurrence on the eigenvalues of a."""
-    values, vectors = torch.linalg.eigh(a)
-    norm = a.square().sum().sqrt()
-    y, z = values / norm, torch.ones_like(values)
-    for _ in range(n_iter):
-        t = (3 - z * y) / 2
-        y, z = y * t, z * t
-    return (vectors * (z / norm.sqrt())) @ vectors.mT
