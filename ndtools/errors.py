@@ -8,12 +8,17 @@ Messages quote names and texts that come from files. They are one line, and hold
 act upon: control characters are escaped when the error is made.
 """
 
-import os
-import re
+from typing import TYPE_CHECKING
+
+from ndtools.text import printable
+
+if TYPE_CHECKING:
+    from ndtools.data.images.sources import Skipped
 
 __all__ = [
     "DataError",
     "MatrixError",
+    "NoUsableImageError",
     "NdtoolsError",
     "NotConvergedError",
     "NotPositiveDefiniteError",
@@ -21,11 +26,8 @@ __all__ = [
     "NumericalWarning",
     "OptionError",
     "OutputError",
-    "printable",
-    "reason",
+    "SkippedImageWarning",
 ]
-
-_LONGEST_REASON = 200
 
 
 class NdtoolsError(Exception):
@@ -62,6 +64,22 @@ class DataError(NdtoolsError):
     """The input is absent or unusable: missing, undecodable, too small, of the wrong format."""
 
 
+class NoUsableImageError(DataError):
+    """Nothing in a source could be used.
+
+    Parameters
+    ----------
+    message : str
+        Says so, with the first reason.
+    skipped : tuple of Skipped
+        All that was tried.
+    """
+
+    def __init__(self, message: str, skipped: tuple["Skipped", ...]) -> None:
+        super().__init__(message)
+        self.skipped = skipped
+
+
 class MatrixError(DataError, ValueError):
     """A matrix that was given is not square, not symmetric or not finite."""
 
@@ -86,51 +104,5 @@ class NumericalWarning(UserWarning):
     """A result is usable but poor, or means less than it seems to."""
 
 
-def printable(path: str | os.PathLike[str]) -> str:
-    r"""Return a path or text such that it can be printed: undecodable bytes and control characters are escaped.
-
-    Parameters
-    ----------
-    path : str or path-like
-        As the operating system gives it, with surrogates for undecodable bytes.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> printable("caf\udce9.png")
-    'caf\\xe9.png'
-    """
-    text = os.fspath(path)
-    try:
-        text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    except UnicodeEncodeError:  # a surrogate that stands for no byte, in a name from Windows or an archive
-        text = text.encode("utf-8", "backslashreplace").decode("utf-8")
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", _escaped, text)
-
-
-def reason(error: BaseException) -> str:
-    """Return what an error of another library says, as part of a line of a message.
-
-    Parameters
-    ----------
-    error : exception
-        The error; of the operating system or of a library that reads a format.
-
-    Returns
-    -------
-    str
-        The first line of its message, printable and at most 200 characters long; the name of its class if it has no
-        message.
-    """
-    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    lines = said.strip().splitlines() or [type(error).__name__]
-    text = printable(lines[0])
-    return text if len(text) <= _LONGEST_REASON else f"{text[: _LONGEST_REASON - 3]}..."
-
-
-def _escaped(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+class SkippedImageWarning(UserWarning):
+    """An image could not be read and was left out."""

@@ -1,12 +1,16 @@
-"""Numbers as people read them."""
+"""Names, texts and numbers as people read them."""
 
 import math
+import os
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ndtools.numerics.deconvolution import Deconvolution
 
-__all__ = ["precision_in_words", "ridge_in_words", "with_error"]
+__all__ = ["precision_in_words", "printable", "reason", "ridge_in_words", "with_error"]
+
+_LONGEST_REASON = 200
 
 
 def ridge_in_words(fit: "Deconvolution") -> str:
@@ -48,3 +52,53 @@ def with_error(value: float | None, error: float | None = None, digits: int = 3)
         return f"{value:.{digits}g}"
     places = max(0, 1 - math.floor(math.log10(error)))
     return f"{value:.{places}f} ± {error:.{places}f}"
+
+
+def printable(path: str | os.PathLike[str]) -> str:
+    r"""Return a path or text such that it can be printed: undecodable bytes and control characters are escaped.
+
+    Parameters
+    ----------
+    path : str or path-like
+        As the operating system gives it, with surrogates for undecodable bytes.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> printable("caf\udce9.png")
+    'caf\\xe9.png'
+    """
+    text = os.fspath(path)
+    try:
+        text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # a surrogate that stands for no byte, in a name from Windows or an archive
+        text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", _escaped, text)
+
+
+def reason(error: BaseException) -> str:
+    """Return what an error of another library says, as part of a line of a message.
+
+    Parameters
+    ----------
+    error : exception
+        The error; of the operating system or of a library that reads a format.
+
+    Returns
+    -------
+    str
+        The first line of its message, printable and at most 200 characters long; the name of its class if it has no
+        message.
+    """
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    lines = said.strip().splitlines() or [type(error).__name__]
+    text = printable(lines[0])
+    return text if len(text) <= _LONGEST_REASON else f"{text[: _LONGEST_REASON - 3]}..."
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"

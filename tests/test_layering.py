@@ -9,8 +9,8 @@ from tests.places import ROOT
 PACKAGE = ROOT / "ndtools"
 # A part may import itself, the parts named here, and what those may import.
 BELOW = {
-    "errors": (),
     "text": (),
+    "errors": ("text",),
     "validation": ("errors",),
     "numerics": ("errors",),
     "computing": ("errors",),
@@ -21,8 +21,8 @@ BELOW = {
     "surgery": ("models",),
     "checkpoints": ("surgery", "data"),
     "results": ("errors",),
-    "drawing": ("text",),
-    "console": ("results", "data", "text"),
+    "drawing": ("errors",),
+    "console": ("results", "data"),
     "experiments": ("validation", "moments", "checkpoints", "drawing", "console"),
     "cli": ("experiments",),
 }

@@ -53,7 +53,7 @@ def list_sets(*, data_dir: _DataDir = None, as_json: _Json = False) -> None:
     """
     from ndtools.data.labelled.catalogue import BUILT_IN, KNOWN
     from ndtools.data.labelled.locations import fetch_command, find
-    from ndtools.errors import printable
+    from ndtools.text import printable
 
     rows = []
     for known in KNOWN.values():
@@ -109,7 +109,7 @@ def verify(
     from ndtools.data.labelled.download import OK, UNKNOWN, remedy
     from ndtools.data.labelled.download import verify as verify_set
     from ndtools.data.labelled.locations import roots, search
-    from ndtools.errors import printable
+    from ndtools.text import printable
 
     if names:
         wanted = [known_set(name).name for name in dict.fromkeys(names)]

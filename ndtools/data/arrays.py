@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from ndtools.computing.memory import require_memory
 from ndtools.data.files import open_regular
-from ndtools.errors import DataError, MatrixError, printable, reason
+from ndtools.errors import DataError, MatrixError
+from ndtools.text import printable, reason
 
 __all__ = ["is_matrix_file", "read_arrays", "read_matrix"]
 

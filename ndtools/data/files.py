@@ -5,7 +5,8 @@ import os
 import stat
 from typing import BinaryIO
 
-from ndtools.errors import DataError, reason
+from ndtools.errors import DataError
+from ndtools.text import reason
 
 __all__ = ["MAX_FILE_BYTES", "irregular", "open_regular", "read_file"]
 

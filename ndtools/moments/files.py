@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from ndtools.data.arrays import read_arrays
-from ndtools.errors import DataError, MatrixError, OptionError, printable
+from ndtools.errors import DataError, MatrixError, OptionError
 from ndtools.numerics.covariance import Covariance
+from ndtools.text import printable
 
 __all__ = ["iterate_moments", "moments_arrays", "read_moments", "read_written"]
 

@@ -14,30 +14,14 @@ from ndtools.computing.operators import single_threaded_operators
 from ndtools.computing.threads import TOO_MANY_THREADS
 from ndtools.data.images.reading import Decoded, Encoded, load_images, processors, read_images
 from ndtools.data.images.sources import ImageSource, Skipped
-from ndtools.errors import DataError, NdtoolsError
+from ndtools.errors import NdtoolsError, NoUsableImageError
 
-__all__ = ["Gathered", "NoUsableImageError", "Progress", "gather"]
+__all__ = ["Gathered", "Progress", "gather"]
 
 Progress = Callable[[int, int], None]
 """Told how many of how many images are done."""
 
 A = TypeVar("A")
-
-
-class NoUsableImageError(DataError):
-    """Nothing in a source could be used.
-
-    Parameters
-    ----------
-    message : str
-        Says so, with the first reason.
-    skipped : tuple of Skipped
-        All that was tried.
-    """
-
-    def __init__(self, message: str, skipped: tuple[Skipped, ...]) -> None:
-        super().__init__(message)
-        self.skipped = skipped
 
 
 @dataclass(frozen=True, eq=False)

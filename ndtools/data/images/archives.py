@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from ndtools.data.files import MAX_FILE_BYTES, open_regular
-from ndtools.errors import DataError, reason
+from ndtools.errors import DataError
+from ndtools.text import reason
 
 __all__ = ["Member", "is_archive", "is_zip", "tar_members", "zip_members"]
 

@@ -12,7 +12,8 @@ from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from ndtools.computing.memory import require_memory
 from ndtools.data.files import read_file
-from ndtools.errors import DataError, OptionError, reason
+from ndtools.errors import DataError, OptionError
+from ndtools.text import reason
 
 __all__ = ["Pixels", "decode_image", "decoding_memory", "open_image"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ndtools.data.files import irregular
-from ndtools.errors import printable, reason
+from ndtools.text import printable, reason
 
 __all__ = ["EXTENSIONS", "Skipped", "glob_matches", "is_hidden", "is_image", "walk"]
 

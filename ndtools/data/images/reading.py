@@ -16,13 +16,12 @@ from ndtools.data.images.ahead import Claim, ahead
 from ndtools.data.images.decoding import Pixels, decode_image, decoding_memory, open_image
 from ndtools.data.images.folders import Skipped
 from ndtools.data.images.sources import ImageRef, ImageSource, resolve_source
-from ndtools.errors import DataError, OptionError
+from ndtools.errors import DataError, OptionError, SkippedImageWarning
 
 __all__ = [
     "Decoded",
     "Encoded",
     "Skipped",
-    "SkippedImageWarning",
     "iter_images",
     "load_images",
     "processors",
@@ -37,10 +36,6 @@ READERS = 32
 _TOO_LARGE = "too large for the memory"
 
 T = TypeVar("T")
-
-
-class SkippedImageWarning(UserWarning):
-    """An image could not be read and was left out."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,8 @@ from ndtools.data.files import read_file
 from ndtools.data.images.archives import Member, is_archive, is_zip, tar_members, zip_members
 from ndtools.data.images.folders import Skipped, glob_matches, is_hidden, is_image, walk
 from ndtools.data.images.synthetic import sample_images
-from ndtools.errors import DataError, OptionError, printable
+from ndtools.errors import DataError, OptionError
+from ndtools.text import printable
 
 __all__ = ["ImageRef", "ImageSource", "Skipped", "resolve_source"]
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from ndtools.data.labelled.layouts import CIFAR10_BINARY, CIFAR10_PICKLE, CIFAR100_BINARY, CIFAR100_PICKLE, IDX, Layout
-from ndtools.errors import DataError, printable
+from ndtools.errors import DataError
+from ndtools.text import printable
 
 __all__ = [
     "BUILT_IN",

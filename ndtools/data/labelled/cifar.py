@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ndtools.data.files import read_file
-from ndtools.errors import DataError, printable
+from ndtools.errors import DataError
+from ndtools.text import printable
 
 __all__ = ["Batch", "read_binary", "read_names", "read_pickle"]
 

@@ -12,7 +12,8 @@ from ndtools.data.labelled.catalogue import BUILT_IN, KNOWN, KnownSet, known_set
 from ndtools.data.labelled.cifar import read_binary, read_names, read_pickle
 from ndtools.data.labelled.idx import read_idx
 from ndtools.data.labelled.locations import Found, fetch_command, find_in, locate, true_owner
-from ndtools.errors import DataError, printable
+from ndtools.errors import DataError
+from ndtools.text import printable
 
 __all__ = ["Dataset", "Split", "load_dataset"]
 

@@ -15,7 +15,8 @@ from ndtools.data.labelled.catalogue import BUILT_IN, KNOWN, Download, KnownSet,
 from ndtools.data.labelled.gunzip import pieces
 from ndtools.data.labelled.layouts import Layout, spellings
 from ndtools.data.labelled.locations import Found, fetch_command, find, home, is_fetched, search
-from ndtools.errors import DataError, OutputError, printable
+from ndtools.errors import DataError, OutputError
+from ndtools.text import printable
 
 __all__ = ["DAMAGED", "MISSING", "OK", "UNKNOWN", "WRONG", "fetch", "remedy", "verify"]
 

@@ -7,11 +7,10 @@ import torch
 from torch import Tensor
 
 from ndtools.data.labelled.datasets import Dataset
-from ndtools.numerics.regression import loss_and_error
 
-__all__ = ["FlatDataset"]
+__all__ = ["ROWS", "FlatDataset"]
 
-ROWS = 8192  # held as floats at a time
+ROWS = 8192  # of a data set that are held as floats at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,15 +91,6 @@ class FlatDataset:
                 left = torch.randperm(len(self), generator=generator)
             index, left = left[:size].to(self.pixels.device), left[size:]
             yield self.rows(index, torch.float32), self.labels[index]
-
-    def loss(self, name: str, weights: Tensor) -> float:
-        """Return a loss over all training images, of weights on raw features of shape (1 + f, classes)."""
-        total = 0.0
-        weights = weights.float()
-        for at in range(0, len(self), ROWS):
-            rows, labels = self.rows(slice(at, at + ROWS), torch.float32), self.labels[at : at + ROWS]
-            total += loss_and_error(name, torch.addmm(weights[0], rows, weights[1:]), labels)[0].item() * len(rows)
-        return total / len(self)
 
     @torch.no_grad()
     def accuracy(self, model: Callable[[Tensor], Tensor]) -> float:

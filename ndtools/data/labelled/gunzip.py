@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ndtools.data.files import open_regular
-from ndtools.errors import DataError, printable, reason
+from ndtools.errors import DataError
+from ndtools.text import printable, reason
 
 __all__ = ["pieces"]
 

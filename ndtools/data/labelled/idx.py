@@ -12,7 +12,8 @@ from torch import Tensor
 
 from ndtools.computing.memory import require_memory
 from ndtools.data.labelled.gunzip import pieces
-from ndtools.errors import DataError, printable
+from ndtools.errors import DataError
+from ndtools.text import printable
 
 __all__ = ["read_idx"]
 

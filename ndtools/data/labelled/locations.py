@@ -10,7 +10,8 @@ from pathlib import Path
 from ndtools.data.labelled.catalogue import BUILT_IN, KNOWN, KnownSet
 from ndtools.data.labelled.gunzip import pieces
 from ndtools.data.labelled.layouts import LAYOUTS, Layout, spellings
-from ndtools.errors import DataError, printable
+from ndtools.errors import DataError
+from ndtools.text import printable
 
 __all__ = [
     "VARIABLE",

@@ -14,10 +14,19 @@ from ndtools.data.arrays import is_matrix_file, read_arrays
 from ndtools.data.images.decoding import Pixels, decode_image
 from ndtools.data.images.reading import Decoded, load_images
 from ndtools.data.images.sources import resolve_source
-from ndtools.errors import DataError, OptionError, printable
+from ndtools.errors import DataError, OptionError
+from ndtools.experiments.deblur.blur import (
+    KernelMoments,
+    blur,
+    descend,
+    gaussian_kernel,
+    motion_kernel,
+    solve,
+    unit_pixels,
+)
 from ndtools.experiments.deblur.config import LARGEST_BLUR, DeblurConfig
-from ndtools.numerics.blur import KernelMoments, blur, descend, gaussian_kernel, motion_kernel, solve, unit_pixels
 from ndtools.numerics.inverse_sqrt import inverse_sqrt, method_from_name
+from ndtools.text import printable
 
 __all__ = ["Arm", "DeblurConfig", "DeblurResult", "run"]
 

@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 
 from ndtools.computing.operators import interruptible, resolve_device
 from ndtools.data.images.sources import ImageSource, Skipped, resolve_source
-from ndtools.errors import DataError, MatrixError, NumericalWarning, printable
+from ndtools.errors import DataError, MatrixError, NoUsableImageError, NumericalWarning
 from ndtools.experiments.kernels.bootstrap import GROUPS, KernelBootstrap, bootstrap_kernels
 from ndtools.experiments.kernels.cells import CellMeasures, is_grey, measure_cells
 from ndtools.experiments.kernels.config import KernelsConfig
 from ndtools.moments.files import iterate_moments, moments_arrays
-from ndtools.moments.gathering import NoUsableImageError
 from ndtools.moments.images import Progress, image_moments
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.inverse_sqrt import Method, method_from_name
 from ndtools.numerics.kernel_profiles import opponency
+from ndtools.text import printable
 
 __all__ = ["CellMeasures", "ChannelKernel", "KernelsConfig", "KernelsResult", "run"]
 

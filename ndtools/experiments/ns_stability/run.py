@@ -13,13 +13,14 @@ from torch import Tensor
 from ndtools.computing.operators import resolve_device, single_threaded_operators
 from ndtools.data.arrays import is_matrix_file, read_matrix
 from ndtools.data.images.sources import Skipped, resolve_source
-from ndtools.errors import MatrixError, printable
+from ndtools.errors import MatrixError
 from ndtools.experiments.ns_stability.atlas import PrecisionAtlas, run_atlas
 from ndtools.experiments.ns_stability.config import ALGORITHMS, NsStabilityConfig
 from ndtools.moments.images import Progress, image_moments
 from ndtools.numerics.inverse_sqrt import Eigh, Method, checked, method_from_name, symmetric_part
 from ndtools.numerics.iterations import norms
 from ndtools.numerics.stability import Landmarks, inverse_sqrt_trace, predict_vanilla, spectral_gain, vanilla_growth
+from ndtools.text import printable
 
 __all__ = ["Curve", "NsStabilityConfig", "NsStabilityResult", "run"]
 

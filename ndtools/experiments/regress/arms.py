@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from ndtools.computing.operators import seconds_at
+from ndtools.experiments.regress.linear_models import FeatureMap, RegressionMoments, descend
 from ndtools.numerics.inverse_sqrt import Eigh, Method, full_precision, inverse_sqrt
 from ndtools.numerics.iterations import iterates
-from ndtools.numerics.regression import FeatureMap, RegressionMoments, descend
 from ndtools.numerics.shrinkage import shrink
 from ndtools.numerics.stability import spectral_gain
 

@@ -13,14 +13,20 @@ from torch import Tensor
 
 from ndtools.computing.operators import interruptible, operator_threads, resolve_device, threads_for
 from ndtools.data.labelled.datasets import load_dataset
-from ndtools.data.labelled.flat import FlatDataset
+from ndtools.data.labelled.flat import ROWS, FlatDataset
 from ndtools.errors import DataError, NumericalWarning
 from ndtools.experiments.regress.arms import MAPS, Arm, Normaliser, spectral_map, train
 from ndtools.experiments.regress.config import RegressConfig
+from ndtools.experiments.regress.linear_models import (
+    CURVATURES,
+    RegressionMoments,
+    largest_eigenvalue,
+    loss_and_error,
+    predicted_losses,
+)
+from ndtools.experiments.regress.logistic import logistic_optimum
 from ndtools.moments.gathering import Progress
 from ndtools.numerics.inverse_sqrt import method_from_name
-from ndtools.numerics.logistic import logistic_optimum
-from ndtools.numerics.regression import CURVATURES, RegressionMoments, largest_eigenvalue, predicted_losses
 
 __all__ = ["ArmResult", "LossResult", "RegressConfig", "RegressResult", "run"]
 
@@ -328,8 +334,17 @@ class _Study:
         for arm in arms:
             weights = maps[arm.features].fold(arm.weights)
             exact = arm.loss_name == "l2"
-            loss = self.moments.loss(weights.double()).item() if exact else self.data.loss(arm.loss_name, weights)
+            loss = self.moments.loss(weights.double()).item() if exact else self.loss(arm.loss_name, weights)
             yield _Judged(arm, loss, self.data.accuracy(_linear(weights)), self.data.kernels(weights))
+
+    def loss(self, name: str, weights: Tensor) -> float:
+        """Return a loss over all training images, of weights on raw features of shape (1 + f, classes)."""
+        total, weights = 0.0, weights.float()
+        for at in range(0, len(self.data), ROWS):
+            part = slice(at, at + ROWS)
+            logits = torch.addmm(weights[0], self.data.rows(part, torch.float32), weights[1:])
+            total += loss_and_error(name, logits, self.data.labels[part])[0].item() * len(logits)
+        return total / len(self.data)
 
     def collect(self, name: str, runs: Sequence[Sequence[_Judged]]) -> LossResult:
         weights, report = self._optimum(name)

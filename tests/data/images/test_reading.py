@@ -8,17 +8,9 @@ import pytest
 from PIL import Image
 
 from ndtools.data.images import reading as images
-from ndtools.data.images.reading import (
-    Decoded,
-    Encoded,
-    Skipped,
-    SkippedImageWarning,
-    iter_images,
-    load_images,
-    read_images,
-)
+from ndtools.data.images.reading import Decoded, Encoded, Skipped, iter_images, load_images, read_images
 from ndtools.data.images.sources import ImageRef, ImageSource, resolve_source
-from ndtools.errors import DataError, NdtoolsError, OptionError
+from ndtools.errors import DataError, NdtoolsError, OptionError, SkippedImageWarning
 from tests.waiting import wait_for
 
 

@@ -15,7 +15,8 @@ from PIL import Image
 from ndtools.data.images import archives, folders, sources
 from ndtools.data.images.decoding import decode_image
 from ndtools.data.images.sources import ImageRef, ImageSource, Skipped, _paths, resolve_source
-from ndtools.errors import DataError, OptionError, printable
+from ndtools.errors import DataError, OptionError
+from ndtools.text import printable
 
 
 def png(value):

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from ndtools.data.labelled import cifar
 from ndtools.data.labelled.cifar import read_binary, read_names, read_pickle
-from ndtools.errors import DataError, printable
+from ndtools.errors import DataError
+from ndtools.text import printable
 from tests.labelled_files import LABELS, PIXELS, records
 
 

@@ -6,9 +6,9 @@ from PIL import Image
 from scipy import signal
 
 from ndtools.errors import DataError, NotPositiveDefiniteError, NumericalWarning, OptionError
+from ndtools.experiments.deblur.blur import gaussian_kernel
 from ndtools.experiments.deblur.config import DeblurConfig
 from ndtools.experiments.deblur.run import SHARE_OF_LIMIT, run
-from ndtools.numerics.blur import gaussian_kernel
 from tests.oracles.patches import patch_matrix
 
 

@@ -6,8 +6,16 @@ from hypothesis import strategies as st
 from scipy import signal
 
 from ndtools.errors import NumericalWarning
-from ndtools.numerics import blur as module
-from ndtools.numerics.blur import KernelMoments, blur, correlate, descend, gaussian_kernel, motion_kernel, solve
+from ndtools.experiments.deblur import blur as module
+from ndtools.experiments.deblur.blur import (
+    KernelMoments,
+    blur,
+    correlate,
+    descend,
+    gaussian_kernel,
+    motion_kernel,
+    solve,
+)
 from ndtools.numerics.inverse_sqrt import Eigh, inverse_sqrt
 from tests.oracles.patches import patch_matrix
 

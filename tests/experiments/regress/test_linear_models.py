@@ -7,9 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
 
-from ndtools.numerics.inverse_sqrt import inverse_sqrt
-from ndtools.numerics.logistic import logistic_optimum
-from ndtools.numerics.regression import (
+from ndtools.experiments.regress.linear_models import (
     CURVATURES,
     FeatureMap,
     RegressionMoments,
@@ -18,6 +16,8 @@ from ndtools.numerics.regression import (
     loss_and_error,
     predicted_losses,
 )
+from ndtools.experiments.regress.logistic import logistic_optimum
+from ndtools.numerics.inverse_sqrt import inverse_sqrt
 
 CLASSES = 3
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from torch import Tensor
 
-from ndtools.numerics.regression import CURVATURES, FeatureMap, descend
+from ndtools.experiments.regress.linear_models import CURVATURES, FeatureMap, descend
 
 __all__ = ["LogisticOptimum", "logistic_optimum"]
 
