@@ -40,7 +40,6 @@ ARMS = {
     "contiguous shared D": deconv(replace(PAPER, shared=True)),
     "paper": deconv(PAPER),
     "paper corner": deconv(replace(PAPER, grid="corner")),
-    "paper inner": deconv(replace(PAPER, grid="inner")),
     "reference refresh 4": deconv(replace(REFERENCE, refresh_every=4)),
     "paper refresh 4": deconv(replace(PAPER, refresh_every=4)),
     "paper detached": deconv(replace(PAPER, through_statistics=False)),

@@ -36,11 +36,10 @@ class DeconvConfig:
     running : {"covariance", "matrix"}
         Statistic that is averaged for evaluation: the covariance, corrected for its start at zero; or D, starting from
         the identity.
-    grid : {"staggered", "inner", "corner"}
+    grid : {"staggered", "corner"}
         Positions of the sampled patches. "staggered" shifts the grid from image to image, so that a batch meets each
-        position of the convolution, padding included, equally often. "inner" keeps away from the padding where there
-        is room. "corner" starts in the padded corner, as the published code does (1×1: every S²-th of all pixels in a
-        row).
+        position of the convolution, padding included, equally often. "corner" starts in the padded corner, as the
+        published code does (1×1: every S²-th of all pixels in a row).
     through_statistics : bool
         Whether the gradient flows through mean and D. It does so once: no second derivatives, no ``torch.func``.
     freeze_after : int, optional
@@ -63,7 +62,7 @@ class DeconvConfig:
     grouping: Literal["contiguous", "interleaved"] = "contiguous"
     shared: bool = False
     running: Literal["covariance", "matrix"] = "covariance"
-    grid: Literal["staggered", "inner", "corner"] = "staggered"
+    grid: Literal["staggered", "corner"] = "staggered"
     through_statistics: bool = True
     freeze_after: int | None = None
     shrinkage: Literal["auto", "none", "lw", "oas"] = "auto"
@@ -145,6 +144,6 @@ MOST_ITERATIONS = 1000  # Newton-Schulz has converged, or never will, after some
 _CHOICES = {
     "grouping": ("contiguous", "interleaved"),
     "running": ("covariance", "matrix"),
-    "grid": ("staggered", "inner", "corner"),
+    "grid": ("staggered", "corner"),
     "shrinkage": ("auto", "none", "lw", "oas"),
 }

@@ -217,7 +217,7 @@ def patches_of(
         Padding of the convolution before and after along each axis, pixels.
     sampling : int
         Sampling stride, in steps of the convolution.
-    grid : {"staggered", "inner", "corner"}
+    grid : {"staggered", "corner"}
         Placement of the patches, see `axes_of`.
 
     Returns
@@ -249,11 +249,9 @@ def axes_of(
         Padding of the convolution before and after, pixels.
     sampling : int
         Sampling stride S, in steps of the convolution: about one in S of its positions is sampled.
-    grid : {"staggered", "inner", "corner"}
+    grid : {"staggered", "corner"}
         "staggered" returns S grids (fewer on short axes) that share out all positions of the convolution, so that
-        images which take turns with them meet the padding exactly as often as the convolution does. "inner" returns
-        one grid without the positions that reach into the padding, if nine tenths as many others are left as one in
-        S, and two; it takes them closer together before it gives that up, and then takes them all. "corner" returns
+        images which take turns with them meet the padding exactly as often as the convolution does. "corner" returns
         every S-th position from the first one, which lies in the padding.
 
     Returns
@@ -265,22 +263,11 @@ def axes_of(
     total = (size + sum(padding) - reach) // stride + 1
     if grid == "corner":
         return (Axis(0, sampling * stride, (total - 1) // sampling + 1, padding),)
-    if grid == "staggered":
-        step = -(-total // -(-total // sampling))  # the widest that keeps the number of positions, one in S
-        # A batch of fewer images than grids begins in the middle, away from the padding.
-        offsets = [(step // 2 + i) % step for i in range(step)]
-        grids = [Axis(first * stride, step * stride, (total - 1 - first) // step + 1, padding) for first in offsets]
-        return tuple(_without_unused_padding(axis, size, reach) for axis in grids)
-    first = -(-padding[0] // stride)
-    last = (size + padding[0] - reach) // stride  # beyond which patches reach the padding behind
-    inner = last - first + 1
-    wanted = max(min(2, total), 9 * total // (10 * sampling))
-    for step in range(min(sampling, max(inner, 1)), 0, -1):  # larger steps leave one position, too
-        count = (inner - 1) // step + 1
-        if inner > 0 and count >= wanted:
-            middle = (inner - 1 - (count - 1) * step) // 2
-            return (Axis((first + middle) * stride - padding[0], step * stride, count, (0, 0)),)
-    return (Axis(0, stride, total, padding),)
+    step = -(-total // -(-total // sampling))  # the widest that keeps the number of positions, one in S
+    # A batch of fewer images than grids begins in the middle, away from the padding.
+    offsets = [(step // 2 + i) % step for i in range(step)]
+    grids = [Axis(first * stride, step * stride, (total - 1 - first) // step + 1, padding) for first in offsets]
+    return tuple(_without_unused_padding(axis, size, reach) for axis in grids)
 
 
 def _without_unused_padding(axis: Axis, size: int, reach: int) -> Axis:

@@ -429,7 +429,7 @@ def test_metadata_that_is_not_whole(own, tmp_path):
         (["--config", "papers"], 2, "--config must be paper or reference, or settings such as"),
         (["--config", "paper,foo=1"], 2, "--config paper,foo=1: there is no foo; settings are block_size, n_iter, eps"),
         (["--config", "n_iter=x"], 2, "--config n_iter=x: n_iter must be a whole number, got 'x'"),
-        (["--config", "first.grid=round"], 2, "grid must be 'staggered' or 'inner' or 'corner', got 'round'"),
+        (["--config", "first.grid=round"], 2, "grid must be 'staggered' or 'corner', got 'round'"),
         (["--config", "eps=-1"], 2, "--config eps=-1: eps: must be above 0"),
         (["--size", 31], 2, "--size must be at least 32, got 31"),
         (["--in-channels", 0], 2, "--in-channels must be at least 1, got 0"),

@@ -141,14 +141,11 @@ def explicit(x, layer):
     st.integers(1, 2),
     st.sampled_from([None, 1, 2, 4]),
     st.integers(1, 3),
-    st.sampled_from(["staggered", "inner"]),
     st.booleans(),
 )
 @settings(max_examples=60)
-def test_it_is_a_convolution_of_whitened_patches(
-    channels, kernel, stride, padding, groups, block, sampling, grid, bias
-):
-    config = DeconvConfig(block_size=block, sampling_stride=sampling, grid=grid, eps=1e-2, shrinkage="none")
+def test_it_is_a_convolution_of_whitened_patches(channels, kernel, stride, padding, groups, block, sampling, bias):
+    config = DeconvConfig(block_size=block, sampling_stride=sampling, eps=1e-2, shrinkage="none")
     layer = layer_of(
         channels * groups,
         3 * groups,
@@ -310,7 +307,7 @@ def test_loaded_in_mid_training_it_goes_on_the_same(config):
     dilation=st.integers(1, 2),
     padding=st.tuples(st.integers(0, 3), st.integers(0, 3)),
     sampling=st.integers(1, 5),
-    grid=st.sampled_from(["staggered", "inner", "corner"]),
+    grid=st.sampled_from(["staggered", "corner"]),
 )
 def test_sampled_patches_are_patches_of_the_convolution(size, kernel, stride, dilation, padding, sampling, grid):
     reach = (kernel - 1) * dilation + 1
@@ -326,19 +323,12 @@ def test_sampled_patches_are_patches_of_the_convolution(size, kernel, stride, di
     found = all_found[0]
     assert set(found) <= set(positions)
 
-    def share(starts):
-        touched = [max(0, padding[0] - s) + max(0, s + reach - padding[0] - size) for s in starts]
-        return sum(touched) / (len(starts) * reach)
-
     if grid == "staggered":
         assert sorted(itertools.chain(*all_found)) == list(
             positions
         )  # each once: padding is met as often as it is used
         assert max(map(len, all_found)) <= -(-len(positions) // sampling)
         assert len(axes) <= sampling
-    elif grid == "inner":
-        assert share(found) <= share(positions) + 1e-12
-        assert len(found) >= min(2, len(positions), len(positions) // sampling)
     else:
         assert found == list(positions)[::sampling]
 
