@@ -1,28 +1,23 @@
-"""Where and how experiments compute: devices, threads, memory, interruption."""
+"""Where torch computes: devices, the memory they have, and the threads that operators are split among."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import TypeVar
 
 import torch
 
 from ndtools.computing.memory import free_memory
-from ndtools.computing.threads import start_thread
 from ndtools.errors import OptionError
 
 __all__ = [
     "available_memory",
     "check_memory",
-    "interruptible",
     "operator_threads",
     "resolve_device",
     "seconds_at",
     "single_threaded_operators",
     "threads_for",
 ]
-
-T = TypeVar("T")
 
 LARGE = 512  # rows of a matrix whose products are worth several threads
 
@@ -71,36 +66,6 @@ def check_memory(option: str, value: object, needed: float, device: torch.device
             f"{value} is too large for this machine: it takes {needed / 1e9:.3g} GB at least, and"
             f" {available / 1e9:.3g} GB are free",
         )
-
-
-def interruptible(function: Callable[[], T]) -> T:
-    """Call a function that may spend long in one operator, such that Ctrl-C stops the caller at once.
-
-    Python handles signals between operators of its main thread: a large eigendecomposition would hold them up.
-
-    Parameters
-    ----------
-    function : callable without arguments
-        Runs in a thread of its own, which is left behind when the caller is interrupted.
-
-    Returns
-    -------
-    object
-        What the function returns; what it raises is raised here.
-    """
-    results: list[T] = []
-    errors: list[BaseException] = []
-
-    def call() -> None:
-        try:
-            results.append(function())
-        except BaseException as error:  # noqa: BLE001  # raised again in the caller's thread
-            errors.append(error)
-
-    start_thread(call, "ndtools-operator").join()
-    if errors:
-        raise errors[0]
-    return results[0]
 
 
 def resolve_device(name: str) -> torch.device:

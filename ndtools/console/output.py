@@ -5,12 +5,13 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import typer
 
+from ndtools.computing.threads import start_thread
 from ndtools.console.options import SharedOptions
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from ndtools.data.images.sources import Skipped
 
 __all__ = ["Output"]
+
+R = TypeVar("R")
 
 SKIPPED_NAMED = 5  # without --verbose
 
@@ -112,6 +115,44 @@ class Output:
                 bar.update(task, completed=done, total=total, rate=f"{speed:.0f}/s" if speed else "")
 
             yield update
+
+    def compute(self, run: Callable[..., R], *args: Any, counting: str | None = None, **settings: Any) -> R:  # noqa: ANN401
+        """Compute a result, with a progress bar, such that Ctrl-C ends the command at once.
+
+        Python handles signals in its main thread, between operators: a large eigendecomposition would hold them up.
+        So the computation has a thread of its own, which ends with the process when the command is interrupted.
+
+        Parameters
+        ----------
+        run : callable
+            Computes the result.
+        *args, **settings
+            Arguments of ``run``.
+        counting : str, optional
+            What the progress bar counts, such as "images"; ``run`` then takes ``progress``, too. By default there is
+            no bar.
+
+        Returns
+        -------
+        object
+            What ``run`` returns. What it raises is raised here.
+        """
+        results: list[R] = []
+        errors: list[BaseException] = []
+        with ExitStack() as stack:
+            if counting is not None:
+                settings["progress"] = stack.enter_context(self.progress(counting))
+
+            def call() -> None:
+                try:
+                    results.append(run(*args, **settings))
+                except BaseException as error:  # noqa: BLE001  # raised again below
+                    errors.append(error)
+
+            start_thread(call, "ndtools-computation").join()
+        if errors:
+            raise errors[0]
+        return results[0]
 
     def note(self, line: str) -> None:
         """Say something on standard error, unless the user wants quiet.

@@ -11,7 +11,6 @@ from PIL import Image
 import ndtools.moments.gathering as gathering
 import ndtools.moments.images as module
 from ndtools.computing import memory
-from ndtools.computing.operators import interruptible
 from ndtools.data.images.reading import Decoded
 from ndtools.data.images.sources import ImageRef, ImageSource, resolve_source
 from ndtools.errors import NdtoolsError, OptionError
@@ -178,12 +177,6 @@ def test_memory_needed_bounds_what_images_of_many_sizes_hold(channels, k):
         moments.update(np.zeros((channels, height, width), np.uint8))
     held = sum(t.nbytes for t in tensors_of(moments))
     assert 0.1 * memory_needed(channels, k) < held < memory_needed(channels, k)
-
-
-def test_interruptible_returns_and_raises():
-    assert interruptible(threading.current_thread) is not threading.current_thread()
-    with pytest.raises(ZeroDivisionError):
-        interruptible(lambda: 1 / 0)
 
 
 def test_images_that_do_not_fit_into_the_memory_are_skipped(tmp_path, monkeypatch):

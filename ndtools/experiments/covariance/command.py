@@ -62,8 +62,7 @@ def covariance(
     from ndtools.experiments.covariance.figure import plot_covariance
     from ndtools.experiments.covariance.run import run
 
-    with output.progress("images") as progress:
-        result = run(config, progress=progress)
+    result = output.compute(run, config, counting="images")
     output.skipped(result.skipped, result.read)
     if images is not None and result.read + len(result.skipped) < images:
         output.note(f"note: {result.source} has only {result.read + len(result.skipped)} images")

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ndtools.computing.operators import interruptible, resolve_device
+from ndtools.computing.operators import resolve_device
 from ndtools.data.images.sources import Skipped, resolve_source
 from ndtools.experiments.covariance.config import CovarianceConfig
 from ndtools.moments.images import Progress, image_moments
@@ -168,11 +168,9 @@ def run(config: CovarianceConfig, *, progress: Progress | None = None) -> Covari
         jobs=config.jobs,
         progress=progress,
     )
-    covariance = interruptible(found.moments.finalize).cpu()
+    covariance = found.moments.finalize().cpu()
     method = method_from_name(config.method, n_iter=config.iterations)
-    fit = interruptible(
-        lambda: Deconvolution.from_covariance(covariance, eps=config.eps, relative=config.relative_eps, method=method)
-    )
+    fit = Deconvolution.from_covariance(covariance, eps=config.eps, relative=config.relative_eps, method=method)
     whitened = (fit.matrix @ covariance.matrix @ fit.matrix).numpy()
     rounding = ROUNDING * covariance.mean.square().max().item()  # of the squares that a variance is the difference of
     gain = torch.linalg.matrix_norm(fit.matrix, 2).item()

@@ -77,7 +77,7 @@ def deblur(
     from ndtools.experiments.deblur.figure import plot_deblur
     from ndtools.experiments.deblur.run import run
 
-    result = run(config)
+    result = output.compute(run, config)
     output.results(
         result,
         figure=plot_deblur(result),

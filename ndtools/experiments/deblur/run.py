@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ndtools.computing.operators import interruptible, resolve_device
+from ndtools.computing.operators import resolve_device
 from ndtools.data.arrays import is_matrix_file, read_arrays
 from ndtools.data.images.decoding import Pixels, decode_image
 from ndtools.data.images.reading import Decoded, load_images
@@ -190,13 +190,13 @@ def run(config: DeblurConfig) -> DeblurResult:
     kernel = _padded(_true_kernel(config), config.kernel_size)
     _check_size(image, len(kernel))
     blurred = _blurred(image.pixels, kernel, config, device)
-    moments = interruptible(lambda: KernelMoments.of(image.pixels, blurred, device=device))
+    moments = KernelMoments.of(image.pixels, blurred, device=device)
     if not float(moments.covariance.trace()) > 1e-15 * len(moments.cross):
         raise DataError(f"{image.name} has one colour only, in which a blur leaves no trace")
     whitening = moments.covariance + config.eps * torch.eye(len(moments.cross)).double()
     method = method_from_name("coupled", n_iter=config.n_iter)
-    root = interruptible(lambda: inverse_sqrt(whitening, method))
-    arms = interruptible(lambda: _arms(moments, root.matrix, kernel, config.iterations))
+    root = inverse_sqrt(whitening, method)
+    arms = _arms(moments, root.matrix, kernel, config.iterations)
     return DeblurResult(
         config=config,
         source=image.name,

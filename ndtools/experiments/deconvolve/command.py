@@ -73,7 +73,7 @@ def deconvolve(
     from ndtools.experiments.deconvolve.figure import plot_deconvolve
     from ndtools.experiments.deconvolve.run import run
 
-    result = run(config)
+    result = output.compute(run, config)
     if result.reduced_to_luma:
         output.note(f"note: {from_file} holds kernels of grey images; {result.source} is reduced to luma")
     output.results(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
-from ndtools.computing.operators import interruptible, resolve_device
+from ndtools.computing.operators import resolve_device
 from ndtools.data.images.reading import Decoded, load_images
 from ndtools.data.images.sources import resolve_source
 from ndtools.errors import DataError, MatrixError, NumericalError
@@ -182,11 +182,9 @@ def _fit(image: Decoded, config: DeconvolveConfig, device: torch.device) -> Deco
     if reason := too_small(image, (k, k)):
         raise DataError(f"{image.name}: {reason}")
     moments = PatchCovariance(len(image.pixels), k, eps=config.eps, relative=config.relative_eps, device=device)
-    covariance = interruptible(moments.update(image.pixels).finalize).cpu()
+    covariance = moments.update(image.pixels).finalize().cpu()
     method = method_from_name(config.method, n_iter=config.iterations)
-    return interruptible(
-        lambda: Deconvolution.from_covariance(covariance, eps=config.eps, relative=config.relative_eps, method=method)
-    )
+    return Deconvolution.from_covariance(covariance, eps=config.eps, relative=config.relative_eps, method=method)
 
 
 def _kernels_from(path: str) -> tuple[Tensor, Tensor]:

@@ -112,8 +112,7 @@ def kernels(
     from ndtools.experiments.kernels.figure_fit import plot_kernel_fit
     from ndtools.experiments.kernels.run import run
 
-    with output.progress("images") as progress:
-        result = run(config, progress=progress)
+    result = output.compute(run, config, counting="images")
     output.skipped(result.skipped, result.read)
     if images is not None and result.read + len(result.skipped) < images:
         output.note(f"note: {result.source} has only {result.read + len(result.skipped)} images")

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ndtools.computing.operators import interruptible, resolve_device
+from ndtools.computing.operators import resolve_device
 from ndtools.data.images.sources import ImageSource, Skipped, resolve_source
 from ndtools.errors import DataError, MatrixError, NoUsableImageError, NumericalWarning
 from ndtools.experiments.kernels.bootstrap import GROUPS, KernelBootstrap, bootstrap_kernels
@@ -187,8 +187,8 @@ def run(config: KernelsConfig, *, progress: Progress | None = None) -> KernelsRe
         message = "the images are grey: what their equal channels do to each other is set by eps alone; use --gray"
         warnings.warn(message, NumericalWarning, stacklevel=2)
     method = method_from_name(config.method, n_iter=config.iterations)
-    deconvolution = interruptible(
-        lambda: Deconvolution.from_covariance(covariance, eps=config.eps, relative=config.relative_eps, method=method)
+    deconvolution = Deconvolution.from_covariance(
+        covariance, eps=config.eps, relative=config.relative_eps, method=method
     )
     kernels = deconvolution.kernels().numpy()
     found = _resample(parts, config, deconvolution.eps, method, progress) if config.bootstrap else None
@@ -203,7 +203,7 @@ def run(config: KernelsConfig, *, progress: Progress | None = None) -> KernelsRe
         kernels=kernels,
         channels=tuple(_channel_kernel(name, kernels[i, i], found, i) for i, name in enumerate(names)),
         device=str(device),
-        cells=interruptible(lambda: measure_cells(kernels, covariance, found)) if config.fit else (),
+        cells=measure_cells(kernels, covariance, found) if config.fit else (),
         bootstrap=found,
     )
 
@@ -229,16 +229,14 @@ def _moments_of_files(config: KernelsConfig) -> list[tuple[Covariance, int]]:
 def _resample(
     parts: list[tuple[Covariance, int]], config: KernelsConfig, eps: float, method: Method, progress: Progress | None
 ) -> KernelBootstrap:
-    return interruptible(
-        lambda: bootstrap_kernels(
-            [part for part, _ in parts],
-            [size for _, size in parts],
-            eps=eps,
-            method=method,
-            replicates=config.bootstrap,
-            seed=config.seed,
-            progress=progress,
-        )
+    return bootstrap_kernels(
+        [part for part, _ in parts],
+        [size for _, size in parts],
+        eps=eps,
+        method=method,
+        replicates=config.bootstrap,
+        seed=config.seed,
+        progress=progress,
     )
 
 
@@ -269,7 +267,7 @@ def _parts(
                 jobs=config.jobs,
                 progress=report,
             )
-            parts.append((interruptible(found.moments.finalize).cpu(), found.read))
+            parts.append((found.moments.finalize().cpu(), found.read))
             skipped += found.skipped
         except NoUsableImageError as error:
             skipped += error.skipped

@@ -68,8 +68,7 @@ def mlp(
     from ndtools.experiments.mlp.figure import plot_mlp
     from ndtools.experiments.mlp.run import run
 
-    with output.progress("epochs, all arms") as progress:
-        result = run(config, progress=progress)
+    result = output.compute(run, config, counting="epochs, all arms")
     output.results(
         result,
         figure=plot_mlp(result),

@@ -74,8 +74,7 @@ def ns_stability(
     from ndtools.experiments.ns_stability.figure_atlas import plot_precision_atlas
     from ndtools.experiments.ns_stability.run import run
 
-    with output.progress("runs" if sweep else "images") as progress:
-        result = run(config, progress=progress)
+    result = output.compute(run, config, counting="runs" if sweep else "images")
     output.skipped(result.skipped, result.read or 0)
     for reason in result.left_out:
         output.note(f"note: left out {reason}")

@@ -106,8 +106,7 @@ def regress(
     from ndtools.experiments.regress.figure import plot_regress
     from ndtools.experiments.regress.run import run
 
-    with output.progress("iterations") as progress:
-        result = run(config, progress=progress, say=output.note)
+    result = output.compute(run, config, counting="iterations", say=output.note)
     output.results(
         result,
         figure=plot_regress(result),

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ndtools.computing.operators import interruptible, operator_threads, resolve_device, threads_for
+from ndtools.computing.operators import operator_threads, resolve_device, threads_for
 from ndtools.data.labelled.datasets import load_dataset
 from ndtools.data.labelled.flat import ROWS, FlatDataset
 from ndtools.errors import DataError, NumericalWarning
@@ -252,12 +252,12 @@ def run(
     if data.features >= MANY:
         say(f"{data.features} features: first the covariance of {len(data)} images and its eigenvalues, some minutes")
     with operator_threads(config.jobs or threads_for(data.features)):
-        study = interruptible(lambda: _Study.of(config, data, iterations))
+        study = _Study.of(config, data, iterations)
         runs = []
         for repeat in range(config.repeats):
             done = _counter(progress, repeat * iterations, config.repeats * iterations)
             runs.append(list(study.train(study.batches(batch_size, repeat), done)))
-        losses = interruptible(lambda: tuple(study.collect(name, runs) for name in study.names))
+        losses = tuple(study.collect(name, runs) for name in study.names)
     return RegressResult(
         config=config,
         dataset=dataset.name,

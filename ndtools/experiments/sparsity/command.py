@@ -64,8 +64,7 @@ def sparsity(
     from ndtools.experiments.sparsity.figure import plot_sparsity
     from ndtools.experiments.sparsity.run import run
 
-    with output.progress("images, twice") as progress:
-        result = run(config, progress=progress)
+    result = output.compute(run, config, counting="images, twice")
     output.skipped(result.skipped, result.read)
     output.results(
         result,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import conv2d
 
-from ndtools.computing.operators import interruptible, resolve_device
+from ndtools.computing.operators import resolve_device
 from ndtools.data.images.reading import Decoded
 from ndtools.data.images.sources import Skipped, resolve_source
 from ndtools.experiments.sparsity.config import SparsityConfig
@@ -115,10 +115,8 @@ def run(config: SparsityConfig, *, progress: Progress | None = None) -> Sparsity
         jobs=config.jobs,
         progress=report(0),
     )
-    covariance = interruptible(found.moments.finalize).cpu()
-    whitening = interruptible(
-        lambda: Whitening.of(covariance, config.whitening, config.eps, relative=config.relative_eps)
-    )
+    covariance = found.moments.finalize().cpu()
+    whitening = Whitening.of(covariance, config.whitening, config.eps, relative=config.relative_eps)
     edges = np.linspace(-REACH, REACH, config.bins + 1)
     maps = (whitening.pixel, whitening.output)
 

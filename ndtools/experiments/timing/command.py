@@ -66,8 +66,7 @@ def timing(
     from ndtools.experiments.timing.figure import plot_timing
     from ndtools.experiments.timing.run import run
 
-    with output.progress("layers") as progress:
-        result = run(config, progress=progress)
+    result = output.compute(run, config, counting="layers")
     for row in result.left_out:
         output.note(f"note: left out row {row.number}, which {row.reason}")
     output.results(

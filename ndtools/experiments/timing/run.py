@@ -3,7 +3,6 @@
 import platform
 import warnings
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ndtools.computing.operators import available_memory, interruptible, operator_threads, resolve_device, seconds_at
+from ndtools.computing.operators import available_memory, operator_threads, resolve_device, seconds_at
 from ndtools.errors import NumericalWarning, OptionError
 from ndtools.experiments.timing.config import TimingConfig
 from ndtools.experiments.timing.stages import Stage, memory_needed, our_stages, published_stages
@@ -226,7 +225,7 @@ def run(config: TimingConfig, *, progress: Progress | None = None) -> TimingResu
             if reason:
                 left_out.append(LeftOut(layer.id, reason))
             else:
-                rows.append(interruptible(partial(_row, layer, config, device)))
+                rows.append(_row(layer, config, device))
         threads = torch.get_num_threads()
     if not rows:
         row = left_out[0]
