@@ -20,19 +20,23 @@ __all__ = ["covariance"]
 @with_shared_options
 def covariance(
     context: typer.Context,
-    source: Annotated[str, typer.Argument(help="Images, as for kernels; 'sample' is built in.")] = "sample",
+    source: Annotated[
+        str, typer.Argument(help="Images, as for kernels; 'sample' is built in.")
+    ] = CovarianceConfig.source,
     *,
-    kernel_size: Annotated[int, typer.Option("--kernel-size", "-k", help="Side of the patches in pixels.")] = 3,
+    kernel_size: Annotated[
+        int, typer.Option("--kernel-size", "-k", help="Side of the patches in pixels.")
+    ] = CovarianceConfig.kernel_size,
     images: Annotated[
         int | None, typer.Option("--images", "-n", help="Draw this many images at random (default: all).")
-    ] = None,
-    eps: Eps = 1e-3,
-    relative_eps: RelativeEps = False,
+    ] = CovarianceConfig.images,
+    eps: Eps = CovarianceConfig.eps,
+    relative_eps: RelativeEps = CovarianceConfig.relative_eps,
     method: Annotated[
         Literal["eigh", "coupled", "vanilla"],
         typer.Option(help="Inverse square root: exact (eigh), or Newton-Schulz (vanilla is unstable)."),
-    ] = "eigh",
-    iterations: Annotated[int, typer.Option(help="Iterations of Newton-Schulz.")] = 15,
+    ] = CovarianceConfig.method,
+    iterations: Annotated[int, typer.Option(help="Iterations of Newton-Schulz.")] = CovarianceConfig.iterations,
     shared: SharedOptions,
 ) -> None:
     """Draw the covariance of patches before and after deconvolution (Ye et al. 2020, fig. 3).

@@ -1,6 +1,7 @@
 """What ``ndtools covariance`` can be told, with the paper's values as defaults. Imports nothing heavy."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from ndtools.validation import (
     DEVICES,
@@ -48,7 +49,7 @@ class CovarianceConfig:
     images: int | None = None
     eps: float = 1e-3
     relative_eps: bool = False
-    method: str = "eigh"
+    method: Literal["eigh", "coupled", "vanilla"] = "eigh"
     iterations: int = 15
     seed: int = 0
     jobs: int | None = None

@@ -21,7 +21,7 @@ SHOWN = (1, 10)  # iterations in the table, beside the last
 
 @with_shared_options
 def deblur(
-    image: Annotated[str, typer.Argument(help="A sharp image file; 'sample-photo' is built in.")] = "sample-photo",
+    image: Annotated[str, typer.Argument(help="A sharp image file; 'sample-photo' is built in.")] = DeblurConfig.source,
     *,
     blur: Annotated[
         str,
@@ -29,22 +29,26 @@ def deblur(
             help="gaussian:SIGMA or motion:LENGTH,ANGLE (pixels, degrees anticlockwise), or a file with the kernel: an"
             " image, .npy, or .npz with 'kernel'. Odd sides; it is divided by its sum."
         ),
-    ] = "gaussian:2",
-    noise: Annotated[float, typer.Option(help="Standard deviation of the noise, of [0, 1] pixels.")] = 0.01,
+    ] = DeblurConfig.blur,
+    noise: Annotated[
+        float, typer.Option(help="Standard deviation of the noise, of [0, 1] pixels.")
+    ] = DeblurConfig.noise,
     kernel_size: Annotated[
         int | None,
         typer.Option(
             "--kernel-size", "-k", help="Side of the kernel to estimate, odd (default: as the blur, 15 at least)."
         ),
-    ] = None,
-    iterations: Annotated[int, typer.Option(help="Iterations of gradient descent.")] = 100,
+    ] = DeblurConfig.kernel_size,
+    iterations: Annotated[int, typer.Option(help="Iterations of gradient descent.")] = DeblurConfig.iterations,
     n_iter: Annotated[
         int,
         typer.Option(
             help="Newton-Schulz iterations of D: with 15 one step does, with 5 D is partial and takes tens or more."
         ),
-    ] = 15,
-    eps: Annotated[float, typer.Option(help="Ridge added to the covariance of [0, 1] pixels for D.")] = 1e-5,
+    ] = DeblurConfig.n_iter,
+    eps: Annotated[
+        float, typer.Option(help="Ridge added to the covariance of [0, 1] pixels for D.")
+    ] = DeblurConfig.eps,
     shared: SharedOptions,
 ) -> None:
     """Blur an image and estimate the kernel from the pair (Ye et al. 2020, sec. 4.4.1).

@@ -21,24 +21,26 @@ __all__ = ["deconvolve"]
 @with_shared_options
 def deconvolve(
     context: typer.Context,
-    image: Annotated[str, typer.Argument(help="An image file; 'sample-photo' is built in.")] = "sample-photo",
+    image: Annotated[str, typer.Argument(help="An image file; 'sample-photo' is built in.")] = DeconvolveConfig.source,
     *,
     from_file: Annotated[
         str | None,
         typer.Option("--from", help="Apply the kernels of this .npz file of ndtools kernels, not the image's own."),
-    ] = None,
-    kernel_size: Annotated[int, typer.Option("--kernel-size", "-k", help="Side of the patches in pixels, odd.")] = 3,
-    eps: Eps = 1e-3,
-    relative_eps: RelativeEps = False,
+    ] = DeconvolveConfig.from_file,
+    kernel_size: Annotated[
+        int, typer.Option("--kernel-size", "-k", help="Side of the patches in pixels, odd.")
+    ] = DeconvolveConfig.kernel_size,
+    eps: Eps = DeconvolveConfig.eps,
+    relative_eps: RelativeEps = DeconvolveConfig.relative_eps,
     method: Annotated[
         Literal["eigh", "coupled", "vanilla"],
         typer.Option(help="Inverse square root: exact (eigh), or Newton-Schulz (vanilla is unstable)."),
-    ] = "eigh",
-    iterations: Annotated[int, typer.Option(help="Iterations of Newton-Schulz.")] = 15,
+    ] = DeconvolveConfig.method,
+    iterations: Annotated[int, typer.Option(help="Iterations of Newton-Schulz.")] = DeconvolveConfig.iterations,
     border: Annotated[
         Literal["valid", "reflect"],
         typer.Option(help="Only where whole patches are (smaller by k - 1), or mirror the image at its border."),
-    ] = "valid",
+    ] = DeconvolveConfig.border,
     shared: SharedOptions,
 ) -> None:
     """Deconvolve an image (Ye et al. 2020, fig. 4): the four panels, the image itself, and a float array.

@@ -54,7 +54,7 @@ class DeconvolveConfig:
     kernel_size: int = 3
     eps: float = 1e-3
     relative_eps: bool = False
-    method: str = "eigh"
+    method: Literal["eigh", "coupled", "vanilla"] = "eigh"
     iterations: int = 15
     border: Literal["valid", "reflect"] = "valid"
     seed: int = 0

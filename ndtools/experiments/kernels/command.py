@@ -35,33 +35,35 @@ def kernels(
         ),
     ] = None,
     *,
-    kernel_size: Annotated[int, typer.Option("--kernel-size", "-k", help="Side of the kernels in pixels, odd.")] = 15,
+    kernel_size: Annotated[
+        int, typer.Option("--kernel-size", "-k", help="Side of the kernels in pixels, odd.")
+    ] = KernelsConfig.kernel_size,
     images: Annotated[
         int | None, typer.Option("--images", "-n", help="Draw this many images at random (default: all).")
-    ] = None,
-    eps: Eps = 1e-3,
-    relative_eps: RelativeEps = False,
+    ] = KernelsConfig.images,
+    eps: Eps = KernelsConfig.eps,
+    relative_eps: RelativeEps = KernelsConfig.relative_eps,
     method: Annotated[
         Literal["eigh", "coupled", "vanilla"],
         typer.Option(help="Inverse square root: exact (eigh), or Newton-Schulz (vanilla is unstable)."),
-    ] = "eigh",
-    iterations: Annotated[int, typer.Option(help="Iterations of Newton-Schulz.")] = 15,
+    ] = KernelsConfig.method,
+    iterations: Annotated[int, typer.Option(help="Iterations of Newton-Schulz.")] = KernelsConfig.iterations,
     covariance: Annotated[
         Literal["exact", "im2col"],
         typer.Option(help="Of all positions at the cost of an FFT, or by the patch matrix."),
-    ] = "exact",
-    stride: Annotated[int, typer.Option(help="Step between positions in pixels (im2col only).")] = 1,
-    gray: Annotated[bool, typer.Option("--gray", help="Reduce images to luma.")] = False,
+    ] = KernelsConfig.covariance,
+    stride: Annotated[int, typer.Option(help="Step between positions in pixels (im2col only).")] = KernelsConfig.stride,
+    gray: Annotated[bool, typer.Option("--gray", help="Reduce images to luma.")] = KernelsConfig.gray,
     resize: Annotated[
         int | None, typer.Option(help="Resize images to this short side in pixels (default: as they are).")
-    ] = None,
+    ] = KernelsConfig.resize,
     fit: Annotated[
         bool,
         typer.Option("--fit", help="Measure each channel's kernel as a cell, with a second picture (NAME_fit)."),
-    ] = False,
+    ] = KernelsConfig.fit,
     bootstrap: Annotated[
         int, typer.Option(help="Replicates of a bootstrap over images, for errors, with a picture (NAME_bootstrap).")
-    ] = 0,
+    ] = KernelsConfig.bootstrap,
     save_moments: Annotated[
         Path | None, typer.Option(help="Write the moments of the images to this .npz file, to add up with others.")
     ] = None,

@@ -1,6 +1,7 @@
 """What ``ndtools kernels`` can be told, with the paper's values as defaults. Imports nothing heavy."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from ndtools.errors import OptionError
 from ndtools.validation import (
@@ -65,9 +66,9 @@ class KernelsConfig:
     images: int | None = None
     eps: float = 1e-3
     relative_eps: bool = False
-    method: str = "eigh"
+    method: Literal["eigh", "coupled", "vanilla"] = "eigh"
     iterations: int = 15
-    covariance: str = "exact"
+    covariance: Literal["exact", "im2col"] = "exact"
     stride: int = 1
     gray: bool = False
     resize: int | None = None

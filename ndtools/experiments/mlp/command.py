@@ -20,20 +20,22 @@ __all__ = ["mlp"]
 def mlp(
     dataset: Annotated[
         str, typer.Argument(help="Name of a data set or its folder; 'glyphs' is built in, synthetic digits.")
-    ] = "glyphs",
+    ] = MlpConfig.dataset,
     *,
     data_dir: DataDir = None,
-    hidden: Annotated[str, typer.Option(help="Widths of the hidden layers.")] = "128,128,128",
-    epochs: Annotated[int, typer.Option(help="Passes through the data.")] = 5,
-    batch_size: Annotated[int, typer.Option(help="Images in a batch.")] = 512,
-    lr: Annotated[str, typer.Option(help="Learning rate, or several, of which each arm keeps to its best.")] = "0.5",
-    momentum: Annotated[float, typer.Option(help="Of SGD.")] = 0.9,
-    n_iter: Annotated[int, typer.Option(help="Newton-Schulz iterations of D.")] = 5,
-    eps: Annotated[float, typer.Option(help="Ridge added to covariances.")] = 1e-5,
+    hidden: Annotated[str, typer.Option(help="Widths of the hidden layers.")] = ",".join(map(str, MlpConfig.hidden)),
+    epochs: Annotated[int, typer.Option(help="Passes through the data.")] = MlpConfig.epochs,
+    batch_size: Annotated[int, typer.Option(help="Images in a batch.")] = MlpConfig.batch_size,
+    lr: Annotated[str, typer.Option(help="Learning rate, or several, of which each arm keeps to its best.")] = ",".join(
+        map(str, MlpConfig.lr)
+    ),
+    momentum: Annotated[float, typer.Option(help="Of SGD.")] = MlpConfig.momentum,
+    n_iter: Annotated[int, typer.Option(help="Newton-Schulz iterations of D.")] = MlpConfig.n_iter,
+    eps: Annotated[float, typer.Option(help="Ridge added to covariances.")] = MlpConfig.eps,
     block_size: Annotated[
         int | None, typer.Option(help="Features decorrelated together (default: all inputs of a layer).")
-    ] = None,
-    repeats: Annotated[int, typer.Option(help="Runs with other weights and batches.")] = 3,
+    ] = MlpConfig.block_size,
+    repeats: Annotated[int, typer.Option(help="Runs with other weights and batches.")] = MlpConfig.repeats,
     shared: SharedOptions,
 ) -> None:
     """Train a sigmoid perceptron with and without normalisation (Ye et al. 2020, fig. 5 c, d).

@@ -30,21 +30,25 @@ def ns_stability(
             help="An image, or images as for kernels; or a .npy or .npz file with a symmetric matrix (in the latter "
             "'covariance'). 'sample-photo' is built in."
         ),
-    ] = "sample-photo",
+    ] = NsStabilityConfig.source,
     *,
-    kernel_size: Annotated[int, typer.Option("--kernel-size", "-k", help="Side of the patches in pixels.")] = 3,
-    iterations: Annotated[int, typer.Option(help="How many iterations to follow.")] = 50,
-    eps: Annotated[float, typer.Option(help="Ridge added to the covariance, or to the matrix given.")] = 1e-5,
+    kernel_size: Annotated[
+        int, typer.Option("--kernel-size", "-k", help="Side of the patches in pixels.")
+    ] = NsStabilityConfig.kernel_size,
+    iterations: Annotated[int, typer.Option(help="How many iterations to follow.")] = NsStabilityConfig.iterations,
+    eps: Annotated[
+        float, typer.Option(help="Ridge added to the covariance, or to the matrix given.")
+    ] = NsStabilityConfig.eps,
     dtype: Annotated[
         str, typer.Option(help="Precisions, with commas between: bfloat16, float16, float32, float64.")
-    ] = "float32,float64",
+    ] = ",".join(NsStabilityConfig.dtype),
     norm: Annotated[
         Literal["fro", "trace"], typer.Option(help="What the matrix is divided by: Frobenius norm or trace.")
-    ] = "fro",
+    ] = NsStabilityConfig.norm,
     sweep: Annotated[
         bool,
         typer.Option("--sweep", help="Run every algorithm, precision and norm over condition numbers; draw that."),
-    ] = False,
+    ] = NsStabilityConfig.sweep,
     shared: SharedOptions,
 ) -> None:
     """Compare coupled and vanilla Newton-Schulz (Ye et al. 2020, fig. 6), and two quicker iterations.

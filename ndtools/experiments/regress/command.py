@@ -29,35 +29,37 @@ def regress(
     context: typer.Context,
     dataset: Annotated[
         str, typer.Argument(help="Name of a data set or its folder; 'glyphs' is built in, synthetic digits.")
-    ] = "glyphs",
+    ] = RegressConfig.dataset,
     *,
     data_dir: DataDir = None,
-    loss: Annotated[Literal["l2", "logistic", "both"], typer.Option(help="What is minimised.")] = "both",
+    loss: Annotated[Literal["l2", "logistic", "both"], typer.Option(help="What is minimised.")] = RegressConfig.loss,
     lr: Annotated[
         str, typer.Option(help="Learning rate on deconvolved features; 'auto' is half of its stability limit.")
-    ] = "1.0",
+    ] = str(RegressConfig.lr),
     baseline_lr: Annotated[
         str, typer.Option(help="Learning rates of SGD and BN: numbers, 'auto' for 0.9 of the stability limit.")
-    ] = "auto,0.02,0.1",
-    batch_size: Annotated[int, typer.Option(help="Images in a batch.")] = 2048,
-    iterations: Annotated[int, typer.Option(help="Batches.")] = 100,
-    epochs: Annotated[int | None, typer.Option(help="Passes through the data, instead of --iterations.")] = None,
-    n_iter: Annotated[int, typer.Option(help="Newton-Schulz iterations of D.")] = 5,
+    ] = ",".join(RegressConfig.baseline_lr),
+    batch_size: Annotated[int, typer.Option(help="Images in a batch.")] = RegressConfig.batch_size,
+    iterations: Annotated[int, typer.Option(help="Batches.")] = RegressConfig.iterations,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes through the data, instead of --iterations.")
+    ] = RegressConfig.epochs,
+    n_iter: Annotated[int, typer.Option(help="Newton-Schulz iterations of D.")] = RegressConfig.n_iter,
     method: Annotated[
         Literal["coupled", "eigh"], typer.Option(help="D by coupled Newton-Schulz, or exactly.")
-    ] = "coupled",
-    eps: Annotated[float, typer.Option(help="Ridge added to the covariance of [0, 1] pixels.")] = 1e-5,
+    ] = RegressConfig.method,
+    eps: Annotated[float, typer.Option(help="Ridge added to the covariance of [0, 1] pixels.")] = RegressConfig.eps,
     shrinkage: Annotated[
         Literal["none", "lw", "oas"],
         typer.Option(help="Of a batch's covariance: Ledoit-Wolf or oracle-approximating."),
-    ] = "none",
-    repeats: Annotated[int, typer.Option(help="Runs with other batches, averaged.")] = 1,
+    ] = RegressConfig.shrinkage,
+    repeats: Annotated[int, typer.Option(help="Runs with other batches, averaged.")] = RegressConfig.repeats,
     theory: Annotated[
         bool, typer.Option("--theory", help="Predict the L2 losses of full-batch descent by the eigenvalues.")
-    ] = False,
+    ] = RegressConfig.theory,
     full_batch: Annotated[
         bool, typer.Option("--full-batch", help="Descend on all images at once, in float64 (proposition 1).")
-    ] = False,
+    ] = RegressConfig.full_batch,
     shared: SharedOptions,
 ) -> None:
     """Learn a kernel for each class by gradient descent (Ye et al. 2020, fig. 5 a, b).

@@ -20,20 +20,26 @@ __all__ = ["sparsity"]
 
 @with_shared_options
 def sparsity(
-    source: Annotated[str, typer.Argument(help="Images, as for kernels; 'sample' is built in.")] = "sample",
+    source: Annotated[
+        str, typer.Argument(help="Images, as for kernels; 'sample' is built in.")
+    ] = SparsityConfig.source,
     *,
-    kernel_size: Annotated[int, typer.Option("--kernel-size", "-k", help="Side of the patches in pixels, odd.")] = 3,
-    images: Annotated[int, typer.Option("--images", "-n", help="Draw at most this many images at random.")] = 1000,
-    eps: Eps = 1e-3,
-    relative_eps: RelativeEps = False,
-    bins: Annotated[int, typer.Option(help="Bins of the histograms.")] = 201,
+    kernel_size: Annotated[
+        int, typer.Option("--kernel-size", "-k", help="Side of the patches in pixels, odd.")
+    ] = SparsityConfig.kernel_size,
+    images: Annotated[
+        int, typer.Option("--images", "-n", help="Draw at most this many images at random.")
+    ] = SparsityConfig.images,
+    eps: Eps = SparsityConfig.eps,
+    relative_eps: RelativeEps = SparsityConfig.relative_eps,
+    bins: Annotated[int, typer.Option(help="Bins of the histograms.")] = SparsityConfig.bins,
     whitening: Annotated[
         Literal["patch", "channel", "none"],
         typer.Option(help="Decorrelate patches (deconvolution), the channels of each pixel, or nothing."),
-    ] = "patch",
+    ] = SparsityConfig.whitening,
     bootstrap: Annotated[
         int, typer.Option(help="Groups of images, each left out once, for the intervals; 0 for none.")
-    ] = 200,
+    ] = SparsityConfig.bootstrap,
     shared: SharedOptions,
 ) -> None:
     """Measure how sparse images are before and after deconvolution (Ye et al. 2020, fig. 9).

@@ -37,9 +37,11 @@ def timing(
     ] = f"1-{len(TABLE_3)}",
     batch_size: Annotated[
         int, typer.Option(help="Images in a batch. The paper has 128, for which a row takes up to 9 GB.")
-    ] = 4,
-    repeats: Annotated[int, typer.Option(help="Times are the medians of so many.")] = 3,
-    backward: Annotated[bool, typer.Option("--backward", help="Run each stage forwards and backwards.")] = False,
+    ] = TimingConfig.batch_size,
+    repeats: Annotated[int, typer.Option(help="Times are the medians of so many.")] = TimingConfig.repeats,
+    backward: Annotated[
+        bool, typer.Option("--backward", help="Run each stage forwards and backwards.")
+    ] = TimingConfig.backward,
     shared: SharedOptions,
 ) -> None:
     """Time im2col, covariance, inverse square root and convolution (Ye et al. 2020, table 3).
