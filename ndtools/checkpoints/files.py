@@ -2,63 +2,66 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ndtools.checkpoints.networks import LAYOUT, PRESETS, PUBLISHED_FIRST, CheckpointConfig, Form, Network
+from ndtools.checkpoints.config import LAYOUT, PRESETS, CheckpointConfig, LayerSettings
+from ndtools.checkpoints.metadata import spec_from_metadata, spec_to_metadata
 from ndtools.checkpoints.state_dicts import State, from_published, is_published, load_state, save_state
 from ndtools.errors import DataError, OptionError
 from ndtools.layers.checks import check_model
 from ndtools.layers.config import DeconvConfig
-from ndtools.layers.conv import FastDeconv2d
-from ndtools.layers.linear import DeconvLinear
 from ndtools.models import NAMES
-from ndtools.surgery.replacing import whitening_of
+from ndtools.models.catalogue import CATALOGUE
+from ndtools.models.factories import Form
+from ndtools.models.spec import NetworkSpec
 
 __all__ = ["Checkpoint", "load_network", "read_checkpoint", "save_network"]
-
-_FORMS: tuple[Form, ...] = ("plain", "batch_norm", "batch_norm_with_bias")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Checkpoint:
-    """What a file holds.
+    """Contents of a checkpoint.
 
     Attributes
     ----------
-    network : Network
-        By the file's metadata; else by the options, and by names and shapes of its tensors.
+    network : NetworkSpec
+        Specification of the network: from the file's metadata, or else from the user, completed by the shapes of the
+        tensors.
     state : dict of Tensor
-        For it, float64 if any is, else float32; those of the published code are translated.
+        State dict of that network, float64 if any tensor of the file is, else float32. Tensors of the published code
+        are translated.
     published : bool
-        Whether they are.
+        Whether the file is one of the published code.
     assumed : dict, optional
-        Settings of the deconvolution layers, ``config``, ``first`` and ``linear``, if the file does not say them.
+        Settings of the deconvolution layers by role, ``config``, ``first`` and ``linear``, if the file does not say
+        them; None if it does.
     """
 
-    network: Network
+    network: NetworkSpec
     state: State
     published: bool
     assumed: dict[str, Any] | None
 
     def note(self, names: Sequence[str] = (), *, width: int = 80) -> str:
-        """Return a line on what is assumed, broken where it is long; empty if nothing is that matters.
+        """Say which settings of the deconvolution layers had to be assumed.
 
         Parameters
         ----------
         names : sequence of str
-            Settings that matter; by default those of training.
+            Names of the settings that matter for what follows; by default those that matter for training.
         width : int
-            Characters of a line.
+            Largest number of characters in a line.
 
         Returns
         -------
         str
-            Those settings, and those of the first layer that differ.
+            The assumed settings, and those of the first layer that differ, in one or more lines; empty if the file says
+            all that matters.
         """
         if self.assumed is None:
             return ""
@@ -80,28 +83,31 @@ def load_network(
     arch: str | None = None,
     num_classes: int | None = None,
     in_channels: int | None = None,
-    config: str | None = None,
+    config: str | Path | Mapping[str, Any] | None = None,
 ) -> nn.Module:
     """Read a network of :mod:`ndtools.models` from a checkpoint.
 
-    What `save_network` and the commands ``convert`` and ``fold`` write says of which network it is. Of other files,
-    also of those of the published code, ``arch`` is needed; the rest is found by names and shapes of their tensors.
+    Files of `save_network` and of the commands ``convert`` and ``fold`` say which network they hold. For other files,
+    also those of the published code, ``arch`` is needed; all else follows from the shapes of the tensors.
 
     Parameters
     ----------
     path : str or Path
-        A .safetensors file, or one of ``torch.save``.
+        Path of a .safetensors file, or of a file of ``torch.save``.
     arch : str, optional
-        One of :data:`ndtools.models.NAMES`.
-    num_classes, in_channels : int, optional
-        Outputs, and channels of the images: to be checked.
-    config : str, optional
-        Settings of the deconvolution layers where the file does not say, see :class:`CheckpointConfig`.
+        Name of the network, one of :data:`ndtools.models.NAMES`.
+    num_classes : int, optional
+        Number of outputs, which the file must agree with.
+    in_channels : int, optional
+        Number of channels of the images, which the file must agree with.
+    config : str, Path or mapping, optional
+        Settings of the deconvolution layers where the file does not say them: "paper" or "reference", a JSON file, or
+        a mapping, see :meth:`ndtools.checkpoints.config.LayerSettings.of`.
 
     Returns
     -------
     Module
-        On the CPU, in evaluation mode.
+        The network on the CPU, in evaluation mode.
 
     Raises
     ------
@@ -123,31 +129,38 @@ def load_network(
     True
     """
     given = read_checkpoint(
-        CheckpointConfig(source=str(path), arch=arch, num_classes=num_classes, in_channels=in_channels, config=config)
+        CheckpointConfig(
+            source=str(path),
+            arch=arch,
+            num_classes=num_classes,
+            in_channels=in_channels,
+            settings=LayerSettings.of(config),
+        )
     )
     return given.network.holding(given.state).eval()
 
 
 def save_network(model: nn.Module, path: str | Path) -> None:
-    """Write a network of :mod:`ndtools.models`, with what it is built from: `load_network` and the commands read it.
+    """Write a network of :mod:`ndtools.models` with its specification, for `load_network` and the commands.
 
-    It may be converted (:func:`ndtools.surgery.convert.convert`) or folded (:func:`ndtools.surgery.fold.fold`); its
-    tensors are written under the names of the network as it is built.
+    The network may have been converted (:func:`ndtools.surgery.convert.convert`) or folded
+    (:func:`ndtools.surgery.fold.fold`). Its tensors are written under the names that they have in the network that is
+    built from the specification.
 
     Parameters
     ----------
     model : Module
-        Of :func:`ndtools.models.build`; convolutions after the first with the same settings. What wraps it, for
-        several devices or compiled, is taken away.
+        Network of :func:`ndtools.models.build`, which knows its specification. ``torch.compile`` and ``DataParallel``
+        around it are left out.
     path : str or Path
-        File to write or replace, ending in .safetensors.
+        Path of the file to write or replace, ending in .safetensors.
 
     Raises
     ------
     ValueError
-        If the model is not one of these networks.
+        If the model has no specification, or has been changed so that it is another network.
     TypeError
-        If it is no Module.
+        If the model is no Module.
     OutputError
         If the file cannot be written.
 
@@ -156,9 +169,26 @@ def save_network(model: nn.Module, path: str | Path) -> None:
     See `load_network`.
     """
     check_model(model)
-    network = _described(model := _unwrapped(model))
-    values = model.state_dict().values()
-    save_state(path, dict(zip(network.outline().state_dict(), values, strict=True)), network.numbers())
+    model = _unwrapped(model)
+    spec = getattr(model, "spec", None)
+    if not isinstance(spec, NetworkSpec):
+        raise ValueError(
+            f"{type(model).__name__} has no specification, by which it could be read again: networks of"
+            f" ndtools.models.build have one; {_INSTEAD}"
+        )
+    outline = spec.outline()
+    if _layers(model) != _layers(outline):
+        raise ValueError(f"the network is no longer a {spec.arch} in the form {spec.form!r}; {_INSTEAD}")
+    save_state(path, dict(zip(outline.state_dict(), model.state_dict().values(), strict=True)), spec_to_metadata(spec))
+
+
+_INSTEAD = "write its state_dict with torch.save, and read it into the same network"
+
+
+def _layers(model: nn.Module) -> list[tuple[str, str]]:
+    """Return the types and hyperparameters of a network's layers, without those that do nothing."""
+    nothing = (nn.Sequential, nn.Identity)  # the published networks are numbered without them
+    return [(type(m).__name__, m.extra_repr()) for m in model.modules() if not isinstance(m, nothing)]
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:
@@ -170,45 +200,18 @@ def _unwrapped(model: nn.Module) -> nn.Module:
     return model
 
 
-def _described(model: nn.Module) -> Network:
-    """Return what a model is built from."""
-    weights = [module.weight for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
-    if weights and type(model).__module__.startswith("ndtools.models."):
-        convolutions = [whitening_of(m).config for m in model.modules() if isinstance(m, FastDeconv2d)]
-        linear = [whitening_of(m).config for m in model.modules() if isinstance(m, DeconvLinear)]
-        settings = {"linear": linear[-1] if linear else None}
-        if convolutions:
-            settings |= {"first": convolutions[0], "config": convolutions[-1]}
-        for arch in NAMES:
-            for form in _FORMS if not convolutions else ("deconv",):
-                network = Network(
-                    arch=arch,
-                    num_classes=len(weights[-1]),
-                    in_channels=weights[0].shape[1],
-                    form=form,
-                    **(settings if convolutions else {}),
-                )
-                if network.fits(model):
-                    return network
-    raise ValueError(
-        f"{type(model).__name__} is not a network of ndtools.models in one of its forms (plain, batch normalisation, or"
-        " deconvolution with one configuration in all convolutions after the first): write its state_dict"
-        " with torch.save, and read it into the same network"
-    )
-
-
 def read_checkpoint(config: CheckpointConfig) -> Checkpoint:
-    """Read a checkpoint and find out what network it is of.
+    """Read a checkpoint, and complete what is known of its network.
 
     Parameters
     ----------
     config : CheckpointConfig
-        File, and what is known of it.
+        The checkpoint, and what its user knows of it.
 
     Returns
     -------
     Checkpoint
-        Network and tensors.
+        Specification of the network, and its tensors.
 
     Raises
     ------
@@ -224,7 +227,7 @@ def read_checkpoint(config: CheckpointConfig) -> Checkpoint:
     published = is_published(state)
     try:
         if metadata:
-            network = Network.of_metadata(metadata)
+            network = spec_from_metadata(metadata)
             _compare(config, network)
         else:
             state = from_published(state) if published else state
@@ -236,11 +239,12 @@ def read_checkpoint(config: CheckpointConfig) -> Checkpoint:
     except DataError as error:
         raise DataError(f"{config.source}: {error}") from None
     said = metadata or network.form != "deconv"
-    settings = None if said else {key: network.numbers()[key] for key in ("config", "first", "linear")}
+    settings = None if said else {key: spec_to_metadata(network)[key] for key in ("config", "first", "linear")}
     return Checkpoint(network=network, state=state, published=published, assumed=settings)
 
 
-def _compare(config: CheckpointConfig, network: Network) -> None:
+def _compare(config: CheckpointConfig, network: NetworkSpec) -> None:
+    """Refuse what contradicts the specification in a file."""
     for name in ("arch", "num_classes", "in_channels"):
         given, found = getattr(config, name), getattr(network, name)
         if given is not None and given != found:
@@ -249,20 +253,26 @@ def _compare(config: CheckpointConfig, network: Network) -> None:
         return
     ours = network.config or DeconvConfig()
     first = network.first or ours.for_first_layer()
-    preset, everywhere, of_first = config.settings()
-    layout = {name: getattr(PRESETS[preset](), name) for name in LAYOUT} if preset else {}
-    for settings, given in ((ours, layout | everywhere), (first, everywhere | of_first)):
-        if any(getattr(settings, name) != value for name, value in given.items()):
-            raise OptionError("config", f"{config.config} contradicts the checkpoint's settings; leave the option out")
+    asked = config.settings
+    layout = {name: getattr(PRESETS[asked.preset](), name) for name in LAYOUT} if asked.preset else {}
+    everywhere = dict(asked.everywhere)
+    for prefix, settings, given in (("", ours, layout | everywhere), ("first.", first, everywhere | dict(asked.first))):
+        for name, value in given.items():
+            stored = getattr(settings, name)
+            if stored != value:
+                raise OptionError(
+                    "config",
+                    f"{prefix}{name} = {value} contradicts the checkpoint, which says {stored}; leave the option out",
+                )
 
 
-def _recognise(config: CheckpointConfig, state: State, published: bool) -> Network:
+def _recognise(config: CheckpointConfig, state: State, published: bool) -> NetworkSpec:
     if config.arch is None:
         raise OptionError(
             "arch", f"is needed: {config.source} does not say of which network it is, one of {', '.join(NAMES)}"
         )
-    if published and config.settings()[0] == "paper":
-        raise OptionError("config", "paper contradicts the checkpoint, which is of the published code")
+    if published and config.settings.preset == "paper":
+        raise OptionError("config", "paper contradicts the checkpoint, which is one of the published code")
     weights = [value for key, value in state.items() if key.endswith("weight")]
     matrices, kernels = ([value for value in weights if value.dim() == dims] for dims in (2, 4))
     if not matrices or not kernels:
@@ -275,31 +285,33 @@ def _recognise(config: CheckpointConfig, state: State, published: bool) -> Netwo
     base: dict[str, Any] = {"arch": config.arch, **sizes}
     if any(".whitening." in key for key in state):
         settings = _published(config, state) if published else _own(config, state)
-        return Network(**base, form="deconv", **settings)
-    forms: tuple[Form, ...] = _FORMS
-    fitting = [network for form in forms if not _mismatch((network := Network(**base, form=form)).outline(), state)]
-    if not fitting:
-        normalised = any(key.endswith("running_var") for key in state)
-        nearest = Network(**base, form="batch_norm" if normalised else "plain")
-        raise DataError(f"not a checkpoint of {config.arch}: {_mismatch(nearest.outline(), state)}")
-    return fitting[0]
+        return NetworkSpec(**base, form="deconv", **settings)
+    form: Form = "plain"
+    if any(key.endswith("running_var") for key in state):
+        first = next(key for key, value in state.items() if key.endswith("weight") and value.dim() == 4)
+        form = "batch_norm_with_bias" if f"{first.removesuffix('weight')}bias" in state else "batch_norm"
+    network = NetworkSpec(**base, form=form)
+    if mismatch := _mismatch(network.outline(), state):
+        raise DataError(f"not a checkpoint of {config.arch}: {mismatch}")
+    return network
 
 
 def _published(config: CheckpointConfig, state: State) -> dict[str, Any]:
     """Return the settings of a network of the published code; its block sizes follow from shapes."""
     assert config.arch is not None
-    first = PUBLISHED_FIRST[config.arch.rstrip("0123456789")]
-    return config.layers(
+    return config.settings.of_network(
         DeconvConfig.reference,
         block_size=max(_blocks(state, 4), default=64),
         linear=max(_blocks(state, 2), default=None),
-        first=lambda settings: replace(settings, **first),
+        published_first=CATALOGUE[config.arch].published_first,
     )
 
 
 def _own(config: CheckpointConfig, state: State) -> dict[str, Any]:
     """Return the settings of a network of this project; its block sizes follow from shapes."""
-    return config.layers(block_size=max(_blocks(state, 4), default=None), linear=max(_blocks(state, 2), default=None))
+    return config.settings.of_network(
+        block_size=max(_blocks(state, 4), default=None), linear=max(_blocks(state, 2), default=None)
+    )
 
 
 def _blocks(state: State, dims: int) -> list[int]:
@@ -313,7 +325,7 @@ def _blocks(state: State, dims: int) -> list[int]:
     ]
 
 
-def _other_preset(network: Network, state: State) -> str:
+def _other_preset(network: NetworkSpec, state: State) -> str:
     """Return a hint, if a state dict has what layers of the other preset average."""
     running = {name for name in ("covariance", "matrix") if any(key.endswith(_AVERAGES[name]) for key in state)}
     if network.config is None or not running or network.config.running in running:

@@ -8,11 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ndtools.checkpoints.config import CheckpointConfig
 from ndtools.checkpoints.files import Checkpoint, read_checkpoint
-from ndtools.checkpoints.networks import CheckpointConfig, Network
+from ndtools.checkpoints.metadata import spec_to_metadata
 from ndtools.checkpoints.state_dicts import State, save_state
 from ndtools.computing.operators import check_memory
 from ndtools.errors import DataError, NumericalError, OptionError
+from ndtools.models.spec import NetworkSpec
 from ndtools.surgery.audit import Audit, audit
 from ndtools.surgery.convert import LINEAR_BLOCK, Plan, PlanEntry, convert
 from ndtools.surgery.fold import fold, poor_statistics
@@ -33,8 +35,8 @@ class ConvertResult:
 
     Attributes
     ----------
-    network : Network
-        Its network.
+    network : NetworkSpec
+        Specification of its network.
     state : dict of Tensor
         Its weights and statistics.
     plan : Plan
@@ -43,21 +45,21 @@ class ConvertResult:
         What it was made of; if published, it is that translated, else a network to be trained.
     """
 
-    network: Network
+    network: NetworkSpec
     state: State
     plan: Plan
     given: Checkpoint
 
     def save(self, path: Path) -> None:
         """Write the checkpoint."""
-        save_state(path, self.state, self.network.numbers())
+        save_state(path, self.state, spec_to_metadata(self.network))
 
     def numbers(self) -> dict[str, Any]:
         """Return what JSON can hold of it."""
         counts = {name: getattr(self.plan, name) for name in ("converted", "removed", "kept")}
         entries = [asdict(entry) for entry in self.plan.entries]
         return {
-            "network": self.network.numbers(),
+            "network": spec_to_metadata(self.network),
             "published": self.given.published,
             "settings_assumed": self.given.assumed,
             **counts,
@@ -71,8 +73,8 @@ class FoldResult:
 
     Attributes
     ----------
-    network : Network
-        Its network, of the form "plain".
+    network : NetworkSpec
+        Specification of its network, of the form "plain".
     state : dict of Tensor
         Its weights.
     max_difference : float
@@ -85,7 +87,7 @@ class FoldResult:
         What it was made of.
     """
 
-    network: Network
+    network: NetworkSpec
     state: State
     max_difference: float
     largest: float
@@ -94,12 +96,12 @@ class FoldResult:
 
     def save(self, path: Path) -> None:
         """Write the checkpoint."""
-        save_state(path, self.state, self.network.numbers())
+        save_state(path, self.state, spec_to_metadata(self.network))
 
     def numbers(self) -> dict[str, Any]:
         """Return what JSON can hold of it."""
         return {
-            "network": self.network.numbers(),
+            "network": spec_to_metadata(self.network),
             "max_difference": self.max_difference,
             "largest_output": self.largest,
             "layers": self.layers,
@@ -137,7 +139,7 @@ def convert_checkpoint(config: CheckpointConfig) -> ConvertResult:
         return ConvertResult(network, state, _translation(network), given)
     if network.form == "deconv":
         raise DataError(f"{config.source}: it has deconvolution layers of ndtools already; nothing to convert")
-    target = replace(network, form="deconv", **config.layers(linear=LINEAR_BLOCK))
+    target = replace(network, form="deconv", **config.settings.of_network(linear=LINEAR_BLOCK))
     settings, linear = target.config, target.linear
     converted, plan = convert(
         network.holding(state),
@@ -170,7 +172,7 @@ def _deconvolving(model: nn.Module) -> list[tuple[str, nn.Module]]:
     return [(name, module) for name, module in model.named_modules() if deconvolves(module)]
 
 
-def _translation(network: Network) -> Plan:
+def _translation(network: NetworkSpec) -> Plan:
     entries = []
     for name, module in network.outline().named_modules():
         kind = type(module).__name__
@@ -222,7 +224,7 @@ def fold_checkpoint(config: CheckpointConfig, *, size: int = 32, seed: int = 0) 
         largest = float(folded(example).abs().max())
     if not math.isfinite(difference) or not math.isfinite(largest):
         raise NumericalError(f"{config.source}: outputs for random images are not finite; nothing is written")
-    target = Network(arch=network.arch, num_classes=network.num_classes, in_channels=network.in_channels, form="plain")
+    target = replace(network, form="plain", config=None, first=None, linear=None)
     return FoldResult(target, folded.state_dict(), difference, largest, len(_deconvolving(model)), given)
 
 

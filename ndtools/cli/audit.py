@@ -49,15 +49,20 @@ def audit(
     """
     report = Report(as_json=as_json, quiet=quiet)
 
-    from ndtools.checkpoints.networks import CheckpointConfig
+    from ndtools.checkpoints.config import CheckpointConfig, LayerSettings
+    from ndtools.checkpoints.metadata import spec_to_metadata
     from ndtools.checkpoints.operations import audit_checkpoint
 
     given = CheckpointConfig(
-        source=str(checkpoint), arch=arch, num_classes=num_classes, in_channels=in_channels, config=config
+        source=str(checkpoint),
+        arch=arch,
+        num_classes=num_classes,
+        in_channels=in_channels,
+        settings=LayerSettings.of(config),
     )
     model, found = audit_checkpoint(given, batch_size=batch_size, size=size, seed=seed)
     numbers = {
-        "network": model.network.numbers(),
+        "network": spec_to_metadata(model.network),
         "settings_assumed": model.assumed,
         "batch_size": batch_size,
         "size": size,

@@ -13,7 +13,8 @@ import typer
 from ndtools.errors import OptionError
 
 if TYPE_CHECKING:
-    from ndtools.checkpoints.networks import CheckpointConfig, Network
+    from ndtools.checkpoints.config import CheckpointConfig
+    from ndtools.models.spec import NetworkSpec
 
 __all__ = [
     "Arch",
@@ -47,9 +48,9 @@ InChannels = Annotated[
 Settings = Annotated[
     str | None,
     typer.Option(
-        metavar="PRESET|NAME=VALUE,...",
-        help="Settings of the deconvolution layers, where the file does not say: paper or reference, then those that"
-        " differ, such as eps=0.001,first.n_iter=5 (default: paper).",
+        metavar="PRESET|FILE.json",
+        help="Settings of the deconvolution layers, where the checkpoint does not say them: paper, reference, or a JSON"
+        ' file such as {"preset": "reference", "eps": 0.001, "first": {"n_iter": 5}} (default: paper).',
         show_default=False,
     ),
 ]
@@ -62,7 +63,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text."
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but warnings and errors (and --json).")]
 
 
-def describe(network: "Network") -> str:
+def describe(network: "NetworkSpec") -> str:
     """Return a network in words."""
     colours = "channel" if network.in_channels == 1 else "channels"
     return f"{network.arch} · {network.in_channels} {colours} · {network.num_classes} classes"

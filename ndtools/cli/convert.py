@@ -44,11 +44,15 @@ def convert(
     report = Report(as_json=as_json, quiet=quiet)
     path = report.destination(checkpoint, to, "-deconv")
 
-    from ndtools.checkpoints.networks import CheckpointConfig
+    from ndtools.checkpoints.config import CheckpointConfig, LayerSettings
     from ndtools.checkpoints.operations import convert_checkpoint
 
     given = CheckpointConfig(
-        source=str(checkpoint), arch=arch, num_classes=num_classes, in_channels=in_channels, config=config
+        source=str(checkpoint),
+        arch=arch,
+        num_classes=num_classes,
+        in_channels=in_channels,
+        settings=LayerSettings.of(config),
     )
     result = convert_checkpoint(given)
     result.save(path)

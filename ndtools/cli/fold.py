@@ -45,11 +45,15 @@ def fold(
     report = Report(as_json=as_json, quiet=quiet)
     path = report.destination(checkpoint, to, "-folded")
 
-    from ndtools.checkpoints.networks import CheckpointConfig
+    from ndtools.checkpoints.config import CheckpointConfig, LayerSettings
     from ndtools.checkpoints.operations import fold_checkpoint
 
     given = CheckpointConfig(
-        source=str(checkpoint), arch=arch, num_classes=num_classes, in_channels=in_channels, config=config
+        source=str(checkpoint),
+        arch=arch,
+        num_classes=num_classes,
+        in_channels=in_channels,
+        settings=LayerSettings.of(config),
     )
     result = fold_checkpoint(given, size=size, seed=seed)
     result.save(path)

@@ -1,9 +1,9 @@
 """What the layers of a network are made of: the only difference between its normalised and deconvolved versions."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 from torch import nn
 
@@ -12,7 +12,10 @@ from ndtools.layers.config import DeconvConfig
 from ndtools.layers.conv import FastDeconv2d
 from ndtools.layers.linear import DeconvLinear
 
-__all__ = ["Conv", "Factories", "batch_norm", "chain", "deconv", "plain"]
+__all__ = ["Conv", "Factories", "Form", "batch_norm", "chain", "deconv", "plain"]
+
+Form = Literal["plain", "batch_norm", "batch_norm_with_bias", "deconv"]
+"""Kinds of layers that a network can be made of."""
 
 
 class Conv(Protocol):
@@ -35,24 +38,31 @@ class Conv(Protocol):
 
 @dataclass(frozen=True)
 class Factories:
-    """Makers of a network's layers.
+    """Makers of a network's layers, by the role of the layer in the network.
 
     Attributes
     ----------
     first : Conv
-        Of the convolution that sees the images.
+        Maker of the convolution that sees the images.
     conv : Conv
-        Of all others.
+        Maker of all other convolutions.
     norm : callable
-        Takes the number of channels; ``torch.nn.Identity`` for none.
+        Maker of a normalisation, from the number of channels; ``torch.nn.Identity`` for none.
     linear : callable
-        Takes the numbers of inputs and outputs.
+        Maker of the linear layer, from the numbers of inputs and outputs.
+    form : {"plain", "batch_norm", "batch_norm_with_bias", "deconv"}, optional
+        Name of these makers in the specification of a network; None for makers of one's own, whose networks have no
+        specification.
+    settings : dict
+        Settings of deconvolution layers by role, as the specification holds them.
     """
 
     first: Conv
     conv: Conv
     norm: Callable[[int], nn.Module]
     linear: Callable[[int, int], nn.Module]
+    form: Form | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 def plain() -> Factories:
@@ -63,7 +73,7 @@ def plain() -> Factories:
     Factories
         Convolutions with a bias.
     """
-    return Factories(nn.Conv2d, nn.Conv2d, nn.Identity, nn.Linear)
+    return Factories(nn.Conv2d, nn.Conv2d, nn.Identity, nn.Linear, form="plain")
 
 
 def batch_norm(conv_bias: bool = False) -> Factories:
@@ -81,7 +91,8 @@ def batch_norm(conv_bias: bool = False) -> Factories:
         Convolution and normalisation.
     """
     conv = partial(nn.Conv2d, bias=conv_bias)
-    return Factories(conv, conv, nn.BatchNorm2d, nn.Linear)
+    form: Form = "batch_norm_with_bias" if conv_bias else "batch_norm"
+    return Factories(conv, conv, nn.BatchNorm2d, nn.Linear, form=form)
 
 
 def deconv(
@@ -118,6 +129,8 @@ def deconv(
         conv=partial(FastDeconv2d, config=config),
         norm=nn.Identity,
         linear=partial(DeconvLinear, config=linear) if linear else nn.Linear,
+        form="deconv",
+        settings={"config": config, "first": first, "linear": linear},
     )
 
 

@@ -28,6 +28,7 @@ from ndtools.surgery.replacing import (
     replace_modules,
     shape_of,
 )
+from ndtools.surgery.specs import update_spec
 
 __all__ = ["Plan", "PlanEntry", "convert"]
 
@@ -207,7 +208,9 @@ def convert(
         action: Literal["converted", "removed"] = "removed" if isinstance(module, _BatchNorm) else "converted"
         became = type(new[id(module)]).__name__
         entries.append(PlanEntry(name, was, became, action, "; ".join(notes[id(module)] + also)))
-    return replace_modules(model, new), Plan(tuple(entries))
+    converted = replace_modules(model, new)
+    update_spec(converted)
+    return converted, Plan(tuple(entries))
 
 
 def _check_configs(config: Any, first: Any) -> None:  # noqa: ANN401

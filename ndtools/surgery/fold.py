@@ -27,6 +27,7 @@ from ndtools.surgery.replacing import (
     shape_of,
     whitening_of,
 )
+from ndtools.surgery.specs import update_spec
 
 __all__ = ["call", "check_example", "copied", "fold", "poor_statistics"]
 
@@ -104,6 +105,7 @@ def fold(model: nn.Module, example: Any) -> tuple[nn.Module, float]:  # noqa: AN
     folded = replace_modules(folded, new)
     after = _tensors(call(folded, copied(example)))
     differences = [_difference(a, b) for a, b in zip(before, after, strict=True) if a.numel()]
+    update_spec(folded)
     return folded, float(torch.stack(differences).max()) if differences else 0.0
 
 

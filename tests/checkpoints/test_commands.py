@@ -7,12 +7,14 @@ import pytest
 import torch
 from torch import nn
 
+from ndtools.checkpoints.config import CheckpointConfig
 from ndtools.checkpoints.files import load_network, read_checkpoint, save_network
-from ndtools.checkpoints.networks import CheckpointConfig, Network
+from ndtools.checkpoints.metadata import spec_from_metadata, spec_to_metadata
 from ndtools.checkpoints.state_dicts import load_state, save_state
 from ndtools.layers.config import DeconvConfig
 from ndtools.models import build, vgg
 from ndtools.models.factories import batch_norm, deconv, plain
+from ndtools.models.spec import NetworkSpec
 from ndtools.surgery.convert import convert
 from ndtools.surgery.fold import fold
 from ndtools.surgery.replacing import deconvolves
@@ -73,11 +75,23 @@ def own(tmp_path_factory):
     """A checkpoint of the project, and the network."""
     path = tmp_path_factory.mktemp("own") / "net.safetensors"
     config = DeconvConfig(block_size=BLOCK, sampling_stride=2)
-    network = Network(arch="vgg11", num_classes=5, in_channels=1, form="deconv", config=config, first=config)
+    network = NetworkSpec(arch="vgg11", num_classes=5, in_channels=1, form="deconv", config=config, first=config)
     torch.manual_seed(0)
     model = trained(network.build(), 1).eval()
-    save_state(path, model.state_dict(), network.numbers())
+    save_state(path, model.state_dict(), spec_to_metadata(network))
     return path, model
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """Write a file of settings."""
+
+    def write(**values):
+        path = tmp_path / "settings.json"
+        path.write_text(json.dumps(values))
+        return path
+
+    return write
 
 
 def test_from_published_to_folded(published, images, tmp_path):
@@ -289,9 +303,11 @@ def test_a_network_that_was_converted_and_folded_in_python_is_saved(images, tmp_
 def test_other_networks_are_not_saved(tmp_path):
     mixed = build("vgg11", deconv())
     mixed.features[2] = nn.Tanh()
-    for model in (nn.Sequential(nn.Conv2d(3, 4, 3), nn.Linear(4, 2)), mixed, nn.ReLU()):
-        with pytest.raises(ValueError, match="is not a network of ndtools.models in one of its forms"):
+    for model in (nn.Sequential(nn.Conv2d(3, 4, 3), nn.Linear(4, 2)), nn.ReLU()):
+        with pytest.raises(ValueError, match="has no specification, by which it could be read again"):
             save_network(model, tmp_path / "x.safetensors")
+    with pytest.raises(ValueError, match="is no longer a vgg11 in the form 'deconv'"):
+        save_network(mixed, tmp_path / "x.safetensors")
     with pytest.raises(TypeError, match="model must be a torch.nn.Module, got one of type OrderedDict"):
         save_network(mixed.state_dict(), tmp_path / "x.safetensors")
     assert not list(tmp_path.iterdir())
@@ -308,12 +324,12 @@ def test_averages_of_the_other_preset_are_told(tmp_path):
         assert other in result.stderr
 
 
-def test_settings_that_a_file_does_not_say(own, tmp_path):
+def test_settings_that_a_file_does_not_say(own, tmp_path, settings):
     """Another number of iterations is another D: what is assumed is said, and can be chosen."""
     bare, (state, metadata) = tmp_path / "bare.safetensors", load_state(own[0])
     state["features.0.whitening.running_covariance"][:] = torch.linspace(0.01, 3, 9).diag()
     save_state(bare, state)
-    model = Network.of_metadata(metadata).holding(state).eval()
+    model = spec_from_metadata(metadata).holding(state).eval()
     images = torch.randn(3, 1, 32, 32, generator=torch.Generator().manual_seed(5))
 
     def fold(*options):
@@ -331,24 +347,24 @@ def test_settings_that_a_file_does_not_say(own, tmp_path):
     assert note == (
         "settings assumed: eps=1e-05, n_iter=5, first.n_iter=15 (the file does not say; choose with --config)"
     )
-    result, difference = fold("--config", "paper,first.n_iter=5,freeze_after=None", "--json")
+    result, difference = fold("--config", settings(preset="paper", first={"n_iter": 5}, freeze_after=None), "--json")
     assert difference < 1e-4
     assumed = json.loads(result.stdout)["settings_assumed"]
     assert (assumed["first"]["n_iter"], assumed["first"]["freeze_after"]) == (5, None)
     assert (assumed["config"]["block_size"], assumed["linear"]) == (BLOCK, None)
-    result, difference = fold("--config", "n_iter=5")  # in all layers
+    result, difference = fold("--config", settings(n_iter=5))  # in all layers
     assert difference < 1e-4
     assert "first." not in result.stdout
-    result = invoke("audit", bare, "--arch", "vgg11", "--config", "eps=0.5")
+    result = invoke("audit", bare, "--arch", "vgg11", "--config", settings(eps=0.5))
     assert "\nsettings assumed: eps=0.5, n_iter=5, sampling_stride=3, first.n_iter=15 (" in result.stdout
     result = invoke("audit", bare, "--arch", "vgg11", "--config", "reference")
     assert result.exit_code == 3
     assert "running_deconv is missing" in result.stderr
 
 
-def test_settings_to_convert_to(tmp_path):
+def test_settings_to_convert_to(tmp_path, settings):
     save_state(tmp_path / "net.safetensors", build("vgg11", plain()).state_dict())
-    options = ["--arch", "vgg11", "--config", "reference,eps=0.01,block_size=16,first.eps=0.1"]
+    options = ["--arch", "vgg11", "--config", settings(preset="reference", eps=0.01, block_size=16, first={"eps": 0.1})]
     result = invoke("convert", tmp_path / "net.safetensors", *options)
     assert "settings assumed" not in result.stdout
     network = read_checkpoint(CheckpointConfig(source=str(tmp_path / "net-deconv.safetensors"))).network
@@ -423,14 +439,13 @@ def test_metadata_that_is_not_whole(own, tmp_path):
         (["--arch", "vgg12"], 2, "--arch must be one of vgg11, vgg13"),
         (["--num-classes", 10], 2, "--num-classes 10 contradicts the checkpoint, which says 5"),
         (["--in-channels", 3], 2, "--in-channels 3 contradicts the checkpoint, which says 1"),
-        (["--config", "reference"], 2, "--config reference contradicts the checkpoint's settings"),
-        (["--config", "n_iter=7"], 2, "--config n_iter=7 contradicts the checkpoint's settings"),
-        (["--config", "first.n_iter=7"], 2, "--config first.n_iter=7 contradicts the checkpoint's settings"),
-        (["--config", "papers"], 2, "--config must be paper or reference, or settings such as"),
-        (["--config", "paper,foo=1"], 2, "--config paper,foo=1: there is no foo; settings are block_size, n_iter, eps"),
-        (["--config", "n_iter=x"], 2, "--config n_iter=x: n_iter must be a whole number, got 'x'"),
-        (["--config", "first.grid=round"], 2, "grid must be 'staggered' or 'corner', got 'round'"),
-        (["--config", "eps=-1"], 2, "--config eps=-1: eps: must be above 0"),
+        (
+            ["--config", "reference"],
+            2,
+            "--config grouping = interleaved contradicts the checkpoint",
+        ),
+        (["--config", "papers"], 2, "--config must be paper or reference, or a .json file of settings, got 'papers'"),
+        (["--config", "none.json"], 2, "--config cannot read none.json: "),
         (["--size", 31], 2, "--size must be at least 32, got 31"),
         (["--in-channels", 0], 2, "--in-channels must be at least 1, got 0"),
         (["--to", "net.pt"], 2, "--to must end in .safetensors, got net.pt"),
@@ -444,9 +459,35 @@ def test_contradictions(own, options, code, message, tmp_path, monkeypatch):
     assert not own[0].with_name("net-folded.safetensors").exists()
 
 
-def test_options_that_agree_are_no_contradiction(own, tmp_path):
-    settings = "paper,sampling_stride=2,freeze_after=None,first.grid=staggered,sync=False"
-    agreeing = ["--arch", "vgg11", "--num-classes", 5, "--in-channels", 1, "--config", settings]
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"n_iter": 7}', "--config n_iter = 7 contradicts the checkpoint, which says 5"),
+        ('{"first": {"n_iter": 7}}', "--config first.n_iter = 7 contradicts the checkpoint, which says 5"),
+        ('{"preset": "paper", "foo": 1}', "there is no foo; settings are block_size, n_iter, eps"),
+        ('{"n_iter": "x"}', "settings.json: n_iter must be a whole number, got 'x'"),
+        ('{"first": {"grid": "round"}}', "first.grid must be 'staggered' or 'corner', got 'round'"),
+        ('{"eps": -1}', "settings.json: eps: must be above 0"),
+        ('{"eps": ' + "[" * 300 + "]" * 300 + "}", "eps must be a number, got [[[[[[[...]]]]]]]"),
+        ('{"eps": ' + "[" * 100_000, "settings.json is not a JSON file"),
+        ('{"n_iter": 1000000}', "n_iter: must be at most 1000"),
+        ('{"preset": 3}', "preset must be paper or reference, got 3"),
+        ('{"preset": "x"}', "preset must be paper or reference, got 'x'"),
+        ('{"first": 3}', "first must be an object of settings, got 3"),
+        ("[]", "must hold a JSON object, such as"),
+        ("", "is not a JSON file"),
+    ],
+)
+def test_files_of_settings(own, tmp_path, content, message):
+    (tmp_path / "settings.json").write_text(content)
+    result = invoke("audit", own[0], "--config", tmp_path / "settings.json")
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_options_that_agree_are_no_contradiction(own, tmp_path, settings):
+    agreed = settings(preset="paper", sampling_stride=2, freeze_after=None, first={"grid": "staggered"}, sync=False)
+    agreeing = ["--arch", "vgg11", "--num-classes", 5, "--in-channels", 1, "--config", agreed]
     result = invoke("fold", own[0], *agreeing, "--to", tmp_path / "x.safetensors", "-q")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
     result = invoke("fold", own[0], "--to", tmp_path / "x.safetensors")
@@ -460,8 +501,8 @@ def test_unusable_checkpoints(own, published, tmp_path):
         (["fold", source], 2, "does not say of which network it is, one of vgg11, vgg13, "),
         (["fold", source, "--arch", "resnet18"], 3, "not a checkpoint of resnet18 in the form 'deconv': "),
         (["fold", source, "--arch", "vgg11", "--num-classes", 8], 2, "--num-classes 8 contradicts the checkpoint"),
-        (["convert", source, "--arch", "vgg11", "--config", "paper"], 2, "paper contradicts"),
-        (["fold", source, "--arch", "vgg11", "--config", "paper"], 2, "paper contradicts"),
+        (["convert", source, "--arch", "vgg11", "--config", "paper"], 2, "paper contradicts the checkpoint"),
+        (["fold", source, "--arch", "vgg11", "--config", "paper"], 2, "paper contradicts the checkpoint"),
         (["convert", path], 3, "it has deconvolution layers of ndtools already"),
         (["convert", path, "--to", path], 2, "must not be the checkpoint itself"),
         (["audit", path, "--batch-size", 0], 2, "--batch-size must be at least 1"),

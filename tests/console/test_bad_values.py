@@ -117,9 +117,6 @@ def test_wide_layers_are_refused_by_the_memory_they_take(tmp_path, monkeypatch):
         ("deblur missing.png -k 5", 3, "no such file or folder: 'missing.png'"),
         ("kernels one two", 2, "error: SOURCE must be one, got 2"),
         ("kernels --from-moments a.npz b.mom", 2, "write --from-moments before it, or let its name end in .npz"),
-        (f"audit x.pt --config eps={'[' * 100_000}", 2, "...: eps must be a number, got '[[["),
-        (f"audit x.pt --config eps={'[' * 300}{']' * 300}", 2, "...: eps must be a number, got [[[[[[[...]]]]]]]"),
-        (f"audit x.pt --config n_iter={HUGE}", 2, "n_iter: must be at most 1000"),
     ],
 )
 def test_names_and_settings(tmp_path, monkeypatch, command, code, message):

@@ -1,0 +1,104 @@
+"""Specifications of networks as JSON: written into checkpoints, and read from there without trusting them."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from reprlib import repr as short
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from ndtools.errors import DataError, OptionError
+from ndtools.layers.config import DeconvConfig
+from ndtools.models import NAMES
+from ndtools.models.spec import NetworkSpec
+
+__all__ = ["checked", "spec_from_metadata", "spec_to_metadata"]
+
+T = TypeVar("T")
+
+
+def spec_to_metadata(spec: NetworkSpec) -> dict[str, Any]:
+    """Return a specification as values that JSON can hold, for `spec_from_metadata`."""
+    return asdict(spec)
+
+
+def spec_from_metadata(metadata: Mapping[str, Any]) -> NetworkSpec:
+    """Read a specification from the metadata of a checkpoint.
+
+    Parameters
+    ----------
+    metadata : mapping
+        Values as `spec_to_metadata` returns them.
+
+    Returns
+    -------
+    NetworkSpec
+        The specification.
+
+    Raises
+    ------
+    DataError
+        If the metadata is not a specification, or one that this version does not know.
+    """
+    wrong = "metadata that this version does not know: "
+    try:
+        spec = checked(NetworkSpec, metadata)
+    except ValueError as error:
+        raise DataError(f"{wrong}{error}") from None
+    if spec.arch not in NAMES:
+        raise DataError(f"{wrong}arch must be one of {', '.join(NAMES)}, got {spec.arch!r}")
+    for name in ("num_classes", "in_channels"):
+        value = getattr(spec, name)
+        if not 1 <= value < 2**31:
+            raise DataError(f"{wrong}{name} must be at least 1 and below 2**31, got {value}")
+    return spec
+
+
+def checked(cls: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
+    """Make an instance of a dataclass from values that were read from JSON, checking the type of each field.
+
+    Parameters
+    ----------
+    cls : type
+        The dataclass, whose fields are numbers, truth values, text, literals or settings of layers.
+    values : mapping
+        Value of each field by name; fields with a default may be absent.
+    prefix : str
+        Beginning of the names of fields in messages, such as "first.".
+
+    Returns
+    -------
+    object
+        The instance.
+
+    Raises
+    ------
+    ValueError
+        If there is no such field, or its value is of another type or refused by the dataclass.
+    """
+    hints, given = get_type_hints(cls), dict(values)
+    for name, value in values.items():
+        if name not in hints:
+            raise ValueError(f"there is no {prefix}{name}; settings are {', '.join(hints)}")
+        if DeconvConfig in get_args(hints[name]) and isinstance(value, Mapping):
+            given[name] = checked(DeconvConfig, value, f"{prefix}{name}.")
+        elif not _fits(value, hints[name]):
+            raise ValueError(f"{prefix}{name} must be {_words(hints[name])}, got {short(value)}")
+    try:
+        return cls(**given)
+    except (TypeError, OptionError) as error:
+        raise ValueError(f"{prefix}{error}") from None
+
+
+def _fits(value: Any, hint: Any) -> bool:  # noqa: ANN401
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if get_origin(hint) is UnionType:
+        return any(_fits(value, option) for option in get_args(hint))
+    return type(value) is hint or (hint is float and type(value) is int)
+
+
+def _words(hint: Any) -> str:  # noqa: ANN401
+    if args := get_args(hint):
+        return " or ".join(repr(arg) if get_origin(hint) is Literal else _words(arg) for arg in args)
+    words = {int: "a whole number", float: "a number", bool: "true or false", NoneType: "null"}
+    return words.get(hint, f"a {hint.__name__}")

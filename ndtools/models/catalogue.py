@@ -1,0 +1,105 @@
+"""The networks of Ye et al. 2020 for small images, by name: how each is built, and its published settings.
+
+Nothing here imports torch until a network is built, so that names can be listed without it.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ndtools.errors import OptionError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ndtools.models.factories import Factories
+
+__all__ = ["CATALOGUE", "NAMES", "Entry", "build"]
+
+
+class Entry(NamedTuple):
+    """How one network is built.
+
+    Attributes
+    ----------
+    builder : str
+        Module and function that build the network, as "module:function" within ``ndtools.models``.
+    arguments : mapping
+        Arguments of the builder beside the makers of layers and the numbers of channels and classes.
+    published_first : mapping
+        Settings of the published network's first deconvolution layer that differ from those of its other layers. The
+        published ``freeze_iter`` of 100 freezes the statistics after the 101st batch.
+    """
+
+    builder: str
+    arguments: Mapping[str, Any]
+    published_first: Mapping[str, Any]
+
+
+_RESNET_DEPTHS = (18, 34, 50, 101, 152)
+
+CATALOGUE: dict[str, Entry] = {
+    **{f"vgg{d}": Entry("vgg:vgg", {"depth": d}, {"n_iter": 15, "freeze_after": 101}) for d in (11, 13, 16, 19)},
+    **{f"resnet{d}": Entry("resnet:resnet", {"depth": d}, {}) for d in _RESNET_DEPTHS},
+    **{
+        f"preact{d}": Entry("preact_resnet:preact_resnet", {"depth": d}, {"n_iter": 10, "freeze_after": 101})
+        for d in _RESNET_DEPTHS
+    },
+}
+"""All networks by name."""
+
+NAMES = tuple(CATALOGUE)
+"""Names of the networks that `build` knows."""
+
+
+def build(name: str, factories: "Factories", *, num_classes: int = 10, in_channels: int = 3) -> "nn.Module":
+    """Build a network by its name.
+
+    Parameters
+    ----------
+    name : str
+        Name of the network, one of ``NAMES``, for example ``"resnet18"``.
+    factories : Factories
+        Makers of the network's layers, for example :func:`ndtools.models.factories.deconv`.
+    num_classes : int
+        Number of outputs.
+    in_channels : int
+        Number of channels of the images.
+
+    Returns
+    -------
+    torch.nn.Module
+        The network, which maps images (N, in_channels, 32, 32) to logits (N, num_classes). Its attribute ``spec`` is a
+        :class:`ndtools.models.spec.NetworkSpec`, from which the same network can be built again; it is None for makers
+        of layers that a specification cannot name.
+
+    Raises
+    ------
+    OptionError
+        If there is no network of this name.
+
+    Examples
+    --------
+    >>> from ndtools.models.factories import batch_norm
+    >>> network = build("vgg11", batch_norm())
+    >>> sum(p.numel() for p in network.parameters())
+    9228362
+    >>> network.spec.arch, network.spec.form
+    ('vgg11', 'batch_norm')
+    """
+    if name not in CATALOGUE:
+        raise OptionError("name", f"must be one of {', '.join(NAMES)}, got {name!r}")
+    from ndtools.models.spec import NetworkSpec
+
+    entry = CATALOGUE[name]
+    module, function = entry.builder.split(":")
+    make = getattr(import_module(f"ndtools.models.{module}"), function)
+    network: nn.Module = make(factories=factories, num_classes=num_classes, in_channels=in_channels, **entry.arguments)
+    network.spec = (
+        None
+        if factories.form is None
+        else NetworkSpec(  # type: ignore[assignment]
+            arch=name, num_classes=num_classes, in_channels=in_channels, form=factories.form, **factories.settings
+        )
+    )
+    return network
