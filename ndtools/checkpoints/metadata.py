@@ -32,7 +32,7 @@ def spec_from_metadata(metadata: Mapping[str, Any]) -> NetworkSpec:
     Returns
     -------
     NetworkSpec
-        The specification.
+        Specification of the network in the file.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def checked(cls: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
     Returns
     -------
     object
-        The instance.
+        Instance of the dataclass.
 
     Raises
     ------

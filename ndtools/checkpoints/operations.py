@@ -31,18 +31,19 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class ConvertResult:
-    """A checkpoint in deconvolution form.
+    """A network that was turned into its deconvolution form.
 
     Attributes
     ----------
     network : NetworkSpec
         Specification of its network.
     state : dict of Tensor
-        Its weights and statistics.
+        Weights and statistics of the network.
     plan : Plan
-        What became of each layer.
+        Fate of each layer: converted, removed or kept.
     given : Checkpoint
-        What it was made of; if published, it is that translated, else a network to be trained.
+        The checkpoint that was converted. One of the published code was translated, and computes the same function;
+        any other became a network that must be trained.
     """
 
     network: NetworkSpec
@@ -55,7 +56,7 @@ class ConvertResult:
         save_state(path, self.state, spec_to_metadata(self.network))
 
     def numbers(self) -> dict[str, Any]:
-        """Return what JSON can hold of it."""
+        """Return the values of the command's JSON output by key."""
         counts = {name: getattr(self.plan, name) for name in ("converted", "removed", "kept")}
         entries = [asdict(entry) for entry in self.plan.entries]
         return {
@@ -69,22 +70,22 @@ class ConvertResult:
 
 @dataclass(frozen=True, eq=False)
 class FoldResult:
-    """A checkpoint without anything of deconvolution.
+    """A network whose deconvolution was merged into plain layers.
 
     Attributes
     ----------
     network : NetworkSpec
         Specification of its network, of the form "plain".
     state : dict of Tensor
-        Its weights.
+        Weights of the network.
     max_difference : float
-        Of the logits of the example, from those of the network in evaluation mode.
+        Largest difference between its logits and those of the original network in evaluation mode, for random images.
     largest : float
-        Largest of their absolute values.
+        Largest absolute value of these logits.
     layers : int
-        How many were folded.
+        Number of layers that were folded.
     given : Checkpoint
-        What it was made of.
+        The checkpoint that was folded.
     """
 
     network: NetworkSpec
@@ -99,7 +100,7 @@ class FoldResult:
         save_state(path, self.state, spec_to_metadata(self.network))
 
     def numbers(self) -> dict[str, Any]:
-        """Return what JSON can hold of it."""
+        """Return the values of the command's JSON output by key."""
         return {
             "network": spec_to_metadata(self.network),
             "max_difference": self.max_difference,
@@ -112,19 +113,19 @@ class FoldResult:
 def convert_checkpoint(config: CheckpointConfig) -> ConvertResult:
     """Translate a checkpoint into one with deconvolution layers.
 
-    Those of the published code are translated exactly. Weights of networks without normalisation, or with batch
-    normalisation, are carried over by the rules of :func:`ndtools.surgery.convert.convert`; such a network is then to
-    be trained.
+    Checkpoints of the published code are translated exactly. Weights of networks without normalisation, or with batch
+    normalisation, are carried over by the rules of :func:`ndtools.surgery.convert.convert`; such a network must
+    then be trained.
 
     Parameters
     ----------
     config : CheckpointConfig
-        File, and what is known of it.
+        The checkpoint, and what its user knows of it.
 
     Returns
     -------
     ConvertResult
-        For :func:`ndtools.models.factories.deconv`.
+        The network in its deconvolution form, built by :func:`ndtools.models.factories.deconv`.
 
     Raises
     ------
@@ -190,16 +191,16 @@ def fold_checkpoint(config: CheckpointConfig, *, size: int = 32, seed: int = 0) 
     Parameters
     ----------
     config : CheckpointConfig
-        File, and what is known of it.
+        The checkpoint, and what its user knows of it.
     size : int
-        Side of the images of the example, pixels.
+        Side of the example images, pixels.
     seed : int
-        Of the example: eight images of independent normal pixels.
+        Seed of the eight example images, whose pixels are independent and normal.
 
     Returns
     -------
     FoldResult
-        For :func:`ndtools.models.factories.plain`.
+        The network of plain layers, built by :func:`ndtools.models.factories.plain`.
 
     Raises
     ------
@@ -236,18 +237,20 @@ def audit_checkpoint(
     Parameters
     ----------
     config : CheckpointConfig
-        File, and what is known of it.
-    batch_size, size : int
-        Of training: images in a batch, and their side in pixels.
+        The checkpoint, and what its user knows of it.
+    batch_size : int
+        Number of images in a training batch.
+    size : int
+        Side of the training images, pixels.
     seed : int
-        Of the images, of which only the size matters.
+        Seed of the random images that stand in for a training batch; only their size matters.
 
     Returns
     -------
     given : Checkpoint
-        The network.
+        Contents of the checkpoint.
     audit : Audit
-        Its layers.
+        Properties of each deconvolution layer.
 
     Raises
     ------
@@ -271,7 +274,7 @@ def _images(given: Checkpoint, count: int, size: int, seed: int) -> Tensor:
     if count < 1:
         raise OptionError("batch_size", f"must be at least 1, got {count}")
     dtype = next(value.dtype for value in given.state.values() if value.is_floating_point())
-    # Networks hold their input, its patches or its features at a time: 64 channels of full size at least.
+    # A network holds its input, the patches of the input, or 64 channels of features at full size.
     one = (given.network.in_channels + 64) * size**2 * dtype.itemsize
     check_memory("size", size, one, torch.device("cpu"))
     check_memory("batch_size", count, count * one, torch.device("cpu"))

@@ -1,4 +1,4 @@
-"""State dicts in files: reading, writing, and translating those of the published code."""
+"""Read and write state dicts, and translate those of the published code."""
 
 import json
 import os
@@ -30,26 +30,26 @@ _SAVE_TENSORS = "torch.save(model.state_dict(), 'checkpoint.pt')"
 def load_state(path: str | Path) -> tuple[State, dict[str, Any]]:
     """Read a state dict.
 
-    Nothing in the file is executed: .safetensors, or what ``torch.load(weights_only=True)`` reads. A dictionary that
-    holds it as ``state_dict``, ``model_state_dict``, ``net`` or ``model`` is opened, the prefixes ``module.`` and
-    ``_orig_mod.`` are taken away.
+    No code in the file is executed: the file is a .safetensors file, or one that ``torch.load(weights_only=True)``
+    reads. A state dict is also found inside a dictionary, under the key ``state_dict``, ``model_state_dict``, ``net``
+    or ``model``. The prefixes ``module.`` and ``_orig_mod.`` of its names are removed.
 
     Parameters
     ----------
     path : str or Path
-        A file; if its name does not end in .safetensors, one of ``torch.save``.
+        Path of a .safetensors file or, with any other ending, of a file of ``torch.save``.
 
     Returns
     -------
     state : dict of Tensor
-        On the CPU.
+        Tensors by name, on the CPU.
     metadata : dict
-        What `save_state` was given; empty for files of others.
+        Metadata that `save_state` wrote into the file; empty for files of other programs.
 
     Raises
     ------
     DataError
-        If the file is absent, damaged, or holds no state dict, or more than tensors.
+        If the file is absent or damaged, holds no state dict, or holds objects other than tensors.
     """
     path = Path(path)
     try:
@@ -102,22 +102,22 @@ def _load_safetensors(path: Path) -> tuple[State, dict[str, Any]]:
 
 
 def unwrap(content: object) -> State:
-    """Find the state dict in what a checkpoint holds.
+    """Find the state dict in the contents of a checkpoint.
 
     Parameters
     ----------
     content : object
-        A state dict; or a mapping that holds one, see `load_state`.
+        A state dict, or a mapping that holds one as `load_state` describes.
 
     Returns
     -------
     dict of Tensor
-        Without the prefixes of wrappers.
+        Tensors by name, without the prefixes that wrappers add.
 
     Raises
     ------
     DataError
-        If there is none, or it holds tensors that are not dense or empty.
+        If there is no state dict, or one of its tensors is not dense, is empty, or has no values.
     """
     for _ in _WRAPPERS:  # a wrapper within a wrapper
         inner = [content[key] for key in _WRAPPERS if key in content] if isinstance(content, Mapping) else []
@@ -159,14 +159,14 @@ def save_state(path: str | Path, state: Mapping[str, Tensor], metadata: Mapping[
     path : str or Path
         File to write or replace, ending in .safetensors.
     state : mapping of str to Tensor
-        Of any device; tensors that share memory are written several times.
+        Tensors by name, on any device. Tensors that share memory are written several times.
     metadata : mapping, optional
-        What JSON can hold, for `load_state`.
+        Further values that JSON can hold; `load_state` returns them.
 
     Raises
     ------
     OutputError
-        If it cannot be written; an older file is then as it was.
+        If the file cannot be written. A file that was there before is then unchanged.
     """
     path = Path(path)
     if path.suffix != ".safetensors":
@@ -193,26 +193,26 @@ def is_published(state: Mapping[str, Tensor]) -> bool:
 def from_published(state: Mapping[str, Tensor]) -> State:
     """Translate a state dict of the published code (yechengxi/deconvolution, d221c22).
 
-    Its FastDeconv and Delinear hold ``running_mean`` (F,), of grouped convolutions (G F,), and ``running_deconv``
-    (F, F) or (G, F, F) beside weight and bias. Here they are the buffers of ``whitening``, (G, 1, F) and (G, 1, F, F),
-    of a layer with ``DeconvConfig.reference()``. The published code does not save how many batches it has seen: 1 is
-    written, so that layers count as trained. Batch normalisations, plain layers and what is translated already are
-    passed on.
+    Beside weight and bias, the published layers FastDeconv and Delinear hold ``running_mean``, of shape (F,), or (G F,)
+    in grouped convolutions, and ``running_deconv``, of shape (F, F) or (G, F, F). Here these are buffers of
+    ``whitening`` in a layer with ``DeconvConfig.reference()``, of shapes (G, 1, F) and (G, 1, F, F). The published code
+    does not save the number of batches it has seen; 1 is written, so that layers count as trained. Tensors of batch
+    normalisations and plain layers, and tensors that are translated already, stay as they are.
 
     Parameters
     ----------
     state : mapping of str to Tensor
-        As `load_state` gives it.
+        State dict as `load_state` returns it.
 
     Returns
     -------
     dict of Tensor
-        For the same network of layers with ``DeconvConfig.reference()`` of the same block sizes.
+        State dict of the same network with layers of ``DeconvConfig.reference()`` and the same block sizes.
 
     Raises
     ------
     DataError
-        If there are tensors that neither the published layers nor torch's have, or of other shapes.
+        If a tensor belongs neither to the published layers nor to torch's, or has an unexpected shape.
     """
     layers = {key.removesuffix("running_deconv") for key in state if is_published({key: state[key]})}
     translated: State = {}

@@ -1,4 +1,4 @@
-"""What ``ndtools convert``, ``fold`` and ``audit`` have in common: their options, and where they write."""
+"""Options, screen and output file of ``ndtools convert``, ``fold`` and ``audit``."""
 
 import os
 import shlex
@@ -64,18 +64,20 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but wa
 
 
 def describe(network: "NetworkSpec") -> str:
-    """Return a network in words."""
+    """Return the architecture and size of a network in words."""
     colours = "channel" if network.in_channels == 1 else "channels"
     return f"{network.arch} · {network.in_channels} {colours} · {network.num_classes} classes"
 
 
 class Report:
-    """The screen, and the file, of one run.
+    """Screen and output file of one run of a command on a checkpoint.
 
     Parameters
     ----------
-    as_json, quiet : bool
-        What the user asked for.
+    as_json : bool
+        Whether to print JSON instead of text.
+    quiet : bool
+        Whether to print nothing but warnings, errors and JSON.
     """
 
     def __init__(self, *, as_json: bool, quiet: bool) -> None:
@@ -102,9 +104,9 @@ class Report:
         Raises
         ------
         OptionError
-            If it is the source, or no name of a safetensors file.
+            If the path is that of the source, or does not end in .safetensors.
         OutputError
-            If it cannot be written.
+            If the file cannot be written.
         """
         from ndtools.results.files import check_writable
 

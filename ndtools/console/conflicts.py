@@ -15,16 +15,16 @@ def refuse_given(context: typer.Context, names: Sequence[str], because: str) -> 
     Parameters
     ----------
     context : typer.Context
-        Of the command.
+        Context of the command, which knows where each value comes from.
     names : sequence of str
-        Of its parameters.
+        Names of parameters of the command.
     because : str
-        What makes them meaningless.
+        The option or reason that makes them meaningless, as the message says it.
 
     Raises
     ------
     OptionError
-        Of the first of them that was given.
+        If one of them was given; the error names the first.
     """
     for name in names:
         source = context.get_parameter_source(name)

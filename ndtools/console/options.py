@@ -137,14 +137,14 @@ def numbers_from(option: str, text: str, kind: Callable[[str], N]) -> tuple[N, .
     option : str
         Name of the option, for the error.
     text : str
-        Such as "128,128".
+        Numbers separated by commas, such as "128,128".
     kind : callable
         ``int`` or ``float``.
 
     Returns
     -------
     tuple
-        The numbers.
+        Numbers in the order of the text.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What the layers of a network are made of: the only difference between its normalised and deconvolved versions."""
+"""Makers of layers: the only difference between a network with batch normalisation and one with deconvolution."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ Form = Literal["plain", "batch_norm", "batch_norm_with_bias", "deconv"]
 
 
 class Conv(Protocol):
-    """Makes a convolution; whether with a bias is its own business."""
+    """Maker of a convolution; it decides itself whether the convolution has a bias."""
 
     def __call__(
         self,
@@ -32,7 +32,7 @@ class Conv(Protocol):
         padding: int = 0,
         groups: int = 1,
     ) -> nn.Module:
-        """Return a layer of (N, in_channels, H, W) → (N, out_channels, H', W')."""
+        """Return a layer that maps (N, in_channels, H, W) to (N, out_channels, H', W')."""
         ...
 
 
@@ -66,29 +66,29 @@ class Factories:
 
 
 def plain() -> Factories:
-    """Make networks without normalisation.
+    """Return makers of layers for networks without normalisation.
 
     Returns
     -------
     Factories
-        Convolutions with a bias.
+        Makers of plain convolutions with a bias.
     """
     return Factories(nn.Conv2d, nn.Conv2d, nn.Identity, nn.Linear, form="plain")
 
 
 def batch_norm(conv_bias: bool = False) -> Factories:
-    """Make networks with batch normalisation.
+    """Return makers of layers for networks with batch normalisation.
 
     Parameters
     ----------
     conv_bias : bool
-        Whether convolutions have a bias, which the normalisation takes away again where it follows at once. The
-        published VGG has one, the published ResNets have none.
+        Whether convolutions have a bias, which a normalisation that follows at once subtracts again. The published VGG
+        has biases, the published ResNets have none.
 
     Returns
     -------
     Factories
-        Convolution and normalisation.
+        Makers of convolutions and batch normalisations.
     """
     conv = partial(nn.Conv2d, bias=conv_bias)
     form: Form = "batch_norm_with_bias" if conv_bias else "batch_norm"
@@ -98,27 +98,27 @@ def batch_norm(conv_bias: bool = False) -> Factories:
 def deconv(
     config: DeconvConfig | None = None, *, first: DeconvConfig | None = None, linear: DeconvConfig | None = None
 ) -> Factories:
-    """Make networks with deconvolution and without normalisation.
+    """Return makers of layers for networks with deconvolution and without normalisation.
 
     Parameters
     ----------
     config : DeconvConfig, optional
-        Of the convolutions; ``DeconvConfig.paper()`` by default.
+        Settings of the convolutions; ``DeconvConfig()`` by default.
     first : DeconvConfig, optional
-        Of the first convolution; by default ``config`` with 15 iterations, frozen after 200 batches
-        (Ye et al. 2020, appendix A.2).
+        Settings of the first convolution; by default ``config`` with 15 iterations, and with statistics that freeze
+        after 200 batches (Ye et al. 2020, appendix A.2).
     linear : DeconvConfig, optional
-        Of the linear layer, which does not deconvolve by default.
+        Settings of the linear layer, which by default does not deconvolve.
 
     Returns
     -------
     Factories
-        Convolutions with a bias.
+        Makers of deconvolution layers with a bias.
 
     Raises
     ------
     TypeError
-        If a configuration is something else.
+        If a configuration is not a DeconvConfig.
     """
     for name, settings in (("config", config), ("first", first), ("linear", linear)):
         check_config(name, settings)
@@ -135,16 +135,16 @@ def deconv(
 
 
 def chain(*layers: nn.Module) -> nn.Sequential:
-    """Chain layers, leaving out those that do nothing, so that their numbers are those of the published networks.
+    """Chain layers without those that do nothing, so that layers are numbered as in the published networks.
 
     Parameters
     ----------
     *layers : torch.nn.Module
-        Among them, ``torch.nn.Identity`` for no normalisation.
+        Layers in their order; ``torch.nn.Identity`` stands for no normalisation.
 
     Returns
     -------
     torch.nn.Sequential
-        The others.
+        All layers that are not ``torch.nn.Identity``.
     """
     return nn.Sequential(*(layer for layer in layers if not isinstance(layer, nn.Identity)))

@@ -63,16 +63,16 @@ def preact_resnet(depth: int, factories: Factories, *, num_classes: int = 10, in
     depth : {18, 34, 50, 101, 152}
         Layers with weights, those of shortcuts left out; bottlenecks from 50.
     factories : Factories
-        Makers of the layers.
+        Makers of the network's layers.
     num_classes : int
-        Outputs.
+        Number of outputs.
     in_channels : int
-        Channels of the images.
+        Number of channels of the images.
 
     Returns
     -------
     ResNet
-        Maps (N, in_channels, 32, 32) to logits (N, num_classes).
+        Network that maps (N, in_channels, 32, 32) to logits (N, num_classes).
     """
     block = PreActBottleneck if depth >= 50 else PreActBlock
     return ResNet(

@@ -18,12 +18,14 @@ class Block(nn.Module):
 
     Parameters
     ----------
-    inputs, planes : int
-        Channels that come in, and those within; ``expansion * planes`` go out.
+    inputs : int
+        Number of input channels.
+    planes : int
+        Number of channels within the block; ``expansion * planes`` channels leave it.
     stride : int
-        Of the block.
+        Step of the block in pixels, which is that of one of its convolutions.
     factories : Factories
-        Makers of the layers.
+        Makers of the network's layers.
 
     Attributes
     ----------
@@ -87,9 +89,11 @@ class ResNet(nn.Module):
     counts : tuple of int
         Blocks in each of the four stages.
     factories : Factories
-        Makers of the layers.
-    num_classes, in_channels : int
-        Outputs, and channels of the images.
+        Makers of the network's layers.
+    num_classes : int
+        Number of outputs.
+    in_channels : int
+        Number of channels of the images.
     active_stem : bool
         Whether normalisation and ReLU follow the first convolution. Not for pre-activation blocks, which bring them.
     """
@@ -124,7 +128,7 @@ class ResNet(nn.Module):
         Returns
         -------
         Tensor of shape (N, num_classes)
-            Logits.
+            Logits of the classes.
         """
         out = self.conv1(x)
         if self.bn1 is not None:
@@ -142,16 +146,16 @@ def resnet(depth: int, factories: Factories, *, num_classes: int = 10, in_channe
     depth : {18, 34, 50, 101, 152}
         Layers with weights, those of shortcuts left out; bottlenecks from 50.
     factories : Factories
-        Makers of the layers.
+        Makers of the network's layers.
     num_classes : int
-        Outputs.
+        Number of outputs.
     in_channels : int
-        Channels of the images.
+        Number of channels of the images.
 
     Returns
     -------
     ResNet
-        Maps (N, in_channels, 32, 32) to logits (N, num_classes).
+        Network that maps (N, in_channels, 32, 32) to logits (N, num_classes).
     """
     block = Bottleneck if depth >= 50 else BasicBlock
     return ResNet(block, block_counts(depth), factories, num_classes=num_classes, in_channels=in_channels)
@@ -163,12 +167,12 @@ def block_counts(depth: int) -> tuple[int, int, int, int]:
     Parameters
     ----------
     depth : int
-        Of the network.
+        Number of layers with weights.
 
     Returns
     -------
     tuple of int
-        By stage.
+        Number of blocks in each stage.
 
     Raises
     ------

@@ -9,7 +9,7 @@ __all__ = ["VGG", "vgg"]
 
 _WIDTHS = (64, 128, 256, 512, 512)
 _COUNTS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
-"""For each depth, convolutions before each pooling."""
+"""For each depth, the numbers of convolutions before each pooling."""
 
 
 class VGG(nn.Module):
@@ -18,11 +18,13 @@ class VGG(nn.Module):
     Parameters
     ----------
     counts : tuple of int
-        Convolutions in each of the five stages.
+        Number of convolutions in each of the five stages.
     factories : Factories
-        Makers of the layers.
-    num_classes, in_channels : int
-        Outputs, and channels of the images.
+        Makers of the network's layers.
+    num_classes : int
+        Number of outputs.
+    in_channels : int
+        Number of channels of the images.
     """
 
     def __init__(self, counts: tuple[int, ...], factories: Factories, *, num_classes: int, in_channels: int) -> None:
@@ -44,12 +46,12 @@ class VGG(nn.Module):
         Parameters
         ----------
         x : Tensor of shape (N, C, H, W)
-            Images of 32×32 pixels, or more: what is more than one pixel at the end is averaged.
+            Images of at least 32×32 pixels. Larger images leave more than one pixel at the end, which are averaged.
 
         Returns
         -------
         Tensor of shape (N, num_classes)
-            Logits.
+            Logits of the classes.
         """
         logits: Tensor = self.classifier(self.features(x).mean((2, 3)))
         return logits
@@ -61,18 +63,18 @@ def vgg(depth: int, factories: Factories, *, num_classes: int = 10, in_channels:
     Parameters
     ----------
     depth : {11, 13, 16, 19}
-        Of the original, which has two linear layers more.
+        Number of layers with weights of the original VGG, which has two more linear layers.
     factories : Factories
-        Makers of the layers.
+        Makers of the network's layers.
     num_classes : int
-        Outputs.
+        Number of outputs.
     in_channels : int
-        Channels of the images.
+        Number of channels of the images.
 
     Returns
     -------
     VGG
-        Maps (N, in_channels, 32, 32) to logits (N, num_classes).
+        Network that maps (N, in_channels, 32, 32) to logits (N, num_classes).
 
     Raises
     ------
