@@ -1,11 +1,11 @@
 """Exceptions and warnings of ndtools.
 
-Misuse of the library raises :class:`ValueError` or :class:`TypeError` with what was wanted and what was
-found. Everything a user can cause with data, options or files is an :class:`NdtoolsError`; the command line
-turns each branch of this tree into one exit code (``ndtools.console.failures``).
+Misuse of the library raises :class:`ValueError` or :class:`TypeError`, which state the expected and the given value.
+All errors that data, options or files can cause are :class:`NdtoolsError`. The command line turns each branch of this
+tree into one exit code (``ndtools.console.failures``).
 
-Messages quote names and texts that come from files. They are one line, and hold nothing that a terminal would
-act upon: control characters are escaped when the error is made.
+Messages quote names and texts that come from files. A message is one line without characters that control a terminal:
+control characters are escaped when the error is created.
 """
 
 from typing import TYPE_CHECKING
@@ -31,12 +31,12 @@ __all__ = [
 
 
 class NdtoolsError(Exception):
-    """Base of all errors that ndtools raises knowingly.
+    """Base class of all errors that ndtools raises deliberately.
 
     Parameters
     ----------
     message : str
-        What is wrong, and the remedy. Control characters in it are escaped.
+        Description of the problem and its remedy. Control characters in it are escaped.
     """
 
     def __init__(self, message: str) -> None:
@@ -49,9 +49,9 @@ class OptionError(NdtoolsError, ValueError):
     Parameters
     ----------
     option : str
-        Field name of the configuration, e.g. ``"kernel_size"``.
+        Name of the field of the configuration, e.g. ``"kernel_size"``.
     message : str
-        What is wrong with it, and the remedy.
+        Description of the problem and its remedy, such that it can follow the name of the option.
     """
 
     def __init__(self, option: str, message: str) -> None:
@@ -65,14 +65,14 @@ class DataError(NdtoolsError):
 
 
 class NoUsableImageError(DataError):
-    """Nothing in a source could be used.
+    """No image of a source could be used.
 
     Parameters
     ----------
     message : str
-        Says so, with the first reason.
+        Description of the problem with the reason for the first image.
     skipped : tuple of Skipped
-        All that was tried.
+        All images that were tried, each with the reason.
     """
 
     def __init__(self, message: str, skipped: tuple["Skipped", ...]) -> None:
@@ -85,15 +85,15 @@ class MatrixError(DataError, ValueError):
 
 
 class NumericalError(NdtoolsError, ArithmeticError):
-    """The arithmetic failed on well-formed input."""
+    """A computation failed numerically on well-formed input."""
 
 
 class NotPositiveDefiniteError(NumericalError):
-    """A matrix whose inverse square root was wanted is not positive definite to working precision."""
+    """A matrix has no inverse square root: it is not positive definite to working precision."""
 
 
 class NotConvergedError(NumericalError):
-    """An iteration diverged or did not reach its tolerance where it must."""
+    """An iteration diverged, or did not reach its tolerance where convergence is required."""
 
 
 class OutputError(NdtoolsError, OSError):
@@ -101,7 +101,7 @@ class OutputError(NdtoolsError, OSError):
 
 
 class NumericalWarning(UserWarning):
-    """A result is usable but poor, or means less than it seems to."""
+    """A result is usable but inaccurate, or is weaker evidence than it seems."""
 
 
 class SkippedImageWarning(UserWarning):

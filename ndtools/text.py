@@ -1,4 +1,4 @@
-"""Names, texts and numbers as people read them."""
+"""Format names, texts and numbers for people to read."""
 
 import math
 import os
@@ -14,13 +14,13 @@ _LONGEST_REASON = 200
 
 
 def ridge_in_words(fit: "Deconvolution") -> str:
-    """Write the ridge of a deconvolution in both of its units, as in "eps 0.001 (0.013 of the mean variance)"."""
+    """Format the ridge of a deconvolution in both of its units, as in "eps 0.001 (0.013 of the mean variance)"."""
     relative = "" if fit.relative_eps is None else f" ({fit.relative_eps:.2g} of the mean variance)"
     return f"eps {fit.eps:.3g}{relative}"
 
 
 def precision_in_words(fit: "Deconvolution", separator: str = " · ") -> str:
-    """Write how exact a deconvolution is: its inverse, and the covariance it is the inverse of."""
+    """Format the precision of a deconvolution: condition number, residual, and effect of rounding in its covariance."""
     parts = (
         f"condition {fit.condition:.3g}",
         f"residual {fit.residual:.2g}",
@@ -30,41 +30,42 @@ def precision_in_words(fit: "Deconvolution", separator: str = " · ") -> str:
 
 
 def with_error(value: float | None, error: float | None = None, digits: int = 3) -> str:
-    """Write a number with its standard error.
+    """Format a number with its standard error.
 
     Parameters
     ----------
     value : float or None
-        "-" if None.
+        Number to format. None gives "-".
     error : float, optional
-        Its standard error.
+        Standard error of the number. It is left out if it is not positive and finite.
     digits : int
-        Significant digits of a number without error.
+        Number of significant digits of a number without standard error. Default 3.
 
     Returns
     -------
     str
-        Both to the error's second digit, as in "0.777 ± 0.032".
+        Number and error, both rounded to the second significant digit of the error, as in "0.777 ± 0.032".
     """
     if value is None:
         return "-"
     if error is None or not (error > 0 and math.isfinite(error)):
         return f"{value:.{digits}g}"
-    places = max(0, 1 - math.floor(math.log10(error)))
-    return f"{value:.{places}f} ± {error:.{places}f}"
+    decimals = max(0, 1 - math.floor(math.log10(error)))
+    return f"{value:.{decimals}f} ± {error:.{decimals}f}"
 
 
 def printable(path: str | os.PathLike[str]) -> str:
-    r"""Return a path or text such that it can be printed: undecodable bytes and control characters are escaped.
+    r"""Return a path or text in printable form: undecodable bytes and control characters are escaped.
 
     Parameters
     ----------
     path : str or path-like
-        As the operating system gives it, with surrogates for undecodable bytes.
+        Path or text from the operating system, with surrogates for undecodable bytes.
 
     Returns
     -------
     str
+        Text that can be printed on one line.
 
     Examples
     --------
@@ -74,27 +75,27 @@ def printable(path: str | os.PathLike[str]) -> str:
     text = os.fspath(path)
     try:
         text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    except UnicodeEncodeError:  # a surrogate that stands for no byte, in a name from Windows or an archive
+    except UnicodeEncodeError:  # a surrogate that does not stand for a byte, in a name from Windows or an archive
         text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", _escaped, text)
 
 
 def reason(error: BaseException) -> str:
-    """Return what an error of another library says, as part of a line of a message.
+    """Return the message of an error from another library, shortened so that a message of ndtools can quote it.
 
     Parameters
     ----------
     error : exception
-        The error; of the operating system or of a library that reads a format.
+        Error of the operating system, or of a library that reads a file format.
 
     Returns
     -------
     str
-        The first line of its message, printable and at most 200 characters long; the name of its class if it has no
-        message.
+        First line of the message, printable and at most 200 characters long; the name of the error's class if it has
+        no message.
     """
-    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    lines = said.strip().splitlines() or [type(error).__name__]
+    message = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    lines = message.strip().splitlines() or [type(error).__name__]
     text = printable(lines[0])
     return text if len(text) <= _LONGEST_REASON else f"{text[: _LONGEST_REASON - 3]}..."
 

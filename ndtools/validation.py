@@ -1,4 +1,4 @@
-"""Checks of settings that several experiments share, and the choices they allow."""
+"""Checks of settings that several experiments share, and the allowed choices."""
 
 import math
 
@@ -23,9 +23,9 @@ __all__ = [
 
 
 METHODS = ("eigh", "coupled", "vanilla")
-LARGEST_EPS = 1e12  # far above any covariance, and its square is still a float32
-LARGEST_RATE = 1e6  # learning rates are stable below 8: the bias alone gives the Hessian an eigenvalue of 1/4 at least
-_MOST = {  # larger counts are mistyped: they would overflow, or run for years
+LARGEST_EPS = 1e12  # far above any covariance, and small enough that its square is finite in float32
+LARGEST_RATE = 1e6  # stable learning rates are below 8: the bias alone gives the Hessian an eigenvalue of at least 1/4
+_MOST = {  # larger counts must be typing errors: they would overflow or run for years
     "jobs": 1024,
     "n_iter": 1000,
     "stride": 100_000,
@@ -43,21 +43,21 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def check_count(name: str, value: int, most: int | None = None) -> None:
-    """Make sure that a number of things is one that this program can count to.
+    """Raise an error if a count is below 1 or above the largest value that makes sense.
 
     Parameters
     ----------
     name : str
-        Name of the option.
+        Name of the option, for the message.
     value : int
-        Its value.
+        Value of the option.
     most : int, optional
-        The largest that makes sense; by default that of all options of this name.
+        Largest value that makes sense. Default: the limit for all options of this name.
 
     Raises
     ------
     OptionError
-        If the value is less than 1 or larger than that.
+        If the value is less than 1 or larger than `most`.
     """
     most = most or _MOST.get(name, _MOST_OF_ANYTHING)
     if value < 1:
@@ -67,7 +67,7 @@ def check_count(name: str, value: int, most: int | None = None) -> None:
 
 
 def check_odd(kernel_size: int) -> None:
-    """Refuse a kernel size that is not odd, or not positive."""
+    """Raise an error if a kernel size is not odd or not positive."""
     if kernel_size < 1 or kernel_size % 2 == 0:
         raise OptionError(
             "kernel_size", f"must be odd and positive, so that there is a centre pixel, got {kernel_size}"
@@ -75,7 +75,7 @@ def check_odd(kernel_size: int) -> None:
 
 
 def check_positive(config: object, *names: str) -> None:
-    """Refuse a configuration with a count below 1 in one of the named fields; a count that is None passes."""
+    """Raise an error if one of the named fields of a configuration fails `check_count`; None is accepted."""
     for name in names:
         value = getattr(config, name)
         if value is not None:
@@ -83,7 +83,7 @@ def check_positive(config: object, *names: str) -> None:
 
 
 def check_eps(eps: float) -> None:
-    """Refuse a ridge that is negative, not finite, or far above any covariance."""
+    """Raise an error if a ridge is negative, not finite, or far above any covariance."""
     if not (eps >= 0 and math.isfinite(eps)):
         raise OptionError("eps", f"must be at least 0 and finite, got {eps}")
     if eps > LARGEST_EPS:
@@ -91,7 +91,7 @@ def check_eps(eps: float) -> None:
 
 
 def check_bootstrap(replicates: int) -> None:
-    """Refuse a number of bootstrap replicates that gives no standard error, except 0."""
+    """Raise an error if a number of bootstrap replicates gives no standard error: it must be 0 or at least 2."""
     if replicates < 0 or replicates == 1:
         raise OptionError("bootstrap", f"must be 0 or at least 2, got {replicates}")
     if replicates:
@@ -99,21 +99,21 @@ def check_bootstrap(replicates: int) -> None:
 
 
 def check_rate(name: str, value: float | str, or_else: str = "") -> None:
-    """Refuse a learning rate that is not a positive number.
+    """Raise an error if a learning rate is not a positive number.
 
     Parameters
     ----------
     name : str
         Name of the setting, for the message.
     value : float or str
-        Learning rate, or the text of one.
+        Learning rate as a number or as text.
     or_else : str
-        What else is allowed, as the message adds it: ", or 'best'".
+        Text that the message adds about other allowed values, e.g. ", or 'best'". Default: none.
 
     Raises
     ------
     OptionError
-        If the value is no number, not positive, not finite, or larger than any stable learning rate.
+        If the value is not a number, not positive, not finite, or above 1e6, far larger than any stable learning rate.
     """
     try:
         rate = float(value)
@@ -126,6 +126,6 @@ def check_rate(name: str, value: float | str, or_else: str = "") -> None:
 
 
 def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    """Refuse a value that is not among those allowed, and list them."""
+    """Raise an error that lists the allowed values if a value is not one of them."""
     if value not in allowed:
         raise OptionError(name, f"must be one of {', '.join(allowed)}, got {value!r}")

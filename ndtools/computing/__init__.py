@@ -1,1 +1,1 @@
-"""What computations run with: devices, threads and memory."""
+"""Devices, threads and memory that computations use."""

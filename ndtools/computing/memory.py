@@ -1,4 +1,4 @@
-"""How much memory is free, and sharing it among threads: one notion for all that refuses or waits for want of it."""
+"""Free memory, and its sharing among threads. All code that refuses or delays work for lack of memory uses it."""
 
 import os
 import threading
@@ -10,37 +10,38 @@ from ndtools.errors import DataError
 
 __all__ = ["MemoryGate", "free_memory", "require_memory"]
 
-_SMALL = 2**24  # bytes that are not worth asking for
+_SMALL = 2**24  # bytes up to which the free memory is not checked
 
 
 def free_memory() -> int | None:
-    """Return how much main memory this process can still have.
+    """Return how much more main memory this process can use.
 
     Returns
     -------
     int or None
-        Bytes: the least of what the system has free, what the control group of the process (a container, a batch job)
-        allows, and what is left below a limit on its address space (``ulimit -v``). Where the system does not say what
-        is free, what it has. None if it does not say that either.
+        Smallest of three numbers of bytes: the free memory of the system, the memory that the control group of the
+        process (a container, a batch job) still allows, and the memory left below the limit on its address space
+        (``ulimit -v``). If the system does not report its free memory, its total memory is used instead. None if none
+        of the numbers is known.
     """
     known = [size for size in (_system_memory(), _control_group_memory(), _address_space()) if size is not None]
     return max(0, min(known)) if known else None
 
 
 def require_memory(nbytes: int, what: str) -> None:
-    """Refuse what does not fit into the free memory, before it is begun.
+    """Raise an error if a step needs more memory than is free; call it before the step.
 
     Parameters
     ----------
     nbytes : int
-        Bytes that it takes.
+        Bytes that the step needs. Up to 16 MiB are never refused.
     what : str
-        The thing, with its size, as the subject of a sentence.
+        Description of the step with its size, as the subject of a sentence.
 
     Raises
     ------
     DataError
-        Less is free. The message says how much is needed and how much is free.
+        Less memory is free. The message says how much is needed and how much is free.
     """
     if nbytes <= _SMALL:
         return
@@ -50,14 +51,14 @@ def require_memory(nbytes: int, what: str) -> None:
 
 
 class MemoryGate:
-    """Lets threads use memory at the same time as long as all of it fits into a limit.
+    """Gate that lets threads use memory at the same time as long as their total stays within a limit.
 
-    What exceeds the limit by itself is let through when nobody else holds memory.
+    A request that alone exceeds the limit is granted when no other thread holds memory.
 
     Parameters
     ----------
     limit : int or None
-        Bytes; None lets everybody through.
+        Limit in bytes, or None to grant all requests at once.
     """
 
     def __init__(self, limit: int | None) -> None:
@@ -72,12 +73,12 @@ class MemoryGate:
         Parameters
         ----------
         nbytes : int
-            Bytes that the body takes at most. The body must not ask for more by another call.
+            Largest number of bytes that the body takes. The body must not call `hold` for more.
 
         Yields
         ------
         None
-            Control, to the body.
+            No value; the body runs while the memory is held.
         """
         with self._changed:
             self._changed.wait_for(lambda: not self._held or self.limit is None or self._held + nbytes <= self.limit)
@@ -100,7 +101,8 @@ def _system_memory() -> int | None:
 
 
 def _control_group_memory() -> int | None:
-    # Of version 2, and of version 1 as containers see it. Memory that only caches files counts as free.
+    # Reads control groups of version 2, and of version 1 as containers see it. Memory that only caches files counts as
+    # free.
     second = ("memory.max", "memory.current", "inactive_file")
     places = [("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")]
     with suppress(OSError, ValueError, StopIteration):
@@ -109,7 +111,7 @@ def _control_group_memory() -> int | None:
         places += [(str(folder), *second) for folder in (group, *group.parents) if "cgroup" in str(folder)]
     free = []
     for folder, limit, used, cached in places:
-        with suppress(OSError, ValueError):  # "max" is no number: there is no limit
+        with suppress(OSError, ValueError):  # "max" is not a number: it means that there is no limit
             allowed, held = (int(Path(folder, name).read_text()) for name in (limit, used))
             fields = dict(line.split() for line in Path(folder, "memory.stat").read_text().splitlines())
             free.append(allowed - held + int(fields.get(cached, 0)))

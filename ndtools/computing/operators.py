@@ -1,4 +1,4 @@
-"""Where torch computes: devices, the memory they have, and the threads that operators are split among."""
+"""Devices that torch computes on, their free memory, and the number of threads of torch's operators."""
 
 import time
 from collections.abc import Iterator
@@ -19,21 +19,21 @@ __all__ = [
     "threads_for",
 ]
 
-LARGE = 512  # rows of a matrix whose products are worth several threads
+LARGE = 512  # number of rows from which on several threads make products of matrices faster
 
 
 def available_memory(device: torch.device) -> int | None:
-    """Say how much memory a computation can have.
+    """Return the free memory of a device in bytes.
 
     Parameters
     ----------
     device : torch.device
-        The device that computes.
+        Device that runs the computation.
 
     Returns
     -------
     int or None
-        Bytes that are free on a GPU; for a CPU as :func:`ndtools.computing.memory.free_memory`.
+        Free memory of a GPU in bytes; for a CPU the result of :func:`ndtools.computing.memory.free_memory`.
     """
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
@@ -41,64 +41,64 @@ def available_memory(device: torch.device) -> int | None:
 
 
 def check_memory(option: str, value: object, needed: float, device: torch.device) -> None:
-    """Refuse an option that asks for more memory than there is.
+    """Raise an error if the value of an option needs more memory than is free.
 
     Parameters
     ----------
     option : str
-        Name of the option.
+        Name of the option, for the message.
     value : object
-        Its value.
+        Value of the option, for the message.
     needed : float
-        Bytes that the computation takes at least.
+        Smallest number of bytes that the computation takes.
     device : torch.device
-        Where it runs.
+        Device that runs the computation.
 
     Raises
     ------
     OptionError
-        If more is needed than is free.
+        If more memory is needed than is free.
     """
     available = available_memory(device)
     if available is not None and needed > available:
         raise OptionError(
             option,
-            f"{value} is too large for this machine: it takes {needed / 1e9:.3g} GB at least, and"
+            f"{value} is too large for this machine: it takes at least {needed / 1e9:.3g} GB, and"
             f" {available / 1e9:.3g} GB are free",
         )
 
 
 def resolve_device(name: str) -> torch.device:
-    """Turn the name of a device into one that computes in float64.
+    """Return the device with a given name, if it is available and supports float64.
 
     Parameters
     ----------
     name : {"auto", "cpu", "cuda", "mps"}
-        "auto" is CUDA where there is a device, the CPU elsewhere.
+        Name of the device. "auto" stands for CUDA where a CUDA device is available, and for the CPU elsewhere.
 
     Returns
     -------
     torch.device
-        The device.
+        Device that can compute in float64.
 
     Raises
     ------
     OptionError
-        If there is no such device, or it lacks float64.
+        If the device is not available or lacks float64.
     """
     if name == "mps":
-        raise OptionError("device", "mps has no float64, in which moments are summed; choose cpu")
+        raise OptionError("device", "must support float64, in which moments are summed, got mps; choose cpu")
     if name == "cuda" and not torch.cuda.is_available():
-        raise OptionError("device", "cuda is not available to this torch; choose auto or cpu")
+        raise OptionError("device", "must be available to torch, got cuda; choose auto or cpu")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
 
 
 def seconds_at(device: torch.device) -> float:
-    """Wait until a device has done all that was asked of it, and return the time then.
+    """Wait until a device has finished all its work, and return the time of that moment.
 
-    A GPU takes orders and is done later: without waiting, a clock measures how long it takes to give them.
+    A GPU runs operators asynchronously. Without waiting, a clock would only measure the time to launch them.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def seconds_at(device: torch.device) -> float:
     Returns
     -------
     float
-        Seconds since some fixed moment, for differences.
+        Time in seconds since an arbitrary fixed moment; only differences have a meaning.
     """
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -117,17 +117,17 @@ def seconds_at(device: torch.device) -> float:
 
 @contextmanager
 def operator_threads(threads: int | None) -> Iterator[None]:
-    """Have torch split its operators among so many threads. The setting is that of the whole process.
+    """Set the number of threads of torch's operators for the body of a ``with`` statement, in the whole process.
 
     Parameters
     ----------
     threads : int, optional
-        How many; as torch has it by default.
+        Number of threads. By default torch keeps its present number.
 
     Yields
     ------
     None
-        Control, to the body of the ``with`` statement.
+        No value; the body runs with that number of threads.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
@@ -138,7 +138,7 @@ def operator_threads(threads: int | None) -> Iterator[None]:
 
 
 def threads_for(rows: int) -> int:
-    """Choose the number of threads among which torch splits operators on matrices.
+    """Choose the number of threads for torch's operators on matrices.
 
     Parameters
     ----------
@@ -148,19 +148,19 @@ def threads_for(rows: int) -> int:
     Returns
     -------
     int
-        1 for small matrices: a second thread saves little on a quiet machine, and where other processes keep the
-        processors busy, waiting for it costs several times the work (``benchmarks/threads.py``). Otherwise all threads
-        that torch has.
+        Number of threads: 1 for matrices of fewer than 512 rows, otherwise the number that torch is set to. For small
+        matrices, a second thread saves little time on a quiet machine. Where other processes keep the processors busy,
+        waiting for it costs several times the work (``benchmarks/threads.py``).
     """
     return torch.get_num_threads() if rows >= LARGE else 1
 
 
 def single_threaded_operators() -> AbstractContextManager[None]:
-    """Keep torch from splitting small operators while the images are what runs in parallel.
+    """Run each of torch's operators in one thread, for code that processes several images in parallel.
 
     Returns
     -------
     context manager
-        As `operator_threads`.
+        Context manager from `operator_threads`, with one thread.
     """
     return operator_threads(1)

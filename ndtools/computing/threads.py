@@ -1,4 +1,4 @@
-"""Start threads, or say why that is not possible; and how long they wait for one another."""
+"""Start threads with a clear error if that is impossible, and limit how long OpenMP's threads spin while they wait."""
 
 import os
 import threading
@@ -9,25 +9,25 @@ from ndtools.errors import NdtoolsError
 __all__ = ["TOO_MANY_THREADS", "limit_spinning", "start_thread"]
 
 TOO_MANY_THREADS = (
-    "cannot start a thread: a limit on memory or processes is reached (see ulimit -v and ulimit -u); raise it, or"
-    " choose fewer threads with --jobs"
+    "cannot start a thread: a limit on memory or processes is reached (see ulimit -v and ulimit -u); raise the limit,"
+    " or choose fewer jobs"
 )
 
 
 def start_thread(target: Callable[[], None], name: str) -> threading.Thread:
-    """Run a function in a thread of its own, which does not keep the program from ending.
+    """Run a function in a new daemon thread, which does not keep the program from ending.
 
     Parameters
     ----------
     target : callable without arguments
-        The function.
+        Function that the thread runs.
     name : str
         Name of the thread, for debuggers.
 
     Returns
     -------
     threading.Thread
-        The thread, which runs.
+        Thread that has been started.
 
     Raises
     ------
@@ -43,11 +43,11 @@ def start_thread(target: Callable[[], None], name: str) -> threading.Thread:
 
 
 def limit_spinning() -> None:
-    """Let GNU OpenMP's threads spin for microseconds when they wait, and then sleep, unless the user says how long.
+    """Let waiting threads of GNU OpenMP spin for microseconds before they sleep, unless the environment sets the time.
 
-    By default they spin for milliseconds. Where other processes keep the processors busy, spinning threads take the
-    time of the very threads that they wait for; where they do not spin at all, small operators take longer on a quiet
-    machine. The setting has an effect before torch is loaded, if torch was built with GNU OpenMP, as on Linux.
+    By default they spin for milliseconds. Where other processes keep the processors busy, spinning threads take time
+    from the very threads that they wait for. Without any spinning, small operators take longer on a quiet machine. The
+    setting has an effect only if it is made before torch is loaded and torch was built with GNU OpenMP, as on Linux.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")

@@ -1,1 +1,1 @@
-"""Images and data sets: finding, decoding and making them."""
+"""Find, decode and generate images and data sets."""

@@ -22,7 +22,7 @@ from ndtools.text import printable, reason
 __all__ = ["is_matrix_file", "read_arrays", "read_matrix"]
 
 
-# What NumPy, zipfile and zlib raise on files that are damaged, encrypted or of another kind.
+# Exceptions that NumPy, zipfile and zlib raise on files that are damaged, encrypted or in another format.
 _DAMAGED = (
     ValueError,
     EOFError,
@@ -34,41 +34,43 @@ _DAMAGED = (
     SyntaxError,
     RuntimeError,
 )
-_KEPT = (np.float16, np.float32)  # precisions that are not widened
-_MANY = 8  # names of arrays in a message
+_KEPT = (np.float16, np.float32)  # dtypes that are not converted to float64
+_MANY = 8  # largest number of array names, or of dimensions, that a message lists
 
 
 def is_matrix_file(source: str | os.PathLike[str]) -> bool:
-    """Tell whether a source names a .npy or .npz file, existing or not."""
+    """Return whether a source is the name of a .npy or .npz file; the file need not exist."""
     return Path(source).suffix.lower() in {".npy", ".npz"}
 
 
 def read_arrays(
     path: str | os.PathLike[str], keys: Sequence[str], optional: Sequence[str] = (), *, copies: int = 1
 ) -> dict[str, NDArray[np.floating[Any]]]:
-    """Read arrays of real numbers.
+    """Read arrays of real numbers from a .npy or .npz file.
 
     Parameters
     ----------
     path : str or path-like
-        A .npz file that holds all ``keys``, or for a single key a .npy file.
+        A .npz file that holds all ``keys``. For a single key, it may be a .npy file.
     keys : sequence of str
-        Names of arrays.
+        Names of the arrays to read.
     optional : sequence of str
-        Names of further arrays, which are left out if a .npz file has none of them.
+        Names of further arrays. Those that the .npz file does not hold are left out of the result. Default: none.
     copies : int
-        Number of arrays of the size of these that the caller will hold at a time, for whom the memory must do.
+        Number of copies of all arrays that the caller will hold at the same time. The free memory must suffice for
+        that many. Default 1.
 
     Returns
     -------
     dict of str to array
-        float16 and float32 as they are, whose rounding is known by that; all else in float64.
+        Arrays by name. float16 and float32 are kept, so that the dtype tells the rounding of the numbers; all other
+        dtypes are converted to float64.
 
     Raises
     ------
     DataError
-        If the file is absent, unreadable, of another format, lacks one of the ``keys``, or needs more memory than is
-        free. Nothing is unpacked before the headers of all arrays have been checked.
+        If the file is absent, unreadable or in another format, lacks one of the ``keys``, or needs more memory than is
+        free. No array is unpacked before the headers of all arrays have been checked.
     MatrixError
         If an array is not numeric and real.
     """
@@ -82,7 +84,7 @@ def read_arrays(
     try:
         with file:
             return _arrays(file, name, keys, optional, copies)
-    except MatrixError:  # which is a ValueError
+    except MatrixError:  # a ValueError too, which must not be reported as a damaged file
         raise
     except OSError as error:
         raise DataError(f"cannot read {name}: {reason(error)}") from None
@@ -95,7 +97,7 @@ def read_arrays(
 def _arrays(
     file: BinaryIO, name: str, keys: Sequence[str], optional: Sequence[str], copies: int
 ) -> dict[str, NDArray[np.floating[Any]]]:
-    """Read the arrays from an open file, once all their headers have been checked."""
+    """Read the arrays from an open file after checking all their headers."""
     if file.read(2) == b"PK":  # a .npz file is a zip archive of .npy files
         with zipfile.ZipFile(file) as archive, ExitStack() as opened:
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
@@ -103,11 +105,11 @@ def _arrays(
                 if key not in members:
                     held = ", ".join([*list(members)[:_MANY], *(["..."] if len(members) > _MANY else [])]) or "nothing"
                     raise DataError(f"{name} has no array '{key}', only: {held}")
-            found = [*keys, *(key for key in optional if key in members)]
-            streams = {key: opened.enter_context(archive.open(members[key])) for key in found}
-            return _read(streams, {key: members[key].file_size for key in found}, name, copies)
+            present = [*keys, *(key for key in optional if key in members)]
+            streams = {key: opened.enter_context(archive.open(members[key])) for key in present}
+            return _read(streams, {key: members[key].file_size for key in present}, name, copies)
     if len(keys) > 1:
-        raise DataError(f"{name} holds one array, where a .npz file with {', '.join(keys)} is wanted")
+        raise DataError(f"{name} must be a .npz file with {', '.join(keys)}, got a file that holds one array")
     return _read({keys[0]: file}, {keys[0]: os.fstat(file.fileno()).st_size}, name, copies)
 
 
@@ -119,9 +121,9 @@ def _read(
         stream.seek(0)
         shape, dtype = _header(stream)
         if dtype.kind not in "fiub":
-            raise MatrixError(f"{name} holds {dtype}, not real numbers")
+            raise MatrixError(f"{name} must hold real numbers, got dtype {dtype}")
         count = math.prod(shape)
-        # Compressed data may be a thousandth of what it unpacks to: nothing is unpacked that does not fit.
+        # Compressed data may unpack to a thousand times its size, so the size is checked before unpacking.
         if count * dtype.itemsize > sizes[key] - stream.tell():
             raise DataError(f"{name} is cut short: its header promises an array of shape {_short(shape)}")
         needed += count * (dtype.itemsize if dtype in (*_KEPT, np.float64) else dtype.itemsize + 8)
@@ -140,10 +142,10 @@ def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
         shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
     elif version == (2, 0):
         shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
-    else:  # version 3 is written for arrays of records alone
-        raise ValueError(f"version {version[0]}.{version[1]} of the format holds no arrays of numbers")
+    else:  # NumPy writes version 3 only for structured arrays
+        raise ValueError(f"the format version must be 1.0 or 2.0, got {version[0]}.{version[1]}")
     if any(n < 0 for n in shape):
-        raise ValueError(f"its header says the shape {_short(shape)}")
+        raise ValueError(f"its header states the impossible shape {_short(shape)}")
     return shape, dtype
 
 
@@ -152,31 +154,32 @@ def _short(shape: tuple[int, ...]) -> str:
 
 
 def read_matrix(path: str | os.PathLike[str], key: str = "covariance", *, copies: int = 1) -> NDArray[np.floating[Any]]:
-    """Read a square matrix.
+    """Read a square matrix from a .npy or .npz file.
 
     Parameters
     ----------
     path : str or path-like
         A .npy file, or a .npz file with the array ``key``.
     key : str
-        Name of the array in a .npz file.
+        Name of the array in a .npz file. Default "covariance".
     copies : int
-        As in `read_arrays`.
+        Number of copies that the caller will hold at the same time, as in `read_arrays`. Default 1.
 
     Returns
     -------
     array of shape (d, d)
-        Floating point, as in `read_arrays`. Whether it is symmetric and finite is not looked at.
+        Matrix of floating-point numbers, with the dtype as in `read_arrays`. It may be asymmetric or non-finite: that
+        is not checked.
 
     Raises
     ------
     DataError
-        As in `read_arrays`.
+        If the file cannot be read; the cases are those of `read_arrays`.
     MatrixError
         If the array is not numeric and real, or not square.
     """
     array = read_arrays(path, [key], copies=copies)[key]
     if array.ndim != 2 or array.shape[0] != array.shape[1] or not array.size:
         name = printable(os.fspath(path))
-        raise MatrixError(f"{name} holds an array of shape {array.shape}, where a square matrix is wanted")
+        raise MatrixError(f"{name} must hold a square matrix, got an array of shape {array.shape}")
     return array

@@ -1,4 +1,4 @@
-"""Open files for reading: regular files only, so that no pipe or device keeps a command waiting or fills the memory."""
+"""Open regular files for reading. Pipes and devices are refused: they could block a command or fill the memory."""
 
 import errno
 import os
@@ -11,45 +11,45 @@ from ndtools.text import reason
 __all__ = ["MAX_FILE_BYTES", "irregular", "open_regular", "read_file"]
 
 MAX_FILE_BYTES = 2**30
-"""Files that are read as a whole, and members of archives, are not read beyond this size."""
+"""Largest number of bytes that is read of a file that is read as a whole, or of a member of an archive (1 GiB)."""
 
 _PIECE = 2**20
 
-_KINDS = {
+_TYPES = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFSOCK: "a socket",
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
-# Without O_NONBLOCK, opening a named pipe waits until somebody writes into it. It changes nothing for regular files.
+# Without O_NONBLOCK, opening a named pipe waits until a program writes to it. The flag has no effect on regular files.
 _FLAGS = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in ("O_BINARY", "O_CLOEXEC", "O_NOCTTY", "O_NONBLOCK"))
 
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
-    """Open a file for reading if it is a regular one, or say in a few words why not.
+    """Open a regular file for reading.
 
-    The kind of the file is looked at once it is open, so that nobody can exchange it in between.
+    The type of the file is checked after it is opened, so that the file cannot be exchanged between check and opening.
 
     Parameters
     ----------
     path : str or path-like
-        The file, or a link to it.
+        Path of the file, or of a link to it.
 
     Returns
     -------
     binary file
-        The open file. The caller closes it.
+        The open file, which the caller must close.
 
     Raises
     ------
     DataError
-        The file is absent, cannot be opened, or is a folder, pipe, socket or device. The message is the reason
-        alone; the caller adds the name.
+        The file is absent, cannot be opened, or is a folder, pipe, socket or device. The message is only the reason;
+        the caller adds the name.
     """
     try:
         descriptor = os.open(path, _FLAGS)
     except OSError as error:
-        if error.errno == errno.ENXIO:  # the answer for sockets, and for devices without a driver
+        if error.errno == errno.ENXIO:  # raised for sockets, and for devices without a driver
             raise DataError(_refusal("a socket or device")) from None
         raise DataError(reason(error)) from error
     except ValueError as error:  # a zero byte in the name
@@ -62,51 +62,52 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
 
 
 def irregular(mode: int) -> str | None:
-    """Say why a file is not read, by its kind.
+    """Return why a file of a given type is not read, or None for a regular file.
 
     Parameters
     ----------
     mode : int
-        ``st_mode`` of the file.
+        Type and permissions of the file: its ``st_mode``.
 
     Returns
     -------
     str or None
-        The reason with the remedy; None for a regular file.
+        The reason and, except for a folder, the remedy. None for a regular file.
     """
-    kind = stat.S_IFMT(mode)
-    if kind == stat.S_IFREG:
+    file_type = stat.S_IFMT(mode)
+    if file_type == stat.S_IFREG:
         return None
-    if kind == stat.S_IFDIR:
+    if file_type == stat.S_IFDIR:
         return os.strerror(errno.EISDIR)
-    return _refusal(_KINDS.get(kind, "a special file"))
+    return _refusal(_TYPES.get(file_type, "a special file"))
 
 
 def read_file(path: str | os.PathLike[str], *, limit: int = MAX_FILE_BYTES) -> bytes:
-    """Read a whole regular file, or say in a few words why not.
+    """Return the content of a regular file.
 
     Parameters
     ----------
     path : str or path-like
-        The file, or a link to it.
+        Path of the file, or of a link to it.
     limit : int
-        Largest number of bytes that is read: what no file of the wanted kind exceeds. The default is 1 GiB.
+        Largest size in bytes that is accepted. No file of the expected format should exceed it. Default 1 GiB.
 
     Returns
     -------
     bytes
-        Its content.
+        Whole content of the file.
 
     Raises
     ------
     DataError
-        It is absent, unreadable, not a regular file, or larger than the limit. The message is the reason alone.
+        The file is absent, unreadable, not a regular file, or larger than the limit. The message is only the reason;
+        the caller adds the name.
     """
     with open_regular(path) as file:
         try:
             size = os.fstat(file.fileno()).st_size
             content = b"" if size > limit else file.read(size + 1)
-            # More than the size says comes from files that grow, and from those of /proc, which say 0.
+            # Files that grow hold more than their stated size, and so do files in /proc, whose stated size is 0.
             while size <= limit and size < len(content) <= limit and (more := file.read(_PIECE)):
                 content += more
         except OSError as error:
@@ -116,8 +117,8 @@ def read_file(path: str | os.PathLike[str], *, limit: int = MAX_FILE_BYTES) -> b
     return content
 
 
-def _refusal(kind: str) -> str:
-    return f"{kind}, not a regular file; copy its content into a file first"
+def _refusal(file_type: str) -> str:
+    return f"{file_type}, not a regular file; copy its content into a file first"
 
 
 def _binary(size: int) -> str:

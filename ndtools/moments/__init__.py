@@ -1,1 +1,1 @@
-"""Moments of the patches of image sets: gathered image by image, added up, and kept in files."""
+"""Moments of the patches of image sets: accumulated image by image, added, and stored in files."""

@@ -1,4 +1,4 @@
-"""Moments of image sets in files, so that shards computed anywhere add up."""
+"""Store the moments of image sets in files, so that shards computed on different machines can be added."""
 
 import math
 import os
@@ -16,25 +16,25 @@ from ndtools.text import printable
 
 __all__ = ["iterate_moments", "moments_arrays", "read_moments", "read_written"]
 
-COPIES = 10  # of a covariance that are held at a time while its kernels are made
+COPIES = 10  # number of arrays of the size of a covariance that are held while its kernels are computed
 KEYS = ("covariance", "mean", "patches", "images", "channels", "kernel_size")
-ROUNDING = "rounding"  # not in files of versions before this one was written
+ROUNDING = "rounding"  # missing in files that earlier versions wrote
 
 
 def moments_arrays(covariance: Covariance, images: int) -> dict[str, NDArray[Any]]:
-    """Return what a file of moments holds.
+    """Return the arrays of a file of moments.
 
     Parameters
     ----------
     covariance : Covariance
-        Of the patches, on the CPU.
+        Covariance of the patches, on the CPU.
     images : int
-        Number of images they come from.
+        Number of images that the patches come from.
 
     Returns
     -------
     dict of str to array
-        By name; see :func:`read_moments`.
+        Arrays by name, as :func:`read_moments` reads them.
     """
     return {
         "covariance": covariance.matrix.numpy(),
@@ -48,7 +48,7 @@ def moments_arrays(covariance: Covariance, images: int) -> dict[str, NDArray[Any
 
 
 def read_moments(paths: Sequence[str]) -> list[tuple[Covariance, int]]:
-    """Read files of moments: the list of what :func:`iterate_moments` gives."""
+    """Read files of moments and return the results of :func:`iterate_moments` as a list."""
     return list(iterate_moments(paths))
 
 
@@ -58,66 +58,67 @@ def iterate_moments(paths: Sequence[str]) -> Iterator[tuple[Covariance, int]]:
     Parameters
     ----------
     paths : sequence of str
-        One or more .npz files.
+        Paths of one or more .npz files.
 
     Yields
     ------
     (Covariance, int)
-        Of each file, with the number of its images.
+        Covariance of the patches in a file, and the number of images.
 
     Raises
     ------
     OptionError
         If a file is named twice.
     DataError
-        If a file cannot be read or is none of moments.
+        If a file cannot be read or is not a file of moments.
     MatrixError
-        If what it holds does not fit together, or with the first file.
+        If the arrays of a file do not fit each other, or do not fit those of the first file.
     """
     seen: set[str] = set()
     for path in paths:
         if os.path.realpath(path) in seen:
-            raise OptionError("from_moments", f"has {printable(path)} given twice: its images would count twice")
+            message = f"must name each file once, got {printable(path)} twice: its images would count twice"
+            raise OptionError("from_moments", message)
         seen.add(os.path.realpath(path))
     first: Covariance | None = None
     for path in paths:
         covariance, images = _read(path)
         first = first or covariance
         for name in ("channels", "kernel_size"):
-            mine, others = getattr(covariance, name), getattr(first, name)
-            if mine != others:
+            value, expected = getattr(covariance, name), getattr(first, name)
+            if value != expected:
                 message = f"{printable(path)} does not fit {printable(paths[0])}"
-                raise MatrixError(f"{message}: it has {name.replace('_', ' ')} {mine}, where {others} is wanted")
+                raise MatrixError(f"{message}: its {name.replace('_', ' ')} must be {expected}, got {value}")
         yield covariance, images
 
 
 def read_written(
     path: str, keys: Sequence[str], hint: str, optional: Sequence[str] = ()
 ) -> dict[str, NDArray[np.floating[Any]]]:
-    """Read arrays that a command has written.
+    """Read arrays from a file that a command of ndtools has written.
 
     Parameters
     ----------
     path : str
-        A .npz file.
+        Path of a .npz file.
     keys : sequence of str
-        Names of arrays.
+        Names of the arrays to read.
     hint : str
-        Which command writes them: said if the file is another one.
+        Clause that says which command writes such files. The message for a file of another sort ends with it.
     optional : sequence of str
-        Names of arrays that it need not have.
+        Names of arrays that the file may lack. Default: none.
 
     Returns
     -------
     dict of str to array
-        As of :func:`ndtools.data.arrays.read_arrays`.
+        Arrays by name, as from :func:`ndtools.data.arrays.read_arrays`.
 
     Raises
     ------
     DataError
-        As there, with the hint.
+        If `read_arrays` raises it. The message ends with the hint if the file is not one that the command writes.
     MatrixError
-        As there.
+        If `read_arrays` raises it.
     """
     try:
         return read_arrays(path, keys, optional, copies=COPIES)
@@ -125,7 +126,7 @@ def read_written(
         raise
     except DataError as error:
         message = str(error)
-        if "is not a NumPy file" in message:  # what NumPy says then is of no use
+        if "is not a NumPy file" in message:  # the reason that NumPy gives does not help the user
             message = f"{printable(path)} is not a .npz file"
         elif " has no array " not in message and " holds one array" not in message:
             raise
@@ -136,7 +137,9 @@ def _read(path: str) -> tuple[Covariance, int]:
     arrays = read_written(path, KEYS, "files of moments are those of ndtools kernels --save-moments", [ROUNDING])
     numbers = {key: arrays[key].ravel() for key in ("patches", "images", "channels", "kernel_size")}
     if any(not (values.size and (values >= 1).all() and (values % 1 == 0).all()) for values in numbers.values()):
-        raise MatrixError(f"{printable(path)} is not a file of moments: counts and sizes must be whole and at least 1")
+        raise MatrixError(
+            f"{printable(path)} is not a file of moments: {', '.join(numbers)} must be whole numbers of at least 1"
+        )
     channels, size = int(numbers["channels"][0]), tuple(int(n) for n in numbers["kernel_size"])
     features = channels * math.prod(size)
     matrix, mean = (arrays[key].astype(np.float64) for key in ("covariance", "mean"))
@@ -148,13 +151,13 @@ def _read(path: str) -> tuple[Covariance, int]:
     if not (np.isfinite(matrix).all() and np.isfinite(mean).all()):
         raise MatrixError(f"{printable(path)} holds values that are not finite")
     if channels not in (1, 3):
-        raise MatrixError(f"{printable(path)} is of images of {channels} channels, where 1 or 3 are wanted")
+        raise MatrixError(f"{printable(path)} must be of images with 1 or 3 channels, got {channels}")
     if (matrix.diagonal() < 0).any():
         raise MatrixError(f"{printable(path)} holds negative variances")
-    # Files that do not tell were summed in float32.
+    # The sums in files without a rounding were computed in float32.
     rounding = arrays.get(ROUNDING, np.finfo(np.float32).eps * matrix.diagonal().mean())
     if rounding.shape != () or not 0 <= rounding < math.inf:
-        raise MatrixError(f"{printable(path)} holds a rounding that is not a number of at least 0")
+        raise MatrixError(f"{printable(path)} must hold a finite rounding of at least 0")
     covariance = Covariance(
         mean=torch.from_numpy(mean),
         matrix=torch.from_numpy(matrix),

@@ -1,4 +1,4 @@
-"""Go through the images of a source with several threads, each of which gathers what it wants of them."""
+"""Process the images of a source in several threads, each of which adds them to an accumulator."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -19,23 +19,23 @@ from ndtools.errors import NdtoolsError, NoUsableImageError
 __all__ = ["Gathered", "Progress", "gather"]
 
 Progress = Callable[[int, int], None]
-"""Told how many of how many images are done."""
+"""Function that is called with the number of images done and the number of all images."""
 
 A = TypeVar("A")
 
 
 @dataclass(frozen=True, eq=False)
 class Gathered(Generic[A]):
-    """What the threads have gathered.
+    """Accumulators of all threads, and the images that were used and skipped.
 
     Attributes
     ----------
     parts : tuple
-        An accumulator of each thread that used an image: one at least.
+        Accumulators of the threads that used an image, at least one.
     read : int
-        Number of images used.
+        Number of images that were used.
     skipped : tuple of Skipped
-        Those not used, by name and reason, sorted by name.
+        Images that were not used, each with the reason, sorted by name.
     """
 
     parts: tuple[A, ...]
@@ -57,38 +57,39 @@ def gather(
 ) -> Gathered[A]:
     """Add every image of a source to one of several accumulators.
 
-    Each thread has an accumulator of its own and decodes and adds whichever image comes next, as read ahead by
-    others. Where there are fewer accumulators than threads, further threads decode for them.
+    Each thread has its own accumulator. It decodes the next image, which other threads have read ahead, and adds it.
+    If there are fewer accumulators than threads, the images are decoded by further threads.
 
     Parameters
     ----------
     source : ImageSource
-        The images.
+        Source of the images.
     new : callable
-        Makes an accumulator; called in the thread that uses it, when it has an image for it.
+        Function that makes an accumulator. It is called in the thread that uses the accumulator, once that thread has
+        an image.
     add : callable
-        Adds an image to an accumulator, or says why that one cannot be used.
+        Function that adds an image to an accumulator and returns None, or returns why the image cannot be used.
     workers : int, optional
-        How many accumulators at most; as many as threads by default.
+        Largest number of accumulators. Default: the number of threads.
     jobs : int, optional
-        Threads that decode and compute; one for each processor by default.
+        Number of threads that decode and compute. Default: one for each processor.
     gray, resize
-        As in :func:`ndtools.data.images.reading.load_images`.
+        Settings for decoding, as in :func:`ndtools.data.images.reading.load_images`.
     working : int
-        Bytes that adding an image takes for each of its pixels. Threads wait for one another where large images would
-        take more than half of the free memory together.
+        Bytes that adding an image takes for each of its pixels. Default 0. Threads wait for one another where large
+        images would together take more than half of the free memory.
     progress : callable, optional
-        Called in this thread, a few times a second.
+        Function that is called in the caller's thread a few times a second; see `Progress`.
 
     Returns
     -------
     Gathered
-        The accumulators, and what was left out.
+        Accumulators, and the images that were left out.
 
     Raises
     ------
     NoUsableImageError
-        If no image could be used; it names the first and its reason.
+        If no image could be used. The message names the first skipped image and the reason.
     """
     jobs = min(processors(jobs), max(1, len(source)))
     workers = jobs if workers is None else min(workers, jobs)
@@ -101,7 +102,7 @@ def gather(
     gate = MemoryGate(None if free is None else free // 2)
     queue = _Queue(images, total=len(source) + len(source.skipped))
 
-    # Each thread says so for itself: MKL's Fourier transforms ask the thread that calls them.
+    # Each thread sets the number of threads to 1 for itself: MKL's Fourier transforms use that of the calling thread.
     pool = ThreadPoolExecutor(workers, "gather", initializer=torch.set_num_threads, initargs=(1,))
     finished = False
     with single_threaded_operators():
@@ -113,27 +114,29 @@ def gather(
                 if progress:
                     progress(queue.done, queue.total)
                 for future in done:
-                    future.result()  # raises what went wrong in the thread
+                    future.result()  # raises the exception of the thread, if there was one
             finished = True
-        finally:  # also when interrupted: no thread takes another image, and none is waited for
+        finally:  # after an interruption or error, no thread takes another image, and no thread is waited for
             queue.close()
             pool.shutdown(wait=finished, cancel_futures=True)
-    parts = [future.result() for future in futures]
-    skipped = sorted((s for part in parts for s in part.skipped), key=lambda s: s.name)
-    used = tuple(part.accumulator for part in parts if part.read and part.accumulator is not None)
-    if not used:
+    results = [future.result() for future in futures]
+    skipped = sorted((s for result in results for s in result.skipped), key=lambda s: s.name)
+    accumulators = tuple(result.accumulator for result in results if result.read and result.accumulator is not None)
+    if not accumulators:
         first = f"{skipped[0].name}: {skipped[0].reason}" if skipped else "it is empty"
         message = f"no image of {source.label} can be used ({len(skipped)} tried; {first})"
         raise NoUsableImageError(message, tuple(skipped))
-    return Gathered(used, sum(part.read for part in parts), tuple(skipped))
+    return Gathered(accumulators, sum(result.read for result in results), tuple(skipped))
 
 
-def _submitted(pool: ThreadPoolExecutor, workers: int, consume: Callable[[], "_Part[A]"]) -> "list[Future[_Part[A]]]":
-    futures: list[Future[_Part[A]]] = []
+def _submitted(
+    pool: ThreadPoolExecutor, workers: int, consume: Callable[[], "_ThreadResult[A]"]
+) -> "list[Future[_ThreadResult[A]]]":
+    futures: list[Future[_ThreadResult[A]]] = []
     for _ in range(workers):
         try:
             futures.append(pool.submit(consume))
-        except RuntimeError as error:  # no further thread: those that run consume all there is
+        except RuntimeError as error:  # no further thread can be started: the running ones process all images
             if not futures:
                 raise NdtoolsError(TOO_MANY_THREADS) from error
             break
@@ -141,8 +144,8 @@ def _submitted(pool: ThreadPoolExecutor, workers: int, consume: Callable[[], "_P
 
 
 @dataclass
-class _Part(Generic[A]):
-    """What one thread has gathered."""
+class _ThreadResult(Generic[A]):
+    """Accumulator of one thread, and the images that it used and skipped."""
 
     accumulator: A | None
     read: int
@@ -150,7 +153,7 @@ class _Part(Generic[A]):
 
 
 class _Queue:
-    """An iterator of images that threads may share."""
+    """Iterator of images that several threads may share."""
 
     def __init__(self, items: Iterator[Encoded | Decoded | Skipped], total: int) -> None:
         self._items, self._lock, self._closed = items, threading.Lock(), False
@@ -170,32 +173,32 @@ class _Queue:
                 self.done += 1
 
     def close(self) -> None:
-        """Give out nothing more. Does not wait for an image that a thread is waiting for."""
+        """Stop yielding images. Does not wait while a thread waits for its next image."""
         self._closed = True
-        if self._lock.acquire(blocking=False):  # else the thread that holds it sees that the queue is closed
+        if self._lock.acquire(blocking=False):  # otherwise its holder sees that the queue is closed
             self._close_items()
             self._lock.release()
 
     def _close_items(self) -> None:
-        close = getattr(self._items, "close", None)  # a generator drops the work that has not begun
+        close = getattr(self._items, "close", None)  # closing a generator drops the work that has not begun
         if close:
             close()
 
 
 def _consume(
     queue: _Queue, new: Callable[[], A], add: Callable[[A, Decoded], str | None], gate: MemoryGate, working: int
-) -> _Part[A]:
-    part: _Part[A] = _Part(None, 0, [])
+) -> _ThreadResult[A]:
+    result: _ThreadResult[A] = _ThreadResult(None, 0, [])
     for taken in queue:
         with taken.decoded(gate, working) if isinstance(taken, Encoded) else nullcontext(taken) as item:
             if isinstance(item, Skipped):
                 reason: str | None = item.reason
             else:
-                if part.accumulator is None:
-                    part.accumulator = new()
-                reason = add(part.accumulator, item)
+                if result.accumulator is None:
+                    result.accumulator = new()
+                reason = add(result.accumulator, item)
         if reason is None:
-            part.read += 1
+            result.read += 1
         else:
-            part.skipped.append(Skipped(taken.name, reason))
-    return part
+            result.skipped.append(Skipped(taken.name, reason))
+    return result

@@ -1,4 +1,4 @@
-"""Covariance of the patches of an image source, by several threads."""
+"""Covariance of the patches of an image source, computed by several threads."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -15,11 +15,9 @@ from ndtools.numerics.patches import Pair
 
 __all__ = ["ImageMoments", "Progress", "image_moments", "too_small"]
 
-CERTAIN = 2**30  # bytes that are never refused: the need is an upper bound, which small patches do not reach
-WORKING = 8  # bytes for each pixel of an image that adding it in float32 takes
-
-
-LARGEST_VARIANCE = 0.25  # of numbers in [0, 1]
+CERTAIN = 2**30  # bytes up to which no request is refused: estimates are upper bounds, which small patches do not reach
+WORKING = 8  # bytes per pixel that adding an image in float32 takes
+LARGEST_VARIANCE = 0.25  # largest variance of numbers in [0, 1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,11 +27,11 @@ class ImageMoments:
     Attributes
     ----------
     moments : PatchCovariance
-        Their sum.
+        Sum of the patch moments of all images used.
     read : int
-        Number of images used.
+        Number of images that were used.
     skipped : tuple of Skipped
-        Those not used, by name and reason, sorted by name.
+        Images that were not used, each with the reason, sorted by name.
     """
 
     moments: PatchCovariance
@@ -57,33 +55,33 @@ def image_moments(
 ) -> ImageMoments:
     """Accumulate the patch moments of all images of a source.
 
-    Each thread has an accumulator, as many as fit into memory (one on a GPU); in the end they are added. Memory does
-    not grow with the number of images.
+    Each thread has its own accumulator, as far as the accumulators fit into memory; on a GPU there is only one. At the
+    end they are added. The memory does not grow with the number of images.
 
     Parameters
     ----------
     source : ImageSource
-        The images.
+        Source of the images.
     kernel_size, method, stride, eps, relative, device
-        As in :class:`ndtools.numerics.covariance.PatchCovariance`.
+        Settings of the accumulators, as in :class:`ndtools.numerics.covariance.PatchCovariance`.
     gray, resize
-        As in :func:`ndtools.data.images.reading.load_images`.
+        Settings for decoding, as in :func:`ndtools.data.images.reading.load_images`.
     jobs : int, optional
-        Threads that decode and compute; one for each processor by default.
+        Number of threads that decode and compute. Default: one for each processor.
     progress : callable, optional
-        Called in this thread, a few times a second.
+        Function that is called in the caller's thread a few times a second; see `Progress`.
 
     Returns
     -------
     ImageMoments
-        The sum, and what was left out.
+        Sum of the moments, and the images that were left out.
 
     Raises
     ------
     DataError
-        If no image could be used; it names the first and its reason.
+        If no image could be used. The message names the first skipped image and the reason.
     OptionError
-        If patches of that size need more memory than there is.
+        If patches of that size need more memory than is free.
     """
     device = torch.device(device)
     channels = 1 if gray else 3
@@ -100,13 +98,13 @@ def image_moments(
     needed = memory_needed(channels, kernel_size, method, widest)
     workers = 1 if device.type != "cpu" else _affordable(jobs, needed)
     working = WORKING * widest.itemsize // torch.float32.itemsize
-    found = gather(
+    gathered = gather(
         source, new, _add, workers=workers, jobs=jobs, gray=gray, resize=resize, working=working, progress=progress
     )
-    total, *others = found.parts
+    total, *others = gathered.parts
     for moments in others:
         total.merge(moments)
-    return ImageMoments(total, found.read, found.skipped)
+    return ImageMoments(total, gathered.read, gathered.skipped)
 
 
 def _add(moments: PatchCovariance, image: Decoded) -> str | None:
@@ -117,14 +115,14 @@ def _add(moments: PatchCovariance, image: Decoded) -> str | None:
 
 
 def too_small(image: Decoded, kernel_size: Pair) -> str | None:
-    """Say why an image has no patch of a size, if so."""
+    """Return the reason why an image is too small for a patch, or None if it is large enough."""
     _, height, width = image.pixels.shape
     ky, kx = kernel_size
     return f"{width}×{height} pixels, smaller than a {kx}×{ky} patch" if height < ky or width < kx else None
 
 
 def _affordable(workers: int, needed: int) -> int:
-    """Return how many accumulators of ``needed`` bytes fit into half of the free memory, at least 1."""
+    """Return the number of accumulators of ``needed`` bytes that fit into half of the free memory, at least 1."""
     free = free_memory()
     if free is None:
         return workers
@@ -132,6 +130,6 @@ def _affordable(workers: int, needed: int) -> int:
         raise OptionError(
             "kernel_size",
             f"is too large for this machine: patches of that size need about {needed / 1e9:.2g} GB of memory, and"
-            f" {free / 1e9:.2g} GB are free",
+            f" {free / 1e9:.2g} GB are free; choose a smaller one",
         )
     return max(1, min(workers, free // (2 * needed)))

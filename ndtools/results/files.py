@@ -1,4 +1,4 @@
-"""Result files STEM.png, STEM.npz and STEM.json: written to temporary names and renamed when all are whole."""
+"""Write the result files STEM.png, STEM.npz and STEM.json: first to temporary names, renamed when all are complete."""
 
 import errno
 import json
@@ -20,17 +20,17 @@ __all__ = ["check_writable", "result_paths", "strict_json", "write_results"]
 
 
 def strict_json(numbers: Mapping[str, Any]) -> str:
-    """Serialise to JSON without NaN or Infinity: what is not finite becomes null.
+    """Return JSON text without NaN or Infinity; numbers that are not finite become null.
 
     Parameters
     ----------
     numbers : mapping
-        Nested mappings, sequences, strings, numbers, booleans and None; paths become strings.
+        Nested mappings, sequences, strings, numbers, booleans and None. Paths become strings.
 
     Returns
     -------
     str
-        Indented text that ends with a newline.
+        Indented JSON text that ends with a newline.
     """
     return json.dumps(_plain(numbers), indent=2, allow_nan=False) + "\n"
 
@@ -46,56 +46,56 @@ def _plain(value: Any) -> Any:  # noqa: ANN401
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, bool | int):
         return value
-    # Names of files may hold bytes that are not UTF-8; JSON cannot.
+    # File names may hold bytes that are not UTF-8, which JSON does not allow.
     return str(value).encode("utf-8", "backslashreplace").decode()
 
 
 def result_paths(
     folder: Path, stem: str, image_format: str, images: Sequence[str] = (), figures: Sequence[str] = ()
 ) -> list[Path]:
-    """Return where picture, arrays and numbers of a result are written.
+    """Return the paths of the picture, arrays, numbers and further pictures of a result.
 
     Parameters
     ----------
     folder : Path
-        The folder.
+        Folder of the files.
     stem : str
         File name without extension.
     image_format : {"png", "svg", "pdf"}
-        Extension of the picture.
+        File extension of the picture.
     images : sequence of str
-        What further PNG files are of: STEM_WHAT.png.
+        Labels of further PNG files, which are named STEM_LABEL.png. Default: none.
     figures : sequence of str
-        What further pictures are of: STEM_WHAT in the format of the picture.
+        Labels of further pictures, which are named STEM_LABEL with the extension of the picture. Default: none.
 
     Returns
     -------
     list of Path
-        In this order.
+        Paths of the picture, the .npz file, the .json file, the images and the figures, in this order.
     """
     names = [f"{stem}.{extension}" for extension in (image_format, "npz", "json")]
-    names += [f"{stem}_{what}.png" for what in images] + [f"{stem}_{what}.{image_format}" for what in figures]
+    names += [f"{stem}_{label}.png" for label in images] + [f"{stem}_{label}.{image_format}" for label in figures]
     return [folder / name for name in names]
 
 
 def check_writable(
     paths: Sequence[Path], *, elsewhere: str = "another folder with --out", shorter: str = "a shorter --name"
 ) -> None:
-    """Create the folder of some files if need be and make sure that they can be written there.
+    """Check that files can be written, and create their folder if it does not exist.
 
     Parameters
     ----------
     paths : sequence of Path
-        Files of one folder.
+        Paths of the files, all in one folder.
     elsewhere : str
-        Remedy if the folder cannot be written to.
+        Remedy if the folder cannot be written to, as the object of "choose". Default "another folder with --out".
     shorter : str
-        Remedy if the name of a file is too long.
+        Remedy if the name of a file is too long, as the object of "choose". Default "a shorter --name".
 
     Raises
     ------
     OutputError
-        If that fails, with the reason and the remedy.
+        If a file cannot be written. The message gives the reason and the remedy.
     """
     folder = paths[0].parent
     try:
@@ -108,7 +108,7 @@ def check_writable(
         if os.path.isdir(path):
             raise OutputError(f"cannot write to {folder}: {path.name} there is a folder; choose {elsewhere}")
         try:
-            with _temporary(path).open("wb"):  # also tells names that are too long
+            with _temporary(path).open("wb"):  # fails also for names that are too long
                 pass
             _temporary(path).unlink()
         except OSError as error:
@@ -126,7 +126,7 @@ def _write_figure(figure: Figure, file: IO[bytes], *, image_format: str, dpi: in
 
 
 def _write_npz(arrays: Mapping[str, Any], file: IO[bytes]) -> None:
-    np.savez(file, **arrays)  # measured numbers hardly compress
+    np.savez(file, **arrays)  # uncompressed: measured numbers hardly compress
 
 
 def _write_png(pixels: NDArray[np.uint8], file: IO[bytes]) -> None:
@@ -146,40 +146,42 @@ def write_results(
     image_format: str = "png",
     dpi: int = 150,
 ) -> list[Path]:
-    """Write a figure, its arrays and its numbers: none before all are whole on disk, then each by renaming.
+    """Write the picture, arrays and numbers of a result, and return their paths.
+
+    All files are first written completely under temporary names. Only then is each one renamed.
 
     Parameters
     ----------
     folder : Path
-        An existing folder.
+        Folder of the files, which must exist.
     stem : str
         File name without extension.
     arrays : mapping
-        Arrays of the .npz file.
+        Arrays of the .npz file by name.
     numbers : mapping
-        Content of the .json file, see :func:`strict_json`.
+        Content of the .json file; see :func:`strict_json`.
     figure : Figure
-        The picture.
+        Figure that becomes the picture.
     images : mapping, optional
-        Images of shape (H, W) or (H, W, 3), to be written as they are, by what they are of: see `result_paths`.
+        Images of shape (H, W) or (H, W, 3) by label, written as PNG files without change; see `result_paths`.
     figures : mapping, optional
-        Further pictures, by what they are of.
+        Further figures by label, written as pictures; see `result_paths`.
     further : mapping, optional
         Arrays of further .npz files, by path.
     image_format : {"png", "svg", "pdf"}
-        Its format and extension.
+        Format and extension of the pictures. Default "png".
     dpi : int
-        Its resolution, pixels per inch.
+        Resolution of the pictures in pixels per inch. Default 150.
 
     Returns
     -------
     list of Path
-        Picture, arrays, numbers, images, pictures, further files.
+        Paths of the picture, arrays, numbers, images, figures and further files, in this order.
 
     Raises
     ------
     OutputError
-        If a file cannot be written. Older files are then as they were.
+        If a file cannot be written. Existing files then remain unchanged.
     """
     images, figures = images or {}, figures or {}
     paths = iter(result_paths(folder, stem, image_format, list(images), list(figures)))
@@ -197,8 +199,8 @@ def write_results(
         for path, write in writers.items():
             with temporary[path].open("wb") as file:
                 write(file)
-        for path, whole in temporary.items():
-            os.replace(whole, path)
+        for path, complete in temporary.items():
+            os.replace(complete, path)
     except OSError as error:
         reason = error.strerror or str(error)
         raise OutputError(f"cannot write {path}: {reason}; choose another folder with --out") from error

@@ -1,4 +1,4 @@
-"""What makes a result reproducible: the command, its configuration, and the versions that ran it."""
+"""Facts that make a result reproducible: the command, its configuration, and the versions of the software."""
 
 import dataclasses
 import platform
@@ -16,27 +16,27 @@ __all__ = ["manifest"]
 
 
 def manifest(*, command: str, config: object, seed: int, device: str, source: str, seconds: float) -> dict[str, Any]:
-    """Describe a run.
+    """Return a description of a run that makes its result reproducible.
 
     Parameters
     ----------
     command : str
-        The command line.
+        Command line of the run.
     config : dataclass instance
-        The configuration of the experiment.
+        Configuration of the experiment.
     seed : int
-        Of all that was random.
+        Seed of all random numbers of the run.
     device : str
-        Where it was computed.
+        Device that ran the computation.
     source : str
-        What the data came from.
+        Source of the data.
     seconds : float
-        How long it took.
+        Duration of the run in seconds, which is rounded to milliseconds.
 
     Returns
     -------
     dict
-        ``command``, ``config``, ``seed``, ``versions``, ``device``, ``input``, ``seconds``.
+        Entries ``command``, ``config``, ``seed``, ``versions``, ``device``, ``input`` (the source) and ``seconds``.
     """
     assert dataclasses.is_dataclass(config) and not isinstance(config, type)
     return {

@@ -28,12 +28,12 @@ def test_both_formats(tmp_path):
 @pytest.mark.parametrize(
     ("array", "error", "message"),
     [
-        (np.zeros((2, 3)), MatrixError, r"shape \(2, 3\), where a square"),
+        (np.zeros((2, 3)), MatrixError, r"must hold a square matrix, got an array of shape \(2, 3\)"),
         (np.zeros(4), MatrixError, r"shape \(4,\)"),
         (np.zeros((0, 0)), MatrixError, r"shape \(0, 0\)"),
         (np.zeros((2, 2, 2)), MatrixError, r"shape \(2, 2, 2\)"),
-        (np.zeros((2, 2), dtype=complex), MatrixError, "complex128, not real"),
-        (np.array([["a"]]), MatrixError, "not real"),
+        (np.zeros((2, 2), dtype=complex), MatrixError, "must hold real numbers, got dtype complex128"),
+        (np.array([["a"]]), MatrixError, "must hold real numbers"),
     ],
 )
 def test_what_is_no_square_matrix(tmp_path, array, error, message):
@@ -70,7 +70,7 @@ def test_what_cannot_be_read(tmp_path):
     with pytest.raises(DataError):
         read_matrix(tmp_path / "w.npy")
     np.save(tmp_path / "o.npy", np.array([[object()]]), allow_pickle=True)
-    with pytest.raises(DataError, match="o.npy holds object, not real numbers"):
+    with pytest.raises(DataError, match="o.npy must hold real numbers, got dtype object"):
         read_matrix(tmp_path / "o.npy")
     (tmp_path / "folder.npy").mkdir()
     with pytest.raises(DataError, match="cannot read"):
@@ -100,7 +100,7 @@ def test_what_unpacks_beyond_the_free_memory_is_not_unpacked(tmp_path, monkeypat
     ("shape", "message"),
     [
         ("(4000000000, 4000000000)", r"is cut short: its header promises an array of shape \(4000000000, 4000000000\)"),
-        ("(-1, 4)", r"its header says the shape \(-1, 4\)"),
+        ("(-1, 4)", r"its header states the impossible shape \(-1, 4\)"),
         ("(2, 2)" + " " * 20000, "Header info length"),
     ],
 )

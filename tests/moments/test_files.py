@@ -71,15 +71,15 @@ def test_what_is_no_file_of_moments(tmp_path):
     np.savez(tmp_path / "good.npz", **good)
     assert read_moments([str(tmp_path / "good.npz")])[0][1] == 1
     for changes, message in (
-        ({"patches": np.array(0)}, "whole and at least 1"),
-        ({"patches": np.array(np.nan)}, "whole and at least 1"),
-        ({"kernel_size": np.array([2, 2.5])}, "whole and at least 1"),
+        ({"patches": np.array(0)}, "whole numbers of at least 1"),
+        ({"patches": np.array(np.nan)}, "whole numbers of at least 1"),
+        ({"kernel_size": np.array([2, 2.5])}, "whole numbers of at least 1"),
         ({"kernel_size": np.array([2])}, "do not fit"),
         ({"channels": np.array(2)}, "do not fit"),
         ({"mean": np.zeros(3)}, "do not fit"),
         ({"covariance": np.full((4, 4), np.nan)}, "not finite"),
         ({"covariance": -np.eye(4)}, "negative variances"),
-        ({"channels": np.array(2), "covariance": np.eye(8), "mean": np.zeros(8)}, "2 channels, where 1 or 3"),
+        ({"channels": np.array(2), "covariance": np.eye(8), "mean": np.zeros(8)}, "1 or 3 channels, got 2"),
     ):
         np.savez(tmp_path / "bad.npz", **{**good, **changes})
         with pytest.raises(MatrixError, match=message):
@@ -115,7 +115,7 @@ def test_files_that_are_given_by_mistake(photos, tmp_path):  # noqa: F811
         assert "pickle" not in result.stderr
     result = invoke("kernels", "--from-moments", moments, tmp_path / "out" / ".." / "a.npz", "-o", out)
     assert result.exit_code == 2
-    assert "given twice" in result.stderr
+    assert "must name each file once, got" in result.stderr
 
 
 def test_files_hold_the_rounding_and_older_ones_are_taken_for_float32(tmp_path):

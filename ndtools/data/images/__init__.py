@@ -1,1 +1,1 @@
-"""Where images come from: files, folders, archives, decoding, and images made in code."""
+"""Image sources: files, folders and archives, their decoding, and generated images."""

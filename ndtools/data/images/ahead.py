@@ -1,4 +1,4 @@
-"""Work on the items of a sequence in threads, ahead of whoever consumes the results, in order and in bounded memory."""
+"""Process the items of a sequence in threads, ahead of the consumer of the results, in order and in bounded memory."""
 
 import threading
 from collections import deque
@@ -16,7 +16,7 @@ I = TypeVar("I")  # noqa: E741
 R = TypeVar("R")
 
 Claim = Callable[[int], None]
-"""Says how many bytes an item takes from now on. If that is more than before, waits until there is room for it."""
+"""Function that sets how many bytes an item takes from now on. If that is more than before, it waits for room."""
 
 
 def ahead(
@@ -27,34 +27,35 @@ def ahead(
     limit: int,
     held: Callable[[I], int],
 ) -> Generator[R, None, None]:
-    """Work on items in threads and give the results in the order of the items.
+    """Process items in threads and yield the results in the order of the items.
 
-    At most ``2 * threads + 2`` items are under way. All of them together take no more than the limit, but the one
-    that is to come next takes what it needs: so an item beyond the limit is worked on when its turn comes.
+    At most ``2 * threads + 2`` items are in progress: started or queued, and not yet consumed. Together they take at
+    most `limit` bytes, except that the next item to be yielded takes what it needs. An item above the limit is
+    therefore processed when its turn comes.
 
     Parameters
     ----------
     items : iterator
-        The items; asked for the next one in the consumer's thread.
+        Items to process. The next item is taken from it in the consumer's thread.
     work : callable
-        Makes the result from an item. It must claim the memory of an item before taking it; what it claimed last
-        counts until the result is consumed.
+        Function that computes the result of an item. It must claim the memory of the item before taking it. Its last
+        claim counts until the result is consumed.
     threads : int
-        How many threads; fewer where the system does not allow so many.
+        Number of threads; fewer are used where the system does not allow that many.
     limit : int
-        Bytes that the items under way take together.
+        Largest number of bytes that the items in progress take together.
     held : callable
-        Bytes that an item takes before any work is done.
+        Function that returns the bytes an item takes before it is processed.
 
     Yields
     ------
     object
-        The results. Closing the iterator early drops the work that has not begun, and waits for none.
+        Result of each item. Closing the iterator early drops the work that has not begun, and waits for no thread.
 
     Raises
     ------
     NdtoolsError
-        Not a single thread can be started.
+        The system does not allow a single thread to be started.
     """
     room: _Room = _Room(limit)
     tasks: SimpleQueue[_Task[I, R] | None] = SimpleQueue()
@@ -64,7 +65,7 @@ def ahead(
             if task.future.set_running_or_notify_cancel():
                 try:
                     task.future.set_result(work(task.item, task.claim))
-                except BaseException as error:  # noqa: BLE001  # raised again where the result is taken
+                except BaseException as error:  # noqa: BLE001  # raised again in the consumer's thread
                     task.future.set_exception(error)
 
     started = 0
@@ -81,7 +82,7 @@ def ahead(
                     try:
                         start_thread(run, f"ndtools-images-{started}")
                         started += 1
-                    except NdtoolsError:  # those that run must do
+                    except NdtoolsError:  # continue with the threads that run already
                         if not started:
                             raise
                         threads = started
@@ -94,7 +95,7 @@ def ahead(
             room.leave(task.share)
             yield result
     finally:
-        # Not waited for: an interrupted run must stop at once, not after a few large images.
+        # The threads are not waited for: an interrupted run must stop at once, not after a few large images.
         room.close()
         for task in waiting:
             task.future.cancel()
@@ -103,14 +104,14 @@ def ahead(
 
 
 class _Share:
-    """Bytes that one item takes."""
+    """Memory in bytes that one item takes."""
 
     def __init__(self, nbytes: int) -> None:
         self.nbytes = nbytes
 
 
 class _Room:
-    """Memory that items under way share. The oldest of them always gets what it needs, so that work goes on."""
+    """Memory that the items in progress share. The oldest item always gets what it needs, so that work goes on."""
 
     def __init__(self, limit: int) -> None:
         self._limit, self._closed = limit, False
@@ -119,7 +120,7 @@ class _Room:
 
     @property
     def full(self) -> bool:
-        """Whether nothing more should be begun."""
+        """Whether no further item should be started."""
         with self._changed:
             return self._held >= self._limit
 
@@ -128,14 +129,14 @@ class _Room:
         return sum(share.nbytes for share in self._shares)
 
     def enter(self, nbytes: int) -> _Share:
-        """Count a new item, which takes so many bytes already."""
+        """Add a new item that takes `nbytes` already, and return its share."""
         share = _Share(nbytes)
         with self._changed:
             self._shares.append(share)
         return share
 
     def claim(self, share: _Share, nbytes: int) -> None:
-        """Change what an item takes, once there is room for it."""
+        """Wait until there is room, then set the bytes that an item takes."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._fits(share, nbytes))
             if self._closed:
@@ -144,13 +145,13 @@ class _Room:
             self._changed.notify_all()
 
     def leave(self, share: _Share) -> None:
-        """Forget an item."""
+        """Remove an item and free its share."""
         with self._changed:
             self._shares.remove(share)
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Let nobody wait any longer."""
+        """Wake all waiting threads; their claims raise CancelledError."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -161,7 +162,7 @@ class _Room:
 
 
 class _Task(Generic[I, R]):
-    """An item on its way."""
+    """An item in progress, with its share of the memory and its future result."""
 
     def __init__(self, item: I, room: _Room, nbytes: int) -> None:
         self.item = item
@@ -170,5 +171,5 @@ class _Task(Generic[I, R]):
         self._room = room
 
     def claim(self, nbytes: int) -> None:
-        """Say how many bytes the item takes from now on."""
+        """Set how many bytes the item takes from now on, once there is room."""
         self._room.claim(self.share, nbytes)

@@ -1,6 +1,6 @@
 """Read the members of .zip and .tar archives in place, without unpacking them.
 
-Errors are :class:`DataError` with the reason alone; the caller adds the archive's name.
+The message of every :class:`DataError` raised here is only the reason; the caller adds the archive's name.
 """
 
 import lzma
@@ -30,8 +30,8 @@ _DAMAGE = (
     lzma.LZMAError,
     EOFError,
     OSError,
-    RuntimeError,  # zipfile's for an encrypted member or an unknown compression
-    ValueError,  # undecodable names and numbers in headers
+    RuntimeError,  # raised by zipfile for an encrypted member or an unknown compression
+    ValueError,  # raised for undecodable names and numbers in headers
 )
 
 
@@ -42,13 +42,13 @@ class Member:
     Parameters
     ----------
     name : str
-        Its path inside the archive.
+        Path of the member inside the archive.
     problem : str or None
-        Why it cannot be read, if that is known already.
+        Reason why the member cannot be read, if it is known already; else None.
     read : function without arguments
-        Gives the content, bytes. Threads may call it.
+        Function that returns the content as bytes. Any thread may call it.
     size : int
-        Bytes of the content, by what the archive says. No more than that is read.
+        Size of the content in bytes, as stated in the archive. No more than that is read.
     """
 
     name: str
@@ -58,30 +58,12 @@ class Member:
 
 
 def is_archive(path: str) -> bool:
-    """Tell by its name whether a file is an archive that this module reads.
-
-    Parameters
-    ----------
-    path : str
-
-    Returns
-    -------
-    bool
-    """
+    """Return whether a file is an archive that this module reads, judged by its name."""
     return path.lower().endswith((*_ZIP, *_TAR))
 
 
 def is_zip(path: str) -> bool:
-    """Tell by its name whether an archive is for `zip_members` (else it is for `tar_members`).
-
-    Parameters
-    ----------
-    path : str
-
-    Returns
-    -------
-    bool
-    """
+    """Return whether an archive is one for `zip_members`, judged by its name (else it is one for `tar_members`)."""
     return path.lower().endswith(_ZIP)
 
 
@@ -91,17 +73,18 @@ def zip_members(path: str) -> list[Member]:
     Parameters
     ----------
     path : str
-        The archive.
+        Path of the archive.
 
     Returns
     -------
     list of Member
-        They share one open file, which is closed when the last of them is forgotten.
+        Members of the archive that are not folders. They share one open file, which is closed when the last of them
+        is garbage-collected.
 
     Raises
     ------
     DataError
-        The archive is not a zip file, or damaged.
+        The archive is not a zip file, or is damaged.
     """
     file = open_regular(path)
     try:
@@ -119,32 +102,32 @@ def zip_members(path: str) -> list[Member]:
 
 
 def tar_members(path: str, wanted: Collection[int] = ()) -> Iterator[tuple[int, Member]]:
-    """Pass once through a tar archive (compressed or not), in the order of the archive.
+    """Iterate once through the files in a tar archive (compressed or not), in the order of the archive.
 
     Parameters
     ----------
     path : str
-        The archive.
+        Path of the archive.
     wanted : collection of int
-        Positions of the members to read. If empty, the archive is listed, and nothing is read.
+        Positions of the members to read. If empty (the default), all files are listed, and no content is read.
 
     Yields
     ------
     (int, Member)
-        Position and member, of the wanted ones (each holds its content in memory), or of all that are no
-        folders (``read`` gives b"").
+        Position and member. Wanted members hold their content in memory. If the archive is only listed, the ``read``
+        of a member returns b"". Folders are left out.
 
     Raises
     ------
     DataError
-        The archive is not a tar file, or damaged at or before the member that was to come.
+        The archive is not a tar file, or is damaged at or before the next member.
     """
     last = max(wanted, default=None)
     try:
         with open_regular(path) as opened, tarfile.open(fileobj=opened) as archive:
             position = -1
             while (info := archive.next()) is not None:
-                # tarfile would keep every header for as long as the file is open.
+                # Otherwise tarfile keeps every header in memory while the file is open.
                 archive.members.clear()  # type: ignore[attr-defined]
                 position += 1
                 content = b""
@@ -160,7 +143,7 @@ def tar_members(path: str, wanted: Collection[int] = ()) -> Iterator[tuple[int, 
 
 
 def _check_end(archive: tarfile.TarFile) -> None:
-    # tarfile takes a damaged header for the regular end, which is zeros or the end of the file.
+    # tarfile takes a damaged header for the end of the archive, but a true end is zeros or the end of the file.
     assert archive.fileobj is not None
     archive.fileobj.seek(archive.offset)
     if archive.fileobj.read(tarfile.BLOCKSIZE).strip(b"\0"):
@@ -168,7 +151,7 @@ def _check_end(archive: tarfile.TarFile) -> None:
 
 
 def _read_zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, lock: threading.Lock) -> bytes:
-    # ZipFile locks its reads but not the count of its open members, on which closing the file depends.
+    # ZipFile locks its reads, but not the count of its open members, which decides when the file is closed.
     try:
         with lock:
             member = archive.open(info)

@@ -42,42 +42,42 @@ def decode_image(
 ) -> Pixels:
     """Decode an image file into an array of shape (C, H, W).
 
-    The rule, whatever the format: the first frame, turned upright by its EXIF orientation. Palettes are
-    expanded; alpha (also of a palette or a colour key) is composited over white; CMYK, YCbCr, LAB and HSV
-    become RGB by Pillow's conversion; bilevel becomes 0 and 255. One grey channel is repeated three times
-    unless `gray` is set; with `gray`, RGB becomes ITU-R 601-2 luma, 0.299 R + 0.587 G + 0.114 B. Colour
-    profiles are ignored: samples are taken to be sRGB and stay gamma-coded.
+    All formats follow the same rule. The first frame is used, turned upright by its EXIF orientation. Palettes are
+    expanded. Alpha (also of a palette or a colour key) is composited over white. CMYK, YCbCr, LAB and HSV are
+    converted to RGB by Pillow. Bilevel pixels become 0 and 255. One grey channel is repeated three times unless `gray`
+    is set; with `gray`, RGB is converted to ITU-R 601-2 luma, 0.299 R + 0.587 G + 0.114 B. Colour profiles are
+    ignored: samples are taken to be sRGB and stay gamma-coded.
 
-    Grey files of more than 8 bits give float32: 16-bit integers (also those that Pillow holds as 32-bit
-    ones) divided by 65535, floating-point files as they are. Pillow reads *colour* of 16 bits per channel,
-    and 16-bit grey with alpha, as 8 bits (the high byte).
+    Grey files of more than 8 bits give float32. 16-bit integers (also those that Pillow holds as 32-bit integers) are
+    divided by 65535; floating-point samples are not scaled. Pillow reads *colour* of 16 bits per channel, and 16-bit
+    grey with alpha, as 8 bits (the high byte).
 
     Parameters
     ----------
     content : bytes, binary file, path or PIL.Image.Image
-        The encoded file, or where to read it, or a picture from `open_image` or made by Pillow.
+        Encoded file, its path, or a picture from `open_image` or made by Pillow.
     gray : bool
-        Give one channel instead of three.
+        Whether to return one channel instead of three. Default False.
     resize : int, optional
-        Length of the short side in pixels after antialiased (Lanczos) resizing, which also enlarges. The
-        aspect ratio is kept.
+        Length of the short side in pixels after antialiased (Lanczos) resizing, at least 1. Resizing may also enlarge,
+        and keeps the aspect ratio. By default the image keeps its size.
 
     Returns
     -------
     numpy.ndarray of shape (C, H, W), C = 3, or 1 with `gray`
-        uint8 in 0..255, or float32 in [0, 1] for sources of higher depth. For speed it is a view that need
-        be neither contiguous nor writable.
+        Pixels: uint8 in 0..255, or float32 in [0, 1] for sources of higher depth. For speed the array may be a view
+        that is neither contiguous nor writable.
 
     Raises
     ------
     DataError
         The file cannot be read or decoded, needs more memory than is free, or its numbers do not fit the ranges
-        above. The message is the reason alone; the caller knows the name.
+        above. The message is only the reason; the caller adds the name.
     OptionError
         `resize` is less than 1.
     """
     if resize is not None and resize < 1:
-        raise OptionError("resize", f"the short side must be at least 1 pixel, got {resize}")
+        raise OptionError("resize", f"must be at least 1 pixel, got {resize}")
     image = open_image(content)
     require_memory(decoding_memory(image), f"decoding its {image.width} x {image.height} pixels")
     try:
@@ -100,22 +100,22 @@ def decode_image(
 
 
 def open_image(content: bytes | IO[bytes] | str | os.PathLike[str] | Image.Image) -> Image.Image:
-    """Open an image file without decoding it, so that its size is known.
+    """Open an image file without decoding it; its size is then known.
 
     Parameters
     ----------
     content : bytes, binary file, path or PIL.Image.Image
-        The encoded file, or where to read it, or a picture, which is given back.
+        Encoded file, its path, or a picture. A picture is returned unchanged.
 
     Returns
     -------
     PIL.Image.Image
-        The picture, for `decode_image`.
+        Picture that `decode_image` accepts.
 
     Raises
     ------
     DataError
-        The file cannot be read, or is not an image. The message is the reason alone.
+        The file cannot be read, or is not an image. The message is only the reason; the caller adds the name.
     """
     with _pillow_errors():
         if isinstance(content, str | os.PathLike):
@@ -124,22 +124,22 @@ def open_image(content: bytes | IO[bytes] | str | os.PathLike[str] | Image.Image
 
 
 def decoding_memory(image: Image.Image, resize: int | None = None) -> int:
-    """Estimate the memory that `decode_image` takes for a picture, its result included.
+    """Estimate the memory that `decode_image` takes for a picture, including its result.
 
     Parameters
     ----------
     image : PIL.Image.Image
-        The picture, which need not be decoded yet.
+        Picture that need not be decoded yet.
     resize : int, optional
-        Length of the short side, as for `decode_image`.
+        Length of the short side in pixels, as for `decode_image`.
 
     Returns
     -------
     int
-        Bytes.
+        Estimated memory in bytes.
     """
-    # Measured: Pillow holds 4 bytes a pixel of colour, and its copies for EXIF, transparency and NumPy as many each;
-    # the libraries of some formats decode into buffers of their own.
+    # Measured: Pillow holds 4 bytes per colour pixel, and each of its copies for EXIF, transparency and NumPy takes as
+    # much again. The libraries of some formats decode into buffers of their own.
     if image.format in _BUFFERED:
         per_pixel = 28
     elif image.has_transparency_data or image.mode not in ("L", "RGB", "I", "F", "I;16", "I;16B", "I;16L", "1", "P"):
@@ -154,10 +154,11 @@ def decoding_memory(image: Image.Image, resize: int | None = None) -> int:
 
 
 def _loaded(image: Image.Image) -> Image.Image:
-    # Gives the upright first frame in mode L, RGB, or one of Pillow's deep grey modes (I;16..., I, F).
+    # Returns the upright first frame in mode L, RGB, or one of Pillow's deep grey modes (I;16..., I, F).
     with _pillow_errors():
         if isinstance(image, ImageFile.ImageFile):
-            # Pillow reads in blocks, and copies what it has of a row for each: for long rows that takes for ever.
+            # Pillow reads in blocks, and for each block copies what it has read of the row. With small blocks, long
+            # rows take extremely long.
             image.decodermaxblock = max(image.decodermaxblock, min(16 * image.width, _LONGEST_BLOCK))
         image.load()
         if 0 in image.size:
@@ -167,7 +168,7 @@ def _loaded(image: Image.Image) -> Image.Image:
 
 @contextmanager
 def _pillow_errors() -> Iterator[None]:
-    """Turn what Pillow raises on files that it cannot read into a DataError with the reason."""
+    """Convert the exceptions that Pillow raises for unreadable files into a DataError with the reason."""
     try:
         yield
     except (DataError, MemoryError):
@@ -176,10 +177,10 @@ def _pillow_errors() -> Iterator[None]:
         raise DataError("not an image that Pillow can read") from error
     except Image.DecompressionBombError as error:
         raise DataError(f"larger than {_max_pixels() / 1e6:.0f} Mpixel (decompression bomb?)") from error
-    except Exception as error:  # on damaged files Pillow's plugins raise nearly every type there is
-        said = reason(error)
-        kind = "truncated" if "truncated" in said.lower() else "cannot be decoded"
-        raise DataError(f"{kind}: {said}") from error
+    except Exception as error:  # for damaged files, Pillow's plugins raise nearly every type of exception
+        message = reason(error)
+        problem = "truncated" if "truncated" in message.lower() else "cannot be decoded"
+        raise DataError(f"{problem}: {message}") from error
 
 
 def _open(content: bytes | IO[bytes]) -> Image.Image:
@@ -189,8 +190,8 @@ def _open(content: bytes | IO[bytes]) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data))
     except UnidentifiedImageError:
-        # Pillow registers its rarer formats at the first need, and a thread that asks while another
-        # is at it may miss some: make sure that all are there before giving up.
+        # Pillow registers its rarer formats when they are first needed. A thread that opens an image while another
+        # thread registers them may miss some, so all are registered before the image is given up.
         Image.init()
         image = Image.open(io.BytesIO(data))
     if image.format == "EPS":
@@ -199,20 +200,20 @@ def _open(content: bytes | IO[bytes]) -> Image.Image:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    # Asked for after load(): PNG may carry EXIF after the pixels, and TIFF is turned by load() itself.
+    # The orientation is read after load(): PNG may store EXIF after the pixels, and load() itself turns TIFF upright.
     try:
         method = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # damaged EXIF is no reason to lose the pixels
+    except Exception:  # the pixels are usable even if the EXIF data are damaged
         return image
     return image if method is None else image.transpose(method)
 
 
 def _plain(image: Image.Image) -> Image.Image:
-    # Every 8-bit mode becomes L or RGB, without alpha; deep grey modes pass.
+    # Converts every 8-bit mode to L or RGB without alpha; leaves deep grey modes unchanged.
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return image
     if image.has_transparency_data:
-        if image.mode == "La":  # the one premultiplied mode without a direct way to RGBA
+        if image.mode == "La":  # the only premultiplied mode without a direct conversion to RGBA
             image = image.convert("LA")
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
@@ -223,14 +224,14 @@ def _unit_interval(image: Image.Image) -> NDArray[np.float32]:
     samples = np.asarray(image)
     low, high = samples.min(), samples.max()
     if image.mode == "F":
-        if not (low >= 0 and high <= 1):  # written so that NaN fails
+        if not (low >= 0 and high <= 1):  # this form also refuses NaN
             raise DataError(f"floating-point values {low:g} to {high:g} do not fit [0, 1]; rescale the file")
         return np.asarray(samples, dtype=np.float32)
     if low < 0 or high > 65535:
         raise DataError(f"integer values {low} to {high} do not fit 0 to 65535; rescale the file")
     unit: NDArray[np.float32] = np.divide(samples, 65535, dtype=np.float32)
     if isinstance(key := image.info.get("transparency"), int):
-        unit[samples == key] = 1.0  # the colour key of a 16-bit PNG, over white
+        unit[samples == key] = 1.0  # pixels of the transparent colour key of a 16-bit PNG become white
     return unit
 
 
@@ -238,10 +239,10 @@ def _resized(image: Image.Image, short_side: int) -> Image.Image:
     scale = short_side / min(image.size)
     width, height = (max(1, round(side * scale)) for side in image.size)
     if width * height > _max_pixels():
-        raise DataError(f"would have {width} x {height} pixels after resizing; crop it, or resize to less")
+        raise DataError(f"would have {width} x {height} pixels after resizing; crop it, or choose a smaller resize")
     return image.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def _max_pixels() -> float:
-    # Pillow's own limit against decompression bombs, which its user may have lifted.
+    # Pillow's own limit against decompression bombs. MAX_IMAGE_PIXELS is None where the user has removed the limit.
     return float("inf") if Image.MAX_IMAGE_PIXELS is None else 2 * Image.MAX_IMAGE_PIXELS

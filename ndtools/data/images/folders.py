@@ -1,4 +1,4 @@
-"""Find image files in folders and by globs, and their names."""
+"""Find image files in folders and by glob patterns."""
 
 import glob
 import os
@@ -16,7 +16,7 @@ EXTENSIONS = frozenset([
     ".tif", ".tiff", ".bmp", ".dib", ".jp2", ".j2k", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm",
     ".tga", ".pcx", ".sgi", ".psd", ".qoi",
 ])
-"""What counts as an image in folders, archives and matches of a glob, compared in lower case."""
+"""Extensions of files that count as images in folders, archives and matches of a glob, compared in lower case."""
 # fmt: on
 
 
@@ -27,9 +27,9 @@ class Skipped:
     Parameters
     ----------
     name : str
-        Its printable name.
+        Printable name of the image or folder.
     reason : str
-        A few words, for a person.
+        Reason in a few words, for messages.
     """
 
     name: str
@@ -37,20 +37,21 @@ class Skipped:
 
 
 def walk(root: str, entered: set[tuple[int, int]]) -> Iterator[tuple[str, list[str], list[Skipped]]]:
-    """Pass through a folder and its subfolders, links included, each once.
+    """Iterate through a folder and its subfolders, following links and entering each folder once.
 
     Parameters
     ----------
     root : str
-        The folder to begin with.
+        Path of the folder to begin with.
     entered : set of (int, int)
-        Device and inode of the folders passed through, filled here: what ends loops of links.
+        Device and inode numbers of the folders entered so far. This function adds to the set; folders in it are not
+        entered again, which ends loops of links.
 
     Yields
     ------
     (str, list of str, list of Skipped)
-        A folder, the image files in it, and what in it (or itself) cannot be read. Hidden files and folders
-        are passed over, and so are files that are no images by their extension.
+        A folder, the image files in it, and the entries in it (or the folder itself) that cannot be read. Hidden files
+        and folders are left out, and so are files without the extension of an image.
     """
     folders = [root]
     while folders:
@@ -66,34 +67,36 @@ def walk(root: str, entered: set[tuple[int, int]]) -> Iterator[tuple[str, list[s
             yield folder, [], [Skipped(printable(folder), reason(error))]
             continue
         subfolders, files, skipped = _sorted_out(visible)
-        # Last in, first out: reversed, so that of two ways to one folder the first by name is taken.
+        # The last folder in the list is entered first. Reversed order makes that the first by name, so if two paths
+        # lead to one folder, the path that is first by name is used.
         folders.extend(reversed(subfolders))
         yield folder, files, skipped
 
 
 def glob_matches(pattern: str) -> list[str]:
-    """Return the files and folders that match a glob; ``**`` stands for any depth of folders.
+    """Return the files and folders that match a glob pattern; ``**`` stands for any depth of folders.
 
-    Each ``**`` passes once through every folder, however links lead to it. So the search ends where links form loops,
-    and takes time in proportion to the number of folders and of ``**``, unlike that of :func:`glob.glob`.
+    For each ``**``, every folder is entered once, however many links lead to it. The search therefore ends even where
+    links form loops, and its time is proportional to the number of folders and to the number of ``**``. Neither holds
+    for :func:`glob.glob`.
 
     Parameters
     ----------
     pattern : str
-        As in :mod:`glob`.
+        Glob pattern in the syntax of :mod:`glob`.
 
     Returns
     -------
     list of str
-        In no particular order.
+        Paths that match, in no particular order.
     """
-    # Segments of the pattern between its "**"s; an empty one in the middle makes no difference.
+    # The pattern is split at each "**". An empty segment in the middle changes nothing.
     first, *others = _segments(pattern)
     matches = glob.glob(first) if first else [os.curdir]
     for position, segment in enumerate(others):
         matches = [match for match in matches if os.path.isdir(match)]
         if not segment and position == len(others) - 1:
-            break  # "**" at the end: whoever lists the folders that match finds what is below them
+            break  # "**" at the end: the caller lists the matching folders, and so finds what is below them
         if not segment:
             continue
         entered: set[tuple[int, int]] = set()
@@ -103,31 +106,22 @@ def glob_matches(pattern: str) -> list[str]:
 
 
 def is_image(name: str) -> bool:
-    """Tell by the extension whether a file is an image.
-
-    Parameters
-    ----------
-    name : str
-        File name or path.
-
-    Returns
-    -------
-    bool
-    """
+    """Return whether a file name or path has the extension of an image."""
     return os.path.splitext(name)[1].lower() in EXTENSIONS
 
 
 def is_hidden(name: str) -> bool:
-    """Tell whether a file or folder is passed over: dot files, and the resource forks of macOS archives.
+    """Return whether a file or folder is hidden: its name begins with a dot, or is that of macOS resource forks.
 
     Parameters
     ----------
     name : str
-        One part of a path.
+        Name of the file or folder, without its path.
 
     Returns
     -------
     bool
+        True if the file or folder is left out.
     """
     return name == "__MACOSX" or (name.startswith(".") and name not in (".", ".."))
 
@@ -147,8 +141,8 @@ def _sorted_out(
                 else:
                     skipped.append(Skipped(printable(entry.path), refusal))
         except FileNotFoundError:
-            skipped.append(Skipped(printable(entry.path), "a link to a file that is not there"))
-        except OSError as error:  # links that lead in a circle
+            skipped.append(Skipped(printable(entry.path), "a link to a file that does not exist"))
+        except OSError as error:  # e.g. links that form a loop
             skipped.append(Skipped(printable(entry.path), reason(error)))
     return folders, files, skipped
 

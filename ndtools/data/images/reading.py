@@ -1,4 +1,4 @@
-"""Read or decode the images of a source in threads, ahead of whoever consumes them, in order."""
+"""Read or decode the images of a source in threads, in order and ahead of their consumer."""
 
 import os
 import warnings
@@ -29,9 +29,9 @@ __all__ = [
 ]
 
 LOOK_AHEAD_BYTES = 2**28
-"""Memory for images that are read or decoded and not yet consumed, but for the next one (256 MiB)."""
+"""Largest memory in bytes of images that are read or decoded but not yet consumed; the next may take more (256 MiB)."""
 READERS = 32
-"""Threads that only read: they wait for the storage, not for a processor. So many hide the 100 ms of a network."""
+"""Number of threads that only read. They wait for storage, not for a processor; 32 hide a network delay of 100 ms."""
 
 _TOO_LARGE = "too large for the memory"
 
@@ -45,9 +45,9 @@ class Decoded:
     Parameters
     ----------
     name : str
-        Printable name.
+        Printable name of the image.
     pixels : numpy.ndarray of shape (C, H, W)
-        uint8 in 0..255, or float32 in [0, 1] for sources of higher depth; see `decode_image`.
+        Pixels: uint8 in 0..255, or float32 in [0, 1] for sources of higher depth; see `decode_image`.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Decoded:
 
     @property
     def nbytes(self) -> int:
-        """Memory taken, bytes."""
+        """Memory of the pixels in bytes."""
         return self.pixels.nbytes
 
 
@@ -66,11 +66,11 @@ class Encoded:
     Parameters
     ----------
     name : str
-        Printable name.
+        Printable name of the image.
     content : bytes or PIL.Image.Image
-        The encoded file, or a picture if the image was made in code.
+        Encoded file, or a picture if the image is generated.
     gray, resize
-        How to decode it; see `load_images`.
+        Settings for decoding; see `load_images`.
     """
 
     name: str
@@ -80,31 +80,31 @@ class Encoded:
 
     @property
     def nbytes(self) -> int:
-        """Memory taken, bytes (of a picture about as many, at three bytes a pixel)."""
+        """Memory of the content in bytes (for a picture an estimate of three bytes per pixel)."""
         if isinstance(self.content, bytes):
             return len(self.content)
         return 3 * self.content.width * self.content.height
 
     def decode(self) -> Decoded | Skipped:
-        """Decode it, or say why that is not possible."""
+        """Return the decoded image, or the reason why it cannot be decoded."""
         image = self.open()
         return image if isinstance(image, Skipped) else self._decode(image)
 
     @contextmanager
     def decoded(self, gate: MemoryGate, working: int = 0) -> Iterator[Decoded | Skipped]:
-        """Decode it for the body of a ``with`` statement, once there is memory for that.
+        """Decode the image for the body of a ``with`` statement, as soon as there is memory for both.
 
         Parameters
         ----------
         gate : MemoryGate
-            Shared by all threads that decode.
+            Gate that all decoding threads share.
         working : int
-            Bytes for each pixel that the body takes.
+            Bytes that the body takes for each pixel. Default 0.
 
         Yields
         ------
         Decoded or Skipped
-            The image, or why there is none.
+            The image, or the reason why it cannot be decoded.
         """
         image = self.open()
         if isinstance(image, Skipped):
@@ -121,7 +121,7 @@ class Encoded:
             yield item
 
     def open(self) -> Image.Image | Skipped:
-        """Open it without decoding, or say why that is not possible."""
+        """Return the image opened but not decoded, or the reason why it cannot be opened."""
         try:
             return open_image(self.content)
         except DataError as error:
@@ -143,32 +143,32 @@ def load_images(
 ) -> Iterator[Decoded | Skipped]:
     """Decode the images of a source, several at a time, ahead of the consumer.
 
-    At most ``2 * jobs + 2`` images are under way, fewer if they are large: they take at most 256 MiB together, files
-    and pixels, but for the one that comes next, which may take more.
+    At most ``2 * jobs + 2`` images are in progress, and fewer if they are large. Their files and pixels take at most
+    256 MiB together, except that the next image may take more.
 
     Parameters
     ----------
     source : ImageSource
-        From `resolve_source`.
+        Source of the images, from `resolve_source`.
     gray : bool
-        One channel (luma) instead of three.
+        Whether to return one channel (luma) instead of three. Default False.
     resize : int, optional
-        Length of the short side, pixels.
+        Length of the short side in pixels, at least 1. By default images keep their size.
     jobs : int, optional
-        Decoding threads; as many as there are processors for this process if not given.
+        Number of decoding threads, at least 1. Default: the number of processors that this process may use.
 
     Returns
     -------
     iterator of Decoded or Skipped
-        First what the source could not use, then every image in the order of the source. Closing the
-        iterator early drops the work that has not begun.
+        First the skipped entries of the source, then every image in the order of the source. Closing the iterator
+        early drops the work that has not begun.
 
     Raises
     ------
     OptionError
         `jobs` or `resize` is less than 1.
     DataError
-        While iterating: an archive turned out to be damaged. A single bad image is Skipped instead.
+        While iterating: an archive is damaged. A single bad image is returned as Skipped instead.
     """
     threads = processors(jobs)
     read = _reader(gray, resize)
@@ -189,34 +189,34 @@ def load_images(
 
 
 def read_images(source: ImageSource, *, gray: bool = False, resize: int | None = None) -> Iterator[Encoded | Skipped]:
-    """Read the images of a source ahead of consumers that decode them, each in its own thread.
+    """Read the images of a source ahead of its consumers, which decode them in threads of their own.
 
     Parameters
     ----------
     source : ImageSource
-        From `resolve_source`.
+        Source of the images, from `resolve_source`.
     gray, resize
-        As in `load_images`.
+        Settings for decoding, as in `load_images`.
 
     Returns
     -------
     iterator of Encoded or Skipped
-        First what the source could not use, then every image in the order of the source. Closing the
-        iterator early drops the work that has not begun.
+        First the skipped entries of the source, then every image in the order of the source. Closing the iterator
+        early drops the work that has not begun.
 
     Raises
     ------
     OptionError
         `resize` is less than 1.
     DataError
-        While iterating: an archive turned out to be damaged. A single unreadable file is Skipped instead.
+        While iterating: an archive is damaged. A single unreadable file is returned as Skipped instead.
     """
     return _ahead(source, _reader(gray, resize), READERS)
 
 
 def _reader(gray: bool, resize: int | None) -> Callable[[ImageRef, Claim], Encoded | Skipped]:
     if resize is not None and resize < 1:
-        raise OptionError("resize", f"the short side must be at least 1 pixel, got {resize}")
+        raise OptionError("resize", f"must be at least 1 pixel, got {resize}")
 
     def read(reference: ImageRef, claim: Claim) -> Encoded | Skipped:
         claim(reference.nbytes + reference.size())
@@ -239,46 +239,46 @@ def iter_images(
     seed: int = 0,
     jobs: int | None = None,
 ) -> Iterator[NDArray[np.float32]]:
-    """Go through the images of a source as floating-point arrays; what cannot be read is warned about.
+    """Iterate through the images of a source as floating-point arrays, with a warning for each unreadable image.
 
     Parameters
     ----------
     source : str, path-like or ImageSource
-        What `resolve_source` takes or gives, e.g. a folder or ``"sample"``.
+        Argument or result of `resolve_source`, e.g. a folder or ``"sample"``.
     gray : bool
-        One channel (luma) instead of three.
+        Whether to return one channel (luma) instead of three. Default False.
     resize : int, optional
-        Length of the short side, pixels.
+        Length of the short side in pixels, at least 1. By default images keep their size.
     images : int, optional
-        Choose so many at random; all if not given.
+        Number of images to choose at random, at least 1. By default all are used.
     seed : int
-        Of that choice.
+        Seed of the random choice of images. Default 0.
     jobs : int, optional
-        Decoding threads; as many as there are processors for this process if not given.
+        Number of decoding threads, at least 1. Default: the number of processors that this process may use.
 
     Returns
     -------
     iterator of numpy.ndarray
-        float32 of shape (C, H, W) in [0, 1], contiguous and writable. A `SkippedImageWarning` names each
+        Arrays of shape (C, H, W), float32 in [0, 1], contiguous and writable. A `SkippedImageWarning` names each
         unreadable image and the reason.
 
     Raises
     ------
     DataError
-        Nothing there, or no images in it.
+        The source does not exist, or holds no images.
     OptionError
         `images`, `jobs` or `resize` is less than 1.
     """
-    found = source if isinstance(source, ImageSource) else resolve_source(source)
+    chosen = source if isinstance(source, ImageSource) else resolve_source(source)
     if images is not None:
-        found = found.subset(images, seed)
-    return _as_float(load_images(found, gray=gray, resize=resize, jobs=jobs))
+        chosen = chosen.subset(images, seed)
+    return _as_float(load_images(chosen, gray=gray, resize=resize, jobs=jobs))
 
 
 def _as_float(loaded: Iterator[Decoded | Skipped]) -> Iterator[NDArray[np.float32]]:
     for item in loaded:
         if isinstance(item, Skipped):
-            # Level 2 is the line that iterates.
+            # With level 2, the warning points to the line that iterates.
             warnings.warn(f"skipped {item.name}: {item.reason}", SkippedImageWarning, stacklevel=2)
         else:
             scale = 255 if item.pixels.dtype == np.uint8 else 1
@@ -294,18 +294,18 @@ def _ahead(source: ImageSource, work: Callable[[ImageRef, Claim], T | Skipped], 
 
 
 def processors(jobs: int | None = None) -> int:
-    """Return how many threads to use.
+    """Return the number of threads to use.
 
     Parameters
     ----------
     jobs : int, optional
-        What was asked for.
+        Number of threads that was requested, at least 1.
 
     Returns
     -------
     int
-        That, or the number of processors that this process may use: in a container or a batch job fewer than
-        there are.
+        `jobs` if it is given. Else the number of processors that this process may use; in a container or a batch job,
+        they are fewer than those of the machine.
 
     Raises
     ------

@@ -25,26 +25,27 @@ __all__ = ["ImageRef", "ImageSource", "Skipped", "resolve_source"]
 
 _BUILT_IN = "built-in: sample, sample-photo"
 _SAMPLES = {"sample": slice(None), "sample-photo": slice(-1, None)}
-_LOOKED_FOR = "looked for .jpg, .png, .webp, .tif, .gif, .bmp, .ppm and others of that kind"
-_MAX_LIST_BYTES = 2**26  # a million long paths
-_MANY = 10_000  # names in a folder beyond which a close match is not looked for
+_LOOKED_FOR = "looked for .jpg, .png, .webp, .tif, .gif, .bmp, .ppm and other image files"
+_MAX_LIST_BYTES = 2**26  # room for a million long paths
+_MANY = 10_000  # number of names in a folder from which on close matches are not searched
 
 
 @dataclass(frozen=True)
 class ImageRef:
-    """One image of a source, not read yet.
+    """Reference to one image of a source, which is not read yet.
 
     Parameters
     ----------
     name : str
-        Printable name; for a member of an archive ``ARCHIVE/MEMBER``.
+        Printable name of the image; ``ARCHIVE/MEMBER`` for a member of an archive.
     read : function without arguments
-        Gives the encoded file (bytes), or a picture if the image is made in code; raises DataError with the
-        reason alone. Threads may call it.
+        Function that returns the encoded file (bytes), or a picture if the image is generated. It raises DataError,
+        whose message is only the reason. Any thread may call it.
     nbytes : int
-        Memory that the reference itself holds, bytes: not 0 only for members of tar archives.
+        Memory in bytes that the reference itself holds. It is 0 except for members of tar archives. Default 0.
     size : function without arguments
-        Gives the bytes that `read` adds to that, without reading them; 0 if that is not known. Threads may call it.
+        Function that returns how many bytes `read` adds to `nbytes`, without reading them; 0 if unknown. Any thread
+        may call it.
     """
 
     name: str
@@ -62,20 +63,20 @@ class _TarEntry:
 
 @dataclass(frozen=True)
 class ImageSource:
-    """The images that a SOURCE names, in a fixed order.
+    """Images that a SOURCE names, in a fixed order.
 
-    Iterating gives an :class:`ImageRef` for each. Members of tar archives are read while iterating, in one
-    pass through the archive, so only what the consumer keeps is in memory; everything else is read by
+    Iterating yields an :class:`ImageRef` for each image. Members of tar archives are read while iterating, in one pass
+    through the archive, so that only the members that the consumer keeps are in memory. All other images are read by
     ``ImageRef.read``.
 
     Parameters
     ----------
     label : str
-        What was asked for, printable.
+        Name of the SOURCE in printable form.
     entries : tuple
-        The images.
+        Entries of the source, one for each image.
     skipped : tuple of Skipped
-        What was found but cannot be used: unreadable folders, dangling links, encrypted members.
+        Entries that cannot be used: unreadable folders, dangling links, encrypted members.
     """
 
     label: str
@@ -93,19 +94,20 @@ class ImageSource:
                 yield from _stream_tar(archive, {e.position: e.name for e in run if isinstance(e, _TarEntry)})
 
     def subset(self, n: int, seed: int) -> "ImageSource":
-        """Choose images at random without replacement, kept in order.
+        """Choose images at random without replacement, and keep their order.
 
         Parameters
         ----------
         n : int
-            How many; all if there are no more. With one seed, a larger `n` adds to the choice of a smaller.
+            Number of images to choose, at least 1; all are chosen if the source has no more. With the same seed, a
+            larger `n` adds to the choice of a smaller `n`.
         seed : int
-            Of a generator local to this call; at least 0.
+            Seed of a random generator local to this call, at least 0.
 
         Returns
         -------
         ImageSource
-            With the same label and skipped entries.
+            Source of the chosen images, with the same label and skipped entries.
 
         Raises
         ------
@@ -120,96 +122,96 @@ class ImageSource:
         return replace(self, entries=tuple(self.entries[i] for i in chosen))
 
     def parts(self, n: int, seed: int) -> "tuple[ImageSource, ...]":
-        """Deal the images into parts at random.
+        """Divide the images into parts at random.
 
         Parameters
         ----------
         n : int
-            How many parts; as many as there are images if that is less.
+            Number of parts; if there are fewer images, each image is a part.
         seed : int
-            Of a generator local to this call; at least 0.
+            Seed of a random generator local to this call, at least 0.
 
         Returns
         -------
         tuple of ImageSource
-            Their sizes differ by one at most. Skipped entries are with the first.
+            Parts whose sizes differ by at most one image. The first part has the skipped entries.
         """
-        dealt = np.array_split(np.random.default_rng(seed).permutation(len(self)), min(n, len(self)))
+        groups = np.array_split(np.random.default_rng(seed).permutation(len(self)), min(n, len(self)))
         return tuple(
             replace(
                 self,
                 entries=tuple(self.entries[i] for i in np.sort(chosen)),
-                skipped=() if first else self.skipped,
+                skipped=() if position else self.skipped,
             )
-            for first, chosen in enumerate(dealt)
+            for position, chosen in enumerate(groups)
         )
 
 
 def resolve_source(source: str | os.PathLike[str], *, stdin: BinaryIO | TextIO | None = None) -> ImageSource:
     """Find the images that a SOURCE names.
 
-    A SOURCE is a file (tried whatever its extension), a folder (with its subfolders), a glob (``**`` for any
-    depth), ``@LIST`` (a file with one path a line), ``-`` (such a list on standard input), an archive (.zip,
-    .tar, .tar.gz, .tar.bz2, .tar.xz), ``sample`` (the built-in set) or ``sample-photo`` (the one photograph in it). An
-    existing path wins over every other reading except ``-``.
+    A SOURCE is a file (with any extension), a folder (with its subfolders), a glob pattern (``**`` for any depth),
+    ``@LIST`` (a file with one path per line), ``-`` (such a list on standard input), an archive (.zip, .tar, .tar.gz,
+    .tar.bz2, .tar.xz), ``sample`` (the built-in set) or ``sample-photo`` (the one photograph in that set). An existing
+    path takes precedence over every other meaning except ``-``.
 
-    In folders, archives and matches of a glob that does not spell out an extension, files count by their
-    extension (`EXTENSIONS`), and hidden ones are passed over. Links are followed, each folder is entered
-    once. Lists may be separated by NUL instead; blank lines are ignored; a relative path is looked for in
-    the current folder, then beside the list. The order is that of the paths' bytes, for lists and tar
-    archives their own.
+    In folders, archives and matches of a glob that does not spell out an extension, the images are the files with one
+    of `EXTENSIONS`, and hidden files are left out. Links are followed, and each folder is entered once. The paths of a
+    list may be separated by NUL instead of newlines. Blank lines are ignored. A relative path in a list is looked for
+    in the current folder, then in the folder of the list. Images are ordered by the bytes of their paths; lists and
+    tar archives keep their own order.
 
     Parameters
     ----------
     source : str or path-like
-        See above.
+        SOURCE as described above.
     stdin : file, optional
-        Read for ``-`` instead of ``sys.stdin``.
+        File to read for ``-`` instead of ``sys.stdin``.
 
     Returns
     -------
     ImageSource
-        At least one image, none of them opened yet (archives are listed).
+        Source of at least one image. No image is opened yet (but archives are listed).
 
     Raises
     ------
     DataError
-        Nothing there, no images in it, or an archive that cannot be read; the message names the remedy.
+        The source does not exist, holds no images, or is an archive that cannot be read. The message names the remedy.
     """
     text = os.fspath(source)
-    found = _Found()
+    collector = _Collector()
     if text == "-":
-        found.add_list(_read_stdin(stdin), folder="")
-        nothing = "no paths on standard input; pipe one path a line into it"
+        collector.add_list(_read_stdin(stdin), folder="")
+        no_images = "no paths on standard input; pipe one path per line into it"
     elif os.path.lexists(text):
-        found.add(text)
-        nothing = f"no images in '{printable(text)}' ({_LOOKED_FOR})"
+        collector.add(text)
+        no_images = f"no images in '{printable(text)}' ({_LOOKED_FOR})"
     elif text.startswith("@"):
-        found.add_list(_read_list(text[1:]), folder=os.path.dirname(text[1:]))
-        nothing = f"the list '{printable(text[1:])}' names no images; write one path a line"
+        collector.add_list(_read_list(text[1:]), folder=os.path.dirname(text[1:]))
+        no_images = f"the list '{printable(text[1:])}' names no images; write one path per line"
     elif glob.has_magic(text):
-        found.add_glob(text)
-        nothing = f"nothing matches '{printable(text)}', or no images ({_LOOKED_FOR})"
+        collector.add_glob(text)
+        no_images = f"no files match '{printable(text)}', or none of them is an image ({_LOOKED_FOR})"
     elif text in _SAMPLES:
-        found.entries.extend(ImageRef(name, read) for name, read in sample_images()[_SAMPLES[text]])
-        nothing = ""
+        collector.entries.extend(ImageRef(name, read) for name, read in sample_images()[_SAMPLES[text]])
+        no_images = ""
     else:
         raise DataError(f"no such file or folder: '{printable(text)}'{_suggestion(text)} ({_BUILT_IN})")
-    if not found.entries and found.skipped:
-        first = found.skipped[0]
+    if not collector.entries and collector.skipped:
+        first = collector.skipped[0]
         raise DataError(f"no usable images in '{printable(text)}': {first.name}: {first.reason}")
-    if not found.entries:
-        raise DataError(nothing)
-    return ImageSource(printable(text), tuple(found.entries), tuple(found.skipped))
+    if not collector.entries:
+        raise DataError(no_images)
+    return ImageSource(printable(text), tuple(collector.entries), tuple(collector.skipped))
 
 
-class _Found:
-    """What one SOURCE has yielded so far."""
+class _Collector:
+    """Collects the images of one SOURCE, and the entries that cannot be used."""
 
     def __init__(self) -> None:
         self.entries: list[ImageRef | _TarEntry] = []
         self.skipped: list[Skipped] = []
-        self._entered: set[tuple[int, int]] = set()  # folders, by device and inode: links may form loops
+        self._entered: set[tuple[int, int]] = set()  # device and inode of each folder: links may form loops
 
     def add(self, path: str) -> None:
         if os.path.isdir(path):
@@ -232,7 +234,7 @@ class _Found:
     def add_glob(self, pattern: str) -> None:
         extension = os.path.splitext(pattern)[1]
         any_file = bool(extension) and not glob.has_magic(extension)
-        files: dict[str, str] = {}  # by normal form, for "**" matches folders and also what is in them
+        files: dict[str, str] = {}  # by normalised path: "**" matches folders and also the files in them
         for match in sorted(glob_matches(pattern), key=os.fsencode):
             if os.path.isdir(match):
                 paths = self._files_in(match)
@@ -295,7 +297,7 @@ def _read_stdin(stdin: BinaryIO | TextIO | None) -> list[str]:
         return []
     content = getattr(stream, "buffer", stream).read(_MAX_LIST_BYTES + 1)
     if len(content) > _MAX_LIST_BYTES:
-        raise DataError("standard input is no list of paths: it is larger than 64 MiB")
+        raise DataError("standard input must be a list of paths, got more than 64 MiB")
     return _paths(content if isinstance(content, bytes) else os.fsencode(content))
 
 
@@ -319,12 +321,12 @@ def _is_pipe(path: str) -> bool:
 def _size(path: str) -> int:
     try:
         return os.stat(path).st_size
-    except (OSError, ValueError):  # reading says why
+    except (OSError, ValueError):  # reading the file will report the reason
         return 0
 
 
 def _paths(content: bytes) -> list[str]:
-    # One a line, or separated by NUL if there is one, as `find -print0` writes them.
+    # One path per line, unless the content holds a NUL: then paths are separated by NUL, as by `find -print0`.
     if b"\0" in content:
         lines = content.split(b"\0")
     else:

@@ -1,4 +1,4 @@
-"""Images made in code: dead leaves, and the built-in set ``sample``.
+"""Generated images: dead leaves, and the built-in set ``sample``.
 
 References
 ----------
@@ -23,51 +23,51 @@ SAMPLE_HEIGHT, SAMPLE_WIDTH = 256, 384
 
 _SUPERSAMPLING = 2
 _LAYERS = 6.0
-"""Mean number of discs over a pixel; the share exp(-6) = 0.25 % of the pixels sees the leaf behind all."""
+"""Mean number of discs that cover a pixel. No disc covers exp(-6) = 0.25 % of the pixels: they show the background."""
 
 
 def dead_leaves(
     height: int, width: int, *, seed: int, r_min: float = 1.0, r_max: float | None = None
 ) -> NDArray[np.uint8]:
-    """Draw a colour dead-leaves image: opaque discs of uniform colour that hide one another.
+    """Draw a colour dead-leaves image: opaque discs of uniform colour that occlude one another.
 
-    The radii follow the density r^-3 between `r_min` and `r_max`, the only power law whose images look
-    statistically the same at every scale; like photographs they have a power spectrum near f^-2 (between
-    the scales of the largest and the smallest disc) and heavy-tailed differences. The colours share most of
-    their variance (the luminance), so that R, G and B correlate by about 0.9 to 0.95.
+    The radii have the density r^-3 between `r_min` and `r_max`. It is the only power law whose images are
+    statistically the same at every scale. Like photographs, the images have a power spectrum near f^-2 (between the
+    scales of the largest and the smallest disc) and heavy-tailed differences. The three channels share most of their
+    variance (the luminance), so that R, G and B correlate by about 0.9 to 0.95.
 
     Parameters
     ----------
     height, width : int
-        Size of the image, pixels.
+        Size of the image in pixels, at least 1.
     seed : int
-        Of NumPy's PCG64; the same seed gives the same image.
+        Seed of NumPy's generator PCG64. The same seed gives the same image.
     r_min : float
-        Smallest radius, pixels.
+        Smallest radius in pixels. Default 1.
     r_max : float, optional
-        Largest radius, pixels; twice the longer side if not given, so that whole regions share a leaf.
+        Largest radius in pixels. Default: twice the longer side, so that whole regions share one leaf.
 
     Returns
     -------
     numpy.ndarray of shape (3, height, width), uint8
-        Antialiased (drawn at twice the size and averaged), in 0..255.
+        Antialiased image (drawn at twice the size and averaged) in 0..255.
 
     Raises
     ------
     ValueError
-        A size is less than 1, or the radii are not ``0 < r_min < r_max``.
+        A size is less than 1, or the radii do not satisfy ``0 < r_min < r_max``.
     """
     return np.ascontiguousarray(np.asarray(_leaves(height, width, seed, r_min, r_max)).transpose(2, 0, 1))
 
 
 def sample_images() -> list[tuple[str, Callable[[], bytes | Image.Image]]]:
-    """Return the built-in set: names, and functions that make the images (all can run in threads).
+    """Return the built-in set as names and functions that make the images. Any thread may call the functions.
 
     Returns
     -------
     list of (str, function)
-        Dead leaves of 256 x 384 pixels, seeds 0, 1, ..., each drawn when its function is called; last a
-        free photograph (Grace Hopper, 512 x 600, public domain) that comes with matplotlib, as a JPEG.
+        First 24 dead-leaves images of 256 x 384 pixels with seeds 0, 1, ..., each drawn when its function is called.
+        Last a free photograph (Grace Hopper, 512 x 600, public domain) that comes with matplotlib, as a JPEG file.
     """
     leaves: list[tuple[str, Callable[[], bytes | Image.Image]]] = [
         (f"sample/dead_leaves_{seed:02d}", partial(_leaves, SAMPLE_HEIGHT, SAMPLE_WIDTH, seed))
@@ -82,14 +82,14 @@ def write_sample(folder: str | Path, count: int = 4) -> list[Path]:
     Parameters
     ----------
     folder : str or Path
-        Where to; created if absent.
+        Folder for the files, created if it does not exist.
     count : int
-        How many of the dead leaves.
+        Number of dead-leaves images to write. Default 4.
 
     Returns
     -------
     list of Path
-        The files written.
+        Paths of the files that were written.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -120,8 +120,9 @@ def _leaves(height: int, width: int, seed: int, r_min: float = 1.0, r_max: float
 
 
 def _radii(rng: np.random.Generator, height: int, width: int, r_min: float, r_max: float) -> NDArray[np.float64]:
-    # All discs that touch the image: those whose centre lies in the image grown by r, so that the density is
-    # r^-3 (height + 2 r) (width + 2 r), drawn by its inverse distribution function on a grid of log r.
+    # Draws all discs that touch the image: those whose centre lies in the image extended by r on each side. Their
+    # radii have the density r^-3 (height + 2 r) (width + 2 r), drawn by its inverse distribution function on a grid of
+    # log r.
     grid = np.geomspace(r_min, r_max, 1024)
     density = grid**-2 * (height + 2 * grid) * (width + 2 * grid)  # per unit of log r
     step = np.log(r_max / r_min) / (len(grid) - 1)
@@ -134,9 +135,9 @@ def _radii(rng: np.random.Generator, height: int, width: int, r_min: float, r_ma
 
 
 def _colours(rng: np.random.Generator, count: int) -> NDArray[np.uint8]:
-    # A wide luminance, and narrower deviations along blue-yellow and red-green.
+    # The luminance varies widely, and the colour less, along blue-yellow and red-green.
     luminance = 0.02 + 0.9 * rng.beta(1.3, 1.6, count)
-    # Chroma in proportion to luminance: as under one illumination, dark leaves are dark in all channels.
+    # Chroma is proportional to luminance, as under a single light source: dark leaves are dark in all channels.
     blue_yellow = luminance * rng.normal(0.06, 0.11, count)
     red_green = luminance * rng.normal(0.01, 0.07, count)
     rgb = luminance + np.stack((blue_yellow / 2 + red_green, blue_yellow / 2 - red_green, -blue_yellow))
@@ -145,6 +146,6 @@ def _colours(rng: np.random.Generator, count: int) -> NDArray[np.uint8]:
 
 
 def _photograph() -> bytes:
-    from matplotlib import cbook  # heavy, and needed for this one file only
+    from matplotlib import cbook  # imported here because it is slow to import and only needed for this file
 
     return read_file(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))

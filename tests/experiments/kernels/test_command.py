@@ -193,7 +193,7 @@ def test_divergence_is_an_arithmetic_failure(photos, out):
         (["--stride", 2], "--stride needs --covariance im2col"),
         (["--eps", -1], "--eps must be at least 0"),
         (["--jobs", 0], "--jobs must be at least 1"),
-        (["--device", "mps"], "--device mps has no float64"),
+        (["--device", "mps"], "--device must support float64"),
     ],
 )
 def test_wrong_options_are_named(photos, out, arguments, message):
