@@ -1,9 +1,9 @@
-r"""A deconvolution kernel as a difference of Gaussians, which is how retinal ganglion cells are described.
+r"""Fit of a difference of Gaussians to a deconvolution kernel: the usual model of retinal ganglion cells.
 
-See Rodieck 1965; Enroth-Cugell and Robson 1966. The kernels have shape (k, k), k odd, and their centre pixel is
-kernel[k//2, k//2]. Kernels that whiten images whose power spectrum falls like f^-2 fall like r^-3, which no Gaussian
-does: a difference of Gaussians describes the middle of such a kernel and misses its tails, more so the larger k.
-:mod:`ndtools.numerics.kernel_profiles` measures them without presupposing a shape.
+References: Rodieck 1965; Enroth-Cugell and Robson 1966. Kernels have shape (k, k) with k odd, and their centre pixel is
+kernel[k//2, k//2]. Kernels that whiten images whose power spectrum falls like f^-2 fall like r^-3 with the distance r
+from the centre. No Gaussian does, so a difference of Gaussians describes the middle of such a kernel and misses its
+tails, the more so the larger k is. :mod:`ndtools.numerics.kernel_profiles` measures kernels without assuming a shape.
 """
 
 import math
@@ -23,16 +23,16 @@ from ndtools.numerics.kernel_profiles import ROUNDING, checked_kernel, largest_w
 __all__ = ["DifferenceOfGaussians", "fit_difference_of_gaussians"]
 
 Array = NDArray[np.float64]
-Search = Callable[[Array], tuple[Array, Array]]  # from what is searched to log σ, and their derivatives by it
+Search = Callable[[Array], tuple[Array, Array]]  # maps search coordinates to log σ and its derivatives
 
-SMALLEST_SIGMA = 0.05  # pixels: in double precision all the volume is in the centre pixel, as of any narrower one
-SMALLEST_STEP = (1.1, 0.2)  # σ_s² at least (1.1·σ_c)² + 0.2²; nearer to each other, their derivative is fitted
+SMALLEST_SIGMA = 0.05  # pixels: in double precision the centre pixel holds all the volume, as for any narrower one
+SMALLEST_STEP = (1.1, 0.2)  # σ_s² >= (1.1·σ_c)² + 0.2²: closer Gaussians would only fit the derivative of a Gaussian
 LARGEST_SIGMA = 1.0  # in units of k: a seventh of the volume lies inside the kernel, the rest is extrapolated
 
 
 @dataclass(frozen=True)
 class DifferenceOfGaussians:
-    r"""Two concentric Gaussians that together are nearest to a kernel.
+    r"""Difference of two concentric Gaussians that is nearest to a kernel.
 
     With G(σ) a Gaussian of volume 1 about the centre pixel, integrated over each pixel,
 
@@ -42,30 +42,31 @@ class DifferenceOfGaussians:
     Attributes
     ----------
     center_volume, surround_volume : float
-        V_c and V_s, in the kernel's unit times pixels². Sums over the whole plane, also over what lies outside the
-        kernel. Both positive for an on-centre kernel, both negative for an off-centre one; of opposite signs where
-        there is no antagonism.
+        Volumes V_c and V_s, in the kernel's unit times pixels². They are sums over the whole plane, including the part
+        outside the kernel. Both are positive for an on-centre kernel and negative for an off-centre one. They have
+        opposite signs where there is no antagonism.
     center_sigma, surround_sigma : float
-        σ_c < σ_s, standard deviations along each axis in pixels.
+        Standard deviations σ_c < σ_s along each axis in pixels.
     volume_ratio : float
-        V_s/V_c; 1 if a uniform image evokes nothing. nan if V_c is 0.
+        Ratio V_s/V_c; 1 if the response to a uniform image is 0. nan if V_c is 0.
     residual : float
-        ‖kernel − fit‖/‖kernel‖, Frobenius norms.
+        Relative error ‖kernel − fit‖/‖kernel‖, in Frobenius norms.
     at_bound : bool
         Whether σ_c, σ_s or their distance is at the end of its range, and so not measured. The usual case is a centre
-        of a single pixel: σ_c = 0.05 then stands for all that is too narrow to be told from 0, which is everything up
-        to ``center_limit``, and the other parameters hold. If σ_s² = (1.1·σ_c)² + 0.2², the volumes mean nothing
-        apart, only their difference. Also set if one Gaussian suffices: V_s is 0, and σ_s, at its upper end k, means
-        nothing.
+        of a single pixel. Then σ_c = 0.05 stands for every width too narrow to be told from 0, that is, up to
+        ``center_limit``, and the other parameters are valid. If σ_s² = (1.1·σ_c)² + 0.2², only the difference of the
+        volumes has a meaning. Also true if one Gaussian suffices: then V_s is 0, and σ_s, at its upper end k, has no
+        meaning.
     residual_off_center : float or None
-        ‖kernel − fit‖/‖kernel‖ over all pixels but the centre, which outweighs them and is always met. 1 if the fit
-        says nothing about them; None if they are 0.
+        Relative error ‖kernel − fit‖/‖kernel‖ over all pixels but the centre, which outweighs them and is always
+        fitted. 1 if the fit explains none of them; None if they are 0.
     center_bound, surround_bound : {"≤", "≥", None}
-        How σ_c and σ_s are known if they are at an end of their range: only that they are below, or above, a limit.
+        Direction of the limit if σ_c or σ_s is at an end of its range: it is only known to be at most, or at least,
+        the limit. None if it was measured.
     center_limit, surround_limit : float or None
-        That limit in pixels: the σ farthest from the end of its range whose best fit is still not worse than noise
-        would make it, by the criterion that put the fit on the end (see Notes of `fit_difference_of_gaussians`). None
-        where σ was measured, and for the surround where one Gaussian suffices.
+        Limit in pixels: the σ farthest from the end of its range whose best fit is still no worse than noise would
+        make it, by the criterion that put the fit at the end (see Notes of `fit_difference_of_gaussians`). None if σ
+        was measured, and for the surround if one Gaussian suffices.
     """
 
     center_volume: float
@@ -82,17 +83,17 @@ class DifferenceOfGaussians:
     surround_limit: float | None = None
 
     def kernel(self, k: int) -> Array:
-        """Evaluate the fit.
+        """Evaluate the fit on the pixels of a kernel.
 
         Parameters
         ----------
         k : int
-            Side in pixels, odd; need not be that of the fitted kernel.
+            Side of the kernel in pixels, odd; it may differ from the side of the fitted kernel.
 
         Returns
         -------
         array of shape (k, k)
-            V_c·G(σ_c) − V_s·G(σ_s).
+            Values of V_c·G(σ_c) − V_s·G(σ_s).
 
         Raises
         ------
@@ -106,19 +107,19 @@ class DifferenceOfGaussians:
         return fit.reshape(k, k)
 
     def radial(self, radius: ArrayLike) -> Array:
-        """Evaluate the fit for pixels anywhere.
+        """Evaluate the fit for pixels at any distance from the centre, averaged over directions.
 
         Parameters
         ----------
         radius : array of shape (n,)
-            Distances of the pixels' middles from the centre in pixels.
+            Distances of the middles of the pixels from the centre, in pixels.
 
         Returns
         -------
         array of shape (n,)
-            Means over directions.
+            Mean of the fit over the directions at each distance.
         """
-        angle = (np.arange(32) + 0.5) * (math.pi / 64)  # a quarter of a turn, evenly
+        angle = (np.arange(32) + 0.5) * (math.pi / 64)  # evenly spaced over a quarter turn
         places = np.asarray(radius, dtype=np.float64)[:, None, None] * np.stack([np.cos(angle), np.sin(angle)])
         values = np.zeros(len(places))
         for volume, sigma in ((self.center_volume, self.center_sigma), (-self.surround_volume, self.surround_sigma)):
@@ -133,32 +134,32 @@ def fit_difference_of_gaussians(kernel: ArrayLike) -> DifferenceOfGaussians:
     Parameters
     ----------
     kernel : array of shape (k, k)
-        Of either polarity, k odd and at least 5: the nine pixels of a 3×3 lie at three distances from the centre,
-        which four parameters fit in many ways.
+        Kernel of either polarity, with k odd and at least 5. The nine pixels of a 3×3 kernel lie at only three
+        distances from the centre, which four parameters fit in many ways.
 
     Returns
     -------
     DifferenceOfGaussians
-        All σ in [0.05, k] pixels, σ_s² at least (1.1·σ_c)² + 0.2². At the end of such a range if the best fit is
-        there, or if a fit there is not worse than noise would make it (see Notes).
+        Best fit with all σ in [0.05, k] pixels and σ_s² at least (1.1·σ_c)² + 0.2². A parameter is at the end of its
+        range if the best fit is there, or if a fit there is no worse than noise would make it (see Notes).
 
     Raises
     ------
     ValueError
-        If the kernel is zero everywhere, not finite, or not of such a shape.
+        If the kernel is zero everywhere, not finite, or not of this shape.
 
     Notes
     -----
-    Variable projection (Golub and Pereyra 1973): for given σ the volumes solve a linear problem, so only log σ are
-    searched, first on a grid, then by Gauss-Newton from its deepest minima, with Kaufman's Jacobian −P·∂Φ·V (P
-    projects out the Gaussians Φ). There is no offset, and all pixels weigh the same: the centre, whose error is
-    squared as all others, dominates.
+    The method is variable projection (Golub and Pereyra 1973): for given σ the volumes solve a linear problem, so the
+    search is over log σ only. It starts on a grid and continues from the deepest minima by Gauss-Newton, with Kaufman's
+    Jacobian −P·∂Φ·V (P projects out the Gaussians Φ). There is no offset, and all pixels have the same weight. The
+    centre dominates, because errors are squared.
 
-    A fit at a bound, of one parameter less, is preferred if its sum of squares exceeds the least by at most 4 s²
-    (and one Gaussian alone, of two less, by 8 s²), where s² = least/(k² − 4) would be the variance of white noise
-    in the kernel: two standard errors. What a real kernel leaves is misfit rather than noise, so that s² is too
-    large, and the test on the side of caution. How far from the bound σ may be by the
-    same test is its limit.
+    A fit at a bound has one parameter less. It is preferred if its sum of squares exceeds the least one by at most
+    4 s². One Gaussian alone has two parameters less, and is preferred up to 8 s². Here s² = least/(k² − 4) would be the
+    variance of white noise in the kernel, so the threshold is two standard errors. The residual of a real kernel is
+    misfit rather than noise; s² is therefore too large, and the test is cautious. The limit of a σ is how far it may be
+    from the bound by the same test.
 
     Examples
     --------
@@ -169,11 +170,11 @@ def fit_difference_of_gaussians(kernel: ArrayLike) -> DifferenceOfGaussians:
     """
     kernel = checked_kernel(kernel, least=5)
     k, scale = len(kernel), largest_weight(kernel)
-    target = kernel / scale  # so that no square overflows
+    target = kernel / scale  # prevents squares from overflowing
     low, high = math.log(SMALLEST_SIGMA), math.log(LARGEST_SIGMA * k)
 
     def pair(p: Array) -> tuple[Array, Array]:
-        """From a box, so that the order of the two σ is no constraint."""
+        """Map coordinates in a box to log σ and its derivatives; σ_c < σ_s then needs no constraint."""
         u, t = p
         nearest, change = _nearest(u)
         return np.array([u, nearest + t * (high - nearest)]), np.array([[1.0, 0.0], [(1 - t) * change, high - nearest]])
@@ -202,7 +203,7 @@ def fit_difference_of_gaussians(kernel: ArrayLike) -> DifferenceOfGaussians:
     alone = (_refine(target, start, np.array([[low], [high]]), lambda p: (p, np.eye(1))) for start in singles)
     one, error_of_one = min(alone, key=lambda fit: fit[1])
 
-    # What is left is taken for noise: a parameter is measured if fixing it costs more than 2 standard errors would.
+    # The residual is taken for noise: a parameter counts as measured if fixing it costs more than 2 standard errors.
     noise = squares / (k * k - 4)
     exact = (ROUNDING * float(np.linalg.norm(target))) ** 2
     on_bound, error_on_bound = min(faces, key=lambda fit: fit[1])
@@ -218,19 +219,19 @@ def fit_difference_of_gaussians(kernel: ArrayLike) -> DifferenceOfGaussians:
         log_sigma, at_bound = pair(best)[0], False
         volumes = _project(log_sigma, target)[0]
     center, surround = float(volumes[0]), 0.0 - float(volumes[1])
-    left = target.ravel() - _gaussians(log_sigma, k)[0] @ volumes
-    off_center = np.delete(np.stack([left, target.ravel()]), k * k // 2, axis=1)
-    left_off, target_off = np.linalg.norm(off_center, axis=1)
+    residual = target.ravel() - _gaussians(log_sigma, k)[0] @ volumes
+    off_center = np.delete(np.stack([residual, target.ravel()]), k * k // 2, axis=1)
+    residual_off, target_off = np.linalg.norm(off_center, axis=1)
     is_end = [bool(abs(a - b) < ROUNDING) for a, b in zip(log_sigma, (low, _nearest(log_sigma[0])[0]), strict=True)]
     is_top = [bool(abs(a - b) < ROUNDING) for a, b in zip(log_sigma, (highest, high), strict=True)]
     bounds = ["≤" if end else "≥" if top else None for end, top in zip(is_end, is_top, strict=True)]
 
     def excess(i: int, value: float) -> float:
-        """Return by how much the best fit with a given log σ_i is worse than allowed."""
+        """Return the sum of squares of the best fit with a given log σ_i, less what is allowed."""
         if suffices:
             return _squares(target, np.array([value])) - allowed - 4 * noise
         box = (low, _widest(value)) if i else (float(_nearest(value)[0]), high)
-        if box[1] - box[0] < ROUNDING:  # at the end of its range σ_i leaves one other
+        if box[1] - box[0] < ROUNDING:  # σ_i is at the end of its range, where the other σ has one value only
             return _squares(target, np.insert(box[:1], i, value)) - allowed
         rows = np.delete(np.eye(2), i, axis=1)
 
@@ -251,9 +252,9 @@ def fit_difference_of_gaussians(kernel: ArrayLike) -> DifferenceOfGaussians:
         center_sigma=float(np.exp(log_sigma[0])),
         surround_sigma=float(np.exp(log_sigma[1])),
         volume_ratio=0.0 + surround / center if center else math.nan,
-        residual=float(np.linalg.norm(left) / np.linalg.norm(target)),
+        residual=float(np.linalg.norm(residual) / np.linalg.norm(target)),
         at_bound=at_bound,
-        residual_off_center=float(left_off / target_off) if target_off else None,
+        residual_off_center=float(residual_off / target_off) if target_off else None,
         center_bound=bounds[0],
         surround_bound=bounds[1],
         center_limit=limits[0],
@@ -262,13 +263,13 @@ def fit_difference_of_gaussians(kernel: ArrayLike) -> DifferenceOfGaussians:
 
 
 def _limit(excess: Callable[[float], float], ends: tuple[float, float], at: float, bound: str) -> float:
-    """Return the σ up to which (down to which) log σ = ``at`` can go until ``excess`` is positive."""
+    """Return the largest (``bound`` "≤") or smallest σ that is reached from log σ = ``at`` without ``excess`` > 0."""
     far = ends[1] if bound == "≤" else ends[0]
     if excess(far) <= 0:
         return math.exp(far)
-    if excess(at) >= 0:  # by rounding: the fit is where there is no excess
+    if excess(at) >= 0:  # only by rounding: the fit itself has no excess
         return math.exp(at)
-    return math.exp(brentq(excess, at, far, xtol=1e-3))  # shown to two digits
+    return math.exp(brentq(excess, at, far, xtol=1e-3))  # limits are shown to two digits
 
 
 def _nearest(u: Array | float) -> tuple[Array, Array]:
@@ -292,7 +293,7 @@ def _gaussians(log_sigma: Array, k: int) -> tuple[Array, Array]:
 
 
 def _project(log_sigma: Array, target: Array) -> tuple[Array, Array, Array]:
-    """Return the best coefficients of Gaussians, what they leave of ``target``, and its Jacobian by log σ."""
+    """Return the best coefficients of Gaussians, the residual of ``target``, and the residual's Jacobian by log σ."""
     gaussians, derivatives = _gaussians(log_sigma, len(target))
     q, r = np.linalg.qr(gaussians)
     flat = target.ravel()
@@ -303,15 +304,15 @@ def _project(log_sigma: Array, target: Array) -> tuple[Array, Array, Array]:
 
 
 def _squares(target: Array, log_sigma: Array) -> float:
-    """Return the sum of squares that Gaussians of given widths leave."""
-    left = _project(log_sigma, target)[1]
-    return float(left @ left)
+    """Return the least sum of squared residuals for Gaussians of given widths."""
+    residual = _project(log_sigma, target)[1]
+    return float(residual @ residual)
 
 
 def _refine(
     target: Array, start: Array, box: Array, to_log_sigma: Search, tolerance: float = 1e-15
 ) -> tuple[Array, float]:
-    """Return a local optimum in the box (its lower and its upper ends), and the sum of squares that it leaves."""
+    """Return a local optimum in a box (rows: lower and upper ends), and its sum of squared residuals."""
 
     def residual(p: Array) -> Array:
         return _project(to_log_sigma(p)[0], target)[1]
@@ -320,14 +321,14 @@ def _refine(
         log_sigma, chain = to_log_sigma(p)
         return _project(log_sigma, target)[2] @ chain
 
-    # dogbox ends on a bound exactly; trf would only approach it.
+    # Method "dogbox" ends on a bound exactly; "trf" would only approach it.
     tolerances = dict.fromkeys(("ftol", "xtol", "gtol"), tolerance)
-    found = least_squares(residual, start, jacobian, tuple(box), method="dogbox", **tolerances)
-    return found.x, float(found.fun @ found.fun)
+    optimum = least_squares(residual, start, jacobian, tuple(box), method="dogbox", **tolerances)
+    return optimum.x, float(optimum.fun @ optimum.fun)
 
 
 def _starts(target: Array, low: float, high: float, n: int = 40, most: int = 4) -> tuple[list[Array], list[Array]]:
-    """Return log σ of one Gaussian and of two, where the error on a grid has its deepest minima."""
+    """Return log σ of one Gaussian, and of two, at the deepest minima of the error on a grid."""
     k, log_sigma = len(target), np.linspace(low, high, n)
     line = np.diff(erf((np.arange(k + 1) - k / 2)[:, None] / (math.sqrt(2) * np.exp(log_sigma))), axis=0) / 2
     gram = (line.T @ line) ** 2  # both factors of the product are the same

@@ -1,9 +1,8 @@
-"""Correlations of tiles at the lags within a window, summed over many tiles.
+"""Correlations of tiles at all lags within a window, summed over many tiles.
 
-What :mod:`ndtools.numerics.lag_products` assembles the second moments of windows from. Each class here sums what it
-is given in the precision of the tiles, until it is ``full`` and its sum must be taken: :class:`Total` adds those up
-in float64. Double precision throughout would cost twice the memory traffic, and where so few terms are added single
-precision loses nothing.
+:mod:`ndtools.numerics.lag_products` assembles the second moments of windows from them. Each class here sums up to
+``AT_ONCE`` tiles in the precision of the tiles; :class:`Total` then takes this sum and adds it up in float64. Double
+precision throughout would cost twice the memory traffic, and single precision loses nothing in sums of so few terms.
 """
 
 from collections.abc import Callable
@@ -23,15 +22,15 @@ class LagSpectra:
     Parameters
     ----------
     channels : int
-        C.
+        Number of channels C.
     kernel_size : (int, int)
-        k_y and k_x.
+        Height k_y and width k_x of the window in pixels.
     size : (int, int)
-        Height and width of the transform: tile plus k - 1 at least, so that no wanted lag wraps around.
+        Height and width of the transform: at least those of the tile plus k - 1, so that no wanted lag wraps around.
     dtype : torch.dtype
-        Real type of the tiles.
+        Real dtype of the tiles.
     device : torch.device
-        Where the tiles are.
+        Device of the tiles and of the sums.
     """
 
     AT_ONCE: ClassVar[int] = 64
@@ -39,7 +38,7 @@ class LagSpectra:
     def __init__(self, channels: int, kernel_size: Pair, size: Pair, dtype: torch.dtype, device: torch.device) -> None:
         self.kernel_size, self.size = kernel_size, size
         complex_dtype, shape = dtype.to_complex(), (size[0], size[1] // 2 + 1)
-        # Of a channel with itself, squares of the real and of the imaginary parts: half the work of complex products.
+        # A channel with itself takes only squares of real and imaginary parts: half the work of complex products.
         self._squares = torch.zeros(channels, *shape, 2, dtype=dtype, device=device)
         # Element s - 1 holds the pairs (c, c + s); the pairs (c + s, c) follow by symmetry.
         self._products = [
@@ -54,15 +53,15 @@ class LagSpectra:
     def add(self, tile: Tensor) -> None:
         """Add a tile of shape (C, height, width), zero-padded to ``size``."""
         spectrum = torch.fft.rfft2(tile)
-        parts = torch.view_as_real(spectrum)
-        self._squares.addcmul_(parts, parts)
+        real_imaginary = torch.view_as_real(spectrum)
+        self._squares.addcmul_(real_imaginary, real_imaginary)
         torch.conj_physical(spectrum[:-1], out=self._conjugate)
         for s, products in enumerate(self._products, start=1):
             products.addcmul_(self._conjugate[: len(products)], spectrum[s:])
         self._count += 1
 
     def take(self) -> Tensor:
-        """Return the correlations of the tiles, of shape (2k_x - 1, 2k_y - 1, C, C), and be empty."""
+        """Return the summed correlations of the tiles, of shape (2k_x - 1, 2k_y - 1, C, C), and reset the sums."""
         channels = len(self._squares)
         ly, lx = (torch.arange(1 - k, k, device=self._squares.device) for k in self.kernel_size)
         lags = self._squares.new_empty(len(lx), len(ly), channels, channels)
@@ -78,20 +77,20 @@ class LagSpectra:
 
 
 class StripSpectra:
-    """Correlations along the strips at two opposite sides of tiles, of all pairs of their lines at all lags.
+    """Correlations of all pairs of lines at all lags along the strips at two opposite sides of tiles.
 
     Parameters
     ----------
     channels, lines : int
-        C and k - 1: lines of a strip in each channel.
+        Number of channels C, and number k - 1 of lines that a strip has in each channel.
     k_along : int
-        The window along the strip.
+        Side of the window along the strip, in pixels.
     length : int
-        Length of the transform: that of the strip plus k_along - 1 at least.
+        Length of the transform: at least that of the strip plus k_along - 1.
     dtype : torch.dtype
-        Real type of the tiles.
+        Real dtype of the tiles.
     device : torch.device
-        Where the tiles are.
+        Device of the tiles and of the sums.
     """
 
     AT_ONCE: ClassVar[int] = 64
@@ -100,7 +99,7 @@ class StripSpectra:
         self, channels: int, lines: int, k_along: int, length: int, dtype: torch.dtype, device: torch.device
     ) -> None:
         self._waiting = _Waiting(self.AT_ONCE, (2, channels, lines, length), dtype, device)
-        # The inverse transform at the wanted lags only. The spectrum of real numbers is given by half of it.
+        # Inverse transform at the wanted lags only. The spectrum of real numbers is determined by one half of it.
         frequency = torch.arange(length // 2 + 1, dtype=torch.float64, device=device)
         lag = torch.arange(1 - k_along, k_along, dtype=torch.float64, device=device)
         weight = torch.where((frequency == 0) | (2 * frequency == length), 1.0, 2.0).double() / length
@@ -115,7 +114,7 @@ class StripSpectra:
         self._waiting.next().copy_(strips)
 
     def take(self) -> Tensor:
-        """Return the correlations of the tiles, of shape (2, 2·k_along - 1, C(k - 1), C(k - 1)), and be empty."""
+        """Return the summed correlations, of shape (2, 2·k_along - 1, C(k - 1), C(k - 1)), and forget the tiles."""
         spectra = torch.fft.rfft(self._waiting.take().flatten(2, 3))  # (T, side, line, frequency)
         vectors = spectra.permute(1, 3, 0, 2).contiguous()
         products = vectors.mH @ vectors  # (side, frequency, line, line)
@@ -129,13 +128,13 @@ class CornerProducts:
     Parameters
     ----------
     channels : int
-        C.
+        Number of channels C.
     size : (int, int)
-        Height and width of a corner, k_y - 1 and k_x - 1.
+        Height k_y - 1 and width k_x - 1 of a corner in pixels.
     dtype : torch.dtype
-        Real type of the tiles.
+        Real dtype of the tiles.
     device : torch.device
-        Where the tiles are.
+        Device of the tiles and of the products.
     """
 
     AT_ONCE: ClassVar[int] = 256
@@ -151,13 +150,13 @@ class CornerProducts:
         self._waiting.next().copy_(corners)
 
     def take(self) -> Tensor:
-        """Return the sums of products, of shape (2, 2, pixels, pixels), and be empty: vertical side first."""
+        """Return the summed products, of shape (2 vertical, 2 horizontal, pixels, pixels), and forget the tiles."""
         vectors = self._waiting.take().flatten(3).permute(1, 2, 0, 3)  # (side, side, T, pixel)
         return vectors.mT @ vectors
 
 
 class _Waiting:
-    """Room for tensors of one shape, to be multiplied at once."""
+    """Memory for tensors of one shape that wait to be multiplied together."""
 
     def __init__(self, at_once: int, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> None:
         self._room = torch.empty(at_once, *shape, dtype=dtype, device=device)
@@ -167,12 +166,12 @@ class _Waiting:
         return self._count
 
     def next(self) -> Tensor:
-        """Return the room of the next tensor, to be filled."""
+        """Return the memory of the next tensor, which the caller fills."""
         self._count += 1
         return self._room[self._count - 1]
 
     def take(self) -> Tensor:
-        """Return the tensors, (T, ...), and be empty."""
+        """Return the waiting tensors, of shape (T, ...), and forget them."""
         waiting = self._room[: self._count]
         self._count = 0
         return waiting
@@ -192,25 +191,25 @@ R = TypeVar("R", bound=_Recent)
 
 
 class Total(Generic[R]):
-    """A sum in float64, of sums of recent tiles, which are kept apart by the size of their transforms.
+    """Sum over all tiles in float64, added up from sums of recent tiles, one for each size of transform.
 
     Parameters
     ----------
     shape : tuple of int
-        Of the sum.
+        Shape of the sum.
     device : torch.device
-        Where to keep it.
+        Device that holds the sum.
     make : callable
-        Makes sums of recent tiles, given their key.
+        Function that makes an empty sum of recent tiles, given its key.
     most : int
-        Keys kept apart at a time, so that memory does not grow with the number of sizes.
+        Largest number of keys that are kept apart at a time, so that memory does not grow with the number of sizes.
     """
 
     def __init__(self, shape: tuple[int, ...], device: torch.device, make: Callable[..., R], most: int) -> None:
         self._most = most
         self._sum = torch.zeros(shape, dtype=torch.float64, device=device)
         self._make = make
-        self._recent: dict[tuple[Any, ...], R] = {}  # the least recently used first
+        self._recent: dict[tuple[Any, ...], R] = {}  # in order of last use, the oldest first
 
     def add(self, key: tuple[Any, ...], tensor: Tensor) -> None:
         """Add a tensor to the sum of recent tiles with this key."""

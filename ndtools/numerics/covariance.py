@@ -14,21 +14,22 @@ from ndtools.numerics.patches import Pair, as_pixels, im2col, patch_grid, to_pai
 
 __all__ = ["TOLERANCE", "Covariance", "PatchCovariance", "memory_needed", "rounding_effect", "transform_dtype"]
 
-TOLERANCE = 1e-3  # effect of rounding on D A D from which on float64 is worth its time
+TOLERANCE = 1e-3  # largest effect of rounding on D A D for which float32 is accepted
 
 
 def rounding_effect(rounding: float, features: int, smallest: float) -> float:
-    """Estimate what rounding in a covariance changes in D A D, which is the identity if D = A^(-1/2) of the exact A.
+    """Estimate how much rounding of a covariance changes D A D, the identity if D = A^(-1/2) of the exact A.
 
-    Rounding by Fourier transforms is alike in all entries and nearly independent, so it has a spectral norm of about
-    √d times an entry's, and D stretches it by 1/λ_min of A at most. This is an estimate and no bound. Against float64,
-    of photographs, blurred and low-contrast ones, noise and 1/f noise, single images and sets, grey and in colour, with
-    k = 1 to 31 and ridges from 1e-2 to 1e-7, the norm was 0.002 to 2 of it: near 1 for single images, less for many.
+    Rounding errors of Fourier transforms are about equal in all entries and nearly independent. Their spectral norm is
+    therefore about √d times the error of an entry, and D amplifies it by at most 1/λ_min of A. This is an estimate, not
+    a bound. It was compared with float64 for photographs, blurred and low-contrast ones, noise and 1/f noise, single
+    images and sets, in grey and colour, with k = 1 to 31 and ridges from 1e-2 to 1e-7. The norm was 0.002 to 2 times
+    the estimate: near 1 for single images, less for many.
 
     Parameters
     ----------
     rounding : float
-        Size of the rounding of an entry.
+        Size of the rounding error of an entry.
     features : int
         Number of features d.
     smallest : float
@@ -37,7 +38,7 @@ def rounding_effect(rounding: float, features: int, smallest: float) -> float:
     Returns
     -------
     float
-        About ‖D ΔCov D‖₂; infinite if that eigenvalue is not positive.
+        Estimate of ‖D ΔCov D‖₂; infinite if the smallest eigenvalue is not positive.
     """
     if rounding == 0:
         return 0.0
@@ -45,7 +46,7 @@ def rounding_effect(rounding: float, features: int, smallest: float) -> float:
 
 
 def transform_dtype(variance: float, features: int, eps: float, *, relative: bool = False) -> torch.dtype:
-    """Choose the precision in which an image's correlations are taken.
+    """Choose the precision in which the correlations of an image are computed.
 
     Parameters
     ----------
@@ -54,15 +55,15 @@ def transform_dtype(variance: float, features: int, eps: float, *, relative: boo
     features : int
         Number of features of a patch.
     eps : float
-        Ridge that the covariance will get.
+        Ridge that will be added to the covariance.
     relative : bool
         Whether ``eps`` is in units of the variance.
 
     Returns
     -------
     torch.dtype
-        torch.float32 if the ridge alone keeps the effect of its rounding within `TOLERANCE`, else torch.float64. What
-        holds for each image holds for their mean.
+        Precision: torch.float32 if the ridge alone keeps the effect of its rounding within `TOLERANCE`, else
+        torch.float64. If this holds for each image, it holds for their mean.
     """
     rounding = torch.finfo(torch.float32).eps * variance
     effect = rounding_effect(rounding, features, eps * variance if relative else eps)
@@ -71,23 +72,23 @@ def transform_dtype(variance: float, features: int, eps: float, *, relative: boo
 
 @dataclass(frozen=True, eq=False)
 class Covariance:
-    """Mean and covariance of patches, of d = C·k_y·k_x features in (c, ky, kx) order.
+    """Mean and covariance of patches, which have d = C·k_y·k_x features in (c, ky, kx) order.
 
     Attributes
     ----------
     mean : Tensor of shape (d,)
-        μ = (1/N) Σ x, float64, in units of the pixels ([0, 1]).
+        Mean patch μ = (1/N) Σ x, float64, in units of the pixels ([0, 1]).
     matrix : Tensor of shape (d, d)
-        (1/N) Σ (x - μ)(x - μ)ᵀ, float64: biased (divided by N), without ridge.
+        Covariance (1/N) Σ (x - μ)(x - μ)ᵀ, float64: biased (divided by N), without ridge.
     count : int
-        N, the number of patches.
+        Number N of patches.
     channels : int
-        C.
+        Number C of channels.
     kernel_size : (int, int)
-        k_y and k_x in pixels.
+        Height k_y and width k_x of a patch in pixels.
     rounding : float
-        Estimated size of the rounding of an entry of ``matrix``: the machine epsilon of the transforms times the
-        variance within images. 0 for a matrix that is taken as it is.
+        Estimated rounding error of an entry of ``matrix``: the machine epsilon of the transforms times the variance
+        within images. 0 for a matrix that is taken as given.
     """
 
     mean: Tensor
@@ -99,22 +100,22 @@ class Covariance:
 
     @property
     def mean_variance(self) -> float:
-        """Mean variance of a feature, the unit of a relative ridge."""
+        """Mean variance of a feature, which is the unit of a relative ridge."""
         return float(self.matrix.diagonal().mean())
 
     def at_centre(self) -> "Covariance":
-        """Return the covariance of the channels of the centre pixel, as of patches of one pixel (odd sides)."""
+        """Return the covariance of the channels of the centre pixel, as for patches of one pixel (odd sides only)."""
         ky, kx = self.kernel_size
         features = torch.arange(self.channels, device=self.mean.device) * ky * kx + ky * kx // 2
         matrix = self.matrix[features][:, features]
         return replace(self, mean=self.mean[features], matrix=matrix, kernel_size=(1, 1))
 
     def cpu(self) -> "Covariance":
-        """Return a copy on the CPU, or itself if it is there."""
+        """Return the covariance with its tensors on the CPU; tensors that are there already are not copied."""
         return replace(self, mean=self.mean.cpu(), matrix=self.matrix.cpu())
 
     def __add__(self, other: "Covariance") -> "Covariance":
-        """Return the covariance of both sets of patches together, exact to rounding; ValueError if they differ."""
+        """Return the covariance of both sets of patches together, exact to rounding; ValueError if shapes differ."""
         return Covariance.pooled([self, other])
 
     @classmethod
@@ -124,30 +125,30 @@ class Covariance:
         Parameters
         ----------
         parts : sequence of Covariance
-            One at least, of patches of the same shape.
+            Covariances of at least one set, of patches of the same shape.
         weights : sequence of int, optional
-            How often each set counts; once by default.
+            Number of times that each set counts; by default once.
 
         Returns
         -------
         Covariance
-            Exact to rounding.
+            Covariance of all patches together, exact to rounding.
 
         Raises
         ------
         ValueError
-            If the patches differ in shape, or no set counts.
+            If the patches differ in shape, or the weights leave no patch.
         """
         first = parts[0]
         for part in parts:
             for name in ("channels", "kernel_size"):
                 mine, theirs = getattr(first, name), getattr(part, name)
                 if mine != theirs:
-                    raise ValueError(f"cannot add covariances of {name} {mine} and {theirs}")
+                    raise ValueError(f"{name} must be the same for all covariances, got {mine} and {theirs}")
         counts = [part.count * weight for part, weight in zip(parts, weights or [1] * len(parts), strict=True)]
         total = sum(counts)
         if total < 1:
-            raise ValueError("no set of patches counts")
+            raise ValueError(f"patches times weights must add up to at least 1, got {total}")
         mean = torch.zeros_like(first.mean)
         for part, count in zip(parts, counts, strict=True):
             mean += count / total * part.mean
@@ -166,31 +167,31 @@ GREY_LEVELS = 255.0  # sums are kept in grey levels, in which uint8 pixels are w
 class PatchCovariance:
     """Accumulator of the covariance of all valid patches of a set of images.
 
-    Nothing grows with the number of images, and accumulators add up: the sum of those of two sets is that of
-    their union, whatever the order or partition, to rounding.
+    Its memory does not grow with the number of images. Accumulators can be added: the sum of the accumulators of two
+    sets is the accumulator of their union, to rounding, for any order and partition.
 
     Parameters
     ----------
     channels : int
-        C.
+        Number C of channels.
     kernel_size : int or (int, int)
         Height and width of the patches in pixels.
     method : {"exact", "im2col"}
-        "exact" takes all positions, from the correlations of the image at every lag
+        Algorithm. "exact" uses all positions, by the correlations of the image at every lag
         (:mod:`ndtools.numerics.lag_products`), at the cost of a Fourier transform. "im2col" builds the patch
-        matrix; it is slower by a factor of about k² and the one that can skip positions.
+        matrix; it is slower by a factor of about k², but can skip positions.
     stride : int or (int, int)
-        Step between positions in pixels ("im2col" only).
+        Step between positions in pixels; other than 1 only with "im2col".
     dtype : torch.dtype
-        torch.float32 (error about 1e-7 of the largest second moment about an image's mean) or
-        torch.float64 (1e-14, at 1.7 times the time). Images little larger than the patch are float64 in both cases.
+        Precision: torch.float32 (error about 1e-7 of the largest second moment about an image's mean) or
+        torch.float64 (1e-14, at 1.7 times the time). Images little larger than the patch use float64 in both cases.
     eps : float, optional
-        Ridge that the covariance will get. Images whose rounding in float32 would matter beside it are float64
-        (`transform_dtype`). By default no ridge is known, and all are of ``dtype``.
+        Ridge that will be added to the covariance. Images whose rounding in float32 would matter beside it use float64
+        (`transform_dtype`). By default no ridge is known, and all images use ``dtype``.
     relative : bool
         Whether ``eps`` is in units of the mean variance, as in :meth:`Deconvolution.from_covariance`.
     device : torch.device or str
-        Where to compute.
+        Device of the computation and of the sums.
 
     Raises
     ------
@@ -199,13 +200,13 @@ class PatchCovariance:
 
     Notes
     -----
-    Pixels are taken about an offset of their own image, close to its mean, so that low contrast does not drown
-    in rounding. With x = o + a + y for an origin o, the same for all images, and an image's offset o + a,
+    An offset close to the mean of each image is subtracted from its pixels, so that low contrast is not lost in
+    rounding. Let x = o + a + y, where the origin o is the same for all images and o + a is the image's offset. Then
 
         Σ (x - o)(x - o)ᵀ = Σ y yᵀ + Σ_images (s aᵀ + a sᵀ + n a aᵀ),    s = Σ_positions y,  n positions,
 
     where a is the same for all pixels of a channel. So besides Σ y yᵀ only Σ s (a, 1)ᵀ and
-    Σ n (a, 1)(a, 1)ᵀ over the images are kept, of C + 1 columns each. The origin is the first image's offset.
+    Σ n (a, 1)(a, 1)ᵀ over the images are kept, with C + 1 columns each. The origin is the first image's offset.
 
     Examples
     --------
@@ -236,7 +237,7 @@ class PatchCovariance:
         if method not in ("exact", "im2col"):
             raise ValueError(f"method must be 'exact' or 'im2col', got {method!r}")
         if method == "exact" and to_pair(stride, "stride") != (1, 1):
-            raise ValueError("method 'exact' takes every position; a stride needs method 'im2col'")
+            raise ValueError(f"stride must be 1 with method 'exact', got {stride}; use method 'im2col'")
         self.channels, self.kernel_size, self.stride = (
             channels,
             to_pair(kernel_size),
@@ -245,16 +246,16 @@ class PatchCovariance:
         if eps is not None and not eps >= 0:
             raise ValueError(f"eps must be at least 0, got {eps}")
         self.method, self.dtype, self.eps, self.relative = method, dtype, eps, relative
-        self.device = torch.empty(0, device=device).device  # with its index: "cuda" is "cuda:0"
+        self.device = torch.empty(0, device=device).device  # with its index: "cuda" becomes "cuda:0"
         self.count = 0
         self._origin: Tensor | None = None
-        self._rounding = 0.0  # of an entry of Σ x xᵀ, in units of the pixels
+        self._rounding = 0.0  # rounding error of an entry of Σ x xᵀ, in units of the pixels
         self._products: WindowProducts | _Im2colProducts = (
             WindowProducts(channels, self.kernel_size, device=self.device)
             if method == "exact"
             else _Im2colProducts(channels, self.kernel_size, self.stride, device=self.device)
         )
-        # Σ s (a, 1)ᵀ, with each s as the sums that it is assembled from, and Σ n (a, 1)(a, 1)ᵀ.
+        # Σ s (a, 1)ᵀ, with each s stored as the sums that it is assembled from, and Σ n (a, 1)(a, 1)ᵀ.
         zero = torch.zeros((), dtype=torch.float64, device=self.device)
         self._sums = zero.new_zeros(self._products.n_sums, channels + 1)
         self._offsets = zero.new_zeros(channels + 1, channels + 1)
@@ -265,23 +266,23 @@ class PatchCovariance:
         Parameters
         ----------
         image : Tensor or array of shape (C, H, W)
-            uint8, where 0 ... 255 stand for [0, 1], or floating point, taken as it is.
+            Pixels of the image: uint8, where 0 ... 255 stand for [0, 1], or floating point, which is not scaled.
 
         Returns
         -------
         Self
-            The accumulator.
+            This accumulator, updated.
 
         Raises
         ------
         ValueError
-            If the shape does not fit, the image is smaller than the patch, or a pixel is not finite.
+            If the shape is wrong, the image is smaller than the patch, or a pixel is not finite.
         TypeError
             If the pixels are neither uint8 nor floating point.
         """
         pixels = self._check(image)
         rows, columns = patch_grid((pixels.shape[1], pixels.shape[2]), self.kernel_size, self.stride)
-        # A sample of the pixels finds the mean well enough: any offset is exact, a near one rounds less.
+        # A sample of the pixels is enough: the sums are exact for any offset, and one near the mean rounds less.
         step = max(1, min(pixels.shape[1:]) // 32)
         sample = pixels[:, ::step, ::step].double()
         offset = sample.mean((1, 2))
@@ -291,12 +292,12 @@ class PatchCovariance:
             offset, scale = offset.round(), 1.0  # whole numbers: the difference is exact in float32
             variance /= GREY_LEVELS**2
         dtype = self._dtype_of(variance)
-        # Lags are summed over all pixels and then reduced to the positions; float32 is not enough where these are few.
+        # Lags are summed over all pixels and then reduced to the positions; with few positions float32 is too coarse.
         if pixels[0].numel() > 2 * rows * columns:
             dtype = torch.float64
         if pixels.is_floating_point():
             pixels = pixels.to(torch.promote_types(pixels.dtype, dtype))
-            offset = offset.to(pixels.dtype).double()  # what is subtracted is what is accounted for
+            offset = offset.to(pixels.dtype).double()  # rounded, because this is what is subtracted
         self._rounding += torch.finfo(dtype).eps * variance * pixels[0].numel()
         sums = self._products.add(Centred(pixels, offset, scale, dtype))
         offset = offset * scale
@@ -309,7 +310,7 @@ class PatchCovariance:
         return self
 
     def _dtype_of(self, variance: float) -> torch.dtype:
-        """Return the precision for an image whose pixels have a variance."""
+        """Return the precision for an image, given the variance of its pixels."""
         if self.method == "im2col":
             return torch.float64
         if self.eps is None or self.dtype == torch.float64:
@@ -318,15 +319,15 @@ class PatchCovariance:
         return transform_dtype(variance, features, self.eps, relative=self.relative)
 
     def _check(self, image: Tensor | np.ndarray[Any, Any]) -> Tensor:
-        """Return the image as a tensor on the device, or say what is wrong with it."""
+        """Return the image as a tensor on the device; TypeError or ValueError if it cannot be used."""
         pixels = as_pixels(image, self.device)
         if pixels.dim() != 3 or pixels.shape[0] != self.channels:
             raise ValueError(f"image must have shape ({self.channels}, H, W), got {tuple(pixels.shape)}")
         (height, width), (ky, kx) = pixels.shape[1:], self.kernel_size
         if height < ky or width < kx:
-            raise ValueError(f"image of {height}×{width} is smaller than a {ky}×{kx} patch")
+            raise ValueError(f"image must be at least as large as a {ky}×{kx} patch, got {height}×{width} pixels")
         if pixels.is_floating_point() and not pixels.isfinite().all():
-            raise ValueError("image has pixels that are not finite")
+            raise ValueError("image must be finite, got NaN or Inf")
         return pixels
 
     def merge(self, other: "PatchCovariance") -> Self:
@@ -335,22 +336,22 @@ class PatchCovariance:
         Parameters
         ----------
         other : PatchCovariance
-            With the same channels, kernel size, method, stride and device. Stays as it is.
+            Accumulator with the same channels, kernel size, method, stride, dtype and device. It is not changed.
 
         Returns
         -------
         Self
-            The accumulator.
+            This accumulator, with the patches of both.
 
         Raises
         ------
         ValueError
-            If the two were set up differently.
+            If the two accumulators differ in one of these settings.
         """
         for name in ("channels", "kernel_size", "method", "stride", "dtype", "device"):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs:
-                raise ValueError(f"cannot merge accumulators of {name} {mine} and {theirs}")
+                raise ValueError(f"{name} must be the same for both accumulators, got {mine} and {theirs}")
         if other._origin is None:
             return self
         if self._origin is None:
@@ -378,20 +379,20 @@ class PatchCovariance:
         return empty.merge(self).merge(other)
 
     def finalize(self) -> Covariance:
-        """Assemble the mean and the covariance of what was added so far.
+        """Assemble the mean and the covariance of all patches added so far.
 
         Returns
         -------
         Covariance
-            On the accumulator's device. More images may be added afterwards.
+            Mean and covariance on the accumulator's device. More images may be added afterwards.
 
         Raises
         ------
         ValueError
-            If there was no image.
+            If no image was added.
         """
         if self._origin is None:
-            raise ValueError("no image was added, so there is no covariance")
+            raise ValueError("images must be added before finalize, got none; call update first")
         area = self.kernel_size[0] * self.kernel_size[1]
         sums = self._products.first_moments(self._sums).flatten(0, 2)
         of_offset = sums[:, :-1].repeat_interleave(area, dim=1)  # Σ s aᵀ over features
@@ -416,23 +417,23 @@ def memory_needed(
     method: Literal["exact", "im2col"] = "exact",
     dtype: torch.dtype = torch.float32,
 ) -> int:
-    """Estimate the memory of an accumulator and of its assembly, whatever the number of images.
+    """Estimate the memory of an accumulator and of its assembly, which does not depend on the number of images.
 
     Parameters
     ----------
     channels : int
-        C.
+        Number C of channels.
     kernel_size : int or (int, int)
         Height and width of the patches in pixels.
     method : {"exact", "im2col"}
-        As in :class:`PatchCovariance`.
+        Algorithm, as in :class:`PatchCovariance`.
     dtype : torch.dtype
-        Precision of the transforms, the widest of them.
+        Precision of the transforms; the widest one, if they differ.
 
     Returns
     -------
     int
-        Bytes: an upper bound for images of many sizes, which are summed apart until there are many.
+        Number of bytes: an upper bound for images of many sizes, whose sums are kept apart up to a number of sizes.
     """
     ky, kx = to_pair(kernel_size)
     matrix = 8 * (channels * ky * kx) ** 2
@@ -442,7 +443,7 @@ def memory_needed(
 
 
 class _Im2colProducts:
-    """Second moments of patches by building the patch matrix, in float64."""
+    """Accumulator of the second moments of patches, which builds the patch matrix, in float64."""
 
     CHUNK = 4096  # patches at a time, so that memory does not grow with the image
 
@@ -470,7 +471,7 @@ class _Im2colProducts:
         return sums
 
     def first_moments(self, sums: Tensor) -> Tensor:
-        """Give linear combinations (C·k_y·k_x, m) of what `add` returned the shape (C, k_y, k_x, m)."""
+        """Reshape linear combinations (C·k_y·k_x, m) of the results of `add` to (C, k_y, k_x, m)."""
         return sums.view(*self.window, -1)
 
     def merge(self, other: "_Im2colProducts") -> None:

@@ -1,7 +1,7 @@
-"""Deconvolution of images: D = (Cov + eps·I)^(-1/2) of their patches, its kernels, and what to do with it.
+"""Deconvolution of images: D = (Cov + eps·I)^(-1/2) of their patches, its kernels, and its application.
 
-"Deconvolution" here is that of Ye et al. 2020, the removal of the correlations that convolve an image (ZCA
-whitening of its patches), neither a transposed convolution nor the undoing of a known blur.
+"Deconvolution" has the meaning of Ye et al. 2020 here: it removes the correlations that convolve an image (ZCA
+whitening of its patches). It is neither a transposed convolution nor the undoing of a known blur.
 """
 
 import warnings
@@ -22,35 +22,35 @@ from ndtools.numerics.patches import Pair, as_pixels, to_pair
 __all__ = ["RIDGE_AND_PRECISION", "Deconvolution", "fit_deconvolution"]
 
 RIDGE_AND_PRECISION = ("eps", "eps_relative_to_mean_variance", "condition", "residual", "covariance_error")
-"""Names of the numbers that .json files hold of every deconvolution."""
+"""Names of the numbers about ridge and precision that .json files hold for every deconvolution."""
 
 
 @dataclass(frozen=True, eq=False)
 class Deconvolution:
-    """The linear map that decorrelates patches: x -> D (x - μ).
+    """Linear map that decorrelates patches: x -> D (x - μ).
 
     Attributes
     ----------
     mean : Tensor of shape (d,)
-        μ of the patches, float64, features in (c, ky, kx) order, d = C·k_y·k_x.
+        Mean μ of the patches, float64, with d = C·k_y·k_x features in (c, ky, kx) order.
     matrix : Tensor of shape (d, d)
-        D = A^(-1/2) with A = Cov + eps·I, float64.
+        Whitening matrix D = A^(-1/2) with A = Cov + eps·I, float64.
     eigenvalues : Tensor of shape (d,)
-        Of Cov, ascending, float64.
+        Eigenvalues of Cov, ascending, float64.
     channels : int
-        C.
+        Number C of channels.
     kernel_size : (int, int)
-        k_y and k_x in pixels.
+        Height k_y and width k_x of the patches in pixels.
     eps : float
-        The ridge, absolute, in squared units of the pixels.
+        Absolute ridge, in squared units of the pixels.
     condition : float
         Condition number of A.
     residual : float
-        ‖D A D - I‖_F / √d for the A that was computed: 0 if D is its exact inverse square root, 1 if D does nothing
-        of the kind.
+        Error ‖D A D - I‖_F / √d for the A that was computed: 0 if D is its exact inverse square root, 1 if D is as
+        poor as D = 0.
     covariance_error : float
-        Estimated change of D A D, in the spectral norm, between the A that was computed and the exact one
-        (`ndtools.numerics.covariance.rounding_effect`): Cov is rounded by its Fourier transforms.
+        Estimated change of D A D, in the spectral norm, between the A that was computed and the exact one. Its cause
+        is the rounding of Cov by Fourier transforms (`ndtools.numerics.covariance.rounding_effect`).
     mean_variance : float
         Mean variance of a feature of the patches.
     """
@@ -72,7 +72,7 @@ class Deconvolution:
         return self.eps / self.mean_variance if self.mean_variance > 0 else None
 
     def numbers(self) -> dict[str, float | None]:
-        """Return what .json files hold of its ridge and its precision."""
+        """Return the numbers about ridge and precision that .json files hold."""
         numbers = (self.eps, self.relative_eps, self.condition, self.residual, self.covariance_error)
         return dict(zip(RIDGE_AND_PRECISION, numbers, strict=True))
 
@@ -90,18 +90,18 @@ class Deconvolution:
         Parameters
         ----------
         covariance : Covariance
-            Of the patches.
+            Mean and covariance of the patches.
         eps : float
             Ridge added to the diagonal, at least 0.
         relative : bool
             Whether ``eps`` is in units of the mean diagonal entry of the covariance.
         method : Method, optional
-            How to take the inverse square root; the eigendecomposition by default.
+            Algorithm for the inverse square root; the eigendecomposition by default.
 
         Returns
         -------
         Deconvolution
-            With the condition number of A, and both parts of its error.
+            Deconvolution D with the condition number of A and both parts of its error.
 
         Raises
         ------
@@ -111,8 +111,8 @@ class Deconvolution:
         Warns
         -----
         NumericalWarning
-            If there are fewer patches than features, a channel is constant, the iteration has not converged, or the
-            covariance was summed less precisely than this ridge asks for.
+            If there are no more patches than features, a channel is constant, the iteration has not converged, or the
+            covariance was summed less precisely than this ridge requires.
         """
         if not eps >= 0:
             raise ValueError(f"eps must be at least 0, got {eps}")
@@ -124,7 +124,7 @@ class Deconvolution:
         if not root.converged:
             warnings.warn(
                 f"{type(method).__name__} whitens only in part after {root.n_iter} iterations: residual "
-                f"{root.residual:.2g} at condition {root.condition:.3g}; take more iterations, or method 'eigh'",
+                f"{root.residual:.2g} at condition {root.condition:.3g}; use more iterations, or method 'eigh'",
                 NumericalWarning,
                 stacklevel=2,
             )
@@ -132,7 +132,7 @@ class Deconvolution:
         if error > TOLERANCE:
             warnings.warn(
                 f"rounding in the covariance changes D A D by about {error:.2g}, which the residual does not show; "
-                "take a larger eps, or moments that were computed with this one",
+                "use a larger eps, or compute the covariance for this eps",
                 NumericalWarning,
                 stacklevel=2,
             )
@@ -155,7 +155,7 @@ class Deconvolution:
         Returns
         -------
         Tensor of shape (C, C, k_y, k_x)
-            ``kernels[i, j]`` is how input channel j enters output channel i, for cross-correlation.
+            Kernels for cross-correlation: ``kernels[i, j]`` is the contribution of input channel j to output channel i.
 
         Raises
         ------
@@ -164,22 +164,23 @@ class Deconvolution:
         """
         ky, kx = self.kernel_size
         if not (ky % 2 and kx % 2):
-            raise ValueError(f"a {ky}×{kx} patch has no centre pixel; kernels need odd sizes")
+            raise ValueError(f"kernel_size must be odd, so that there is a centre pixel, got {ky}×{kx}")
         windows = self.matrix.view(self.channels, ky, kx, self.channels, ky, kx)
         return windows[:, ky // 2, kx // 2]
 
     def apply(self, image: Tensor | np.ndarray[Any, Any]) -> Tensor:
-        """Deconvolve an image: the centre outputs of D (x - μ) at every valid position.
+        """Deconvolve an image: return the centre pixel of D (x - μ) at every valid position.
 
         Parameters
         ----------
         image : Tensor or array of shape (C, H, W) or (N, C, H, W)
-            Floating point in the units of the images that D was fitted to, or uint8 for [0, 1].
+            Image or batch of images: floating point in the units of the images that D was fitted to, or uint8 for
+            [0, 1].
 
         Returns
         -------
         Tensor of shape (C, H - k_y + 1, W - k_x + 1), or (N, ...)
-            In the image's type (float32 for uint8).
+            Deconvolved image in the dtype of the input (float32 for uint8).
         """
         pixels = as_pixels(image)
         if pixels.dtype == torch.uint8:
@@ -193,21 +194,21 @@ class Deconvolution:
         Parameters
         ----------
         weight : Tensor of shape (O, C, k_y, k_x)
-            Of a convolution on decorrelated patches.
+            Weight w of a convolution on decorrelated patches.
         bias : Tensor of shape (O,), optional
-            Its bias.
+            Bias b of this convolution; 0 by default.
 
         Returns
         -------
         weight : Tensor of shape (O, C, k_y, k_x)
-            w D, of the convolution that gives the same on the image itself.
+            Weight w D of the convolution that gives the same output from the image itself.
         bias : Tensor of shape (O,)
-            b - w D μ. Both in the dtype and on the device of ``weight``.
+            Bias b - w D μ of that convolution. Both have the dtype and device of the ``weight`` that was given.
 
         Raises
         ------
         ValueError
-            If the weight does not fit D.
+            If the shape of the weight does not fit D.
         """
         wanted = (self.channels, *self.kernel_size)
         if weight.dim() != 4 or tuple(weight.shape[1:]) != wanted:
@@ -220,7 +221,7 @@ class Deconvolution:
 
     def _centre_weight(self) -> Tensor:
         """Return the convolution that picks the centre pixel of each channel: δ, of shape (C, C, k_y, k_x)."""
-        self.kernels()  # refuses a patch without centre
+        self.kernels()  # raises an error if there is no centre pixel
         ky, kx = self.kernel_size
         weight = self.matrix.new_zeros(self.channels, self.channels, ky, kx)
         weight[:, :, ky // 2, kx // 2] = torch.eye(self.channels).to(weight)
@@ -240,23 +241,23 @@ def fit_deconvolution(
     Parameters
     ----------
     images : iterable of Tensor or array, each of shape (C, H, W)
-        Floating point in [0, 1], or uint8. Sizes may differ; those smaller than the patch are left out with a
-        warning. Each is held only while it is added.
+        Images of floating point in [0, 1], or of uint8. Sizes may differ; images smaller than the patch are left out
+        with a warning. Each image is held only while it is added.
     kernel_size : int or (int, int)
         Height and width of the patches in pixels.
     eps, relative, method
-        As in :meth:`Deconvolution.from_covariance`.
+        Ridge, its unit, and the algorithm for D, as in :meth:`Deconvolution.from_covariance`.
 
     Returns
     -------
     Deconvolution
-        D of all valid stride-1 patches, computed on the CPU wherever the images are. It applies to images, and folds
-        into weights, on any device.
+        Deconvolution D of all valid stride-1 patches, computed on the CPU wherever the images are. It applies to
+        images, and folds into weights, on any device.
 
     Raises
     ------
     DataError
-        If there is no image of the patch's size at least.
+        If no image is at least as large as the patch.
 
     Examples
     --------
@@ -275,24 +276,26 @@ def fit_deconvolution(
         else:
             moments.update(image)
     if moments is None or moments.count == 0:
-        raise DataError(f"there is no image to fit a deconvolution to ({small} are smaller than a {ky}×{kx} patch)")
+        raise DataError(
+            f"images must include one of at least {ky}×{kx} pixels (kernel_size), got none ({small} are smaller)"
+        )
     if small:
         warnings.warn(f"left out {small} images smaller than a {ky}×{kx} patch", NumericalWarning, stacklevel=2)
     return Deconvolution.from_covariance(moments.finalize(), eps=eps, relative=relative, method=method)
 
 
 def _warn_if_degenerate(covariance: Covariance) -> None:
-    """Warn where kernels would show the ridge instead of the images."""
+    """Warn if the kernels would show the ridge instead of the images."""
     features = len(covariance.matrix)
     if covariance.count <= features:
         warnings.warn(
             f"{covariance.count} patches cannot determine the covariance of {features} features: "
-            "what they leave open is set by eps alone; add images or take a smaller kernel",
+            "the ridge eps alone determines the rest; add images or use a smaller kernel",
             NumericalWarning,
             stacklevel=3,
         )
         return
-    # A variance that is nothing but the rounding of the squares it is the difference of.
+    # A variance is a difference of squares; if it is this small beside them, it is only their rounding.
     variance = covariance.matrix.diagonal().view(covariance.channels, -1).amax(1)
     square = covariance.mean.square().view(covariance.channels, -1).amax(1)
     constant = (variance <= 1e-15 * square).nonzero().flatten().tolist()
@@ -302,4 +305,4 @@ def _warn_if_degenerate(covariance: Covariance) -> None:
         message = f"channel {', '.join(map(str, constant))} is constant, without variance"
     else:
         return
-    warnings.warn(f"{message}: its kernels show eps alone", NumericalWarning, stacklevel=3)
+    warnings.warn(f"{message}: the kernels show only the ridge eps", NumericalWarning, stacklevel=3)

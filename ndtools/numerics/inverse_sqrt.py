@@ -1,7 +1,7 @@
 """Inverse square roots A^(-1/2) of symmetric positive definite matrices.
 
-One entry point for all methods, :func:`inverse_sqrt`, which checks its input and reports how well the result
-whitens: the eigendecomposition, and the iterations of :mod:`ndtools.numerics.iterations`.
+:func:`inverse_sqrt` is the entry point for all methods: the eigendecomposition, and the iterations of
+:mod:`ndtools.numerics.iterations`. It checks its input and reports how well the result whitens.
 
 Reference: Higham 2008, *Functions of Matrices*, theorem 3.11 (derivative).
 """
@@ -36,9 +36,9 @@ __all__ = ["Eigh", "InverseSqrt", "Method", "full_precision", "inverse_sqrt", "m
 class Eigh:
     """Eigendecomposition: D = V Λ^(-1/2) Vᵀ, symmetric to the last bit.
 
-    Always decomposed in float64 and rounded at the end. In float32 the error grows with the condition number
-    (3e-4 at 1e4, 1e-1 at 1e6); in float64 only the final rounding is left (3e-8), at 1.6 times the time (70
-    against 43 ms for 675×675, two CPU cores). Differentiable once, also where eigenvalues coincide.
+    The decomposition is always in float64, and the result is rounded at the end. In float32 the error would grow with
+    the condition number (3e-4 at 1e4, 1e-1 at 1e6). In float64 only the final rounding is left (3e-8), at 1.6 times the
+    time (70 against 43 ms for 675×675, two CPU cores). The result is differentiable once, even if eigenvalues coincide.
     """
 
     n_iter: ClassVar[int] = 0
@@ -57,21 +57,21 @@ _BOUNDED: dict[str, type[CoupledChebyshev] | type[DenmanBeavers]] = {
 
 
 def method_from_name(name: str, *, n_iter: int = N_ITER, norm: Norm = "fro", lower: float = 1e-5) -> Method:
-    """Return the method with a short name.
+    """Return the configuration of the method with a short name.
 
     Parameters
     ----------
     name : {"eigh", "coupled", "vanilla", "chebyshev", "denman-beavers"}
-        Which.
+        Short name of the method.
     n_iter, norm
-        Of an iteration; ignored for "eigh".
+        Number of iterations, and the norm ‖A‖ that an iteration divides by; ignored for "eigh".
     lower : float
-        About λ_min/‖A‖, for "chebyshev" and "denman-beavers"; ignored for the others.
+        Approximate λ_min/‖A‖, for "chebyshev" and "denman-beavers"; ignored for the others.
 
     Returns
     -------
     Method
-        Its configuration.
+        Configuration of the method.
 
     Raises
     ------
@@ -90,22 +90,22 @@ def method_from_name(name: str, *, n_iter: int = N_ITER, norm: Norm = "fro", low
 
 @dataclass(frozen=True, eq=False)
 class InverseSqrt:
-    """An inverse square root D ≈ A^(-1/2), and how well it whitens.
+    """Inverse square root D ≈ A^(-1/2) of each matrix of a batch, with a report on how well it whitens.
 
     Attributes
     ----------
     matrix : Tensor of shape (..., d, d)
-        D, float32 or float64.
+        Inverse square root D, float32 or float64.
     n_iter : int
-        Iterations made; 0 for :class:`Eigh`.
+        Number of iterations; 0 for :class:`Eigh`.
     eigenvalues : float64 Tensor of shape (..., d)
         Eigenvalues of A, ascending.
     condition : float64 Tensor of shape (...)
         Condition number λ_max/λ_min of A.
     residual : float64 Tensor of shape (...)
-        ‖D A D − I‖_F/√d, evaluated in float64: 0 whitens exactly, 1 is as poor as D = 0.
+        Residual ‖D A D − I‖_F/√d, evaluated in float64: 0 whitens exactly, 1 is as poor as D = 0.
     converged : bool Tensor of shape (...)
-        Whether the residual is within the tolerance asked for.
+        Whether the residual is at most the requested tolerance.
     """
 
     matrix: Tensor
@@ -119,22 +119,22 @@ class InverseSqrt:
 def inverse_sqrt(matrix: Tensor, method: Method = _EIGH, *, tolerance: float = 1e-3) -> InverseSqrt:
     """Compute the inverse square root of each symmetric positive definite matrix of a batch.
 
-    float16 and bfloat16 are computed and returned in float32, out of reach of autocast and TF32. The result
+    Matrices in float16 and bfloat16 are computed and returned in float32. Autocast and TF32 have no effect. The result
     is differentiable; the report on it is not.
 
     Parameters
     ----------
     matrix : Tensor of shape (..., d, d)
-        A, symmetric up to rounding (its symmetric part is used), any ridge already added.
+        Matrices A, symmetric up to rounding (the symmetric part is used), with any ridge already added.
     method : Method
         Configuration of the algorithm.
     tolerance : float
-        The residual up to which the result counts as converged. Beyond it there is no warning here.
+        Largest residual for which the result counts as converged. A larger one causes no warning here.
 
     Returns
     -------
     InverseSqrt
-        D = A^(-1/2) with condition number and residual.
+        Inverse square roots D = A^(-1/2) with their condition numbers and residuals.
 
     Raises
     ------
@@ -143,9 +143,9 @@ def inverse_sqrt(matrix: Tensor, method: Method = _EIGH, *, tolerance: float = 1
     MatrixError
         If a matrix is not square, not finite or not symmetric.
     NotPositiveDefiniteError
-        If λ_min <= d·eps·λ_max (eps of the dtype computed in): rounding alone could have made it positive.
+        If λ_min <= d·eps·λ_max, with eps of the dtype of the computation: rounding alone could have made it positive.
     NotConvergedError
-        If the iteration diverged: its result is not finite, or whitens less than D = 0 would.
+        If the iteration diverged: its result is not finite, or whitens worse than D = 0 would.
 
     Examples
     --------
@@ -169,25 +169,24 @@ def inverse_sqrt(matrix: Tensor, method: Method = _EIGH, *, tolerance: float = 1
         at, label = _first(bad)
         raise NotConvergedError(
             f"{type(method).__name__} diverged on {label} within {method.n_iter} iterations: residual"
-            f" {residual[at]:.3g} (not whitening at all has 1), condition number {condition[at]:.3g};"
-            " take the method eigh or coupled, or a larger ridge eps"
+            f" {residual[at]:.3g} (D = 0 would have 1), condition number {condition[at]:.3g};"
+            " use the method eigh or coupled, or a larger ridge eps"
         )
     return InverseSqrt(d, method.n_iter, values, condition, residual, residual <= tolerance)
 
 
 def checked(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Make sure that matrices have inverse square roots.
+    """Check that matrices have inverse square roots, and return their eigendecompositions.
 
     Parameters
     ----------
     matrix : Tensor of shape (..., d, d)
-        As in `inverse_sqrt`, which says what is raised.
+        Matrices A, as in `inverse_sqrt`, which also lists the errors.
 
     Returns
     -------
     tuple of Tensor
-        Their symmetric parts in float32 or float64; eigenvalues, ascending, eigenvectors and condition numbers
-        in float64.
+        Symmetric parts in float32 or float64; eigenvalues (ascending), eigenvectors and condition numbers in float64.
     """
     a = symmetric_part(matrix)
     values, vectors = torch.linalg.eigh(a.detach().double())
@@ -198,11 +197,11 @@ def checked(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def full_precision(device: torch.device) -> Iterator[None]:
     """Compute matrix products on ``device`` in the dtype of their operands: no autocast, no TF32 or bfloat16.
 
-    Restored afterwards, also after an exception; until then every thread of the process is affected.
+    The settings are restored afterwards, also after an exception. Until then they affect every thread of the process.
     """
     backend = {"cuda": torch.backends.cuda, "cpu": torch.backends.mkldnn}.get(device.type)
     matmul: Any = getattr(backend, "matmul", None)
-    if hasattr(matmul, "fp32_precision"):  # torch >= 2.9, where even reading the older setting can raise
+    if hasattr(matmul, "fp32_precision"):  # torch >= 2.9, where even reading the older setting can raise an error
         before, full = matmul.fp32_precision, "ieee"
         set_precision: Any = partial(setattr, matmul, "fp32_precision")
     else:
@@ -217,8 +216,8 @@ def full_precision(device: torch.device) -> Iterator[None]:
 
 
 class _SpectralInverseSqrt(torch.autograd.Function):
-    # V Λ^(-1/2) Vᵀ. The derivative of eigh divides by λ_i − λ_j, which fails where eigenvalues coincide; the
-    # divided difference of λ^(-1/2) does not: −1/(s_i s_j (s_i + s_j)) with s = √λ.
+    # V Λ^(-1/2) Vᵀ. The derivative of eigh divides by λ_i − λ_j, which fails if eigenvalues coincide. The divided
+    # difference of λ^(-1/2) does not: it is −1/(s_i s_j (s_i + s_j)) with s = √λ.
     @staticmethod
     def forward(ctx: FunctionCtx, matrix: Tensor, values: Tensor, vectors: Tensor) -> Tensor:
         ctx.save_for_backward(values, vectors)
@@ -235,17 +234,17 @@ class _SpectralInverseSqrt(torch.autograd.Function):
 
 
 def symmetric_part(matrix: Tensor) -> Tensor:
-    """Return (A + Aᵀ)/2, having made sure that it differs from A by rounding in A's dtype only.
+    """Return (A + Aᵀ)/2, after a check that it differs from A only by rounding in A's dtype.
 
     Parameters
     ----------
     matrix : Tensor of shape (..., d, d)
-        Floating point.
+        Matrices A of a floating dtype.
 
     Returns
     -------
     Tensor
-        float64 if the matrix is, else float32.
+        Symmetric part, float64 if the matrix is float64, else float32.
 
     Raises
     ------
@@ -255,22 +254,22 @@ def symmetric_part(matrix: Tensor) -> Tensor:
         If a matrix is not square, not finite or not symmetric.
     """
     if not isinstance(matrix, Tensor):
-        raise TypeError(f"matrix must be a torch.Tensor, got {type(matrix).__name__}; see torch.as_tensor")
+        raise TypeError(f"matrix must be a torch.Tensor, got {type(matrix).__name__}; use torch.as_tensor")
     if not matrix.is_floating_point():
         raise TypeError(f"matrix must have a floating dtype, got {matrix.dtype}")
     if matrix.dim() < 2 or matrix.shape[-1] != matrix.shape[-2] or matrix.shape[-1] == 0:
         raise MatrixError(f"matrix must be square, of shape (..., d, d), got {tuple(matrix.shape)}")
     a = matrix if matrix.dtype == torch.float64 else matrix.float()
     if (bad := ~a.isfinite().all(-1).all(-1)).any():
-        raise MatrixError(f"{_first(bad)[1]} holds values that are not finite")
-    # A product XᵀX may sum its N terms in another order on either side of the diagonal, which differ by about
-    # √N·eps (N up to 10^6 is allowed for); then every entry may have been rounded to the dtype given.
+        raise MatrixError(f"{_first(bad)[1]} must be finite, got NaN or Inf")
+    # A product XᵀX may sum its N terms in different orders on the two sides of the diagonal. The sums then differ by
+    # about √N·eps (N up to 10^6 is allowed). After that every entry may have been rounded to the given dtype.
     allowed = (1000 * torch.finfo(a.dtype).eps + torch.finfo(matrix.dtype).eps) * a.abs().amax((-2, -1))
     asymmetry = (a - a.mT).abs().amax((-2, -1))
     if (bad := asymmetry > allowed).any():
         at, label = _first(bad)
-        found = f"|A − Aᵀ| reaches {asymmetry[at]:.3g}, where rounding explains {allowed[at]:.3g}"
-        raise MatrixError(f"{label} is not symmetric: {found}")
+        reached = f"|A − Aᵀ| up to {asymmetry[at]:.3g} (rounding explains {allowed[at]:.3g})"
+        raise MatrixError(f"{label} must be symmetric, got {reached}")
     return a / 2 + a.mT / 2
 
 

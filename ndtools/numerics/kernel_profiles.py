@@ -1,7 +1,7 @@
-r"""Kernels by distance from their centre, by spatial frequency, and by channel.
+r"""Profiles of kernels by distance from their centre, by spatial frequency, and by channel.
 
-What theory asks of them: images whose power spectrum falls like f^-2 are whitened by |H(f)| proportional to f, slope
-1 in double logarithmic axes, below the frequency where the ridge eps takes over and |H| levels off.
+In theory, images whose power spectrum falls like f^-2 are whitened by |H(f)| proportional to f, a slope of 1 on double
+logarithmic axes, below the frequency where the ridge eps takes over and |H| levels off.
 """
 
 from dataclasses import dataclass
@@ -27,18 +27,19 @@ ROUNDING = 1e-12  # relative difference below which two kernels, or two magnitud
 
 @dataclass(frozen=True, eq=False)
 class RadialProfile:
-    """A kernel against the distance from its centre.
+    """Mean and standard deviation of a kernel as functions of the distance from its centre.
 
     Attributes
     ----------
     radius : array of shape (k//2 + 1,)
-        0, 1, ..., k//2 pixels. An annulus holds the pixels whose distance rounds to it.
+        Distances 0, 1, ..., k//2 in pixels. An annulus holds the pixels whose distance rounds to its radius.
     mean : array of shape (k//2 + 1,)
-        Of the kernel over the annulus.
+        Mean of the kernel over each annulus.
     standard_deviation : array of shape (k//2 + 1,)
-        Of the kernel over the annulus (biased); 0 if it is isotropic, but for the annulus' width.
+        Standard deviation of the kernel over each annulus (biased). For an isotropic kernel it is 0, apart from the
+        effect of the annulus' width.
     count : integer array of shape (k//2 + 1,)
-        Pixels in the annulus.
+        Number of pixels in each annulus.
     """
 
     radius: Array
@@ -53,17 +54,17 @@ def radial_profile(kernel: ArrayLike) -> RadialProfile:
     Parameters
     ----------
     kernel : array of shape (k, k)
-        k odd.
+        Square kernel with an odd side k.
 
     Returns
     -------
     RadialProfile
-        Without the corners, whose distance rounds to more than k//2.
+        Profile without the corners, whose distance rounds to more than k//2.
 
     Raises
     ------
     ValueError
-        If the kernel is not finite or not of such a shape.
+        If the kernel is not finite or not of this shape.
 
     Examples
     --------
@@ -74,37 +75,38 @@ def radial_profile(kernel: ArrayLike) -> RadialProfile:
     offset = np.arange(len(kernel)) - len(kernel) // 2
     distance, last = np.hypot(offset[:, None], offset), len(kernel) // 2
     radius, count, mean = _annuli(distance, kernel, last)
-    variance = _annuli(distance, kernel, last, about=mean)[2]  # the mean of squares would cancel
+    variance = _annuli(distance, kernel, last, about=mean)[2]  # mean square less squared mean would lose digits
     return RadialProfile(radius.astype(np.float64), mean, np.sqrt(variance), count)
 
 
 @dataclass(frozen=True, eq=False)
 class FrequencyResponse:
-    """What a kernel makes of gratings, averaged over their orientations.
+    """Response of a kernel to gratings of each spatial frequency, averaged over their orientations.
 
     Attributes
     ----------
     frequency : array of shape (n//2,)
-        In cycles per pixel, 0 < f <= 0.5: means over annuli of width 1/n.
+        Mean frequency in each annulus of width 1/n, in cycles per pixel, 0 < f <= 0.5.
     magnitude : array of shape (n//2,)
         Mean of |H| over each annulus, in the kernel's unit.
     count : integer array of shape (n//2,)
-        Frequencies in each annulus.
+        Number of frequencies in each annulus.
     dc : float
-        H(0), the sum of the kernel: the response to a uniform image of 1. Signed.
+        Response to a uniform image of 1: H(0), the sum of the kernel, with its sign.
     peak_frequency : float
-        Where ``magnitude`` is largest, in cycles per pixel, to 1/n; the highest such frequency if several are (as
-        for a single pixel, whose response is flat). In the last annulus it is a bound: |H| may rise further beyond.
+        Frequency at which ``magnitude`` is largest, in cycles per pixel, to 1/n. If several frequencies are tied, the
+        highest of them (as for a single pixel, whose response is flat). In the last annulus it is a lower bound,
+        because |H| may rise further beyond.
     peak : float
-        ``magnitude`` there.
+        Value of ``magnitude`` at ``peak_frequency``.
     low_band : (float, float)
-        From 1/k to ``peak_frequency``/2. Below, the kernel's window blurs the response, whose features are 1/k wide;
-        above, it bends towards its peak.
+        Band from 1/k to ``peak_frequency``/2. Below it, the kernel's window blurs the response, whose features are 1/k
+        wide. Above it, the response bends towards its peak.
     low_frequency_slope : float or None
-        Slope of log ``magnitude`` against log ``frequency`` in ``low_band``, by least squares with equal weights,
-        so the upper half of the band, with most of the annuli, counts most. It depends on the band, and so on k:
-        |H| bends. None if the band spans less than an octave (k < 9, if |H| rises up to 0.5), or fewer than three
-        annuli are in it.
+        Slope of log ``magnitude`` against log ``frequency`` in ``low_band``, by least squares with equal weights. The
+        upper half of the band holds most of the annuli and so counts most. The slope depends on the band, and so on k,
+        because |H| bends. None if the band spans less than an octave (k < 9, if |H| rises up to 0.5), or holds fewer
+        than three annuli.
     """
 
     frequency: Array
@@ -118,33 +120,33 @@ class FrequencyResponse:
 
     @property
     def peaks_at_end(self) -> bool:
-        """Whether the peak is in the last annulus, and its frequency so a lower bound."""
+        """Whether the peak is in the last annulus, so that its frequency is a lower bound."""
         return self.peak_frequency == float(self.frequency[-1])
 
 
 def frequency_response(kernel: ArrayLike, n: int = 256) -> FrequencyResponse:
-    """Measure the transfer function of a kernel as a convolution.
+    """Measure the transfer function of a kernel that is applied as a convolution.
 
-    H(f) = Σ kernel[y, x]·exp(−2πi (f_y (y − k//2) + f_x (x − k//2))), on n×n frequencies: the kernel is padded with
+    H(f) = Σ kernel[y, x]·exp(−2πi (f_y (y − k//2) + f_x (x − k//2))), on n×n frequencies. The kernel is padded with
     zeros, and its centre is the origin, so that H is real if the kernel is even. A kernel applied by
     cross-correlation has the complex conjugate, of the same magnitude.
 
     Parameters
     ----------
     kernel : array of shape (k, k)
-        k odd.
+        Square kernel with an odd side k.
     n : int, default 256
-        Side of the transform, at least k.
+        Side of the transform in pixels, at least k and at least 2.
 
     Returns
     -------
     FrequencyResponse
-        Without the frequencies beyond 0.5 cycles per pixel, which only oblique gratings have.
+        Response without the frequencies beyond 0.5 cycles per pixel, which only oblique gratings have.
 
     Raises
     ------
     ValueError
-        If the kernel is zero everywhere, not finite or not of such a shape, or ``n`` is below k or 2.
+        If the kernel is zero everywhere, not finite or not of this shape, or ``n`` is below k or 2.
 
     Examples
     --------
@@ -155,22 +157,22 @@ def frequency_response(kernel: ArrayLike, n: int = 256) -> FrequencyResponse:
     kernel = checked_kernel(kernel)
     k, scale = len(kernel), largest_weight(kernel)
     if n < max(k, 2):
-        raise ValueError(f"n must be at least the kernel's side and 2, {max(k, 2)}, got {n}")
+        raise ValueError(f"n must be at least {max(k, 2)} (at least 2, and at least the kernel's side), got {n}")
     padded = np.zeros((n, n))
     padded[:k, :k] = kernel
     gain = np.abs(np.fft.fft2(np.roll(padded, (-(k // 2), -(k // 2)), (0, 1))))
-    cycles = np.fft.fftfreq(n, 1 / n)  # across the n pixels: whole numbers, so that the limit 0.5 is exact
+    cycles = np.fft.fftfreq(n, 1 / n)  # cycles per n pixels: whole numbers, so that the limit n/2 is exact
     radius = np.hypot(cycles[:, None], cycles)
-    # An annulus about n/2 would reach beyond it: cut there.
+    # The annulus about n/2 would reach beyond it, so frequencies are cut off there.
     inside = 2 * radius <= n
     _, count, magnitude = _annuli(radius[inside], gain[inside], n // 2)
     frequency = _annuli(radius[inside], radius[inside], n // 2)[2] / n
-    count, magnitude, frequency = count[1:], magnitude[1:], frequency[1:]  # dc is no grating
+    count, magnitude, frequency = count[1:], magnitude[1:], frequency[1:]  # f = 0 is not a grating
     peak = int(np.flatnonzero(magnitude >= magnitude.max() - ROUNDING * scale)[-1])
     low_band = (1 / k, float(frequency[peak]) / 2)
     used = (frequency >= low_band[0]) & (frequency <= low_band[1]) & (magnitude > 0)
     slope = None
-    # An octave, less what the last annulus' mean is below 0.5.
+    # An octave would be a ratio of 2; the mean frequency of the last annulus is a little below 0.5.
     if used.sum() >= 3 and low_band[1] >= 1.99 * low_band[0]:
         x = np.log(frequency[used])
         x -= x.mean()
@@ -188,26 +190,26 @@ def frequency_response(kernel: ArrayLike, n: int = 256) -> FrequencyResponse:
 
 
 def opponency(kernels: ArrayLike) -> Array:
-    r"""Measure how each output channel weighs the input channels in a uniform image.
+    r"""Measure the weight of each input channel in each output channel, for a uniform image.
 
         O[i, j] = Σ_yx kernels[i, j, y, x] / Σ_jyx |kernels[i, j, y, x]|
 
     Parameters
     ----------
     kernels : array of shape (C, C, k, k)
-        Of output channel i and input channel j, k odd, as ``ndtools kernels`` writes them.
+        Kernels of output channel i and input channel j, with k odd, as ``ndtools kernels`` writes them.
 
     Returns
     -------
     array of shape (C, C)
-        The sum of |O| along a row is at most 1, and 1 only if no kernel of the row changes sign: 1 for a single
-        pixel, near 0 where the surround cancels the centre. Signs that differ in a row are colour opponency. Scale
-        and number of pixels do not enter.
+        Weights O. The sum of |O| along a row is at most 1, and 1 only if no kernel of the row changes sign. It is 1
+        for a single pixel, and near 0 where the surround cancels the centre. Different signs in a row mean colour
+        opponency. Neither the scale of the kernels nor their number of pixels matters.
 
     Raises
     ------
     ValueError
-        If the kernels of an output channel are all zero, not finite or not of such a shape.
+        If the kernels of an output channel are all zero, not finite or not of this shape.
 
     Examples
     --------
@@ -223,14 +225,14 @@ def opponency(kernels: ArrayLike) -> Array:
         raise ValueError("kernels must be finite, got nan or inf")
     largest = np.abs(kernels).max((1, 2, 3), keepdims=True)
     if not largest.all():
-        raise ValueError(f"kernels must not be all zero, got such of output channel {int(largest.argmin())}")
+        raise ValueError(f"kernels must not be all zero, got only zeros for output channel {int(largest.argmin())}")
     scaled = kernels / largest
     weights: Array = scaled.sum((2, 3)) / np.abs(scaled).sum((1, 2, 3))[:, None]
     return weights
 
 
 def checked_kernel(kernel: ArrayLike, least: int = 1) -> Array:
-    """Return a kernel (k, k), k odd and not below ``least``, as float64; ValueError if it is none, or not finite."""
+    """Return a kernel as float64; ValueError unless it is finite, of shape (k, k), with k odd and k >= ``least``."""
     kernel = np.asarray(kernel, dtype=np.float64)
     if kernel.ndim != 2 or kernel.shape[0] != kernel.shape[1] or len(kernel) % 2 == 0 or len(kernel) < least:
         raise ValueError(f"kernel must have shape (k, k) with k odd and at least {least}, got {kernel.shape}")
@@ -240,7 +242,7 @@ def checked_kernel(kernel: ArrayLike, least: int = 1) -> Array:
 
 
 def largest_weight(kernel: Array) -> float:
-    """Return the largest magnitude; ValueError if it is 0."""
+    """Return the largest magnitude in a kernel; ValueError if it is 0."""
     largest = float(np.abs(kernel).max())
     if largest == 0:
         raise ValueError("kernel must not be zero everywhere, got only zeros")
@@ -250,8 +252,8 @@ def largest_weight(kernel: Array) -> float:
 def _annuli(
     radius: Array, values: Array, last: int, about: Array | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
-    """Return radii 0, ..., last, how many ``radius`` round to each, and the mean (or mean square) of ``values``."""
-    # √(integer) is never halfway between integers, so the rule of rounding does not matter.
+    """Return radii 0, ..., last, the count in each annulus, and the mean (or mean square from ``about``) of values."""
+    # √(integer) is never halfway between integers, so it does not matter which way halves are rounded.
     annulus = np.rint(radius).astype(np.int64)
     kept = annulus <= last
     annulus, values = annulus[kept], values[kept]

@@ -1,7 +1,7 @@
 r"""Second moments of all windows of an image, from its correlations at every lag.
 
 Let x be an image of C channels, zero outside its H × W pixels, and let a k_y × k_x window slide over its
-N = (H - k_y + 1)(W - k_x + 1) valid positions. Wanted is, for every two window elements (c, d) and (c', d'),
+N = (H - k_y + 1)(W - k_x + 1) valid positions. This module computes, for every two window elements (c, d) and (c', d'),
 
     S[c, d, c', d'] = Σ_p x_c[p + d] · x_c'[p + d'],       p over the valid positions.
 
@@ -9,7 +9,7 @@ Along one axis (n samples, n' = n - k + 1 positions) substitute q = p + d and l 
 
     S[d, d'] = Σ_{q = d}^{d + n' - 1} x[q] · x[q + l]
 
-which is the correlation at lag l over *all* q, less the terms with q < d and those with q ≥ d + n':
+This is the correlation at lag l over *all* q, less the terms with q < d and those with q ≥ d + n':
 
     S[d, d'] = lags[l] - Σ_{q < d} x[q] x[q + l] - Σ_{q ≥ d + n'} x[q] x[q + l]
 
@@ -18,8 +18,8 @@ both are among the last k - 1. Hence S follows from the lag correlations and the
 borders: :func:`window_products`. Each sum over q < d grows from d - 1 to d by one product, so all of them
 are one cumulative sum along diagonals.
 
-An image has two axes, and the same step serves for both. The columns first, of the image and of the strips
-at its top and bottom; then the rows, with the strips' results as the borders. It needs
+An image has two axes, and the same step is applied to both: first to the columns of the image and of the strips
+at its top and bottom, then to the rows, with the strips' results as the borders. It needs
 
 * lags: correlations of the image at all lags |l| < k, by the FFT (:class:`LagSpectra`);
 * strips: for the first and last k_y - 1 rows, products of row pairs at all horizontal lags; for the first
@@ -27,7 +27,7 @@ at its top and bottom; then the rows, with the strips' results as the borders. I
 * corners: products of pixel pairs in the four (k_y - 1) × (k_x - 1) corners (:class:`CornerProducts`).
 
 All three are linear in the products of the image, so they are summed over images, and S is assembled once
-at the end. The cost of an image is that of its Fourier transform, whatever k.
+at the end. The cost of an image is that of its Fourier transform, for any k.
 
 The windows of an image are the disjoint union of the windows of tiles that overlap by k - 1 pixels, so an
 image of any size is cut into tiles whose transforms fit the processor's cache.
@@ -46,8 +46,8 @@ from ndtools.numerics.patches import Pair
 
 __all__ = ["Centred", "WindowProducts", "window_products", "window_sums"]
 
-# Samples. A longer transform wastes less on the overlap of tiles, a shorter one stays in the processor's cache; on
-# photographs of 500 × 375 pixels anything from 320 to 640 is about as quick.
+# In samples. A longer transform wastes less on the overlap of tiles; a shorter one stays in the processor's cache. On
+# photographs of 500 × 375 pixels, anything from 320 to 640 is about equally fast.
 LONGEST_TRANSFORM = 448
 SIZES_OF_TILES = 32
 LENGTHS_OF_STRIPS = 8
@@ -55,18 +55,18 @@ LENGTHS_OF_STRIPS = 8
 
 @dataclass(frozen=True, eq=False)
 class Centred:
-    """The pixels of an image about an offset, computed where they are wanted.
+    """Pixels of an image less an offset, computed on demand and only for the rows and columns asked for.
 
     Attributes
     ----------
     pixels : Tensor of shape (C, H, W)
-        uint8, float32 or float64.
+        Pixels of the image in uint8, float32 or float64.
     offset : Tensor of shape (C,)
-        To be subtracted, float64, in units of the pixels.
+        Offset that is subtracted from each channel, float64, in units of the pixels.
     scale : float
-        What to multiply the difference with.
+        Factor that multiplies the difference.
     dtype : torch.dtype
-        Type of the result, float32 or float64.
+        Dtype of the result, float32 or float64.
     """
 
     pixels: Tensor
@@ -75,17 +75,17 @@ class Centred:
     dtype: torch.dtype
 
     def copy_to(self, out: Tensor, rows: slice = slice(None), columns: slice = slice(None)) -> Tensor:
-        """Compute scale · (pixels - offset) of some rows and columns into ``out``, and return it."""
+        """Compute scale · (pixels - offset) of some rows and columns into ``out``, and return ``out``."""
         pixels, offset = self.pixels[:, rows, columns], self.offset[:, None, None]
         if pixels.is_floating_point():
             torch.sub(pixels, offset.to(pixels.dtype), out=out)
         else:
-            out.copy_(pixels).sub_(offset.to(out.dtype))  # whole numbers: exact in any order, and quicker so
+            out.copy_(pixels).sub_(offset.to(out.dtype))  # whole numbers: exact in either order, and faster in this one
         return out if self.scale == 1 else out.mul_(self.scale)
 
 
 def window_products(lags: Tensor, first: Tensor, last: Tensor) -> Tensor:
-    """Turn the lag correlations along one axis into the products of a window sliding along it.
+    """Compute the products of a window that slides along one axis from the lag correlations along this axis.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def window_products(lags: Tensor, first: Tensor, last: Tensor) -> Tensor:
     Returns
     -------
     Tensor of shape (k, k, ...)
-        Σ_p x[p + d] x'[p + d'] over the valid positions p, for every d and d'.
+        Sums Σ_p x[p + d] x'[p + d'] over the valid positions p, for every d and d'.
     """
     k = first.shape[0] + 1
     d = torch.arange(k, device=lags.device)
@@ -111,19 +111,19 @@ def window_products(lags: Tensor, first: Tensor, last: Tensor) -> Tensor:
 
 
 def window_sums(total: Tensor, first: Tensor, last: Tensor) -> Tensor:
-    """Turn the sum along one axis into the sums that the elements of a window sliding along it see.
+    """Compute the sum over each element of a window that slides along one axis from the sum along this axis.
 
     Parameters
     ----------
     total : Tensor of shape (...)
-        Σ_q x[q] over all q.
+        Sum Σ_q x[q] over all q.
     first, last : Tensor of shape (k - 1, ...)
-        The first, and the last, k - 1 samples.
+        First k - 1 samples, and last k - 1 samples.
 
     Returns
     -------
     Tensor of shape (k, ...)
-        Σ_p x[p + d] over the valid positions p, for every d.
+        Sums Σ_p x[p + d] over the valid positions p, for every d.
     """
     k = len(first) + 1
     before = torch.ones(k, k - 1, dtype=total.dtype, device=total.device).tril(-1)  # [d, q]: whether q < d
@@ -133,7 +133,7 @@ def window_sums(total: Tensor, first: Tensor, last: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Borders:
-    """Views of a tile's borders, which windows reach into or not.
+    """Views of a tile's borders, which only some elements of the window reach.
 
     Attributes
     ----------
@@ -142,7 +142,7 @@ class Borders:
     sides : Tensor of shape (2, C, k_x - 1, height)
         Strips at the left and the right.
     corners : Tensor of shape (2, 2, C, k_y - 1, k_x - 1)
-        Top left, top right, bottom left, bottom right.
+        Corners at the top left, top right, bottom left and bottom right.
     """
 
     ends: Tensor
@@ -151,9 +151,9 @@ class Borders:
 
     @classmethod
     def of(cls, tile: Tensor, size: Pair, kernel_size: Pair) -> "Borders":
-        """Find the borders of ``size`` = (h, w) pixels in a tile (C, height, width) that is zero beyond."""
+        """Return the borders of the ``size`` = (h, w) pixels of a tile (C, height, width) that is zero elsewhere."""
         (h, w), (ky, kx) = size, kernel_size
-        # Windows of k - 1 lines that are as far apart as the borders: there are two.
+        # Windows of k - 1 lines, with the distance of the two borders as step: there are exactly two of them.
         ends = tile[:, :h].unfold(1, ky - 1, h - ky + 1)
         sides = tile[:, :, :w].unfold(2, kx - 1, w - kx + 1)
         corners = ends[:, :, :w].unfold(2, kx - 1, w - kx + 1)
@@ -161,18 +161,18 @@ class Borders:
 
 
 def cut(length: int, k: int) -> list[slice]:
-    """Cut an axis of ``length`` samples into pieces whose windows of k are all the windows, each once.
+    """Cut an axis of ``length`` samples into pieces, so that each window of k samples is in exactly one piece.
 
     Parameters
     ----------
     length, k : int
-        Samples of the axis, and of the window.
+        Number of samples of the axis, and of the window.
 
     Returns
     -------
     list of slice
-        Pieces of nearly equal length that overlap by k - 1, each with a transform of at most
-        ``LONGEST_TRANSFORM`` samples (longer where the window is a large part of that).
+        Pieces of nearly equal length that overlap by k - 1 samples. Each has a transform of at most
+        ``LONGEST_TRANSFORM`` samples (longer if the window is a large part of that).
     """
     positions = length - k + 1
     fewest = math.ceil(positions / (max(LONGEST_TRANSFORM, 4 * k) - 2 * (k - 1)))
@@ -185,18 +185,18 @@ def cut(length: int, k: int) -> list[slice]:
 
 
 def transform_length(length: int, k: int) -> int:
-    """Return a quick length of transform for ``length`` samples and lags below k.
+    """Return a length for which the transform of ``length`` samples, for lags below k, is fast.
 
     Parameters
     ----------
     length, k : int
-        Samples of the piece, and of the window.
+        Number of samples of the piece, and of the window.
 
     Returns
     -------
     int
-        At least ``length + k - 1``, so that no wanted lag wraps around, rounded up to one of four lengths
-        an octave, which are quick, and few: tiles are summed by length.
+        Length of at least ``length + k - 1``, so that no wanted lag wraps around, rounded up to one of four lengths
+        an octave. These have fast transforms, and they are few, because each length has its own sums of tiles.
     """
     shortest = length + k - 1
     step = max(2, (1 << shortest.bit_length()) // 8)
@@ -204,27 +204,27 @@ def transform_length(length: int, k: int) -> int:
 
 
 class WindowProducts:
-    """Second moments of the windows of images, accumulated.
+    """Accumulator of the second moments of the windows of images.
 
     Parameters
     ----------
     channels : int
-        C.
+        Number C of channels.
     kernel_size : (int, int)
-        Height k_y and width k_x of the window.
+        Height k_y and width k_x of the window in pixels.
     device : torch.device
-        Where the images come from and the sums are kept.
+        Device of the images and of the sums.
     """
 
     def __init__(self, channels: int, kernel_size: Pair, *, device: torch.device) -> None:
         self.channels, self.kernel_size, self.device = channels, kernel_size, device
         self._memory: dict[torch.dtype, Tensor] = {}
         ky, kx = kernel_size
-        # Of the sums that first moments follow from: all pixels, along the ends, along the sides, and the corners.
+        # Shapes of the sums that give the first moments: over all pixels, along the ends, along the sides, and corners.
         c = channels
         self._shapes = ((c,), (2, c, ky - 1), (2, c, kx - 1), (2, 2, c, ky - 1, kx - 1))
         self.n_sums = sum(map(math.prod, self._shapes))
-        rows, columns = channels * (ky - 1), channels * (kx - 1)  # of the strips
+        rows, columns = channels * (ky - 1), channels * (kx - 1)  # lines of the strips
         self._lags = Total(
             (2 * kx - 1, 2 * ky - 1, channels, channels),
             device,
@@ -248,21 +248,21 @@ class WindowProducts:
             (2, 2, pixels, pixels),
             device,
             partial(CornerProducts, channels, (ky - 1, kx - 1), device=device),
-            most=2,  # one for each type
+            most=2,  # one for each dtype
         )
 
     def add(self, image: Centred) -> Tensor:
-        """Add an image, of the window's size at least.
+        """Add an image that is at least as large as the window.
 
         Parameters
         ----------
         image : Centred
-            Its pixels, about an offset.
+            Pixels of the image less an offset.
 
         Returns
         -------
         Tensor of shape (n_sums,)
-            Its sums over all pixels and along the borders, float64: what `first_moments` follow from.
+            Sums of the image over all pixels and along the borders, float64, which `first_moments` assembles.
         """
         (ky, kx), (_, height, width) = self.kernel_size, image.pixels.shape
         rows, columns = cut(height, ky), cut(width, kx)
@@ -279,8 +279,8 @@ class WindowProducts:
             self._ends.add((size[1], image.dtype), borders.ends)
             self._sides.add((size[0], image.dtype), borders.sides)
             self._corners.add((image.dtype,), borders.corners)
-            parts = (tile.sum((1, 2)), borders.ends.sum(3), borders.sides.sum(3), borders.corners)
-            sums += torch.cat([part.flatten() for part in parts])
+            sums_of_tile = (tile.sum((1, 2)), borders.ends.sum(3), borders.sides.sum(3), borders.corners)
+            sums += torch.cat([values.flatten() for values in sums_of_tile])
         return sums
 
     def first_moments(self, sums: Tensor) -> Tensor:
@@ -289,24 +289,24 @@ class WindowProducts:
         Parameters
         ----------
         sums : Tensor of shape (n_sums, m)
-            m linear combinations of what `add` returned.
+            Linear combinations of the results of `add`, m in number.
 
         Returns
         -------
         Tensor of shape (C, k_y, k_x, m)
-            Σ_p x_c[p + d] over the valid positions p, in these combinations.
+            Sums Σ_p x_c[p + d] over the valid positions p, in these combinations.
         """
-        parts = torch.split(sums, [math.prod(shape) for shape in self._shapes])
+        pieces = torch.split(sums, [math.prod(shape) for shape in self._shapes])
         total, ends, sides, corners = (
-            part.view(*shape, sums.shape[1]) for part, shape in zip(parts, self._shapes, strict=True)
+            piece.view(*shape, sums.shape[1]) for piece, shape in zip(pieces, self._shapes, strict=True)
         )
-        # The axis that is slid along stands first.
+        # The axis along which the window slides comes first.
         columns_seen = window_sums(total, *sides.permute(0, 2, 1, 3))  # (k_x, C, m)
         ends_seen = window_sums(ends, *corners.permute(1, 4, 0, 2, 3, 5))  # (k_x, 2, C, k_y - 1, m)
         return window_sums(columns_seen, *ends_seen.permute(1, 3, 0, 2, 4)).permute(2, 0, 1, 3)
 
     def _room(self, size: Pair, dtype: torch.dtype) -> Tensor:
-        """Return memory for a tile, (C, *size): always the same, as fresh memory is slow."""
+        """Return memory for a tile (C, *size). The same memory is reused, because new memory is slow."""
         samples = self.channels * size[0] * size[1]
         if dtype not in self._memory or len(self._memory[dtype]) < samples:
             self._memory[dtype] = torch.empty(samples, dtype=dtype, device=self.device)
@@ -314,7 +314,7 @@ class WindowProducts:
 
     @staticmethod
     def memory_needed(channels: int, kernel_size: Pair) -> int:
-        """Estimate the bytes held once images of many sizes were added in float32."""
+        """Estimate the number of bytes that are held after images of many sizes were added in float32."""
         ky, kx = kernel_size
         longest = transform_length(
             max(LONGEST_TRANSFORM, 4 * max(kernel_size)) - max(kernel_size) + 1, max(kernel_size)
@@ -327,23 +327,23 @@ class WindowProducts:
         return spectra + strips + corners
 
     def merge(self, other: "WindowProducts") -> None:
-        """Add the sums of ``other``, of the same channels, window and device."""
+        """Add the sums of ``other``, which has the same channels, window and device."""
         self._lags.merge(other._lags)
         self._ends.merge(other._ends)
         self._sides.merge(other._sides)
         self._corners.merge(other._corners)
 
     def total(self) -> Tensor:
-        """Assemble the second moments.
+        """Assemble the second moments of all windows.
 
         Returns
         -------
         Tensor of shape (C, k_y, k_x, C, k_y, k_x)
-            Σ over all images and valid positions of x_c[p + d] x_c'[p + d'], in float64.
+            Sum over all images and valid positions of x_c[p + d] x_c'[p + d'], in float64.
         """
         (ky, kx), c = self.kernel_size, self.channels
         lags = self._lags.sum()  # (l_x, l_y, c, c')
-        # Strips, with their lags first: at the top and bottom (l_x, y, y', c, c'), at the sides (l_y, x, x', c, c').
+        # Strips with their lags first: (l_x, y, y', c, c') at the top and bottom, (l_y, x, x', c, c') at the sides.
         top, bottom = self._ends.sum().view(2, 2 * kx - 1, *(c, ky - 1) * 2).permute(0, 1, 3, 5, 2, 4)
         left, right = self._sides.sum().view(2, 2 * ky - 1, *(c, kx - 1) * 2).permute(0, 1, 3, 5, 2, 4)
         # Corners (x, x', y, y', c, c').

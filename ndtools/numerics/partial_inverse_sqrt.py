@@ -1,13 +1,13 @@
 """Inverse square root by a fixed number of coupled Newton-Schulz iterations, without checks, for training steps.
 
 On A/‖A‖, with eigenvalues x, the iterations act on each eigenvalue alone (:mod:`ndtools.numerics.iterations`): from
-z = 1 and P = x, n times z ← z t and P ← P t² with t = (3 − P)/2. So D = p_n(A/‖A‖)/√‖A‖ for a polynomial p_n, and two
-exact ways lead to it: products of matrices, as the recurrence says, or the eigendecomposition, where it runs on
-numbers. Eigenvalues are the faster on CPUs, products where eigenvalues are slow, on GPUs.
+z = 1 and P = x, n times z ← z t and P ← P t² with t = (3 − P)/2. So D = p_n(A/‖A‖)/√‖A‖ for a polynomial p_n. There are
+two exact ways to compute it: products of matrices follow the recurrence; with the eigendecomposition the recurrence
+runs on numbers. Eigenvalues are faster on CPUs. Products are faster on GPUs, where eigenvalues are slow.
 
 The derivative of D in direction E is, in the eigenbasis of A, the elementwise product of E with the divided differences
-p_n[x_i, x_j] (Daleckii and Krein), for which the same recurrence has a product rule that no coincidence of eigenvalues
-disturbs. It is its own adjoint.
+p_n[x_i, x_j] (Daleckii and Krein). The same recurrence gives them by a product rule, even if eigenvalues coincide. The
+derivative is its own adjoint.
 
 References: Ye et al. 2020, algorithm 1; Higham 2008, *Functions of Matrices*, theorem 3.11.
 """
@@ -28,7 +28,7 @@ Route = Literal["eigenvalues", "products"]
 def partial_inverse_sqrt(matrix: Tensor, n_iter: int, *, lower: float = 0.0, route: Route | None = None) -> Tensor:
     """Approximate A^(-1/2) by a fixed number of coupled Newton-Schulz iterations from A/‖A‖_F.
 
-    Differentiable once. Out of reach of autocast and TF32.
+    The result is differentiable once. Autocast and TF32 have no effect.
 
     Parameters
     ----------
@@ -37,12 +37,13 @@ def partial_inverse_sqrt(matrix: Tensor, n_iter: int, *, lower: float = 0.0, rou
     n_iter : int
         Number of iterations, at least 1.
     lower : float, default 0
-        Known lower bound of the eigenvalues of A, such as the ridge that was added to it. Rounding may take computed
-        eigenvalues below, even below 0, where n iterations multiply the error by 2.25^n; the route "eigenvalues" lifts
-        them to the bound.
+        Known lower bound of the eigenvalues of A, such as the ridge that was added to it. Rounding may move computed
+        eigenvalues below this bound, even below 0, where n iterations multiply the error by 2.25^n; the route
+        "eigenvalues" raises them to the bound.
     route : {"eigenvalues", "products"}, optional
-        Algorithm; both give the same up to rounding. By default the one that is faster on the device: "eigenvalues" on
-        CPUs, "products" elsewhere, but for more than 20 iterations in float32, which only "eigenvalues" survives.
+        Algorithm; both give the same result up to rounding. The default is the one that is faster on the device:
+        "eigenvalues" on CPUs, "products" elsewhere. For more than 20 iterations in float32 it is "eigenvalues" on every
+        device, because "products" would lose all digits.
 
     Returns
     -------
@@ -58,13 +59,13 @@ def partial_inverse_sqrt(matrix: Tensor, n_iter: int, *, lower: float = 0.0, rou
 
 
 def _fastest(matrix: Tensor, n_iter: int) -> Route:
-    # Singular covariances of 576 features: products lose all digits beyond 20 iterations in float32.
+    # With singular covariances of 576 features, products lose all digits beyond 20 iterations in float32.
     unstable = matrix.dtype == torch.float32 and n_iter > 20
     return "eigenvalues" if matrix.device.type == "cpu" or unstable else "products"
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:  # noqa: ANN401
-    """Keep all that a forward pass gives beside D for the way back."""
+    """Save all outputs of a forward pass except D for the backward pass."""
     ctx.n_iter = inputs[1]
     ctx.mark_non_differentiable(*output[1:])
     ctx.save_for_backward(*output[1:])
@@ -75,7 +76,7 @@ class _ByEigenvalues(torch.autograd.Function):
     def forward(matrix: Tensor, n_iter: int, lower: float) -> tuple[Tensor, ...]:
         norm = torch.linalg.matrix_norm(matrix)
         finite = norm.isfinite()
-        if not finite.all():  # the decomposition would raise
+        if not finite.all():  # the decomposition would raise an error
             matrix = torch.where(finite[..., None, None], matrix, torch.eye(matrix.shape[-1]).to(matrix))
             norm = torch.where(finite, norm, torch.nan)
         values, vectors = torch.linalg.eigh(matrix)
@@ -108,7 +109,7 @@ class _ByEigenvalues(torch.autograd.Function):
 
 
 def _divided_differences(p: Tensor, n_iter: int) -> tuple[Tensor, Tensor]:
-    """Return p_n(x_i) and p_n[x_i, x_j] for x (..., d)."""
+    """Return p_n(x_i) and the divided differences p_n[x_i, x_j] for x = ``p`` of shape (..., d)."""
     z = torch.ones_like(p)
     dp = p.new_ones(*p.shape, p.shape[-1])
     dz = torch.zeros_like(dp)
@@ -123,7 +124,7 @@ def _divided_differences(p: Tensor, n_iter: int) -> tuple[Tensor, Tensor]:
 
 
 class _ByProducts(torch.autograd.Function):
-    # 3 products for each iteration but the first forward; 4 backward, as the derivatives are symmetric
+    # Products for each iteration but the first: 3 forward, and 4 backward, because the derivatives are symmetric.
     @staticmethod
     def forward(matrix: Tensor, n_iter: int) -> tuple[Tensor, ...]:
         norm = torch.linalg.matrix_norm(matrix)[..., None, None]
@@ -148,7 +149,7 @@ class _ByProducts(torch.autograd.Function):
         with full_precision(grad.device):
             grad_z = (grad + grad.mT) / 2
             total = grad_z
-            grad_p = None  # the last P leads to nothing
+            grad_p = None  # the P after the last iteration is not used
             for p, z in zip(later[-2::-2], later[:0:-2], strict=True):
                 grad_p = _through_cubic(p, grad_p) - _symmetric(grad_z @ z) / 2
                 grad_z = _symmetric(grad_z @ _plus(-p / 2, 1.5))
@@ -158,7 +159,7 @@ class _ByProducts(torch.autograd.Function):
 
 
 def _through_cubic(p: Tensor, grad: Tensor | None) -> Tensor | float:
-    """Return the derivative of P ↦ P t² = P(3 − P)²/4 in a symmetric direction, by 2 products."""
+    """Return the derivative of P ↦ P t² = P(3 − P)²/4 in a symmetric direction, by 2 products; 0 for None."""
     if grad is None:
         return 0
     pe = p @ grad

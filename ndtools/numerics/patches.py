@@ -1,7 +1,7 @@
 """Patches of images as rows of a matrix (im2col), on a regular grid of positions.
 
 Throughout ndtools a patch of C channels and kernel size (kh, kw) is a vector of d = C·kh·kw features in
-channel-major order (c, ky, kx), and a patch position is valid when the patch lies wholly inside the image.
+channel-major order (c, ky, kx). A patch position is valid if the whole patch lies inside the image.
 """
 
 import operator
@@ -24,17 +24,17 @@ def to_pair(value: int | Pair, name: str = "kernel_size") -> Pair:
     value : int or (int, int)
         One number for both axes, or one for each.
     name : str
-        What the number is, for the error message.
+        Name of the value for the error message.
 
     Returns
     -------
     (int, int)
-        The pair.
+        Pair of positive integers, vertical first.
 
     Raises
     ------
     ValueError
-        If a number is below 1, or the pair has not two of them.
+        If ``value`` is neither a positive integer nor a pair of them.
     """
     try:
         pair = tuple(map(operator.index, value if isinstance(value, tuple | list) else (value, value)))
@@ -46,19 +46,19 @@ def to_pair(value: int | Pair, name: str = "kernel_size") -> Pair:
 
 
 def as_pixels(image: Tensor | np.ndarray[Any, Any], device: torch.device | str | None = None) -> Tensor:
-    """Take an image, of whatever memory layout, as a tensor of uint8 or floating point.
+    """Return an image of any memory layout as a tensor of uint8 or floating point.
 
     Parameters
     ----------
     image : Tensor or array
-        Of any shape.
+        Image of any shape.
     device : torch.device or str, optional
-        Where to put it; where it is by default.
+        Device of the result; that of the image by default.
 
     Returns
     -------
     Tensor
-        The image itself where that is possible: not to be written to.
+        Image as a tensor. It shares the memory of ``image`` if that is possible, so it must not be written to.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def as_pixels(image: Tensor | np.ndarray[Any, Any], device: torch.device | str |
     """
     if isinstance(image, np.ndarray):
         native = image.dtype.newbyteorder("=")
-        # torch takes no other byte order and no negative strides, and warns of memory it may not write to.
+        # torch accepts no other byte order and no negative strides, and warns about read-only memory.
         if not image.flags.writeable or image.dtype != native or min(image.strides, default=0) < 0:
             image = image.astype(native, order="K", copy=True)
             if min(image.strides, default=0) < 0:
@@ -106,14 +106,14 @@ def im2col(image: Tensor, kernel_size: int | Pair, stride: int | Pair = 1) -> Te
     Parameters
     ----------
     image : Tensor of shape (..., C, H, W)
-        Any number of leading batch dimensions.
+        Image, or images with any number of leading batch dimensions.
     kernel_size, stride : int or (int, int)
         Patch size, and step between neighbouring positions, in pixels.
 
     Returns
     -------
     Tensor of shape (..., P, C·kh·kw)
-        One row for each of the P positions in raster order, features in (c, ky, kx) order.
+        Matrix with one row for each of the P positions in raster order, and features in (c, ky, kx) order.
 
     Raises
     ------
@@ -132,7 +132,8 @@ def im2col(image: Tensor, kernel_size: int | Pair, stride: int | Pair = 1) -> Te
     if image.dim() < 3:
         raise ValueError(f"image must have shape (..., C, H, W), got {tuple(image.shape)}")
     if image.shape[-2] < kh or image.shape[-1] < kw:
-        raise ValueError(f"image of {image.shape[-2]}×{image.shape[-1]} is smaller than a {kh}×{kw} patch")
+        height, width = image.shape[-2:]
+        raise ValueError(f"image must be at least as large as a {kh}×{kw} patch, got {height}×{width} pixels")
     windows = image.unfold(-2, kh, sh).unfold(-2, kw, sw)  # (..., C, rows, columns, kh, kw)
     windows = windows.movedim(-5, -3)  # (..., rows, columns, C, kh, kw)
     return windows.flatten(-3).flatten(-3, -2)

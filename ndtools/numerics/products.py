@@ -1,24 +1,24 @@
-"""Products of a matrix with its own transpose, which are symmetric."""
+"""Product of a matrix with its own transpose, which is symmetric."""
 
 from torch import Tensor
 
 __all__ = ["outer_products"]
 
-_WIDE = 256  # narrower products are bound by memory
+_WIDE = 256  # rows; smaller products are limited by memory traffic, so fewer operations do not help
 
 
 def outer_products(rows: Tensor) -> Tensor:
-    """Return X Xᵗ, by five eighths of the operations where that pays.
+    """Return X Xᵗ; for many rows, symmetry saves three eighths of the operations.
 
     Parameters
     ----------
     rows : Tensor of shape (..., f, n)
-        X.
+        Matrix X of f rows.
 
     Returns
     -------
     Tensor of shape (..., f, f)
-        The products of its rows with each other, in its dtype.
+        Products of the rows of X with each other, in the dtype of X.
     """
     width = rows.shape[-2]
     if width < _WIDE:

@@ -1,8 +1,8 @@
-"""Shrinkage: covariances of too few rows, pulled towards a multiple of the identity.
+"""Shrinkage of covariances of few rows towards a multiple of the identity.
 
-The sample covariance S of n rows with d features is singular for n <= d and spreads its eigenvalues for any n near d,
-so an inverse square root of it fits the noise of the sample. The estimate (1 − ρ) S + ρ (tr S/d) I keeps the
-trace; the two rules here choose ρ for the least expected squared error in the Frobenius norm.
+The sample covariance S of n rows with d features is singular for n <= d, and its eigenvalues are too spread for any n
+near d, so its inverse square root fits the noise of the sample. The estimate (1 − ρ) S + ρ (tr S/d) I keeps the trace.
+The two rules here choose ρ for the least expected squared error in the Frobenius norm.
 
 References: Ledoit and Wolf 2004, *A well-conditioned estimator for large-dimensional covariance matrices*; Chen,
 Wiesel, Eldar and Hero 2010, *Shrinkage algorithms for MMSE covariance estimation*, eq. 23 (OAS).
@@ -19,27 +19,27 @@ SHRINKAGES = ("none", "lw", "oas")
 
 
 def shrinkage_intensity(centred: Tensor, covariance: Tensor, kind: str) -> Tensor:
-    """Return the share ρ of the multiple of the identity.
+    """Return the share ρ of the multiple of the identity in a shrunk covariance.
 
     Parameters
     ----------
     centred : Tensor of shape (..., n, d)
-        Rows less their mean.
+        Rows with their mean subtracted.
     covariance : Tensor of shape (..., d, d)
         Biased covariance of the rows, S = XᵗX/n.
     kind : {"none", "lw", "oas"}
-        "none" gives 0. "lw" is Ledoit and Wolf's rule, which measures on the rows how much S varies. "oas" is the
-        oracle-approximating rule, which takes the rows as Gaussian and looks at S and n only.
+        Rule for the share. "none" gives 0. "lw" is Ledoit and Wolf's rule, which estimates from the rows how much S
+        varies. "oas" is the oracle-approximating rule, which assumes Gaussian rows and uses only S and n.
 
     Returns
     -------
     Tensor of shape (...)
-        Share in [0, 1], in the dtype of the covariance.
+        Share ρ in [0, 1], in the dtype of the covariance.
 
     Raises
     ------
     OptionError
-        If there is no such rule.
+        If the rule is unknown.
     """
     n = centred.shape[-2]
     if kind == "none":
@@ -79,7 +79,7 @@ def oas_shrunk(covariance: Tensor, n: int) -> Tensor:
     covariance : Tensor of shape (..., d, d)
         Biased covariance S.
     n : int
-        Number of rows that it was taken from.
+        Number of rows that S was computed from.
 
     Returns
     -------
@@ -90,12 +90,12 @@ def oas_shrunk(covariance: Tensor, n: int) -> Tensor:
 
 
 def weakened(covariance: Tensor, n: int) -> Tensor:
-    """Weaken the correlations of a covariance of fewer rows than features; others are returned as they are.
+    """Weaken the correlations of a covariance of fewer rows than features; return other covariances unchanged.
 
-    Off-diagonal entries are multiplied by r³, r = n/d, so that a few rows are standardised rather than whitened.
-    Whitening by a covariance of n < d rows gives these rows variance 1 in n directions and none in the other d − n;
-    other rows have all d, so that in evaluation activations grow by √(d/n) from layer to layer. With weakened
-    correlations, and if the n eigenvalues are equal, the mean variance of the whitened rows is
+    Off-diagonal entries are multiplied by r³ with r = n/d, so that a few rows are standardised rather than whitened.
+    Whitening by a covariance of n < d rows gives these rows variance 1 in n directions and 0 in the other d − n. Other
+    rows have variance in all d directions, so that in evaluation activations grow by √(d/n) from layer to layer. With
+    weakened correlations, and if the n eigenvalues are equal, the mean variance of the whitened rows is
     r/(r³ + (1 − r³) r) = 1/(1 + r² − r³), which is at least 0.87 for all n.
 
     Parameters
@@ -103,12 +103,12 @@ def weakened(covariance: Tensor, n: int) -> Tensor:
     covariance : Tensor of shape (..., d, d)
         Biased covariance S.
     n : int
-        Number of rows that it was taken from.
+        Number of rows that S was computed from.
 
     Returns
     -------
     Tensor of shape (..., d, d)
-        Covariance r³ S + (1 − r³) diag S, r = min(1, n/d).
+        Weakened covariance r³ S + (1 − r³) diag S with r = min(1, n/d).
     """
     d = covariance.shape[-1]
     if n >= d:
@@ -128,8 +128,8 @@ def _share(variation: Tensor, covariance: Tensor) -> Tensor:
     d = covariance.shape[-1]
     squares = covariance.square().sum((-2, -1))
     distance = squares - _trace(covariance) ** 2 / d
-    alike = distance <= d * torch.finfo(squares.dtype).eps * squares  # S = (tr S/d) I already: any share does
-    distance = torch.where(alike, 1, distance)  # neither the share nor its gradient may divide by zero
+    alike = distance <= d * torch.finfo(squares.dtype).eps * squares  # S is (tr S/d) I, and any share keeps it
+    distance = torch.where(alike, 1, distance)  # so that neither the share nor its gradient divides by zero
     return torch.where(alike, 1, variation / distance).clamp(0, 1)
 
 

@@ -1,22 +1,22 @@
-r"""How sparse values are: measures of their distribution, from sums that add up over images.
+r"""Measures of the sparsity of values, from sums that add up over images.
 
-Values are about 0 (their mean was taken off) and in units of their standard deviation. Each measure follows from
-a few sums and from a histogram of |x| on a logarithmic axis (16 bins an octave, each with the mean of what fell
-into it), so images can be added one by one in any order, in memory that does not depend on their number:
+Values x have mean 0 (it was subtracted) and are in units of their standard deviation. Each measure is computed from
+a few sums and from a histogram of |x| on a logarithmic axis (16 bins an octave, each with the mean of the values in
+it). Images can therefore be added one by one in any order, in memory that does not depend on their number:
 
 * kurtosis n Σx⁴/(Σx²)²: 3 for a Gaussian, 6 for a Laplace distribution;
 * Hoyer's (√n − Σ|x|/√Σx²)/(√n − 1): 0 if all |x| are equal, 1 if all but one are 0;
 * the Gini index of |x|: 0 if all are equal, near 1 if few hold all (Hurley and Rickard 2009);
 * near_zero: the share of |x| < 0.1;
 * ggd_shape: β of the generalised Gaussian density exp(−(|x|/α)^β), by maximum likelihood between 0.1 and 20: 2 is
-  Gaussian, 1 Laplace, less is heavier-tailed, more is flatter. Undefined where the best β is at such an end.
+  Gaussian, 1 Laplace, a smaller β is heavier-tailed, a larger one flatter. Undefined if the best β is 0.1 or 20.
 
-Neighbouring pixels are not independent, images more or less are. So intervals come from leaving out images, one group
-of them after the other (the jackknife, Efron and Stein 1981): sums add up, so what is left follows from the sums of
-each group, without a second pass. The unit is each remainder's own standard deviation; what the values were made with
-(means taken off, a whitening) is held fixed, so intervals do not hold its uncertainty. They are symmetric on a scale
-without ends (the logarithm, or for shares the logit) and as wide as Student's t asks for. Measured coverage:
-``benchmarks/interval_coverage.py``.
+Neighbouring pixels are not independent, but different images nearly are. Confidence intervals therefore come from
+leaving out one group of images after the other (the jackknife, Efron and Stein 1981). Sums add up, so the sums of the
+remaining images follow from those of each group, without a second pass. The unit is the standard deviation of the
+remaining images. The means and the whitening by which the values were made are held fixed, so the intervals do not
+include their uncertainty. Intervals are symmetric on an unbounded scale (the logarithm, or for shares the logit), and
+their width is given by Student's t. Measured coverage: ``benchmarks/interval_coverage.py``.
 """
 
 import math
@@ -32,26 +32,27 @@ from scipy.special import expit, gammaln, logit, stdtrit
 __all__ = ["MEASURES", "REACH", "ROUNDING", "Density", "Distribution", "Estimate", "SparsitySums"]
 
 MEASURES = ("kurtosis", "hoyer", "gini", "near_zero", "ggd_shape")
-REACH = 10.0  # of the histograms on either side, standard deviations
-ROUNDING = 1e-6  # of float32 sums, in units of their terms: a smaller standard deviation is none
+REACH = 10.0  # standard deviations that the histograms cover on either side
+ROUNDING = 1e-6  # error of float32 sums, in units of their terms: a smaller standard deviation counts as 0
 NEAR_ZERO = 0.1
-SHAPES = (0.1, 20.0)  # of the generalised Gaussian; two values of equal size would give infinity
-_SHAPES_TRIED = 60  # 9 % apart
-_PER_OCTAVE, _LOWEST, _HIGHEST = 16, -14, 7  # of the histogram: |x| from 2^-14 to 2^7, and one bin on either side
+SHAPES = (0.1, 20.0)  # range of β of the generalised Gaussian; two values of equal size would give infinity
+_SHAPES_TRIED = 60  # values of β on a grid, 9 % apart
+_PER_OCTAVE, _LOWEST, _HIGHEST = 16, -14, 7  # the histogram covers |x| from 2^-14 to 2^7, and one bin on either side
 _BINS = _PER_OCTAVE * (_HIGHEST - _LOWEST) + 2
 _COUNT, _ABS, _SQUARE, _FOURTH, _NEAR, _HISTOGRAM = range(6)  # columns of the sums
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A measure and its uncertainty.
+    """Value of a measure with its 95 % confidence interval.
 
     Attributes
     ----------
     value : float or None
-        Of all images; None if undefined: no values, or all of them 0, or a shape at the end of its range.
+        Value of the measure over all images. None if it is undefined: there are no values, all of them are 0, or the
+        shape is at an end of its range.
     low, high : float or None
-        Ends of its 95 % interval; None if none was asked for, or the measure is undefined without some image.
+        Ends of the 95 % interval. None if no interval was requested, or the measure is undefined without some images.
     """
 
     value: float | None
@@ -61,18 +62,19 @@ class Estimate:
 
 @dataclass(frozen=True, eq=False)
 class Distribution:
-    """Values of all channels and images, before or after deconvolution.
+    """Distribution of the values of all channels and images, before or after deconvolution.
 
     Attributes
     ----------
     sigma : float
-        Their standard deviation, from the covariance: pixels in [0, 1] before. 0 if it is nothing but rounding.
+        Standard deviation σ of the values, from the covariance; in units of pixels in [0, 1] before deconvolution.
+        0 if it is only rounding.
     measures : dict of str to Estimate
-        Of this module; all are undefined without variance.
+        Sparsity measures by name (see :data:`MEASURES`); all are undefined without variance.
     density : array of shape (bins,)
-        Of x/σ.
+        Probability density of x/σ in each bin.
     clipped : float
-        Share of the values beyond the edges.
+        Share of the values beyond the edges of the density.
     """
 
     sigma: float
@@ -81,7 +83,7 @@ class Distribution:
     clipped: float
 
     def numbers(self) -> dict[str, Any]:
-        """Return what the .json file holds of it."""
+        """Return the entries of the .json file about this distribution."""
         return {
             **{name: estimate.value for name, estimate in self.measures.items()},
             "clipped": self.clipped,
@@ -91,16 +93,16 @@ class Distribution:
 
 
 class SparsitySums:
-    """Sums over images that all measures follow from.
+    """Accumulator of the sums over images from which all measures are computed.
 
     Parameters
     ----------
     replicates : int
-        Groups that images are dealt to, each of which is left out once for the intervals; 0 for no intervals.
+        Number of groups that images are dealt to; each is left out once for the intervals. 0 for no intervals.
     """
 
     def __init__(self, replicates: int = 0) -> None:
-        self._sums = np.zeros((max(1, replicates), _HISTOGRAM + 2 * _BINS))  # of each group
+        self._sums = np.zeros((max(1, replicates), _HISTOGRAM + 2 * _BINS))  # one row per group
 
     def add(self, values: NDArray[np.float32], generator: np.random.Generator) -> Self:
         """Add the values of an image.
@@ -108,14 +110,14 @@ class SparsitySums:
         Parameters
         ----------
         values : array
-            Measured from 0, in units of the standard deviation of all images. Any shape.
+            Values of any shape, with mean 0 over all images, in units of the standard deviation of all images.
         generator : numpy.random.Generator
-            Draws the image's group. One for each image, so that the order of images does not matter.
+            Random generator that draws the image's group. Each image has its own, so that their order does not matter.
 
         Returns
         -------
         Self
-            The sums.
+            This accumulator, updated.
 
         Raises
         ------
@@ -140,17 +142,17 @@ class SparsitySums:
         return self
 
     def merge(self, other: "SparsitySums") -> Self:
-        """Add the sums of other images, dealt to as many groups."""
+        """Add the sums of other images, which were dealt to the same number of groups."""
         self._sums += other._sums
         return self
 
     @property
     def count(self) -> int:
-        """Number of values."""
+        """Number of values added."""
         return int(self._sums[:, _COUNT].sum())
 
     def measures(self) -> dict[str, Estimate]:
-        """Return every one of :data:`MEASURES` with its interval, which needs images in two groups at least."""
+        """Return each of :data:`MEASURES` with its interval, which needs images in at least two groups."""
         whole, groups = self._sums.sum(0), self._sums[self._sums[:, _COUNT] > 0]
         values, unit = _measures(whole, 1.0), _deviation(whole)
         rests = []
@@ -172,7 +174,7 @@ _SCALES = {"kurtosis": _POSITIVE, "hoyer": _SHARE, "gini": _SHARE, "near_zero": 
 
 
 def _interval(value: float, rests: NDArray[np.float64], scale: Scale) -> tuple[float, float] | tuple[None, None]:
-    """Return the ends of the 95 % interval of a value, given what it is without each of the groups."""
+    """Return the ends of the 95 % interval of a value, given its values ``rests`` without each of the groups."""
     to_line, back = scale
     with np.errstate(divide="ignore", invalid="ignore"):
         middle, others = to_line(value), to_line(rests)
@@ -189,12 +191,12 @@ def _deviation(sums: NDArray[np.float64]) -> float:
 
 
 def _measures(sums: NDArray[np.float64], unit: float) -> dict[str, float]:
-    """Return all measures, of values in units of which ``unit`` make a standard deviation of all images' one."""
+    """Return all measures of values whose standard deviation is ``unit``, in units of that of all images."""
     n, total, square, fourth, near = (float(x) for x in sums[:_HISTOGRAM])
     counts, totals = sums[_HISTOGRAM:].reshape(2, _BINS)
     if not (n and square):
         return dict.fromkeys(MEASURES, math.nan)
-    # The exact count at 0.1, and the histogram for what lies between that and the threshold of this unit.
+    # The count below 0.1 is exact; the histogram gives the values between 0.1 and the threshold in this unit.
     near += _below(counts, NEAR_ZERO * unit) - _below(counts, NEAR_ZERO)
     used = counts > 0
     counts, totals = counts[used], totals[used]
@@ -202,7 +204,7 @@ def _measures(sums: NDArray[np.float64], unit: float) -> dict[str, float]:
     return {
         "kurtosis": n * fourth / square**2,
         "hoyer": (math.sqrt(n) - total / math.sqrt(square)) / (math.sqrt(n) - 1) if n > 1 else math.nan,
-        # One less twice the area under the Lorenz curve, a trapezium for each bin.
+        # 1 minus twice the area under the Lorenz curve, with one trapezium per bin.
         "gini": 1 - float((counts * (2 * below + totals)).sum()) / (n * total),
         "near_zero": near / n,
         "ggd_shape": _shape(counts, totals / counts),
@@ -210,36 +212,36 @@ def _measures(sums: NDArray[np.float64], unit: float) -> dict[str, float]:
 
 
 def _below(counts: NDArray[np.float64], size: float) -> float:
-    """Return how many values are smaller than ``size``, spread evenly within each bin."""
+    """Return the number of values smaller than ``size``, if values are spread evenly within each bin."""
     edges = np.exp2(_LOWEST + np.arange(_BINS - 1) / _PER_OCTAVE)
     return float(np.interp(size, np.insert(edges, 0, 0.0), np.insert(np.cumsum(counts[:-1]), 0, 0.0)))
 
 
 def _shape(counts: NDArray[np.float64], sizes: NDArray[np.float64]) -> float:
-    """Fit β of exp(−(|x|/α)^β), α profiled out: α^β = β·mean(|x|^β); nan at an end of its range."""
+    """Fit β of exp(−(|x|/α)^β), with α profiled out by α^β = β·mean(|x|^β); nan at an end of the range of β."""
     n, positive = counts.sum(), sizes > 0
     shares, logs = counts[positive] / n, np.log(sizes[positive])
     largest = logs.max()
-    relative = logs - largest  # in logarithms, or a large β overflows
+    relative = logs - largest  # logarithms, because powers with a large β overflow
 
     def cost(log_beta: NDArray[np.float64]) -> NDArray[np.float64]:
         beta = np.exp(log_beta)
         log_mean = beta * largest + np.log(np.exp(beta[:, None] * relative) @ shares)
-        found: NDArray[np.float64] = gammaln(1 / beta) - log_beta + (log_beta + log_mean + 1) / beta
-        return found
+        negative_log_likelihood: NDArray[np.float64] = gammaln(1 / beta) - log_beta + (log_beta + log_mean + 1) / beta
+        return negative_log_likelihood
 
-    # There may be several minima: refine about the deepest of a grid.
+    # There may be several minima: refine the deepest one on a grid.
     grid = np.linspace(math.log(SHAPES[0]), math.log(SHAPES[1]), _SHAPES_TRIED)
     best = int(cost(grid).argmin())
     if best in (0, len(grid) - 1):
         return math.nan
-    found = minimize_scalar(
+    optimum = minimize_scalar(
         lambda x: float(cost(np.array([x]))[0]),
         bounds=(grid[best - 1], grid[best + 1]),
         method="bounded",
         options={"xatol": 1e-5},
     )
-    return math.exp(float(found.x))
+    return math.exp(float(optimum.x))
 
 
 class Density:
@@ -248,7 +250,7 @@ class Density:
     Parameters
     ----------
     edges : array of shape (bins + 1,)
-        Equally spaced, ascending.
+        Edges of the bins, equally spaced and ascending.
     """
 
     def __init__(self, edges: NDArray[np.float64]) -> None:

@@ -1,23 +1,26 @@
-r"""How iterations towards A^(-1/2) fare in floating point: measured iterate by iterate, and predicted.
+r"""Stability of iterations towards A^(-1/2) in floating point: residuals measured after each iteration, or predicted.
 
 Let a rounding error E be added to Z in the vanilla recurrence Z ← (3Z − Z³X)/2, X = A/‖A‖. In the basis of the
-eigenvectors, where Z = diag(z) and X = diag(x), it becomes to first order
+eigenvectors, where Z = diag(z) and X = diag(x), the error becomes to first order
 
-    e_ij ← g_ij e_ij,    g_ij = (3 − (z_i² + z_i z_j + z_j²) x_j)/2,
+    e_ij ← g_ij e_ij,    g_ij = (3 − (z_i² + z_i z_j + z_j²) x_j)/2.
 
-at the fixed point z = x^(-1/2), with r = x_j/x_i, g_ij = (2 − r − √r)/2 (Higham 2008, sec. 7.3 and 6.4.1). The
-largest, r = κ, is the growth per step (κ + √κ − 2)/2: below 1, stable, only for κ < 2.44. The coupled
-iterations map their errors (E_Y, E_Z) by an idempotent at the fixed point: no growth at any κ. They level off
-at about eps·κ, and are lost where that exceeds 1: A is no longer positive definite to working precision.
+At the fixed point z = x^(-1/2), with r = x_j/x_i, this is g_ij = (2 − r − √r)/2 (Higham 2008, sec. 7.3 and 6.4.1).
+The largest r = κ gives the growth per step (κ + √κ − 2)/2, which is below 1, that is stable, only for κ < 2.44. The
+coupled iterations map their errors (E_Y, E_Z) by an idempotent at the fixed point, so errors do not grow at any κ.
+Their errors level off at about eps·κ. They fail if that exceeds 1: then A is no longer positive definite to working
+precision.
 
-:func:`predict_vanilla` follows the errors' variances from the first iteration to overflow:
+:func:`predict_vanilla` follows the variances of the errors from the first iteration to overflow:
 
-* every product P Q adds errors like those of independent roundings, of its entries and of the d terms of
-  each: variance eps²/12·(⟨PQ⟩ + d⟨P⟩⟨Q⟩), ⟨·⟩ the mean square of the entries, spread evenly over the pairs of
-  eigenvectors. So it is if these have no zeros; a diagonal matrix stays diagonal, and is spared;
-* they grow by g_ij, evaluated where the exact recurrence then is;
-* once tr E² (that is, e_ij e_ji: the first column has grown as the others only gathered rounding) reaches the
-  exact z², the cubic term takes over: factor g + tr(E²) x_max/2, and the digits triple in each step.
+* Every product P Q adds errors like those of independent roundings of its entries and of the d terms of each entry.
+  Their variance is eps²/12·(⟨PQ⟩ + d⟨P⟩⟨Q⟩), where ⟨·⟩ is the mean square of the entries. It is spread evenly over the
+  pairs of eigenvectors. This holds if eigenvectors have no zeros; a diagonal matrix stays diagonal and has no such
+  errors.
+* Errors grow by g_ij, evaluated at the current iterate of the exact recurrence.
+* Once tr E² reaches the exact z², the cubic term takes over: the factor is g + tr(E²) x_max/2, and the number of digits
+  of the error triples in each step. (tr E² is the sum of e_ij e_ji: the first column of E has grown, while the others
+  have only gathered rounding.)
 """
 
 import math
@@ -38,18 +41,18 @@ __all__ = ["Landmarks", "TraceRecord", "inverse_sqrt_trace", "predict_vanilla", 
 
 @dataclass(frozen=True, eq=False)
 class TraceRecord:
-    """One iterate.
+    """State of an iteration towards A^(-1/2) after one of its steps.
 
     Attributes
     ----------
     iteration : int
-        Counted from 1.
+        Number of the iteration, counted from 1.
     products : int
-        Matrix products made so far (an inverse counts as one).
+        Number of matrix products so far (an inverse counts as one).
     residual : float
-        ‖D·D·A − I‖_F, evaluated in float64 from the iterate; not divided by √d. inf or nan once lost.
+        Residual ‖D·D·A − I‖_F, evaluated in float64 from the iterate; not divided by √d. inf or nan once D is not finite.
     matrix : Tensor of shape (d, d)
-        D, rescaled in float64.
+        Approximation D of A^(-1/2), rescaled in float64.
     """
 
     iteration: int
@@ -66,19 +69,19 @@ def inverse_sqrt_trace(
     Parameters
     ----------
     matrix : Tensor of shape (d, d)
-        A, symmetric positive definite to its own precision.
+        Matrix A, symmetric positive definite to its own precision.
     method : Iteration
-        E.g. :class:`ndtools.numerics.iterations.CoupledNewtonSchulz`.
+        Iteration to follow, e.g. :class:`ndtools.numerics.iterations.CoupledNewtonSchulz`.
     n_iter : int, optional
-        How many iterations; those of ``method`` by default.
+        Number of iterations; by default that of ``method``.
     dtype : torch.dtype, optional
-        In which to iterate, also torch.float16 or torch.bfloat16: A/‖A‖ is rounded to it. That of ``matrix`` by
-        default.
+        Precision of the iteration, which may be torch.float16 or torch.bfloat16: A/‖A‖ is rounded to it. By default
+        that of ``matrix``.
 
     Returns
     -------
     iterator of TraceRecord
-        After each iteration; also on, when it has diverged.
+        Record after each iteration; it continues after the iteration has diverged.
 
     Raises
     ------
@@ -104,7 +107,7 @@ def inverse_sqrt_trace(
     if dtype is not None and not dtype.is_floating_point:
         raise TypeError(f"dtype must be a floating dtype, got {dtype}")
     if isinstance(matrix, Tensor) and matrix.dim() != 2:
-        raise MatrixError(f"matrix must be a single one, of shape (d, d), got {tuple(matrix.shape)}")
+        raise MatrixError(f"matrix must have shape (d, d), got {tuple(matrix.shape)}")
     a = checked(matrix)[0].double()
     method = method if n_iter is None else replace(method, n_iter=n_iter)
     return _trace(a, method, dtype or matrix.dtype)
@@ -116,7 +119,7 @@ def _trace(a: Tensor, method: Iteration, dtype: torch.dtype) -> Iterator[TraceRe
     first, further = method.PRODUCTS
     steps = method.steps((a / norm).to(dtype))
     for iteration in range(1, method.n_iter + 1):
-        with full_precision(a.device):  # not while the consumer has control
+        with full_precision(a.device):  # not across the yield, where the caller's code runs
             z = next(steps)
             d = z.double() / norm.sqrt()
             residual = torch.linalg.matrix_norm(d @ d @ a - eye).item()
@@ -125,20 +128,20 @@ def _trace(a: Tensor, method: Iteration, dtype: torch.dtype) -> Iterator[TraceRe
 
 @dataclass(frozen=True)
 class Landmarks:
-    """Where a sequence of residuals turns, iterations counted from 1; None where it does not.
+    """Turning points in a sequence of residuals; iterations are counted from 1, and None means that there is none.
 
     Attributes
     ----------
     best_residual : float or None
-        The smallest.
+        Smallest residual of the sequence.
     best_iteration : int or None
-        Where it is first attained.
+        First iteration with the smallest residual.
     settled_iteration : int or None
-        The first whose residual is at most twice the best: beyond, only rounding changes.
+        First iteration whose residual is at most twice the best; after it only rounding changes the residual.
     divergence_iteration : int or None
-        The first after the best whose residual exceeds ten times the best.
+        First iteration after the best whose residual exceeds ten times the best.
     first_bad_iteration : int or None
-        The first whose residual is not finite.
+        First iteration whose residual is not finite.
     """
 
     best_residual: float | None
@@ -149,17 +152,17 @@ class Landmarks:
 
     @classmethod
     def of(cls, residuals: Sequence[float] | NDArray[np.float64]) -> "Landmarks":
-        """Find them.
+        """Find the turning points in a sequence of residuals.
 
         Parameters
         ----------
         residuals : sequence of float
-            Of iterations 1, 2, ...
+            Residuals after iterations 1, 2, ...
 
         Returns
         -------
         Landmarks
-            All None but the last, if no residual is finite.
+            Turning points; all but the last are None if no residual is finite.
         """
         values = np.asarray(residuals, dtype=np.float64)
         bad = np.flatnonzero(~np.isfinite(values))
@@ -174,17 +177,17 @@ class Landmarks:
 
 
 def vanilla_growth(condition: float) -> float:
-    """Return by how much the vanilla iteration multiplies an error in each step near its solution.
+    """Return the factor by which the vanilla iteration multiplies an error in each step near its solution.
 
     Parameters
     ----------
     condition : float
-        κ of A, at least 1.
+        Condition number κ of A, at least 1.
 
     Returns
     -------
     float
-        Largest |2 − r − √r|/2 over ratios r of eigenvalues, 1/κ <= r <= κ; it is unstable above 1.
+        Largest |2 − r − √r|/2 over ratios r of eigenvalues, 1/κ <= r <= κ. The iteration is unstable if it exceeds 1.
     """
     ratios = np.array([condition, 1 / condition])
     return float((np.abs(2 - ratios - np.sqrt(ratios)) / 2).max())
@@ -198,21 +201,21 @@ def predict_vanilla(
     Parameters
     ----------
     eigenvalues : array of shape (d,)
-        Of A, positive.
+        Eigenvalues of A, all positive.
     dtype : torch.dtype
-        In which it would iterate.
+        Precision of the iteration that is predicted.
     n_iter : int
         Number of iterations.
     norm : {"fro", "trace"}
-        What A is divided by.
+        Norm that A is divided by.
 
     Returns
     -------
     array of shape (n_iter,)
-        Expected ‖D·D·A − I‖_F (root of its mean square) of a matrix in generic position, not diagonal; inf from
-        where the iterate overflows.
+        Expected ‖D·D·A − I‖_F (root mean square) for a matrix in general position, that is, not diagonal; inf once
+        the iterate overflows.
     """
-    x = eigenvalues / eigenvalues.max()  # whose norm cannot overflow
+    x = eigenvalues / eigenvalues.max()  # so that the norm cannot overflow
     x = x / (np.linalg.norm(x) if norm == "fro" else x.sum())
     unit, largest = torch.finfo(dtype).eps ** 2 / 12, torch.finfo(dtype).max
     z = (3 - x) / 2
@@ -220,7 +223,7 @@ def predict_vanilla(
     eye, of_x = np.eye(len(x)), np.square(x).mean() / len(x)
 
     def mean_square(exact: NDArray[np.float64], first_order: NDArray[np.float64] | float) -> float:
-        """Of the entries of a matrix diag(exact) that depends on e_ij by ``first_order``."""
+        """Return the mean square of the entries of diag(exact) + first_order·e, where e_ij has the current variance."""
         return float((eye * exact**2 + first_order**2 * variance).mean())
 
     residuals = np.full(n_iter, math.inf)
@@ -229,12 +232,12 @@ def predict_vanilla(
         for i in range(1, n_iter):
             zi, zj = z[:, None], z[None, :]
             square, cube = zi + zj, zi**2 + zi * zj + zj**2
-            cubic = math.sqrt((variance * variance.T).sum()) * x.max() / 2  # of tr E², its root mean square
+            cubic = math.sqrt((variance * variance.T).sum()) * x.max() / 2  # with the root mean square of tr E²
             of_z, of_square, of_cube = mean_square(z, 1.0), mean_square(z**2, square), mean_square(z**3, cube)
             last = mean_square(z**3 * x, cube * x) + len(x) * of_cube * of_x
             added = (
                 9 * of_z
-                + (of_square + len(x) * of_z * of_z) * (zj * x) ** 2  # passes through Z and X yet
+                + (of_square + len(x) * of_z * of_z) * (zj * x) ** 2  # then multiplied by Z and X
                 + (of_cube + len(x) * of_square * of_z) * x**2
                 + last
             ) * (unit / 4)
@@ -249,20 +252,20 @@ def predict_vanilla(
 
 
 def spectral_gain(x: NDArray[np.float64], n_iter: int) -> NDArray[np.float64]:
-    """Return what n Newton-Schulz iterations make of each eigenvalue, in exact arithmetic.
+    """Return the gain of each eigenvalue after 1, ..., n Newton-Schulz iterations in exact arithmetic.
 
     Parameters
     ----------
     x : array of shape (m,)
         Eigenvalues divided by ‖A‖, in (0, 1].
     n_iter : int
-        n.
+        Number n of iterations.
 
     Returns
     -------
     array of shape (n_iter, m)
-        √x·z after 1, ..., n iterations, z ← z(3 − x z²)/2 from 1: what the standard deviation along an
-        eigenvector becomes. 1 is white.
+        Gains √x·z after 1, ..., n iterations z ← z(3 − x z²)/2 from z = 1. A gain is the resulting standard deviation
+        along an eigenvector; 1 is white.
     """
     z, gains = np.ones_like(x), []
     for _ in range(n_iter):

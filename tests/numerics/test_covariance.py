@@ -269,7 +269,7 @@ def test_pixels_may_be_read_only_or_transposed_and_are_left_alone():
     [
         (torch.zeros(4, 9, 9), ValueError, r"shape \(3, H, W\), got \(4, 9, 9\)"),
         (torch.zeros(9, 9), ValueError, "shape"),
-        (torch.zeros(3, 4, 9), ValueError, "4×9 is smaller than a 5×5"),
+        (torch.zeros(3, 4, 9), ValueError, "at least as large as a 5×5 patch, got 4×9 pixels"),
         (torch.zeros(3, 9, 9, dtype=torch.int32), TypeError, "int32"),
         (torch.full((3, 9, 9), float("nan")), ValueError, "finite"),
     ],
@@ -279,7 +279,7 @@ def test_unusable_images_are_refused_and_not_counted(image, error, message):
     with pytest.raises(error, match=message):
         moments.update(image)
     assert moments.count == 0
-    with pytest.raises(ValueError, match="no image"):
+    with pytest.raises(ValueError, match="images must be added"):
         moments.finalize()
 
 

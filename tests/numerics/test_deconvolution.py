@@ -154,14 +154,14 @@ def test_images_smaller_than_the_patch_are_left_out():
     with pytest.warns(NumericalWarning, match="left out 2 images smaller than a 3×3 patch"):
         fit = fit_deconvolution([picture()[:, :2], picture(), picture()[:, :, :1]], 3)
     torch.testing.assert_close(fit.matrix, fit_deconvolution([picture()], 3).matrix)
-    with pytest.raises(DataError, match="1 are smaller"):
+    with pytest.raises(DataError, match="at least 3×3 pixels .*, got none .1 are smaller"):
         fit_deconvolution([picture()[:, :2]], 3)
 
 
 def test_wrong_use_is_refused():
-    with pytest.raises(DataError, match="no image"):
+    with pytest.raises(DataError, match="got none"):
         fit_deconvolution([])
     with pytest.raises(ValueError, match="eps"):
         fit_deconvolution([picture()], 3, eps=-1)
-    with pytest.raises(ValueError, match="no centre"):
+    with pytest.raises(ValueError, match="kernel_size must be odd"):
         fit_deconvolution([picture()], 4).kernels()

@@ -21,7 +21,7 @@ def test_patches_and_their_number_are_those_of_a_sliding_window(channels, height
     rows, columns = patch_grid((height, width), (ky, kx), stride)
     if height < ky or width < kx:
         assert (rows, columns) == (0, 0)
-        with pytest.raises(ValueError, match="smaller than"):
+        with pytest.raises(ValueError, match="at least as large as"):
             im2col(image, (ky, kx), stride)
         return
     patches = im2col(image, (ky, kx), stride)
