@@ -75,7 +75,8 @@ def test_binary_faults(tmp_path, content, label_bytes, message):
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 @pytest.mark.parametrize("key", [b"labels", "fine_labels"])
 def test_pickle_of_python_3(tmp_path, protocol, key):
-    held = {b"data": PIXELS, key: LABELS, b"filenames": [b"a.png"] * 4, b"batch_label": b"one"}
+    long = "a" * 200_000  # written outside the frames of protocol 4, and referred to again
+    held = {b"data": PIXELS, key: LABELS, b"filenames": [b"a.png"] * 4, b"batch_label": long, b"again": long}
     images, labels, _ = read_pickle(write(tmp_path / "x", pickle.dumps(held, protocol=protocol)), 10)
     np.testing.assert_array_equal(images.numpy(), PIXELS.reshape(4, 3, 32, 32))
     assert labels.tolist() == LABELS
