@@ -148,7 +148,10 @@ def test_pickle_of_python_2(tmp_path):
         (old_pickle(key=b"labelz"), "lacks data or labels"),
         (pickle.dumps({b"data": 1, b"labels": [1]}), "lacks data or labels"),
         (pickle.dumps([1]), "does not hold a dictionary"),
-        (pickle.dumps({b"data": np.array([[object()]]), b"labels": [1]}, protocol=2), "is refused: it uses the opcode NEWOBJ"),
+        (
+            pickle.dumps({b"data": np.array([[object()]]), b"labels": [1]}, protocol=2),
+            "is refused: it uses the opcode NEWOBJ",
+        ),
         (pickle.dumps({b"data": PIXELS, b"labels": [True] * 4}, protocol=2), "must hold one integer label for each"),
         (b"", "is damaged or not a pickled file"),
         (b"not a pickle", "is damaged or not a pickled file"),
