@@ -3,8 +3,8 @@ from ndtools.checkpoints.files import load_network as load_network
 from ndtools.checkpoints.files import save_network as save_network
 from ndtools.data.images.reading import iter_images as iter_images
 from ndtools.data.images.synthetic import dead_leaves as dead_leaves
-from ndtools.data.labelled.datasets import Dataset as Dataset
-from ndtools.data.labelled.datasets import Split as Split
+from ndtools.data.labelled.dataset import Dataset as Dataset
+from ndtools.data.labelled.dataset import Split as Split
 from ndtools.data.labelled.datasets import load_dataset as load_dataset
 from ndtools.data.labelled.glyphs import glyphs as glyphs
 from ndtools.errors import DataError as DataError

@@ -1,14 +1,18 @@
 """Open regular files for reading. Pipes and devices are refused: they could block a command or fill the memory."""
 
 import errno
+import gzip
 import os
 import stat
+import zlib
+from collections.abc import Generator
+from pathlib import Path
 from typing import BinaryIO
 
 from ndtools.errors import DataError
-from ndtools.text import reason
+from ndtools.text import printable, reason
 
-__all__ = ["MAX_FILE_BYTES", "irregular", "open_regular", "read_file"]
+__all__ = ["MAX_FILE_BYTES", "irregular", "open_regular", "read_file", "read_pieces"]
 
 MAX_FILE_BYTES = 2**30
 """Largest number of bytes that is read of a file that is read as a whole, or of a member of an archive (1 GiB)."""
@@ -115,6 +119,40 @@ def read_file(path: str | os.PathLike[str], *, limit: int = MAX_FILE_BYTES) -> b
     if max(size, len(content)) > limit:
         raise DataError(f"larger than {_binary(limit)}")
     return content
+
+
+def read_pieces(path: Path) -> Generator[bytes, None, None]:
+    """Read a regular file piece by piece, so that no more is decompressed than the caller takes.
+
+    Parameters
+    ----------
+    path : Path
+        The file, or a link to it. It is decompressed with gzip if its name ends in .gz.
+
+    Yields
+    ------
+    bytes
+        The next piece of the (decompressed) content, at most 1 MiB.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read, or the compressed data is damaged or cut short. The message contains the name.
+    """
+    name = printable(path)
+    try:
+        with open_regular(path) as file:
+            content = gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file
+            while piece := content.read(_PIECE):
+                yield piece
+    except DataError as error:
+        raise DataError(f"cannot read {name}: {error}") from None
+    except EOFError:
+        raise DataError(f"{name} is damaged: the compressed data is cut short") from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{name} is damaged: {reason(error)}") from None
+    except OSError as error:
+        raise DataError(f"cannot read {name}: {reason(error)}") from None
 
 
 def _refusal(file_type: str) -> str:

@@ -1,12 +1,18 @@
+import gzip
+import itertools
 import os
 import socket
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from ndtools.data.files import open_regular, read_file
+from ndtools.data.files import open_regular, read_file, read_pieces
 from ndtools.errors import DataError
 
 HAS_PIPES = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
+LONG = bytes(1 << 20) + np.random.default_rng(2).bytes(1 << 19) + bytes(1 << 20)
 
 
 def test_a_regular_file_and_a_link_to_it(tmp_path):
@@ -64,3 +70,46 @@ def test_a_file_that_does_not_tell_its_size(tmp_path, monkeypatch):
     assert b"VmSize" in read_file("/proc/self/status")
     with pytest.raises(DataError, match="larger than 10 bytes"):
         read_file("/proc/self/status", limit=10)
+
+
+@settings(max_examples=60)
+@given(cuts=st.lists(st.integers(0, len(LONG)), max_size=8), short=st.integers(1, 19))
+def test_a_gz_of_several_members(tmp_path, cuts, short):
+    path = tmp_path / "long.gz"
+    edges = [0, *sorted(cuts), len(LONG)]
+    content = b"".join(gzip.compress(LONG[a:b], 1, mtime=0) for a, b in itertools.pairwise(edges))
+    path.write_bytes(content)
+    assert b"".join(read_pieces(path)) == LONG
+    path.write_bytes(content[:-short])
+    with pytest.raises(DataError, match=r"long\.gz is damaged"):
+        b"".join(read_pieces(path))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (gzip.compress(LONG, 1)[:-9], "the compressed data is cut short"),
+        (gzip.compress(LONG, 1)[:-8] + bytes(8), "CRC check failed"),
+        (gzip.compress(LONG, 1)[:10] + b"\xff" * 99, "invalid block type"),
+        (LONG, "Not a gzipped file"),
+    ],
+)
+def test_a_damaged_gz(tmp_path, content, message):
+    path = tmp_path / "x.gz"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=rf"x\.gz is damaged: .*{message}"):
+        list(read_pieces(path))
+
+
+def test_pieces_are_small_whatever_the_size(tmp_path):
+    for name, content in (("plain", LONG), ("packed.gz", gzip.compress(LONG, 9))):
+        (tmp_path / name).write_bytes(content)
+        assert [len(piece) for piece in read_pieces(tmp_path / name)] == [1 << 20, 1 << 20, 1 << 19]
+
+
+def test_pieces_of_what_cannot_be_read(tmp_path):
+    with pytest.raises(DataError, match=r"cannot read .*absent: No such file"):
+        list(read_pieces(tmp_path / "absent"))
+    (tmp_path / "folder.gz").mkdir()
+    with pytest.raises(DataError, match=r"cannot read .*folder\.gz: Is a directory"):
+        list(read_pieces(tmp_path / "folder.gz"))

@@ -1,10 +1,16 @@
-"""Read CIFAR-10 and CIFAR-100 files: the binary layout, and the pickled one without trusting it."""
+"""Reading of CIFAR-10 and CIFAR-100 files, in the binary layout and in the pickled one.
+
+Pickled files are read without running anything that they name. Every name becomes an inert stand-in, so that no code
+of numpy or of anything else is called, and what the file says about its array is checked before memory is allocated.
+"""
 
 import hashlib
+import io
 import os
+import pickle
 import pickletools
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,14 +24,44 @@ __all__ = ["Batch", "read_binary", "read_names", "read_pickle"]
 _PIXELS = 3 * 32 * 32
 _COARSE_CLASSES = 20
 _MAX_BYTES = 1 << 30
+_LONGEST_TEXT = 1000  # Characters. Longer texts are neither keys nor names of classes.
 
-# Of a pickle: a batch of CIFAR-100 in which each of 50,000 names was written by way of a function has 500,000.
-_MAX_STEPS = 2_000_000
+# A batch of CIFAR-100 takes 500,000 opcodes if each of its 50,000 file names was pickled as a function call.
+_MAX_OPCODES = 2_000_000
+# A pickled array has two tuples within other tuples.
+_MAX_NESTED_TUPLES = 1000
 
-_Kind = TypeVar("_Kind")
+# fmt: off
+_TUPLE_OPCODES = {"EMPTY_TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "TUPLE"}
+_PUT_OPCODES = {"BINPUT", "LONG_BINPUT", "MEMOIZE"}
+_GET_OPCODES = {"BINGET", "LONG_BINGET"}
+# Objects directly after these opcodes are no tuples. After BUILD or APPENDS, a hostile file can have a tuple.
+_SHARED_OPCODES = {
+    "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "BYTEARRAY8",
+    "SHORT_BINSTRING", "BINSTRING", "EMPTY_LIST", "EMPTY_DICT", "GLOBAL", "STACK_GLOBAL", "REDUCE",
+}
+_OPCODES = _TUPLE_OPCODES | _PUT_OPCODES | _GET_OPCODES | _SHARED_OPCODES | {
+    "PROTO", "FRAME", "STOP", "MARK", "NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "LONG1",
+    "BINFLOAT", "APPEND", "APPENDS", "SETITEM", "SETITEMS", "BUILD",
+}
+# fmt: on
+
+_NAMES = frozenset(
+    {
+        ("numpy", "ndarray"),
+        ("numpy", "dtype"),
+        ("numpy.core.multiarray", "_reconstruct"),
+        ("numpy._core.multiarray", "_reconstruct"),
+        ("numpy.core.numeric", "_frombuffer"),
+        ("numpy._core.numeric", "_frombuffer"),
+        ("_codecs", "encode"),
+        ("__builtin__", "bytes"),
+        ("builtins", "bytes"),
+    }
+)
 
 Batch = tuple[Tensor, Tensor, str]
-"""Images (N, 3, 32, 32) uint8, labels (N,) int64, and the MD5 of the file."""
+"""Images of shape (N, 3, 32, 32) as uint8, labels of shape (N,) as int64, and the MD5 checksum of the file."""
 
 
 def read_binary(path: str | os.PathLike[str], n_classes: int, label_bytes: int = 1) -> Batch:
@@ -34,27 +70,30 @@ def read_binary(path: str | os.PathLike[str], n_classes: int, label_bytes: int =
     Parameters
     ----------
     path : str or path-like
-        Records of `label_bytes` + 3072 bytes; red, green and blue planes row by row.
+        The file: records of `label_bytes` + 3072 bytes. The pixels of a record are its red, green and blue plane,
+        each row by row.
     n_classes : int
-        Labels are below it.
+        Number of classes. Labels must be smaller.
     label_bytes : {1, 2}
-        2 for CIFAR-100, whose coarse label comes first; the fine one is read.
+        Number of label bytes of a record: 1 for CIFAR-10, 2 for CIFAR-100. In CIFAR-100 the coarse label comes first,
+        and the fine label is returned.
 
     Returns
     -------
     Batch
+        The images, labels and checksum.
 
     Raises
     ------
     DataError
-        The file cannot be read, is no whole number of records, or has a label out of range.
+        The file cannot be read, does not hold a whole number of records, or has a label out of range.
     """
     name, content = printable(path), _content(path)
     record = label_bytes + _PIXELS
     if not content or len(content) % record:
         raise DataError(
             f"{name} holds {len(content):,} bytes, not a whole number of records of {record:,}; it is cut short or"
-            " of another kind"
+            " not a binary CIFAR file"
         )
     table = torch.frombuffer(content, dtype=torch.uint8).view(-1, record)
     if label_bytes == 2:
@@ -71,13 +110,14 @@ def read_pickle(path: str | os.PathLike[str], n_classes: int) -> Batch:
     Parameters
     ----------
     path : str or path-like
-        A pickled dict with ``data`` and ``labels`` or ``fine_labels``.
+        The file: a pickled dictionary with ``data`` and either ``labels`` or ``fine_labels``, of protocol 2 or later.
     n_classes : int
-        Labels are below it.
+        Number of classes. Labels must be smaller.
 
     Returns
     -------
     Batch
+        The images, labels and checksum.
 
     Raises
     ------
@@ -86,13 +126,13 @@ def read_pickle(path: str | os.PathLike[str], n_classes: int) -> Batch:
         out of range.
     """
     name, content = printable(path), _content(path)
-    held = _unpickled(content, name)
-    data, labels = held.get("data"), held.get("labels", held.get("fine_labels"))
-    if not isinstance(data, _Array) or not isinstance(labels, list):
+    entries = _entries(content, name)
+    data, labels = entries.get("data"), entries.get("labels", entries.get("fine_labels"))
+    if not isinstance(data, _StandIn) or not isinstance(labels, list):
         raise DataError(f"{name} is not a CIFAR file: it lacks data or labels")
-    pixels = data.pixels(name)
+    pixels = _pixels(data, name)
     if not all(type(label) is int for label in labels) or len(labels) != len(pixels):
-        raise DataError(f"{name} holds {len(pixels):,} images, but not one label, a whole number, for each")
+        raise DataError(f"{name} must hold one integer label for each of its {len(pixels):,} images, but does not")
     wrong = next((label for label in labels if not 0 <= label < n_classes), None)
     if wrong is not None:
         raise DataError(f"{name}: label {wrong} of image {labels.index(wrong)} is not in 0..{n_classes - 1}")
@@ -105,16 +145,17 @@ def read_names(path: str | os.PathLike[str], n_classes: int) -> tuple[tuple[str,
     Parameters
     ----------
     path : str or path-like
-        A .txt file with a name on each line, or a pickled dict with ``label_names`` or ``fine_label_names``.
+        The file: text with one name per line if its name ends in .txt, otherwise a pickled dictionary with
+        ``label_names`` or ``fine_label_names``.
     n_classes : int
-        How many there must be.
+        Number of names that the file must hold.
 
     Returns
     -------
     tuple of str
-        The names.
+        The printable names, in the order of the labels.
     str
-        MD5 of the file.
+        MD5 checksum of the file.
 
     Raises
     ------
@@ -123,288 +164,168 @@ def read_names(path: str | os.PathLike[str], n_classes: int) -> tuple[tuple[str,
     """
     name, content = printable(path), _content(path)
     if Path(path).suffix == ".txt":
-        held: Any = [line.strip() for line in bytes(content).split(b"\n") if line.strip()]
+        items: Any = [line.strip() for line in bytes(content).split(b"\n") if line.strip()]
     else:
-        found = _unpickled(content, name)
-        held = found.get("fine_label_names", found.get("label_names"))
-    if not isinstance(held, list) or len(held) != n_classes:
+        entries = _entries(content, name)
+        items = entries.get("fine_label_names", entries.get("label_names"))
+    if not isinstance(items, list) or len(items) != n_classes:
         raise DataError(f"{name} does not hold the names of {n_classes} classes")
-    names = tuple(_text(item) for item in held)
-    if None in names:
+    texts = [_text(item) for item in items]
+    if None in texts:
         raise DataError(f"{name} holds something other than names of classes")
-    return tuple(printable(item) for item in names if item is not None), _md5(content)
+    return tuple(printable(text) for text in texts if text is not None), _md5(content)
 
 
-class _Forbidden(Exception):
-    """A pickle asks for something that no data file needs."""
+class _RefusedError(Exception):
+    """A pickle contains something that no data file needs."""
 
 
-class _Inert:
-    """Stands in for what a pickle names; what it is not made for is refused."""
+class _StandIn:
+    """Stand-in for an object that a pickle names or makes. Calls and states are noted and have no effect.
 
-    __slots__ = ()
+    Attributes
+    ----------
+    name : str
+        Name of the class or function.
+    arguments : tuple or None
+        Arguments of the call. None for the named object itself.
+    state : object
+        State that the pickle sets after the call.
+    """
 
-    def call(self, arguments: tuple[Any, ...]) -> object:
-        """Do what the pickle takes for a call."""
-        raise _Forbidden("it calls what is no function")
+    __slots__ = ("arguments", "name", "state")
 
-    def build(self, state: object) -> None:
-        """Do what the pickle takes for setting the state."""
-        raise _Forbidden("it alters what it names")
+    def __init__(self, name: str, arguments: tuple[Any, ...] | None = None) -> None:
+        self.name = name
+        self.arguments = arguments
+        self.state: object = None
 
+    def __call__(self, *arguments: object) -> "_StandIn":
+        return _StandIn(self.name, arguments)
 
-class _ArrayType(_Inert):
-    """Stands in for numpy.ndarray, only ever an argument."""
-
-    __slots__ = ()
-
-
-class _DType(_Inert):
-    """An element type; only that of bytes is of use."""
-
-    __slots__ = ("code",)
-
-    def __init__(self, code: object) -> None:
-        self.code = code
-
-    def build(self, state: object) -> None:
-        """Ignore byte order and the like, which bytes do not have."""
-
-
-class _MakeDType(_Inert):
-    """Stands in for numpy.dtype."""
-
-    __slots__ = ()
-
-    def call(self, arguments: tuple[Any, ...]) -> _DType:
-        return _DType(arguments[0])
-
-
-class _Array(_Inert):
-    """What a pickle says of an array, not acted upon."""
-
-    __slots__ = ("state",)
-
-    def __init__(self, state: object = None) -> None:
+    # The unpickler sets attributes and entries of __dict__ itself, even of classes, if this method is absent.
+    def __setstate__(self, state: object) -> None:
         self.state = state
 
-    def build(self, state: object) -> None:
-        self.state = state
 
-    def pixels(self, name: str) -> Tensor:
-        """Return the array, uint8 (N, 3072), once all that is said of it has been checked."""
-        match self.state:
-            case (
-                _,
-                (int(n), int(width)),
-                _DType(code="u1" | "|u1" | b"u1" | b"|u1"),
-                fortran,
-                bytes(raw) | bytearray(raw),
-            ) if width == _PIXELS:
-                pass
-            case _:
-                raise DataError(f"{name}: its data is not an array of bytes with {_PIXELS:,} to an image")
-        if n < 1 or n * _PIXELS != len(raw):
-            raise DataError(f"{name}: its data is said to be {n:,} images, but holds {len(raw):,} bytes")
-        flat = torch.frombuffer(bytearray(raw), dtype=torch.uint8)
-        return flat.view(_PIXELS, n).t().contiguous() if fortran else flat.view(n, _PIXELS)
+class _Unpickler(pickle.Unpickler):
+    """Unpickler that puts a stand-in in the place of each permitted name and refuses all other names."""
+
+    def find_class(self, module_name: str, global_name: str, /) -> _StandIn:
+        if (module_name, global_name) not in _NAMES:
+            raise _RefusedError(f"it names {module_name}.{global_name}")
+        return _StandIn(global_name)
 
 
-class _Reconstruct(_Inert):
-    """Stands in for numpy's function that makes an empty array."""
+def _check_opcodes(content: bytes) -> None:
+    """Refuse opcodes that data files do not use, and uses of the others that take much time or memory.
 
-    __slots__ = ()
-
-    def call(self, arguments: tuple[Any, ...]) -> _Array:
-        return _Array()
-
-
-class _FromBuffer(_Inert):
-    """Stands in for numpy's function that makes an array of bytes, shape and order."""
-
-    __slots__ = ()
-
-    def call(self, arguments: tuple[Any, ...]) -> _Array:
-        raw, dtype, shape, order = arguments[:4]
-        if order not in ("C", "F"):
-            raise _Forbidden("it orders an array in an unusual way")
-        return _Array((1, shape, dtype, order == "F", raw))
-
-
-class _Encode(_Inert):
-    """Stands in for _codecs.encode, by which Python 3 writes bytes in old protocols."""
-
-    __slots__ = ("left",)
-
-    def __init__(self, size: int) -> None:
-        self.left = size
-
-    def call(self, arguments: tuple[Any, ...]) -> bytes:
-        text, encoding = arguments
-        if not isinstance(text, str) or encoding not in ("latin1", b"latin1", "latin-1"):
-            raise _Forbidden("it encodes text in an unusual way")
-        # Each text is there for one piece of bytes, but a pickle could refer to one again and again.
-        self.left -= len(text)
-        if self.left < 0:
-            raise _Forbidden("it makes more bytes than it holds")
-        return text.encode("latin-1")
-
-
-class _Bytes(_Inert):
-    """Stands in for bytes, by which Python 3 writes empty ones in old protocols."""
-
-    __slots__ = ()
-
-    def call(self, arguments: tuple[Any, ...]) -> bytes:
-        if arguments:
-            raise _Forbidden("it makes bytes in an unusual way")
-        return b""
-
-
-class _Loader:
-    """Take the steps of a pickle that data files need, and no others.
-
-    Not the unpickler of the standard library, whose other steps take time and memory out of proportion to the
-    file: they hash nested tuples, copy, make objects.
+    Together with the stand-ins this keeps a hostile file from running code, from allocating memory out of proportion
+    to its size, and from making the unpickler hash tuples within tuples. A tuple computes its hash anew each time, so
+    that tuples that share their items take exponential time, and deeply nested ones overflow the stack of C. It is
+    not a defence against integer keys that were chosen to collide in a dictionary: they take quadratic time.
 
     Parameters
     ----------
     content : bytes
-        The pickle; protocol 2 or later.
+        The pickle, before it is given to the unpickler.
+
+    Raises
+    ------
+    _RefusedError
+        The pickle has such an opcode.
     """
-
-    def __init__(self, content: bytes) -> None:
-        self.content = content
-        self.stack: list[Any] = []
-        self.outer: list[list[Any]] = []  # what lies below each mark
-        self.memo: dict[int, Any] = {}
-        encode, reconstruct, from_buffer = _Encode(len(content)), _Reconstruct(), _FromBuffer()
-        self.named: dict[tuple[str, str], _Inert] = {
-            ("numpy.core.multiarray", "_reconstruct"): reconstruct,
-            ("numpy._core.multiarray", "_reconstruct"): reconstruct,
-            ("numpy.core.numeric", "_frombuffer"): from_buffer,
-            ("numpy._core.numeric", "_frombuffer"): from_buffer,
-            ("numpy", "ndarray"): _ArrayType(),
-            ("numpy", "dtype"): _MakeDType(),
-            ("_codecs", "encode"): encode,
-            ("__builtin__", "bytes"): _Bytes(),
-        }
-
-    def load(self) -> object:
-        """Return what the pickle holds."""
-        for steps, (opcode, argument, _) in enumerate(pickletools.genops(self.content)):
-            if steps == _MAX_STEPS:
-                raise _Forbidden(f"it takes more than {_MAX_STEPS:,} steps")
-            self.take(opcode.name, argument)
-        return self.stack.pop()
-
-    def take(self, step: str, argument: Any) -> None:  # noqa: ANN401
-        """Take one step."""
-        match step:
-            case "PROTO" | "FRAME" | "STOP":
-                pass
-            case "BININT" | "BININT1" | "BININT2" | "LONG1" | "BINFLOAT":
-                self.stack.append(argument)
-            case "SHORT_BINUNICODE" | "BINUNICODE" | "BINUNICODE8":
-                self.stack.append(argument)
-            case "SHORT_BINBYTES" | "BINBYTES" | "BINBYTES8" | "BYTEARRAY8":
-                self.stack.append(argument)
-            case "SHORT_BINSTRING" | "BINSTRING":
-                self.stack.append(argument.encode("latin-1"))
-            case "NONE" | "NEWTRUE" | "NEWFALSE":
-                self.stack.append({"NONE": None, "NEWTRUE": True, "NEWFALSE": False}[step])
-            case "BINPUT" | "LONG_BINPUT":
-                self.memo[argument] = self.stack[-1]
-            case "MEMOIZE":
-                self.memo[len(self.memo)] = self.stack[-1]
-            case "BINGET" | "LONG_BINGET":
-                self.stack.append(self.memo[argument])
-            case "MARK":
-                self.outer.append(self.stack)
-                self.stack = []
-            case "EMPTY_LIST" | "EMPTY_DICT":
-                self.stack.append([] if step == "EMPTY_LIST" else {})
-            case "EMPTY_TUPLE" | "TUPLE1" | "TUPLE2" | "TUPLE3":
-                self.stack.append(tuple(self.last(["EMPTY_TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"].index(step))))
-            case "TUPLE":
-                items = self.marked()
-                self.stack.append(tuple(items))
-            case "APPEND" | "APPENDS":
-                items = self.last(1) if step == "APPEND" else self.marked()
-                self.held(list).extend(items)
-            case "SETITEM" | "SETITEMS":
-                items = self.last(2) if step == "SETITEM" else self.marked()
-                # Other keys can take for ever to hash.
-                if not all(type(key) in (str, bytes) for key in items[::2]):
-                    raise _Forbidden("it has a table with keys other than text")
-                self.held(dict).update(zip(items[::2], items[1::2], strict=True))
-            case "GLOBAL":
-                self.name(*argument.split(" ", 1))
-            case "STACK_GLOBAL":
-                self.name(*self.last(2))
-            case "REDUCE":
-                function, arguments = self.last(2)
-                if not isinstance(function, _Inert) or not isinstance(arguments, tuple):
-                    raise _Forbidden("it calls what is no function")
-                self.stack.append(function.call(arguments))
-            case "BUILD":
-                (state,) = self.last(1)
-                self.held(_Inert).build(state)
-            case _:
-                raise _Forbidden(f"it takes the step {step}")
-
-    def last(self, n: int) -> list[Any]:
-        """Take the last `n` values off the stack."""
-        at = len(self.stack) - n
-        if at < 0:
-            raise IndexError("values are missing")
-        items = self.stack[at:]
-        del self.stack[at:]
-        return items
-
-    def marked(self) -> list[Any]:
-        """Take what follows the last mark off the stack."""
-        items = self.stack
-        self.stack = self.outer.pop()
-        return items
-
-    def held(self, kind: type[_Kind]) -> _Kind:
-        """Return the value on top of the stack, which a step is to alter."""
-        value = self.stack[-1]
-        if not isinstance(value, kind):
-            raise _Forbidden("it alters what cannot be altered")
-        return value
-
-    def name(self, module: object, attribute: object) -> None:
-        """Put what stands in for a name on the stack."""
-        if not isinstance(module, str) or not isinstance(attribute, str):
-            raise _Forbidden("it names what is no text")
-        found = self.named.get((module, attribute))
-        if found is None:
-            raise _Forbidden(f"it names {module}.{attribute}")
-        self.stack.append(found)
+    memo: dict[int, bool] = {}  # Whether each numbered object may be referred to again.
+    last, nested = "", 0
+    argument: Any
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
+        name = opcode.name
+        if count == _MAX_OPCODES:
+            raise _RefusedError(f"it uses more than {_MAX_OPCODES:,} opcodes")
+        if name not in _OPCODES:
+            raise _RefusedError(f"it uses the opcode {name}")
+        if name in _GET_OPCODES and not memo.get(argument, True):
+            raise _RefusedError("it refers again to an object that may be a tuple")
+        if name in _PUT_OPCODES:
+            index = len(memo) if argument is None else argument
+            if index > count:  # The memo of the unpickler is an array: a large index takes much memory.
+                raise _RefusedError("it numbers an object beyond the count of its opcodes")
+            memo[index] = last in _SHARED_OPCODES
+        elif name != "FRAME":  # Like numbering, it leaves the last object as it is.
+            # Tuples that become arguments or states are never hashed.
+            nested += last in _TUPLE_OPCODES and name not in {"REDUCE", "BUILD"}
+            if nested > _MAX_NESTED_TUPLES:
+                raise _RefusedError(f"it nests more than {_MAX_NESTED_TUPLES:,} tuples")
+            last = name
 
 
-def _unpickled(content: bytearray, name: str) -> dict[str, Any]:
+def _entries(content: bytearray, name: str) -> dict[str, Any]:
+    """Return the entries of a pickled dictionary whose keys are texts."""
     try:
-        held = _Loader(bytes(content)).load()
-    except _Forbidden as error:
+        pickled = bytes(content)
+        _check_opcodes(pickled)
+        table = _Unpickler(io.BytesIO(pickled), encoding="bytes").load()
+    except _RefusedError as error:
         raise DataError(f"{name} is refused: {printable(str(error))}, which no CIFAR file does") from None
     except MemoryError:
         raise DataError(f"{name} is too large for the memory") from None
-    except Exception as error:  # damaged pickles raise almost anything
+    except Exception as error:  # Damaged pickles raise errors of almost any class.
         reason = str(error) or type(error).__name__
-        raise DataError(f"{name} is damaged, or no pickled file: {printable(reason)}") from None
-    if not isinstance(held, dict):
-        raise DataError(f"{name} is not a CIFAR file: it holds no table")
-    texts = ((_text(key), value) for key, value in held.items())
+        raise DataError(f"{name} is damaged or not a pickled file: {printable(reason)}") from None
+    if not isinstance(table, dict):
+        raise DataError(f"{name} is not a CIFAR file: it does not hold a dictionary")
+    texts = ((_text(key), value) for key, value in table.items())
     return {key: value for key, value in texts if key is not None}
 
 
-def _text(item: object) -> str | None:
-    if isinstance(item, bytes):
-        return item.decode("utf-8", "backslashreplace")
-    return item if isinstance(item, str) else None
+def _pixels(data: _StandIn, name: str) -> Tensor:
+    """Return the pickled array as uint8 of shape (N, 3072), after checking all that the pickle says about it."""
+    match data:
+        case _StandIn(name="_reconstruct", state=(_, shape, dtype, fortran, raw)):
+            pass
+        case _StandIn(name="_frombuffer", arguments=(raw, dtype, shape, "C" | "F" as order)):
+            fortran = order == "F"
+        case _:
+            shape, dtype, fortran, raw = None, None, False, None
+    match shape, dtype, _bytes(raw):
+        case (
+            (int(n), int(width)),
+            _StandIn(name="dtype", arguments=("u1" | "|u1" | b"u1" | b"|u1", *_)),
+            bytes() | bytearray() as pixels,
+        ) if width == _PIXELS:
+            pass
+        case _:
+            raise DataError(f"{name}: its data is not an array of bytes with {_PIXELS:,} per image")
+    if n < 1 or n * _PIXELS != len(pixels):
+        raise DataError(f"{name}: its data is said to be {n:,} images, but holds {len(pixels):,} bytes")
+    flat = torch.frombuffer(bytearray(pixels), dtype=torch.uint8)
+    return flat.view(_PIXELS, n).t().contiguous() if fortran else flat.view(n, _PIXELS)
+
+
+def _bytes(value: object) -> bytes | bytearray | None:
+    """Return bytes, also those that Python 3 writes as a function call in protocol 2; None for other objects."""
+    match value:
+        case bytes() | bytearray():
+            return value
+        case _StandIn(name="bytes", arguments=()):
+            return b""
+        case _StandIn(name="encode", arguments=(str(text), "latin1")):
+            try:
+                return text.encode("latin-1")
+            except UnicodeEncodeError:
+                return None
+    return None
+
+
+def _text(value: object) -> str | None:
+    """Return a text or decoded bytes; None for other objects, and for texts that are too long for a name."""
+    match value:
+        # Many keys can refer to one text, and each would be encoded anew.
+        case _StandIn(name="encode", arguments=(str(encoded), _)) if len(encoded) > _LONGEST_TEXT:
+            return None
+    content = _bytes(value)
+    text = value if content is None else content.decode("utf-8", "backslashreplace")
+    return text if isinstance(text, str) and len(text) <= _LONGEST_TEXT else None
 
 
 def _check_labels(labels: Tensor, n_classes: int, name: str, what: str = "label") -> None:

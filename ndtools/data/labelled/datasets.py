@@ -10,54 +10,14 @@ from torch import Tensor
 
 from ndtools.data.labelled.catalogue import BUILT_IN, KNOWN, KnownSet, known_set
 from ndtools.data.labelled.cifar import read_binary, read_names, read_pickle
+from ndtools.data.labelled.dataset import Dataset, Split
+from ndtools.data.labelled.glyphs import glyphs
 from ndtools.data.labelled.idx import read_idx
 from ndtools.data.labelled.locations import Found, fetch_command, find_in, locate, true_owner
 from ndtools.errors import DataError
 from ndtools.text import printable
 
-__all__ = ["Dataset", "Split", "load_dataset"]
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Images with their labels.
-
-    Parameters
-    ----------
-    images : tensor of shape (N, C, H, W), uint8
-        Values 0..255.
-    labels : tensor of shape (N,), int64
-        Index of the class of each.
-    """
-
-    images: Tensor
-    labels: Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class Dataset:
-    """A labelled image set.
-
-    Parameters
-    ----------
-    name : str
-        Of the known set, or of its folder.
-    train, test : Split
-        Both at least one image, all of the same size.
-    classes : tuple of str
-        Name of each label.
-    synthetic : bool
-        Made in code: whoever shows results must say so.
-    location : str
-        Its folder, printable, or "built in".
-    """
-
-    name: str
-    train: Split
-    test: Split
-    classes: tuple[str, ...]
-    synthetic: bool
-    location: str
+__all__ = ["load_dataset"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,8 +61,6 @@ def load_dataset(source: str = BUILT_IN, *, data_dir: str | Path | None = None) 
         return _load(found, next(named, None))
     known = known_set(source)
     if known.name == BUILT_IN:
-        from ndtools.data.labelled.glyphs import glyphs
-
         return glyphs()
     return _load(locate(known, data_dir), known)
 

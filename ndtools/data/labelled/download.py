@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ndtools.data.files import read_pieces
 from ndtools.data.labelled.catalogue import BUILT_IN, KNOWN, Download, KnownSet, known_set
-from ndtools.data.labelled.gunzip import pieces
 from ndtools.data.labelled.layouts import Layout, spellings
 from ndtools.data.labelled.locations import Found, fetch_command, find, home, is_fetched, search
 from ndtools.errors import DataError, OutputError
@@ -318,7 +318,7 @@ def _status_in(path: Path, known: KnownSet, file: str) -> str:
 def _digest(path: Path) -> str | None:
     digest = hashlib.md5(usedforsecurity=False)
     try:
-        for piece in pieces(path):
+        for piece in read_pieces(path):
             digest.update(piece)
     except DataError:
         return None

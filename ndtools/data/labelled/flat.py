@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ndtools.data.labelled.datasets import Dataset
+from ndtools.data.labelled.dataset import Dataset
 
 __all__ = ["ROWS", "FlatDataset"]
 

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch.nn.functional import grid_sample
 
 from ndtools.data.labelled.catalogue import BUILT_IN, KNOWN
-from ndtools.data.labelled.datasets import Dataset, Split
+from ndtools.data.labelled.dataset import Dataset, Split
 from ndtools.errors import DataError
 
 __all__ = ["glyphs"]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ndtools.computing.memory import require_memory
-from ndtools.data.labelled.gunzip import pieces
+from ndtools.data.files import read_pieces
 from ndtools.errors import DataError
 from ndtools.text import printable
 
@@ -47,7 +47,7 @@ def read_idx(path: str | os.PathLike[str], dimensions: int) -> tuple[Tensor, str
     """
     name = printable(path)
     try:
-        with closing(pieces(Path(path))) as content:
+        with closing(read_pieces(Path(path))) as content:
             return _parse(content, name, dimensions)
     except MemoryError:
         raise DataError(f"{name} is too large for the memory") from None

@@ -7,8 +7,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from ndtools.data.files import read_pieces
 from ndtools.data.labelled.catalogue import BUILT_IN, KNOWN, KnownSet
-from ndtools.data.labelled.gunzip import pieces
 from ndtools.data.labelled.layouts import LAYOUTS, Layout, spellings
 from ndtools.errors import DataError
 from ndtools.text import printable
@@ -316,7 +316,7 @@ def _below(known: KnownSet) -> list[str]:
 def _md5(path: Path) -> str | None:
     digest, size = hashlib.md5(usedforsecurity=False), 0
     try:
-        with closing(pieces(path)) as content:
+        with closing(read_pieces(path)) as content:
             for piece in content:
                 digest.update(piece)
                 size += len(piece)

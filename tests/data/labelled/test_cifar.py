@@ -75,7 +75,8 @@ def test_binary_faults(tmp_path, content, label_bytes, message):
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 @pytest.mark.parametrize("key", [b"labels", "fine_labels"])
 def test_pickle_of_python_3(tmp_path, protocol, key):
-    held = {b"data": PIXELS, key: LABELS, b"filenames": [b"a.png"] * 4, b"batch_label": b"one"}
+    long = "a" * 200_000  # written outside the frames of protocol 4, and referred to again
+    held = {b"data": PIXELS, key: LABELS, b"filenames": [b"a.png"] * 4, b"batch_label": long, b"again": long}
     images, labels, _ = read_pickle(write(tmp_path / "x", pickle.dumps(held, protocol=protocol)), 10)
     np.testing.assert_array_equal(images.numpy(), PIXELS.reshape(4, 3, 32, 32))
     assert labels.tolist() == LABELS
@@ -137,7 +138,7 @@ def test_pickle_of_python_2(tmp_path):
     [
         (old_pickle(labels=[1, 2, 3, 10]), r"label 10 of image 3 is not in 0\.\.9"),
         (old_pickle(labels=[1, -1, 3, 0]), "label -1 of image 1"),
-        (old_pickle(labels=[1, 2, 3]), "4 images, but not one label"),
+        (old_pickle(labels=[1, 2, 3]), "must hold one integer label for each of its 4 images"),
         (old_pickle(shape=(2**31 - 1, 3072)), "said to be 2,147,483,647 images, but holds 12,288 bytes"),
         (old_pickle(shape=(3, 3072)), "said to be 3 images"),
         (old_pickle(shape=(-4, 3072)), "said to be -4 images"),
@@ -146,11 +147,14 @@ def test_pickle_of_python_2(tmp_path):
         (old_pickle(code=b"O8"), "not an array of bytes"),
         (old_pickle(key=b"labelz"), "lacks data or labels"),
         (pickle.dumps({b"data": 1, b"labels": [1]}), "lacks data or labels"),
-        (pickle.dumps([1]), "holds no table"),
-        (pickle.dumps({b"data": np.array([[object()]]), b"labels": [1]}, protocol=2), "is refused: it names"),
-        (pickle.dumps({b"data": PIXELS, b"labels": [True] * 4}, protocol=2), "not one label, a whole number"),
-        (b"", "is damaged, or no pickled file"),
-        (b"not a pickle", "is damaged, or no pickled file"),
+        (pickle.dumps([1]), "does not hold a dictionary"),
+        (
+            pickle.dumps({b"data": np.array([[object()]]), b"labels": [1]}, protocol=2),
+            "is refused: it uses the opcode NEWOBJ",
+        ),
+        (pickle.dumps({b"data": PIXELS, b"labels": [True] * 4}, protocol=2), "must hold one integer label for each"),
+        (b"", "is damaged or not a pickled file"),
+        (b"not a pickle", "is damaged or not a pickled file"),
     ],
 )
 def test_pickle_faults(tmp_path, content, message):
@@ -182,76 +186,144 @@ def test_nothing_that_a_pickle_names_is_run(tmp_path, protocol, monkeypatch):
     ):
         for held in (attack, {b"data": PIXELS, b"labels": LABELS, b"more": attack}):
             path = write(tmp_path / "batch", pickle.dumps(held, protocol=protocol))
-            with pytest.raises(DataError, match="batch is refused: it (names|takes the step) "):
+            with pytest.raises(DataError, match="batch is refused: it (names|uses the opcode) "):
                 read_pickle(path, 10)
     assert not mark.exists()
+
+
+RECONSTRUCT = b"cnumpy.core.multiarray\n_reconstruct\n"
+NO_DICTIONARY = "does not hold a dictionary"
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"\x80\x02cnumpy.core.multiarray\n_reconstruct\n}X\x01\x00\x00\x00aK\x01sb.", "alters what it names"),
-        (b"\x80\x02cnumpy\nndarray\n}X\x01\x00\x00\x00aK\x01sb.", "alters what it names"),
-        (b"\x80\x02cnumpy.core.multiarray\nscalar\n.", "names numpy.core.multiarray.scalar"),
-        (b"\x80\x02K\x01r\xff\xff\xff\xef.", "holds no table"),
-        (b"K\x01p4000000000\n.", "takes the step PUT"),
-        (b"\x80\x04\x8e" + struct.pack("<Q", 1 << 62) + b"a.", "is damaged"),
-        (b"\x80\x02X\x02\x00\x00\x00ab\x94Q.", "takes the step BINPERSID"),
-        (b"\x80\x02" + b"\x85", "is damaged"),
-        (b"\x80\x02}(K\x01u.", "keys other than text"),
-        (b"\x80\x02}" + b")" + b"2\x86" * 60 + b"Ns.", "takes the step DUP"),
-        (b"\x80\x02})" + b"q\x00h\x00\x86" * 60 + b"Ns.", "keys other than text"),
-        (b"\x80\x02}()" + b"q\x00h\x00\x86" * 60 + b"Nu.", "keys other than text"),
-        (b"\x80\x04)" + b"q\x00h\x00\x86" * 60 + b"q\x00h\x00\x93.", "names what is no text"),
-        (b"\x80\x02](U\x01aNu.", "alters what cannot be altered"),
-        (b"\x80\x02](Ne(Nu.", "alters what cannot be altered|keys other than text"),
-        (b"\x80\x02}(Ne.", "alters what cannot be altered"),
-        (b"\x80\x02}Nb.", "alters what cannot be altered"),
-        (b"\x80\x02})R.", "calls what is no function"),
-        (b"\x80\x02cnumpy\nndarray\n)R.", "calls what is no function"),
-        (b"\x80\x02c__builtin__\nbytes\nJ\x00\x00\x00\x40\x85R.", "makes bytes in an unusual way"),
-        (b"\x80\x02cnumpy\nndarray\n)\x81.", "takes the step NEWOBJ"),
-        (b"\x80\x04cnumpy\nndarray\n)}\x92.", "takes the step NEWOBJ_EX"),
-        (b"\x80\x02(cnumpy\nndarray\no.", "takes the step OBJ"),
-        (b"\x80\x02(i_codecs\nencode\n.", "takes the step INST"),
-        (b"\x80\x04(\x91.", "takes the step FROZENSET"),
-        (b"\x80\x04\x8f.", "takes the step EMPTY_SET"),
-        (b"\x80\x02\x82\x01.", "takes the step EXT1"),
-        (b"\x80\x02Pa\n.", "takes the step PERSID"),
-        (b"\x80\x05\x97.", "takes the step NEXT_BUFFER"),
-        (b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00aX\x04\x00\x00\x00zlib\x86R.", "encodes text in an unusual way"),
+        (b"cnumpy.core.multiarray\nscalar\n.", "names numpy.core.multiarray.scalar"),
+        (b"c__builtin__\neval\n.", "names __builtin__.eval"),
+        (b"c_codecs\ndecode\n.", "names _codecs.decode"),
+        (b"X\x05\x00\x00\x00numpyX\x0d\x00\x00\x00ndarray.dumps\x93.", "names numpy.ndarray.dumps"),
+        (b"K\x01r\xff\xff\xff\xef.", "numbers an object beyond the count"),
+        (b"K\x01p4000000000\n.", "uses the opcode PUT"),
+        (b"\x8e" + struct.pack("<Q", 1 << 62) + b"a.", "is damaged"),
+        (b"\x96" + struct.pack("<Q", 1 << 40) + b"a.", "is damaged"),
+        (b"X\x02\x00\x00\x00ab\x94Q.", "uses the opcode BINPERSID"),
+        (b"\x85", "is damaged"),
+        (b"}(K\x01u.", "is damaged"),
+        (b"h\x05.", "is damaged"),
+        (b"X\x01\x00\x00\x00aK\x01\x93.", "is damaged"),
+        (b"](U\x01aNu.", "is damaged"),
+        (b"}(Ne.", "is damaged"),
+        (b"}Nb.", "is not a CIFAR file: it lacks data or labels"),
+        (b"})R.", "is damaged"),
+        (b"cnumpy\nndarray\n)R.", NO_DICTIONARY),
+        (b"c__builtin__\nbytes\nJ\x00\x00\x00\x40\x85R.", NO_DICTIONARY),
+        (b"cnumpy\nndarray\n)\x81.", "uses the opcode NEWOBJ"),
+        (b"cnumpy\nndarray\n)}\x92.", "uses the opcode NEWOBJ_EX"),
+        (b"(cnumpy\nndarray\no.", "uses the opcode OBJ"),
+        (b"(i_codecs\nencode\n.", "uses the opcode INST"),
+        (b"(\x91.", "uses the opcode FROZENSET"),
+        (b"\x8f.", "uses the opcode EMPTY_SET"),
+        (b"\x82\x01.", "uses the opcode EXT1"),
+        (b"Pa\n.", "uses the opcode PERSID"),
+        (b"\x97.", "uses the opcode NEXT_BUFFER"),
     ],
 )
 def test_hostile_opcodes(tmp_path, content, message):
     with pytest.raises(DataError, match=rf"batch.*{message}"):
-        read_pickle(write(tmp_path / "batch", content), 10)
+        read_pickle(write(tmp_path / "batch", b"\x80\x05" + content), 10)
 
 
-def test_the_number_of_steps_is_bounded(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("nested", "message"),
+    [
+        (b")" + b"2\x86" * 60, "uses the opcode DUP"),
+        (b")" + b"q\x00h\x00\x86" * 60, "refers again to an object that may be a tuple"),
+        (b")\x94" + b"".join(b"h" + bytes([i]) * 2 + b"\x86\x94" for i in range(60)), "refers again"),
+        (b")" + b"Nbq\x00h\x00\x86" * 60, "refers again"),
+        (b")" + b"(eq\x00h\x00\x86" * 60, "refers again"),
+        (b")" + b"(uq\x00h\x00\x86" * 60, "refers again"),
+        (b")" + b"\x95\x00\x00\x00\x00\x00\x00\x00\x00q\x00h\x00\x86" * 60, "refers again"),
+        (b")" + b"(q\x00h\x00t" * 60, "refers again|is damaged"),
+        (b")" + b"\x85" * 1_000_000, "nests more than 1,000 tuples"),
+        (b")" + b"\x85q\x00" * 500_000, "nests more than 1,000 tuples"),
+        (b")" + b"N\x86" * 500_000, "nests more than 1,000 tuples"),
+    ],
+)
+@pytest.mark.parametrize("use", [b"}%sNs.", b"}(%sNu.", b"c_codecs\nencode\n%s\x85R."])
+def test_tuples_that_take_forever_to_hash_or_overflow_the_stack(tmp_path, nested, message, use):
+    with pytest.raises(DataError, match=rf"batch.*({message})"):
+        read_pickle(write(tmp_path / "batch", b"\x80\x05" + use.replace(b"%s", nested)), 10)
+
+
+def test_long_chains_of_calls_do_not_overflow_the_stack(tmp_path):
+    chain = b"cnumpy\ndtype\nq\x00" + b"h\x00" * 100_000 + b")" + b"R\x85" * 100_000 + b"R"
+    with pytest.raises(DataError, match=NO_DICTIONARY):
+        read_pickle(write(tmp_path / "batch", b"\x80\x02" + chain + b"."), 10)
+
+
+@pytest.mark.parametrize("named", [RECONSTRUCT, b"cnumpy\nndarray\n", RECONSTRUCT + b")R"])
+@pytest.mark.parametrize("state", [b"}U\x01aK\x01s", b"N}U\x08__call__K\x01s\x86", b"N}X\x04\x00\x00\x00nameNs\x86"])
+def test_nothing_that_a_pickle_sets_outlives_it(tmp_path, named, state):
+    with pytest.raises(DataError, match=NO_DICTIONARY):
+        read_pickle(write(tmp_path / "batch", b"\x80\x02" + named + state + b"b."), 10)
+    images, _, _ = read_pickle(write(tmp_path / "batch", old_pickle()), 10)
+    np.testing.assert_array_equal(images.numpy(), PIXELS.reshape(4, 3, 32, 32))
+
+
+def test_bytes_are_encoded_only_as_python_does(tmp_path):
+    held = pickle.dumps({"data": PIXELS, "labels": LABELS}, protocol=2)
+    assert len(read_pickle(write(tmp_path / "batch", held), 10)[0]) == 4
+    for encoding in (b"zlib_c", b"rot_13", b"utf-16"):
+        with pytest.raises(DataError, match="not an array of bytes"):
+            read_pickle(write(tmp_path / "batch", held.replace(b"latin1", encoding)), 10)
+    wide = old_pickle(np.zeros((1, 3072), np.uint8), [1]).replace(
+        b"T" + struct.pack("<i", 3072) + bytes(3072),
+        b"c_codecs\nencode\n(X" + struct.pack("<i", 9216) + "€".encode() * 3072 + b"X\x06\x00\x00\x00latin1tR",
+    )
+    with pytest.raises(DataError, match="not an array of bytes"):
+        read_pickle(write(tmp_path / "batch", wide), 10)
+
+
+def test_the_number_of_opcodes_is_bounded(tmp_path, monkeypatch):
     path = write(tmp_path / "batch", b"\x80\x02" + b"N" * 1000 + b".")
-    with pytest.raises(DataError, match="holds no table"):
+    with pytest.raises(DataError, match=NO_DICTIONARY):
         read_pickle(path, 10)
-    monkeypatch.setattr(cifar, "_MAX_STEPS", 1001)
-    with pytest.raises(DataError, match="it takes more than 1,001 steps"):
+    monkeypatch.setattr(cifar, "_MAX_OPCODES", 1001)
+    with pytest.raises(DataError, match="it uses more than 1,001 opcodes"):
         read_pickle(path, 10)
 
 
 def test_memory_is_in_proportion_to_the_file(tmp_path):
-    text = b"X" + struct.pack("<I", 1 << 20) + b"a" * (1 << 20)
+    text = b"X" + struct.pack("<I", 1 << 20) + "é".encode() * (1 << 19)
     encode = b"c_codecs\nencode\nq\x01X\x06\x00\x00\x00latin1q\x02"
-    repeats = [
-        (b"h\x01h\x00h\x02\x86R", "makes more bytes than it holds"),
-        (b"cnumpy\ndtype\nh\x00\x85R", "holds no table"),
-        (b"cnumpy.core.numeric\n_frombuffer\n(h\x00NNX\x01\x00\x00\x00CtR", "holds no table"),
-        (b"h\x00\x85h\x00\x86", "holds no table"),
+    bytes_again = b"h\x01h\x00h\x02\x86R"
+    shape = b"J\xff\xff\xff\x7fJ\xff\xff\xff\x7f\x86"
+    cases = [
+        (bytes_again * 2000, NO_DICTIONARY),
+        (b"}(" + (bytes_again + b"N") * 2000 + b"u", "lacks data or labels"),
+        (b"cnumpy\ndtype\nh\x00\x85R" * 2000, NO_DICTIONARY),
+        (b"cnumpy.core.numeric\n_frombuffer\n(h\x00NNX\x01\x00\x00\x00CtR" * 2000, NO_DICTIONARY),
+        (b"h\x00\x85h\x00\x86" * 400, NO_DICTIONARY),
+        (RECONSTRUCT + b"cnumpy\nndarray\n" + shape + b"h\x00\x87R", NO_DICTIONARY),
+        (b"cnumpy\nndarray\n" + shape + b"\x85R", NO_DICTIONARY),
     ]
-    for repeat, message in repeats:
-        path = write(tmp_path / "batch", b"\x80\x02" + text + b"q\x00" + encode + repeat * 2000 + b".")
+    for case, message in cases:
+        path = write(tmp_path / "batch", b"\x80\x02" + text + b"q\x00" + encode + case + b".")
         tracemalloc.start()
         with pytest.raises(DataError, match=message):
             read_pickle(path, 10)
         assert tracemalloc.get_traced_memory()[1] < 8 << 20
         tracemalloc.stop()
+
+
+def test_long_texts_are_no_names(tmp_path):
+    text = b"X" + struct.pack("<I", 1 << 20) + b"a" * (1 << 20) + b"q\x00"
+    listed = b"\x80\x02}U\x0blabel_names](" + text + b"h\x00" * 99 + b"es."
+    tracemalloc.start()
+    with pytest.raises(DataError, match="holds something other than names"):
+        read_names(write(tmp_path / "meta", listed), 100)
+    assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    tracemalloc.stop()
 
 
 SMALL = old_pickle()
