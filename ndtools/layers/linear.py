@@ -9,7 +9,7 @@ from torch.nn.functional import linear
 
 from ndtools.layers.checks import check_dtype
 from ndtools.layers.config import DeconvConfig
-from ndtools.layers.sampling import Vectors
+from ndtools.layers.sampling import Sampling, Vectors
 from ndtools.layers.whitening import Whitening
 
 __all__ = ["DeconvLinear"]
@@ -86,9 +86,33 @@ class DeconvLinear(nn.Linear):
         TypeError
             If it is of another dtype than the weights.
         """
+        x, weight, shift = self.whitening.folded_weight(*self.sampled_input(x), self.weight)
+        bias = shift if self.bias is None else self.bias + shift
+        return linear(x, weight.to(self.weight.dtype), bias.to(self.weight.dtype))
+
+    def sampled_input(self, x: Tensor) -> tuple[Tensor, Sampling]:
+        """Return the input, and the features of it whose statistics are taken.
+
+        Parameters
+        ----------
+        x : Tensor of shape (..., in_features)
+            Input of the layer.
+
+        Returns
+        -------
+        x : Tensor
+            The same input.
+        sampling : Vectors
+            All samples, as vectors.
+
+        Raises
+        ------
+        ValueError
+            If the input has another number of features.
+        TypeError
+            If the input is of another dtype than the weights.
+        """
         if x.shape[-1] != self.in_features:
             raise ValueError(f"expected {self.in_features} features, got {x.shape[-1]}")
         check_dtype(x, self.weight.dtype)
-        x, weight, shift = self.whitening.merge(x, Vectors(), self.weight)
-        bias = shift if self.bias is None else self.bias + shift
-        return linear(x, weight.to(self.weight.dtype), bias.to(self.weight.dtype))
+        return x, Vectors()

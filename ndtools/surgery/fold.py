@@ -17,7 +17,8 @@ from ndtools.errors import NumericalWarning
 from ndtools.layers.channel import ChannelDeconv
 from ndtools.layers.checks import check_model
 from ndtools.layers.linear import DeconvLinear
-from ndtools.layers.whitening import Statistics, Whitening
+from ndtools.layers.running import Statistics
+from ndtools.layers.whitening import Whitening
 from ndtools.surgery.replacing import (
     carry_hooks,
     deconvolves,
