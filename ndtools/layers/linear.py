@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from ndtools.layers.blocks import block_channels
 from ndtools.layers.checks import check_dtype
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.sampling import Sampling, Vectors
@@ -56,7 +57,7 @@ class DeconvLinear(nn.Linear):
         super().__init__(in_features, out_features, bias, device, dtype)
         config = config or DeconvConfig(block_size=None)
         if config.grouping == "interleaved":  # the published code interleaves in convolutions only
-            block = math.gcd(min(config.block_size or in_features, in_features), in_features)
+            block = math.gcd(block_channels(in_features, 1, config), in_features)
             config = replace(config, grouping="contiguous", block_size=block)
         self.whitening = Whitening(in_features, 1, config, device=device, dtype=dtype)
 

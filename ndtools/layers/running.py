@@ -66,7 +66,7 @@ class RunningStatistics(nn.Module):
     ) -> None:
         super().__init__()
         self.channels, self.taps, self.groups, self.config = channels, taps, groups, config
-        self.parts = parts_of(channels // groups, groups, config)
+        self.parts = parts_of(channels // groups, taps, groups, config)
         full = torch.float64 if (dtype or torch.get_default_dtype()) == torch.float64 else torch.float32
         new: dict[str, Any] = {"device": device, "dtype": full}
         for suffix, part in zip(_SUFFIXES, self.parts, strict=False):

@@ -1,6 +1,5 @@
 """What the deconvolution layers of a network do: blocks, samples, condition, residual, padding."""
 
-import copy
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -19,7 +18,7 @@ from ndtools.layers.conv import FastDeconvNd, WhitenedConvolution
 from ndtools.layers.sampling import Vectors
 from ndtools.layers.whitening import Whitening
 from ndtools.surgery.fold import call, check_example, copied
-from ndtools.surgery.replacing import deconvolves, whitening_of
+from ndtools.surgery.replacing import copy_of, deconvolves, whitening_of
 
 __all__ = ["Audit", "AuditRow", "audit"]
 
@@ -225,7 +224,7 @@ def audit(model: nn.Module, example: Any = None) -> Audit:  # noqa: ANN401
     check_example(example)
     if isinstance(model, nn.parallel.DistributedDataParallel):
         model = model.module
-    model = copy.deepcopy(model)
+    model = copy_of(model)
     layers = {name: module for name, module in model.named_modules() if deconvolves(module)}
     model.eval()
     measured = {name: _measure(whitening_of(module)) for name, module in layers.items()}
