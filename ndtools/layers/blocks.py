@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ndtools.layers.config import DeconvConfig
 
-__all__ = ["Part", "parts_of"]
+__all__ = ["Part", "block_channels", "parts_of"]
 
 
 @dataclass(frozen=True)
@@ -78,27 +78,61 @@ class Part:
         return self.to_weight(mean[:, :, None].expand(-1, -1, rows, -1), taps)
 
 
-def parts_of(channels: int, groups: int, config: DeconvConfig) -> tuple[Part, ...]:
+def block_channels(channels: int, taps: int, config: DeconvConfig) -> int:
+    """Return the number of channels of a full block.
+
+    Parameters
+    ----------
+    channels : int
+        Number of channels in each group.
+    taps : int
+        Number of pixels of the kernel.
+    config : DeconvConfig
+        Settings, of which ``block_size`` counts.
+
+    Returns
+    -------
+    int
+        The block size, at most ``channels``. If it is "auto", the largest power of two of at most 64 channels whose
+        blocks have at most 576 features; at least 1.
+    """
+    if isinstance(config.block_size, int):
+        return min(config.block_size, channels)
+    if config.block_size is None:
+        return channels
+    size = MOST_CHANNELS
+    while size > 1 and size * taps > MOST_FEATURES:
+        size //= 2  # halves, as most layers have a multiple of a power of two of channels
+    return min(size, channels)
+
+
+def parts_of(channels: int, taps: int, groups: int, config: DeconvConfig) -> tuple[Part, ...]:
     """Lay out channels in blocks.
 
     Parameters
     ----------
     channels : int
-        In each group.
+        Number of channels in each group.
+    taps : int
+        Number of pixels of the kernel.
     groups : int
-        Of channels.
+        Number of groups of channels.
     config : DeconvConfig
-        ``block_size``, ``grouping`` and ``shared`` count.
+        Settings, of which ``block_size``, ``grouping`` and ``shared`` count.
 
     Returns
     -------
     tuple of Part
-        One, and another for channels that do not fill a block.
+        One part, and a second one for channels that do not fill a block.
     """
-    size = min(config.block_size or channels, channels)
+    size = block_channels(channels, taps, config)
     if config.grouping == "interleaved":
         size = channels if groups > 1 else math.gcd(size, channels)
         return (Part(0, channels // size, size, channels > size, config.shared),)
     full, rest = divmod(channels, size)
     parts = [Part(0, full, size, False, config.shared)]
     return tuple(parts + ([Part(full * size, 1, rest, False, config.shared)] if rest else []))
+
+
+MOST_CHANNELS = 64
+MOST_FEATURES = 576  # 64 channels of a 3×3 kernel, the paper's blocks

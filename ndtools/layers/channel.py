@@ -70,29 +70,51 @@ class ChannelDeconv(nn.Module):
         TypeError
             If it is not of a floating dtype.
         """
-        if not 2 <= x.dim() <= 5:
-            raise ValueError(f"expected an input with 2 to 5 axes (N, C, ...), got shape {tuple(x.shape)}")
-        if x.shape[1] != self.num_channels:
-            raise ValueError(f"expected {self.num_channels} channels, got {x.shape[1]} in shape {tuple(x.shape)}")
-        check_dtype(x)
+        x, sampling = self.sampled_input(x)
         identity = torch.eye(self.num_channels, device=x.device, dtype=self.whitening.running_mean.dtype)
-        x, weight, shift = self.whitening.merge(x, self._sampling(x), identity)
+        x, weight, shift = self.whitening.folded_weight(x, sampling, identity)
         with torch.autocast(x.device.type, enabled=False):
             if x.dim() == 2:
                 return linear(x, weight.to(x.dtype), shift.to(x.dtype))
             return conv1d(x.flatten(2), weight.to(x.dtype)[:, :, None], shift.to(x.dtype)).view_as(x)
 
-    def _sampling(self, x: Tensor) -> Sampling:
+    def sampled_input(self, x: Tensor) -> tuple[Tensor, Sampling]:
+        """Return the input, and the pixels of it whose statistics are taken.
+
+        Parameters
+        ----------
+        x : Tensor of shape (N, C, ...)
+            Input of the layer.
+
+        Returns
+        -------
+        x : Tensor
+            The same input.
+        sampling : Sampling
+            Pixels of all images, at the sampling stride of the configuration.
+
+        Raises
+        ------
+        ValueError
+            If the input has another number of channels or of axes.
+        TypeError
+            If the input is not of a floating dtype.
+        """
+        if not 2 <= x.dim() <= 5:
+            raise ValueError(f"expected an input with 2 to 5 axes (N, C, ...), got shape {tuple(x.shape)}")
+        if x.shape[1] != self.num_channels:
+            raise ValueError(f"expected {self.num_channels} channels, got {x.shape[1]} in shape {tuple(x.shape)}")
+        check_dtype(x)
         sizes = x.shape[2:]
         if not sizes:
-            return Vectors()
+            return x, Vectors()
         config = self.whitening.config
         if config.grid == "corner":
-            return Pixels(config.sampling_stride ** len(sizes))
+            return x, Pixels(config.sampling_stride ** len(sizes))
         ones = (1,) * len(sizes)
-        return patches_of(
+        return x, patches_of(
             len(x),
-            self.whitening.features,
+            self.whitening.block_features,
             sizes=sizes,
             kernel=ones,
             stride=ones,

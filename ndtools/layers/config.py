@@ -15,9 +15,11 @@ class DeconvConfig:
 
     Attributes
     ----------
-    block_size : int, optional
+    block_size : int, "auto" or None
         Number of channels that are decorrelated together, with all pixels of the kernel; channels left over form a
-        smaller block. None is all channels of the layer (of each group, in a grouped convolution).
+        smaller block. "auto" is 64, as in the paper, halved until a block has at most 576 features (channels times
+        pixels of the kernel): 64 for kernels of up to 9 pixels, 16 for 5×5 and 3×3×3, 8 for 7×7. The cost of D grows
+        with the cube of the features. None is all channels of the layer (of each group, in a grouped convolution).
     n_iter : int
         Number of coupled Newton-Schulz iterations. 5 in the paper, 15 in a network's first layer.
     eps : float
@@ -54,7 +56,7 @@ class DeconvConfig:
         Not together with ``shrinkage="lw"``.
     """
 
-    block_size: int | None = 64
+    block_size: int | str | None = "auto"
     n_iter: int = 5
     eps: float = 1e-5
     momentum: float = 0.1
@@ -73,6 +75,8 @@ class DeconvConfig:
         for name in ("block_size", "n_iter", "sampling_stride", "freeze_after", "refresh_every"):
             value = getattr(self, name)
             if value is None and name in ("block_size", "freeze_after"):
+                continue
+            if name == "block_size" and value == "auto":
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise OptionError(name, f"must be a whole number of at least 1, got {value!r}")
@@ -123,9 +127,12 @@ class DeconvConfig:
         Returns
         -------
         DeconvConfig
-            Interleaved blocks that share one mean and D; running D; sampling from the padded corner; no shrinkage.
+            Interleaved blocks of 64 channels (for kernels of any size) that share one mean and D; running D; sampling
+            from the padded corner; no shrinkage.
         """
-        preset = cls(grouping="interleaved", shared=True, running="matrix", grid="corner", shrinkage="none")
+        preset = cls(
+            block_size=64, grouping="interleaved", shared=True, running="matrix", grid="corner", shrinkage="none"
+        )
         return replace(preset, **overrides)
 
     def for_first_layer(self) -> "DeconvConfig":

@@ -1,24 +1,31 @@
 """Convolutions that decorrelate their input first: pixels and channels of each patch (Ye et al. 2020, sec. 4)."""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.functional import conv1d, conv2d, conv3d, pad
+from torch.nn.modules.conv import _ConvNd
 
 from ndtools.layers.checks import check_dtype
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.sampling import Pixels, Sampling, patches_of
 from ndtools.layers.whitening import Whitening
 
-__all__ = ["FastDeconv1d", "FastDeconv2d", "FastDeconv3d"]
+__all__ = ["FastDeconv1d", "FastDeconv2d", "FastDeconv3d", "FastDeconvNd", "WhitenedConvolution"]
 
 
-class _Deconvolving(nn.modules.conv._ConvNd):
-    """What the convolutions have in common; mixed into torch's."""
+class WhitenedConvolution(_ConvNd):
+    """Whitening of the patches of a convolution's input, plain or transposed; a mixin for torch's classes."""
 
-    def _add_whitening(self, config: DeconvConfig | None) -> None:
+    def add_whitening(self, config: DeconvConfig | None) -> None:
+        """Give the layer the statistics of its input.
+
+        Parameters
+        ----------
+        config : DeconvConfig, optional
+            Settings of the deconvolution; ``DeconvConfig.paper()`` by default.
+        """
         self.whitening = Whitening(
             self.in_channels,
             math.prod(self.kernel_size),
@@ -29,10 +36,43 @@ class _Deconvolving(nn.modules.conv._ConvNd):
         )
 
     def reset_parameters(self) -> None:
-        """Draw weight and bias anew, as torch's convolutions do, and forget the running statistics."""
+        """Draw weight and bias anew, as torch's convolutions do, and discard the running statistics."""
         super().reset_parameters()
         if hasattr(self, "whitening"):  # not yet when torch's constructor calls
             self.whitening.reset_running_stats()
+
+    def checked_batch(self, x: Tensor) -> Tensor:
+        """Return an input as a batch, if its axes, channels and dtype are those of the layer.
+
+        Parameters
+        ----------
+        x : Tensor of shape (N, C, ...) or (C, ...)
+            Input of the layer.
+
+        Returns
+        -------
+        Tensor of shape (N, C, ...)
+            The batch; N is 1 for an input without that axis.
+
+        Raises
+        ------
+        ValueError
+            If the input has another number of axes or channels.
+        TypeError
+            If the input is of another dtype than the weights.
+        """
+        dims = len(self.kernel_size)
+        batch = x if x.dim() == dims + 2 else x[None]
+        if batch.dim() != dims + 2:
+            raise ValueError(f"expected an input with {dims + 2} axes, or {dims + 1} without N, got {tuple(x.shape)}")
+        if batch.shape[1] != self.in_channels:
+            raise ValueError(f"expected {self.in_channels} channels, got {batch.shape[1]} in shape {tuple(x.shape)}")
+        check_dtype(x, self.weight.dtype)
+        return batch
+
+
+class FastDeconvNd(WhitenedConvolution):
+    """Forward pass of the plain convolutions, of one to three dimensions."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layer.
@@ -40,12 +80,12 @@ class _Deconvolving(nn.modules.conv._ConvNd):
         Parameters
         ----------
         x : Tensor of shape (N, C, ...) or (C, ...)
-            Images.
+            Signals, images or volumes.
 
         Returns
         -------
         Tensor of shape (N, O, ...) or (O, ...)
-            As of torch's convolution.
+            Output of the shape that torch's convolution gives.
 
         Raises
         ------
@@ -53,78 +93,100 @@ class _Deconvolving(nn.modules.conv._ConvNd):
             If the input has another number of axes or channels, is smaller than the kernel, or is a training batch
             without samples.
         TypeError
-            If it is of another dtype than the weights.
+            If the input is of another dtype than the weights.
         """
         dims = len(self.kernel_size)
-        batch = x if x.dim() == dims + 2 else x[None]
-        sides = self._checked_padding(x, batch)
-        if self.padding_mode != "zeros":
-            batch, sides = pad(batch, sides, mode=self.padding_mode), [0] * len(sides)
-        batch, weight, shift = self.whitening.merge(batch, self._sampling(batch, sides), self.weight)
+        batch, weight, shift = self.whitening.folded_weight(*self.sampled_input(x), self.weight)
         bias = shift if self.bias is None else self.bias + shift
         padding = self.padding if self.padding_mode == "zeros" else (0,) * dims
         convolve = (conv1d, conv2d, conv3d)[dims - 1]
-        kind = self.weight.dtype
-        out: Tensor = convolve(batch, weight.to(kind), bias.to(kind), self.stride, padding, self.dilation, self.groups)
+        dtype = self.weight.dtype
+        out: Tensor = convolve(
+            batch, weight.to(dtype), bias.to(dtype), self.stride, padding, self.dilation, self.groups
+        )
         return out if x.dim() == dims + 2 else out[0]
 
-    def _checked_padding(self, x: Tensor, batch: Tensor) -> Sequence[int]:
-        """Return pixels to pad by, from the last axis to the first, for an input that the layer can take."""
-        dims, sides = len(self.kernel_size), self._reversed_padding_repeated_twice
-        if batch.dim() != dims + 2:
-            raise ValueError(f"expected an input with {dims + 2} axes, or {dims + 1} without N, got {tuple(x.shape)}")
-        if batch.shape[1] != self.in_channels:
-            raise ValueError(f"expected {self.in_channels} channels, got {batch.shape[1]} in shape {tuple(x.shape)}")
-        check_dtype(x, self.weight.dtype)
+    def sampled_input(self, x: Tensor) -> tuple[Tensor, Sampling]:
+        """Return the input as a batch, and the patches of it whose statistics are taken.
+
+        Parameters
+        ----------
+        x : Tensor of shape (N, C, ...) or (C, ...)
+            Input of the layer.
+
+        Returns
+        -------
+        x : Tensor of shape (N, C, ...)
+            The batch; padded already unless ``padding_mode`` is "zeros".
+        sampling : Sampling
+            Patches of this batch, which include the padding by zeros.
+
+        Raises
+        ------
+        ValueError
+            If the input has another number of axes or channels, or is smaller than the kernel.
+        TypeError
+            If the input is of another dtype than the weights.
+        """
+        batch, sides = self.checked_batch(x), self.padding_sides
         reaches = [(k - 1) * d + 1 for k, d in zip(self.kernel_size, self.dilation, strict=True)]
-        padded = [n + sum(sides[-2 * i - 2 :][:2]) for i, n in enumerate(batch.shape[2:])]
+        padded = [n + sum(side) for n, side in zip(batch.shape[2:], sides, strict=True)]
         if any(n < reach for n, reach in zip(padded, reaches, strict=True)):
             raise ValueError(f"a kernel that reaches over {reaches} pixels does not fit in {padded}, padding included")
-        return sides
-
-    def _sampling(self, x: Tensor, sides: Sequence[int]) -> Sampling:
-        """Choose the patches of images (N, C, ...), which are to be padded by ``sides`` (from the last axis on)."""
+        if self.padding_mode != "zeros":
+            batch = pad(batch, [n for side in reversed(sides) for n in side], mode=self.padding_mode)
+            sides = [(0, 0)] * len(sides)
         config = self.whitening.config
         if config.grid == "corner" and self.whitening.taps == 1:
-            return Pixels(math.prod(config.sampling_stride * s for s in self.stride))
-        return patches_of(
-            len(x),
-            self.whitening.features,
-            sizes=x.shape[2:],
+            return batch, Pixels(math.prod(config.sampling_stride * s for s in self.stride))
+        return batch, patches_of(
+            len(batch),
+            self.whitening.block_features,
+            sizes=batch.shape[2:],
             kernel=self.kernel_size,
             stride=self.stride,
             dilation=self.dilation,
-            padding=list(zip(sides[-2::-2], sides[::-2], strict=True)),
+            padding=sides,
             sampling=config.sampling_stride,
             grid=config.grid,
         )
 
+    @property
+    def padding_sides(self) -> list[tuple[int, int]]:
+        """Padding before and after the input along each axis, pixels."""
+        if self.padding == "same":  # of an odd total, torch puts the larger half behind
+            totals = [(k - 1) * d for k, d in zip(self.kernel_size, self.dilation, strict=True)]
+            return [(total // 2, total - total // 2) for total in totals]
+        if self.padding == "valid":
+            return [(0, 0)] * len(self.kernel_size)
+        return [(int(n), int(n)) for n in self.padding]
 
-class FastDeconv1d(_Deconvolving, nn.Conv1d):
+
+class FastDeconv1d(FastDeconvNd, nn.Conv1d):
     """Convolution of deconvolved signals, in place of :class:`torch.nn.Conv1d`.
 
     Parameters
     ----------
     *args, **kwargs
-        As of :class:`torch.nn.Conv1d`, all of them.
+        All arguments of :class:`torch.nn.Conv1d`.
     config : DeconvConfig, optional
-        Of the deconvolution; ``DeconvConfig.paper()`` by default.
+        Settings of the deconvolution; ``DeconvConfig.paper()`` by default.
     """
 
     def __init__(self, *args: Any, config: DeconvConfig | None = None, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(*args, **kwargs)
-        self._add_whitening(config)
+        self.add_whitening(config)
 
 
-class FastDeconv2d(_Deconvolving, nn.Conv2d):
+class FastDeconv2d(FastDeconvNd, nn.Conv2d):
     """Convolution of deconvolved images, in place of :class:`torch.nn.Conv2d`.
 
     Parameters
     ----------
     *args, **kwargs
-        As of :class:`torch.nn.Conv2d`, all of them.
+        All arguments of :class:`torch.nn.Conv2d`.
     config : DeconvConfig, optional
-        Of the deconvolution; ``DeconvConfig.paper()`` by default.
+        Settings of the deconvolution; ``DeconvConfig.paper()`` by default.
 
     Examples
     --------
@@ -136,20 +198,20 @@ class FastDeconv2d(_Deconvolving, nn.Conv2d):
 
     def __init__(self, *args: Any, config: DeconvConfig | None = None, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(*args, **kwargs)
-        self._add_whitening(config)
+        self.add_whitening(config)
 
 
-class FastDeconv3d(_Deconvolving, nn.Conv3d):
+class FastDeconv3d(FastDeconvNd, nn.Conv3d):
     """Convolution of deconvolved volumes, in place of :class:`torch.nn.Conv3d`.
 
     Parameters
     ----------
     *args, **kwargs
-        As of :class:`torch.nn.Conv3d`, all of them.
+        All arguments of :class:`torch.nn.Conv3d`.
     config : DeconvConfig, optional
-        Of the deconvolution; ``DeconvConfig.paper()`` by default.
+        Settings of the deconvolution; ``DeconvConfig.paper()`` by default.
     """
 
     def __init__(self, *args: Any, config: DeconvConfig | None = None, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(*args, **kwargs)
-        self._add_whitening(config)
+        self.add_whitening(config)

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from ndtools.layers.blocks import block_channels
 from ndtools.layers.checks import check_dtype
 from ndtools.layers.config import DeconvConfig
-from ndtools.layers.sampling import Vectors
+from ndtools.layers.sampling import Sampling, Vectors
 from ndtools.layers.whitening import Whitening
 
 __all__ = ["DeconvLinear"]
@@ -56,7 +57,7 @@ class DeconvLinear(nn.Linear):
         super().__init__(in_features, out_features, bias, device, dtype)
         config = config or DeconvConfig(block_size=None)
         if config.grouping == "interleaved":  # the published code interleaves in convolutions only
-            block = math.gcd(min(config.block_size or in_features, in_features), in_features)
+            block = math.gcd(block_channels(in_features, 1, config), in_features)
             config = replace(config, grouping="contiguous", block_size=block)
         self.whitening = Whitening(in_features, 1, config, device=device, dtype=dtype)
 
@@ -86,9 +87,33 @@ class DeconvLinear(nn.Linear):
         TypeError
             If it is of another dtype than the weights.
         """
+        x, weight, shift = self.whitening.folded_weight(*self.sampled_input(x), self.weight)
+        bias = shift if self.bias is None else self.bias + shift
+        return linear(x, weight.to(self.weight.dtype), bias.to(self.weight.dtype))
+
+    def sampled_input(self, x: Tensor) -> tuple[Tensor, Sampling]:
+        """Return the input, and the features of it whose statistics are taken.
+
+        Parameters
+        ----------
+        x : Tensor of shape (..., in_features)
+            Input of the layer.
+
+        Returns
+        -------
+        x : Tensor
+            The same input.
+        sampling : Vectors
+            All samples, as vectors.
+
+        Raises
+        ------
+        ValueError
+            If the input has another number of features.
+        TypeError
+            If the input is of another dtype than the weights.
+        """
         if x.shape[-1] != self.in_features:
             raise ValueError(f"expected {self.in_features} features, got {x.shape[-1]}")
         check_dtype(x, self.weight.dtype)
-        x, weight, shift = self.whitening.merge(x, Vectors(), self.weight)
-        bias = shift if self.bias is None else self.bias + shift
-        return linear(x, weight.to(self.weight.dtype), bias.to(self.weight.dtype))
+        return x, Vectors()

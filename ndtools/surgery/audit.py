@@ -1,6 +1,5 @@
 """What the deconvolution layers of a network do: blocks, samples, condition, residual, padding."""
 
-import copy
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -12,14 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.conv import _ConvNd
 
 from ndtools.errors import NumericalWarning
 from ndtools.layers.checks import check_model
-from ndtools.layers.sampling import Sampling, Vectors
-from ndtools.layers.whitening import Statistics, Whitening
+from ndtools.layers.conv import FastDeconvNd, WhitenedConvolution
+from ndtools.layers.sampling import Vectors
+from ndtools.layers.whitening import Whitening
 from ndtools.surgery.fold import call, check_example, copied
-from ndtools.surgery.replacing import deconvolves, whitening_of
+from ndtools.surgery.replacing import copy_of, deconvolves, whitening_of
 
 __all__ = ["Audit", "AuditRow", "audit"]
 
@@ -225,7 +224,7 @@ def audit(model: nn.Module, example: Any = None) -> Audit:  # noqa: ANN401
     check_example(example)
     if isinstance(model, nn.parallel.DistributedDataParallel):
         model = model.module
-    model = copy.deepcopy(model)
+    model = copy_of(model)
     layers = {name: module for name, module in model.named_modules() if deconvolves(module)}
     model.eval()
     measured = {name: _measure(whitening_of(module)) for name, module in layers.items()}
@@ -300,41 +299,38 @@ _Taken = tuple[int, float | None]
 
 def _samples(model: nn.Module, layers: dict[str, nn.Module], example: Any) -> dict[str, _Taken]:  # noqa: ANN401
     """Return how many samples each layer takes of a training batch, the least, and the share of padding in them."""
-    found: dict[str, list[_Taken]] = {}
+    taken: dict[str, list[_Taken]] = {}
 
-    def listened(name: str, whitening: Whitening) -> Callable[[Tensor, Sampling], tuple[Tensor, Statistics]]:
-        compute = whitening.statistics
+    def note(name: str) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
+        def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            taken.setdefault(name, []).append(_taken(module, *args, **kwargs))
 
-        def statistics(x: Tensor, sampling: Sampling) -> tuple[Tensor, Statistics]:
-            found.setdefault(name, []).append(_taken(layers[name], x, sampling))
-            return compute(x, sampling)
-
-        return statistics
+        return hook
 
     model.train()
     for module in model.modules():
         if isinstance(module, _BatchNorm):
-            module.eval()  # SyncBatchNorm would call other processes; and none refuses a batch of one
+            module.eval()  # SyncBatchNorm would call other processes, and none of them accepts a batch of one
     for name, module in layers.items():
         whitening = whitening_of(module)
         whitening.config = replace(whitening.config, sync=False)
-        vars(whitening)["statistics"] = listened(name, whitening)
+        module.register_forward_pre_hook(note(name), with_kwargs=True)
     with _unheard(model):
         call(model, copied(example))
-    return {name: min(calls, key=lambda each: each[0]) for name, calls in found.items()}
+    return {name: min(calls, key=lambda samples: samples[0]) for name, calls in taken.items()}
 
 
-def _taken(module: nn.Module, x: Tensor, sampling: Sampling) -> _Taken:
-    """Return how many samples are taken of an input of the statistics, and the share of padding in them."""
+def _taken(module: Any, x: Tensor) -> _Taken:  # noqa: ANN401
+    """Return how many samples a layer takes of an input, and the share of padding in them."""
+    batch, sampling = module.sampled_input(x)
     if isinstance(sampling, Vectors):
-        return sampling.gather(x[..., :1]).shape[-1], None
-    inside = torch.ones(len(x), 1, *x.shape[2:], dtype=torch.float64)
-    if not isinstance(module, _ConvNd):
+        return sampling.gather(batch[..., :1]).shape[-1], None
+    inside = torch.ones(len(batch), 1, *batch.shape[2:], dtype=torch.float64)
+    if not isinstance(module, WhitenedConvolution):
         return sampling.gather(inside).shape[-1], None
-    if module.padding_mode != "zeros":  # then x is padded already
-        sides = list(module._reversed_padding_repeated_twice)
-        inside = pad(inside, [-side for side in sides])
-        inside = pad(inside, sides)
+    if isinstance(module, FastDeconvNd) and module.padding_mode != "zeros":  # then the batch is padded already
+        sides = [n for side in reversed(module.padding_sides) for n in side]
+        inside = pad(pad(inside, [-n for n in sides]), sides)
     samples = sampling.gather(inside)
     return samples.shape[-1], 1 - float(samples.mean())
 

@@ -1,6 +1,5 @@
 """Networks with convolutions and batch normalisation, turned into networks that deconvolve."""
 
-import copy
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from ndtools.layers.conv import FastDeconv1d, FastDeconv2d, FastDeconv3d
 from ndtools.layers.linear import DeconvLinear
 from ndtools.surgery.replacing import (
     carry_hooks,
+    copy_of,
     deconvolves,
     has_hooks,
     held_aside,
@@ -37,6 +37,7 @@ Choice = Callable[[str, nn.Module], DeconvConfig | None]
 LINEAR_BLOCK = 512  # of linear layers, as the published code is run; all features of most of them
 
 _CONVOLUTIONS: dict[type, type[Any]] = {nn.Conv1d: FastDeconv1d, nn.Conv2d: FastDeconv2d, nn.Conv3d: FastDeconv3d}
+_COMPUTING = ("forward", "_conv_forward", "__call__", "_call_impl", "__getattr__")  # what makes up the function
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 _OTHER_NORMS = (_InstanceNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 _NORMS = (_NormBase, *_OTHER_NORMS)
@@ -119,8 +120,10 @@ def convert(
     **The function changes.** Weights are kept, but see decorrelated inputs, and the batch normalisations' scales are
     dropped: train the network, or at least fine-tune it. Before the first training batch it decorrelates nothing.
 
-    Types are taken exactly. Subclasses, lazy, transposed, quantised and parametrised layers, other normalisations, and
-    layers whose weights other modules read stay, and the plan says why.
+    A subclass of a convolution is converted if it computes what its base class computes, that is, if it does not
+    override ``forward`` or ``_conv_forward``; its other attributes are carried over. Other subclasses, lazy, quantised
+    and parametrised layers, other normalisations, and layers whose weights other modules read stay, and the plan says
+    why.
 
     So does a batch normalisation of what a layer that stays puts out. Modules do not say what they are applied to; it
     is taken to be the output of the nearest layer with a matrix of weights that is registered before, and has as many
@@ -173,7 +176,7 @@ def convert(
     _check_configs(config, first)
     _refuse_wrappers(model)
     if not inplace:
-        model = copy.deepcopy(model)
+        model = copy_of(model)
     names, kept = own_names(model), _kept(model)
     convolutions, linears, norms = _candidates(model, names, kept, config)
     if not convolutions and not linears:
@@ -265,7 +268,7 @@ def _kept(model: nn.Module) -> dict[int, str]:
 
 def _reason(module: nn.Module) -> str:
     """Return why a module cannot be converted or removed; empty if it can."""
-    kind, known = type(module), (*_CONVOLUTIONS, nn.Linear, *_BATCH_NORMS)
+    known = (*_CONVOLUTIONS, nn.Linear, *_BATCH_NORMS)
     if deconvolves(module):
         return "deconvolves already"
     if is_parametrized(module):
@@ -276,11 +279,11 @@ def _reason(module: nn.Module) -> str:
         return "normalises samples, not batches"
     if isinstance(module, _ConvTransposeNd):
         return "transposed convolution: it has no deconvolution form"
-    if kind not in known:
+    if type(module) not in known and _convolution(module) is None:
         bases = [base.__name__ for base in known if isinstance(module, base)]
         if bases:
             return f"a subclass of {bases[0]}, which may do something else"
-        torchs_own = kind.__module__.startswith("torch.nn.")
+        torchs_own = type(module).__module__.startswith("torch.nn.")
         return "it has no deconvolution form" if torchs_own else "holds parameters of its own"
     if "forward" in vars(module):
         return "its forward is replaced"
@@ -294,6 +297,15 @@ def _reason(module: nn.Module) -> str:
     if weight is None or weight.is_complex():
         return "complex"
     return "" if weight.numel() else "no weights"
+
+
+def _convolution(module: nn.Module) -> type[nn.Module] | None:
+    """Return torch's class of a convolution that computes what that class computes; None for any other module."""
+    for base in _CONVOLUTIONS:
+        if isinstance(module, base) and not module._modules:
+            same = (getattr(type(module), name, None) is getattr(base, name, None) for name in _COMPUTING)
+            return base if all(same) else None
+    return None
 
 
 def _candidates(
@@ -372,12 +384,16 @@ def _found(model: nn.Module, names: dict[int, list[str]], kept: dict[int, str]) 
 
 def _deconvolving(module: Any, config: DeconvConfig, *, bias: bool) -> Any:  # noqa: ANN401
     """Return the deconvolution form of a convolution or linear layer, with its Parameters."""
-    kind = DeconvLinear if isinstance(module, nn.Linear) else _CONVOLUTIONS[type(module)]
+    convolution = _convolution(module)
+    kind = DeconvLinear if convolution is None else _CONVOLUTIONS[convolution]
     layer: Any = kind(**shape_of(module), bias=False, device="meta", dtype=module.weight.dtype, config=config)
     layer.whitening.to_empty(device=module.weight.device)
     layer.whitening.reset_running_stats()
     layer.weight, layer.bias = module.weight, module.bias
     if bias and module.bias is None:
-        zeros = torch.zeros(module.weight.shape[0], device=module.weight.device, dtype=module.weight.dtype)
+        outputs = module.out_features if convolution is None else module.out_channels
+        zeros = torch.zeros(outputs, device=module.weight.device, dtype=module.weight.dtype)
         layer.bias = nn.Parameter(zeros, requires_grad=module.weight.requires_grad)
+    for name in vars(module).keys() - vars(layer).keys():  # attributes that a subclass of a convolution has besides
+        vars(layer)[name] = vars(module)[name]
     return layer.train(module.training)

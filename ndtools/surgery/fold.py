@@ -17,9 +17,11 @@ from ndtools.errors import NumericalWarning
 from ndtools.layers.channel import ChannelDeconv
 from ndtools.layers.checks import check_model
 from ndtools.layers.linear import DeconvLinear
-from ndtools.layers.whitening import Statistics, Whitening
+from ndtools.layers.running import Statistics
+from ndtools.layers.whitening import Whitening
 from ndtools.surgery.replacing import (
     carry_hooks,
+    copy_of,
     deconvolves,
     held_aside,
     own_names,
@@ -84,8 +86,8 @@ def fold(model: nn.Module, example: Any) -> tuple[nn.Module, float]:  # noqa: AN
     _check(model, names)
     if poor := poor_statistics(model):
         raise ValueError(poor)
-    original = copy.deepcopy(model).eval()
-    folded = copy.deepcopy(original)
+    original = copy_of(model).eval()
+    folded = copy_of(original)
     reached: dict[str, set[_Input]] = {}
     handles = [
         module.register_forward_pre_hook(

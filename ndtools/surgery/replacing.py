@@ -1,15 +1,17 @@
 """Exchange modules of a network for others, wherever and however often they occur."""
 
+import copy
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from ndtools.layers.whitening import Whitening
 
 __all__ = [
     "carry_hooks",
+    "copy_of",
     "deconvolves",
     "has_hooks",
     "held_aside",
@@ -18,6 +20,8 @@ __all__ = [
     "shape_of",
     "whitening_of",
 ]
+
+T = TypeVar("T")
 
 _HOOKS = (
     "_forward_hooks",
@@ -48,6 +52,29 @@ def shape_of(module: nn.Module) -> dict[str, Any]:
     """Return what a convolution or linear layer was made with, but for bias, device and dtype."""
     names = _CONVOLUTION if isinstance(module, _ConvNd) else _LINEAR
     return {name: getattr(module, name) for name in names}
+
+
+def copy_of(model: nn.Module) -> nn.Module:
+    """Return a deep copy of a network, also of one that keeps results of computations.
+
+    Parameters
+    ----------
+    model : Module
+        Network to copy.
+
+    Returns
+    -------
+    Module
+        The copy. Tensors that were computed with a gradient and kept by a module (a cache, as in LeViT), which torch
+        cannot copy, are copied without their history.
+    """
+    computed = {
+        id(tensor): tensor.detach().clone()
+        for module in model.modules()
+        for tensor in _held_in(vars(module), Tensor)
+        if not tensor.is_leaf
+    }
+    return copy.deepcopy(model, computed)
 
 
 def has_hooks(module: nn.Module) -> bool:
@@ -96,17 +123,17 @@ def held_aside(model: nn.Module) -> Iterator[tuple[nn.Module, str]]:
     for module in model.modules():
         for attribute, value in vars(module).items():
             if attribute != "_modules":
-                for held in _modules_in(value):
+                for held in _held_in(value, nn.Module):
                     yield held, f"{type(module).__name__}.{attribute}"
 
 
-def _modules_in(value: Any, depth: int = 3) -> Iterator[nn.Module]:  # noqa: ANN401
-    """Yield what a container holds, in containers within, too."""
-    if isinstance(value, nn.Module):
+def _held_in(value: Any, kind: type[T], depth: int = 3) -> Iterator[T]:  # noqa: ANN401
+    """Yield the objects of a type in a container and in containers within it."""
+    if isinstance(value, kind):
         yield value
     elif isinstance(value, Mapping | list | tuple | set) and depth:
         for item in value.values() if isinstance(value, Mapping) else value:
-            yield from _modules_in(item, depth - 1)
+            yield from _held_in(item, kind, depth - 1)
 
 
 def replace_modules(model: nn.Module, new: Mapping[int, nn.Module]) -> nn.Module:

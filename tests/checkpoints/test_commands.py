@@ -406,7 +406,7 @@ def test_tensors_that_are_no_floating_numbers(own, tmp_path):
         ({"arch": "vgg12"}, "arch must be one of vgg11, .* got 'vgg12'"),
         ({"arch": ["vgg11"]}, r"arch must be a str, got \['vgg11'\]"),
         ({"form": "deconvolved"}, "form must be 'plain' or .*, got 'deconvolved'"),
-        ({"config": {"block_size": 2.5}}, "config.block_size must be a whole number or null, got 2.5"),
+        ({"config": {"block_size": 2.5}}, "config.block_size must be a whole number or a str or null, got 2.5"),
         ({"config": {"n_iter": None}}, "config.n_iter must be a whole number, got None"),
         ({"first": {"sync": 0}}, "first.sync must be true or false, got 0"),
         ({"linear": {"eps": -1}}, "linear.eps: must be above 0"),

@@ -345,7 +345,7 @@ def test_scattering_is_the_adjoint_of_gathering_on_staggered_grids(n, height, wi
         return
     layer = layer_of(2, 1, 3, padding=padding, config=DeconvConfig(sampling_stride=s))
     x = images(n, 2, (height, width))
-    sampling = layer._sampling(x, (padding,) * 4)
+    _, sampling = layer.sampled_input(x)
     features = sampling.gather(x)
     weights = torch.randn(features.shape, generator=torch.Generator().manual_seed(1), dtype=x.dtype)
     grad = torch.zeros_like(x)
@@ -357,7 +357,7 @@ def test_scattering_is_the_adjoint_of_gathering_on_staggered_grids(n, height, wi
 def test_a_batch_meets_each_position_equally_often():
     layer = layer_of(1, 1, 3, padding=1)
     n = 2 * 3  # grids along 4 and 7 pixels
-    sampling = layer._sampling(torch.empty(n, 1, 4, 7), (1,) * 4)
+    _, sampling = layer.sampled_input(torch.zeros(n, 1, 4, 7, dtype=torch.float64))
     assert len(sampling.grids) == n
     x = torch.arange(28, dtype=torch.float64).view(1, 1, 4, 7).expand(n, 1, 4, 7) + 1
     patches = sampling.gather(x)[0].mT  # a zero is padding

@@ -147,8 +147,8 @@ def test_the_compiled_layer_trains_the_same():
 
 def test_a_backward_pass_under_autocast_keeps_the_statistics_exact():
     # torch advises against it, and people do it
-    model, x = network(CONFIGS["paper"], torch.float32)[0].whitening, images(0, dtype=torch.float32)
-    sampling = network(CONFIGS["paper"], torch.float32)[0]._sampling(torch.empty(8, 0, 9, 9), (1, 1, 1, 1))
+    layer, x = network(CONFIGS["paper"], torch.float32)[0], images(0, dtype=torch.float32)
+    model, (_, sampling) = layer.whitening, layer.sampled_input(x)
     found = []
     for autocast in (False, True):
         leaf = x.clone().requires_grad_()

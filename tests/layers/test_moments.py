@@ -52,7 +52,7 @@ def test_moments_and_their_gradient(sampling, layout, groups, memory):
     before = x.clone()
     x.requires_grad_()
     channels = x.shape[-1] if isinstance(sampling, Vectors) else x.shape[1]
-    parts = parts_of(channels // groups, groups, LAYOUTS[layout])
+    parts = parts_of(channels // groups, sampling.gather(x).shape[1], groups, LAYOUTS[layout])
     expected = plainly(x, sampling, parts, groups)
     passed, counts, moments = moments_of(x, sampling, parts, groups, torch.float64)
     weights = [(torch.randn_like(mean), torch.randn_like(square)) for mean, square in expected]
@@ -75,13 +75,13 @@ def test_moments_and_their_gradient(sampling, layout, groups, memory):
 
 def test_a_gradient_that_cannot_be_written_to():
     x = torch.randn(5, 4, requires_grad=True)
-    passed, _, ((_, square),) = moments_of(x, Vectors(), parts_of(4, 1, DeconvConfig()), 1, torch.float32)
+    passed, _, ((_, square),) = moments_of(x, Vectors(), parts_of(4, 1, 1, DeconvConfig()), 1, torch.float32)
     (passed.sum() + 0 * square.sum()).backward()
     torch.testing.assert_close(x.grad, torch.ones(5, 4))
 
 
 def test_half_precision_is_summed_in_full():
     x = (1000 + torch.randn(4000, 2)).to(torch.bfloat16)
-    _, _, ((mean, square),) = moments_of(x, Vectors(), parts_of(2, 1, DeconvConfig()), 1, torch.float32)
+    _, _, ((mean, square),) = moments_of(x, Vectors(), parts_of(2, 1, 1, DeconvConfig()), 1, torch.float32)
     torch.testing.assert_close(mean[0, 0], x.double().mean(0).float(), rtol=1e-6, atol=0)
     torch.testing.assert_close(square[0, 0], torch.cov(x.double().mT, correction=0).float(), rtol=1e-4, atol=1e-4)

@@ -12,7 +12,10 @@ from ndtools.layers.config import DeconvConfig
 from ndtools.layers.conv import FastDeconv1d, FastDeconv2d, FastDeconv3d
 from ndtools.layers.linear import DeconvLinear
 from ndtools.models.factories import deconv
+from ndtools.surgery.audit import audit
 from ndtools.surgery.convert import Plan, convert
+from ndtools.surgery.fold import fold
+from tests.tolerance import rtol
 
 pytestmark = pytest.mark.filterwarnings("ignore::ndtools.errors.NumericalWarning")
 
@@ -163,6 +166,99 @@ def test_shared_modules_stay_shared():
     assert converted.conv.whitening.num_batches_tracked == 2
 
 
+class Depthwise(nn.Conv2d):
+    """As in the EfficientNet of transformers: only the constructor differs."""
+
+    def __init__(self, channels):
+        super().__init__(channels, channels, 3, groups=channels, bias=False, padding="same")
+        self.multiplier = 1
+
+
+class Standardised(nn.Conv2d):
+    def _conv_forward(self, x, weight, bias):
+        return super()._conv_forward(x, weight - weight.mean((1, 2, 3), keepdim=True), bias)
+
+
+class WithActivation(nn.Conv2d):
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.activation = nn.ReLU()
+
+
+def test_subclasses_of_convolutions_that_compute_the_same():
+    given = nn.Sequential(nn.Conv2d(3, 4, 1), Depthwise(4), nn.BatchNorm2d(4))
+    converted, plan = convert(given)
+    assert actions(plan)["1"] == ("Depthwise", "FastDeconv2d", "converted", "bias added")
+    assert actions(plan)["2"][2] == "removed"
+    assert (converted[1].groups, converted[1].padding, converted[1].multiplier) == (4, "same", 1)
+    assert torch.equal(converted[1].weight, given[1].weight)
+    for module in (Standardised(4, 4, 3), WithActivation(4, 4, 3)):
+        found = actions(convert(nn.Sequential(nn.Conv2d(3, 4, 1), module))[1])
+        assert found["1"][2:] == ("kept", "a subclass of Conv2d, which may do something else")
+
+
+class Caching(nn.Module):
+    """As in LeViT: in evaluation what is computed from parameters is kept."""
+
+    def __init__(self):
+        super().__init__()
+        self.bias, self.layer, self.cache = nn.Parameter(torch.ones(3)), nn.Linear(3, 3), {}
+
+    def forward(self, x):
+        self.cache.setdefault("biases", {"cpu": self.bias * 2})
+        return self.layer(x) + self.cache["biases"]["cpu"]
+
+
+def test_networks_that_keep_results_of_computations():
+    given, x = Caching(), torch.randn(40, 3)
+    expected = given(x)
+    converted, _ = convert(given)
+    kept = converted.cache["biases"]["cpu"]
+    assert not kept.requires_grad
+    assert kept is not given.cache["biases"]["cpu"]
+    converted(x)
+    with torch.no_grad():
+        converted.bias.zero_()
+    torch.testing.assert_close(given(x), expected, rtol=0, atol=0)
+    converted.cache.clear()
+    converted.eval()(x)  # keeps a result again
+    assert not converted.cache["biases"]["cpu"].is_leaf
+    folded, difference = fold(converted, x)
+    assert type(folded.layer) is nn.Linear
+    assert difference <= rtol(torch.float32, 1) * float(converted(x).abs().max())
+    assert audit(converted, x).rows[0].rows == 40
+
+
+@pytest.mark.parametrize(
+    ("layer", "blocks"),
+    [
+        (nn.Conv1d(128, 2, 3), [64, 64]),
+        (nn.Conv1d(128, 2, 21), [16] * 8),
+        (nn.Conv2d(70, 2, 3), [64, 6]),
+        (nn.Conv2d(24, 2, 5), [16, 8]),
+        (nn.Conv3d(32, 2, 3), [16, 16]),
+        (nn.Conv3d(2, 2, 9), [1, 1]),
+        (nn.Conv2d(32, 2, 7, groups=2), [8] * 4),
+    ],
+)
+def test_blocks_have_at_most_576_features_unless_their_size_is_chosen(layer, blocks):
+    def sizes(config):
+        whitening = convert(layer, config)[0].whitening
+        return [part.size for _ in range(whitening.groups) for part in whitening.parts for _ in range(part.blocks)]
+
+    assert sizes(None) == sizes(DeconvConfig(eps=1e-3)) == blocks
+    per_group = layer.in_channels // layer.groups
+    assert sizes(DeconvConfig(block_size=None)) == [per_group] * layer.groups
+    assert (
+        max(sizes(DeconvConfig(block_size=64))) == max(sizes(DeconvConfig.paper(block_size=64))) == min(64, per_group)
+    )
+
+
+def test_the_published_codes_blocks_do_not_depend_on_the_kernel():
+    layer = FastDeconv2d(128, 2, 5, config=DeconvConfig.reference())
+    assert layer.whitening.parts[0].size == 64
+
+
 def test_tied_weights_stay_tied():
     class Tied(nn.Module):
         def __init__(self):
@@ -198,7 +294,8 @@ def test_attention_and_transformers():
 
 
 class Mine(nn.Conv2d):
-    pass
+    def forward(self, x):
+        return super().forward(x)
 
 
 def weight_normed():

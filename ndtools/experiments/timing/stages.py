@@ -120,14 +120,14 @@ def our_stages(layer: TimedLayer, x: Tensor, weight: Tensor, bias: Tensor, confi
     """
     module = our_layer(layer, config, x)
     whitening = module.whitening
-    sampling = module._sampling(x, module._reversed_padding_repeated_twice)
+    x, sampling = module.sampled_input(x)
 
     def covariance(x: Tensor) -> Tensors:
-        x, _, moments = whitening._moments(x, gathered)
+        x, _, moments = whitening.moments(x, gathered)
         return x, *itertools.chain(*moments)
 
     def inverse(*covariances: Tensor) -> Tensors:
-        return tuple(whitening._whiten(each) for each in covariances)
+        return tuple(whitening.inverse_sqrt(each) for each in covariances)
 
     def statistics(x: Tensor) -> Tensors:
         x, found = whitening.statistics(x, sampling)
