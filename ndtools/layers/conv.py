@@ -108,7 +108,7 @@ class FastDeconv1d(_Deconvolving, nn.Conv1d):
     *args, **kwargs
         As of :class:`torch.nn.Conv1d`, all of them.
     config : DeconvConfig, optional
-        Of the deconvolution; ``DeconvConfig.paper()`` by default.
+        Of the deconvolution; ``DeconvConfig()`` by default.
     """
 
     def __init__(self, *args: Any, config: DeconvConfig | None = None, **kwargs: Any) -> None:  # noqa: ANN401
@@ -124,7 +124,7 @@ class FastDeconv2d(_Deconvolving, nn.Conv2d):
     *args, **kwargs
         As of :class:`torch.nn.Conv2d`, all of them.
     config : DeconvConfig, optional
-        Of the deconvolution; ``DeconvConfig.paper()`` by default.
+        Of the deconvolution; ``DeconvConfig()`` by default.
 
     Examples
     --------
@@ -147,7 +147,7 @@ class FastDeconv3d(_Deconvolving, nn.Conv3d):
     *args, **kwargs
         As of :class:`torch.nn.Conv3d`, all of them.
     config : DeconvConfig, optional
-        Of the deconvolution; ``DeconvConfig.paper()`` by default.
+        Of the deconvolution; ``DeconvConfig()`` by default.
     """
 
     def __init__(self, *args: Any, config: DeconvConfig | None = None, **kwargs: Any) -> None:  # noqa: ANN401
