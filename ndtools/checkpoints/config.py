@@ -14,9 +14,14 @@ from ndtools.models import NAMES
 
 __all__ = ["LAYOUT", "PRESETS", "CheckpointConfig", "LayerSettings"]
 
-PRESETS: dict[str, Callable[..., DeconvConfig]] = {"paper": DeconvConfig.paper, "reference": DeconvConfig.reference}
+PRESETS: dict[str, Callable[..., DeconvConfig]] = {
+    "interleaved": DeconvConfig.interleaved,
+    "paper": DeconvConfig.paper,
+    "reference": DeconvConfig.reference,
+}
 LAYOUT = ("grouping", "shared", "running")  # settings in which the presets, and the tensors of their layers, differ
 _LARGEST_FILE = 1 << 20
+_OR = " or "
 _EXAMPLE = 'such as {"eps": 0.001, "first": {"n_iter": 5}}'
 
 
@@ -26,8 +31,8 @@ class LayerSettings:
 
     Attributes
     ----------
-    preset : {"paper", "reference"}, optional
-        Name of the preset; None leaves the choice to whoever uses the settings, who takes "paper".
+    preset : {"interleaved", "paper", "reference"}, optional
+        Name of the preset; None leaves the choice to whoever uses the settings, who takes "interleaved".
     everywhere : mapping
         Settings of all layers by name, see :class:`ndtools.layers.config.DeconvConfig`.
     first : mapping
@@ -41,7 +46,7 @@ class LayerSettings:
 
     def __post_init__(self) -> None:
         if self.preset is not None and self.preset not in PRESETS:
-            raise OptionError("config", f"preset must be {' or '.join(PRESETS)}, got {self.preset!r}")
+            raise OptionError("config", f"preset must be {_OR.join(PRESETS)}, got {self.preset!r}")
         for prefix, settings in (("", self.everywhere), ("first.", self.first)):
             try:
                 checked(DeconvConfig, settings, prefix)
@@ -83,7 +88,7 @@ class LayerSettings:
         if not isinstance(first, Mapping):
             raise OptionError("config", f"first must be an object of settings, got {first!r}")
         if preset is not None and not isinstance(preset, str):
-            raise OptionError("config", f"preset must be {' or '.join(PRESETS)}, got {preset!r}")
+            raise OptionError("config", f"preset must be {_OR.join(PRESETS)}, got {preset!r}")
         return cls(preset=preset, everywhere=everywhere, first=first)
 
     def of_network(
@@ -114,7 +119,7 @@ class LayerSettings:
             Configurations "config", "first" and "linear" of a :class:`ndtools.models.spec.NetworkSpec`.
         """
         blocks = {} if block_size is None else {"block_size": block_size}
-        config = (make or PRESETS[self.preset or "paper"])(**(blocks | dict(self.everywhere)))
+        config = (make or PRESETS[self.preset or "interleaved"])(**(blocks | dict(self.everywhere)))
         first = config.for_first_layer() if published_first is None else replace(config, **published_first)
         return {
             "config": config,
@@ -159,7 +164,7 @@ class CheckpointConfig:
 
 def _from_json(path: Path) -> Mapping[str, Any]:
     if path.suffix != ".json":
-        presets = " or ".join(PRESETS)
+        presets = _OR.join(PRESETS)
         raise OptionError("config", f"must be {presets}, or a .json file of settings, got {str(path)!r}")
     try:
         content = json.loads(read_file(path, limit=_LARGEST_FILE))

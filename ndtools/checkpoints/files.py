@@ -101,7 +101,7 @@ def load_network(
     in_channels : int, optional
         Number of channels of the images, which the file must agree with.
     config : str, Path or mapping, optional
-        Settings of the deconvolution layers where the file does not say them: "paper" or "reference", a JSON file, or
+        Settings of the deconvolution layers where the file does not say them: "interleaved", "paper" or "reference", a JSON file, or
         a mapping, see :meth:`ndtools.checkpoints.config.LayerSettings.of`.
 
     Returns
@@ -271,8 +271,10 @@ def _recognise(config: CheckpointConfig, state: State, published: bool) -> Netwo
         raise OptionError(
             "arch", f"is needed: {config.source} does not say of which network it is, one of {', '.join(NAMES)}"
         )
-    if published and config.settings.preset == "paper":
-        raise OptionError("config", "paper contradicts the checkpoint, which is one of the published code")
+    if published and config.settings.preset not in (None, "reference"):
+        raise OptionError(
+            "config", f"{config.settings.preset} contradicts the checkpoint, which is one of the published code"
+        )
     weights = [value for key, value in state.items() if key.endswith("weight")]
     matrices, kernels = ([value for value in weights if value.dim() == dims] for dims in (2, 4))
     if not matrices or not kernels:
@@ -308,9 +310,12 @@ def _published(config: CheckpointConfig, state: State) -> dict[str, Any]:
 
 
 def _own(config: CheckpointConfig, state: State) -> dict[str, Any]:
-    """Return the settings of a network of this project; its block sizes follow from shapes."""
+    """Return the settings of a network of this project, as far as they follow from the shapes of its statistics."""
+    own = any(key.endswith(_AVERAGES["covariance"]) and value.shape[1] > 1 for key, value in state.items())
     return config.settings.of_network(
-        block_size=max(_blocks(state, 4), default=None), linear=max(_blocks(state, 2), default=None)
+        DeconvConfig.paper if own and config.settings.preset is None else None,
+        block_size=max(_blocks(state, 4), default=None),
+        linear=max(_blocks(state, 2), default=None),
     )
 
 
@@ -330,7 +335,7 @@ def _other_preset(network: NetworkSpec, state: State) -> str:
     running = {name for name in ("covariance", "matrix") if any(key.endswith(_AVERAGES[name]) for key in state)}
     if network.config is None or not running or network.config.running in running:
         return ""
-    what, preset = ("D", "reference") if running == {"matrix"} else ("covariances", "paper")
+    what, preset = ("D", "reference") if running == {"matrix"} else ("covariances", "interleaved or paper")
     return f"; the file holds averages of {what}: try --config {preset}"
 
 

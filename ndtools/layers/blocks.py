@@ -126,8 +126,11 @@ def parts_of(channels: int, taps: int, groups: int, config: DeconvConfig) -> tup
         One part, and a second one for channels that do not fill a block.
     """
     size = block_channels(channels, taps, config)
-    if config.grouping == "interleaved":
+    if config.grouping == "published":
         size = channels if groups > 1 else math.gcd(size, channels)
+    if config.grouping == "interleaved":
+        size = max(divisor for divisor in range(1, size + 1) if channels % divisor == 0)
+    if config.grouping != "contiguous":
         return (Part(0, channels // size, size, channels > size, config.shared),)
     full, rest = divmod(channels, size)
     parts = [Part(0, full, size, False, config.shared)]

@@ -48,8 +48,8 @@ def check_config(name: str, value: Any) -> None:  # noqa: ANN401
     """
     if value is None or isinstance(value, DeconvConfig):
         return
-    found, remedy = f"{value!r}", "DeconvConfig.paper(), DeconvConfig.reference() or DeconvConfig(...)"
-    if isinstance(value, str) and value in ("paper", "reference"):
+    found, remedy = f"{value!r}", "DeconvConfig(...), DeconvConfig.paper() or DeconvConfig.reference()"
+    if isinstance(value, str) and value in ("interleaved", "paper", "reference"):
         remedy = f"DeconvConfig.{value}()"
     elif isinstance(value, dict):
         found, remedy = "a dict", "DeconvConfig(**settings)"

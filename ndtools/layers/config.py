@@ -11,7 +11,12 @@ __all__ = ["DeconvConfig"]
 
 @dataclass(frozen=True, kw_only=True)
 class DeconvConfig:
-    """Settings of a deconvolution layer; the defaults follow the text of Ye et al. 2020 for layers within a network.
+    """Settings of a deconvolution layer.
+
+    The defaults, which :meth:`interleaved` spells out, are the form of the method that learned most in a given time
+    (``benchmarks/learning.py``): interleaved blocks that share one mean and one D, as in the published code, with
+    patches that meet the padding as often as the convolution does, and with running covariances. :meth:`paper` and
+    :meth:`reference` are the forms of the paper's text and of the published code.
 
     Attributes
     ----------
@@ -29,10 +34,13 @@ class DeconvConfig:
     sampling_stride : int
         Stride of the patches whose covariance is taken, in steps of the convolution (sec. 4.5.2). On staggered grids it
         is lowered where fewer patches than features would be left.
-    grouping : {"contiguous", "interleaved"}
-        "contiguous" makes blocks of neighbouring channels. "interleaved" puts every (C/B)-th of all (channel, pixel)
-        features into a block, as the published code does, with the greatest common divisor of C and ``block_size`` for
-        block size B.
+    grouping : {"interleaved", "published", "contiguous"}
+        Layout of the blocks. "contiguous" makes blocks of neighbouring channels; channels left over form a smaller block.
+        "interleaved" puts every (C/B)-th of all (channel, pixel) features of C channels into a block, where B is the
+        largest divisor of C that is at most ``block_size``; linear layers have contiguous blocks, each with its own D.
+        "published" is the layout of the published code: as "interleaved", where B is the greatest common divisor of C and
+        ``block_size``, or all channels of a group in grouped convolutions; linear layers have contiguous blocks of B
+        features.
     shared : bool
         Whether all blocks have one mean and one D, as if they were further samples.
     running : {"covariance", "matrix"}
@@ -61,8 +69,8 @@ class DeconvConfig:
     eps: float = 1e-5
     momentum: float = 0.1
     sampling_stride: int = 3
-    grouping: Literal["contiguous", "interleaved"] = "contiguous"
-    shared: bool = False
+    grouping: Literal["interleaved", "published", "contiguous"] = "interleaved"
+    shared: bool = True
     running: Literal["covariance", "matrix"] = "covariance"
     grid: Literal["staggered", "corner"] = "staggered"
     through_statistics: bool = True
@@ -101,38 +109,53 @@ class DeconvConfig:
 
     @classmethod
     def paper(cls, **overrides: Any) -> "DeconvConfig":  # noqa: ANN401
-        """Return what the paper's text describes: the defaults, with some settings changed.
+        """Return the form that the paper's text describes.
 
         Parameters
         ----------
         **overrides
-            Settings by name.
+            Settings that differ from it, by name.
 
         Returns
         -------
         DeconvConfig
-            One mean and one D for each block of contiguous channels; running covariance.
+            Settings with one mean and one D for each block of neighbouring channels.
+        """
+        return replace(cls(grouping="contiguous", shared=False), **overrides)
+
+    @classmethod
+    def interleaved(cls, **overrides: Any) -> "DeconvConfig":  # noqa: ANN401
+        """Return the form that learned most in a given time, which is the default.
+
+        Parameters
+        ----------
+        **overrides
+            Settings that differ from it, by name.
+
+        Returns
+        -------
+        DeconvConfig
+            Settings with interleaved blocks that share one mean and one D; the sampled patches are staggered, and the
+            covariance is averaged for evaluation.
         """
         return cls(**overrides)
 
     @classmethod
     def reference(cls, **overrides: Any) -> "DeconvConfig":  # noqa: ANN401
-        """Return what the published code does (yechengxi/deconvolution, d221c22), with some settings changed.
+        """Return the form of the published code (yechengxi/deconvolution, commit d221c22).
 
         Parameters
         ----------
         **overrides
-            Settings by name.
+            Settings that differ from it, by name.
 
         Returns
         -------
         DeconvConfig
-            Interleaved blocks of 64 channels (for kernels of any size) that share one mean and D; running D; sampling
-            from the padded corner; no shrinkage.
+            Settings with interleaved blocks of 64 channels, for kernels of any size, that share one mean and one D; D is
+            averaged for evaluation, patches are sampled from the padded corner, and covariances are not shrunk.
         """
-        preset = cls(
-            block_size=64, grouping="interleaved", shared=True, running="matrix", grid="corner", shrinkage="none"
-        )
+        preset = cls(block_size=64, grouping="published", running="matrix", grid="corner", shrinkage="none")
         return replace(preset, **overrides)
 
     def for_first_layer(self) -> "DeconvConfig":
@@ -149,7 +172,7 @@ class DeconvConfig:
 MOST = 1_000_000_000
 MOST_ITERATIONS = 1000  # Newton-Schulz has converged, or never will, after some tens
 _CHOICES = {
-    "grouping": ("contiguous", "interleaved"),
+    "grouping": ("interleaved", "published", "contiguous"),
     "running": ("covariance", "matrix"),
     "grid": ("staggered", "corner"),
     "shrinkage": ("auto", "none", "lw", "oas"),

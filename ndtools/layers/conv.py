@@ -24,7 +24,7 @@ class WhitenedConvolution(_ConvNd):
         Parameters
         ----------
         config : DeconvConfig, optional
-            Settings of the deconvolution; ``DeconvConfig.paper()`` by default.
+            Settings of the deconvolution; ``DeconvConfig()`` by default.
         """
         self.whitening = Whitening(
             self.in_channels,
@@ -170,7 +170,7 @@ class FastDeconv1d(FastDeconvNd, nn.Conv1d):
     *args, **kwargs
         All arguments of :class:`torch.nn.Conv1d`.
     config : DeconvConfig, optional
-        Settings of the deconvolution; ``DeconvConfig.paper()`` by default.
+        Settings of the deconvolution; ``DeconvConfig()`` by default.
     """
 
     def __init__(self, *args: Any, config: DeconvConfig | None = None, **kwargs: Any) -> None:  # noqa: ANN401
@@ -186,7 +186,7 @@ class FastDeconv2d(FastDeconvNd, nn.Conv2d):
     *args, **kwargs
         All arguments of :class:`torch.nn.Conv2d`.
     config : DeconvConfig, optional
-        Settings of the deconvolution; ``DeconvConfig.paper()`` by default.
+        Settings of the deconvolution; ``DeconvConfig()`` by default.
 
     Examples
     --------
@@ -209,7 +209,7 @@ class FastDeconv3d(FastDeconvNd, nn.Conv3d):
     *args, **kwargs
         All arguments of :class:`torch.nn.Conv3d`.
     config : DeconvConfig, optional
-        Settings of the deconvolution; ``DeconvConfig.paper()`` by default.
+        Settings of the deconvolution; ``DeconvConfig()`` by default.
     """
 
     def __init__(self, *args: Any, config: DeconvConfig | None = None, **kwargs: Any) -> None:  # noqa: ANN401

@@ -56,7 +56,9 @@ class DeconvLinear(nn.Linear):
             raise ValueError(f"in_features must be at least 1, got {in_features}")
         super().__init__(in_features, out_features, bias, device, dtype)
         config = config or DeconvConfig(block_size=None)
-        if config.grouping == "interleaved":  # the published code interleaves in convolutions only
+        if config.grouping == "interleaved":  # features of a linear layer have no pixels to share out
+            config = replace(config, grouping="contiguous", shared=False)
+        if config.grouping == "published":  # the published code interleaves in convolutions only
             block = math.gcd(block_channels(in_features, 1, config), in_features)
             config = replace(config, grouping="contiguous", block_size=block)
         self.whitening = Whitening(in_features, 1, config, device=device, dtype=dtype)

@@ -113,7 +113,7 @@ def test_from_published_to_folded(published, images, tmp_path):
     assert result.stderr.startswith(f"{ours}   ")
     given = read_checkpoint(CheckpointConfig(source=str(ours)))
     network, state = given.network, given.state
-    assert (network.config.block_size, network.config.grouping) == (BLOCK, "interleaved")
+    assert (network.config.block_size, network.config.grouping) == (BLOCK, "published")
     assert (network.first.n_iter, network.first.freeze_after) == (15, 101)
     again = network.build().eval()
     again.load_state_dict(state)
@@ -316,7 +316,7 @@ def test_other_networks_are_not_saved(tmp_path):
 def test_averages_of_the_other_preset_are_told(tmp_path):
     for config, given, other in (
         (DeconvConfig.reference(), [], "averages of D: try --config reference"),
-        (DeconvConfig(), ["--config", "reference"], "averages of covariances: try --config paper"),
+        (DeconvConfig(), ["--config", "reference"], "averages of covariances: try --config interleaved or paper"),
     ):
         save_state(tmp_path / "net.safetensors", build("vgg11", deconv(config, first=config)).state_dict())
         result = invoke("fold", tmp_path / "net.safetensors", "--arch", "vgg11", *given)
@@ -347,7 +347,9 @@ def test_settings_that_a_file_does_not_say(own, tmp_path, settings):
     assert note == (
         "settings assumed: eps=1e-05, n_iter=5, first.n_iter=15 (the file does not say; choose with --config)"
     )
-    result, difference = fold("--config", settings(preset="paper", first={"n_iter": 5}, freeze_after=None), "--json")
+    result, difference = fold(
+        "--config", settings(preset="interleaved", first={"n_iter": 5}, freeze_after=None), "--json"
+    )
     assert difference < 1e-4
     assumed = json.loads(result.stdout)["settings_assumed"]
     assert (assumed["first"]["n_iter"], assumed["first"]["freeze_after"]) == (5, None)
@@ -442,9 +444,13 @@ def test_metadata_that_is_not_whole(own, tmp_path):
         (
             ["--config", "reference"],
             2,
-            "--config grouping = interleaved contradicts the checkpoint",
+            "--config grouping = published contradicts the checkpoint, which says interleaved",
         ),
-        (["--config", "papers"], 2, "--config must be paper or reference, or a .json file of settings, got 'papers'"),
+        (
+            ["--config", "papers"],
+            2,
+            "--config must be interleaved or paper or reference, or a .json file of settings, got 'papers'",
+        ),
         (["--config", "none.json"], 2, "--config cannot read none.json: "),
         (["--size", 31], 2, "--size must be at least 32, got 31"),
         (["--in-channels", 0], 2, "--in-channels must be at least 1, got 0"),
@@ -471,8 +477,8 @@ def test_contradictions(own, options, code, message, tmp_path, monkeypatch):
         ('{"eps": ' + "[" * 300 + "]" * 300 + "}", "eps must be a number, got [[[[[[[...]]]]]]]"),
         ('{"eps": ' + "[" * 100_000, "settings.json is not a JSON file"),
         ('{"n_iter": 1000000}', "n_iter: must be at most 1000"),
-        ('{"preset": 3}', "preset must be paper or reference, got 3"),
-        ('{"preset": "x"}', "preset must be paper or reference, got 'x'"),
+        ('{"preset": 3}', "preset must be interleaved or paper or reference, got 3"),
+        ('{"preset": "x"}', "preset must be interleaved or paper or reference, got 'x'"),
         ('{"first": 3}', "first must be an object of settings, got 3"),
         ("[]", "must hold a JSON object, such as"),
         ("", "is not a JSON file"),
@@ -486,7 +492,9 @@ def test_files_of_settings(own, tmp_path, content, message):
 
 
 def test_options_that_agree_are_no_contradiction(own, tmp_path, settings):
-    agreed = settings(preset="paper", sampling_stride=2, freeze_after=None, first={"grid": "staggered"}, sync=False)
+    agreed = settings(
+        preset="interleaved", sampling_stride=2, freeze_after=None, first={"grid": "staggered"}, sync=False
+    )
     agreeing = ["--arch", "vgg11", "--num-classes", 5, "--in-channels", 1, "--config", agreed]
     result = invoke("fold", own[0], *agreeing, "--to", tmp_path / "x.safetensors", "-q")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")

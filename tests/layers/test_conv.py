@@ -145,7 +145,7 @@ def explicit(x, layer):
 )
 @settings(max_examples=60)
 def test_it_is_a_convolution_of_whitened_patches(channels, kernel, stride, padding, groups, block, sampling, bias):
-    config = DeconvConfig(block_size=block, sampling_stride=sampling, eps=1e-2, shrinkage="none")
+    config = DeconvConfig.paper(block_size=block, sampling_stride=sampling, eps=1e-2, shrinkage="none")
     layer = layer_of(
         channels * groups,
         3 * groups,
@@ -167,7 +167,7 @@ def test_dilation():
 
 
 def test_output_is_white_where_all_patches_are_sampled():
-    config = DeconvConfig(block_size=2, n_iter=EXACT, eps=1e-12, sampling_stride=1)
+    config = DeconvConfig.paper(block_size=2, n_iter=EXACT, eps=1e-12, sampling_stride=1)
     layer = layer_of(4, 36, 3, config=config, bias=False)
     with torch.no_grad():
         layer.weight.copy_(torch.eye(36).view(36, 4, 3, 3))
@@ -180,7 +180,7 @@ def test_output_is_white_where_all_patches_are_sampled():
 
 
 def test_one_pixel_and_one_channel_are_batch_normalisation():
-    config = DeconvConfig(block_size=1, sampling_stride=1, eps=1e-3, n_iter=1)
+    config = DeconvConfig.paper(block_size=1, sampling_stride=1, eps=1e-3, n_iter=1)
     layer, norm = layer_of(4, 3, 1, config=config), nn.BatchNorm2d(4, eps=1e-3, affine=False).double()
     x = images()
     torch.testing.assert_close(layer(x), conv2d(norm(x), layer.weight, layer.bias), rtol=1e-10, atol=1e-10)
@@ -223,7 +223,7 @@ def test_signals_are_images_of_one_row():
 
 
 @pytest.mark.parametrize(
-    "config", [DeconvConfig(eps=1e-2, block_size=2), DeconvConfig.reference(eps=1e-2, block_size=2)]
+    "config", [DeconvConfig.paper(eps=1e-2, block_size=2), DeconvConfig.reference(eps=1e-2, block_size=2)]
 )
 def test_gradients_flow_through_the_statistics(config):
     layer = layer_of(4, 2, 2, padding=1, config=config)

@@ -29,7 +29,7 @@ def batch(n=50, d=7, seed=0, dtype=torch.float64):
 
 def layer_of(d=7, out=4, bias=True, dtype=torch.float64, seed=1, **settings_):
     torch.manual_seed(seed)
-    return DeconvLinear(d, out, bias=bias, dtype=dtype, config=DeconvConfig(**settings_))
+    return DeconvLinear(d, out, bias=bias, dtype=dtype, config=DeconvConfig.paper(**settings_))
 
 
 def statistics_of(layer, x):

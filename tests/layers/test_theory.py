@@ -13,7 +13,7 @@ from ndtools.layers.conv import FastDeconv2d
 from ndtools.layers.linear import DeconvLinear
 from ndtools.layers.sampling import Axis, Patches, Vectors
 
-EXACT = DeconvConfig(block_size=None, n_iter=40, sampling_stride=1, eps=1e-5)
+EXACT = DeconvConfig.paper(block_size=None, n_iter=40, sampling_stride=1, eps=1e-5)
 
 
 def smooth_images(n=6, channels=2, size=12):
@@ -60,7 +60,7 @@ def test_correcting_the_input_is_correcting_the_gradient_by_newton(eps):
     torch.manual_seed(1)
     x = torch.randn(200, 6, dtype=torch.float64) @ torch.randn(6, 6, dtype=torch.float64)
     target = torch.randn(200, 3, dtype=torch.float64)
-    config = DeconvConfig(block_size=None, n_iter=60, eps=eps, through_statistics=False)
+    config = DeconvConfig.paper(block_size=None, n_iter=60, eps=eps, through_statistics=False)
     layer = DeconvLinear(6, 3, dtype=x.dtype, config=config)
     _, ((mean, d),) = copy.deepcopy(layer).whitening.statistics(x, Vectors())
     rate = 0.1
@@ -81,7 +81,7 @@ def test_correcting_the_input_is_correcting_the_gradient_by_newton(eps):
 def test_channels_one_by_one_are_batch_normalised(shape):
     torch.manual_seed(2)
     x = 3 + torch.randn(shape, dtype=torch.float64) * torch.tensor([1.0, 2, 3, 4]).view(1, 4, *[1] * (len(shape) - 2))
-    layer = ChannelDeconv(4, DeconvConfig(block_size=1, n_iter=40, sampling_stride=1), dtype=x.dtype)
+    layer = ChannelDeconv(4, DeconvConfig.paper(block_size=1, n_iter=40, sampling_stride=1), dtype=x.dtype)
     torch.testing.assert_close(layer(x), batch_norm(x, None, None, training=True, eps=1e-5), rtol=1e-10, atol=1e-10)
 
 
@@ -90,7 +90,9 @@ def test_whitened_channels_are_white(shape):
     torch.manual_seed(3)
     mix = torch.randn(6, 6, dtype=torch.float64)
     x = torch.tensordot(torch.randn(shape, dtype=torch.float64), mix, dims=([1], [0])).movedim(-1, 1) + 2
-    layer = ChannelDeconv(6, DeconvConfig(block_size=None, n_iter=60, eps=1e-12, sampling_stride=1), dtype=x.dtype)
+    layer = ChannelDeconv(
+        6, DeconvConfig.paper(block_size=None, n_iter=60, eps=1e-12, sampling_stride=1), dtype=x.dtype
+    )
     rows = layer(x).movedim(1, 0).flatten(1)
     torch.testing.assert_close(rows.mean(1), torch.zeros(6, dtype=x.dtype), rtol=0, atol=1e-9)
     torch.testing.assert_close(torch.cov(rows, correction=0), torch.eye(6, dtype=x.dtype), rtol=0, atol=1e-6)
@@ -100,7 +102,7 @@ def test_blocks_of_channels_are_white_each():
     torch.manual_seed(4)
     x = torch.randn(100, 7, 5, 5, dtype=torch.float64)
     x = x + x.roll(1, 1)
-    layer = ChannelDeconv(7, DeconvConfig(block_size=3, n_iter=40, eps=1e-12, sampling_stride=1), dtype=x.dtype)
+    layer = ChannelDeconv(7, DeconvConfig.paper(block_size=3, n_iter=40, eps=1e-12, sampling_stride=1), dtype=x.dtype)
     covariance = torch.cov(layer(x).movedim(1, 0).flatten(1), correction=0)
     for start in (0, 3, 6):
         block = covariance[start : start + 3, start : start + 3]
@@ -109,7 +111,7 @@ def test_blocks_of_channels_are_white_each():
 
 
 @pytest.mark.parametrize(
-    "config", [DeconvConfig(block_size=3, sampling_stride=1), DeconvConfig.reference(block_size=2)]
+    "config", [DeconvConfig.paper(block_size=3, sampling_stride=1), DeconvConfig.reference(block_size=2)]
 )
 def test_gradients_of_whitened_channels(config):
     layer = ChannelDeconv(6, config, dtype=torch.float64)

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::ndtools.errors.NumericalWarning
 
 def with_covariance(covariance, *, eps, n_iter, momentum=0.1, batches=3):
     d = len(covariance)
-    config = DeconvConfig(block_size=None, eps=eps, n_iter=n_iter, momentum=momentum)
+    config = DeconvConfig.paper(block_size=None, eps=eps, n_iter=n_iter, momentum=momentum)
     layer = DeconvLinear(d, 2, config=config, dtype=torch.float64)
     layer.whitening.num_batches_tracked.fill_(batches)
     layer.whitening.running_weight.fill_(1 - (1 - momentum) ** batches)
@@ -47,7 +47,7 @@ def test_a_known_covariance_has_its_condition_and_residual():
 
 
 def test_the_worst_block_counts():
-    layer = DeconvLinear(5, 2, config=DeconvConfig(block_size=2, eps=1e-3), dtype=torch.float64)
+    layer = DeconvLinear(5, 2, config=DeconvConfig.paper(block_size=2, eps=1e-3), dtype=torch.float64)
     assert audit(layer).rows[0].condition is None
     assert audit(layer).rows[0].residual is None
     layer.whitening.num_batches_tracked.fill_(100000)
@@ -80,7 +80,7 @@ def test_where_d_is_averaged_its_condition():
 )
 @settings(max_examples=60)
 def test_rows_and_padding_by_counting(height, width, stride, padding, sampling, grid, mode, kernel):
-    config = DeconvConfig(sampling_stride=sampling, grid=grid, block_size=1)
+    config = DeconvConfig.paper(sampling_stride=sampling, grid=grid, block_size=1)
     layer = FastDeconv2d(4, 2, kernel, stride=stride, padding=padding, padding_mode=mode, config=config)
     (row,) = audit(layer, torch.randn(3, 4, height, width)).rows
     outside = pad(torch.zeros(height, width), (padding,) * 4, value=1.0)
@@ -194,7 +194,7 @@ def test_singular_covariances_have_no_condition_number():
     """To rounding: those of float32 have eigenvalues below zero of up to 1e-7 of the largest, here far above eps."""
     generator = torch.Generator().manual_seed(0)
     rows = 100 * torch.randn(30, 60, generator=generator)
-    layer = DeconvLinear(63, 2, config=DeconvConfig(block_size=60))
+    layer = DeconvLinear(63, 2, config=DeconvConfig.paper(block_size=60))
     whitening = layer.whitening
     whitening.num_batches_tracked.fill_(1)
     whitening.running_weight.fill_(1)

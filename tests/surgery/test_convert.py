@@ -68,7 +68,7 @@ def test_convolutions_linear_layers_and_batch_norms():
         DeconvConfig(n_iter=15, freeze_after=200),
         DeconvConfig(),
         DeconvConfig(),
-        DeconvConfig(block_size=512),
+        DeconvConfig(block_size=512, grouping="contiguous", shared=False),
     ]
     x = torch.randn(64, 3, 8, 8)
     loss = converted(x).square().mean()
@@ -532,7 +532,7 @@ def test_modules_held_in_nested_containers_are_kept():
     ("arguments", "message"),
     [
         (("paper",), r"config must be a DeconvConfig, got 'paper': pass DeconvConfig.paper\(\)$"),
-        (("papers",), r"got 'papers': pass DeconvConfig.paper\(\), DeconvConfig.reference\(\) or"),
+        (("papers",), r"got 'papers': pass DeconvConfig\(...\), DeconvConfig.paper\(\) or DeconvConfig.reference\(\)"),
         (({"eps": 1},), r"got a dict: pass DeconvConfig\(\*\*settings\)"),
         ((DeconvConfig.paper,), r"got DeconvConfig.paper itself: pass DeconvConfig.paper\(\), called"),
         ((DeconvConfig,), r"got DeconvConfig itself: pass DeconvConfig\(\), called"),

@@ -26,7 +26,7 @@ from ndtools.surgery.replacing import deconvolves
 
 pytestmark = pytest.mark.filterwarnings("ignore::ndtools.errors.NumericalWarning")
 LAYERS = {1: (FastDeconv1d, nn.Conv1d), 2: (FastDeconv2d, nn.Conv2d), 3: (FastDeconv3d, nn.Conv3d)}
-PRESETS = [DeconvConfig(block_size=3, eps=1e-2), DeconvConfig.reference(block_size=2, eps=1e-2)]
+PRESETS = [DeconvConfig.paper(block_size=3, eps=1e-2), DeconvConfig.reference(block_size=2, eps=1e-2)]
 
 
 def batch(*shape, seed=0):
@@ -85,7 +85,7 @@ def test_linear_layers(config, bias):
 @pytest.mark.parametrize("dims", [0, 1, 2, 3])
 def test_channels(dims):
     x = batch(30, 5, *(4,) * dims)
-    layer = trained(ChannelDeconv(5, DeconvConfig(block_size=3), dtype=torch.float64), x)
+    layer = trained(ChannelDeconv(5, DeconvConfig.paper(block_size=3), dtype=torch.float64), x)
     folded, difference = fold(nn.Sequential(layer), x)
     assert type(folded[0]) is (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)[dims]
     assert difference < 1e-12
@@ -94,7 +94,7 @@ def test_channels(dims):
 def test_it_is_a_convolution_of_whitened_patches():
     """All patches whitened by the running statistics, written out with unfold: nothing of the layer's own folding."""
     x = batch(6, 4, 8, 7)
-    config = DeconvConfig(block_size=2, eps=1e-2, n_iter=40, momentum=1)
+    config = DeconvConfig.paper(block_size=2, eps=1e-2, n_iter=40, momentum=1)
     layer = trained(FastDeconv2d(4, 5, 3, padding=1, stride=2, dtype=torch.float64, config=config), x)
     folded, _ = fold(layer, x)
     patches = unfold(pad(x, (1, 1, 1, 1)), 3, stride=2)
@@ -374,7 +374,7 @@ def test_the_example_is_left_alone_by_networks_that_write_to_it():
 def test_converted_trained_and_folded_networks(arch):
     """Images of 16×16: the last stage has maps of 2×2."""
     torch.manual_seed(0)
-    model = convert(build(arch, batch_norm()).double(), DeconvConfig(block_size=8))[0]
+    model = convert(build(arch, batch_norm()).double(), DeconvConfig.paper(block_size=8))[0]
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     for seed in range(2):
         nn.functional.cross_entropy(model(batch(4, 3, 16, 16, seed=seed)), torch.arange(4)).backward()

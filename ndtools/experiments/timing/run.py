@@ -240,7 +240,7 @@ def run(config: TimingConfig, *, progress: Progress | None = None) -> TimingResu
     )
 
 
-_DECONV = DeconvConfig.paper()
+_DECONV = DeconvConfig()
 
 
 def _too_large(layer: TimedLayer, config: TimingConfig, device: torch.device) -> str | None:
