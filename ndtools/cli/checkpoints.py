@@ -49,7 +49,8 @@ Settings = Annotated[
     str | None,
     typer.Option(
         metavar="PRESET|FILE.json",
-        help="Settings of the deconvolution layers, where the checkpoint does not say them: interleaved, paper, reference, or a JSON"
+        help="Settings of the deconvolution layers, where the checkpoint does not say them: interleaved, paper,"
+        " reference, or a JSON"
         ' file such as {"preset": "reference", "eps": 0.001, "first": {"n_iter": 5}} (default: interleaved).',
         show_default=False,
     ),

@@ -35,12 +35,12 @@ class DeconvConfig:
         Stride of the patches whose covariance is taken, in steps of the convolution (sec. 4.5.2). On staggered grids it
         is lowered where fewer patches than features would be left.
     grouping : {"interleaved", "published", "contiguous"}
-        Layout of the blocks. "contiguous" makes blocks of neighbouring channels; channels left over form a smaller block.
-        "interleaved" puts every (C/B)-th of all (channel, pixel) features of C channels into a block, where B is the
-        largest divisor of C that is at most ``block_size``; linear layers have contiguous blocks, each with its own D.
-        "published" is the layout of the published code: as "interleaved", where B is the greatest common divisor of C and
-        ``block_size``, or all channels of a group in grouped convolutions; linear layers have contiguous blocks of B
-        features.
+        Layout of the blocks. "contiguous" makes blocks of neighbouring channels; channels left over form a smaller
+        block. "interleaved" puts every (C/B)-th of all (channel, pixel) features of C channels into a block, where B is
+        the largest divisor of C that is at most ``block_size``; linear layers have contiguous blocks, each with its own
+        D. "published" is the layout of the published code: as "interleaved", where B is the greatest common divisor of
+        C and ``block_size``, or all channels of a group in grouped convolutions; linear layers have contiguous blocks
+        of B features.
     shared : bool
         Whether all blocks have one mean and one D, as if they were further samples.
     running : {"covariance", "matrix"}
@@ -152,8 +152,8 @@ class DeconvConfig:
         Returns
         -------
         DeconvConfig
-            Settings with interleaved blocks of 64 channels, for kernels of any size, that share one mean and one D; D is
-            averaged for evaluation, patches are sampled from the padded corner, and covariances are not shrunk.
+            Settings with interleaved blocks of 64 channels, for kernels of any size, that share one mean and one D. D
+            is averaged for evaluation, patches are sampled from the padded corner, and covariances are not shrunk.
         """
         preset = cls(block_size=64, grouping="published", running="matrix", grid="corner", shrinkage="none")
         return replace(preset, **overrides)

@@ -161,7 +161,9 @@ def test_it_is_a_convolution_of_whitened_patches(channels, kernel, stride, paddi
 
 
 def test_dilation():
-    layer = layer_of(4, 3, 3, dilation=2, padding=2, config=DeconvConfig(eps=1e-2, shrinkage="none"))
+    layer = layer_of(
+        4, 3, 3, dilation=2, padding=2, config=DeconvConfig.paper(block_size=4, eps=1e-2, shrinkage="none")
+    )
     x = images()
     torch.testing.assert_close(layer(x), explicit(x, layer), rtol=1e-8, atol=1e-8)
 

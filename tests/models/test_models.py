@@ -20,7 +20,7 @@ from ndtools.models.vgg import vgg
 
 pytestmark = pytest.mark.filterwarnings("ignore::ndtools.errors.NumericalWarning")
 
-SMALL = DeconvConfig(block_size=4, sampling_stride=1)  # for speed
+SMALL = DeconvConfig.paper(block_size=4, sampling_stride=1)  # for speed
 FACTORIES = {"plain": plain(), "batch_norm": batch_norm(), "deconv": deconv(SMALL, linear=SMALL)}
 SHALLOW = ("vgg11", "resnet18", "preact18")
 
