@@ -50,8 +50,8 @@ class TraceRecord:
     products : int
         Number of matrix products so far (an inverse counts as one).
     residual : float
-        Residual ‖D·D·A − I‖_F, evaluated in float64 from the iterate; not divided by √d. Infinite or NaN once D
-        is not finite.
+        Residual ‖D·D·A − I‖_F, evaluated in float64 from the iterate and not divided by √d; inf or nan once D is not
+        finite.
     matrix : Tensor of shape (d, d)
         Approximation D of A^(-1/2), rescaled in float64.
     """

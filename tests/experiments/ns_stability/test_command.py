@@ -208,7 +208,7 @@ def test_limits_of_an_atlas():
     [
         (np.zeros((2, 3)), (), 3, "square"),
         ([[1.0, 2.0], [0.0, 1.0]], (), 3, "must be symmetric"),
-        ([[1.0, np.nan], [np.nan, 1.0]], (), 3, "not finite"),
+        ([[1.0, np.nan], [np.nan, 1.0]], (), 3, "must be finite"),
         ([[2.0]], (), 3, "1×1"),
         (np.diag([1.0, -1.0]), (), 4, "not positive definite"),
         (np.ones((2, 2)), ("--eps", "0"), 4, "add a ridge"),
