@@ -60,6 +60,9 @@ from ndtools.layers.config import DeconvConfig as DeconvConfig
 from ndtools.layers.conv import FastDeconv1d as FastDeconv1d
 from ndtools.layers.conv import FastDeconv2d as FastDeconv2d
 from ndtools.layers.conv import FastDeconv3d as FastDeconv3d
+from ndtools.layers.conv_transpose import FastDeconvTranspose1d as FastDeconvTranspose1d
+from ndtools.layers.conv_transpose import FastDeconvTranspose2d as FastDeconvTranspose2d
+from ndtools.layers.conv_transpose import FastDeconvTranspose3d as FastDeconvTranspose3d
 from ndtools.layers.linear import DeconvLinear as DeconvLinear
 from ndtools.numerics.center_surround import fit_difference_of_gaussians as fit_difference_of_gaussians
 from ndtools.numerics.covariance import Covariance as Covariance

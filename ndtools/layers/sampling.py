@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-__all__ = ["Axis", "Patches", "Pixels", "Sampling", "Staggered", "Vectors", "axes_of", "patches_of"]
+__all__ = ["Axis", "Patches", "Pixels", "Sampling", "Staggered", "Vectors", "ZeroStuffed", "axes_of", "patches_of"]
 
 
 class Sampling(Protocol):
@@ -147,9 +147,13 @@ class Patches:
     def _crops(self, sizes: Sequence[int]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         """Return what the patches cover of images without padding, and where that is in what they cover."""
         starts = [axis.first - axis.padding[0] for axis in self.axes]
-        ends = [min(start + length, size) for start, length, size in zip(starts, self._lengths, sizes, strict=True)]
-        outer = [slice(max(start, 0), end) for start, end in zip(starts, ends, strict=True)]
-        inner = [slice(max(-start, 0), end - start) for start, end in zip(starts, ends, strict=True)]
+        firsts = [max(start, 0) for start in starts]
+        ends = [
+            max(first, min(start + length, size))  # not before the first, where all patches lie in the padding
+            for first, start, length, size in zip(firsts, starts, self._lengths, sizes, strict=True)
+        ]
+        outer = [slice(first, end) for first, end in zip(firsts, ends, strict=True)]
+        inner = [slice(first - start, end - start) for first, start, end in zip(firsts, starts, ends, strict=True)]
         return (..., *outer), (..., *inner)
 
     def _windows(self, covered: Tensor) -> Tensor:
@@ -190,6 +194,40 @@ class Staggered:
         return [(grid, x[i::n]) for i, grid in enumerate(self.grids[: len(x)])]
 
 
+@dataclass(frozen=True)
+class ZeroStuffed:
+    """Patches of images (N, C, ...) with zeros between their pixels, as a transposed convolution sees them.
+
+    Attributes
+    ----------
+    stride : tuple of int
+        Distance of the pixels after stuffing along each axis: the stride of the transposed convolution.
+    patches : Sampling
+        Patches of the stuffed images.
+    """
+
+    stride: tuple[int, ...]
+    patches: Sampling
+
+    def gather(self, x: Tensor) -> Tensor:  # noqa: D102
+        stuffed = x.new_zeros(*x.shape[:2], *self.sizes(x.shape[2:]))
+        stuffed[self._pixels] = x
+        return self.patches.gather(stuffed)
+
+    def scatter_add(self, grad: Tensor, features: Tensor) -> None:  # noqa: D102
+        stuffed = features.new_zeros(*grad.shape[:2], *self.sizes(grad.shape[2:]))
+        self.patches.scatter_add(stuffed, features)
+        grad += stuffed[self._pixels]
+
+    def sizes(self, sizes: Sequence[int]) -> list[int]:
+        """Return the size of stuffed images along each axis, for sizes of images."""
+        return [(size - 1) * step + 1 for size, step in zip(sizes, self.stride, strict=True)]
+
+    @property
+    def _pixels(self) -> tuple[Any, ...]:
+        return (..., *(slice(None, None, step) for step in self.stride))
+
+
 def patches_of(
     images: int,
     features: int,
@@ -201,6 +239,7 @@ def patches_of(
     padding: Sequence[tuple[int, int]],
     sampling: int,
     grid: str,
+    periods: Sequence[int] | None = None,
 ) -> Sampling:
     """Choose the patches of a batch whose covariance is taken.
 
@@ -219,6 +258,9 @@ def patches_of(
         Sampling stride, in steps of the convolution.
     grid : {"staggered", "corner"}
         Placement of the patches, see `axes_of`.
+    periods : sequence of int, optional
+        Distance, in steps of the convolution, after which the images repeat their pattern of zeros along each axis; 1
+        by default, for images without such a pattern.
 
     Returns
     -------
@@ -226,9 +268,13 @@ def patches_of(
         One grid of positions, or several that images use in turns.
     """
     found: Patches | Staggered
+    periods = periods or (1,) * len(kernel)
     longest = max(size + sum(pad) for size, pad in zip(sizes, padding, strict=True))
     for step in range(min(sampling, longest), 0, -1):  # larger steps leave one position, too
-        along = [axes_of(*axis, step, grid) for axis in zip(sizes, kernel, stride, dilation, padding, strict=True)]
+        along = [
+            axes_of(*axis, step, grid, period)
+            for *axis, period in zip(sizes, kernel, stride, dilation, padding, periods, strict=True)
+        ]
         grids = tuple(Patches(kernel, dilation, axes) for axes in product(*along))
         found = grids[0] if len(grids) == 1 else Staggered(grids)
         if grid != "staggered" or found.count(images) >= features:
@@ -237,7 +283,14 @@ def patches_of(
 
 
 def axes_of(
-    size: int, kernel: int, stride: int, dilation: int, padding: tuple[int, int], sampling: int, grid: str
+    size: int,
+    kernel: int,
+    stride: int,
+    dilation: int,
+    padding: tuple[int, int],
+    sampling: int,
+    grid: str,
+    period: int = 1,
 ) -> tuple[Axis, ...]:
     """Choose the positions of sampled patches along one axis.
 
@@ -253,6 +306,10 @@ def axes_of(
         "staggered" returns S grids (fewer on short axes) that share out all positions of the convolution, so that
         images which take turns with them meet the padding exactly as often as the convolution does. "corner" returns
         every S-th position from the first one, which lies in the padding.
+    period : int
+        Distance, in steps of the convolution, after which the image repeats its pattern of zeros. The step between
+        samples is lowered until it has no divisor in common with the period, so that every grid meets all phases of
+        the pattern.
 
     Returns
     -------
@@ -262,12 +319,22 @@ def axes_of(
     reach = (kernel - 1) * dilation + 1
     total = (size + sum(padding) - reach) // stride + 1
     if grid == "corner":
+        sampling = _coprime(sampling, period)
         return (Axis(0, sampling * stride, (total - 1) // sampling + 1, padding),)
-    step = -(-total // -(-total // sampling))  # the widest that keeps the number of positions, one in S
+    step = _coprime(
+        -(-total // -(-total // sampling)), period
+    )  # the widest that keeps the number of positions, one in S
     # A batch of fewer images than grids begins in the middle, away from the padding.
     offsets = [(step // 2 + i) % step for i in range(step)]
     grids = [Axis(first * stride, step * stride, (total - 1 - first) // step + 1, padding) for first in offsets]
     return tuple(_without_unused_padding(axis, size, reach) for axis in grids)
+
+
+def _coprime(step: int, period: int) -> int:
+    """Return the largest step, up to the one given, that has no divisor in common with a period."""
+    while math.gcd(step, period) > 1:
+        step -= 1
+    return step
 
 
 def _without_unused_padding(axis: Axis, size: int, reach: int) -> Axis:

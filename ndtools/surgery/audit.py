@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ndtools.errors import NumericalWarning
 from ndtools.layers.checks import check_model
 from ndtools.layers.conv import FastDeconvNd, WhitenedConvolution
-from ndtools.layers.sampling import Vectors
+from ndtools.layers.sampling import Vectors, ZeroStuffed
 from ndtools.layers.whitening import Whitening
 from ndtools.surgery.fold import call, check_example, copied
 from ndtools.surgery.replacing import copy_of, deconvolves, whitening_of
@@ -320,12 +320,15 @@ def _samples(model: nn.Module, layers: dict[str, nn.Module], example: Any) -> di
     return {name: min(calls, key=lambda samples: samples[0]) for name, calls in taken.items()}
 
 
-def _taken(module: Any, x: Tensor) -> _Taken:  # noqa: ANN401
+def _taken(module: Any, *args: Any, **kwargs: Any) -> _Taken:  # noqa: ANN401
     """Return how many samples a layer takes of an input, and the share of padding in them."""
-    batch, sampling = module.sampled_input(x)
+    batch, sampling = module.sampled_input(*args, **kwargs)
     if isinstance(sampling, Vectors):
         return sampling.gather(batch[..., :1]).shape[-1], None
-    inside = torch.ones(len(batch), 1, *batch.shape[2:], dtype=torch.float64)
+    sizes = batch.shape[2:]
+    if isinstance(sampling, ZeroStuffed):  # zeros between pixels are no padding
+        sampling, sizes = sampling.patches, sampling.sizes(sizes)
+    inside = torch.ones(len(batch), 1, *sizes, dtype=torch.float64)
     if not isinstance(module, WhitenedConvolution):
         return sampling.gather(inside).shape[-1], None
     if isinstance(module, FastDeconvNd) and module.padding_mode != "zeros":  # then the batch is padded already

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
-from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import is_lazy
@@ -17,6 +17,7 @@ from torch.nn.utils.parametrize import ParametrizationList, is_parametrized
 from ndtools.layers.checks import check_config, check_model
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.conv import FastDeconv1d, FastDeconv2d, FastDeconv3d
+from ndtools.layers.conv_transpose import FastDeconvTranspose1d, FastDeconvTranspose2d, FastDeconvTranspose3d
 from ndtools.layers.linear import DeconvLinear
 from ndtools.surgery.replacing import (
     carry_hooks,
@@ -36,8 +37,22 @@ Choice = Callable[[str, nn.Module], DeconvConfig | None]
 
 LINEAR_BLOCK = 512  # of linear layers, as the published code is run; all features of most of them
 
-_CONVOLUTIONS: dict[type, type[Any]] = {nn.Conv1d: FastDeconv1d, nn.Conv2d: FastDeconv2d, nn.Conv3d: FastDeconv3d}
-_COMPUTING = ("forward", "_conv_forward", "__call__", "_call_impl", "__getattr__")  # what makes up the function
+_CONVOLUTIONS: dict[type, type[Any]] = {
+    nn.Conv1d: FastDeconv1d,
+    nn.Conv2d: FastDeconv2d,
+    nn.Conv3d: FastDeconv3d,
+    nn.ConvTranspose1d: FastDeconvTranspose1d,
+    nn.ConvTranspose2d: FastDeconvTranspose2d,
+    nn.ConvTranspose3d: FastDeconvTranspose3d,
+}
+_COMPUTING = (
+    "forward",
+    "_conv_forward",
+    "__call__",
+    "_call_impl",
+    "__getattr__",
+    "_output_padding",
+)  # what makes up the function
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 _OTHER_NORMS = (_InstanceNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 _NORMS = (_NormBase, *_OTHER_NORMS)
@@ -113,7 +128,8 @@ def convert(
 ) -> tuple[nn.Module, Plan]:
     """Turn a network into its deconvolution form: layers decorrelate their input in place of batch normalisation.
 
-    Conv1d, Conv2d and Conv3d become FastDeconv1d, 2d and 3d, Linear becomes DeconvLinear, with the same
+    Conv1d, Conv2d and Conv3d become FastDeconv1d, 2d and 3d, ConvTranspose1d, 2d and 3d become
+    FastDeconvTranspose1d, 2d and 3d, Linear becomes DeconvLinear, with the same
     hyperparameters, weights and biases (the same Parameters, so tied ones stay tied); BatchNorm and SyncBatchNorm
     become Identity. A layer without bias gets one, of zeros, if any batch normalisation goes, as that brought one.
 
@@ -277,8 +293,6 @@ def _reason(module: nn.Module) -> str:
         return "lazy: run the network once first"
     if isinstance(module, _OTHER_NORMS):
         return "normalises samples, not batches"
-    if isinstance(module, _ConvTransposeNd):
-        return "transposed convolution: it has no deconvolution form"
     if type(module) not in known and _convolution(module) is None:
         bases = [base.__name__ for base in known if isinstance(module, base)]
         if bases:

@@ -16,6 +16,7 @@ from torch.nn.utils import skip_init
 from ndtools.errors import NumericalWarning
 from ndtools.layers.channel import ChannelDeconv
 from ndtools.layers.checks import check_model
+from ndtools.layers.conv_transpose import FastDeconvTransposeNd, exchanged
 from ndtools.layers.linear import DeconvLinear
 from ndtools.layers.running import Statistics
 from ndtools.layers.whitening import Whitening
@@ -35,6 +36,7 @@ __all__ = ["call", "check_example", "copied", "fold", "poor_statistics"]
 
 _Input = tuple[int, torch.dtype]  # axes and kind
 _CONVOLUTIONS: tuple[type[Any], ...] = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_TRANSPOSED: tuple[type[Any], ...] = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 @torch.no_grad()
@@ -259,7 +261,10 @@ def _plain(module: nn.Module, name: str, inputs: set[_Input]) -> nn.Module:
         return _plain_channels(module, name, inputs, statistics)
     if not isinstance(module, _ConvNd | DeconvLinear):
         raise ValueError(f"{name or '(model)'} is a {type(module).__name__}, which cannot be folded")
-    kind = _CONVOLUTIONS[len(module.kernel_size) - 1] if isinstance(module, _ConvNd) else nn.Linear
+    kind: type[Any] = nn.Linear
+    if isinstance(module, _ConvNd):
+        kinds = _TRANSPOSED if isinstance(module, FastDeconvTransposeNd) else _CONVOLUTIONS
+        kind = kinds[len(module.kernel_size) - 1]
     plain = _empty(kind, **shape_of(module), device=module.weight.device, dtype=module.weight.dtype)
     return _filled(plain, module, module.weight, module.bias, statistics)
 
@@ -294,7 +299,11 @@ def _filled(
     bias: Tensor | None,
     statistics: Statistics,
 ) -> nn.Module:
-    merged, shift = whitening_of(module).fold(weight.cpu(), statistics)
+    if isinstance(module, FastDeconvTransposeNd):
+        merged, shift = whitening_of(module).fold(exchanged(weight.cpu(), module.groups), statistics)
+        merged = exchanged(merged, module.groups)
+    else:
+        merged, shift = whitening_of(module).fold(weight.cpu(), statistics)
     plain.weight.copy_(merged.view_as(plain.weight))
     plain.bias.copy_(shift if bias is None else bias.cpu().double() + shift)
     for parameter in plain.parameters():

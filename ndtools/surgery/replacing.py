@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from ndtools.layers.whitening import Whitening
 
@@ -51,6 +51,8 @@ def whitening_of(module: nn.Module) -> Whitening:
 def shape_of(module: nn.Module) -> dict[str, Any]:
     """Return what a convolution or linear layer was made with, but for bias, device and dtype."""
     names = _CONVOLUTION if isinstance(module, _ConvNd) else _LINEAR
+    if isinstance(module, _ConvTransposeNd):
+        names = (*names, "output_padding")
     return {name: getattr(module, name) for name in names}
 
 

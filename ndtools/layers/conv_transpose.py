@@ -1,0 +1,210 @@
+"""Transposed convolutions that decorrelate their input first, as the convolutions that they are."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.functional import conv_transpose1d, conv_transpose2d, conv_transpose3d
+from torch.nn.modules.conv import _ConvTransposeNd
+
+from ndtools.layers.config import DeconvConfig
+from ndtools.layers.conv import WhitenedConvolution
+from ndtools.layers.sampling import Sampling, ZeroStuffed, patches_of
+
+__all__ = [
+    "FastDeconvTranspose1d",
+    "FastDeconvTranspose2d",
+    "FastDeconvTranspose3d",
+    "FastDeconvTransposeNd",
+    "exchanged",
+]
+
+
+class FastDeconvTransposeNd(WhitenedConvolution, _ConvTransposeNd):
+    """Forward pass of the transposed convolutions, of one to three dimensions.
+
+    A transposed convolution is a convolution with stride 1 of its input with s − 1 zeros put between neighbouring
+    pixels (s its stride) and zeros around it, by the flipped kernel with input and output channels exchanged. The
+    patches of that convolution, zeros included, are whitened like those of any other; D is merged into the weight, and
+    the input is transformed neither by D nor by zeros, except for the sampled patches.
+    """
+
+    def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+        """Apply the layer.
+
+        Parameters
+        ----------
+        x : Tensor of shape (N, C, ...) or (C, ...)
+            Signals, images or volumes.
+        output_size : sequence of int, optional
+            Size of the output, with or without the axes before the pixels, where the stride leaves a choice; by
+            default it follows from ``output_padding``.
+
+        Returns
+        -------
+        Tensor of shape (N, O, ...) or (O, ...)
+            Output of the shape that torch's transposed convolution gives.
+
+        Raises
+        ------
+        ValueError
+            If the input has another number of axes or channels, or gives no output, or is a training batch without
+            samples, or if no padding of the output gives ``output_size``.
+        TypeError
+            If the input is of another dtype than the weights.
+        """
+        dims = len(self.kernel_size)
+        batch, sampling = self.sampled_input(x, output_size)
+        weight = exchanged(self.weight, self.groups)
+        batch, weight, shift = self.whitening.folded_weight(batch, sampling, weight)
+        weight = exchanged(weight, self.groups)
+        bias = shift if self.bias is None else self.bias + shift
+        dtype = self.weight.dtype
+        convolve = (conv_transpose1d, conv_transpose2d, conv_transpose3d)[dims - 1]
+        out: Tensor = convolve(
+            batch,
+            weight.to(dtype),
+            bias.to(dtype),
+            self.stride,
+            self.padding,
+            self._padding_of_output(batch, output_size),
+            self.groups,
+            self.dilation,
+        )
+        return out if x.dim() == dims + 2 else out[0]
+
+    def sampled_input(self, x: Tensor, output_size: Sequence[int] | None = None) -> tuple[Tensor, Sampling]:
+        """Return the input as a batch, and the patches of it whose statistics are taken.
+
+        Parameters
+        ----------
+        x : Tensor of shape (N, C, ...) or (C, ...)
+            Input of the layer.
+        output_size : sequence of int, optional
+            Size of the output, as in `forward`.
+
+        Returns
+        -------
+        x : Tensor of shape (N, C, ...)
+            The batch.
+        sampling : ZeroStuffed
+            Patches of this batch with zeros between its pixels and around them.
+
+        Raises
+        ------
+        ValueError
+            If the input has another number of axes or channels, or gives no output.
+        TypeError
+            If the input is of another dtype than the weights.
+        """
+        batch = self.checked_batch(x)
+        config, stride = self.whitening.config, tuple(self.stride)
+        reaches = [(k - 1) * d for k, d in zip(self.kernel_size, self.dilation, strict=True)]
+        added = self._padding_of_output(batch, output_size)
+        padding = [
+            (reach - int(p), reach - int(p) + more) for reach, p, more in zip(reaches, self.padding, added, strict=True)
+        ]
+        stuffed = [(n - 1) * s + 1 for n, s in zip(batch.shape[2:], stride, strict=True)]
+        outputs = [n + sum(sides) - reach for n, sides, reach in zip(stuffed, padding, reaches, strict=True)]
+        if min(outputs) < 1:
+            raise ValueError(f"an input of shape {tuple(x.shape)} gives an output of {outputs} pixels")
+        return batch, ZeroStuffed(
+            stride,
+            patches_of(
+                len(batch),
+                self.whitening.block_features,
+                sizes=stuffed,
+                kernel=self.kernel_size,
+                stride=(1,) * len(stride),
+                dilation=self.dilation,
+                padding=padding,
+                sampling=config.sampling_stride,
+                grid=config.grid,
+                periods=stride,
+            ),
+        )
+
+    def _padding_of_output(self, batch: Tensor, output_size: Sequence[int] | None) -> list[int]:
+        return self._output_padding(  # type: ignore[no-any-return]
+            batch,
+            output_size,
+            self.stride,
+            self.padding,
+            self.kernel_size,
+            len(self.kernel_size),
+            self.dilation,
+        )
+
+
+def exchanged(weight: Tensor, groups: int) -> Tensor:
+    """Return the weight of a transposed convolution as that of the convolution that it is, or back.
+
+    Parameters
+    ----------
+    weight : Tensor of shape (A, B/G, ...)
+        Weight with A channels in front of B.
+    groups : int
+        Number of groups G of channels.
+
+    Returns
+    -------
+    Tensor of shape (B, A/G, ...)
+        The weight with channels exchanged within each group and the kernel flipped.
+    """
+    grouped = weight.reshape(groups, -1, *weight.shape[1:])
+    return grouped.transpose(1, 2).flatten(0, 1).flip(tuple(range(2, weight.dim())))
+
+
+class FastDeconvTranspose1d(FastDeconvTransposeNd, nn.ConvTranspose1d):
+    """Transposed convolution of deconvolved signals, in place of :class:`torch.nn.ConvTranspose1d`.
+
+    Parameters
+    ----------
+    *args, **kwargs
+        All arguments of :class:`torch.nn.ConvTranspose1d`.
+    config : DeconvConfig, optional
+        Settings of the deconvolution; ``DeconvConfig.paper()`` by default.
+    """
+
+    def __init__(self, *args: Any, config: DeconvConfig | None = None, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **kwargs)
+        self.add_whitening(config)
+
+
+class FastDeconvTranspose2d(FastDeconvTransposeNd, nn.ConvTranspose2d):
+    """Transposed convolution of deconvolved images, in place of :class:`torch.nn.ConvTranspose2d`.
+
+    Parameters
+    ----------
+    *args, **kwargs
+        All arguments of :class:`torch.nn.ConvTranspose2d`.
+    config : DeconvConfig, optional
+        Settings of the deconvolution; ``DeconvConfig.paper()`` by default.
+
+    Examples
+    --------
+    >>> import torch
+    >>> layer = FastDeconvTranspose2d(8, 6, 4, stride=2, padding=1)
+    >>> layer(torch.randn(10, 8, 16, 16)).shape
+    torch.Size([10, 6, 32, 32])
+    """
+
+    def __init__(self, *args: Any, config: DeconvConfig | None = None, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **kwargs)
+        self.add_whitening(config)
+
+
+class FastDeconvTranspose3d(FastDeconvTransposeNd, nn.ConvTranspose3d):
+    """Transposed convolution of deconvolved volumes, in place of :class:`torch.nn.ConvTranspose3d`.
+
+    Parameters
+    ----------
+    *args, **kwargs
+        All arguments of :class:`torch.nn.ConvTranspose3d`.
+    config : DeconvConfig, optional
+        Settings of the deconvolution; ``DeconvConfig.paper()`` by default.
+    """
+
+    def __init__(self, *args: Any, config: DeconvConfig | None = None, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **kwargs)
+        self.add_whitening(config)
