@@ -16,45 +16,46 @@ from ndtools.errors import NumericalError as NumericalError
 from ndtools.errors import NumericalWarning as NumericalWarning
 from ndtools.errors import OptionError as OptionError
 from ndtools.errors import OutputError as OutputError
-from ndtools.experiments import covariance as _covariance
-from ndtools.experiments import deblur as _deblur
-from ndtools.experiments import deconvolve as _deconvolve
-from ndtools.experiments import kernels as _kernels
-from ndtools.experiments import mlp as _mlp
-from ndtools.experiments import ns_stability as _ns_stability
-from ndtools.experiments import regress as _regress
-from ndtools.experiments import sparsity as _sparsity
-from ndtools.experiments import timing as _timing
 from ndtools.experiments.covariance.config import CovarianceConfig as CovarianceConfig
 from ndtools.experiments.covariance.figure import plot_covariance as plot_covariance
-from ndtools.experiments.covariance.run import CovarianceResult as CovarianceResult
+from ndtools.experiments.covariance.result import CovarianceResult as CovarianceResult
+from ndtools.experiments.covariance.run import run as _run_covariance
 from ndtools.experiments.deblur.config import DeblurConfig as DeblurConfig
 from ndtools.experiments.deblur.figure import plot_deblur as plot_deblur
-from ndtools.experiments.deblur.run import DeblurResult as DeblurResult
+from ndtools.experiments.deblur.result import DeblurResult as DeblurResult
+from ndtools.experiments.deblur.run import run as _run_deblur
 from ndtools.experiments.deconvolve.config import DeconvolveConfig as DeconvolveConfig
 from ndtools.experiments.deconvolve.figure import plot_deconvolve as plot_deconvolve
-from ndtools.experiments.deconvolve.run import DeconvolveResult as DeconvolveResult
+from ndtools.experiments.deconvolve.result import DeconvolveResult as DeconvolveResult
+from ndtools.experiments.deconvolve.run import run as _run_deconvolve
 from ndtools.experiments.kernels.config import KernelsConfig as KernelsConfig
 from ndtools.experiments.kernels.figure import plot_kernels as plot_kernels
 from ndtools.experiments.kernels.figure_bootstrap import plot_kernel_bootstrap as plot_kernel_bootstrap
 from ndtools.experiments.kernels.figure_fit import plot_kernel_fit as plot_kernel_fit
-from ndtools.experiments.kernels.run import KernelsResult as KernelsResult
+from ndtools.experiments.kernels.result import KernelsResult as KernelsResult
+from ndtools.experiments.kernels.run import run as _run_kernels
 from ndtools.experiments.mlp.config import MlpConfig as MlpConfig
 from ndtools.experiments.mlp.figure import plot_mlp as plot_mlp
-from ndtools.experiments.mlp.run import MlpResult as MlpResult
+from ndtools.experiments.mlp.result import MlpResult as MlpResult
+from ndtools.experiments.mlp.run import run as _run_mlp
 from ndtools.experiments.ns_stability.config import NsStabilityConfig as NsStabilityConfig
 from ndtools.experiments.ns_stability.figure import plot_ns_stability as plot_ns_stability
 from ndtools.experiments.ns_stability.figure_atlas import plot_precision_atlas as plot_precision_atlas
-from ndtools.experiments.ns_stability.run import NsStabilityResult as NsStabilityResult
+from ndtools.experiments.ns_stability.result import NsStabilityResult as NsStabilityResult
+from ndtools.experiments.ns_stability.run import run as _run_ns_stability
 from ndtools.experiments.regress.config import RegressConfig as RegressConfig
 from ndtools.experiments.regress.figure import plot_regress as plot_regress
-from ndtools.experiments.regress.run import RegressResult as RegressResult
+from ndtools.experiments.regress.result import RegressResult as RegressResult
+from ndtools.experiments.regress.run import run as _run_regress
+from ndtools.experiments.saved import load_result as load_result
 from ndtools.experiments.sparsity.config import SparsityConfig as SparsityConfig
 from ndtools.experiments.sparsity.figure import plot_sparsity as plot_sparsity
-from ndtools.experiments.sparsity.run import SparsityResult as SparsityResult
+from ndtools.experiments.sparsity.result import SparsityResult as SparsityResult
+from ndtools.experiments.sparsity.run import run as _run_sparsity
 from ndtools.experiments.timing.config import TimingConfig as TimingConfig
 from ndtools.experiments.timing.figure import plot_timing as plot_timing
-from ndtools.experiments.timing.run import TimingResult as TimingResult
+from ndtools.experiments.timing.result import TimingResult as TimingResult
+from ndtools.experiments.timing.run import run as _run_timing
 from ndtools.layers.channel import ChannelDeconv as ChannelDeconv
 from ndtools.layers.config import DeconvConfig as DeconvConfig
 from ndtools.layers.conv import FastDeconv1d as FastDeconv1d
@@ -93,12 +94,12 @@ from ndtools.surgery.fold import fold as fold
 from ndtools.surgery.recalibrate import recalibrate as recalibrate
 
 __version__: str
-run_covariance = _covariance.run
-run_deblur = _deblur.run
-run_deconvolve = _deconvolve.run
-run_kernels = _kernels.run
-run_mlp = _mlp.run
-run_ns_stability = _ns_stability.run
-run_regress = _regress.run
-run_sparsity = _sparsity.run
-run_timing = _timing.run
+run_covariance = _run_covariance
+run_deblur = _run_deblur
+run_deconvolve = _run_deconvolve
+run_kernels = _run_kernels
+run_mlp = _run_mlp
+run_ns_stability = _run_ns_stability
+run_regress = _run_regress
+run_sparsity = _run_sparsity
+run_timing = _run_timing

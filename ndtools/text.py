@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ndtools.numerics.deconvolution import Deconvolution
 
-__all__ = ["precision_in_words", "printable", "reason", "ridge_in_words", "with_error"]
+__all__ = [
+    "counted",
+    "percent",
+    "precision_in_words",
+    "printable",
+    "reason",
+    "ridge_in_words",
+    "shortened",
+    "with_error",
+]
 
 _LONGEST_REASON = 200
 
@@ -103,3 +112,18 @@ def reason(error: BaseException) -> str:
 def _escaped(match: re.Match[str]) -> str:
     code = ord(match[0])
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number of things, as in "1 image" and "25 images"; the plural of the noun ends in s."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def shortened(text: str, length: int = 60) -> str:
+    """Return a text that is too long for a title as "…" and its end, ``length`` characters in all."""
+    return text if len(text) <= length else f"…{text[len(text) - length + 1 :]}"
+
+
+def percent(share: float, error: float | None = None, digits: int = 3) -> str:
+    """Write a share in per cent with its standard error, as in "1.50 ± 0.12 %"; for the digits see `with_error`."""
+    return with_error(100 * share, None if error is None else 100 * error, digits) + " %"

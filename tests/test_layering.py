@@ -20,7 +20,7 @@ BELOW = {
     "models": ("layers",),
     "surgery": ("models",),
     "checkpoints": ("surgery", "data"),
-    "results": ("errors",),
+    "results": ("data",),
     "drawing": ("errors",),
     "console": ("results", "data"),
     "experiments": ("validation", "moments", "checkpoints", "drawing", "console"),

@@ -11,6 +11,7 @@ from ndtools import __version__
 from ndtools.cli.audit import audit
 from ndtools.cli.convert import convert
 from ndtools.cli.data import data_app
+from ndtools.cli.figure import figure
 from ndtools.cli.fold import fold
 from ndtools.computing.threads import limit_spinning
 from ndtools.console.failures import INTERRUPTED, FailureHandlingGroup
@@ -62,6 +63,7 @@ app.command()(regress)
 app.command()(mlp)
 app.command()(deblur)
 app.command()(timing)
+app.command()(figure)
 app.command()(convert)
 app.command()(fold)
 app.command()(audit)

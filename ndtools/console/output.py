@@ -13,23 +13,45 @@ import typer
 
 from ndtools.computing.threads import start_thread
 from ndtools.console.options import SharedOptions
+from ndtools.errors import OptionError
+from ndtools.text import counted
 
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.figure import Figure
     from rich.table import Table
 
-    from ndtools.data.images.sources import Skipped
+    from ndtools.results.inputs import ImagesUsed
 
-__all__ = ["Output"]
+__all__ = ["Output", "Result", "check_stem"]
 
 R = TypeVar("R")
 
 SKIPPED_NAMED = 5  # without --verbose
 
 
+class Configuration(Protocol):
+    """Configuration of an experiment: a frozen dataclass."""
+
+    @property
+    def seed(self) -> int:
+        """Seed of all that is random."""
+
+
 class Result(Protocol):
-    """What every experiment returns."""
+    """Result of an experiment: a frozen dataclass that its files restore."""
+
+    @property
+    def config(self) -> Configuration:
+        """Configuration of the run."""
+
+    @property
+    def device(self) -> str:
+        """Device on which the result was computed."""
+
+    @property
+    def source(self) -> str:
+        """Name of the data that the result comes from, printable."""
 
     def arrays(self) -> "dict[str, np.ndarray[Any, Any]]":
         """Arrays of the .npz file."""
@@ -56,7 +78,7 @@ class Output:
     def __init__(
         self, shared: SharedOptions, command: str, images: Sequence[str] = (), figures: Sequence[str] = ()
     ) -> None:
-        self.shared, self.images, self.figures = shared, images, figures
+        self.shared, self.command, self.images, self.figures = shared, command, images, figures
         self.stem = command if shared.name is None else shared.name
         self.start = time.perf_counter()
 
@@ -72,11 +94,9 @@ class Output:
         """
         import matplotlib
 
-        from ndtools.errors import OptionError
         from ndtools.results.files import check_writable
 
-        if Path(self.stem).name != self.stem or self.stem in ("", "..") or not self.stem.isprintable():
-            raise OptionError("name", f"must be a file name without folder, got {self.stem!r}; --out is the folder")
+        check_stem(self.stem)
         check_writable(self._paths())
         matplotlib.rcdefaults()  # figures look the same whatever the user's matplotlibrc says
 
@@ -165,35 +185,45 @@ class Output:
         if not self.shared.quiet:
             self._say(line)
 
-    def skipped(self, skipped: "Sequence[Skipped]", read: int) -> None:
+    def skipped(self, images: "ImagesUsed | None") -> None:
         """Name images that were left out, with the reason.
 
         Parameters
         ----------
-        skipped : sequence of Skipped
-            What was left out.
-        read : int
-            How many images were used.
+        images : ImagesUsed or None
+            Images of the result; None if it comes from no images.
         """
-        if not skipped:
+        if images is None or not images.skipped:
             return
-        self._say(f"warning: skipped {len(skipped)} of {len(skipped) + read} images")
+        skipped = images.skipped
+        self._say(f"warning: skipped {len(skipped)} of {images.total} images")
         named = skipped if self.shared.verbose else skipped[:SKIPPED_NAMED]
         for item in named:
             self._say(f"  {item.name}: {item.reason}")
         if len(named) < len(skipped):
             self._say(f"  ... and {len(skipped) - len(named)} more (all with --verbose, and in {self.stem}.json)")
 
+    def fewer(self, images: "ImagesUsed", wanted: int | None) -> None:
+        """Say so if a source has fewer images than were wanted.
+
+        Parameters
+        ----------
+        images : ImagesUsed
+            Images of the result.
+        wanted : int or None
+            Number of images that the user asked for; None for all.
+        """
+        if wanted is not None and images.total < wanted:
+            self.note(f"note: {images.label} has only {counted(images.total, 'image')}")
+
     def results(
         self,
         result: Result,
         *,
-        figure: "Figure",
-        manifest: dict[str, Any],
+        figure: "Figure | Mapping[str, Figure]",
         title: str,
         table: "Table",
         images: "Mapping[str, np.ndarray[Any, Any]] | None" = None,
-        figures: "Mapping[str, Figure] | None" = None,
         further: "Mapping[Path, Mapping[str, Any]] | None" = None,
     ) -> None:
         """Write the files of a result and show its table.
@@ -201,34 +231,44 @@ class Output:
         Parameters
         ----------
         result : Result
-            Arrays and numbers.
-        figure : Figure
-            Its picture.
-        manifest : dict
-            ``config``, ``seed``, ``device`` and ``source`` of the run.
+            Result of the experiment.
+        figure : Figure, or mapping of str to Figure
+            Its figure, or several figures by what is added to the file name: "" for the main one, and those announced.
         title : str
             One line above the table.
         table : rich.table.Table
             What the user wants to know first.
         images : mapping, optional
             Those announced, by what they are of; see :func:`ndtools.results.files.write_results`.
-        figures : mapping, optional
-            Those announced, by what they are of.
         further : mapping, optional
             Arrays of further .npz files, by path.
         """
         from ndtools.results.files import strict_json, write_results
         from ndtools.results.manifest import manifest as describe
+        from ndtools.results.read import FORMAT_VERSION
 
         existing = [p for p in self._paths() if p.exists()]
         seconds = time.perf_counter() - self.start
-        numbers = describe(command=_command_line(), seconds=seconds, **manifest) | result.numbers()
+        numbers = {
+            "experiment": self.command,
+            "format_version": FORMAT_VERSION,
+            **describe(
+                command=_command_line(),
+                config=result.config,
+                seed=result.config.seed,
+                device=result.device,
+                source=result.source,
+                seconds=seconds,
+            ),
+            **result.numbers(),
+        }
+        figures = dict(figure) if isinstance(figure, Mapping) else {"": figure}
         paths = write_results(
             self.shared.out,
             self.stem,
             arrays=result.arrays(),
             numbers=numbers,
-            figure=figure,
+            figure=figures.pop(""),
             images=images,
             figures=figures,
             further=further,
@@ -259,6 +299,12 @@ class Output:
 
     def _say(self, line: str) -> None:
         typer.echo(line, err=True)
+
+
+def check_stem(stem: str) -> None:
+    """Refuse a name of files that is a path or cannot be printed."""
+    if Path(stem).name != stem or stem in ("", "..") or not stem.isprintable():
+        raise OptionError("name", f"must be a file name without folder, got {stem!r}; --out is the folder")
 
 
 def _print_table(title: str, table: "Table") -> None:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from ndtools.errors import OutputError
 
-__all__ = ["check_writable", "result_paths", "strict_json", "write_results"]
+__all__ = ["check_writable", "figure_path", "result_paths", "strict_json", "write_figures", "write_results"]
 
 
 def strict_json(numbers: Mapping[str, Any]) -> str:
@@ -74,8 +74,13 @@ def result_paths(
         Paths of the picture, the .npz file, the .json file, the images and the figures, in this order.
     """
     names = [f"{stem}.{extension}" for extension in (image_format, "npz", "json")]
-    names += [f"{stem}_{label}.png" for label in images] + [f"{stem}_{label}.{image_format}" for label in figures]
-    return [folder / name for name in names]
+    names += [f"{stem}_{label}.png" for label in images]
+    return [folder / name for name in names] + [figure_path(folder, stem, what, image_format) for what in figures]
+
+
+def figure_path(folder: Path, stem: str, what: str, image_format: str) -> Path:
+    """Return the path of a figure: STEM in its format, or STEM_WHAT if it is not the main one ("")."""
+    return folder / f"{stem}{what and '_'}{what}.{image_format}"
 
 
 def check_writable(
@@ -194,6 +199,36 @@ def write_results(
     writers |= {next(paths): partial(_write_png, pixels) for pixels in images.values()}
     writers |= {next(paths): partial(draw, picture) for picture in figures.values()}
     writers |= {path: partial(_write_npz, content) for path, content in (further or {}).items()}
+    return _write_whole(writers)
+
+
+def write_figures(figures: Mapping[Path, Figure], *, image_format: str = "png", dpi: int = 150) -> list[Path]:
+    """Write figures: none before all are whole on disk, then each by renaming.
+
+    Parameters
+    ----------
+    figures : mapping of Path to Figure
+        Figures by the files that they are written to, in existing folders.
+    image_format : {"png", "svg", "pdf"}
+        Format of the files.
+    dpi : int
+        Resolution in pixels per inch.
+
+    Returns
+    -------
+    list of Path
+        The files, in the order of ``figures``.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written. Older files are then as they were.
+    """
+    draw = partial(_write_figure, image_format=image_format, dpi=dpi)
+    return _write_whole({path: partial(draw, figure) for path, figure in figures.items()})
+
+
+def _write_whole(writers: Mapping[Path, Callable[[IO[bytes]], object]]) -> list[Path]:
     temporary = {path: _temporary(path) for path in writers}
     try:
         for path, write in writers.items():

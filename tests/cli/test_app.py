@@ -22,6 +22,7 @@ def help_of(*command):
 
 
 WITHOUT_PICTURES = ["convert", "fold", "audit"]  # of checkpoints
+WITHOUT_COMPUTING = ["figure"]
 
 
 @pytest.mark.parametrize("name", WITHOUT_PICTURES)
@@ -32,7 +33,7 @@ def test_help_of_commands_without_pictures(name):
         assert option in text
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in WITHOUT_PICTURES])
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in WITHOUT_PICTURES + WITHOUT_COMPUTING])
 def test_help_shows_an_example_and_the_shared_options(name):
     text = help_of(name)
     assert re.search(rf"Example: ndtools {name} \S", text)
@@ -49,6 +50,14 @@ def test_help_shows_an_example_and_the_shared_options(name):
         "--device",
     ):
         assert option in text
+
+
+def test_help_of_the_command_that_draws_again():
+    text = help_of("figure")
+    assert re.search(r"Example: ndtools figure \S", text)
+    for option in ("--out", "--name", "--format", "--dpi", "--width"):
+        assert option in text
+    assert "--seed" not in text
 
 
 def test_every_shared_option_has_help():

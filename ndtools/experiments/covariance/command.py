@@ -12,7 +12,7 @@ from ndtools.experiments.covariance.config import CovarianceConfig
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ndtools.experiments.covariance.run import CovarianceResult
+    from ndtools.experiments.covariance.result import CovarianceResult
 
 __all__ = ["covariance"]
 
@@ -67,13 +67,11 @@ def covariance(
     from ndtools.experiments.covariance.run import run
 
     result = output.compute(run, config, counting="images")
-    output.skipped(result.skipped, result.read)
-    if images is not None and result.read + len(result.skipped) < images:
-        output.note(f"note: {result.source} has only {result.read + len(result.skipped)} images")
+    output.skipped(result.images)
+    output.fewer(result.images, images)
     output.results(
         result,
         figure=plot_covariance(result),
-        manifest={"config": result.config, "seed": config.seed, "device": result.device, "source": result.source},
         title=_title(result),
         table=_table(result),
     )
@@ -82,9 +80,9 @@ def covariance(
 def _title(result: "CovarianceResult") -> str:
     from ndtools.text import precision_in_words, ridge_in_words
 
-    k, plural, d = result.config.kernel_size, "" if result.read == 1 else "s", result.deconvolution
+    k, d = result.config.kernel_size, result.deconvolution
     return (
-        f"Covariance · {k}×{k} · {result.read} image{plural} · {ridge_in_words(d)} · {result.config.method}"
+        f"Covariance · {k}×{k} · {result.images.counted} · {ridge_in_words(d)} · {result.config.method}"
         f" · {precision_in_words(d)}"
     )
 

@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ndtools.drawing.palette import DIVERGING
-from ndtools.text import ridge_in_words
+from ndtools.text import ridge_in_words, shortened
 
 if TYPE_CHECKING:
-    from ndtools.experiments.covariance.run import CovarianceResult, MeanCorrelation
+    from ndtools.experiments.covariance.result import CovarianceResult, MeanCorrelation
 
 __all__ = ["plot_covariance"]
 
@@ -86,10 +86,8 @@ def _words(correlation: "MeanCorrelation") -> str:
 
 def _title(result: "CovarianceResult") -> str:
     config = result.config
-    source = result.source if len(result.source) <= 60 else f"…{result.source[-59:]}"
-    plural = "" if result.read == 1 else "s"
     method = config.method if config.method == "eigh" else f"{config.method}, {config.iterations} iterations"
     return (
-        f"{source}: {result.read} image{plural}, {result.covariance.count:.3g} patches\n"
+        f"{shortened(result.source)}: {result.images.counted}, {result.covariance.count:.3g} patches\n"
         f"{ridge_in_words(result.deconvolution)}, {method}, condition {result.deconvolution.condition:.3g}"
     )

@@ -11,7 +11,7 @@ from ndtools.experiments.deblur.config import DeblurConfig
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ndtools.experiments.deblur.run import DeblurResult
+    from ndtools.experiments.deblur.result import DeblurResult
 
 __all__ = ["deblur"]
 
@@ -85,7 +85,6 @@ def deblur(
     output.results(
         result,
         figure=plot_deblur(result),
-        manifest={"config": config, "seed": config.seed, "device": result.device, "source": result.source},
         title=_title(result),
         table=_table(result),
     )

@@ -10,9 +10,10 @@ from matplotlib.ticker import StrMethodFormatter
 from numpy.typing import NDArray
 
 from ndtools.drawing.palette import DIVERGING
+from ndtools.text import counted, shortened
 
 if TYPE_CHECKING:
-    from ndtools.experiments.deblur.run import Arm, DeblurResult
+    from ndtools.experiments.deblur.result import Arm, DeblurResult
 
 __all__ = ["plot_deblur"]
 
@@ -23,7 +24,6 @@ STYLES: dict[str, dict[str, Any]] = {
 }
 NAMES = {"gradient": "gradient descent", "deconv": "gradient descent\nwith deconvolution", "closed_form": "closed form"}
 SHOWN = 6  # kernels of each arm
-CROP = 160  # pixels of the images: of a whole photograph the blur would not be seen
 WIDTH, HEIGHT = 13.1, 7.3  # inches
 CELL, GAP, LEFT = 1.36, 0.12, 1.15
 PHOTO, PHOTO_BOTTOM = 2.25, 4.05
@@ -81,26 +81,16 @@ def _axes(fig: Figure, left: float, bottom: float, width: float, height: float) 
 
 
 def _draw_images(fig: Figure, result: "DeblurResult") -> None:
-    _, height, width = result.sharp.shape
-    scale = 255 if result.sharp.dtype == np.uint8 else 1
+    sharp, blurred = result.middles()
+    scale = 255 if sharp.dtype == np.uint8 else 1
     half = len(result.true_kernel) // 2
-    rows, columns = (_middle(n - 2 * half) for n in (height, width))
-    same_place = (slice(rows.start + half, rows.stop + half), slice(columns.start + half, columns.stop + half))
-    pictures = (
-        ("sharp image", result.sharp[:, *same_place] / scale),
-        ("blurred image", result.blurred[:, rows, columns]),
-    )
+    inner = slice(half, -half or None)
+    pictures = (("sharp image", sharp[:, inner, inner] / scale), ("blurred image", blurred))
     for i, (title, picture) in enumerate(pictures):
         ax = _axes(fig, LEFT + i * (PHOTO + 0.15), PHOTO_BOTTOM, PHOTO, PHOTO)
         ax.imshow(picture.clip(0, 1).transpose(1, 2, 0), interpolation="nearest")
         ax.set_title(f"{title}, middle {picture.shape[2]}×{picture.shape[1]}", fontsize="medium")
         ax.set_axis_off()
-
-
-def _middle(length: int) -> slice:
-    size = min(CROP, length)
-    start = (length - size) // 2
-    return slice(start, start + size)
 
 
 def _draw_row(fig: Figure, arm: "Arm", bottom: float, limit: float, *, top: bool) -> float:
@@ -111,7 +101,7 @@ def _draw_row(fig: Figure, arm: "Arm", bottom: float, limit: float, *, top: bool
         _show(ax, arm.snapshots[i], limit)
         n = int(arm.iterations[i])
         if top:
-            ax.set_title(f"{n} iteration{'s' * (n != 1)}", fontsize="small")
+            ax.set_title(counted(n, "iteration"), fontsize="small")
         if column == 0:
             ax.set_ylabel(f"{NAMES[arm.name]}\nrate {arm.lr:.3g}", fontsize="small")
     return float(np.abs(arm.snapshots[chosen]).max())
@@ -173,10 +163,10 @@ def _label_ends(ax: Axes, ends: "list[tuple[float, Arm]]") -> None:
 
 def _title(result: "DeblurResult") -> str:
     config = result.config
-    source = result.source if len(result.source) <= 50 else f"…{result.source[-49:]}"
     gradient, deconv, _ = result.arms
     return (
-        f"Blur {config.blur[-40:]} of {source}, noise {config.noise:.3g} (pixels in [0, 1]), estimated from the pair\n"
+        f"Blur {config.blur[-40:]} of {shortened(result.source, 50)}, noise {config.noise:.3g} (pixels in [0, 1]),"
+        f" estimated from the pair\n"
         f"gradient descent at rate {gradient.lr:.3g}, stable below 2/λ_max = {gradient.stability_limit:.3g};"
         f" with deconvolution {deconv.lr:.3g}, stable below {deconv.stability_limit:.3g}\n"
         f"D: eps {config.eps:.3g}, {config.n_iter} Newton-Schulz iterations,"

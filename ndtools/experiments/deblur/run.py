@@ -1,8 +1,6 @@
 """Estimation of a blur kernel from a sharp and a blurred image (Ye et al. 2020, sec. 4.4.1 and fig. 1)."""
 
 import os
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,136 +23,17 @@ from ndtools.experiments.deblur.blur import (
     unit_pixels,
 )
 from ndtools.experiments.deblur.config import LARGEST_BLUR, DeblurConfig
+from ndtools.experiments.deblur.result import Arm, DeblurResult
 from ndtools.numerics.inverse_sqrt import inverse_sqrt, method_from_name
 from ndtools.text import printable
 
-__all__ = ["Arm", "DeblurConfig", "DeblurResult", "run"]
+__all__ = ["run"]
 
 SMALLEST = 15  # side of the estimated kernel by default, pixels
 # Of the rate at which gradient descent diverges, 2/λ_max. It has the least error of 0.5 to 0.975 after 100 iterations
 # on photographs. The textbook's optimum 2/(λ_max + λ_min) is so near 2/λ_max that the mean brightness of the kernel
 # overshoots for as many iterations as the condition number.
 SHARE_OF_LIMIT = 0.95
-THRESHOLDS = (0.5, 0.2, 0.1, 0.05)
-
-
-@dataclass(frozen=True, eq=False)
-class Arm:
-    """One way to estimate the kernel.
-
-    Attributes
-    ----------
-    name : {"gradient", "deconv", "closed_form"}
-        Which.
-    lr : float or None
-        Learning rate.
-    stability_limit : float or None
-        2/λ_max of the Hessian: the learning rate at which it diverges.
-    kernel_error : array of shape (iterations + 1,), or (1,) for the closed form
-        ‖k̂ − k‖/‖k‖, first that of the zero kernel before any step.
-    loss : array of the same shape
-        ½ mean squared error of the blurred image, in squared units of the [0, 1] pixels.
-    kernel : array of shape (K, K)
-        The last one.
-    iterations : array of int, of shape (n,)
-        At which there are snapshots.
-    snapshots : array of shape (n, K, K)
-        Kernels after these iterations.
-    """
-
-    name: str
-    lr: float | None
-    stability_limit: float | None
-    kernel_error: NDArray[np.float64]
-    loss: NDArray[np.float64]
-    kernel: NDArray[np.float64]
-    iterations: NDArray[np.int64]
-    snapshots: NDArray[np.float64]
-
-    def iterations_to(self, error: float) -> int | None:
-        """Return the first iteration with at most that kernel error; None if there is none, or no iterations."""
-        found = np.flatnonzero(self.kernel_error <= error)
-        return int(found[0]) if self.lr is not None and len(found) else None
-
-    def best(self) -> tuple[int, float]:
-        """Return the iteration with the least kernel error, and that error."""
-        at = int(self.kernel_error.argmin())
-        return at, float(self.kernel_error[at])
-
-    def numbers(self) -> dict[str, Any]:
-        """Return the numbers of the .json file by key."""
-        at, least = self.best()
-        return {
-            "name": self.name,
-            "lr": self.lr,
-            "stability_limit": self.stability_limit,
-            "kernel_error": self.kernel_error.tolist(),
-            "loss": self.loss.tolist(),
-            "iterations_to": {f"{error:g}": self.iterations_to(error) for error in THRESHOLDS},
-            "best_iteration": None if self.lr is None else at,
-            "best_error": least,
-        }
-
-
-@dataclass(frozen=True, eq=False)
-class DeblurResult:
-    """A blurred image, and its kernel estimated in three ways.
-
-    Attributes
-    ----------
-    config : DeblurConfig
-        What was asked for.
-    source : str
-        Name of the image, printable.
-    sharp : array of shape (C, H, W)
-        As decoded.
-    blurred : array of shape (C, H − K + 1, W − K + 1)
-        Of [0, 1] pixels, with the noise.
-    true_kernel : array of shape (K, K)
-        Of sum 1.
-    arms : tuple of Arm
-        "gradient", "deconv", "closed_form".
-    condition : float
-        Of the covariance C + eps·I that D is taken of.
-    residual : float
-        ‖D A D − I‖_F / K of D.
-    device : str
-        Where the moments were computed.
-    """
-
-    config: DeblurConfig
-    source: str
-    sharp: Pixels
-    blurred: NDArray[np.float64]
-    true_kernel: NDArray[np.float64]
-    arms: tuple[Arm, ...]
-    condition: float
-    residual: float
-    device: str
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the arrays of the .npz file by name."""
-        arrays: dict[str, NDArray[Any]] = {"true_kernel": self.true_kernel}
-        for arm in self.arms:
-            arrays[arm.name] = arm.kernel
-            if arm.lr is not None:
-                arrays[f"{arm.name}_iterations"] = arm.iterations
-                arrays[f"{arm.name}_snapshots"] = arm.snapshots
-        return arrays
-
-    def numbers(self) -> dict[str, Any]:
-        """Return the numbers of the .json file by key."""
-        return {
-            "size": self.sharp.shape,
-            "blur": self.config.blur,
-            "noise": self.config.noise,
-            "kernel_size": len(self.true_kernel),
-            "eps": self.config.eps,
-            "n_iter": self.config.n_iter,
-            "condition": self.condition,
-            "residual": self.residual,
-            "arms": [arm.numbers() for arm in self.arms],
-        }
 
 
 def run(config: DeblurConfig) -> DeblurResult:
@@ -200,6 +79,7 @@ def run(config: DeblurConfig) -> DeblurResult:
     return DeblurResult(
         config=config,
         source=image.name,
+        size=(len(image.pixels), image.pixels.shape[1], image.pixels.shape[2]),
         sharp=image.pixels,
         blurred=blurred,
         true_kernel=kernel,

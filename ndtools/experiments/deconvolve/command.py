@@ -13,7 +13,7 @@ from ndtools.experiments.deconvolve.config import DeconvolveConfig
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ndtools.experiments.deconvolve.run import DeconvolveResult
+    from ndtools.experiments.deconvolve.result import DeconvolveResult
 
 __all__ = ["deconvolve"]
 
@@ -81,7 +81,6 @@ def deconvolve(
     output.results(
         result,
         figure=plot_deconvolve(result),
-        manifest={"config": result.config, "seed": config.seed, "device": result.device, "source": result.source},
         title=_title(result),
         table=_table(result),
         images={"image": result.picture()},

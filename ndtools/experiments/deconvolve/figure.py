@@ -7,10 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ndtools.text import ridge_in_words
+from ndtools.text import ridge_in_words, shortened
 
 if TYPE_CHECKING:
-    from ndtools.experiments.deconvolve.run import DeconvolveResult
+    from ndtools.experiments.deconvolve.result import DeconvolveResult
     from ndtools.numerics.sparsity import Estimate
 
 __all__ = ["plot_deconvolve"]
@@ -79,5 +79,4 @@ def _title(result: "DeconvolveResult") -> str:
     how = f"{k}×{k} kernels of {config.from_file}"
     if result.fit:
         how = f"{k}×{k} patches of itself, {ridge_in_words(result.fit)}, {config.method}"
-    source = result.source if len(result.source) <= 60 else f"…{result.source[-59:]}"
-    return f"{source}, deconvolved with {how}; border: {config.border}"
+    return f"{shortened(result.source)}, deconvolved with {how}; border: {config.border}"

@@ -1,8 +1,6 @@
 """One image and its deconvolution (Ye et al. 2020, fig. 4)."""
 
 import math
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,86 +13,15 @@ from ndtools.data.images.reading import Decoded, load_images
 from ndtools.data.images.sources import resolve_source
 from ndtools.errors import DataError, MatrixError, NumericalError
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
+from ndtools.experiments.deconvolve.result import DeconvolveResult, centred
 from ndtools.moments.files import read_written
 from ndtools.moments.images import too_small
 from ndtools.numerics.covariance import PatchCovariance
-from ndtools.numerics.deconvolution import RIDGE_AND_PRECISION, Deconvolution
+from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.inverse_sqrt import method_from_name
 from ndtools.numerics.sparsity import REACH, ROUNDING, Density, Distribution, SparsitySums
 
-__all__ = ["DeconvolveConfig", "DeconvolveResult", "run"]
-
-
-@dataclass(frozen=True, eq=False)
-class DeconvolveResult:
-    """An image before and after deconvolution.
-
-    Attributes
-    ----------
-    config : DeconvolveConfig
-        What was asked for.
-    source : str
-        Name of the image, printable.
-    pixels : array of shape (C, H, W)
-        float32 in [0, 1].
-    centred : array of shape (C, H', W')
-        Pixels less the mean that D takes off, where there is an output.
-    deconvolved : array of shape (C, H', W')
-        float32: the centre outputs of D(x − μ). H' = H − k + 1 with border "valid", H with "reflect".
-    kernels : array of shape (C, C, k, k)
-        What was applied.
-    fit : Deconvolution or None
-        D of the image's own patches; None with kernels from a file.
-    before, after : Distribution
-        Of ``centred`` and ``deconvolved``, as in :mod:`ndtools.experiments.sparsity.run`, but about the mean that each
-        channel has in this image, which with kernels of a set is not the one that D takes off.
-    device : str
-        Where the covariance was computed.
-    reduced_to_luma : bool
-        Whether a colour image was, for kernels of grey ones.
-    """
-
-    config: DeconvolveConfig
-    source: str
-    pixels: NDArray[np.float32]
-    centred: NDArray[np.float32]
-    deconvolved: NDArray[np.float32]
-    kernels: NDArray[np.float64]
-    fit: Deconvolution | None
-    before: Distribution
-    after: Distribution
-    device: str
-    reduced_to_luma: bool = False
-
-    def picture(self) -> NDArray[np.uint8]:
-        """Scale the deconvolved image such that 0 is mid-grey and the largest magnitude black or white.
-
-        Returns
-        -------
-        array of shape (H', W') or (H', W', 3)
-            Nothing is clipped: the paper's "min-max".
-        """
-        limit = float(np.abs(self.deconvolved).max()) or 1.0
-        levels: NDArray[np.uint8] = np.rint(127.5 * (1 + self.deconvolved / limit)).astype(np.uint8)
-        return levels[0] if len(levels) == 1 else levels.transpose(1, 2, 0)
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the arrays of the .npz file by name."""
-        return {"deconvolved": self.deconvolved, "kernels": self.kernels}
-
-    def numbers(self) -> dict[str, Any]:
-        """Return the numbers of the .json file by key."""
-        return {
-            "shape": self.deconvolved.shape,
-            "kernel_size": self.kernels.shape[-1],
-            **(self.fit.numbers() if self.fit else dict.fromkeys(RIDGE_AND_PRECISION)),
-            "relative_eps": None if self.config.from_file else self.config.relative_eps,
-            "method": None if self.config.from_file else self.config.method,
-            "from": self.config.from_file,
-            "border": self.config.border,
-            "before": self.before.numbers(),
-            "after": self.after.numbers(),
-        }
+__all__ = ["run"]
 
 
 def run(config: DeconvolveConfig) -> DeconvolveResult:
@@ -131,29 +58,22 @@ def run(config: DeconvolveConfig) -> DeconvolveResult:
     if reason := too_small(image, (k, k)):
         raise DataError(f"{image.name}: {reason}")
     pixels = torch.from_numpy(np.divide(image.pixels, 255 if image.pixels.dtype == np.uint8 else 1, dtype=np.float32))
-    centre = mean.view(len(kernels), k * k)[:, k * k // 2, None, None]
     bias = -(kernels.flatten(1) @ mean)
     half = k // 2
     whole = pad(pixels[None], (half,) * 4, mode="reflect") if config.border == "reflect" and half else pixels[None]
     deconvolved = conv2d(whole, kernels.float(), bias.float())[0].numpy()
     if not np.isfinite(deconvolved).all():
         raise NumericalError(f"{image.name}: the deconvolved image overflows; the kernels are too large")
-    inner = (
-        pixels
-        if config.border == "reflect"
-        else pixels[:, half : pixels.shape[1] - half, half : pixels.shape[2] - half]
-    )
-    centred = (inner - centre.float()).numpy()
     largest = float(pixels.abs().max())
     return DeconvolveResult(
         config=config,
         source=image.name,
-        pixels=pixels.numpy(),
-        centred=centred,
+        image=image.pixels,
+        mean=mean.numpy(),
         deconvolved=deconvolved,
         kernels=kernels.numpy(),
         fit=fit,
-        before=_distribution(centred, largest),
+        before=_distribution(centred(pixels.numpy(), mean.numpy(), k, config.border), largest),
         after=_distribution(deconvolved, largest * float(kernels.abs().sum((1, 2, 3)).max())),
         device=str(device),
         reduced_to_luma=config.from_file is not None and len(kernels) == 1 and _has_colour(config),

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from ndtools.errors import NumericalError, NumericalWarning
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.inverse_sqrt import Method, inverse_sqrt
+from ndtools.results.read import SavedResult, floats, optional_float
+from ndtools.text import percent
 
 __all__ = ["GROUPS", "KernelBootstrap", "bootstrap_kernels"]
 
@@ -78,9 +80,29 @@ class KernelBootstrap:
         """Return c·√(1/n − 1/N), by which kernels of n of the images differ from those of all N."""
         return _expected(self.per_image, images, self.total)
 
+    def change_in_words(self, images: int) -> str:
+        """Write c/√n with its standard error, in per cent of the kernels, for a number n of images."""
+        scale = 1 / math.sqrt(images)
+        return percent(scale * self.per_image, scale * self.per_image_error, digits=2)
+
+    def arrays(self) -> dict[str, Array]:
+        """Return the arrays of the .npz file by name."""
+        return {"kernels_error": self.error, "kernels_samples": self.samples}
+
     def numbers(self) -> dict[str, Any]:
         """Return what the .json file holds of it."""
         return {name: value for name, value in vars(self).items() if name not in ("error", "samples")}
+
+    @classmethod
+    def from_saved(cls, saved: SavedResult) -> "KernelBootstrap":
+        """Restore the bootstrap from the files of kernels."""
+        values = dict(saved.numbers["bootstrap"])
+        for name in ("relative_error", "per_image", "per_image_error"):
+            values[name] = optional_float(values[name])
+        for name in ("change", "change_error"):
+            values[name] = floats(values[name])
+        values["images"] = np.array(values["images"], dtype=np.int64)
+        return cls(**values, error=saved.arrays["kernels_error"], samples=saved.arrays["kernels_samples"])
 
     def standard_error(self, values: Sequence[float]) -> float | None:
         """Return the standard error of what was measured of each of the samples; None if it is not finite of two."""

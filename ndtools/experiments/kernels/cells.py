@@ -12,6 +12,7 @@ from ndtools.experiments.kernels.bootstrap import KernelBootstrap
 from ndtools.numerics.center_surround import DifferenceOfGaussians, fit_difference_of_gaussians
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.kernel_profiles import FrequencyResponse, RadialProfile, frequency_response, radial_profile
+from ndtools.results.read import floats, optional_float
 
 __all__ = ["CellMeasures", "has_variance", "is_grey", "measure_cells"]
 
@@ -78,6 +79,37 @@ class CellMeasures:
                 dog["standard_error"] = {name: self.errors[name] for name in ERRORS[:3]}
             response["standard_error"] = {"low_frequency_slope": self.errors["low_frequency_slope"]}
         return {"dog": dog, "radial_profile": vars(self.profile), "frequency_response": response}
+
+    @classmethod
+    def from_numbers(cls, numbers: dict[str, Any], *, varies: bool) -> "CellMeasures":
+        """Restore the measures from what `numbers` returned, with or without further keys."""
+        dog, response = numbers["dog"], dict(numbers["frequency_response"])
+        profile = numbers["radial_profile"]
+        slope_error = response.pop("standard_error", None)
+        response.pop("slope_band")
+        for name in ("frequency", "magnitude"):
+            response[name] = floats(response[name])
+        response["count"] = np.array(response["count"], dtype=np.int64)
+        response["low_band"] = tuple(response["low_band"])
+        errors = {}
+        if dog is not None:
+            dog = dict(dog)
+            errors = dog.pop("standard_error", {})
+            dog["volume_ratio"] = optional_float(dog["volume_ratio"])
+        if slope_error is not None:
+            errors = {name: (errors | slope_error).get(name) for name in ERRORS}
+        return cls(
+            dog=None if dog is None else DifferenceOfGaussians(**dog),
+            profile=RadialProfile(
+                radius=floats(profile["radius"]),
+                mean=floats(profile["mean"]),
+                standard_deviation=floats(profile["standard_deviation"]),
+                count=np.array(profile["count"], dtype=np.int64),
+            ),
+            response=FrequencyResponse(**response),
+            varies=varies,
+            errors=errors,
+        )
 
     def _values(self) -> dict[str, float]:
         dog, slope = self.dog, self.response.low_frequency_slope

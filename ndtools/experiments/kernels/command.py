@@ -1,6 +1,5 @@
 """``ndtools kernels``: the deconvolution kernels of an image set."""
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,8 +14,7 @@ from ndtools.experiments.kernels.config import KernelsConfig
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ndtools.experiments.kernels.bootstrap import KernelBootstrap
-    from ndtools.experiments.kernels.run import KernelsResult
+    from ndtools.experiments.kernels.result import KernelsResult
 
 __all__ = ["kernels"]
 
@@ -109,25 +107,17 @@ def kernels(
     if save_moments:
         _check_moments_file(save_moments, output)
 
-    from ndtools.experiments.kernels.figure import plot_kernels
-    from ndtools.experiments.kernels.figure_bootstrap import plot_kernel_bootstrap
-    from ndtools.experiments.kernels.figure_fit import plot_kernel_fit
+    from ndtools.experiments.kernels.figures import draw
     from ndtools.experiments.kernels.run import run
 
     result = output.compute(run, config, counting="images")
-    output.skipped(result.skipped, result.read)
-    if images is not None and result.read + len(result.skipped) < images:
-        output.note(f"note: {result.source} has only {result.read + len(result.skipped)} images")
+    output.skipped(result.images)
+    output.fewer(result.images, images)
     output.results(
         result,
-        figure=plot_kernels(result),
-        manifest={"config": result.config, "seed": config.seed, "device": result.device, "source": result.source},
+        figure=draw(result),
         title=_title(result),
         table=_table(result),
-        figures={
-            **({"fit": plot_kernel_fit(result)} if fit else {}),
-            **({"bootstrap": plot_kernel_bootstrap(result)} if bootstrap else {}),
-        },
         further={save_moments: result.moments()} if save_moments else None,
     )
 
@@ -166,19 +156,11 @@ def _title(result: "KernelsResult") -> str:
     from ndtools.text import precision_in_words, ridge_in_words
 
     k, d = result.config.kernel_size, result.deconvolution
-    plural = "" if result.read == 1 else "s"
     return (
-        f"Deconvolution kernels · {k}×{k} · {result.read} image{plural} · {_count(result.covariance.count)} patches"
+        f"Deconvolution kernels · {k}×{k} · {result.images.counted} · {_count(result.covariance.count)} patches"
         f" · {ridge_in_words(d)} · {result.config.method} · {precision_in_words(d)}"
-        + (f" · standard error {_percent(result.bootstrap)}" if result.bootstrap else "")
+        + (f" · standard error {result.bootstrap.change_in_words(result.bootstrap.total)}" if result.bootstrap else "")
     )
-
-
-def _percent(found: "KernelBootstrap") -> str:
-    from ndtools.text import with_error
-
-    share = 100 / math.sqrt(found.total)
-    return with_error(share * found.per_image, share * found.per_image_error, 2) + " %"
 
 
 def _table(result: "KernelsResult") -> "Table":

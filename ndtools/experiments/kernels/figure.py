@@ -11,10 +11,10 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, StrMethodF
 from numpy.typing import NDArray
 
 from ndtools.drawing.palette import CHANNELS, DIVERGING
-from ndtools.text import precision_in_words, ridge_in_words
+from ndtools.text import precision_in_words, ridge_in_words, shortened
 
 if TYPE_CHECKING:
-    from ndtools.experiments.kernels.run import KernelsResult
+    from ndtools.experiments.kernels.result import KernelsResult
 
 __all__ = ["plot_kernels"]
 
@@ -140,9 +140,8 @@ def _title(result: "KernelsResult", room: int) -> str:
     """Return two lines, of which the first takes about as many characters as there is room for."""
     k, fit = result.config.kernel_size, result.deconvolution
     room -= 60  # for all but the source
-    source = result.source if len(result.source) <= room else f"…{result.source[1 - room :]}"
     return (
-        f"{k}×{k} deconvolution kernels of {source}: {result.read} image{'s' * (result.read != 1)},"
+        f"{k}×{k} deconvolution kernels of {shortened(result.source, room)}: {result.images.counted},"
         f" {result.covariance.count:.3g} patches\n"
         f"pixels in [0, 1], {ridge_in_words(fit)}, {result.config.method}, {precision_in_words(fit, ', ')}"
     )

@@ -8,11 +8,11 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator, StrMethodFormatter
 
-from ndtools.text import with_error
+from ndtools.text import shortened, with_error
 
 if TYPE_CHECKING:
     from ndtools.experiments.kernels.bootstrap import KernelBootstrap
-    from ndtools.experiments.kernels.run import KernelsResult
+    from ndtools.experiments.kernels.result import KernelsResult
 
 __all__ = ["plot_kernel_bootstrap"]
 
@@ -72,7 +72,6 @@ def plot_kernel_bootstrap(result: "KernelsResult", *, fig: Figure | None = None)
     bar.tick_params(labelsize="small", which="both")
     bar.yaxis.set_minor_locator(NullLocator())
     curve = fig.add_axes(((2.95 + maps) / width, 1.55 / height, 3.8 / width, (height - 2.5) / height))
-    total = result.read
     if found.per_image > 0:
         _draw_change(curve, found)
     elif not np.isfinite(found.relative_error):
@@ -81,22 +80,16 @@ def plot_kernel_bootstrap(result: "KernelsResult", *, fig: Figure | None = None)
     else:  # as of one set of moments given twice
         curve.text(0.5, 0.5, "no change at all", ha="center", transform=curve.transAxes)
         curve.set_axis_off()
-    k, source = result.config.kernel_size, result.source
-    source = source if len(source) <= 60 else f"…{source[-59:]}"
+    k, total = result.config.kernel_size, result.images.read
     fig.suptitle(
-        f"{k}×{k} kernels of {source}: {total} images in {found.groups} groups, {found.replicates} replicates"
+        f"{k}×{k} kernels of {shortened(result.source)}: {total} images in {found.groups} groups,"
+        f" {found.replicates} replicates"
         f"{f', {found.failed} sets without kernels' if found.failed else ''}\n"
-        f"standard error of all weights together: {_percent(found, total)} of the kernels",
+        f"standard error of all weights together: {found.change_in_words(total)} of the kernels",
         fontsize="medium",
         y=1 - 0.1 / height,
     )
     return fig
-
-
-def _percent(found: "KernelBootstrap", images: int) -> str:
-    """Write c/√n in per cent."""
-    scale = 100 / np.sqrt(images)
-    return with_error(scale * found.per_image, scale * found.per_image_error, 2) + " %"
 
 
 def _draw_change(curve: Axes, found: "KernelBootstrap") -> None:
@@ -122,7 +115,7 @@ def _draw_change(curve: Axes, found: "KernelBootstrap") -> None:
         value = 100 * found.per_image / np.sqrt(images)
         curve.plot(images, value, "D", color="#c1272d", markersize=5)
         curve.annotate(
-            f"{images}: {_percent(found, images)}",
+            f"{images}: {found.change_in_words(images)}",
             (images, value),
             xytext=(6, 6),
             textcoords="offset points",

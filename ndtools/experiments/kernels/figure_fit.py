@@ -8,11 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter, SymmetricalLogLocator
 
 from ndtools.drawing.palette import CHANNELS, DIVERGING
-from ndtools.text import with_error
+from ndtools.text import shortened, with_error
 
 if TYPE_CHECKING:
     from ndtools.experiments.kernels.cells import CellMeasures
-    from ndtools.experiments.kernels.run import KernelsResult
+    from ndtools.experiments.kernels.result import KernelsResult
 
 __all__ = ["plot_kernel_fit"]
 
@@ -63,10 +63,9 @@ def plot_kernel_fit(result: "KernelsResult", *, fig: Figure | None = None) -> Fi
     box = weights.get_position()
     bar.set_position((13.55 / width, box.y0 + box.height * 0.14, 0.13 / width, box.height * 0.72))
     fig.colorbar(mesh, cax=bar)
-    k, source = result.config.kernel_size, result.source
+    k = result.config.kernel_size
     fig.suptitle(
-        f"{k}×{k} kernels of {source if len(source) <= 60 else '…' + source[-59:]}, eps {result.deconvolution.eps:.3g}:"
-        " each channel's own kernel",
+        f"{k}×{k} kernels of {shortened(result.source)}, eps {result.deconvolution.eps:.3g}: each channel's own kernel",
         fontsize="medium",
         y=1 - 0.1 / height,
     )

@@ -1,8 +1,7 @@
 """The deconvolution kernels of an image set (Ye et al. 2020, fig. 2)."""
 
 import warnings
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -12,134 +11,18 @@ from ndtools.computing.operators import resolve_device
 from ndtools.data.images.sources import ImageSource, Skipped, resolve_source
 from ndtools.errors import DataError, MatrixError, NoUsableImageError, NumericalWarning
 from ndtools.experiments.kernels.bootstrap import GROUPS, KernelBootstrap, bootstrap_kernels
-from ndtools.experiments.kernels.cells import CellMeasures, is_grey, measure_cells
+from ndtools.experiments.kernels.cells import is_grey, measure_cells
 from ndtools.experiments.kernels.config import KernelsConfig
-from ndtools.moments.files import iterate_moments, moments_arrays
+from ndtools.experiments.kernels.result import ChannelKernel, KernelsResult
+from ndtools.moments.files import iterate_moments
 from ndtools.moments.images import Progress, image_moments
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.inverse_sqrt import Method, method_from_name
-from ndtools.numerics.kernel_profiles import opponency
+from ndtools.results.inputs import ImagesUsed
 from ndtools.text import printable
 
-__all__ = ["CellMeasures", "ChannelKernel", "KernelsConfig", "KernelsResult", "run"]
-
-
-@dataclass(frozen=True)
-class ChannelKernel:
-    """What a channel's kernel does to that channel itself.
-
-    Attributes
-    ----------
-    name : str
-        "R", "G", "B", or "gray".
-    center : float
-        The kernel at its centre.
-    surround_mean : float or None
-        Mean of the 8 taps around it; None for a kernel of one pixel.
-    center_surround_ratio : float or None
-        center / |surround_mean|; None where the surround is 0.
-    polarity : {"on", "off", None}
-        "on" if center > 0 > surround_mean, "off" if center < 0 < surround_mean.
-    standard_error : dict of str to float or None, optional
-        Of ``center_surround_ratio``, if there is a bootstrap.
-    """
-
-    name: str
-    center: float
-    surround_mean: float | None
-    center_surround_ratio: float | None
-    polarity: str | None
-    standard_error: dict[str, float | None] | None = None
-
-    def numbers(self) -> dict[str, Any]:
-        """Return what the .json file holds of it."""
-        return {name: value for name, value in vars(self).items() if name != "standard_error" or value is not None}
-
-
-@dataclass(frozen=True, eq=False)
-class KernelsResult:
-    """Kernels of an image set, with all that is needed to judge them.
-
-    Attributes
-    ----------
-    config : KernelsConfig
-        What was asked for.
-    source : str
-        What the images came from, printable.
-    read : int
-        Images used.
-    skipped : tuple of Skipped
-        Images not used, and why.
-    covariance : Covariance
-        Of all their patches.
-    deconvolution : Deconvolution
-        D = (Cov + eps·I)^(-1/2).
-    kernels : array of shape (C, C, k, k)
-        float64; ``kernels[i, j]`` is how input channel j enters output channel i.
-    channels : tuple of ChannelKernel
-        A summary for each channel.
-    device : str
-        Where it was computed.
-    cells : tuple of CellMeasures
-        One for each channel if ``fit`` was asked for; else none.
-    bootstrap : KernelBootstrap or None
-        If asked for.
-    """
-
-    config: KernelsConfig
-    source: str
-    read: int
-    skipped: tuple[Skipped, ...]
-    covariance: Covariance
-    deconvolution: Deconvolution
-    kernels: NDArray[np.float64]
-    channels: tuple[ChannelKernel, ...]
-    device: str
-    cells: tuple[CellMeasures, ...] = ()
-    bootstrap: KernelBootstrap | None = None
-
-    def arrays(self) -> dict[str, NDArray[np.float64]]:
-        """Return the arrays of the .npz file by name."""
-        return {
-            "kernels": self.kernels,
-            "covariance": self.covariance.matrix.numpy(),
-            "mean": self.covariance.mean.numpy(),
-            "deconvolution": self.deconvolution.matrix.numpy(),
-            "eigenvalues": self.deconvolution.eigenvalues.numpy(),
-            **({"kernels_error": self.bootstrap.error} if self.bootstrap else {}),
-        }
-
-    def moments(self) -> dict[str, NDArray[Any]]:
-        """Return the arrays of a file of moments, which adds up with others (``from_moments``)."""
-        return moments_arrays(self.covariance, self.read)
-
-    def numbers(self) -> dict[str, Any]:
-        """Return the numbers of the .json file by key."""
-        middle = self.config.kernel_size // 2
-        return {
-            "images": {
-                "read": self.read,
-                "skipped": [{"path": s.name, "reason": s.reason} for s in self.skipped],
-            },
-            "patches": self.covariance.count,
-            "kernel_size": self.config.kernel_size,
-            **self.deconvolution.numbers(),
-            "relative_eps": self.config.relative_eps,
-            "method": self.config.method,
-            "centers": self.kernels[:, :, middle, middle].tolist(),
-            "channels": [
-                channel.numbers() | (self.cells[i].numbers() if self.cells else {})
-                for i, channel in enumerate(self.channels)
-            ],
-            **({"opponency": self.opponency} if self.cells else {}),
-            **({"bootstrap": self.bootstrap.numbers()} if self.bootstrap else {}),
-        }
-
-    @property
-    def opponency(self) -> NDArray[np.float64]:
-        """How each channel weighs the others in a uniform image, (C, C)."""
-        return opponency(self.kernels)
+__all__ = ["run"]
 
 
 def run(config: KernelsConfig, *, progress: Progress | None = None) -> KernelsResult:
@@ -195,9 +78,7 @@ def run(config: KernelsConfig, *, progress: Progress | None = None) -> KernelsRe
     names = ("gray",) if config.gray else ("R", "G", "B")
     return KernelsResult(
         config=config,
-        source=source,
-        read=sum(size for _, size in parts),
-        skipped=skipped,
+        images=ImagesUsed(source, sum(size for _, size in parts), skipped),
         covariance=covariance,
         deconvolution=deconvolution,
         kernels=kernels,

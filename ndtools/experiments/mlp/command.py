@@ -11,7 +11,7 @@ from ndtools.experiments.mlp.config import MlpConfig
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ndtools.experiments.mlp.run import MlpResult
+    from ndtools.experiments.mlp.result import MlpResult
 
 __all__ = ["mlp"]
 
@@ -74,7 +74,6 @@ def mlp(
     output.results(
         result,
         figure=plot_mlp(result),
-        manifest={"config": config, "seed": config.seed, "device": result.device, "source": result.location},
         title=_title(result),
         table=_table(result),
     )
@@ -85,11 +84,11 @@ def mlp(
 
 
 def _title(result: "MlpResult") -> str:
-    made = " (synthetic)" if result.synthetic else ""
-    plural = "" if result.config.repeats == 1 else "s"
+    from ndtools.text import counted
+
     return (
-        f"Sigmoid perceptron {'-'.join(map(str, result.widths))} · {result.dataset}{made} · {result.images} images"
-        f" · batches of {result.batch_size} · {result.config.repeats} run{plural}"
+        f"Sigmoid perceptron {'-'.join(map(str, result.widths))} · {result.data.label} · {result.data.images} images"
+        f" · batches of {result.batch_size} · {counted(result.config.repeats, 'run')}"
     )
 
 

@@ -7,8 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
+from ndtools.text import percent
+
 if TYPE_CHECKING:
-    from ndtools.experiments.mlp.run import MlpArm, MlpResult
+    from ndtools.experiments.mlp.result import MlpArm, MlpResult
 
 __all__ = ["plot_mlp"]
 
@@ -51,7 +53,7 @@ def plot_mlp(result: "MlpResult", *, fig: Figure | None = None) -> Figure:
     least = max(1 - max(float(arm.test_accuracy.max()) for arm in result.arms), LEAST)
     errors = [error for error in ERRORS if error > least / 3]
     accuracy.set_ylim(1, least / 1.5)
-    accuracy.set_yticks(errors, [f"{100 * (1 - e):g} %" for e in errors])
+    accuracy.set_yticks(errors, [percent(1 - e, digits=6) for e in errors])
     accuracy.yaxis.set_minor_locator(NullLocator())
     for ax in (loss, accuracy):
         ax.set_xlabel("epoch")
@@ -90,11 +92,10 @@ def _band(ax: Axes, arm: "MlpArm", x: np.ndarray, values: np.ndarray, *, marked:
 
 def _title(result: "MlpResult") -> str:
     config = result.config
-    made = " (synthetic)" if result.synthetic else ""
     block = "all inputs" if config.block_size is None else f"blocks of {config.block_size}"
     spread = "" if config.repeats == 1 else f", mean ± std of {config.repeats} runs"
     return (
-        f"Sigmoid perceptron {'-'.join(map(str, result.widths))} on {result.dataset}{made}\n"
-        f"{result.images:,} images, batches of {result.batch_size}, momentum {config.momentum:g};"
+        f"Sigmoid perceptron {'-'.join(map(str, result.widths))} on {result.data.label}\n"
+        f"{result.data.images:,} images, batches of {result.batch_size}, momentum {config.momentum:g};"
         f" D of {block}, {config.n_iter} iterations, eps {config.eps:.3g}{spread}"
     )

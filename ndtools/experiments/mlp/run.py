@@ -4,7 +4,6 @@ import itertools
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,113 +16,15 @@ from ndtools.data.labelled.datasets import load_dataset
 from ndtools.data.labelled.flat import FlatDataset
 from ndtools.errors import DataError, NumericalWarning
 from ndtools.experiments.mlp.config import MlpConfig
+from ndtools.experiments.mlp.result import MlpArm, MlpResult
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.linear import DeconvLinear
 from ndtools.moments.gathering import Progress
+from ndtools.results.inputs import DataUsed
 
-__all__ = ["ARMS", "MlpArm", "MlpConfig", "MlpResult", "build_mlp", "run"]
+__all__ = ["ARMS", "build_mlp", "run"]
 
 ARMS = ("none", "bn", "deconv")
-
-
-@dataclass(frozen=True, eq=False)
-class MlpArm:
-    """One way to normalise, at its best learning rate.
-
-    Attributes
-    ----------
-    name : {"none", "bn", "deconv"}
-        No normalisation; batch normalisation of each hidden layer's sums; deconvolution of each layer's input.
-    lr : float
-        Learning rate of all repeats: the only one asked for, or the best of those in ``tried``.
-    tried : dict of float to float
-        Training loss in the last epoch for each of several rates, in runs that are not among the repeats. Empty if
-        only one rate was asked for.
-    loss : array of shape (repeats, epochs, batches)
-        Cross-entropy of each training batch before its step.
-    test_accuracy : array of shape (repeats, epochs)
-        Share of the test images classified correctly after each epoch.
-    seconds : float
-        Mean time of the training steps of an epoch, without the test after it.
-    """
-
-    name: str
-    lr: float
-    tried: dict[float, float]
-    loss: NDArray[np.float64]
-    test_accuracy: NDArray[np.float64]
-    seconds: float
-
-    @property
-    def at_the_edge(self) -> bool:
-        """Whether the best rate is the least or the largest of several that were tried: a better one may lie beyond."""
-        return bool(self.tried) and self.lr in (min(self.tried), max(self.tried))
-
-    def numbers(self) -> dict[str, Any]:
-        """Return what the .json file holds of it."""
-        return {
-            "name": self.name,
-            "lr": self.lr,
-            "lr_at_the_edge": self.at_the_edge,
-            "train_loss": self.loss.mean(2),
-            "test_accuracy": self.test_accuracy,
-            "seconds_per_epoch": self.seconds,
-            "tried": [{"lr": lr, "train_loss": loss} for lr, loss in self.tried.items()],
-        }
-
-
-@dataclass(frozen=True, eq=False)
-class MlpResult:
-    """Learning curves of all arms.
-
-    Attributes
-    ----------
-    config : MlpConfig
-        The configuration of this run.
-    dataset : str
-        Name of the data set.
-    synthetic : bool
-        Whether its images are made in code.
-    location : str
-        Folder of its files, or "built in".
-    images, test_images : int
-        Numbers of training and of test images.
-    batch_size : int
-        Images in a batch: those asked for, or all if there are fewer.
-    widths : tuple of int
-        Widths of inputs, hidden layers and outputs, in this order.
-    arms : tuple of MlpArm
-        Results of "none", "bn" and "deconv".
-    device : str
-        Device that the networks were trained on.
-    """
-
-    config: MlpConfig
-    dataset: str
-    synthetic: bool
-    location: str
-    images: int
-    test_images: int
-    batch_size: int
-    widths: tuple[int, ...]
-    arms: tuple[MlpArm, ...]
-    device: str
-
-    def arrays(self) -> dict[str, NDArray[np.float64]]:
-        """Return the arrays of the .npz file by name."""
-        losses = {f"{arm.name}_loss": arm.loss for arm in self.arms}
-        return losses | {f"{arm.name}_test_accuracy": arm.test_accuracy for arm in self.arms}
-
-    def numbers(self) -> dict[str, Any]:
-        """Return the numbers of the .json file by key."""
-        return {
-            "dataset": {"name": self.dataset, "synthetic": self.synthetic, "location": self.location},
-            "images": {"train": self.images, "test": self.test_images},
-            "widths": self.widths,
-            "batch_size": self.batch_size,
-            "epochs": self.config.epochs,
-            "arms": [arm.numbers() for arm in self.arms],
-        }
 
 
 def build_mlp(widths: tuple[int, ...], arm: str, config: DeconvConfig) -> nn.Sequential:
@@ -198,11 +99,7 @@ def run(config: MlpConfig, *, progress: Progress | None = None) -> MlpResult:
         arms = tuple(_arm(name, config, data, widths, batch_size, done) for name in ARMS)
     return MlpResult(
         config=config,
-        dataset=dataset.name,
-        synthetic=dataset.synthetic,
-        location=dataset.location,
-        images=len(data),
-        test_images=len(data.test_labels),
+        data=DataUsed(dataset.name, dataset.synthetic, dataset.location, len(data), len(data.test_labels)),
         batch_size=batch_size,
         widths=widths,
         arms=arms,

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,7 +16,7 @@ from ndtools.numerics.inverse_sqrt import Eigh, method_from_name
 from ndtools.numerics.iterations import Norm
 from ndtools.numerics.stability import Landmarks, inverse_sqrt_trace, predict_vanilla
 
-__all__ = ["Cell", "PrecisionAtlas", "run_atlas", "spectrum"]
+__all__ = ["Cell", "PrecisionAtlas", "run_atlas", "saved_landmarks", "spectrum"]
 
 CONDITIONS = tuple(float(10 ** (n / 2)) for n in range(1, 21))  # 3.2 ... 1e10
 NORMS: tuple[Norm, ...] = ("fro", "trace")
@@ -155,10 +155,33 @@ class PrecisionAtlas:
                     **vars(cell.measured),
                     "predicted_divergence_iteration": cell.predicted and cell.predicted.divergence_iteration,
                     "predicted_first_bad_iteration": cell.predicted and cell.predicted.first_bad_iteration,
+                    "predicted": cell.predicted and vars(cell.predicted),
                 }
                 for cell in self.cells
             ],
         }
+
+    @classmethod
+    def from_numbers(cls, numbers: dict[str, Any]) -> "PrecisionAtlas":
+        """Restore the atlas from what `numbers` returned."""
+        names = ("algorithm", "dtype", "norm", "spectrum", "condition")
+        return cls(
+            iterations=numbers["iterations"],
+            features=numbers["features"],
+            cells=tuple(
+                Cell(
+                    **{name: run[name] for name in names},
+                    measured=saved_landmarks(run),
+                    predicted=None if run["predicted"] is None else saved_landmarks(run["predicted"]),
+                )
+                for run in numbers["runs"]
+            ),
+        )
+
+
+def saved_landmarks(numbers: dict[str, Any]) -> Landmarks:
+    """Restore landmarks from a part of a .json file that holds them, with or without further keys."""
+    return Landmarks(**{field.name: numbers[field.name] for field in fields(Landmarks)})
 
 
 def spectrum(shape: NDArray[np.float64], condition: float) -> NDArray[np.float64]:

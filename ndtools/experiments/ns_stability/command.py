@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ndtools.experiments.ns_stability.atlas import PrecisionAtlas
-    from ndtools.experiments.ns_stability.run import Curve, NsStabilityResult
+    from ndtools.experiments.ns_stability.result import Curve, NsStabilityResult
 
 __all__ = ["ns_stability"]
 
@@ -74,18 +74,16 @@ def ns_stability(
     )
     output.check()
 
-    from ndtools.experiments.ns_stability.figure import plot_ns_stability
-    from ndtools.experiments.ns_stability.figure_atlas import plot_precision_atlas
+    from ndtools.experiments.ns_stability.figures import draw
     from ndtools.experiments.ns_stability.run import run
 
     result = output.compute(run, config, counting="runs" if sweep else "images")
-    output.skipped(result.skipped, result.read or 0)
+    output.skipped(result.images)
     for reason in result.left_out:
         output.note(f"note: left out {reason}")
     output.results(
         result,
-        figure=plot_precision_atlas(result.atlas) if result.atlas else plot_ns_stability(result),
-        manifest={"config": config, "seed": config.seed, "device": result.device, "source": result.source},
+        figure=draw(result),
         title=_title(result),
         table=_atlas_table(result.atlas) if result.atlas else _table(result),
     )
@@ -96,16 +94,11 @@ def _title(result: "NsStabilityResult") -> str:
         d, n = result.atlas.features, result.atlas.iterations
         return f"Precision atlas · {len(result.atlas.cells)} runs · {d}×{d} · {n} iterations each"
     d, config = len(result.eigenvalues), result.config
-    plural = "" if result.read == 1 else "s"
-    what = (
-        "given matrix"
-        if result.read is None
-        else f"{config.kernel_size}×{config.kernel_size} patches of {result.source}"
-    )
-    images = "" if result.read is None else f" · {result.read} image{plural}"
-    return (
-        f"‖D·D·A - I‖ by iteration · {what}{images} · {d}×{d} · eps {config.eps:.3g} · condition {result.condition:.3g}"
-    )
+    what = "given matrix"
+    if result.images:
+        k = config.kernel_size
+        what = f"{k}×{k} patches of {result.source} · {result.images.counted}"
+    return f"‖D·D·A - I‖ by iteration · {what} · {d}×{d} · eps {config.eps:.3g} · condition {result.condition:.3g}"
 
 
 def _table(result: "NsStabilityResult") -> "Table":

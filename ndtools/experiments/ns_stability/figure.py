@@ -9,8 +9,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
+from ndtools.text import shortened
+
 if TYPE_CHECKING:
-    from ndtools.experiments.ns_stability.run import Curve, NsStabilityResult
+    from ndtools.experiments.ns_stability.result import Curve, NsStabilityResult
 
 __all__ = ["plot_ns_stability"]
 
@@ -207,13 +209,9 @@ def _residual_axis(ax: Axes, bottom: float, top: float) -> None:
 
 def _title(result: "NsStabilityResult") -> str:
     d, k = len(result.eigenvalues), result.config.kernel_size
-    source = result.source if len(result.source) <= 60 else f"…{result.source[-59:]}"
-    if result.read is None:
-        what = f"Inverse square root of the {d}×{d} matrix in {source}"
+    source = shortened(result.source)
+    if result.images:
+        what = f"Inverse square root of the {d}×{d} covariance of {k}×{k} patches of {source} ({result.images.counted})"
     else:
-        plural = "" if result.read == 1 else "s"
-        what = (
-            f"Inverse square root of the {d}×{d} covariance of {k}×{k} patches of {source}"
-            f" ({result.read} image{plural})"
-        )
+        what = f"Inverse square root of the {d}×{d} matrix in {source}"
     return f"{what}\nridge {result.config.eps:.3g}, condition κ = {result.condition:.3g}; ε: machine epsilon"

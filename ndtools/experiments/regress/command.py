@@ -12,7 +12,7 @@ from ndtools.experiments.regress.config import RegressConfig
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ndtools.experiments.regress.run import ArmResult, RegressResult
+    from ndtools.experiments.regress.result import ArmResult, RegressResult
 
 __all__ = ["regress"]
 
@@ -112,7 +112,6 @@ def regress(
     output.results(
         result,
         figure=plot_regress(result),
-        manifest={"config": config, "seed": config.seed, "device": result.device, "source": result.location},
         title=_title(result),
         table=_table(result),
     )
@@ -122,11 +121,12 @@ def regress(
 
 
 def _title(result: "RegressResult") -> str:
-    made = " (synthetic)" if result.synthetic else ""
+    from ndtools.text import counted
+
     batch = "full batch" if result.config.full_batch else f"batches of {result.batch_size}"
     return (
-        f"Linear regression · {result.dataset}{made} · {result.images} images · {batch}"
-        f" · {result.iterations} iteration{'' if result.iterations == 1 else 's'} · eps {result.config.eps:.3g}"
+        f"Linear regression · {result.data.label} · {result.data.images} images · {batch}"
+        f" · {counted(result.iterations, 'iteration')} · eps {result.config.eps:.3g}"
     )
 
 

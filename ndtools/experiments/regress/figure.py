@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator, ScalarFormatter
 
 if TYPE_CHECKING:
-    from ndtools.experiments.regress.run import ArmResult, LossResult, RegressResult
+    from ndtools.experiments.regress.result import ArmResult, LossResult, RegressResult
 
 __all__ = ["plot_regress"]
 
@@ -213,13 +213,12 @@ def _draw_kernels(
 
 def _title(result: "RegressResult") -> str:
     config = result.config
-    made = " (synthetic)" if result.synthetic else ""
     how = f"{config.n_iter} Newton-Schulz iterations" if config.method == "coupled" else "eigh"
     shrinkage = "" if config.shrinkage == "none" else f", shrinkage {config.shrinkage}"
     batch = "all images at once" if config.full_batch else f"batches of {result.batch_size:,}"
     repeats = "" if config.repeats == 1 else f", mean ± std of {config.repeats} runs"
     return (
-        f"Linear regression on {result.dataset}{made}: {result.images:,} images, {batch}{repeats}\n"
+        f"Linear regression on {result.data.label}: {result.data.images:,} images, {batch}{repeats}\n"
         f"D by {how}, eps {config.eps:.3g}{shrinkage}"
     )
 

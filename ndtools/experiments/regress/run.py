@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ndtools.computing.operators import operator_threads, resolve_device, threads_for
@@ -25,191 +24,16 @@ from ndtools.experiments.regress.linear_models import (
     predicted_losses,
 )
 from ndtools.experiments.regress.logistic import logistic_optimum
+from ndtools.experiments.regress.result import ArmResult, LossResult, RegressResult
 from ndtools.moments.gathering import Progress
 from ndtools.numerics.inverse_sqrt import method_from_name
+from ndtools.results.inputs import DataUsed
 
-__all__ = ["ArmResult", "LossResult", "RegressConfig", "RegressResult", "run"]
+__all__ = ["run"]
 
-NEAR = 1.1  # times the loss of the optimum counts as near it
 MANY = 2000  # features, whose eigenvalues take long
 AUTO = 0.9  # share of the stability limit
 RIDGE = 1e-7  # of the features that L-BFGS sees, relative to the sum of variances: only for its speed
-
-
-@dataclass(frozen=True, eq=False)
-class ArmResult:
-    """One way to descend, and where it led.
-
-    Attributes
-    ----------
-    name : {"sgd", "bn", "deconv"}
-        What features it saw: raw pixels, standardised ones, deconvolved ones.
-    lr : float
-        Its learning rate.
-    auto : bool
-        Whether that was chosen by its stability limit.
-    stability_limit : float
-        2/λ_max of the Hessian at zero weights.
-    loss : array of shape (repeats, iterations)
-        On each batch before the step; NaN after the range of numbers was left.
-    train_loss, test_accuracy : array of shape (repeats,)
-        In the end, with moving averages of the statistics: of all training images, of the test images.
-    seconds : float
-        Of one run.
-    kernels : array of shape (classes, C, H, W)
-        On raw pixels, of the first run.
-    theory : array of shape (iterations,), or None
-        Predicted losses of full-batch descent.
-    """
-
-    name: str
-    lr: float
-    auto: bool
-    stability_limit: float
-    loss: NDArray[np.float64]
-    train_loss: NDArray[np.float64]
-    test_accuracy: NDArray[np.float64]
-    seconds: float
-    kernels: NDArray[np.float64]
-    theory: NDArray[np.float64] | None
-
-    @property
-    def key(self) -> str:
-        """Name and rate, unique within a loss."""
-        return f"{self.name}_{'auto' if self.auto else repr(self.lr)}"
-
-    @property
-    def diverged(self) -> bool:
-        """Whether a run ended with a training loss that is not finite, or more than that of zero weights."""
-        return not bool((self.train_loss <= self.loss[:, 0]).all())
-
-    def near(self, optimum: float) -> int | None:
-        """Return the number of steps after which the mean loss is first within 10 % of the optimum, if ever."""
-        below = np.flatnonzero(np.append(self.loss.mean(0), self.train_loss.mean()) <= NEAR * optimum)
-        return int(below[0]) if below.size else None
-
-    def numbers(self, optimum: float) -> dict[str, Any]:
-        """Return what the .json file holds of it."""
-        several = (
-            {}
-            if len(self.loss) == 1
-            else {
-                "loss_std": self.loss.std(0, ddof=1),
-                "train_loss_std": self.train_loss.std(ddof=1),
-                "test_accuracy_std": self.test_accuracy.std(ddof=1),
-            }
-        )
-        return {
-            "name": self.name,
-            "lr": self.lr,
-            "stability_limit": self.stability_limit,
-            "iterations_to_near": self.near(optimum),
-            "loss": self.loss.mean(0),
-            "train_loss": self.train_loss.mean(),
-            "test_accuracy": self.test_accuracy.mean(),
-            "diverged": self.diverged,
-            "seconds": self.seconds,
-            **several,
-            **({} if self.theory is None else {"theory": self.theory}),
-        }
-
-
-@dataclass(frozen=True, eq=False)
-class LossResult:
-    """All arms of one loss, and its optimum.
-
-    Attributes
-    ----------
-    name : {"l2", "logistic"}
-        Which.
-    optimum : float
-        The least loss of a linear model on the training images: closed form, or as far as L-BFGS came.
-    optimum_accuracy : float
-        Of that model on the test images.
-    optimum_kernels : array of shape (classes, C, H, W)
-        Its kernels.
-    optimum_report : dict
-        How L-BFGS ended; empty for the closed form.
-    arms : tuple of ArmResult
-        sgd, bn, deconv; of one kind by rising rate.
-    """
-
-    name: str
-    optimum: float
-    optimum_accuracy: float
-    optimum_kernels: NDArray[np.float64]
-    optimum_report: dict[str, Any]
-    arms: tuple[ArmResult, ...]
-
-    def numbers(self) -> dict[str, Any]:
-        """Return what the .json file holds of it."""
-        return {
-            "optimum": {"loss": self.optimum, "test_accuracy": self.optimum_accuracy, **self.optimum_report},
-            "arms": [arm.numbers(self.optimum) for arm in self.arms],
-        }
-
-
-@dataclass(frozen=True, eq=False)
-class RegressResult:
-    """Learning curves of all arms.
-
-    Attributes
-    ----------
-    config : RegressConfig
-        What was asked for.
-    dataset : str
-        Name of the data.
-    synthetic : bool
-        Whether they are made in code.
-    location : str
-        Where they were found.
-    images, test_images, features, classes : int
-        Sizes.
-    batch_size, iterations : int
-        Those used.
-    losses : tuple of LossResult
-        l2, logistic.
-    device : str
-        Where it was computed.
-    """
-
-    config: RegressConfig
-    dataset: str
-    synthetic: bool
-    location: str
-    images: int
-    test_images: int
-    features: int
-    classes: int
-    batch_size: int
-    iterations: int
-    losses: tuple[LossResult, ...]
-    device: str
-
-    def arrays(self) -> dict[str, NDArray[np.float64]]:
-        """Return the arrays of the .npz file by name."""
-        arrays = {}
-        for loss in self.losses:
-            arrays[f"{loss.name}_optimum_kernels"] = loss.optimum_kernels
-            for arm in loss.arms:
-                arrays[f"{loss.name}_{arm.key}_loss"] = arm.loss
-                arrays[f"{loss.name}_{arm.key}_kernels"] = arm.kernels
-        return arrays
-
-    def numbers(self) -> dict[str, Any]:
-        """Return the numbers of the .json file by key."""
-        return {
-            "dataset": {"name": self.dataset, "synthetic": self.synthetic, "location": self.location},
-            "images": {"train": self.images, "test": self.test_images},
-            "features": self.features,
-            "classes": self.classes,
-            "batch_size": self.batch_size,
-            "iterations": self.iterations,
-            "eps": self.config.eps,
-            "method": self.config.method,
-            "n_iter": self.config.n_iter if self.config.method != "eigh" else None,
-            "losses": {loss.name: loss.numbers() for loss in self.losses},
-        }
 
 
 def run(
@@ -260,11 +84,7 @@ def run(
         losses = tuple(study.collect(name, runs) for name in study.names)
     return RegressResult(
         config=config,
-        dataset=dataset.name,
-        synthetic=dataset.synthetic,
-        location=dataset.location,
-        images=len(data),
-        test_images=len(data.test_labels),
+        data=DataUsed(dataset.name, dataset.synthetic, dataset.location, len(data), len(data.test_labels)),
         features=data.features,
         classes=data.classes,
         batch_size=batch_size,

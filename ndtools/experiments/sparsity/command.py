@@ -12,7 +12,7 @@ from ndtools.experiments.sparsity.config import SparsityConfig
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ndtools.experiments.sparsity.run import SparsityResult
+    from ndtools.experiments.sparsity.result import SparsityResult
     from ndtools.numerics.sparsity import Estimate
 
 __all__ = ["sparsity"]
@@ -71,11 +71,10 @@ def sparsity(
     from ndtools.experiments.sparsity.run import run
 
     result = output.compute(run, config, counting="images, twice")
-    output.skipped(result.skipped, result.read)
+    output.skipped(result.images)
     output.results(
         result,
         figure=plot_sparsity(result),
-        manifest={"config": result.config, "seed": config.seed, "device": result.device, "source": result.source},
         title=_title(result),
         table=_table(result),
     )
@@ -84,9 +83,9 @@ def sparsity(
 def _title(result: "SparsityResult") -> str:
     from ndtools.text import ridge_in_words
 
-    k, plural = result.config.kernel_size, "" if result.read == 1 else "s"
+    k = result.config.kernel_size
     ridge = f" · {ridge_in_words(result.fit)}" if result.fit else ""
-    return f"Sparsity · {result.read} image{plural} · {k}×{k}{ridge} · {result.config.whitening}"
+    return f"Sparsity · {result.images.counted} · {k}×{k}{ridge} · {result.config.whitening}"
 
 
 def _table(result: "SparsityResult") -> "Table":

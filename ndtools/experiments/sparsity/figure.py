@@ -7,10 +7,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import gennorm
 
-from ndtools.text import ridge_in_words
+from ndtools.text import ridge_in_words, shortened
 
 if TYPE_CHECKING:
-    from ndtools.experiments.sparsity.run import SparsityResult
+    from ndtools.experiments.sparsity.result import SparsityResult
     from ndtools.numerics.sparsity import Distribution
 
 __all__ = ["plot_sparsity"]
@@ -108,8 +108,6 @@ _WHITENING = {"patch": "deconvolved", "channel": "channels decorrelated"}
 
 def _title(result: "SparsityResult") -> str:
     k = result.config.kernel_size
-    source = result.source if len(result.source) <= 60 else f"…{result.source[-59:]}"
-    plural = "" if result.read == 1 else "s"
 
     def kurtosis(side: str) -> str:
         value = getattr(result, side).measures["kurtosis"].value
@@ -117,6 +115,6 @@ def _title(result: "SparsityResult") -> str:
 
     ridge = f", {ridge_in_words(result.fit)}" if result.fit else ""
     return (
-        f"{source}: {result.read} image{plural}, {result.count:.3g} values, {k}×{k} patches{ridge}\n"
+        f"{shortened(result.source)}: {result.images.counted}, {result.count:.3g} values, {k}×{k} patches{ridge}\n"
         f"kurtosis {kurtosis('before')} before, {kurtosis('after')} after (Gaussian 3, Laplace 6)"
     )

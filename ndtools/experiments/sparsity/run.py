@@ -3,7 +3,7 @@
 import math
 import zlib
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,73 +13,20 @@ from torch.nn.functional import conv2d
 
 from ndtools.computing.operators import resolve_device
 from ndtools.data.images.reading import Decoded
-from ndtools.data.images.sources import Skipped, resolve_source
+from ndtools.data.images.sources import resolve_source
 from ndtools.experiments.sparsity.config import SparsityConfig
+from ndtools.experiments.sparsity.result import SparsityResult
 from ndtools.moments.gathering import Progress, gather
 from ndtools.moments.images import image_moments, too_small
 from ndtools.numerics.covariance import Covariance
-from ndtools.numerics.deconvolution import RIDGE_AND_PRECISION, Deconvolution
+from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.patches import as_pixels
 from ndtools.numerics.sparsity import REACH, ROUNDING, Density, Distribution, SparsitySums
+from ndtools.results.inputs import ImagesUsed
 
-__all__ = ["SparsityConfig", "SparsityResult", "Whitening", "run"]
+__all__ = ["Whitening", "run"]
 
 WORKING = 130  # bytes for each pixel of an image that measuring it takes
-
-
-@dataclass(frozen=True, eq=False)
-class SparsityResult:
-    """Distributions before and after.
-
-    Attributes
-    ----------
-    config : SparsityConfig
-        What was asked for.
-    source : str
-        What the images came from, printable.
-    read : int
-        Images used.
-    skipped : tuple of Skipped
-        Images not used, and why.
-    count : int
-        Values in each distribution: channels times valid positions.
-    edges : array of shape (bins + 1,)
-        Of both histograms, x/σ.
-    before, after : Distribution
-        Pixels less the channel means, and the centre outputs of D(x − μ), at the same positions.
-    fit : Deconvolution or None
-        D of the patches, or of the channels of a pixel; None without whitening.
-    device : str
-        Where the covariance was computed.
-    """
-
-    config: SparsityConfig
-    source: str
-    read: int
-    skipped: tuple[Skipped, ...]
-    count: int
-    edges: NDArray[np.float64]
-    before: Distribution
-    after: Distribution
-    fit: Deconvolution | None
-    device: str
-
-    def arrays(self) -> dict[str, NDArray[np.float64]]:
-        """Return the arrays of the .npz file by name."""
-        return {"edges": self.edges, "density_before": self.before.density, "density_after": self.after.density}
-
-    def numbers(self) -> dict[str, Any]:
-        """Return the numbers of the .json file by key."""
-        return {
-            "images": {"read": self.read, "skipped": [{"path": s.name, "reason": s.reason} for s in self.skipped]},
-            "values": self.count,
-            "kernel_size": self.config.kernel_size,
-            **(self.fit.numbers() if self.fit else dict.fromkeys(RIDGE_AND_PRECISION)),
-            "relative_eps": self.config.relative_eps,
-            "whitening": self.config.whitening,
-            "before": self.before.numbers(),
-            "after": self.after.numbers(),
-        }
 
 
 def run(config: SparsityConfig, *, progress: Progress | None = None) -> SparsityResult:
@@ -145,9 +92,7 @@ def run(config: SparsityConfig, *, progress: Progress | None = None) -> Sparsity
     )
     return SparsityResult(
         config=config,
-        source=images.label,
-        read=gathered.read,
-        skipped=gathered.skipped,
+        images=ImagesUsed(images.label, gathered.read, gathered.skipped),
         count=total[0][0].count,
         edges=edges,
         before=before,

@@ -15,7 +15,7 @@ from ndtools.experiments.timing.table import PUBLISHED_BATCH_SIZE, TABLE_3
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ndtools.experiments.timing.run import TimingResult
+    from ndtools.experiments.timing.result import TimingResult
 
 __all__ = ["rows_from", "timing"]
 
@@ -74,7 +74,6 @@ def timing(
     output.results(
         result,
         figure=plot_timing(result),
-        manifest={"config": config, "seed": config.seed, "device": result.device, "source": result.source},
         title=_title(result),
         table=_table(result),
     )
@@ -113,8 +112,10 @@ def rows_from(text: str) -> tuple[int, ...]:
 
 
 def _title(result: "TimingResult") -> str:
+    from ndtools.text import counted
+
     config = result.config
-    threads = f", {result.threads} thread{'s' * (result.threads != 1)}" if result.device == "cpu" else ""
+    threads = f", {counted(result.threads, 'thread')}" if result.device == "cpu" else ""
     return (
         f"Cost of deconvolution layers · batches of {config.batch_size} · median of {config.repeats}"
         f" · {'forward and backward' if config.backward else 'forward'} · {result.device}{threads}"
@@ -147,7 +148,7 @@ def _table(result: "TimingResult") -> "Table":
         table.add_row(
             str(row.layer.number),
             row.layer.label,
-            *(_percent(row.shares(arm)[stage]) for arm in ARMS for stage in STAGES),
+            *(_cell(row.shares(arm)[stage]) for arm in ARMS for stage in STAGES),
             _milliseconds(row.seconds("measured")["convolution"]),
         )
     return table
@@ -157,7 +158,7 @@ def _milliseconds(seconds: float) -> str:
     return f"{1000 * seconds:.0f}" if seconds >= 0.1 else f"{1000 * seconds:.3g}"
 
 
-def _percent(share: float) -> str:
+def _cell(share: float) -> str:
     """Return two digits of a percentage in three characters, if it is below 1000."""
     percent = 100 * share
     if percent < 0.995:

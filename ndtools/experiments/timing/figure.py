@@ -7,8 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from ndtools.text import counted, percent
+
 if TYPE_CHECKING:
-    from ndtools.experiments.timing.run import TimingResult
+    from ndtools.experiments.timing.result import TimingResult
 
 __all__ = ["plot_timing"]
 
@@ -87,7 +89,7 @@ def _draw(ax: Axes, result: "TimingResult", stage: str) -> None:
     places = np.arange(len(result.rows))
     ax.set_xscale("log")
     ax.xaxis.set_major_locator(LogLocator(numticks=9))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g} %"))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda share, _: percent(share, digits=6)))
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.tick_params("x", labelsize="small")
     ax.axvline(1, color="0.3", linewidth=0.8, zorder=0)
@@ -103,7 +105,7 @@ def _draw(ax: Axes, result: "TimingResult", stage: str) -> None:
 
 def _title(result: "TimingResult") -> str:
     config = result.config
-    threads = f", {result.threads} thread{'s' * (result.threads != 1)}" if result.device == "cpu" else ""
+    threads = f", {counted(result.threads, 'thread')}" if result.device == "cpu" else ""
     direction = "forward and backward (published: forward)" if config.backward else "forward"
     return (
         f"Cost of the stages of deconvolution layers, {direction};"

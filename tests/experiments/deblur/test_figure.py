@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from ndtools.experiments.deblur.config import DeblurConfig
-from ndtools.experiments.deblur.figure import CROP, plot_deblur
+from ndtools.experiments.deblur.figure import plot_deblur
+from ndtools.experiments.deblur.result import CROP
 from ndtools.experiments.deblur.run import run
 
 

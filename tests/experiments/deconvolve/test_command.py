@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ndtools.experiments.covariance.run import MeanCorrelation
+from ndtools.experiments.covariance.result import MeanCorrelation
 from tests.commands import invoke, numbers, save
 from tests.oracles.patches import patch_covariance, patch_matrix
 from tests.oracles.whitened_pixels import distributions

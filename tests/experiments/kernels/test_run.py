@@ -58,8 +58,8 @@ def test_what_cannot_be_used_is_named(folder):
     (folder / "broken.png").write_bytes(b"no picture")
     Image.new("RGB", (30, 2)).save(folder / "low.png")
     result = run(KernelsConfig(source=str(folder), kernel_size=3))
-    assert result.read == 6
-    reasons = {s.name.rsplit("/", 1)[-1]: s.reason for s in result.skipped}
+    assert result.images.read == 6
+    reasons = {s.name.rsplit("/", 1)[-1]: s.reason for s in result.images.skipped}
     assert set(reasons) == {"broken.png", "low.png"}
     assert reasons["low.png"] == "30×2 pixels, smaller than a 3×3 patch"
     assert result.numbers()["images"]["skipped"][0].keys() == {"path", "reason"}
@@ -74,7 +74,7 @@ def test_subset_gray_and_im2col(folder):
     result = run(
         KernelsConfig(source=str(folder), images=2, gray=True, kernel_size=3, covariance="im2col", stride=2, seed=3)
     )
-    assert result.read == 2
+    assert result.images.read == 2
     assert result.kernels.shape == (1, 1, 3, 3)
     assert result.channels[0].name == "gray"
     again = run(dataclasses.replace(result.config, jobs=1))
@@ -144,5 +144,5 @@ def test_devices_that_cannot_be_used_are_refused(device):
 
 def test_photographs_have_centre_surround_kernels():
     result = run(KernelsConfig(source=str(real("imagenet-sample")), images=40, kernel_size=9))
-    assert result.read == 40
+    assert result.images.read == 40
     assert [channel.polarity for channel in result.channels] == ["on", "on", "on"]

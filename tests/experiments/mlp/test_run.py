@@ -9,7 +9,8 @@ from ndtools.data.labelled.datasets import load_dataset
 from ndtools.data.labelled.flat import FlatDataset
 from ndtools.errors import DataError, OptionError
 from ndtools.experiments.mlp.config import MlpConfig
-from ndtools.experiments.mlp.run import MlpArm, build_mlp, run
+from ndtools.experiments.mlp.result import MlpArm
+from ndtools.experiments.mlp.run import build_mlp, run
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.linear import DeconvLinear
 from tests.places import real

@@ -12,7 +12,7 @@ from PIL import Image
 
 from ndtools.errors import OptionError
 from ndtools.experiments.timing import run as timing
-from ndtools.experiments.timing.command import _percent, rows_from
+from ndtools.experiments.timing.command import _cell, rows_from
 from ndtools.experiments.timing.table import TABLE_3
 from tests.commands import invoke as invoke_any
 from tests.commands import numbers
@@ -156,7 +156,7 @@ def test_what_is_read_is_rows(text):
 
 @given(st.floats(0, 9.99))
 def test_percentages_have_three_characters(share):
-    written = _percent(share)
+    written = _cell(share)
     assert len(written) <= 3
     assert abs(float(written) / 100 - share) <= max(0.06 * share, 0.00006)
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 from ndtools.experiments.timing.config import TimingConfig
 from ndtools.experiments.timing.figure import LEAST, PANELS, plot_timing
-from ndtools.experiments.timing.run import RowTiming, TimingResult
+from ndtools.experiments.timing.result import RowTiming, TimingResult
 from ndtools.experiments.timing.table import TABLE_3
 
 
@@ -16,7 +16,7 @@ def result_of(rows, *, inverse=0.01, **changes):
     timed = tuple(
         RowTiming(TABLE_3[n - 1], 32.0, measured, {name: values / 2 for name, values in measured.items()}) for n in rows
     )
-    result = TimingResult(TimingConfig(rows=tuple(rows)), timed, (), "cpu", "A processor", 2)
+    result = TimingResult(TimingConfig(rows=tuple(rows)), timed, (), "cpu", "A processor", 2, "2.0")
     return replace(result, **changes)
 
 

@@ -1,0 +1,167 @@
+"""Covariances before and after deconvolution: the result of ``ndtools covariance``, live or read back."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ndtools.experiments.covariance.config import CovarianceConfig
+from ndtools.numerics.covariance import Covariance
+from ndtools.numerics.deconvolution import Deconvolution
+from ndtools.results.deconvolutions import (
+    deconvolution_arrays,
+    deconvolution_numbers,
+    saved_covariance,
+    saved_deconvolution,
+)
+from ndtools.results.inputs import ImagesUsed
+from ndtools.results.read import SavedResult
+
+__all__ = ["CovarianceResult", "MeanCorrelation"]
+
+
+@dataclass(frozen=True)
+class MeanCorrelation:
+    """How correlated the features of a patch are. Those without variance, but for rounding, are left out.
+
+    Attributes
+    ----------
+    within_channel : float or None
+        Mean absolute correlation of different pixels of the same channel; None for patches of one pixel.
+    across_channels : float or None
+        Of pixels, equal or different, of different channels; None for one channel.
+    same_pixel : float or None
+        Mean correlation, with its sign, of different channels at the same pixel.
+    largest : float or None
+        Largest absolute correlation of different features.
+    """
+
+    within_channel: float | None
+    across_channels: float | None
+    same_pixel: float | None
+    largest: float | None
+
+    @classmethod
+    def of(cls, covariance: NDArray[np.float64], channels: int, rounding: float = 0.0) -> "MeanCorrelation":
+        """Measure it.
+
+        Parameters
+        ----------
+        covariance : array of shape (d, d)
+            Features channel by channel.
+        channels : int
+            C, a divisor of d.
+        rounding : float
+            A variance up to this is none.
+
+        Returns
+        -------
+        MeanCorrelation
+            Of those features that have variance.
+        """
+        variance = covariance.diagonal()
+        varies = variance > max(rounding, 0.0)
+        deviation = np.sqrt(np.where(varies, variance, 1.0))
+        correlation = covariance / np.outer(deviation, deviation)
+        features, area = np.arange(len(covariance)), len(covariance) // channels
+        channel, pixel = features // area, features % area
+        same = channel[:, None] == channel[None, :]
+        used = np.outer(varies, varies) & ~np.eye(len(covariance), dtype=bool)
+        within, across = (np.abs(correlation[used & where]) for where in (same, ~same))
+        same_pixel = correlation[used & ~same & (pixel[:, None] == pixel[None, :])]
+        every = np.concatenate([within, across])
+        means = [float(values.mean()) if values.size else None for values in (within, across, same_pixel)]
+        return cls(means[0], means[1], means[2], float(every.max()) if every.size else None)
+
+
+@dataclass(frozen=True, eq=False)
+class CovarianceResult:
+    """Covariances before and after.
+
+    Attributes
+    ----------
+    config : CovarianceConfig
+        What was asked for.
+    images : ImagesUsed
+        Images that were used and skipped.
+    covariance : Covariance
+        Cov of all patches.
+    deconvolution : Deconvolution
+        D = (Cov + eps·I)^(-1/2), as the method has it.
+    whitened : array of shape (d, d)
+        D Cov D, the covariance of D x.
+    before, after : MeanCorrelation
+        Of both.
+    device : str
+        Where it was computed.
+    """
+
+    config: CovarianceConfig
+    images: ImagesUsed
+    covariance: Covariance
+    deconvolution: Deconvolution
+    whitened: NDArray[np.float64]
+    before: MeanCorrelation
+    after: MeanCorrelation
+    device: str
+
+    @property
+    def source(self) -> str:
+        """Name of the image source, printable."""
+        return self.images.label
+
+    def arrays(self) -> dict[str, NDArray[np.float64]]:
+        """Return the arrays of the .npz file by name."""
+        return {
+            "covariance": self.covariance.matrix.numpy(),
+            "whitened": self.whitened,
+            **deconvolution_arrays(self.deconvolution),
+        }
+
+    def numbers(self) -> dict[str, Any]:
+        """Return the numbers of the .json file by key."""
+        sides = {"before": self.before, "after": self.after}
+        return {
+            "images": self.images.numbers(),
+            "patches": self.covariance.count,
+            "covariance_rounding": self.covariance.rounding,
+            "kernel_size": self.config.kernel_size,
+            **deconvolution_numbers(self.deconvolution),
+            "relative_eps": self.config.relative_eps,
+            "method": self.config.method,
+            "mean_abs_correlation": {
+                side: {"within_channel": found.within_channel, "across_channels": found.across_channels}
+                for side, found in sides.items()
+            },
+            "max_abs_correlation": {side: found.largest for side, found in sides.items()},
+            "same_pixel_correlation": {side: found.same_pixel for side, found in sides.items()},
+        }
+
+    @classmethod
+    def from_saved(cls, saved: SavedResult) -> "CovarianceResult":
+        """Restore the result from its files; DataError if they are not those of a whole result of this command."""
+        with saved.restoring("covariance"):
+            fit = saved_deconvolution(saved)
+            if fit is None:
+                raise ValueError("it has no deconvolution")
+            return cls(
+                config=saved.configuration(CovarianceConfig),
+                images=ImagesUsed.from_numbers(saved.source, saved.numbers["images"]),
+                covariance=saved_covariance(saved, fit),
+                deconvolution=fit,
+                whitened=saved.arrays["whitened"],
+                before=_saved_correlation(saved.numbers, "before"),
+                after=_saved_correlation(saved.numbers, "after"),
+                device=saved.device,
+            )
+
+
+def _saved_correlation(numbers: dict[str, Any], side: str) -> MeanCorrelation:
+    means = numbers["mean_abs_correlation"][side]
+    return MeanCorrelation(
+        within_channel=means["within_channel"],
+        across_channels=means["across_channels"],
+        same_pixel=numbers["same_pixel_correlation"][side],
+        largest=numbers["max_abs_correlation"][side],
+    )

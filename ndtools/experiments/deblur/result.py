@@ -1,0 +1,197 @@
+"""Estimates of a blur kernel: the result of ``ndtools deblur``, live or read back from its files."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ndtools.data.images.decoding import Pixels
+from ndtools.experiments.deblur.config import DeblurConfig
+from ndtools.results.read import SavedResult, floats
+
+__all__ = ["CROP", "Arm", "DeblurResult"]
+
+THRESHOLDS = (0.5, 0.2, 0.1, 0.05)
+CROP = 160  # pixels of the images that are drawn and saved: of a whole photograph the blur would not be seen
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """One way to estimate the kernel.
+
+    Attributes
+    ----------
+    name : {"gradient", "deconv", "closed_form"}
+        Which.
+    lr : float or None
+        Learning rate.
+    stability_limit : float or None
+        2/λ_max of the Hessian: the learning rate at which it diverges.
+    kernel_error : array of shape (iterations + 1,), or (1,) for the closed form
+        ‖k̂ − k‖/‖k‖, first that of the zero kernel before any step.
+    loss : array of the same shape
+        ½ mean squared error of the blurred image, in squared units of the [0, 1] pixels.
+    kernel : array of shape (K, K)
+        The last one.
+    iterations : array of int, of shape (n,)
+        At which there are snapshots.
+    snapshots : array of shape (n, K, K)
+        Kernels after these iterations.
+    """
+
+    name: str
+    lr: float | None
+    stability_limit: float | None
+    kernel_error: NDArray[np.float64]
+    loss: NDArray[np.float64]
+    kernel: NDArray[np.float64]
+    iterations: NDArray[np.int64]
+    snapshots: NDArray[np.float64]
+
+    def iterations_to(self, error: float) -> int | None:
+        """Return the first iteration with at most that kernel error; None if there is none, or no iterations."""
+        found = np.flatnonzero(self.kernel_error <= error)
+        return int(found[0]) if self.lr is not None and len(found) else None
+
+    def best(self) -> tuple[int, float]:
+        """Return the iteration with the least kernel error, and that error."""
+        at = int(self.kernel_error.argmin())
+        return at, float(self.kernel_error[at])
+
+    def numbers(self) -> dict[str, Any]:
+        """Return the numbers of the .json file by key."""
+        at, least = self.best()
+        return {
+            "name": self.name,
+            "lr": self.lr,
+            "stability_limit": self.stability_limit,
+            "kernel_error": self.kernel_error.tolist(),
+            "loss": self.loss.tolist(),
+            "iterations_to": {f"{error:g}": self.iterations_to(error) for error in THRESHOLDS},
+            "best_iteration": None if self.lr is None else at,
+            "best_error": least,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class DeblurResult:
+    """A blurred image, and its kernel estimated in three ways.
+
+    Attributes
+    ----------
+    config : DeblurConfig
+        What was asked for.
+    source : str
+        Name of the image, printable.
+    size : (int, int, int)
+        Channels, height and width of the sharp image.
+    sharp : array of shape (C, H, W)
+        Sharp image as decoded. Files hold its middle alone: that of `middles`, with the K − 1 pixels around it that
+        the blur reaches.
+    blurred : array of shape (C, H − K + 1, W − K + 1)
+        Blurred image of [0, 1] pixels, with the noise. Files hold its middle alone: that of `middles`.
+    true_kernel : array of shape (K, K)
+        Of sum 1.
+    arms : tuple of Arm
+        "gradient", "deconv", "closed_form".
+    condition : float
+        Of the covariance C + eps·I that D is taken of.
+    residual : float
+        ‖D A D − I‖_F / K of D.
+    device : str
+        Where the moments were computed.
+    """
+
+    config: DeblurConfig
+    source: str
+    size: tuple[int, int, int]
+    sharp: Pixels
+    blurred: NDArray[np.float64]
+    true_kernel: NDArray[np.float64]
+    arms: tuple[Arm, ...]
+    condition: float
+    residual: float
+    device: str
+
+    def middles(self) -> tuple[Pixels, NDArray[np.float64]]:
+        """Return the middles of both images at the same place: at most 160 pixels a side of the blurred one.
+
+        Returns
+        -------
+        sharp : array of shape (C, h + K − 1, w + K − 1)
+            As decoded, with all pixels that the blurred ones are made of.
+        blurred : array of shape (C, h, w)
+            Pixels in [0, 1].
+        """
+        (top, height), (left, width) = (_middle(n) for n in self.blurred.shape[1:])
+        more = len(self.true_kernel) - 1
+        return (
+            self.sharp[:, top : top + height + more, left : left + width + more],
+            self.blurred[:, top : top + height, left : left + width],
+        )
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays of the .npz file by name."""
+        sharp, blurred = self.middles()
+        arrays: dict[str, NDArray[Any]] = {"true_kernel": self.true_kernel, "sharp": sharp, "blurred": blurred}
+        for arm in self.arms:
+            arrays[arm.name] = arm.kernel
+            if arm.lr is not None:
+                arrays[f"{arm.name}_iterations"] = arm.iterations
+                arrays[f"{arm.name}_snapshots"] = arm.snapshots
+        return arrays
+
+    def numbers(self) -> dict[str, Any]:
+        """Return the numbers of the .json file by key."""
+        return {
+            "size": self.size,
+            "blur": self.config.blur,
+            "noise": self.config.noise,
+            "kernel_size": len(self.true_kernel),
+            "eps": self.config.eps,
+            "n_iter": self.config.n_iter,
+            "condition": self.condition,
+            "residual": self.residual,
+            "arms": [arm.numbers() for arm in self.arms],
+        }
+
+    @classmethod
+    def from_saved(cls, saved: SavedResult) -> "DeblurResult":
+        """Restore the result from its files; DataError if they are not those of a whole result of this command."""
+        with saved.restoring("deblur"):
+            channels, height, width = saved.numbers["size"]
+            return cls(
+                config=saved.configuration(DeblurConfig),
+                source=saved.source,
+                size=(channels, height, width),
+                sharp=saved.arrays["sharp"],
+                blurred=saved.arrays["blurred"],
+                true_kernel=saved.arrays["true_kernel"],
+                arms=tuple(_saved_arm(arm, saved.arrays) for arm in saved.numbers["arms"]),
+                condition=saved.numbers["condition"],
+                residual=saved.numbers["residual"],
+                device=saved.device,
+            )
+
+
+def _middle(length: int) -> tuple[int, int]:
+    """Return where the middle of a side begins, and its length."""
+    size = min(CROP, length)
+    return (length - size) // 2, size
+
+
+def _saved_arm(numbers: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Arm:
+    name, kernel = numbers["name"], arrays[numbers["name"]]
+    descent = numbers["lr"] is not None
+    return Arm(
+        name=name,
+        lr=numbers["lr"],
+        stability_limit=numbers["stability_limit"],
+        kernel_error=floats(numbers["kernel_error"]),
+        loss=floats(numbers["loss"]),
+        kernel=kernel,
+        # The closed form is its own only snapshot, before any step.
+        iterations=arrays[f"{name}_iterations"] if descent else np.zeros(1, dtype=np.int64),
+        snapshots=arrays[f"{name}_snapshots"] if descent else kernel[None],
+    )

@@ -1,0 +1,149 @@
+"""An image before and after deconvolution: the result of ``ndtools deconvolve``, live or read back from its files."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ndtools.data.images.decoding import Pixels
+from ndtools.experiments.deconvolve.config import DeconvolveConfig
+from ndtools.numerics.deconvolution import Deconvolution
+from ndtools.numerics.sparsity import Distribution
+from ndtools.results.deconvolutions import deconvolution_arrays, deconvolution_numbers, saved_deconvolution
+from ndtools.results.distributions import density_arrays, saved_distribution
+from ndtools.results.read import SavedResult
+
+__all__ = ["DeconvolveResult", "centred"]
+
+
+@dataclass(frozen=True, eq=False)
+class DeconvolveResult:
+    """An image before and after deconvolution.
+
+    Attributes
+    ----------
+    config : DeconvolveConfig
+        What was asked for.
+    source : str
+        Name of the image, printable.
+    image : array of shape (C, H, W)
+        Image as decoded, reduced to luma for kernels of grey images.
+    mean : array of shape (d,)
+        μ of the patches, d = C·k², that D takes off.
+    deconvolved : array of shape (C, H', W')
+        float32: the centre outputs of D(x − μ). H' = H − k + 1 with border "valid", H with "reflect".
+    kernels : array of shape (C, C, k, k)
+        What was applied.
+    fit : Deconvolution or None
+        D of the image's own patches; None with kernels from a file.
+    before, after : Distribution
+        Of ``centred`` and ``deconvolved``, as in :mod:`ndtools.experiments.sparsity.run`, but about the mean that each
+        channel has in this image, which with kernels of a set is not the one that D takes off.
+    device : str
+        Where the covariance was computed.
+    reduced_to_luma : bool
+        Whether a colour image was, for kernels of grey ones.
+    """
+
+    config: DeconvolveConfig
+    source: str
+    image: Pixels
+    mean: NDArray[np.float64]
+    deconvolved: NDArray[np.float32]
+    kernels: NDArray[np.float64]
+    fit: Deconvolution | None
+    before: Distribution
+    after: Distribution
+    device: str
+    reduced_to_luma: bool = False
+
+    @property
+    def pixels(self) -> NDArray[np.float32]:
+        """Image as numbers in [0, 1], of shape (C, H, W)."""
+        return np.divide(self.image, 255 if self.image.dtype == np.uint8 else 1, dtype=np.float32)
+
+    @property
+    def centred(self) -> NDArray[np.float32]:
+        """Pixels less the mean that D takes off, where there is an output: of shape (C, H', W')."""
+        return centred(self.pixels, self.mean, self.kernels.shape[-1], self.config.border)
+
+    def picture(self) -> NDArray[np.uint8]:
+        """Scale the deconvolved image such that 0 is mid-grey and the largest magnitude black or white.
+
+        Returns
+        -------
+        array of shape (H', W') or (H', W', 3)
+            Nothing is clipped: the paper's "min-max".
+        """
+        limit = float(np.abs(self.deconvolved).max()) or 1.0
+        levels: NDArray[np.uint8] = np.rint(127.5 * (1 + self.deconvolved / limit)).astype(np.uint8)
+        return levels[0] if len(levels) == 1 else levels.transpose(1, 2, 0)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays of the .npz file by name."""
+        return {
+            "deconvolved": self.deconvolved,
+            "kernels": self.kernels,
+            "image": self.image,
+            **deconvolution_arrays(self.fit),
+            "mean": self.mean,
+            **density_arrays(self.before, self.after),
+        }
+
+    def numbers(self) -> dict[str, Any]:
+        """Return the numbers of the .json file by key."""
+        return {
+            "shape": self.deconvolved.shape,
+            "kernel_size": self.kernels.shape[-1],
+            **deconvolution_numbers(self.fit),
+            "relative_eps": None if self.config.from_file else self.config.relative_eps,
+            "method": None if self.config.from_file else self.config.method,
+            "from": self.config.from_file,
+            "border": self.config.border,
+            "reduced_to_luma": self.reduced_to_luma,
+            "before": self.before.numbers(),
+            "after": self.after.numbers(),
+        }
+
+    @classmethod
+    def from_saved(cls, saved: SavedResult) -> "DeconvolveResult":
+        """Restore the result from its files; DataError if they are not those of a whole result of this command."""
+        with saved.restoring("deconvolve"):
+            return cls(
+                config=saved.configuration(DeconvolveConfig),
+                source=saved.source,
+                **{name: saved.arrays[name] for name in ("image", "mean", "deconvolved", "kernels")},
+                fit=saved_deconvolution(saved),
+                before=saved_distribution(saved, "before"),
+                after=saved_distribution(saved, "after"),
+                device=saved.device,
+                reduced_to_luma=saved.numbers["reduced_to_luma"],
+            )
+
+
+def centred(
+    pixels: NDArray[np.float32], mean: NDArray[np.float64], kernel_size: int, border: str
+) -> NDArray[np.float32]:
+    """Subtract the mean of each channel where a deconvolution has outputs.
+
+    Parameters
+    ----------
+    pixels : array of shape (C, H, W)
+        Pixels in [0, 1].
+    mean : array of shape (d,)
+        Mean of the patches, d = C·k². That of the centre pixel is subtracted.
+    kernel_size : int
+        Side k of the patches in pixels, odd.
+    border : {"valid", "reflect"}
+        "valid" leaves out k // 2 pixels on every side.
+
+    Returns
+    -------
+    array of shape (C, H', W')
+        Pixels less the mean of their channel.
+    """
+    centre = mean.reshape(len(pixels), kernel_size**2)[:, kernel_size**2 // 2, None, None].astype(np.float32)
+    lost = kernel_size // 2 if border == "valid" else 0
+    inner = pixels[:, lost : pixels.shape[1] - lost, lost : pixels.shape[2] - lost]
+    return np.asarray(inner - centre)

@@ -1,0 +1,165 @@
+"""Kernels of an image set: the result of ``ndtools kernels``, live or read back from its files."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ndtools.experiments.kernels.bootstrap import KernelBootstrap
+from ndtools.experiments.kernels.cells import CellMeasures, has_variance
+from ndtools.experiments.kernels.config import KernelsConfig
+from ndtools.moments.files import moments_arrays
+from ndtools.numerics.covariance import Covariance
+from ndtools.numerics.deconvolution import Deconvolution
+from ndtools.numerics.kernel_profiles import opponency
+from ndtools.results.deconvolutions import (
+    deconvolution_arrays,
+    deconvolution_numbers,
+    saved_covariance,
+    saved_deconvolution,
+)
+from ndtools.results.inputs import ImagesUsed
+from ndtools.results.read import SavedResult
+
+__all__ = ["ChannelKernel", "KernelsResult"]
+
+
+@dataclass(frozen=True)
+class ChannelKernel:
+    """What a channel's kernel does to that channel itself.
+
+    Attributes
+    ----------
+    name : str
+        "R", "G", "B", or "gray".
+    center : float
+        The kernel at its centre.
+    surround_mean : float or None
+        Mean of the 8 taps around it; None for a kernel of one pixel.
+    center_surround_ratio : float or None
+        center / |surround_mean|; None where the surround is 0.
+    polarity : {"on", "off", None}
+        "on" if center > 0 > surround_mean, "off" if center < 0 < surround_mean.
+    standard_error : dict of str to float or None, optional
+        Of ``center_surround_ratio``, if there is a bootstrap.
+    """
+
+    name: str
+    center: float
+    surround_mean: float | None
+    center_surround_ratio: float | None
+    polarity: str | None
+    standard_error: dict[str, float | None] | None = None
+
+    def numbers(self) -> dict[str, Any]:
+        """Return what the .json file holds of it."""
+        return {name: value for name, value in vars(self).items() if name != "standard_error" or value is not None}
+
+    @classmethod
+    def from_numbers(cls, numbers: dict[str, Any]) -> "ChannelKernel":
+        """Restore the summary from what `numbers` returned, with or without further keys."""
+        names = ("name", "center", "surround_mean", "center_surround_ratio", "polarity")
+        return cls(**{name: numbers[name] for name in names}, standard_error=numbers.get("standard_error"))
+
+
+@dataclass(frozen=True, eq=False)
+class KernelsResult:
+    """Kernels of an image set, with all that is needed to judge them.
+
+    Attributes
+    ----------
+    config : KernelsConfig
+        What was asked for.
+    images : ImagesUsed
+        Images that were used and skipped.
+    covariance : Covariance
+        Of all their patches.
+    deconvolution : Deconvolution
+        D = (Cov + eps·I)^(-1/2).
+    kernels : array of shape (C, C, k, k)
+        float64; ``kernels[i, j]`` is how input channel j enters output channel i.
+    channels : tuple of ChannelKernel
+        A summary for each channel.
+    device : str
+        Where it was computed.
+    cells : tuple of CellMeasures
+        One for each channel if ``fit`` was asked for; else none.
+    bootstrap : KernelBootstrap or None
+        If asked for.
+    """
+
+    config: KernelsConfig
+    images: ImagesUsed
+    covariance: Covariance
+    deconvolution: Deconvolution
+    kernels: NDArray[np.float64]
+    channels: tuple[ChannelKernel, ...]
+    device: str
+    cells: tuple[CellMeasures, ...] = ()
+    bootstrap: KernelBootstrap | None = None
+
+    @property
+    def source(self) -> str:
+        """Name of the image source, or of the files of moments, printable."""
+        return self.images.label
+
+    def arrays(self) -> dict[str, NDArray[np.float64]]:
+        """Return the arrays of the .npz file by name."""
+        return {
+            "kernels": self.kernels,
+            "covariance": self.covariance.matrix.numpy(),
+            **deconvolution_arrays(self.deconvolution),
+            **(self.bootstrap.arrays() if self.bootstrap else {}),
+        }
+
+    def moments(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays of a file of moments, which adds up with others (``from_moments``)."""
+        return moments_arrays(self.covariance, self.images.read)
+
+    def numbers(self) -> dict[str, Any]:
+        """Return the numbers of the .json file by key."""
+        middle = self.config.kernel_size // 2
+        return {
+            "images": self.images.numbers(),
+            "patches": self.covariance.count,
+            "covariance_rounding": self.covariance.rounding,
+            "kernel_size": self.config.kernel_size,
+            **deconvolution_numbers(self.deconvolution),
+            "relative_eps": self.config.relative_eps,
+            "method": self.config.method,
+            "centers": self.kernels[:, :, middle, middle].tolist(),
+            "channels": [
+                channel.numbers() | (self.cells[i].numbers() if self.cells else {})
+                for i, channel in enumerate(self.channels)
+            ],
+            **({"opponency": self.opponency} if self.cells else {}),
+            **({"bootstrap": self.bootstrap.numbers()} if self.bootstrap else {}),
+        }
+
+    @property
+    def opponency(self) -> NDArray[np.float64]:
+        """How each channel weighs the others in a uniform image, (C, C)."""
+        return opponency(self.kernels)
+
+    @classmethod
+    def from_saved(cls, saved: SavedResult) -> "KernelsResult":
+        """Restore the result from its files; DataError if they are not those of a whole result of this command."""
+        with saved.restoring("kernels"):
+            config, numbers = saved.configuration(KernelsConfig), saved.numbers
+            fit = saved_deconvolution(saved)
+            if fit is None:
+                raise ValueError("it has no deconvolution")
+            covariance = saved_covariance(saved, fit)
+            cells = zip(numbers["channels"], has_variance(covariance), strict=True) if config.fit else ()
+            return cls(
+                config=config,
+                images=ImagesUsed.from_numbers(saved.source, numbers["images"]),
+                covariance=covariance,
+                deconvolution=fit,
+                kernels=saved.arrays["kernels"],
+                channels=tuple(ChannelKernel.from_numbers(channel) for channel in numbers["channels"]),
+                device=saved.device,
+                cells=tuple(CellMeasures.from_numbers(channel, varies=varies) for channel, varies in cells),
+                bootstrap=KernelBootstrap.from_saved(saved) if config.bootstrap else None,
+            )

@@ -1,0 +1,215 @@
+"""Residuals of iterations towards A^(-1/2): the result of ``ndtools ns-stability``, live or read back."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ndtools.experiments.ns_stability.atlas import PrecisionAtlas, saved_landmarks
+from ndtools.experiments.ns_stability.config import NsStabilityConfig
+from ndtools.numerics.stability import Landmarks, spectral_gain
+from ndtools.results.inputs import ImagesUsed
+from ndtools.results.read import SavedResult
+from ndtools.text import printable
+
+__all__ = ["GAIN_ITERATIONS", "Curve", "NsStabilityResult"]
+
+GAIN_ITERATIONS = (1, 2, 3, 5, 10, 15)
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """How one algorithm fares in one precision.
+
+    Attributes
+    ----------
+    algorithm : str
+        One of :data:`ndtools.experiments.ns_stability.config.ALGORITHMS`.
+    dtype : str
+        In which it iterated.
+    residual : array of shape (iterations,)
+        ‖D·D·A − I‖_F, evaluated in float64 from the iterates; nan where not finite.
+    products : array of shape (iterations,)
+        Matrix products up to each iteration; an inverse counts as one.
+    measured : Landmarks
+        Of ``residual``.
+    predicted : Landmarks or None
+        From spectrum and precision alone; None where no divergence is predicted: the algorithm is stable.
+    growth : float
+        Predicted growth of an error per step near the solution; 1 if the algorithm is stable.
+    """
+
+    algorithm: str
+    dtype: str
+    residual: NDArray[np.float64]
+    products: NDArray[np.int64]
+    measured: Landmarks
+    predicted: Landmarks | None
+    growth: float
+
+    def diverges(self, floor: float) -> int | None:
+        """Return the first iteration whose residual exceeds ten times the best, and ten times a floor.
+
+        Parameters
+        ----------
+        floor : float
+            What rounding alone may make of a residual. By luck the best is far less; beside that, all others
+            would seem to diverge (``divergence_iteration``, which goes by the best alone, then says so).
+
+        Returns
+        -------
+        int or None
+            Counted from 1.
+        """
+        best, at = self.measured.best_residual, self.measured.best_iteration
+        if best is None or at is None:
+            return None
+        beyond = np.flatnonzero(~(self.residual[at:] <= 10 * max(best, floor)))
+        return at + int(beyond[0]) + 1 if len(beyond) else None
+
+    @property
+    def name(self) -> str:
+        """Key in the .npz file."""
+        return _name(self.algorithm, self.dtype)
+
+    def numbers(self) -> dict[str, Any]:
+        """Return what the .json file holds of it."""
+        predicted = self.predicted
+        return {
+            "algorithm": self.algorithm,
+            "dtype": self.dtype,
+            "residual": self.residual,
+            "products": self.products,
+            **vars(self.measured),
+            "predicted_divergence_iteration": predicted and predicted.divergence_iteration,
+            "predicted_first_bad_iteration": predicted and predicted.first_bad_iteration,
+            "predicted_growth": self.growth,
+            "predicted": predicted and vars(predicted),
+        }
+
+    @classmethod
+    def from_numbers(cls, numbers: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> "Curve":
+        """Restore the curve from what `numbers` returned, and its residuals from the arrays of the .npz file."""
+        return cls(
+            algorithm=numbers["algorithm"],
+            dtype=numbers["dtype"],
+            residual=arrays[_name(numbers["algorithm"], numbers["dtype"])],
+            products=np.array(numbers["products"], dtype=np.int64),
+            measured=saved_landmarks(numbers),
+            predicted=None if numbers["predicted"] is None else saved_landmarks(numbers["predicted"]),
+            growth=numbers["predicted_growth"],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class NsStabilityResult:
+    """Curves of all algorithms in all precisions for one matrix.
+
+    Attributes
+    ----------
+    config : NsStabilityConfig
+        What was asked for.
+    images : ImagesUsed or None
+        Images that were used and skipped; None if a matrix was given.
+    covariance : array of shape (d, d)
+        Cov, or the matrix given, without eps.
+    eigenvalues : array of shape (d,)
+        Of A = Cov + eps·I, ascending.
+    norm : float
+        ‖A‖, what A was divided by. The Chebyshev and Denman-Beavers iterations are told λ_min/‖A‖.
+    curves : tuple of Curve
+        Algorithm by algorithm.
+    left_out : tuple of str
+        Algorithms that do not exist in some precision, and why.
+    atlas : PrecisionAtlas or None
+        If ``sweep`` was asked for.
+    device : str
+        Where it was computed.
+    """
+
+    config: NsStabilityConfig
+    images: ImagesUsed | None
+    covariance: NDArray[np.float64]
+    eigenvalues: NDArray[np.float64]
+    norm: float
+    curves: tuple[Curve, ...]
+    left_out: tuple[str, ...]
+    atlas: PrecisionAtlas | None
+    device: str
+
+    @property
+    def source(self) -> str:
+        """Name of the image source, or of the file of the matrix, printable."""
+        return self.images.label if self.images else printable(self.config.source)
+
+    @property
+    def condition(self) -> float:
+        """λ_max/λ_min of A."""
+        return float(self.eigenvalues[-1] / self.eigenvalues[0])
+
+    @property
+    def widest(self) -> str:
+        """The most precise dtype."""
+        return min(self.config.dtype, key=self.floor)
+
+    def floor(self, dtype: str) -> float:
+        """Return where rounding stops a stable iteration, about: eps of the dtype times the condition number."""
+        return float(torch.finfo(getattr(torch, dtype)).eps) * self.condition
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays of the .npz file by name."""
+        return {
+            "covariance": self.covariance,
+            "eigenvalues": self.eigenvalues,
+            "iterations": np.arange(1, self.config.iterations + 1),
+            **{curve.name: curve.residual for curve in self.curves},
+            "gain_iterations": np.array(GAIN_ITERATIONS),
+            "gain": self.gain(self.eigenvalues),
+            **(self.atlas.arrays() if self.atlas else {}),
+        }
+
+    def gain(self, eigenvalues: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what :data:`GAIN_ITERATIONS` of Newton-Schulz make of eigenvalues, (n, m); 1 is white."""
+        gain = spectral_gain(eigenvalues / self.norm, max(GAIN_ITERATIONS))
+        return np.stack([gain[n - 1] for n in GAIN_ITERATIONS])
+
+    def numbers(self) -> dict[str, Any]:
+        """Return the numbers of the .json file by key."""
+        return {
+            "images": self.images and self.images.numbers(),
+            "kernel_size": self.config.kernel_size if self.images else None,
+            "features": len(self.eigenvalues),
+            "eps": self.config.eps,
+            "condition": self.condition,
+            "norm": self.config.norm,
+            "matrix_norm": self.norm,
+            "lower": float(self.eigenvalues[0]) / self.norm,
+            "rounding_floor": {dtype: self.floor(dtype) for dtype in self.config.dtype},
+            "curves": [curve.numbers() for curve in self.curves],
+            "left_out": self.left_out,
+            **({"sweep": self.atlas.numbers()} if self.atlas else {}),
+        }
+
+    @classmethod
+    def from_saved(cls, saved: SavedResult) -> "NsStabilityResult":
+        """Restore the result from its files; DataError if they are not those of a whole result of this command."""
+        with saved.restoring("ns-stability"):
+            numbers = saved.numbers
+            images, sweep = numbers["images"], numbers.get("sweep")
+            return cls(
+                config=saved.configuration(NsStabilityConfig),
+                images=None if images is None else ImagesUsed.from_numbers(saved.source, images),
+                covariance=saved.arrays["covariance"],
+                eigenvalues=saved.arrays["eigenvalues"],
+                norm=numbers["matrix_norm"],
+                curves=tuple(Curve.from_numbers(curve, saved.arrays) for curve in numbers["curves"]),
+                left_out=tuple(numbers["left_out"]),
+                atlas=None if sweep is None else PrecisionAtlas.from_numbers(sweep),
+                device=saved.device,
+            )
+
+
+def _name(algorithm: str, dtype: str) -> str:
+    return f"{algorithm}_{dtype}"

@@ -1,0 +1,25 @@
+"""Distributions of pixels before and after deconvolution in result files, which several experiments write and read."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ndtools.numerics.sparsity import Distribution, Estimate
+from ndtools.results.read import SavedResult
+
+__all__ = ["density_arrays", "saved_distribution"]
+
+
+def density_arrays(before: Distribution, after: Distribution) -> dict[str, NDArray[np.float64]]:
+    """Return the histograms of both distributions for a .npz file."""
+    return {"density_before": before.density, "density_after": after.density}
+
+
+def saved_distribution(saved: SavedResult, side: str) -> Distribution:
+    """Restore the distribution of one side, "before" or "after", from its numbers and its histogram."""
+    numbers = saved.numbers[side]
+    return Distribution(
+        sigma=numbers["sigma"],
+        measures={name: Estimate(numbers[name], *ends) for name, ends in numbers["intervals"].items()},
+        density=saved.arrays[f"density_{side}"],
+        clipped=numbers["clipped"],
+    )

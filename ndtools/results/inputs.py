@@ -1,0 +1,88 @@
+"""Small values that results share: which images were used, and which data set."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ndtools.data.images.sources import Skipped
+from ndtools.text import counted
+
+__all__ = ["DataUsed", "ImagesUsed"]
+
+
+@dataclass(frozen=True)
+class ImagesUsed:
+    """Images that a result comes from.
+
+    Attributes
+    ----------
+    label : str
+        Name of the image source, printable.
+    read : int
+        Number of images used.
+    skipped : tuple of Skipped
+        Images that were not used, and why.
+    """
+
+    label: str
+    read: int
+    skipped: tuple[Skipped, ...] = ()
+
+    @property
+    def counted(self) -> str:
+        """Number of images used, as titles have it: "1 image", "25 images"."""
+        return counted(self.read, "image")
+
+    @property
+    def total(self) -> int:
+        """Number of all images of the source, used or skipped."""
+        return self.read + len(self.skipped)
+
+    def numbers(self) -> dict[str, Any]:
+        """Return the content of the key "images" of .json files."""
+        return {"read": self.read, "skipped": [{"path": s.name, "reason": s.reason} for s in self.skipped]}
+
+    @classmethod
+    def from_numbers(cls, label: str, numbers: Mapping[str, Any]) -> "ImagesUsed":
+        """Restore the value from its label and from what `numbers` returned."""
+        return cls(label, numbers["read"], tuple(Skipped(s["path"], s["reason"]) for s in numbers["skipped"]))
+
+
+@dataclass(frozen=True)
+class DataUsed:
+    """Data set with labels that a result comes from.
+
+    Attributes
+    ----------
+    name : str
+        Name of the data set.
+    synthetic : bool
+        Whether its images are made in code.
+    location : str
+        Folder of its files, or "built in".
+    images, test_images : int
+        Numbers of training and of test images.
+    """
+
+    name: str
+    synthetic: bool
+    location: str
+    images: int
+    test_images: int
+
+    @property
+    def label(self) -> str:
+        """Name of the data set as titles have it, with a remark if it is synthetic."""
+        return f"{self.name} (synthetic)" if self.synthetic else self.name
+
+    def numbers(self) -> dict[str, Any]:
+        """Return the keys "dataset" and "images" of .json files."""
+        return {
+            "dataset": {"name": self.name, "synthetic": self.synthetic, "location": self.location},
+            "images": {"train": self.images, "test": self.test_images},
+        }
+
+    @classmethod
+    def from_numbers(cls, numbers: Mapping[str, Any]) -> "DataUsed":
+        """Restore the value from the numbers of a result, those of `numbers` among them."""
+        return cls(**numbers["dataset"], images=numbers["images"]["train"], test_images=numbers["images"]["test"])

@@ -1,0 +1,228 @@
+"""Results of all experiments, restored from their files: equal values, equal figures."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import ndtools as nd
+from ndtools.console.output import Output
+from ndtools.errors import DataError
+from ndtools.experiments.saved import EXPERIMENTS, draw_result, load_result
+from tests.commands import invoke, save
+from tests.figures import shown
+from tests.places import ROOT
+from tests.small_set import write_small_set
+
+SMALL_REGRESS = ("--iterations", 8, "--batch-size", 100)
+SMALL_MLP = ("--hidden", "6,5", "--epochs", 2, "--batch-size", 50)
+VARIANTS = {
+    "kernels": ("kernels", "{photos}", "-k", 5),
+    "kernels-one-pixel": ("kernels", "{photos}", "-k", 1, "--fit", "--relative-eps", "--eps", 1e-5),
+    "kernels-fit": ("kernels", "{photos}", "-k", 9, "--fit"),
+    "kernels-bootstrap": ("kernels", "{photos}", "-k", 5, "--bootstrap", 6),
+    "kernels-gray-fit-bootstrap": ("kernels", "{photos}", "-k", 9, "--gray", "--fit", "--bootstrap", 6),
+    "kernels-without-blue": ("kernels", "{yellow}", "-k", 7, "--fit", "--bootstrap", 6),
+    "kernels-of-moments": ("kernels", "--from-moments", "{moments}", "--bootstrap", 6, "{more}"),
+    "covariance": ("covariance", "{photos}", "--method", "coupled", "--iterations", 5),
+    "covariance-one-pixel": ("covariance", "{photos}", "-k", 1, "-n", 2),
+    "deconvolve": ("deconvolve", "{photo}", "-k", 5),
+    "deconvolve-reflect": ("deconvolve", "{photo}", "--border", "reflect"),
+    "deconvolve-grey": ("deconvolve", "{grey}"),
+    "deconvolve-from": ("deconvolve", "{photo}", "--from", "{kernels}"),
+    "deconvolve-from-grey": ("deconvolve", "{photo}", "--from", "{grey_kernels}"),
+    "sparsity": ("sparsity", "{photos}", "--bootstrap", 3),
+    "sparsity-channel": ("sparsity", "{photos}", "--whitening", "channel", "--bins", 31),
+    "sparsity-none": ("sparsity", "{photos}", "--whitening", "none", "--bootstrap", 0),
+    "sparsity-flat": ("sparsity", "{flat}"),
+    "ns-stability": ("ns-stability", "{photo}", "--dtype", "float16,float64"),
+    "ns-stability-matrix": ("ns-stability", "{matrix}", "--eps", 0),
+    "ns-stability-sweep": ("ns-stability", "{matrix}", "--sweep", "--iterations", 12, "--norm", "trace"),
+    "regress": ("regress", "{set}", *SMALL_REGRESS, "--baseline-lr", "auto,30"),
+    "regress-theory": ("regress", "{set}", *SMALL_REGRESS, "--theory", "--repeats", 2, "--shrinkage", "oas"),
+    "regress-full-batch": ("regress", "{set}", "--full-batch", "--theory", "--loss", "l2", "--method", "eigh"),
+    "mlp": ("mlp", "{set}", *SMALL_MLP, "--repeats", 1),
+    "mlp-rates": ("mlp", "{set}", *SMALL_MLP, "--repeats", 2, "--lr", "0.1,0.5,1e6"),
+    "deblur": ("deblur", "{large}", "--blur", "motion:5,30", "--iterations", 30),
+    "deblur-grey": ("deblur", "{grey}", "--noise", 0, "-k", 5, "--blur", "gaussian:0.5", "--iterations", 1),
+    "timing": ("timing", "--rows", "9,13", "--batch-size", 1, "--repeats", 2),
+}
+
+
+# Conditions that make variants worth comparing.
+REACHED = {
+    "kernels": lambda result: [s.name.rsplit("/", 1)[-1] for s in result.images.skipped] == ["broken.png"],
+    "kernels-without-blue": lambda result: [cell.varies for cell in result.cells] == [True, True, False],
+    "kernels-of-moments": lambda result: result.images.read == 2 and ", " in result.source,
+    "deconvolve-from-grey": lambda result: result.reduced_to_luma,
+    "sparsity-flat": lambda result: result.before.sigma == 0,
+    "ns-stability": lambda result: result.left_out and np.isnan(result.curves[2].residual).any(),
+    "regress": lambda result: any(arm.diverged for loss in result.losses for arm in loss.arms),
+    "deblur": lambda result: min(result.blurred.shape[1:]) > 160,
+}
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    """Paths of small inputs by the names that VARIANTS have for them."""
+    folder = tmp_path_factory.mktemp("inputs")
+    photos, yellow, flat = folder / "photos", folder / "yellow", folder / "flat"
+    for each in (photos, yellow, flat):
+        each.mkdir()
+    for i in range(4):
+        save(photos / f"{i}.png", seed=i)
+        pixels = np.array(Image.open(photos / f"{i}.png"))
+        Image.fromarray(pixels * np.uint8([1, 1, 0])).save(yellow / f"{i}.png")
+    (photos / "broken.png").write_bytes(b"no picture")
+    Image.new("RGB", (20, 20), (10, 20, 30)).save(flat / "0.png")
+    Image.open(photos / "0.png").convert("L").save(folder / "grey.png")
+    save(folder / "large.png", size=(190, 230))
+    factor = np.random.default_rng(0).standard_normal((8, 12))
+    np.save(folder / "matrix.npy", factor @ factor.T)
+    paths = {
+        **{"photos": photos, "yellow": yellow, "flat": flat, "photo": photos / "1.png"},
+        **{"grey": folder / "grey.png", "large": folder / "large.png", "matrix": folder / "matrix.npy"},
+        **{"moments": folder / "a.npz", "more": folder / "b.npz", "set": write_small_set(folder / "blobs")},
+        **{"kernels": folder / "kernels.npz", "grey_kernels": folder / "grey_kernels.npz"},
+    }
+    for source, moments, name, more in (
+        (photos / "0.png", "moments", "kernels", ()),
+        (photos / "2.png", "more", "unused", ()),
+        (photos, None, "grey_kernels", ("--gray",)),
+    ):
+        saved = ("--save-moments", paths[moments]) if moments else ()
+        result = invoke("kernels", source, "-k", 3, "-o", folder, "--name", name, *more, *saved)
+        assert result.exit_code == 0, result.stderr
+    return paths
+
+
+def run_command(arguments, inputs, out, monkeypatch):
+    """Run a command; return its live result and the path of the .json file."""
+    live = []
+    write = Output.results
+    monkeypatch.setattr(
+        Output, "results", lambda self, result, **more: live.append(result) or write(self, result, **more)
+    )
+    words = [str(word).format(**inputs) for word in arguments]
+    result = invoke(*words, "-o", out, "--name", "x", "--device", "cpu", "--dpi", 30)
+    assert result.exit_code == 0, result.stderr
+    return live[0], out / "x.json"
+
+
+def assert_same(live, restored, at="result"):
+    """Compare two values exactly; types count, NaN equals itself."""
+    assert type(live) is type(restored), f"{at}: {type(live)} and {type(restored)}"
+    if dataclasses.is_dataclass(live):
+        for field in dataclasses.fields(live):
+            assert_same(getattr(live, field.name), getattr(restored, field.name), f"{at}.{field.name}")
+    elif isinstance(live, dict):
+        assert list(live) == list(restored), at
+        for key in live:
+            assert_same(live[key], restored[key], f"{at}[{key!r}]")
+    elif isinstance(live, tuple):
+        assert len(live) == len(restored), at
+        for i, (one, other) in enumerate(zip(live, restored, strict=True)):
+            assert_same(one, other, f"{at}[{i}]")
+    elif isinstance(live, np.ndarray | torch.Tensor):
+        assert live.dtype == restored.dtype, at
+        np.testing.assert_array_equal(live, restored, err_msg=at)
+    else:
+        assert live == restored or (live != live and restored != restored), f"{at}: {live!r} and {restored!r}"
+
+
+@pytest.mark.filterwarnings("ignore::ndtools.errors.NumericalWarning")
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_restored_result_is_the_live_one_and_draws_the_same_figures(variant, inputs, tmp_path, monkeypatch):
+    live, path = run_command(VARIANTS[variant], inputs, tmp_path, monkeypatch)
+    assert REACHED.get(variant, bool)(live)
+    restored = load_result(path)
+    if variant.startswith("deblur"):  # whose files hold the middle of the images
+        sharp, blurred = live.middles()
+        live = dataclasses.replace(live, sharp=sharp, blurred=blurred)
+    assert_same(live, restored)
+    assert restored.source == json.loads(path.read_text())["input"]
+    drawn, again = draw_result(live), draw_result(restored)
+    assert sorted(path.parent.glob("x*.png")) == sorted(
+        {path.parent / f"x{what and '_'}{what}.png" for what in again}
+        | ({path.parent / "x_image.png"} if variant.startswith("deconvolve") else set())
+    )
+    assert list(drawn) == list(again)
+    for what, figure in drawn.items():
+        assert shown(figure) == shown(again[what])
+
+
+def test_rows_left_out_of_timing_are_restored(tmp_path, monkeypatch):
+    from ndtools.experiments.timing import run as timing
+
+    too_large = timing._too_large
+    monkeypatch.setattr(
+        timing, "_too_large", lambda layer, *more: layer.number == 13 and "is large" or too_large(layer, *more)
+    )
+    live, path = run_command(VARIANTS["timing"], {}, tmp_path, monkeypatch)
+    assert [row.number for row in live.left_out] == [13]
+    assert_same(live, load_result(path))
+
+
+def test_every_experiment_has_variants():
+    assert {arguments[0] for arguments in VARIANTS.values()} == set(EXPERIMENTS)
+
+
+@pytest.fixture(scope="module")
+def saved(inputs, tmp_path_factory):
+    """Files of a result of mlp, in a folder of their own."""
+    folder = tmp_path_factory.mktemp("saved")
+    assert invoke("mlp", inputs["set"], *SMALL_MLP, "--repeats", 1, "-o", folder).exit_code == 0
+    return folder / "mlp.json"
+
+
+def changed(saved, folder, change):
+    """Copy a result with a change of what its .json file holds."""
+    content = json.loads(saved.read_text())
+    change(content)
+    (folder / "mlp.json").write_text(json.dumps(content))
+    (folder / "mlp.npz").write_bytes(saved.with_suffix(".npz").read_bytes())
+    return folder / "mlp.json"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.pop("widths"), "it has no 'widths'"),
+        (lambda c: c["arms"][0].pop("tried"), "it has no 'tried'"),
+        (lambda c: c["arms"][0].update(name="other"), "other_loss"),
+        (lambda c: c["config"].update(batch_size=-1), "batch_size must be at least 1, got -1"),
+        (lambda c: c["config"].update(unknown=1), "unexpected keyword argument 'unknown'"),
+        (lambda c: c.update(arms=None), "do not hold a whole result"),
+        (lambda c: c.update(experiment="train"), "no result of an experiment that this version.*'train'"),
+        (lambda c: c.update(experiment="regress"), "it has no 'features'"),
+    ],
+)
+def test_what_does_not_fit_is_named(saved, tmp_path, change, message):
+    with pytest.raises(DataError, match=message) as raised:
+        nd.load_result(changed(saved, tmp_path, change))
+    assert "mlp.json" in str(raised.value)
+
+
+def test_a_loss_that_was_not_finite_is_infinite_again(saved, tmp_path):
+    """As where rates are compared, so that such a rate is never the best."""
+    tried = [{"lr": 0.5, "train_loss": 2.0}, {"lr": 1e6, "train_loss": None}]
+    restored = nd.load_result(changed(saved, tmp_path, lambda content: content["arms"][0].update(tried=tried)))
+    assert restored.arms[0].tried == {0.5: 2.0, 1e6: np.inf}
+
+
+def test_a_result_is_restored_by_its_own_experiment_alone(saved):
+    from ndtools.results.read import load
+
+    with pytest.raises(DataError, match="was written by ndtools mlp, not by ndtools timing"):
+        nd.TimingResult.from_saved(load(saved))
+
+
+def test_restoring_a_perceptron_loads_no_torch(saved):
+    code = f"import sys, ndtools as nd; nd.load_result({str(saved)!r}); print('torch' in sys.modules)"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert output == "False\n"
