@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from ndtools.numerics.deconvolution import Deconvolution
 
 __all__ = [
+    "begins_as_result",
     "counted",
     "percent",
     "precision_in_words",
@@ -61,6 +62,13 @@ def with_error(value: float | None, error: float | None = None, digits: int = 3)
         return f"{value:.{digits}g}"
     decimals = max(0, 1 - math.floor(math.log10(error)))
     return f"{value:.{decimals}f} ± {error:.{decimals}f}"
+
+
+def begins_as_result(content: bytes) -> bool:
+    """Return whether the beginning of a file is that of the .json file of a result of ndtools."""
+    # Versions before this one began with the command.
+    own = rb'\s*\{\s*("experiment":\s*"[\w-]+",\s*"format_version":|"command":\s*"ndtools\b)'
+    return re.match(own, content) is not None
 
 
 def printable(path: str | os.PathLike[str]) -> str:

@@ -101,8 +101,8 @@ def load_network(
     in_channels : int, optional
         Number of channels of the images, which the file must agree with.
     config : str, Path or mapping, optional
-        Settings of the deconvolution layers where the file does not say them: "interleaved", "paper" or "reference", a JSON file, or
-        a mapping, see :meth:`ndtools.checkpoints.config.LayerSettings.of`.
+        Settings of the deconvolution layers where the file does not say them: "interleaved", "paper" or "reference", a
+        JSON file, or a mapping, see :meth:`ndtools.checkpoints.config.LayerSettings.of`.
 
     Returns
     -------

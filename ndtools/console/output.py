@@ -82,22 +82,39 @@ class Output:
         self.stem = command if shared.name is None else shared.name
         self.start = time.perf_counter()
 
-    def check(self) -> None:
-        """Make sure, before any work, that the results can be written.
+    def check(self, *inputs: str) -> None:
+        """Make sure, before any work, that the results can be written, and replace nothing but older results.
+
+        Parameters
+        ----------
+        *inputs : str
+            Paths that the command reads; names that are no paths do no harm.
 
         Raises
         ------
         OutputError
-            If not.
+            If a file cannot be written, or is there and was not written by ndtools.
         OptionError
-            If the name of the files is a path.
+            If the name of the files is a path, or one of them is an input of the command.
         """
         import matplotlib
 
-        from ndtools.results.files import check_writable
+        from ndtools.errors import OptionError, OutputError
+        from ndtools.results.files import check_writable, is_result
 
         check_stem(self.stem)
-        check_writable(self._paths())
+        paths = self._paths()
+        check_writable(paths)
+        read = {os.path.realpath(name) for name in inputs}
+        own = is_result(self.shared.out / f"{self.stem}.json")
+        for path in paths:
+            if os.path.realpath(path) in read:
+                raise OptionError("name", f"would replace {path}, which is read; choose another --name or --out")
+            if path.exists() and not own:
+                raise OutputError(
+                    f"cannot write {path}: it exists, and is no result of ndtools (none in {self.stem}.json); choose"
+                    " another --name or --out, or remove it"
+                )
         matplotlib.rcdefaults()  # figures look the same whatever the user's matplotlibrc says
 
     @contextmanager

@@ -2,7 +2,9 @@
 
 import math
 import os
+import zipfile
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from ndtools.errors import DataError, MatrixError, OptionError
 from ndtools.numerics.covariance import Covariance
 from ndtools.text import printable
 
-__all__ = ["iterate_moments", "moments_arrays", "read_moments", "read_written"]
+__all__ = ["is_moments", "iterate_moments", "moments_arrays", "read_moments", "read_written"]
 
 COPIES = 10  # number of arrays of the size of a covariance that are held while its kernels are computed
 KEYS = ("covariance", "mean", "patches", "images", "channels", "kernel_size")
@@ -45,6 +47,15 @@ def moments_arrays(covariance: Covariance, images: int) -> dict[str, NDArray[Any
         "kernel_size": np.array(covariance.kernel_size),
         ROUNDING: np.array(covariance.rounding),
     }
+
+
+def is_moments(path: Path) -> bool:
+    """Return whether a file has the arrays of a file of moments, by their names."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            return {f"{key}.npy" for key in KEYS} <= set(file.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def read_moments(paths: Sequence[str]) -> list[tuple[Covariance, int]]:

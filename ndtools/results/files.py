@@ -15,8 +15,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ndtools.errors import OutputError
+from ndtools.text import begins_as_result
 
-__all__ = ["check_writable", "figure_path", "result_paths", "strict_json", "write_figures", "write_results"]
+__all__ = [
+    "is_result",
+    "check_writable",
+    "figure_path",
+    "result_paths",
+    "strict_json",
+    "write_figures",
+    "write_results",
+]
 
 
 def strict_json(numbers: Mapping[str, Any]) -> str:
@@ -112,6 +121,8 @@ def check_writable(
     for path in paths:
         if os.path.isdir(path):
             raise OutputError(f"cannot write to {folder}: {path.name} there is a folder; choose {elsewhere}")
+        if os.path.exists(path) and not os.path.isfile(path):  # a device or pipe would be replaced by a file
+            raise OutputError(f"cannot write to {folder}: {path.name} there is not a regular file; choose {elsewhere}")
         try:
             with _temporary(path).open("wb"):  # fails also for names that are too long
                 pass
@@ -120,6 +131,15 @@ def check_writable(
             if error.errno == errno.ENAMETOOLONG:
                 raise OutputError(f"cannot write {path.name}: {error.strerror}; choose {shorter}") from None
             raise OutputError(f"cannot write to {folder}: {error.strerror}; choose {elsewhere}") from None
+
+
+def is_result(path: Path) -> bool:
+    """Return whether a .json file holds the numbers of a result of ndtools, by its beginning."""
+    try:
+        with path.open("rb") as file:
+            return begins_as_result(file.read(1000))
+    except OSError:
+        return False
 
 
 def _temporary(path: Path) -> Path:
@@ -229,13 +249,14 @@ def write_figures(figures: Mapping[Path, Figure], *, image_format: str = "png", 
 
 
 def _write_whole(writers: Mapping[Path, Callable[[IO[bytes]], object]]) -> list[Path]:
-    temporary = {path: _temporary(path) for path in writers}
+    targets = {path: Path(os.path.realpath(path)) for path in writers}  # a link stays a link
+    temporary = {path: _temporary(target) for path, target in targets.items()}
     try:
         for path, write in writers.items():
             with temporary[path].open("wb") as file:
                 write(file)
         for path, complete in temporary.items():
-            os.replace(complete, path)
+            os.replace(complete, targets[path])
     except OSError as error:
         reason = error.strerror or str(error)
         raise OutputError(f"cannot write {path}: {reason}; choose another folder with --out") from error

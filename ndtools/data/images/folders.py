@@ -2,11 +2,12 @@
 
 import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from ndtools.data.files import irregular
-from ndtools.text import printable, reason
+from ndtools.data.files import irregular, open_regular
+from ndtools.errors import DataError
+from ndtools.text import begins_as_result, printable, reason
 
 __all__ = ["EXTENSIONS", "Skipped", "glob_matches", "is_hidden", "is_image", "walk"]
 
@@ -130,12 +131,14 @@ def _sorted_out(
     entries: list[os.DirEntry[str]],
 ) -> tuple[list[str], list[str], list[Skipped]]:
     folders, files, skipped = [], [], []
+    results = _Results(entry.path for entry in entries)
     for entry in entries:
         try:
             if entry.is_dir():
                 folders.append(entry.path)
             elif is_image(entry.name):
                 refusal = irregular(entry.stat().st_mode)
+                refusal = refusal or results.refusal(entry.path)
                 if refusal is None:
                     files.append(entry.path)
                 else:
@@ -145,6 +148,32 @@ def _sorted_out(
         except OSError as error:  # e.g. links that form a loop
             skipped.append(Skipped(printable(entry.path), reason(error)))
     return folders, files, skipped
+
+
+class _Results:
+    """Results of ndtools among the files of a folder, whose pictures are not taken for photographs."""
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._candidates = {os.path.splitext(path)[0]: path for path in paths if path.endswith(".json")}
+        self._known: dict[str, bool] = {}
+
+    def refusal(self, path: str) -> str | None:
+        """Return why an image file is not read, if it is a picture of a result: STEM.png, or STEM_fit.png and such."""
+        stem = os.path.splitext(path)[0]
+        for candidate in (stem, stem.rpartition("_")[0]):
+            numbers = self._candidates.get(candidate)
+            if numbers and self._is_result(numbers):
+                return f"a picture that ndtools made, of the result {os.path.basename(numbers)}"
+        return None
+
+    def _is_result(self, path: str) -> bool:
+        if path not in self._known:
+            try:
+                with open_regular(path) as file:
+                    self._known[path] = begins_as_result(file.read(1000))
+            except (DataError, OSError):
+                self._known[path] = False
+        return self._known[path]
 
 
 def _segments(pattern: str) -> list[str]:

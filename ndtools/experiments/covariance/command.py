@@ -61,7 +61,7 @@ def covariance(
         jobs=shared.jobs,
         device=shared.device.value,
     )
-    output.check()
+    output.check(config.source)
 
     from ndtools.experiments.covariance.figure import plot_covariance
     from ndtools.experiments.covariance.run import run

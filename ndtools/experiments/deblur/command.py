@@ -76,7 +76,7 @@ def deblur(
         jobs=shared.jobs,
         device=shared.device.value,
     )
-    output.check()
+    output.check(config.source, config.blur)
 
     from ndtools.experiments.deblur.figure import plot_deblur
     from ndtools.experiments.deblur.run import run

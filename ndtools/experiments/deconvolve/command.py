@@ -70,7 +70,7 @@ def deconvolve(
         jobs=shared.jobs,
         device=shared.device.value,
     )
-    output.check()
+    output.check(config.source, config.from_file or "")
 
     from ndtools.experiments.deconvolve.figure import plot_deconvolve
     from ndtools.experiments.deconvolve.run import run

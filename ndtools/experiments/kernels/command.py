@@ -103,7 +103,7 @@ def kernels(
         jobs=shared.jobs,
         device=shared.device.value,
     )
-    output.check()
+    output.check(config.source, *config.from_moments)
     if save_moments:
         _check_moments_file(save_moments, output)
 
@@ -142,6 +142,7 @@ def _sources(named: list[str], moments: list[str]) -> tuple[str, tuple[str, ...]
 
 def _check_moments_file(path: Path, output: Output) -> None:
     """Make sure that the moments can be written, and not over a result of the same run."""
+    from ndtools.moments.files import is_moments
     from ndtools.results.files import check_writable, result_paths
 
     shared = output.shared
@@ -150,6 +151,8 @@ def _check_moments_file(path: Path, output: Output) -> None:
         raise OptionError("save_moments", f"must be a file of its own, got {path}, which this command writes")
     other = "another file with --save-moments"
     check_writable([path], elsewhere=other, shorter=other)
+    if path.exists() and not is_moments(path):
+        raise OptionError("save_moments", f"would replace {path}, which is no file of moments; choose another file")
 
 
 def _title(result: "KernelsResult") -> str:

@@ -72,7 +72,7 @@ def ns_stability(
         jobs=shared.jobs,
         device=shared.device.value,
     )
-    output.check()
+    output.check(config.source)
 
     from ndtools.experiments.ns_stability.figures import draw
     from ndtools.experiments.ns_stability.run import run

@@ -65,7 +65,7 @@ def sparsity(
         jobs=shared.jobs,
         device=shared.device.value,
     )
-    output.check()
+    output.check(config.source)
 
     from ndtools.experiments.sparsity.figure import plot_sparsity
     from ndtools.experiments.sparsity.run import run
