@@ -1,1 +1,1 @@
-"""Data sets with labels: where they are, how their files are read, and how they are fetched."""
+"""Data sets with labels: finding, reading and downloading their files."""

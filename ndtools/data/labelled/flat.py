@@ -1,4 +1,4 @@
-"""A data set whose images are rows of features: batches of them, and how well a model does on all."""
+"""Data sets whose images are flattened to rows of features: training batches and the accuracy of a model."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -10,23 +10,24 @@ from ndtools.data.labelled.dataset import Dataset
 
 __all__ = ["ROWS", "FlatDataset"]
 
-ROWS = 8192  # of a data set that are held as floats at a time
+ROWS = 8192
+"""Largest number of images that are converted to floating point at a time."""
 
 
 @dataclass(frozen=True, eq=False)
 class FlatDataset:
-    """A data set, flattened.
+    """A data set whose images are flattened to rows of features.
 
     Attributes
     ----------
     pixels, test_pixels : uint8 Tensor of shape (n, f)
-        Features are pixels/255 in (c, y, x) order.
+        Training and test pixels in (c, y, x) order. The features are these pixels divided by 255.
     labels, test_labels : int64 Tensor of shape (n,)
-        Classes.
+        The class index of each training and test image.
     classes : int
-        How many.
+        Number of classes.
     image_shape : (int, int, int)
-        Channels, height, width.
+        Channels, height and width of an image.
     """
 
     pixels: Tensor
@@ -38,7 +39,7 @@ class FlatDataset:
 
     @classmethod
     def of(cls, dataset: Dataset) -> "FlatDataset":
-        """Flatten the images of a data set, which stay on their device."""
+        """Flatten the images of a data set on the device that they are on."""
         train, test = dataset.train, dataset.test
         _, channels, height, width = train.images.shape
         return cls(
@@ -51,7 +52,7 @@ class FlatDataset:
         )
 
     def to(self, device: torch.device) -> "FlatDataset":
-        """Return the data set on another device, or itself if it is there."""
+        """Return the data set with its tensors moved to a device."""
         names = ("pixels", "labels", "test_pixels", "test_labels")
         return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
@@ -60,29 +61,31 @@ class FlatDataset:
 
     @property
     def features(self) -> int:
-        """Pixels of an image, all channels."""
+        """Number of features of an image: pixels times channels."""
         return self.pixels.shape[1]
 
     def rows(self, index: Tensor | slice, dtype: torch.dtype) -> Tensor:
-        """Return features of some training images, of shape (n, f), in [0, 1]."""
+        """Return the features of the selected training images: values in [0, 1] of shape (n, f)."""
         return self.pixels[index].to(dtype).div_(255)
 
     def batches(self, size: int, iterations: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Give batches in a random order, anew in each epoch, which ends when no whole batch is left.
+        """Yield training batches in random order.
+
+        The order is drawn anew for each epoch. An epoch ends when fewer images are left than a batch has.
 
         Parameters
         ----------
         size : int
-            Images in a batch, as many as there are at most.
+            Number of images in a batch, at most the number of training images.
         iterations : int
-            How many batches.
+            Number of batches to yield.
         seed : int
-            Of a generator local to this call.
+            Seed of the order in which the images are drawn. The generator is local to this call.
 
         Yields
         ------
         (Tensor, Tensor)
-            float32 rows of shape (size, f) and labels of shape (size,).
+            Features as float32 of shape (size, f), and labels of shape (size,).
         """
         generator = torch.Generator().manual_seed(seed)
         left = torch.zeros(0, dtype=torch.long)
@@ -94,25 +97,26 @@ class FlatDataset:
 
     @torch.no_grad()
     def accuracy(self, model: Callable[[Tensor], Tensor]) -> float:
-        """Return the share of test images whose largest logit is that of their class.
+        """Return the fraction of test images that a model classifies correctly.
 
         Parameters
         ----------
         model : callable
-            From float32 rows of shape (n, f) to logits of shape (n, classes). Those that are not finite are wrong.
+            Function from float32 features of shape (n, f) to logits of shape (n, classes). An image with a logit that
+            is NaN or infinite counts as an error.
 
         Returns
         -------
         float
-            In [0, 1].
+            The accuracy, in [0, 1].
         """
         right = 0
         for at in range(0, len(self.test_labels), ROWS):
             logits = model(self.test_pixels[at : at + ROWS].float().div_(255))
-            found = logits.isfinite().all(1) & (logits.argmax(1) == self.test_labels[at : at + ROWS])
-            right += int(found.sum())
+            correct = logits.isfinite().all(1) & (logits.argmax(1) == self.test_labels[at : at + ROWS])
+            right += int(correct.sum())
         return right / len(self.test_labels)
 
     def kernels(self, weights: Tensor) -> Tensor:
-        """Return weights on raw features, of shape (1 + f, classes), as kernels (classes, C, H, W)."""
+        """Reshape the weights of raw features, (1 + f, classes) with the bias first, to kernels (classes, C, H, W)."""
         return weights[1:].mT.reshape(self.classes, *self.image_shape)

@@ -1,4 +1,4 @@
-"""The built-in data set: digits in the fonts that matplotlib ships, shifted, turned, scaled, blurred, noisy."""
+"""The built-in data set: digits in the fonts of matplotlib, shifted, rotated, scaled, blurred and with noise."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,45 +39,47 @@ FONTS = (
     "cmti10.ttf",
     "cmtt10.ttf",
 )
-"""The text fonts among them; those of symbols have no digits."""
+"""The text fonts of matplotlib. Its symbol fonts have no digits."""
 
-_MASTER = 64  # side of the pictures that are warped, pixels
-_HEIGHT = 40  # of a digit there
-_SCALE = 2.0  # pixels there to one pixel of an image of mean size, so that digits are about 20 high, as in MNIST
-_SHIFT = 2.0  # at most, pixels
-_TURN = np.deg2rad(15)  # at most
-_SIZES = (0.75, 1.1)
-_BLURS = (0.4, 1.0)  # standard deviation, pixels
-_REACH = 3  # of the blur, pixels
-_NOISE = 0.08  # largest standard deviation, of a range 0..1
-_CHUNK = 500
+_MASTER = 64  # Side of the master pictures, which are warped, in pixels.
+_HEIGHT = 40  # Height of a digit in a master picture, in pixels.
+# Master pixels per image pixel at unit size. Digits are then about 20 pixels high, as in MNIST.
+_SCALE = 2.0
+_SHIFT = 2.0  # Largest shift, in pixels of the image.
+_TURN = np.deg2rad(15)  # Largest rotation.
+_SIZES = (0.75, 1.1)  # Range of the size, relative to the unit size.
+_BLURS = (0.4, 1.0)  # Range of the standard deviation of the blur, in pixels.
+_REACH = 3  # Radius of the blur kernel, in pixels.
+_NOISE = 0.08  # Largest standard deviation of the noise, for pixels in 0..1.
+_CHUNK = 500  # Number of images that are drawn at a time.
 
 
 def glyphs(n_train: int = 20_000, n_test: int = 4_000, *, seed: int = 0) -> Dataset:
-    """Make the built-in data set.
+    """Generate the built-in data set of synthetic digits.
 
-    Each image is a digit in a font of :data:`FONTS`, 28×28, light on black, at random shifted by up to 2
-    pixels, turned by up to 15°, scaled by 0.75 to 1.1, blurred and noisy. All classes are equally frequent, to within
-    one image.
+    Each image shows one digit, light on black, in 28×28 pixels. Its font is drawn from :data:`FONTS`. The digit is
+    randomly shifted by up to 2 pixels, rotated by up to 15°, scaled by 0.75 to 1.1 and blurred, and noise is added.
+    The classes differ in frequency by at most one image.
 
     Parameters
     ----------
     n_train, n_test : int
-        How many images, at least 1; the one does not change the images of the other.
+        Number of training and of test images, at least 1. By default 20,000 and 4,000. The number of training images
+        does not affect the test images, nor the reverse.
     seed : int
-        Of NumPy's PCG64, at least 0; with 0 it is the data set of the name ``glyphs``.
+        Seed of the random generator (NumPy's PCG64), at least 0. The default, 0, gives the set known as ``glyphs``.
 
     Returns
     -------
     Dataset
-        Synthetic, of ten classes. The number of threads does not matter.
+        The synthetic set with ten classes. It does not depend on the number of threads.
 
     Raises
     ------
     ValueError
-        A number is out of range.
+        One of the numbers is out of range.
     DataError
-        matplotlib has none of the fonts.
+        None of the fonts is installed with matplotlib.
 
     Examples
     --------
@@ -85,20 +87,22 @@ def glyphs(n_train: int = 20_000, n_test: int = 4_000, *, seed: int = 0) -> Data
     (20, 1, 28, 28)
     """
     if n_train < 1 or n_test < 1 or seed < 0:
-        raise ValueError(f"need n_train and n_test >= 1 and seed >= 0, got {n_train}, {n_test} and {seed}")
+        raise ValueError(
+            f"n_train and n_test must be at least 1 and seed at least 0, got {n_train}, {n_test} and {seed}"
+        )
     masters = _masters()
     train, test = (_split(masters, n, np.random.default_rng([seed, part])) for part, n in enumerate((n_train, n_test)))
     return Dataset(BUILT_IN, train, test, KNOWN[BUILT_IN].classes, True, "built in")
 
 
 def _masters() -> NDArray[np.float32]:
-    """Return all digits in all fonts, (10, fonts, side, side) in 0..1, each centred and of the same height."""
+    """Return pictures of all digits in all fonts, (10, fonts, side, side) in 0..1, centred and of equal height."""
     import matplotlib
 
     folder = Path(matplotlib.get_data_path(), "fonts", "ttf")
     paths = [folder / name for name in FONTS if (folder / name).is_file()]
     if not paths:
-        raise DataError(f"{BUILT_IN}: matplotlib's fonts are not in '{folder}'; install matplotlib anew")
+        raise DataError(f"{BUILT_IN}: matplotlib's fonts are not in '{folder}'; reinstall matplotlib")
     fonts = [_font(path) for path in paths]
     pictures = np.stack([_picture(digit, font) for digit in "0123456789" for font in fonts])
     return pictures.reshape(10, len(fonts), _MASTER, _MASTER)
@@ -137,7 +141,7 @@ def _parts(n: int) -> Iterator[slice]:
 
 
 def _matrices(n: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return the affine map of each image, (n, 2, 3), from pixels about its centre to those of the master's."""
+    """Return one affine map per image, (n, 2, 3), from image pixels to master pixels, both relative to the centre."""
     turn = rng.uniform(-_TURN, _TURN, size=n)
     scale = _SCALE / rng.uniform(*_SIZES, size=n)
     shift = rng.uniform(-_SHIFT, _SHIFT, size=(n, 2))
@@ -148,8 +152,8 @@ def _matrices(n: int, rng: np.random.Generator) -> NDArray[np.float32]:
 
 
 def _warped(sources: NDArray[np.float32], matrices: NDArray[np.float32]) -> NDArray[np.float32]:
-    # In NumPy, but for the sampling itself: torch would divide each small step among threads, which is slow when
-    # the processor is busy, and its affine_grid multiplies matrices, whose rounding depends on the threads.
+    # The grid is computed with NumPy. torch would divide each small step among threads, which is slow when the
+    # processor is busy, and the rounding of the matrix products in its affine_grid depends on the number of threads.
     along = np.arange(SIDE, dtype=np.float32) - np.float32((SIDE - 1) / 2)
     x, y = along[None, None, :], along[None, :, None]
     entry = matrices.reshape(-1, 6, 1, 1)

@@ -1,4 +1,4 @@
-"""Read IDX files, the format of MNIST: images and labels, plain or compressed with gzip."""
+"""Reading of IDX files, the format of MNIST: images and labels, plain or compressed with gzip."""
 
 import hashlib
 import math
@@ -17,7 +17,7 @@ from ndtools.text import printable
 
 __all__ = ["read_idx"]
 
-_UNSIGNED_BYTES = 0x08  # the third byte of the magic number; the fourth is the number of dimensions
+_UNSIGNED_BYTES = 0x08  # Third byte of the magic number. The fourth byte is the number of dimensions.
 _MAX_BYTES = 1 << 31
 _WHAT = {1: "labels", 3: "images"}
 
@@ -28,22 +28,22 @@ def read_idx(path: str | os.PathLike[str], dimensions: int) -> tuple[Tensor, str
     Parameters
     ----------
     path : str or path-like
-        The file; compressed if its name ends in .gz.
+        The file. It is decompressed if its name ends in .gz.
     dimensions : {1, 3}
-        1 for labels, 3 for images.
+        Number of dimensions: 1 for labels, 3 for images.
 
     Returns
     -------
     tensor of shape (N,) or (N, H, W), uint8
-        The content.
+        The labels or images.
     str
-        MD5 of the uncompressed file, 32 hexadecimal digits.
+        MD5 checksum of the uncompressed file, as 32 hexadecimal digits.
 
     Raises
     ------
     DataError
-        The file cannot be read, is damaged, of another kind, or longer or shorter than its header says.
-        No more is decompressed than the header promises and one byte.
+        The file cannot be read, is damaged, has another format, or is longer or shorter than its header says.
+        Decompression stops as soon as the file proves longer than that.
     """
     name = printable(path)
     try:

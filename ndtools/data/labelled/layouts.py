@@ -1,4 +1,4 @@
-"""The files by which data sets are laid out in folders."""
+"""Layouts: the files that a data set consists of, and their format."""
 
 from dataclasses import dataclass
 
@@ -16,20 +16,22 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Layout:
-    """The files by which a data set is laid out in a folder.
+    """The files that a data set consists of in a folder, and their format.
 
-    Parameters
+    Attributes
     ----------
     kind : {"idx", "cifar-binary", "cifar-pickle"}
-        Their format.
+        Format of the files.
     train, test : tuple of str
-        File names; for IDX those of images and labels, uncompressed and in the usual spelling.
+        Names of the training and the test files. For IDX these are the images and the labels, uncompressed and in
+        the usual spelling.
     n_classes : int or None
-        How many classes the format has room for; None if only the labels tell.
+        Number of classes that the format allows; None if only the labels show how many classes there are.
     names : str or None
-        File with the names of the classes, which may be absent.
+        Name of the optional file with the names of the classes; None if the layout has no such file.
     label_bytes : int
-        Of each record of the binary layout; the last of them is the label that is used.
+        Number of label bytes in each record of the binary layout, by default 1. The last of them is the label that
+        is used.
     """
 
     kind: str
@@ -54,21 +56,21 @@ CIFAR100_BINARY = Layout("cifar-binary", ("train.bin",), ("test.bin",), 100, "fi
 CIFAR100_PICKLE = Layout("cifar-pickle", ("train",), ("test",), 100, "meta", label_bytes=2)
 
 LAYOUTS = (IDX, CIFAR10_BINARY, CIFAR10_PICKLE, CIFAR100_BINARY, CIFAR100_PICKLE)
-"""All layouts that can be read, in the order in which a folder is tried."""
+"""All layouts that can be read, in the order in which they are looked for in a folder."""
 
 
 def spellings(file: str) -> tuple[str, ...]:
-    """Return the names that a file of a layout goes by, the preferred one first.
+    """Return the names under which a file of a layout is looked for, the preferred one first.
 
     Parameters
     ----------
     file : str
-        As a :class:`Layout` has it.
+        Name of the file in a :class:`Layout`.
 
     Returns
     -------
     tuple of str
-        For IDX also compressed, and with a dot before "idx"; else the name alone.
+        Four names for an IDX file, compressed or not and with "-idx" or ".idx"; otherwise the given name alone.
 
     Examples
     --------
@@ -78,5 +80,5 @@ def spellings(file: str) -> tuple[str, ...]:
     if not file.endswith("-ubyte"):
         return (file,)
     dotted = file.replace("-idx", ".idx")
-    # What is fetched comes first, so that fetching again mends a set whatever lies beside it.
+    # The name of the downloaded file comes first, so that fetching again repairs a set whatever lies beside it.
     return (f"{file}.gz", file, f"{dotted}.gz", dotted)

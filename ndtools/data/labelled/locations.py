@@ -1,4 +1,4 @@
-"""Find the files of data sets: in a folder that was named, in ``$NDTOOLS_DATA``, in the user's cache."""
+"""Search for the files of data sets in a given folder, in ``$NDTOOLS_DATA`` and in the user's cache."""
 
 import hashlib
 import os
@@ -28,25 +28,25 @@ __all__ = [
 ]
 
 VARIABLE = "NDTOOLS_DATA"
-"""Environment variable that names a folder with data sets."""
+"""Environment variable that names a folder of data sets."""
 
-_MAX_LABELS = 1 << 20  # bytes; those of known sets are 60 kB
+_MAX_LABELS = 1 << 20  # Bytes. The files of labels of known sets have 60 kB.
 
 
 @dataclass(frozen=True)
 class Found:
-    """The files of one layout in one folder.
+    """The files of one layout that were found in one folder.
 
-    Parameters
+    Attributes
     ----------
     folder : Path
-        Where they are.
+        Folder that was searched for the files.
     layout : Layout
-        Which files they are.
+        Layout whose files were searched for.
     files : dict of str to Path
-        Those that are there, by the name in the layout.
+        Paths of the existing files, by their name in the layout.
     root : Path
-        The folder that was named, or the user's cache: the same one or one above.
+        Folder that the user gave, or the user's cache. It is `folder` or contains it.
     """
 
     folder: Path
@@ -56,22 +56,22 @@ class Found:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Names of files that are needed and not there."""
+        """Names of the required files that do not exist."""
         return tuple(name for name in (*self.layout.train, *self.layout.test) if name not in self.files)
 
 
 def home(data_dir: str | os.PathLike[str] | None = None) -> Path:
-    """Return the folder in which fetched data sets are kept, each in a folder of its name.
+    """Return the folder in which downloaded data sets are stored, each in a subfolder of its name.
 
     Parameters
     ----------
     data_dir : str or path-like, optional
-        The folder itself. If not given: ``$NDTOOLS_DATA``, else one in the user's cache.
+        Folder to use. The default is ``$NDTOOLS_DATA`` if it is set, otherwise a folder in the user's cache.
 
     Returns
     -------
     Path
-        It need not exist.
+        The folder, which need not exist.
     """
     if data_dir is not None:
         return Path(data_dir)
@@ -81,17 +81,17 @@ def home(data_dir: str | os.PathLike[str] | None = None) -> Path:
 
 
 def roots(data_dir: str | os.PathLike[str] | None = None) -> list[Path]:
-    """List the folders in and below which known data sets are looked for.
+    """List the folders in which known data sets are looked for, directly or in subfolders.
 
     Parameters
     ----------
     data_dir : str or path-like, optional
-        The first of them; then come ``$NDTOOLS_DATA`` and the user's cache.
+        Folder to search first. ``$NDTOOLS_DATA`` and the user's cache come next.
 
     Returns
     -------
     list of Path
-        Each once; they need not exist.
+        The folders without duplicates. They need not exist.
     """
     named = [] if data_dir is None else [Path(data_dir)]
     if os.environ.get(VARIABLE):
@@ -100,19 +100,20 @@ def roots(data_dir: str | os.PathLike[str] | None = None) -> list[Path]:
 
 
 def fetch_command(known: KnownSet, root: str | os.PathLike[str] | None = None) -> str:
-    """Return the command that fetches a data set to where it is looked for.
+    """Return the command that downloads a data set to the place where it is looked for.
 
     Parameters
     ----------
     known : KnownSet
-        The set.
+        The data set to download.
     root : str or path-like, optional
-        The folder that is looked in: one of data sets, or that of this set.
+        Folder that is searched: either a folder of data sets or the folder of this set. The default is that of
+        :func:`home`.
 
     Returns
     -------
     str
-        For a message.
+        The command line, for use in a message.
     """
     command = f"ndtools data fetch {known.name}"
     if root is None or (store := _store(known, root)) == _cache():
@@ -121,25 +122,27 @@ def fetch_command(known: KnownSet, root: str | os.PathLike[str] | None = None) -
 
 
 def is_fetched(found: Found, known: KnownSet) -> bool:
-    """Tell whether files are where :func:`fetch_command` puts them, so that fetching again replaces them."""
+    """Return whether :func:`fetch_command` stores the set in this folder, so that fetching again replaces the files."""
     folder = _store(known, found.root) / known.name / (known.archive_folder or "")
     return os.path.abspath(found.folder) == os.path.abspath(folder)
 
 
 def true_owner(found: Found, known: KnownSet) -> KnownSet | None:
-    """Tell by labels, which are small, to which other known set the files of an IDX set belong.
+    """Return the other known set to which IDX files belong, going by the checksums of the labels.
+
+    All IDX sets have the same file names. The labels are compared because their files are small.
 
     Parameters
     ----------
     found : Found
-        The files.
+        The files to identify.
     known : KnownSet
-        The set that they are looked at for.
+        The data set whose files were searched for.
 
     Returns
     -------
     KnownSet or None
-        None if they are of `known`, of no known set, or damaged.
+        The other set; None if the files belong to `known` or to no known set, are damaged, or have another layout.
     """
     if found.layout.kind != "idx":
         return None
@@ -153,46 +156,48 @@ def true_owner(found: Found, known: KnownSet) -> KnownSet | None:
 
 
 def find(known: KnownSet, data_dir: str | os.PathLike[str] | None = None) -> Found | None:
-    """Find all files of a known data set.
+    """Find the first place that has all files of a known data set.
 
     Parameters
     ----------
     known : KnownSet
-        The set.
+        The data set to find.
     data_dir : str or path-like, optional
-        Where to look first; then come ``$NDTOOLS_DATA`` and the user's cache.
+        Folder to search first. ``$NDTOOLS_DATA`` and the user's cache come next.
 
     Returns
     -------
     Found or None
-        None if it is nowhere whole.
+        The files; None if no place has all of them.
 
     Raises
     ------
     DataError
-        `data_dir` is no folder.
+        `data_dir` is not a folder.
     """
     return next((found for found in search(known, data_dir) if not found.missing), None)
 
 
 def locate(known: KnownSet, data_dir: str | os.PathLike[str] | None = None) -> Found:
-    """Find all files of a known data set, which must be there.
+    """Find the first place that has all files of a known data set, or raise an error that says how to get them.
 
     Parameters
     ----------
     known : KnownSet
-        The set.
+        The data set to find.
     data_dir : str or path-like, optional
-        As for :func:`find`.
+        Folder to search first, as for :func:`find`.
 
     Returns
     -------
     Found
+        The files of the set.
 
     Raises
     ------
     DataError
-        It is built in, or not here; the message says what was looked for where, and how to get it.
+        The set is built in, or no place has all of its files. The message says which files were looked for in which
+        folders, and how to get them.
     """
     if known.name == BUILT_IN:
         raise DataError(f"{BUILT_IN} is built in: it has no folder and needs no files")
@@ -214,25 +219,25 @@ def locate(known: KnownSet, data_dir: str | os.PathLike[str] | None = None) -> F
 
 
 def search(known: KnownSet, data_dir: str | os.PathLike[str] | None = None) -> list[Found]:
-    """List the places where a known data set may be, with the files that are there.
+    """List the places where a known data set is looked for, with the files that exist there.
 
     Parameters
     ----------
     known : KnownSet
-        The set.
+        The data set to search for.
     data_dir : str or path-like, optional
-        As for :func:`find`.
+        Folder to search first, as for :func:`find`.
 
     Returns
     -------
     list of Found
-        In the order of preference; none whose labels are those of another known set, unless its folder has the
-        name of this one.
+        The places in order of preference. A place whose labels belong to another known set is left out, unless its
+        folder has the name of this set.
 
     Raises
     ------
     DataError
-        `data_dir` is no folder.
+        `data_dir` is not a folder.
     """
     if data_dir is not None and not os.path.isdir(data_dir):
         raise DataError(f"no such folder: '{printable(data_dir)}' (--data-dir)")
@@ -240,7 +245,7 @@ def search(known: KnownSet, data_dir: str | os.PathLike[str] | None = None) -> l
     for root in roots(data_dir):
         named = [root / known.name / sub for sub in ("", *known.subfolders)]
         others = [*(root / sub for sub in known.subfolders), root]
-        # All IDX sets have the same file names: the folder of another one is not this one.
+        # All IDX sets have the same file names. A folder with the name of another set holds that set, not this one.
         name = _name(root)
         if name == known.name:
             named, others = named + others, []
@@ -253,21 +258,22 @@ def search(known: KnownSet, data_dir: str | os.PathLike[str] | None = None) -> l
 
 
 def find_in(folder: str | os.PathLike[str]) -> Found:
-    """Find a data set, known or not, in the folder that holds its files or just above.
+    """Find the data set, known or not, that a folder holds directly or in a subfolder.
 
     Parameters
     ----------
     folder : str or path-like
-        The folder.
+        Folder that holds the files, or the subfolder of a known set with the files.
 
     Returns
     -------
     Found
+        The files of the set.
 
     Raises
     ------
     DataError
-        There is none, or not all of one, or several.
+        The folder holds no data set, several known sets, or only some files of a set.
     """
     root = Path(folder)
     name = printable(folder)
@@ -285,7 +291,7 @@ def find_in(folder: str | os.PathLike[str]) -> Found:
     for found in tried:
         if not found.missing:
             return found
-    # What has most of its files is what was meant.
+    # The place with the largest fraction of its files is probably the one that was meant.
     nearest = max(tried, key=lambda found: len(found.files) / (len(found.files) + len(found.missing)))
     if nearest.files:
         raise DataError(f"the data set in '{printable(nearest.folder)}' lacks {', '.join(nearest.missing)}")
@@ -299,7 +305,7 @@ def _cache() -> Path:
 
 
 def _store(known: KnownSet, root: str | os.PathLike[str]) -> Path:
-    """Return the folder of data sets that is meant by it, or by the folder of this set in it."""
+    """Return the folder of data sets: `root` itself, or its parent if `root` is the folder of this set."""
     if _name(root) != known.name:
         return Path(root)
     return Path(root).parent if Path(root).name == known.name else Path(os.path.abspath(root)).parent

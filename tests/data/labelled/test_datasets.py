@@ -207,7 +207,7 @@ def test_a_known_set_with_a_wrong_file(tmp_path, small_mnist, file, compress):
 
 def test_one_known_set_in_place_of_another(tmp_path, small_mnist):
     put(tmp_path / "mnist", small_mnist["fashion-mnist"])
-    with pytest.raises(DataError, match=r"is not the file of mnist \(it is that of fashion-mnist\)"):
+    with pytest.raises(DataError, match=r"is not the file of mnist \(it is the file of fashion-mnist\)"):
         load_dataset("mnist", data_dir=tmp_path)
     put(tmp_path / "fashion-mnist", small_mnist["fashion-mnist"])
     assert load_dataset("fashion-mnist", data_dir=tmp_path / "fashion-mnist").classes[9] == "Ankle boot"
@@ -266,7 +266,7 @@ def test_no_advice_to_delete_files_of_another_known_set(tmp_path, different_labe
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({IDX_NAMES[1]: idx(range(9))}, f"{IDX_NAMES[1]} holds 9 labels, but {IDX_NAMES[0]} 30 images"),
+        ({IDX_NAMES[1]: idx(range(9))}, f"{IDX_NAMES[1]} holds 9 labels, but {IDX_NAMES[0]} holds 30 images"),
         ({IDX_NAMES[1]: idx([200, *[0, 1] * 14, 1])}, f"{IDX_NAMES[1]}: label 200 of image 0 is out of range"),
         ({IDX_NAMES[3]: idx([0] * 9 + [10])}, f"{IDX_NAMES[3]}: label 10 of image 9 is out of range"),
         ({IDX_NAMES[2]: idx(np.zeros((10, 5, 4)))}, f"{IDX_NAMES[2]}: its images do not have the size .*1×5×4"),
