@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint gallery clean
+.PHONY: demo test lint docs gallery clean
 
 demo: $(VENV)/.demo
 	$(BIN)/ndtools kernels sample
@@ -17,6 +17,11 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The pages of docs/, in docs/_build/html; warnings are errors.
+docs: $(VENV)/.docs
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html
+	@echo "The pages start at docs/_build/html/index.html"
 
 # The pictures of the README, each with the JSON that made it.
 gallery: $(VENV)/.demo
@@ -40,5 +45,9 @@ $(VENV)/.dev: $(VENV)/.demo
 	$(PIP) install -c constraints.txt -e '.[dev]'
 	@touch $@
 
+$(VENV)/.docs: $(VENV)/.demo
+	$(PIP) install -c constraints.txt -e '.[docs]'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) docs/_build docs/gallery docs/api/generated .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,80 @@
+"""Configuration of Sphinx for the documentation of ndtools; ``make docs`` builds it."""
+
+import os
+from typing import Any
+
+from matplotlib.figure import Figure
+from sphinx_gallery.scrapers import figure_rst
+from sphinx_gallery.sorting import FileNameSortKey
+
+import ndtools
+
+project = "ndtools"
+author = "The ndtools developers"
+copyright = "The ndtools developers, Apache-2.0"  # noqa: A001
+release = version = ndtools.__version__
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.viewcode",
+    "sphinx_gallery.gen_gallery",
+    "sphinxcontrib.typer",
+]
+exclude_patterns = ["_build", "examples"]
+suppress_warnings = [
+    "config.cache",  # sphinx-gallery's settings hold functions, which Sphinx cannot keep between builds
+]
+
+html_theme = "pydata_sphinx_theme"
+html_title = "ndtools"
+html_static_path = ["_static"]
+html_css_files = ["ndtools.css"]
+html_show_sourcelink = False
+html_theme_options = {
+    "show_prev_next": True,
+    "navigation_with_keys": False,
+    "header_links_before_dropdown": 7,
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+
+myst_enable_extensions = ["dollarmath", "deflist"]
+myst_heading_anchors = 3
+
+autosummary_generate = True
+autodoc_typehints = "none"  # the docstrings state the types
+numpydoc_show_class_members = False  # the templates list methods; attributes are described in the docstrings
+
+
+
+def save_figures(block: tuple, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:
+    """Save the figures of an example, and return the markup that shows them.
+
+    The figures of ndtools have no pyplot state, so sphinx-gallery does not see them by itself.
+    """
+    values = block_vars["example_globals"]
+    paths = []
+    for name in [name for name, value in values.items() if isinstance(value, Figure)]:
+        paths.append(next(block_vars["image_path_iterator"]))
+        values.pop(name).savefig(paths[-1], dpi=110)  # popped, so that the next block does not show it again
+    return figure_rst(paths, gallery_conf["src_dir"])
+
+
+sphinx_gallery_conf = {
+    "image_scrapers": (save_figures,),
+    "examples_dirs": "examples",
+    "gallery_dirs": "gallery",
+    "within_subsection_order": FileNameSortKey,
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "show_signature": False,
+    "min_reported_time": 1e9,  # times of a documentation build are no measurement
+    "write_computation_times": False,
+}
+
+# The options of a command are printed by the program itself: without colours, and in a width that fits the page.
+os.environ["NO_COLOR"] = "1"
