@@ -70,7 +70,7 @@ class PublishedDeconv(nn.Conv2d):
         return conv2d(x, weight, self.bias - shift, self.stride, self.padding, self.dilation)
 
 
-REFERENCE, PAPER = DeconvConfig.reference(), DeconvConfig.paper()
+DEFAULT, REFERENCE, PAPER = DeconvConfig(), DeconvConfig.reference(), DeconvConfig.paper()
 
 
 def _deconv(config: DeconvConfig) -> Factories:
@@ -80,6 +80,8 @@ def _deconv(config: DeconvConfig) -> Factories:
 ARMS: dict[str, Callable[[], Factories]] = {
     "bn": partial(batch_norm, conv_bias=True),
     "published": lambda: Factories(partial(PublishedDeconv, n_iter=15), PublishedDeconv, nn.Identity, nn.Linear),
+    "default": lambda: _deconv(DEFAULT),
+    "default-refresh4": lambda: _deconv(replace(DEFAULT, refresh_every=4)),
     "reference": lambda: _deconv(REFERENCE),
     "reference-detached": lambda: _deconv(replace(REFERENCE, through_statistics=False)),
     "reference-stride6": lambda: _deconv(replace(REFERENCE, sampling_stride=6)),
@@ -88,7 +90,6 @@ ARMS: dict[str, Callable[[], Factories]] = {
     "paper-detached": lambda: _deconv(replace(PAPER, through_statistics=False)),
     "paper-refresh4": lambda: _deconv(replace(PAPER, refresh_every=4)),
     "paper-refresh4-detached": lambda: _deconv(replace(PAPER, refresh_every=4, through_statistics=False)),
-    "shared": lambda: _deconv(replace(PAPER, shared=True)),
 }
 
 

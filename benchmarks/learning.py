@@ -31,18 +31,18 @@ from ndtools.data.labelled.datasets import load_dataset
 from ndtools.layers.config import DeconvConfig
 from ndtools.models.factories import Factories, batch_norm, chain, deconv
 
-REFERENCE, PAPER = DeconvConfig.reference(block_size=16), DeconvConfig.paper(block_size=16)
+DEFAULT, PAPER, REFERENCE = (make(block_size=16) for make in (DeconvConfig, DeconvConfig.paper, DeconvConfig.reference))
 ARMS = {
     "bn": batch_norm(),
+    "default": deconv(DEFAULT),
     "reference": deconv(REFERENCE),
-    "reference staggered": deconv(replace(REFERENCE, grid="staggered", running="covariance")),
-    "interleaved own D": deconv(replace(PAPER, grouping="interleaved")),
-    "contiguous shared D": deconv(replace(PAPER, shared=True)),
     "paper": deconv(PAPER),
+    "interleaved own D": deconv(replace(DEFAULT, shared=False)),
+    "contiguous shared D": deconv(replace(DEFAULT, grouping="contiguous")),
     "paper corner": deconv(replace(PAPER, grid="corner")),
-    "reference refresh 4": deconv(replace(REFERENCE, refresh_every=4)),
+    "default refresh 4": deconv(replace(DEFAULT, refresh_every=4)),
     "paper refresh 4": deconv(replace(PAPER, refresh_every=4)),
-    "paper detached": deconv(replace(PAPER, through_statistics=False)),
+    "default detached": deconv(replace(DEFAULT, through_statistics=False)),
 }
 
 
