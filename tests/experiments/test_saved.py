@@ -222,7 +222,13 @@ def test_a_result_is_restored_by_its_own_experiment_alone(saved):
         nd.TimingResult.from_saved(load(saved))
 
 
-def test_restoring_a_perceptron_loads_no_torch(saved):
-    code = f"import sys, ndtools as nd; nd.load_result({str(saved)!r}); print('torch' in sys.modules)"
+def test_drawing_a_perceptron_again_loads_no_torch(saved, tmp_path):
+    code = (
+        "import sys\nfrom ndtools.cli.app import app\n"
+        f"try: app(['figure', {str(saved)!r}, '--out', {str(tmp_path)!r}])\n"
+        "except SystemExit as stop: print(stop.code)\n"
+        "print('torch' in sys.modules)"
+    )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
-    assert output == "False\n"
+    assert output.split() == ["0", "False"]
+    assert (tmp_path / "mlp.png").exists()

@@ -30,7 +30,7 @@ class MeanCorrelation:
     within_channel : float or None
         Mean absolute correlation of different pixels of the same channel; None for patches of one pixel.
     across_channels : float or None
-        Of pixels, equal or different, of different channels; None for one channel.
+        Mean absolute correlation of pixels, equal or different, of different channels; None for one channel.
     same_pixel : float or None
         Mean correlation, with its sign, of different channels at the same pixel.
     largest : float or None
@@ -82,7 +82,7 @@ class CovarianceResult:
     Attributes
     ----------
     config : CovarianceConfig
-        What was asked for.
+        Configuration of this run.
     images : ImagesUsed
         Images that were used and skipped.
     covariance : Covariance
@@ -92,9 +92,9 @@ class CovarianceResult:
     whitened : array of shape (d, d)
         D Cov D, the covariance of D x.
     before, after : MeanCorrelation
-        Of both.
+        Correlations of ``covariance`` and of ``whitened``.
     device : str
-        Where it was computed.
+        Device on which the result was computed.
     """
 
     config: CovarianceConfig

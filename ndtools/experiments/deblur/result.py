@@ -23,7 +23,7 @@ class Arm:
     Attributes
     ----------
     name : {"gradient", "deconv", "closed_form"}
-        Which.
+        Name of the estimate: gradient descent, gradient descent with deconvolution, or least squares in closed form.
     lr : float or None
         Learning rate.
     stability_limit : float or None
@@ -81,7 +81,7 @@ class DeblurResult:
     Attributes
     ----------
     config : DeblurConfig
-        What was asked for.
+        Configuration of this run.
     source : str
         Name of the image, printable.
     size : (int, int, int)
@@ -92,15 +92,15 @@ class DeblurResult:
     blurred : array of shape (C, H − K + 1, W − K + 1)
         Blurred image of [0, 1] pixels, with the noise. Files hold its middle alone: that of `middles`.
     true_kernel : array of shape (K, K)
-        Of sum 1.
+        Kernel that the image was blurred with; its weights sum to 1.
     arms : tuple of Arm
         "gradient", "deconv", "closed_form".
     condition : float
-        Of the covariance C + eps·I that D is taken of.
+        Condition number of C + eps·I, whose inverse square root D is.
     residual : float
-        ‖D A D − I‖_F / K of D.
+        ‖D A D − I‖_F / K for A = C + eps·I: 0 if D is its exact inverse square root.
     device : str
-        Where the moments were computed.
+        Device on which the moments were computed.
     """
 
     config: DeblurConfig

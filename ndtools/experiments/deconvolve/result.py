@@ -24,7 +24,7 @@ class DeconvolveResult:
     Attributes
     ----------
     config : DeconvolveConfig
-        What was asked for.
+        Configuration of this run.
     source : str
         Name of the image, printable.
     image : array of shape (C, H, W)
@@ -34,14 +34,14 @@ class DeconvolveResult:
     deconvolved : array of shape (C, H', W')
         float32: the centre outputs of D(x − μ). H' = H − k + 1 with border "valid", H with "reflect".
     kernels : array of shape (C, C, k, k)
-        What was applied.
+        Kernels that were applied to the image.
     fit : Deconvolution or None
         D of the image's own patches; None with kernels from a file.
     before, after : Distribution
-        Of ``centred`` and ``deconvolved``, as in :mod:`ndtools.experiments.sparsity.run`, but about the mean that each
-        channel has in this image, which with kernels of a set is not the one that D takes off.
+        Distributions of ``centred`` and ``deconvolved``, about the mean that each channel has in this image. With
+        kernels of a set, that is not the mean that D takes off.
     device : str
-        Where the covariance was computed.
+        Device on which the covariance was computed.
     reduced_to_luma : bool
         Whether a colour image was, for kernels of grey ones.
     """

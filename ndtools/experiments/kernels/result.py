@@ -27,7 +27,7 @@ __all__ = ["ChannelKernel", "KernelsResult"]
 
 @dataclass(frozen=True)
 class ChannelKernel:
-    """What a channel's kernel does to that channel itself.
+    """Summary of the kernel by which a channel enters itself.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class ChannelKernel:
     polarity : {"on", "off", None}
         "on" if center > 0 > surround_mean, "off" if center < 0 < surround_mean.
     standard_error : dict of str to float or None, optional
-        Of ``center_surround_ratio``, if there is a bootstrap.
+        Standard error of ``center_surround_ratio``, if there is a bootstrap.
     """
 
     name: str
@@ -70,11 +70,11 @@ class KernelsResult:
     Attributes
     ----------
     config : KernelsConfig
-        What was asked for.
+        Configuration of this run.
     images : ImagesUsed
         Images that were used and skipped.
     covariance : Covariance
-        Of all their patches.
+        Covariance of all patches of the images.
     deconvolution : Deconvolution
         D = (Cov + eps·I)^(-1/2).
     kernels : array of shape (C, C, k, k)
@@ -82,7 +82,7 @@ class KernelsResult:
     channels : tuple of ChannelKernel
         A summary for each channel.
     device : str
-        Where it was computed.
+        Device on which the result was computed.
     cells : tuple of CellMeasures
         One for each channel if ``fit`` was asked for; else none.
     bootstrap : KernelBootstrap or None

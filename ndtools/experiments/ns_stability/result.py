@@ -34,7 +34,7 @@ class Curve:
     products : array of shape (iterations,)
         Matrix products up to each iteration; an inverse counts as one.
     measured : Landmarks
-        Of ``residual``.
+        Landmarks of ``residual``.
     predicted : Landmarks or None
         From spectrum and precision alone; None where no divergence is predicted: the algorithm is stable.
     growth : float
@@ -110,13 +110,13 @@ class NsStabilityResult:
     Attributes
     ----------
     config : NsStabilityConfig
-        What was asked for.
+        Configuration of this run.
     images : ImagesUsed or None
         Images that were used and skipped; None if a matrix was given.
     covariance : array of shape (d, d)
         Cov, or the matrix given, without eps.
     eigenvalues : array of shape (d,)
-        Of A = Cov + eps·I, ascending.
+        Eigenvalues of A = Cov + eps·I, ascending.
     norm : float
         ‖A‖, what A was divided by. The Chebyshev and Denman-Beavers iterations are told λ_min/‖A‖.
     curves : tuple of Curve
@@ -126,7 +126,7 @@ class NsStabilityResult:
     atlas : PrecisionAtlas or None
         If ``sweep`` was asked for.
     device : str
-        Where it was computed.
+        Device on which the result was computed.
     """
 
     config: NsStabilityConfig

@@ -17,12 +17,12 @@ NEAR = 1.1  # times the loss of the optimum counts as near it
 
 @dataclass(frozen=True, eq=False)
 class ArmResult:
-    """One way to descend, and where it led.
+    """Gradient descent on one kind of features at one learning rate.
 
     Attributes
     ----------
     name : {"sgd", "bn", "deconv"}
-        What features it saw: raw pixels, standardised ones, deconvolved ones.
+        Features of the arm: raw pixels, standardised pixels, or deconvolved pixels.
     lr : float
         Its learning rate.
     auto : bool
@@ -30,13 +30,14 @@ class ArmResult:
     stability_limit : float
         2/λ_max of the Hessian at zero weights.
     loss : array of shape (repeats, iterations)
-        On each batch before the step; NaN after the range of numbers was left.
+        Loss on each batch before the step; NaN once it overflows.
     train_loss, test_accuracy : array of shape (repeats,)
-        In the end, with moving averages of the statistics: of all training images, of the test images.
+        Loss on all training images and accuracy on the test images after the last step, both with moving averages
+        of the statistics.
     seconds : float
-        Of one run.
+        Mean time of a run.
     kernels : array of shape (classes, C, H, W)
-        On raw pixels, of the first run.
+        Kernels on raw pixels that the first run learned.
     theory : array of shape (iterations,), or None
         Predicted losses of full-batch descent.
     """
@@ -101,15 +102,15 @@ class LossResult:
     Attributes
     ----------
     name : {"l2", "logistic"}
-        Which.
+        Name of the loss.
     optimum : float
         The least loss of a linear model on the training images: closed form, or as far as L-BFGS came.
     optimum_accuracy : float
-        Of that model on the test images.
+        Accuracy of that model on the test images.
     optimum_kernels : array of shape (classes, C, H, W)
         Its kernels.
     optimum_report : dict
-        How L-BFGS ended; empty for the closed form.
+        Gradient norm, evaluations and convergence of L-BFGS; empty for the closed form.
     arms : tuple of ArmResult
         sgd, bn, deconv; of one kind by rising rate.
     """
@@ -136,7 +137,7 @@ class RegressResult:
     Attributes
     ----------
     config : RegressConfig
-        What was asked for.
+        Configuration of this run.
     data : DataUsed
         Data set that the models were trained and tested on.
     features, classes : int
@@ -146,7 +147,7 @@ class RegressResult:
     losses : tuple of LossResult
         l2, logistic.
     device : str
-        Where it was computed.
+        Device on which the result was computed.
     """
 
     config: RegressConfig

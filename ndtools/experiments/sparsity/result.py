@@ -24,19 +24,19 @@ class SparsityResult:
     Attributes
     ----------
     config : SparsityConfig
-        What was asked for.
+        Configuration of this run.
     images : ImagesUsed
         Images that were used and skipped.
     count : int
         Values in each distribution: channels times valid positions.
     edges : array of shape (bins + 1,)
-        Of both histograms, x/σ.
+        Edges of the bins of both histograms, in units of σ.
     before, after : Distribution
         Pixels less the channel means, and the centre outputs of D(x − μ), at the same positions.
     fit : Deconvolution or None
         D of the patches, or of the channels of a pixel; None without whitening.
     device : str
-        Where the covariance was computed.
+        Device on which the covariance was computed.
     """
 
     config: SparsityConfig

@@ -30,10 +30,10 @@ class RowTiming:
     scale : float
         128/N: how many batches of N images are a published one.
     measured : dict of str to array of shape (repeats,)
-        Of the published code's arithmetic: "im2col", "covariance", "inverse", "fold", "convolution".
+        Times of the arithmetic of the published code: "im2col", "covariance", "inverse", "fold", "convolution".
     ours : dict of str to array of shape (repeats,)
-        Of this project's layer: the same, and "statistics", which is the first three as the layer does them. The
-        convolution is the same one.
+        Times of the layer of this project: the same stages, and "statistics", which is the first three together as
+        the layer computes them. The convolution is the same one.
     """
 
     layer: TimedLayer
@@ -47,12 +47,12 @@ class RowTiming:
         Parameters
         ----------
         arm : {"published", "measured", "ours"}
-            Whose.
+            Published times, times of the published arithmetic here, or times of the layer of this project.
 
         Returns
         -------
         dict
-            By stage.
+            Seconds, or shares, by stage.
         """
         if arm == "published":
             return {name: getattr(self.layer, name) for name in (*SUMMED, "convolution")}
@@ -65,7 +65,7 @@ class RowTiming:
         Parameters
         ----------
         arm : {"published", "measured", "ours"}
-            Whose.
+            Published times, times of the published arithmetic here, or times of the layer of this project.
         as_measured : bool
             Whether of the convolution of the images that were timed. By default of that of 128 images: "inverse" and
             "fold" cost the same for any number, the convolution of 128 is taken as ``scale`` times that of N.
@@ -73,7 +73,7 @@ class RowTiming:
         Returns
         -------
         dict
-            By stage.
+            Seconds, or shares, by stage.
         """
         seconds = self.seconds(arm)
         convolution = seconds.pop("convolution")
@@ -114,7 +114,7 @@ class LeftOut:
     Attributes
     ----------
     id : str
-        Which.
+        Name of the row, such as "T3-16".
     reason : str
         Why.
     """
@@ -135,17 +135,17 @@ class TimingResult:
     Attributes
     ----------
     config : TimingConfig
-        What was asked for.
+        Configuration of this run.
     rows : tuple of RowTiming
         In the order of the table.
     left_out : tuple of LeftOut
         Rows for which the memory is too small.
     device : str
-        Where they were timed.
+        Device on which the layers were timed.
     processor : str
         Its name, as far as the system tells.
     threads : int
-        Of torch's operators.
+        Number of threads of torch's operators.
     torch : str
         Version of torch that was timed.
     """
