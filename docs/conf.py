@@ -50,7 +50,6 @@ autodoc_typehints = "none"  # the docstrings state the types
 numpydoc_show_class_members = False  # the templates list methods; attributes are described in the docstrings
 
 
-
 def save_figures(block: tuple, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:
     """Save the figures of an example, and return the markup that shows them.
 

@@ -1,7 +1,8 @@
 """Transposed convolutions that decorrelate their input first, as the convolutions that they are."""
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 from torch.nn.functional import conv_transpose1d, conv_transpose2d, conv_transpose3d
@@ -60,7 +61,7 @@ class FastDeconvTransposeNd(WhitenedConvolution, _ConvTransposeNd):
         weight = exchanged(weight, self.groups)
         bias = shift if self.bias is None else self.bias + shift
         dtype = self.weight.dtype
-        convolve = (conv_transpose1d, conv_transpose2d, conv_transpose3d)[dims - 1]
+        convolve: Any = (conv_transpose1d, conv_transpose2d, conv_transpose3d)[dims - 1]
         out: Tensor = convolve(
             batch,
             weight.to(dtype),
@@ -102,7 +103,8 @@ class FastDeconvTransposeNd(WhitenedConvolution, _ConvTransposeNd):
         reaches = [(k - 1) * d for k, d in zip(self.kernel_size, self.dilation, strict=True)]
         added = self._padding_of_output(batch, output_size)
         padding = [
-            (reach - int(p), reach - int(p) + more) for reach, p, more in zip(reaches, self.padding, added, strict=True)
+            (reach - p, reach - p + more)
+            for reach, p, more in zip(reaches, cast(tuple[int, ...], self.padding), added, strict=True)
         ]
         stuffed = [(n - 1) * s + 1 for n, s in zip(batch.shape[2:], stride, strict=True)]
         outputs = [n + sum(sides) - reach for n, sides, reach in zip(stuffed, padding, reaches, strict=True)]
@@ -112,7 +114,7 @@ class FastDeconvTransposeNd(WhitenedConvolution, _ConvTransposeNd):
             stride,
             patches_of(
                 len(batch),
-                self.whitening.block_features,
+                self._patches_needed,
                 sizes=stuffed,
                 kernel=self.kernel_size,
                 stride=(1,) * len(stride),
@@ -124,16 +126,26 @@ class FastDeconvTransposeNd(WhitenedConvolution, _ConvTransposeNd):
             ),
         )
 
+    @property
+    def _patches_needed(self) -> int:
+        """Number of patches without which a block's covariance is singular.
+
+        The pattern of zeros has s phases along an axis of stride s. In each, some taps lie on pixels and all others on
+        zeros, so that the features on pixels need as many patches of their phase.
+        """
+        needed = max(part.size for part in self.whitening.parts)
+        for k, s, d in zip(self.kernel_size, self.stride, self.dilation, strict=True):
+            taps_apart = s // math.gcd(s, d)  # taps of one phase are this many taps apart
+            needed *= s * -(-k // taps_apart)
+        return needed
+
     def _padding_of_output(self, batch: Tensor, output_size: Sequence[int] | None) -> list[int]:
-        return self._output_padding(  # type: ignore[no-any-return]
-            batch,
-            output_size,
-            self.stride,
-            self.padding,
-            self.kernel_size,
-            len(self.kernel_size),
-            self.dilation,
+        output_padding = cast(Any, self._output_padding)  # annotated for lists, torch gives it the tuples of its layers
+        dims = len(self.kernel_size)
+        added: list[int] = output_padding(
+            batch, output_size, self.stride, self.padding, self.kernel_size, dims, self.dilation
         )
+        return added
 
 
 def exchanged(weight: Tensor, groups: int) -> Tensor:

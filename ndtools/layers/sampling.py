@@ -272,8 +272,8 @@ def patches_of(
     longest = max(size + sum(pad) for size, pad in zip(sizes, padding, strict=True))
     for step in range(min(sampling, longest), 0, -1):  # larger steps leave one position, too
         along = [
-            axes_of(*axis, step, grid, period)
-            for *axis, period in zip(sizes, kernel, stride, dilation, padding, periods, strict=True)
+            axes_of(size, k, s, d, pad, step, grid, period)
+            for size, k, s, d, pad, period in zip(sizes, kernel, stride, dilation, padding, periods, strict=True)
         ]
         grids = tuple(Patches(kernel, dilation, axes) for axes in product(*along))
         found = grids[0] if len(grids) == 1 else Staggered(grids)
@@ -321,9 +321,8 @@ def axes_of(
     if grid == "corner":
         sampling = _coprime(sampling, period)
         return (Axis(0, sampling * stride, (total - 1) // sampling + 1, padding),)
-    step = _coprime(
-        -(-total // -(-total // sampling)), period
-    )  # the widest that keeps the number of positions, one in S
+    widest = -(-total // -(-total // sampling))  # that keeps the number of positions, one in S
+    step = _coprime(widest, period)
     # A batch of fewer images than grids begins in the middle, away from the padding.
     offsets = [(step // 2 + i) % step for i in range(step)]
     grids = [Axis(first * stride, step * stride, (total - 1 - first) // step + 1, padding) for first in offsets]
