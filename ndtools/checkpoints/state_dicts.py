@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import re
+import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from ndtools.computing.memory import require_memory
 from ndtools.data.files import open_regular
 from ndtools.errors import DataError, OutputError
 
@@ -63,6 +65,11 @@ def load_state(path: str | Path) -> tuple[State, dict[str, Any]]:
 
 
 def _load_pickled(file: BinaryIO, path: Path) -> tuple[State, dict[str, Any]]:
+    if zipfile.is_zipfile(file):
+        file.seek(0)
+        with zipfile.ZipFile(file) as archive:
+            require_memory(sum(member.file_size for member in archive.infolist()), f"reading {path}")
+    file.seek(0)
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -148,6 +155,8 @@ def _unusable(value: Tensor) -> str:
         return "is a meta tensor, which has no values"
     if value.layout != torch.strided or value.is_quantized:
         return f"is {'quantized' if value.is_quantized else f'of the layout {value.layout}'}, not a dense tensor"
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        return f"repeats values that it does not hold: its shape is {tuple(value.shape)}"
     return f"has no values: its shape is {tuple(value.shape)}" if value.numel() == 0 else ""
 
 

@@ -91,16 +91,16 @@ class Report:
         Parameters
         ----------
         source : Path
-            The checkpoint.
+            Path of the checkpoint that is read.
         to : Path, optional
-            What the user asked for; by default it is beside the source, with ``suffix`` to its name.
+            Path that the user chose; by default the file is beside the source, with ``suffix`` appended to its name.
         suffix : str
             Such as "-folded".
 
         Returns
         -------
         Path
-            Where to write.
+            Path of the file to write.
 
         Raises
         ------
@@ -134,13 +134,13 @@ class Report:
         Parameters
         ----------
         text : str
-            For people.
+            Result as text.
         config : CheckpointConfig
-            Of the run.
+            Configuration of the run.
         numbers : mapping
-            For programs.
+            Result as values for JSON.
         to : Path, optional
-            What was written.
+            Path of the file that was written.
         note : str
             For people, below the text.
         """

@@ -25,8 +25,15 @@ EXIT_CODES: dict[type[BaseException], int] = {  # subclasses before their bases
 }
 # Parameters that commands take as arguments, by the names they have in help texts.
 _ARGUMENTS = {"source": "SOURCE"}
-# Without memory, torch and threading raise a RuntimeError that says so only in its text.
-_WITHOUT_MEMORY = ("can't start new thread", "can't allocate memory", "not enough memory", "Cannot allocate memory")
+# Without memory, torch, threading and the import of libraries raise errors that say so only in their text.
+_WITHOUT_MEMORY = (
+    "can't start new thread",
+    "can't allocate memory",
+    "not enough memory",
+    "Cannot allocate memory",
+    "could not create a primitive",
+    "failed to map segment",
+)
 
 
 class FailureHandlingGroup(TyperGroup):
@@ -52,7 +59,7 @@ def _exit_codes() -> Iterator[None]:
     try:
         try:
             yield
-        except (RuntimeError, OSError) as error:
+        except (RuntimeError, OSError, ImportError) as error:
             if isinstance(error, NdtoolsError) or not any(text in str(error) for text in _WITHOUT_MEMORY):
                 raise
             raise MemoryError(str(error)) from None

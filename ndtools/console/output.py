@@ -66,13 +66,13 @@ class Output:
     Parameters
     ----------
     shared : SharedOptions
-        What the user asked for.
+        Shared options that the user chose.
     command : str
         Name of the command, which names the files too unless ``--name`` does.
     images : sequence of str
-        What images it writes beside the usual files: STEM_WHAT.png.
+        Labels of the images that the command writes beside the usual files, as STEM_LABEL.png.
     figures : sequence of str
-        What pictures it draws beside the usual one: STEM_WHAT.png, or in the format asked for.
+        Labels of the figures that the command draws beside the usual one, as STEM_LABEL in the format asked for.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class Output:
         Parameters
         ----------
         what : str
-            What is counted.
+            Things that the bar counts, such as "images".
 
         Yields
         ------
@@ -166,13 +166,13 @@ class Output:
         *args, **settings
             Arguments of ``run``.
         counting : str, optional
-            What the progress bar counts, such as "images"; ``run`` then takes ``progress``, too. By default there is
-            no bar.
+            Things that the progress bar counts, such as "images"; ``run`` then takes ``progress``, too. By default
+            there is no bar.
 
         Returns
         -------
         object
-            What ``run`` returns. What it raises is raised here.
+            Return value of ``run``. An exception that ``run`` raises is raised here.
         """
         results: list[R] = []
         errors: list[BaseException] = []
@@ -197,7 +197,7 @@ class Output:
         Parameters
         ----------
         line : str
-            What to say.
+            Text of the note.
         """
         if not self.shared.quiet:
             self._say(line)
@@ -254,7 +254,7 @@ class Output:
         title : str
             One line above the table.
         table : rich.table.Table
-            What the user wants to know first.
+            Table with the main numbers.
         images : mapping, optional
             Those announced, by what they are of; see :func:`ndtools.results.files.write_results`.
         further : mapping, optional

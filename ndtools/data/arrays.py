@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ndtools.computing.memory import require_memory
-from ndtools.data.files import open_regular
+from ndtools.data.files import inflates_in_pieces, open_regular
 from ndtools.errors import DataError, MatrixError
 from ndtools.text import printable, reason
 
@@ -106,6 +106,8 @@ def _arrays(
                     held = ", ".join([*list(members)[:_MANY], *(["..."] if len(members) > _MANY else [])]) or "nothing"
                     raise DataError(f"{name} has no array '{key}', only: {held}")
             present = [*keys, *(key for key in optional if key in members)]
+            if not all(inflates_in_pieces(members[key]) for key in present):
+                raise DataError(f"{name} is compressed with bzip2 or LZMA: save it with numpy.savez_compressed")
             streams = {key: opened.enter_context(archive.open(members[key])) for key in present}
             return _read(streams, {key: members[key].file_size for key in present}, name, copies)
     if len(keys) > 1:

@@ -4,6 +4,7 @@ import errno
 import gzip
 import os
 import stat
+import zipfile
 import zlib
 from collections.abc import Generator
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import BinaryIO
 from ndtools.errors import DataError
 from ndtools.text import printable, reason
 
-__all__ = ["MAX_FILE_BYTES", "irregular", "open_regular", "read_file", "read_pieces"]
+__all__ = ["MAX_FILE_BYTES", "inflates_in_pieces", "irregular", "open_regular", "read_file", "read_pieces"]
 
 MAX_FILE_BYTES = 2**30
 """Largest number of bytes that is read of a file that is read as a whole, or of a member of an archive (1 GiB)."""
@@ -153,6 +154,20 @@ def read_pieces(path: Path) -> Generator[bytes, None, None]:
         raise DataError(f"{name} is damaged: {reason(error)}") from None
     except OSError as error:
         raise DataError(f"cannot read {name}: {reason(error)}") from None
+
+
+def inflates_in_pieces(member: zipfile.ZipInfo) -> bool:
+    """Return whether a member of a zip archive can be unpacked no further than it is read.
+
+    Python unpacks members that are compressed with bzip2 or LZMA by whole blocks, however large these become: a few
+    kilobytes would fill the memory.
+
+    Returns
+    -------
+    bool
+        False for members compressed with bzip2 or LZMA.
+    """
+    return member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def _refusal(file_type: str) -> str:

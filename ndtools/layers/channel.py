@@ -61,7 +61,7 @@ class ChannelDeconv(nn.Module):
         Returns
         -------
         Tensor
-            Of the shape and dtype of the input.
+            Whitened channels, of the shape and dtype of the input.
 
         Raises
         ------

@@ -16,9 +16,9 @@ def check_dtype(x: Tensor, dtype: torch.dtype | None = None) -> None:
     Parameters
     ----------
     x : Tensor
-        Input.
+        Input of the layer.
     dtype : torch.dtype, optional
-        Of the layer's weights; under autocast any floating dtype will do, as without weights.
+        Dtype of the layer's weights. Under autocast, and for a layer without weights, any floating dtype will do.
 
     Raises
     ------
@@ -37,9 +37,9 @@ def check_config(name: str, value: Any) -> None:  # noqa: ANN401
     Parameters
     ----------
     name : str
-        Of the argument.
+        Name of the argument.
     value : object
-        What was given; None is fine.
+        Value of the argument; None is allowed.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def check_model(model: Any) -> None:  # noqa: ANN401
     Parameters
     ----------
     model : object
-        What was given.
+        Value that should be a network.
 
     Raises
     ------

@@ -56,7 +56,8 @@ class DeconvConfig:
         Number of training batches after which the statistics stay as they are, also in training; None is never.
     shrinkage : {"auto", "none", "lw", "oas"}
         Shrinkage of the covariance, see :mod:`ndtools.numerics.shrinkage`. "auto" weakens the correlations of a batch
-        with fewer samples than features (`weakened`), down to batch normalisation, and changes nothing in larger ones.
+        with fewer than three samples a feature (`weakened`), down to batch normalisation, and changes nothing in larger
+        ones.
     refresh_every : int
         Number of training batches for which mean and D are kept, without gradient: an approximation that saves cost.
     sync : bool

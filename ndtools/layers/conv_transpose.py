@@ -87,7 +87,7 @@ class FastDeconvTransposeNd(WhitenedConvolution, _ConvTransposeNd):
         Returns
         -------
         x : Tensor of shape (N, C, ...)
-            The batch.
+            Batch of images.
         sampling : ZeroStuffed
             Patches of this batch with zeros between its pixels and around them.
 

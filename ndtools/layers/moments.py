@@ -29,11 +29,11 @@ def moments_of(
     x : Tensor
         Input of a layer.
     sampling : Sampling
-        Of its features.
+        Sampling of the features.
     parts : sequence of Part
-        Blocks.
+        Layout of the blocks.
     groups : int
-        Of channels.
+        Number of groups of channels.
     dtype : torch.dtype
         To compute in.
 
@@ -63,7 +63,7 @@ def shrunk_moments_of(
     x, sampling, parts, groups, dtype
         As of `moments_of`.
     shrinkage : {"lw", "oas"}
-        See :mod:`ndtools.numerics.shrinkage`.
+        Shrinkage of the covariance, see :mod:`ndtools.numerics.shrinkage`.
 
     Returns
     -------

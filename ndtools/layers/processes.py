@@ -22,14 +22,14 @@ def merged(count: int, mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor
     count : int
         Samples of this process.
     mean : Tensor of shape (..., F)
-        Their mean.
+        Mean of the samples of this process.
     covariance : Tensor of shape (..., F, F)
-        Their covariance.
+        Covariance of the samples of this process.
 
     Returns
     -------
     mean : Tensor of shape (..., F)
-        Of the samples of all processes.
+        Mean of the samples of all processes.
     covariance : Tensor of shape (..., F, F)
         About that mean.
     """

@@ -88,7 +88,7 @@ class Patches:
     Attributes
     ----------
     kernel, dilation : tuple of int
-        Of the convolution; the taps are the pixels of the kernel, in row-major order.
+        Kernel size and dilation of the convolution; the taps are the pixels of the kernel, in row-major order.
     axes : tuple of Axis
         Positions along each axis.
     """

@@ -171,8 +171,10 @@ class Whitening(RunningStatistics):
                 covariance = oas_shrunk(covariance, count)
             elif self.config.shrinkage == "auto":
                 covariance = weakened(covariance, count)
+                if 2 * count < mean.shape[-1]:  # features that do not vary in so few samples may vary in evaluation
+                    self._warn_of_rank(count, mean.shape[-1], "")
             elif count <= mean.shape[-1]:
-                self._warn_of_rank(count, mean.shape[-1])
+                self._warn_of_rank(count, mean.shape[-1], "shrinkage='auto', ")
             shrunk.append((mean, covariance))
         return x, counts[0], shrunk
 
@@ -205,12 +207,12 @@ class Whitening(RunningStatistics):
             shift = exact_product(whole.flatten(2), mean.flatten(1)[..., None])
             return whole.reshape(weight.shape), -shift.flatten()
 
-    def _warn_of_rank(self, count: int, features: int) -> None:
+    def _warn_of_rank(self, count: int, features: int, remedy: str) -> None:
         self._warn(
             "rank",
             f"{count} sample{'s' * (count != 1)} for {features} features ({count / features:.2g} for each): the"
-            " covariance is singular, and evaluation may amplify what the batches do not hold; use shrinkage='auto',"
-            " larger batches, smaller blocks, or a smaller sampling_stride",
+            f" covariance is singular, and evaluation may amplify what the batches do not hold; use {remedy}larger"
+            " batches, smaller blocks, or a smaller sampling_stride",
         )
 
 

@@ -85,7 +85,7 @@ class ResNet(nn.Module):
     Parameters
     ----------
     block : type of Block
-        Of which the stages are made.
+        Class of the blocks that the stages consist of.
     counts : tuple of int
         Blocks in each of the four stages.
     factories : Factories

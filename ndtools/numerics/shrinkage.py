@@ -90,13 +90,12 @@ def oas_shrunk(covariance: Tensor, n: int) -> Tensor:
 
 
 def weakened(covariance: Tensor, n: int) -> Tensor:
-    """Weaken the correlations of a covariance of fewer rows than features; return other covariances unchanged.
+    """Weaken the correlations of a covariance of few rows; return that of at least three rows a feature unchanged.
 
-    Off-diagonal entries are multiplied by r³ with r = n/d, so that a few rows are standardised rather than whitened.
+    Off-diagonal entries are multiplied by r³ with r = n/(3 d), so that a few rows are standardised, not whitened.
     Whitening by a covariance of n < d rows gives these rows variance 1 in n directions and 0 in the other d − n. Other
-    rows have variance in all d directions, so that in evaluation activations grow by √(d/n) from layer to layer. With
-    weakened correlations, and if the n eigenvalues are equal, the mean variance of the whitened rows is
-    r/(r³ + (1 − r³) r) = 1/(1 + r² − r³), which is at least 0.87 for all n.
+    rows have variance in all d directions. With n > d rows of independent normal features, other rows get a variance of
+    n/(n − d − 1): in evaluation, activations grow from layer to layer, without bound as n approaches d.
 
     Parameters
     ----------
@@ -108,13 +107,16 @@ def weakened(covariance: Tensor, n: int) -> Tensor:
     Returns
     -------
     Tensor of shape (..., d, d)
-        Weakened covariance r³ S + (1 − r³) diag S with r = min(1, n/d).
+        Weakened covariance r³ S + (1 − r³) diag S with r = min(1, n/(3 d)).
     """
     d = covariance.shape[-1]
-    if n >= d:
+    if n >= _ENOUGH * d:
         return covariance
     variances = torch.diag_embed(covariance.diagonal(dim1=-2, dim2=-1))
-    return torch.lerp(variances, covariance, (n / d) ** 3)
+    return torch.lerp(variances, covariance, (n / (_ENOUGH * d)) ** 3)
+
+
+_ENOUGH = 3  # rows a feature
 
 
 def _oas_intensity(covariance: Tensor, n: int) -> Tensor:

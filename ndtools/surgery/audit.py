@@ -54,7 +54,7 @@ class AuditRow:
         ‖D A D − I‖_F/√d, A the running covariance + eps, the largest of all blocks: how far D is from A^(-1/2). NaN if
         a block of A or D is not finite. None before training and where D is averaged.
     padding_share : float or None
-        Of the pixels of the sampled patches, those of the padding.
+        Share of padding among the pixels of the sampled patches.
     frozen : bool
         Whether the statistics stay as they are, by the number of batches.
     batches : int
@@ -98,7 +98,7 @@ class Audit:
     rows : tuple of AuditRow
         Layers in the order of the network.
     batch_norms : tuple of str
-        Names.
+        Names of the batch normalisations.
     """
 
     rows: tuple[AuditRow, ...]

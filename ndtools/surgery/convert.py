@@ -69,7 +69,7 @@ class PlanEntry:
     was, became : str
         Types. The same if it is kept.
     action : {"converted", "removed", "kept"}
-        What was done.
+        Action on the module.
     reason : str
         Why it is kept, or what else was done to it; may be empty.
     """
@@ -168,7 +168,7 @@ def convert(
     model : Module
         The deconvolution form; a new module if ``model`` is itself a layer.
     plan : Plan
-        What became of each module that holds parameters or normalises.
+        Fate of each module that holds parameters or normalises.
 
     Raises
     ------

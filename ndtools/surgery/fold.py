@@ -119,7 +119,7 @@ def call(model: nn.Module, example: Any) -> Any:  # noqa: ANN401
     Parameters
     ----------
     model : Module
-        Network.
+        Network that is looked through.
     example : Tensor, tuple or dict
         Its argument, arguments, or arguments by name.
 
@@ -167,7 +167,7 @@ def check_example(example: Any) -> None:  # noqa: ANN401
     Parameters
     ----------
     example : object
-        What was given.
+        Value that should be an example input.
 
     Raises
     ------
@@ -189,7 +189,7 @@ def poor_statistics(model: nn.Module) -> str:
     Parameters
     ----------
     model : Module
-        Network.
+        Network that is looked through.
 
     Returns
     -------

@@ -92,7 +92,7 @@ def carry_hooks(old: nn.Module, new: nn.Module) -> None:
     Parameters
     ----------
     old, new : Module
-        From, to.
+        Module that hooks are taken from, and module that they are given to.
     """
     for name in _HOOKS:
         if hasattr(old, name):
@@ -113,7 +113,7 @@ def held_aside(model: nn.Module) -> Iterator[tuple[nn.Module, str]]:
     Parameters
     ----------
     model : Module
-        Network.
+        Network that is looked through.
 
     Yields
     ------
@@ -144,9 +144,9 @@ def replace_modules(model: nn.Module, new: Mapping[int, nn.Module]) -> nn.Module
     Parameters
     ----------
     model : Module
-        Network.
+        Network that is looked through.
     new : mapping
-        What comes in, by the id of what goes.
+        Replacements by the id of the module that is replaced.
 
     Returns
     -------

@@ -13,9 +13,10 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from ndtools.data.files import MAX_FILE_BYTES, open_regular
+from ndtools.computing.memory import require_memory
+from ndtools.data.files import MAX_FILE_BYTES, inflates_in_pieces, open_regular
 from ndtools.errors import DataError
-from ndtools.text import reason
+from ndtools.text import printable, reason
 
 __all__ = ["Member", "is_archive", "is_zip", "tar_members", "zip_members"]
 
@@ -131,7 +132,8 @@ def tar_members(path: str, wanted: Collection[int] = ()) -> Iterator[tuple[int, 
                 archive.members.clear()  # type: ignore[attr-defined]
                 position += 1
                 content = b""
-                if position in wanted and (file := archive.extractfile(info)) is not None:
+                if position in wanted and _tar_problem(info) is None and (file := archive.extractfile(info)):
+                    require_memory(info.size, f"the member {printable(info.name)}")
                     content = file.read()
                 if not info.isdir() and (not wanted or position in wanted):
                     yield position, Member(info.name, _tar_problem(info), partial(bytes, content), info.size)
@@ -167,6 +169,8 @@ def _read_zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, lock: thre
 def _zip_problem(info: zipfile.ZipInfo) -> str | None:
     if info.flag_bits & _ENCRYPTED:
         return "encrypted; unpack the archive first"
+    if not inflates_in_pieces(info):
+        return "compressed with bzip2 or LZMA; unpack the archive first"
     return "larger than 1 GiB" if info.file_size > MAX_FILE_BYTES else None
 
 

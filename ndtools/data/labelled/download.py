@@ -223,6 +223,11 @@ def _download(item: Download, folder: Path, known: KnownSet, bar: "_Bar") -> Non
     downloader = pooch.HTTPDownloader(
         progressbar=bar, chunk_size=_CHUNK, timeout=_TIMEOUT, headers={"Accept-Encoding": "identity"}
     )
+    target = folder / item.file
+    if target.exists() and not target.is_file():
+        raise OutputError(
+            f"cannot write {printable(target)}: it is not a regular file; remove it, or choose another folder"
+        )
     reasons = []
     for mirror in item.mirrors:
         url = f"{mirror}/{item.file}"

@@ -35,13 +35,13 @@ class CovarianceConfig:
     method : {"eigh", "coupled", "vanilla"}
         Inverse square root: exact, or by Newton-Schulz.
     iterations : int
-        Of Newton-Schulz.
+        Number of Newton-Schulz iterations.
     seed : int
-        Of the draw of ``images``.
+        Seed of the random draw of ``images``.
     jobs : int, optional
         Threads; one for each processor by default.
     device : {"auto", "cpu", "cuda", "mps"}
-        Where to compute.
+        Device that computes; "auto" is CUDA where there is a device.
     """
 
     source: str = "sample"

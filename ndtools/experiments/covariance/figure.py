@@ -24,7 +24,7 @@ def plot_covariance(result: "CovarianceResult", *, fig: Figure | None = None) ->
     Parameters
     ----------
     result : CovarianceResult
-        From :func:`ndtools.experiments.covariance.run.run`.
+        Result of :func:`ndtools.experiments.covariance.run.run`.
     fig : Figure, optional
         An empty figure to draw on.
 

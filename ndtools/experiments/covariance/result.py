@@ -58,7 +58,7 @@ class MeanCorrelation:
         Returns
         -------
         MeanCorrelation
-            Of those features that have variance.
+            Mean correlations of all features that have variance.
         """
         variance = covariance.diagonal()
         varies = variance > max(rounding, 0.0)

@@ -22,7 +22,7 @@ def run(config: CovarianceConfig, *, progress: Progress | None = None) -> Covari
     Parameters
     ----------
     config : CovarianceConfig
-        What to do.
+        Configuration of the run.
     progress : callable, optional
         Told how many of how many images are done.
 

@@ -110,7 +110,7 @@ def blur(image: Tensor, kernel: Tensor) -> Tensor:
     Parameters
     ----------
     image : Tensor of shape (H, W)
-        x, float64.
+        Image x, float64.
     kernel : Tensor of shape (k_y, k_x)
         k, float64, no larger than the image.
 
@@ -137,9 +137,9 @@ def correlate(image: Tensor, other: Tensor) -> Tensor:
     Parameters
     ----------
     image : Tensor of shape (H, W)
-        x, float64.
+        Image x, float64.
     other : Tensor of shape (H − k_y + 1, W − k_x + 1)
-        y, float64.
+        Image y, float64.
 
     Returns
     -------
@@ -192,7 +192,7 @@ class KernelMoments:
         blurred : array of shape (C, H − K + 1, W − K + 1)
             y on the valid positions of K×K patches, of [0, 1] pixels.
         device : torch.device
-            Where to compute.
+            Device that computes; "auto" is CUDA where there is a device.
 
         Returns
         -------
@@ -221,7 +221,7 @@ def solve(moments: KernelMoments) -> Tensor:
     Parameters
     ----------
     moments : KernelMoments
-        Of the pair.
+        Moments of the sharp and the blurred image.
 
     Returns
     -------
@@ -253,11 +253,11 @@ def descend(moments: KernelMoments, lr: float, iterations: int, d: Tensor | None
     Parameters
     ----------
     moments : KernelMoments
-        Of the pair.
+        Moments of the sharp and the blurred image.
     lr : float
-        Learning rate.
+        Learning rate of the descent.
     iterations : int
-        How many.
+        Number of steps.
     d : Tensor of shape (K², K²), optional
         D: weights v are learned for D x in place of x, v ← v − lr·D(C D v − b), and w = D v.
 

@@ -26,18 +26,18 @@ class DeblurConfig:
         Side in pixels of the kernel that is estimated, odd, at most :data:`LARGEST_BLUR`. By default what holds the
         true kernel, and 15 at least.
     iterations : int
-        Of gradient descent.
+        Number of steps of gradient descent.
     n_iter : int
-        Of coupled Newton-Schulz, for D. 15 is the paper's for inputs (A.2) and makes one step do; with 5, the
-        paper's for inner layers, D whitens less and tens of steps are needed.
+        Number of coupled Newton-Schulz iterations for D. 15 is the paper's for inputs (A.2) and makes one step do; with
+        5, the paper's for inner layers, D whitens less and tens of steps are needed.
     eps : float
         Ridge added to the covariance of [0, 1] pixels before D is taken, at least 0. The closed form has none.
     seed : int
-        Of the noise.
+        Seed of the noise.
     jobs : int, optional
         Threads that read the image; one for each processor by default.
     device : {"auto", "cpu", "cuda", "mps"}
-        Where to compute the moments.
+        Device that computes the moments; "auto" is CUDA where there is a device.
     """
 
     source: str = "sample-photo"
@@ -72,7 +72,7 @@ class DeblurConfig:
         Returns
         -------
         kind : {"gaussian", "motion", "file"}
-            Which.
+            Kind of the blur.
         values : tuple of float
             (sigma,), (length, angle), or ().
 

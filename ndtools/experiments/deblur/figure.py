@@ -42,7 +42,7 @@ def plot_deblur(result: "DeblurResult", *, fig: Figure | None = None) -> Figure:
     Parameters
     ----------
     result : DeblurResult
-        From :func:`ndtools.experiments.deblur.run.run`.
+        Result of :func:`ndtools.experiments.deblur.run.run`.
     fig : Figure, optional
         An empty figure to draw on.
 

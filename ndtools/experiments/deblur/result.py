@@ -25,7 +25,7 @@ class Arm:
     name : {"gradient", "deconv", "closed_form"}
         Name of the estimate: gradient descent, gradient descent with deconvolution, or least squares in closed form.
     lr : float or None
-        Learning rate.
+        Learning rate of the arm.
     stability_limit : float or None
         2/λ_max of the Hessian: the learning rate at which it diverges.
     kernel_error : array of shape (iterations + 1,), or (1,) for the closed form

@@ -42,7 +42,7 @@ def run(config: DeblurConfig) -> DeblurResult:
     Parameters
     ----------
     config : DeblurConfig
-        What to do.
+        Configuration of the run.
 
     Returns
     -------

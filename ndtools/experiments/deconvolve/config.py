@@ -37,7 +37,7 @@ class DeconvolveConfig:
     method : {"eigh", "coupled", "vanilla"}
         Inverse square root: exact, or by Newton-Schulz.
     iterations : int
-        Of Newton-Schulz.
+        Number of Newton-Schulz iterations.
     border : {"valid", "reflect"}
         Only where a whole patch lies in the image, which loses k // 2 pixels on every side; or everywhere, the image
         continued by its mirror image.
@@ -46,7 +46,7 @@ class DeconvolveConfig:
     jobs : int, optional
         Threads; one for each processor by default.
     device : {"auto", "cpu", "cuda", "mps"}
-        Where to compute the covariance.
+        Device that computes the covariance; "auto" is CUDA where there is a device.
     """
 
     source: str = "sample-photo"

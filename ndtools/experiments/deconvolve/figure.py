@@ -28,7 +28,7 @@ def plot_deconvolve(result: "DeconvolveResult", *, fig: Figure | None = None) ->
     Parameters
     ----------
     result : DeconvolveResult
-        From :func:`ndtools.experiments.deconvolve.run.run`.
+        Result of :func:`ndtools.experiments.deconvolve.run.run`.
     fig : Figure, optional
         An empty figure to draw on.
 

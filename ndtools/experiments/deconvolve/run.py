@@ -30,7 +30,7 @@ def run(config: DeconvolveConfig) -> DeconvolveResult:
     Parameters
     ----------
     config : DeconvolveConfig
-        What to do.
+        Configuration of the run.
 
     Returns
     -------

@@ -125,17 +125,17 @@ def bootstrap_kernels(
     Parameters
     ----------
     parts : sequence of Covariance
-        Of each group, two at least.
+        Covariance of each group of images, at least two.
     sizes : sequence of int
         Images in each.
     eps : float
         The ridge, absolute.
     method : Method
-        Of the inverse square root.
+        Method of the inverse square root.
     replicates : int
         How many, two at least.
     seed : int
-        Of the draws.
+        Seed of the random draws of groups.
     progress : callable, optional
         Told how many of how many kernels are done.
 

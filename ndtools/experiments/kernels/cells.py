@@ -31,7 +31,7 @@ class CellMeasures:
     profile : RadialProfile
         Around the centre.
     response : FrequencyResponse
-        To gratings.
+        Response |H| to gratings.
     varies : bool
         Whether the channel has variance: else its kernel shows the ridge alone.
     errors : dict of str to float or None
@@ -125,9 +125,9 @@ def measure_cells(
     Parameters
     ----------
     kernels : array of shape (C, C, k, k)
-        Of output and input channels.
+        Kernels by output and input channel.
     covariance : Covariance
-        What they come from.
+        Covariance that the kernels come from.
     found : KernelBootstrap, optional
         Replicates of the kernels, for errors.
 

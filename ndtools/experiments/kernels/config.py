@@ -38,7 +38,7 @@ class KernelsConfig:
     method : {"eigh", "coupled", "vanilla"}
         Inverse square root: exact, or by Newton-Schulz.
     iterations : int
-        Of Newton-Schulz. 15 in the paper's first layer (A.2).
+        Number of Newton-Schulz iterations; 15 in the paper's first layer (A.2).
     covariance : {"exact", "im2col"}
         All patch positions at the cost of a Fourier transform, or the patch matrix.
     stride : int
@@ -54,11 +54,11 @@ class KernelsConfig:
     from_moments : tuple of str
         Files of ``--save-moments`` to add up in place of images; kernel size and channels are then theirs.
     seed : int
-        Of the draw of ``images``.
+        Seed of the random draw of ``images``.
     jobs : int, optional
         Threads; one for each processor by default.
     device : {"auto", "cpu", "cuda", "mps"}
-        Where to compute.
+        Device that computes; "auto" is CUDA where there is a device.
     """
 
     source: str = "sample"

@@ -33,7 +33,7 @@ def plot_kernels(result: "KernelsResult", *, fig: Figure | None = None) -> Figur
     Parameters
     ----------
     result : KernelsResult
-        From :func:`ndtools.experiments.kernels.run.run`.
+        Result of :func:`ndtools.experiments.kernels.run.run`.
     fig : Figure, optional
         An empty figure to draw on.
 

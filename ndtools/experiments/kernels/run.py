@@ -31,7 +31,7 @@ def run(config: KernelsConfig, *, progress: Progress | None = None) -> KernelsRe
     Parameters
     ----------
     config : KernelsConfig
-        What to do.
+        Configuration of the run.
     progress : callable, optional
         Told how many of how many images are done.
 

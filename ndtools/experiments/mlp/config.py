@@ -28,7 +28,7 @@ class MlpConfig:
         Learning rates, positive. Of several, each arm keeps to the one that gave it the least training loss in runs
         for this choice alone.
     momentum : float
-        Of SGD, in [0, 1).
+        Momentum of SGD, in [0, 1).
     n_iter : int
         Iterations of Newton-Schulz.
     eps : float
@@ -43,7 +43,7 @@ class MlpConfig:
     jobs : int, optional
         Threads of torch's operators; as torch has it by default.
     device : {"auto", "cpu", "cuda", "mps"}
-        Where to compute.
+        Device that computes; "auto" is CUDA where there is a device.
     """
 
     dataset: str = "glyphs"

@@ -27,7 +27,7 @@ def plot_mlp(result: "MlpResult", *, fig: Figure | None = None) -> Figure:
     Parameters
     ----------
     result : MlpResult
-        From :func:`ndtools.experiments.mlp.run.run`.
+        Result of :func:`ndtools.experiments.mlp.run.run`.
     fig : Figure, optional
         An empty figure to draw on.
 

@@ -37,7 +37,7 @@ def build_mlp(widths: tuple[int, ...], arm: str, config: DeconvConfig) -> nn.Seq
     arm : {"none", "bn", "deconv"}
         How it normalises.
     config : DeconvConfig
-        Of "deconv".
+        Settings of the deconvolution layers of the arm "deconv".
 
     Returns
     -------
@@ -70,7 +70,7 @@ def run(config: MlpConfig, *, progress: Progress | None = None) -> MlpResult:
     Returns
     -------
     MlpResult
-        Learning curves.
+        Learning curves of all arms.
 
     Raises
     ------

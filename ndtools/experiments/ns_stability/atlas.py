@@ -30,15 +30,15 @@ class Cell:
     Attributes
     ----------
     algorithm, dtype, norm : str
-        What was run.
+        Algorithm, precision and norm of the run.
     spectrum : {"image", "log-uniform"}
         Shape of the spectrum on a logarithmic axis.
     condition : float
-        λ_max/λ_min.
+        Condition number λ_max/λ_min of the matrix.
     measured : Landmarks
-        Of its residuals.
+        Landmarks of the residuals that were measured.
     predicted : Landmarks or None
-        Of the vanilla iteration.
+        Landmarks that theory predicts for the vanilla iteration.
     """
 
     algorithm: str
@@ -57,7 +57,7 @@ class PrecisionAtlas:
     Attributes
     ----------
     iterations : int
-        Of each run.
+        Number of iterations of each run.
     features : int
         Size of the matrices.
     cells : tuple of Cell
@@ -81,7 +81,7 @@ class PrecisionAtlas:
         quantity : str
             Field of :class:`ndtools.numerics.stability.Landmarks`.
         spectrum_name, norm : str
-            Which runs.
+            Spectrum and norm of the runs in the table.
 
         Returns
         -------
@@ -102,7 +102,7 @@ class PrecisionAtlas:
         Parameters
         ----------
         residual : float
-            What is good enough.
+            Largest residual that is good enough.
 
         Returns
         -------
@@ -214,9 +214,10 @@ def run_atlas(
     Parameters
     ----------
     eigenvalues : array of shape (d,)
-        Of A, ascending: the "image" spectrum is these, stretched.
+        Eigenvalues of A in ascending order; the "image" spectrum stretches them.
     eigenvectors : Tensor of shape (d, d)
-        Of A, which those matrices have, too; those with a log-uniform spectrum have random ones.
+        Eigenvectors of A, which the matrices of the "image" spectrum have, too. Those of a log-uniform spectrum have
+        random eigenvectors.
     config : NsStabilityConfig
         Its ``iterations`` and ``seed`` count.
     progress : callable, optional

@@ -30,17 +30,17 @@ class NsStabilityConfig:
     eps : float
         Ridge added to the covariance (of [0, 1] pixels, or to the given matrix), at least 0.
     dtype : tuple of str
-        Of :data:`DTYPES`: in which to iterate.
+        Precisions of the iterations, of :data:`DTYPES`.
     norm : {"fro", "trace"}
-        What A is divided by at first: Frobenius norm (the paper's) or trace.
+        Norm that A is divided by at first: Frobenius (the paper's) or trace.
     sweep : bool
         Whether to run all algorithms, precisions and norms over condition numbers, too.
     seed : int
-        Of the random eigenvectors of ``sweep``.
+        Seed of the random eigenvectors of ``sweep``.
     jobs : int, optional
         Threads that read images; one for each processor by default.
     device : {"auto", "cpu", "cuda", "mps"}
-        Where to compute.
+        Device that computes; "auto" is CUDA where there is a device.
     """
 
     source: str = "sample-photo"

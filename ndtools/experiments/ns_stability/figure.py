@@ -44,7 +44,7 @@ def plot_ns_stability(result: "NsStabilityResult", *, fig: Figure | None = None)
     Parameters
     ----------
     result : NsStabilityResult
-        From :func:`ndtools.experiments.ns_stability.run.run`.
+        Result of :func:`ndtools.experiments.ns_stability.run.run`.
     fig : Figure, optional
         An empty figure to draw on.
 

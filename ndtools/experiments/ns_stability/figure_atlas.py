@@ -26,7 +26,7 @@ def plot_precision_atlas(atlas: "PrecisionAtlas", *, fig: Figure | None = None) 
     Parameters
     ----------
     atlas : PrecisionAtlas
-        From :func:`ndtools.experiments.ns_stability.atlas.run_atlas`.
+        Result of :func:`ndtools.experiments.ns_stability.atlas.run_atlas`.
     fig : Figure, optional
         An empty figure to draw on.
 

@@ -55,7 +55,7 @@ class Curve:
         Parameters
         ----------
         floor : float
-            What rounding alone may make of a residual. By luck the best is far less; beside that, all others
+            Residual that rounding alone may cause. By luck the best is far less; beside that, all others
             would seem to diverge (``divergence_iteration``, which goes by the best alone, then says so).
 
         Returns

@@ -34,7 +34,7 @@ def run(config: NsStabilityConfig, *, progress: Progress | None = None) -> NsSta
     Parameters
     ----------
     config : NsStabilityConfig
-        What to do.
+        Configuration of the run.
     progress : callable, optional
         Told how many of how many images, or with ``sweep`` runs of it, are done.
 

@@ -28,11 +28,11 @@ class Normaliser:
     Attributes
     ----------
     method : Method
-        Of the inverse square root.
+        Method of the inverse square root.
     eps : float
         Added to variances (bn) and to the diagonal of the covariance (deconv).
     shrinkage : {"none", "lw", "oas"}
-        Of the covariance of a batch.
+        Shrinkage of the covariance of a batch.
     """
 
     method: Method
@@ -47,7 +47,7 @@ class Normaliser:
         name : {"sgd", "bn", "deconv"}
             The identity; a division by standard deviations; or D = (Cov + eps I)^(-1/2).
         mean : Tensor of shape (f,)
-            Of the features.
+            Mean of the features.
         covariance : Tensor of shape (f, f), or (f,) for "bn"
             Their covariance, or its diagonal.
 
@@ -77,7 +77,7 @@ class Normaliser:
         Returns
         -------
         FeatureMap
-            In float64.
+            Map of the features, in float64.
         """
         if name != "deconv" or isinstance(self.method, Eigh):
             return self.map(name, moments.mean, moments.covariance)
@@ -94,9 +94,9 @@ class Normaliser:
         Parameters
         ----------
         name : {"sgd", "bn", "deconv"}
-            Of the map.
+            Name of the map.
         rows : Tensor of shape (n, f)
-            The batch.
+            Features of the batch.
 
         Returns
         -------
@@ -120,11 +120,11 @@ def spectral_map(mean: Tensor, values: Tensor, vectors: Tensor) -> FeatureMap:
     Parameters
     ----------
     mean : Tensor of shape (f,)
-        μ.
+        Mean μ of the features.
     values : Tensor of shape (f,)
-        v.
+        Eigenvalues v of the covariance.
     vectors : Tensor of shape (f, f)
-        V.
+        Eigenvectors V of the covariance.
 
     Returns
     -------
@@ -140,11 +140,11 @@ def whiten(covariance: Tensor, method: Method, eps: float) -> Tensor:
     Parameters
     ----------
     covariance : Tensor of shape (f, f)
-        Cov.
+        Covariance Cov of the features.
     method : Method
-        How.
+        Method of the inverse square root.
     eps : float
-        The ridge.
+        Ridge added to the covariance.
 
     Returns
     -------
@@ -193,9 +193,9 @@ class Arm:
     Attributes
     ----------
     loss_name : {"l2", "logistic"}
-        What it minimises.
+        Loss that the arm minimises.
     features : {"sgd", "bn", "deconv"}
-        What it sees.
+        Features that the arm sees.
     lr : float
         Its learning rate.
     auto : bool
@@ -225,7 +225,7 @@ class Arm:
         Parameters
         ----------
         loss : Tensor of shape ()
-            Of the batch.
+            Loss on the batch.
         gradient : Tensor of shape (1 + f, classes)
             By the weights on raw features.
         features : FeatureMap
@@ -252,9 +252,9 @@ def train(
     batches : iterable of (Tensor, Tensor)
         Rows of shape (n, f) and labels of shape (n,).
     normaliser : Normaliser
-        Of the features.
+        Normaliser of the features.
     whole : RegressionMoments, optional
-        Of the batch, if all are the same one.
+        Moments of the batch, if all batches are the same one.
     done : callable
         Told of each batch.
 

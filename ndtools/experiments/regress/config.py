@@ -20,7 +20,7 @@ class RegressConfig:
     data_dir : str, optional
         Folder in which a name is looked for first.
     loss : {"l2", "logistic", "both"}
-        What is minimised.
+        Loss that is minimised.
     lr : float or "auto"
         Learning rate of the deconvolution arm, positive. 1 in the paper. "auto" is half its stability limit: 1 for the
         L2 loss and 4 for the logistic one, if D whitens.
@@ -40,7 +40,7 @@ class RegressConfig:
     eps : float
         Ridge added to the covariance of [0, 1] pixels and to variances, at least 0.
     shrinkage : {"none", "lw", "oas"}
-        Of the covariance of a batch, see :mod:`ndtools.numerics.shrinkage`.
+        Shrinkage of the covariance of a batch, see :mod:`ndtools.numerics.shrinkage`.
     repeats : int
         Runs with other batches, whose results are averaged.
     theory : bool
@@ -48,11 +48,11 @@ class RegressConfig:
     full_batch : bool
         Whether to descend on all images at once, in float64.
     seed : int
-        Of the batches.
+        Seed of the order in which batches are drawn.
     jobs : int, optional
         Threads of torch's operators; as torch has it by default.
     device : {"auto", "cpu", "cuda", "mps"}
-        Where to compute.
+        Device that computes; "auto" is CUDA where there is a device.
     """
 
     dataset: str = "glyphs"

@@ -32,7 +32,7 @@ def plot_regress(result: "RegressResult", *, fig: Figure | None = None) -> Figur
     Parameters
     ----------
     result : RegressResult
-        From :func:`ndtools.experiments.regress.run.run`.
+        Result of :func:`ndtools.experiments.regress.run.run`.
     fig : Figure, optional
         An empty figure to draw on.
 

@@ -49,9 +49,9 @@ def loss_and_error(name: str, logits: Tensor, labels: Tensor) -> tuple[Tensor, T
     Parameters
     ----------
     name : {"l2", "logistic"}
-        Which.
+        Name of the loss.
     logits : Tensor of shape (n, classes)
-        Floating point.
+        Logits in floating point.
     labels : Tensor of shape (n,)
         Class numbers, int64.
 
@@ -81,11 +81,11 @@ def descend(
     names : sequence of {"l2", "logistic"}
         The loss of each model.
     rows : Tensor of shape (n, f)
-        Features.
+        Features of the images.
     labels : Tensor of shape (n,)
-        Class numbers.
+        Class numbers of the images.
     weights : sequence of Tensor of shape (1 + f, classes)
-        Of each model, in the dtype of the rows.
+        Weights of each model, in the dtype of the rows.
 
     Returns
     -------
@@ -135,12 +135,12 @@ class FeatureMap:
         Parameters
         ----------
         weights : Tensor of shape (1 + f, classes)
-            On z.
+            Weights on the mapped features z.
 
         Returns
         -------
         Tensor of shape (1 + f, classes)
-            On x.
+            Weights on the raw features x.
         """
         kernels = self._scaled(weights[1:])
         bias = weights[:1] if self.mean is None else weights[:1] - self.mean[None] @ kernels
@@ -172,7 +172,7 @@ class RegressionMoments:
     Attributes
     ----------
     count : int
-        Rows.
+        Number of rows.
     second : Tensor of shape (1 + f, 1 + f)
         S = mean of x̃ x̃ᵗ, x̃ = (1, x).
     cross : Tensor of shape (1 + f, classes)
@@ -244,7 +244,7 @@ class RegressionMoments:
         Parameters
         ----------
         weights : float64 Tensor of shape (1 + f, classes)
-            The weights.
+            Weights of the model.
 
         Returns
         -------
@@ -264,7 +264,7 @@ class RegressionMoments:
         Returns
         -------
         Tensor of shape (1 + f, classes)
-            float64.
+            Weights of least loss, float64.
         """
         values, vectors = self.spectrum
         floor = len(values) * torch.finfo(torch.float64).eps * values[-1].clamp_min(0)
@@ -279,12 +279,12 @@ class RegressionMoments:
         Parameters
         ----------
         features : FeatureMap
-            In float64.
+            Map of the features, in float64.
 
         Returns
         -------
         RegressionMoments
-            Of z = M (x − μ).
+            Moments of z = M (x − μ).
         """
         second = features.pull_back(features.pull_back(self.second).mT)
         return RegressionMoments(self.count, (second + second.mT) / 2, features.pull_back(self.cross))
@@ -311,11 +311,11 @@ def predicted_losses(moments: RegressionMoments, lr: float, iterations: int) -> 
     Parameters
     ----------
     moments : RegressionMoments
-        Of the features.
+        Moments of the features.
     lr : float
-        α.
+        Learning rate α.
     iterations : int
-        How many.
+        Number of steps.
 
     Returns
     -------

@@ -27,11 +27,11 @@ class LogisticOptimum:
     weights : Tensor of shape (1 + f, classes)
         On x, float64.
     loss : float
-        There.
+        Loss at the optimum.
     gradient_norm : float
-        Of the loss by the weights on decorrelated features.
+        Norm of the gradient of the loss by the weights on decorrelated features.
     evaluations : int
-        Of the loss.
+        Number of evaluations of the loss.
     converged : bool
         Whether the last step lowered the loss by less than the tolerance.
     """
@@ -57,9 +57,9 @@ def logistic_optimum(
     Parameters
     ----------
     rows : Tensor of shape (n, f)
-        Features x.
+        Features x of the images.
     labels : Tensor of shape (n,)
-        Their classes.
+        Classes of the images.
     classes : int
         How many there are.
     features : FeatureMap
@@ -67,7 +67,7 @@ def logistic_optimum(
     tolerance : float
         Decrease of the loss in one step at which to stop (relative to the loss where that is above 1).
     evaluations : int
-        Of the loss, at most.
+        Largest number of evaluations of the loss.
 
     Returns
     -------

@@ -108,7 +108,7 @@ class LossResult:
     optimum_accuracy : float
         Accuracy of that model on the test images.
     optimum_kernels : array of shape (classes, C, H, W)
-        Its kernels.
+        Kernels of the optimum.
     optimum_report : dict
         Gradient norm, evaluations and convergence of L-BFGS; empty for the closed form.
     arms : tuple of ArmResult
@@ -143,9 +143,9 @@ class RegressResult:
     features, classes : int
         Number of pixels of an image, all channels together, and number of classes.
     batch_size, iterations : int
-        Those used.
+        Batch size and number of iterations that were used.
     losses : tuple of LossResult
-        l2, logistic.
+        Results for the L2 and the logistic loss.
     device : str
         Device on which the result was computed.
     """

@@ -44,7 +44,7 @@ def run(
     Parameters
     ----------
     config : RegressConfig
-        What to do.
+        Configuration of the run.
     progress : callable, optional
         Told how many of how many iterations are done.
     say : callable

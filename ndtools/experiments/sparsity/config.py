@@ -26,7 +26,7 @@ class SparsityConfig:
     relative_eps : bool
         Whether ``eps`` is in units of the mean variance of a pixel.
     bins : int
-        Of the histograms, from -10 to 10 standard deviations; at least 10.
+        Number of bins of the histograms, from -10 to 10 standard deviations; at least 10.
     whitening : {"patch", "channel", "none"}
         D of the patches (deconvolution), of the channels of single pixels, or the identity.
     bootstrap : int
@@ -36,7 +36,7 @@ class SparsityConfig:
     jobs : int, optional
         Threads; one for each processor by default.
     device : {"auto", "cpu", "cuda", "mps"}
-        Where to compute the covariance.
+        Device that computes the covariance; "auto" is CUDA where there is a device.
     """
 
     source: str = "sample"

@@ -24,7 +24,7 @@ def plot_sparsity(result: "SparsityResult", *, fig: Figure | None = None) -> Fig
     Parameters
     ----------
     result : SparsityResult
-        From :func:`ndtools.experiments.sparsity.run.run`.
+        Result of :func:`ndtools.experiments.sparsity.run.run`.
     fig : Figure, optional
         An empty figure to draw on.
 

@@ -35,7 +35,7 @@ def run(config: SparsityConfig, *, progress: Progress | None = None) -> Sparsity
     Parameters
     ----------
     config : SparsityConfig
-        What to do.
+        Configuration of the run.
     progress : callable, optional
         Told how many of how many images are done, each counting twice.
 
@@ -157,11 +157,11 @@ class Whitening:
         Parameters
         ----------
         covariance : Covariance
-            Of the patches, with odd sides.
+            Covariance of patches with odd sides.
         whitening : {"patch", "channel", "none"}
             The rows of D that belong to the centre pixel; D of the channels of that pixel alone; the identity.
         eps : float
-            The ridge.
+            Ridge added to the covariance.
         relative : bool
             Whether ``eps`` is in units of the mean variance.
 

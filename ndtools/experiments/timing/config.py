@@ -16,19 +16,19 @@ class TimingConfig:
     Attributes
     ----------
     rows : tuple of int
-        Of the table, from 1; all by default.
+        Rows of the table, counted from 1; all by default.
     batch_size : int
         Images in a batch. 128 in the paper, which takes some GB and minutes.
     repeats : int
-        Of which the median is taken, after one that does not count.
+        Number of repeats whose median is taken, after one that does not count.
     backward : bool
         Whether each stage is run backwards, too.
     seed : int
-        Of images and weights.
+        Seed of images and weights.
     jobs : int, optional
         Threads of torch's operators; as torch has it by default.
     device : {"auto", "cpu", "cuda", "mps"}
-        Where to compute.
+        Device that computes; "auto" is CUDA where there is a device.
     """
 
     rows: tuple[int, ...] = tuple(range(1, len(TABLE_3) + 1))

@@ -43,7 +43,7 @@ def plot_timing(result: "TimingResult", *, fig: Figure | None = None) -> Figure:
     Parameters
     ----------
     result : TimingResult
-        From :func:`ndtools.experiments.timing.run.run`.
+        Result of :func:`ndtools.experiments.timing.run.run`.
     fig : Figure, optional
         An empty figure to draw on.
 

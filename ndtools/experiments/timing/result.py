@@ -116,7 +116,7 @@ class LeftOut:
     id : str
         Name of the row, such as "T3-16".
     reason : str
-        Why.
+        Reason why it was left out.
     """
 
     id: str

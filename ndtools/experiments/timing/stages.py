@@ -27,9 +27,9 @@ class Stage:
     Attributes
     ----------
     function : callable
-        Of the inputs.
+        Function of the inputs.
     inputs : tuple of Tensor
-        What it is given; apart from any graph.
+        Inputs of the function, apart from any graph.
     """
 
     function: Callable[..., Tensors]
@@ -48,11 +48,11 @@ def published_stages(
     Parameters
     ----------
     layer : TimedLayer
-        What it is like.
+        Row of the table that describes the layer.
     x : Tensor of shape (N, C, H, W)
-        Images.
+        Images that the layer sees.
     weight, bias : Tensor
-        Of the convolution.
+        Weight and bias of the convolution.
     config : DeconvConfig
         For ``eps`` and ``n_iter``.
 
@@ -110,7 +110,7 @@ def our_stages(layer: TimedLayer, x: Tensor, weight: Tensor, bias: Tensor, confi
     layer, x, weight, bias
         As of `published_stages`.
     config : DeconvConfig
-        Of the layer; its blocks and sampling stride become those of ``layer``.
+        Settings of the layer; its blocks and sampling stride become those of ``layer``.
 
     Returns
     -------
@@ -187,16 +187,16 @@ def our_layer(layer: TimedLayer, config: DeconvConfig, like: Tensor) -> FastDeco
     Parameters
     ----------
     layer : TimedLayer
-        The row.
+        Row of the table.
     config : DeconvConfig
         Its blocks and sampling stride become those of the row.
     like : Tensor
-        Of the dtype and device wanted.
+        Tensor of the wanted dtype and device.
 
     Returns
     -------
     FastDeconv2d
-        In training.
+        Layer in training mode.
     """
     return FastDeconv2d(
         layer.in_channels,
@@ -215,16 +215,16 @@ def memory_needed(layer: TimedLayer, batch_size: int, *, backward: bool) -> int:
     Parameters
     ----------
     layer : TimedLayer
-        The row.
+        Row of the table.
     batch_size : int
-        Images.
+        Number of images.
     backward : bool
         Whether gradients are taken.
 
     Returns
     -------
     int
-        Bytes.
+        Number of bytes.
     """
     k, pixels = layer.kernel_size, layer.size**2
     positions = ((layer.size + 2 * (k // 2) - k) // layer.sampling_stride + 1) ** 2

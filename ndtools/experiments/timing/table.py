@@ -18,7 +18,7 @@ class TimedLayer:
     size : int
         Height and width of the images.
     in_channels, out_channels : int
-        Of the convolution.
+        Numbers of input and output channels of the convolution.
     groups : int
         Blocks of channels that are decorrelated apart. Not groups of the convolution: its published time is the same
         for 8 and for 512 of them (0.23 and 0.22 s), and rows 1 to 5 have the default blocks of 64 channels.
