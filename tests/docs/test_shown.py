@@ -34,7 +34,7 @@ def shown_in(path):
 def quoted_in(path):
     """Return the arguments of command lines within sentences and tables; none of what is not fully spelt."""
     lines = (shlex.split(match.group(1)) for match in QUOTED.finditer(path.read_text()))
-    return [line for line in lines if line[0].islower() and line[0] not in ELSEWHERE]
+    return [line for line in lines if line[0][0].islower() and line[0] not in ELSEWHERE]
 
 
 def parse(arguments):
