@@ -1,9 +1,11 @@
 """Configuration of Sphinx for the documentation of ndtools; ``make docs`` builds it."""
 
 import os
+import re
 from typing import Any
 
 from matplotlib.figure import Figure
+from sphinx.application import Sphinx
 from sphinx_gallery.scrapers import figure_rst
 from sphinx_gallery.sorting import FileNameSortKey
 
@@ -51,10 +53,8 @@ numpydoc_show_class_members = False  # the templates list methods; attributes ar
 
 
 def save_figures(block: tuple, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:
-    """Save the figures of an example, and return the markup that shows them.
-
-    The figures of ndtools have no pyplot state, so sphinx-gallery does not see them by itself.
-    """
+    """Save the figures of an example, and return the markup that shows them."""
+    # The figures of ndtools have no pyplot state, so sphinx-gallery does not see them by itself.
     values = block_vars["example_globals"]
     paths = []
     for name in [name for name, value in values.items() if isinstance(value, Figure)]:
@@ -77,3 +77,15 @@ sphinx_gallery_conf = {
 
 # The options of a command are printed by the program itself: without colours, and in a width that fits the page.
 os.environ["NO_COLOR"] = "1"
+
+
+def escape_bars(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Escape the bars of absolute values in a docstring: reStructuredText takes |x| for a substitution."""
+    for i, line in enumerate(lines):
+        parts = re.split("(`[^`]*`)", line)  # not within code, where a backslash would be shown
+        lines[i] = "".join(part if part.startswith("`") else part.replace("|", "\\|") for part in parts)
+
+
+def setup(app: Sphinx) -> None:
+    """Connect what this file defines to Sphinx."""
+    app.connect("autodoc-process-docstring", escape_bars, priority=900)  # after numpydoc

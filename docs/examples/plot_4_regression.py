@@ -8,7 +8,7 @@ unit variance (proposition 1 of the paper). The digits are synthetic and built i
 
 import ndtools as nd
 
-config = nd.RegressConfig(dataset="glyphs", loss="l2", baseline_lr=("auto",), batch_size=1024, iterations=10)
+config = nd.RegressConfig(dataset="glyphs", loss="l2", baseline_lr=("auto",), batch_size=1024, iterations=5)
 result = nd.run_regress(config)
 figure = nd.plot_regress(result)
 
