@@ -1,5 +1,6 @@
 """Transposed convolutions that decorrelate their input first, as the convolutions that they are."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -112,7 +113,7 @@ class FastDeconvTransposeNd(WhitenedConvolution, _ConvTransposeNd):
             stride,
             patches_of(
                 len(batch),
-                self.whitening.block_features,
+                self._patches_needed,
                 sizes=stuffed,
                 kernel=self.kernel_size,
                 stride=(1,) * len(stride),
@@ -123,6 +124,19 @@ class FastDeconvTransposeNd(WhitenedConvolution, _ConvTransposeNd):
                 periods=stride,
             ),
         )
+
+    @property
+    def _patches_needed(self) -> int:
+        """Number of patches without which a block's covariance is singular.
+
+        The pattern of zeros has s phases along an axis of stride s. In each, some taps lie on pixels and all others on
+        zeros, so that the features on pixels need as many patches of their phase.
+        """
+        needed = max(part.size for part in self.whitening.parts)
+        for k, s, d in zip(self.kernel_size, self.stride, self.dilation, strict=True):
+            taps_apart = s // math.gcd(s, d)  # taps of one phase are this many taps apart
+            needed *= s * -(-k // taps_apart)
+        return needed
 
     def _padding_of_output(self, batch: Tensor, output_size: Sequence[int] | None) -> list[int]:
         return self._output_padding(  # type: ignore[no-any-return]

@@ -98,7 +98,7 @@ def explicit(x, layer):
         for n, s, d, t in zip(padded.shape[2:], k, layer.dilation, layer.stride, strict=True)
     )
     grid = everything.view(len(x), -1, high, wide)
-    size = min(config.block_size or per_group, per_group)
+    size = per_group if config.block_size in (None, "auto") else min(config.block_size, per_group)
     for step in range(config.sampling_stride, 0, -1):
         alternatives = [
             axes_of(n, s, t, d, (p, p), step, config.grid)

@@ -11,6 +11,7 @@ from ndtools.errors import NumericalWarning, OptionError
 from ndtools.layers.channel import ChannelDeconv
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.conv import FastDeconv1d, FastDeconv2d, FastDeconv3d
+from ndtools.layers.conv_transpose import FastDeconvTranspose1d, FastDeconvTranspose2d, FastDeconvTranspose3d
 from ndtools.layers.linear import DeconvLinear
 
 CONFIGS = {
@@ -244,6 +245,9 @@ def test_functional_gradients(training):
         (lambda **kw: FastDeconv2d(4, 4, (2, 3), stride=(2, 1), dilation=(1, 2), groups=2, **kw), (3, 4, 5, 7)),
         (lambda **kw: FastDeconv2d(3, 2, 3, padding="same", padding_mode="reflect", bias=False, **kw), (3, 3, 4, 4)),
         (lambda **kw: FastDeconv3d(2, 3, 2, **kw), (2, 2, 3, 3, 4)),
+        (lambda **kw: FastDeconvTranspose1d(4, 3, 3, stride=2, **kw), (3, 4, 5)),
+        (lambda **kw: FastDeconvTranspose2d(4, 4, (2, 3), (2, 1), (3, 0), (1, 0), 2, **kw), (3, 4, 4, 4)),
+        (lambda **kw: FastDeconvTranspose3d(2, 3, 2, stride=(1, 2, 2), bias=False, **kw), (2, 2, 2, 3, 3)),
         (lambda **kw: DeconvLinear(5, 3, **kw), (7, 5)),
         (lambda **kw: ChannelDeconv(5, **kw), (4, 5, 3)),
     ],

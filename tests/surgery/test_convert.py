@@ -308,7 +308,6 @@ def weight_normed():
     ("module", "reason"),
     [
         (Mine(3, 3, 3), "a subclass of Conv2d, which may do something else"),
-        (nn.ConvTranspose2d(3, 3, 3), "transposed convolution: it has no deconvolution form"),
         (nn.LazyConv2d(3, 3), "lazy: run the network once first"),
         (nn.LazyBatchNorm1d(), "lazy: run the network once first"),
         (nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 3, 3)), "parametrised"),
@@ -444,19 +443,20 @@ def test_normalisations_go_with_the_layers_that_they_normalise(first):
     assert converted[-1].bias is not None
 
 
-def test_a_decoder_of_transposed_convolutions_keeps_its_normalisations():
-    found = actions(convert(UNet())[1])
-    stay = {name for name, (was, _, action, _) in found.items() if was == "BatchNorm2d" and action == "kept"}
-    assert stay == {"norm"}
-    assert found["norm"][-1] == "probably normalises up, which stays"
-    up = nn.ConvTranspose2d
-    plan = convert(
-        nn.Sequential(
-            nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Conv2d(8, 16, 3), nn.BatchNorm2d(16)),
-            nn.Sequential(up(16, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), up(8, 3, 3), nn.BatchNorm2d(3)),
-        )
-    )[1]
-    assert [e.name for e in plan.entries if e.action == "kept"] == ["1.0", "1.1", "1.3", "1.4"]
+def test_decoders_of_transposed_convolutions_are_converted_wholly():
+    given = UNet()
+    converted, plan = convert(given)
+    assert (plan.converted, plan.removed, plan.kept) == (8, 7, 0)
+    assert actions(plan)["up"] == ("ConvTranspose2d", "FastDeconvTranspose2d", "converted", "")
+    assert torch.equal(converted.up.weight, given.up.weight)
+    up = nn.ConvTranspose1d
+    generator, plan = convert(
+        nn.Sequential(up(16, 8, 4, bias=False), nn.BatchNorm1d(8), nn.ReLU(), up(8, 3, 4, 2, 1, output_padding=1))
+    )
+    assert [entry.reason for entry in plan.entries] == ["first; bias added", "", ""]
+    assert generator[0].bias.shape == (8,)
+    assert generator[3].output_padding == (1,)
+    assert generator(torch.randn(20, 16, 5)).shape == (20, 3, 17)
 
 
 class Lists(nn.Module):

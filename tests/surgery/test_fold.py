@@ -1,6 +1,7 @@
 """Folded networks against the evaluation of what they were made of, and against whitening of explicit patches."""
 
 import copy
+import math
 import shutil
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from torch.nn.utils import prune
 from ndtools.layers.channel import ChannelDeconv
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.conv import FastDeconv1d, FastDeconv2d, FastDeconv3d
+from ndtools.layers.conv_transpose import FastDeconvTranspose1d, FastDeconvTranspose2d, FastDeconvTranspose3d
 from ndtools.layers.linear import DeconvLinear
 from ndtools.layers.whitening import Whitening
 from ndtools.models import build
@@ -23,9 +25,15 @@ from ndtools.surgery.audit import audit
 from ndtools.surgery.convert import convert
 from ndtools.surgery.fold import fold
 from ndtools.surgery.replacing import deconvolves
+from tests.tolerance import rtol
 
 pytestmark = pytest.mark.filterwarnings("ignore::ndtools.errors.NumericalWarning")
 LAYERS = {1: (FastDeconv1d, nn.Conv1d), 2: (FastDeconv2d, nn.Conv2d), 3: (FastDeconv3d, nn.Conv3d)}
+TRANSPOSED = {
+    1: (FastDeconvTranspose1d, nn.ConvTranspose1d),
+    2: (FastDeconvTranspose2d, nn.ConvTranspose2d),
+    3: (FastDeconvTranspose3d, nn.ConvTranspose3d),
+}
 PRESETS = [DeconvConfig(block_size=3, eps=1e-2), DeconvConfig.reference(block_size=2, eps=1e-2)]
 
 
@@ -70,6 +78,40 @@ def test_convolutions(dims, stride, dilation, groups, padding, mode, bias, confi
     other = batch(2, *x.shape[1:], seed=7)
     torch.testing.assert_close(folded(other), layer.eval()(other), rtol=0, atol=1e-12)
     torch.testing.assert_close(folded(other[0]), layer(other[0]), rtol=0, atol=1e-12)
+
+
+@given(
+    dims=st.integers(1, 3),
+    stride=st.integers(1, 3),
+    dilation=st.integers(1, 2),
+    groups=st.integers(1, 2),
+    padding=st.integers(0, 2),
+    output_padding=st.integers(0, 1),
+    bias=st.booleans(),
+    config=st.sampled_from(PRESETS),
+)
+@settings(max_examples=40)
+def test_transposed_convolutions(dims, stride, dilation, groups, padding, output_padding, bias, config):
+    fast, plain = TRANSPOSED[dims]
+    x = batch(3, 4, *(6, 5, 4)[:dims])  # the smallest output has two pixels
+    settings_ = {"stride": stride, "dilation": dilation, "groups": groups, "padding": padding}
+    settings_["output_padding"] = output_padding if output_padding < max(stride, dilation) else 0
+    layer = trained(fast(4, 6, 3, **settings_, bias=bias, dtype=torch.float64, config=config), x, batch(*x.shape))
+    folded, difference = fold(layer, x)
+    assert type(folded) is plain
+    for name in settings_:
+        assert getattr(folded, name) == getattr(layer, name), name
+    other = batch(2, *x.shape[1:], seed=7)
+    # Each output is a sum of products, whose sizes bound its rounding and that of the folded weight.
+    sizes = copy.deepcopy(folded)
+    for parameter in sizes.parameters():
+        parameter.data.abs_()
+    for images in (x, other):
+        allowed = rtol(torch.float64, 1) * math.sqrt(folded.weight.shape[0] * 3**dims) * sizes(images.abs()).max()
+        found, wanted = folded(images), layer.eval()(images)
+        assert (found - wanted).abs().max() <= allowed
+        assert images is other or difference <= allowed
+    torch.testing.assert_close(folded(other[0]), folded(other)[0])
 
 
 @pytest.mark.parametrize("config", PRESETS)
