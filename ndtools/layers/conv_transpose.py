@@ -30,6 +30,8 @@ class FastDeconvTransposeNd(WhitenedConvolution, _ConvTransposeNd):
     the input is transformed neither by D nor by zeros, except for the sampled patches.
     """
 
+    padding: tuple[int, ...]  # never one of torch's words, such as "same"
+
     def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
         """Apply the layer.
 
@@ -139,15 +141,11 @@ class FastDeconvTransposeNd(WhitenedConvolution, _ConvTransposeNd):
         return needed
 
     def _padding_of_output(self, batch: Tensor, output_size: Sequence[int] | None) -> list[int]:
-        return self._output_padding(  # type: ignore[no-any-return]
-            batch,
-            output_size,
-            self.stride,
-            self.padding,
-            self.kernel_size,
-            len(self.kernel_size),
-            self.dilation,
+        stride, padding, kernel, dilation = (
+            [int(n) for n in along] for along in (self.stride, self.padding, self.kernel_size, self.dilation)
         )
+        wanted = None if output_size is None else list(output_size)
+        return self._output_padding(batch, wanted, stride, padding, kernel, len(kernel), dilation)
 
 
 def exchanged(weight: Tensor, groups: int) -> Tensor:

@@ -273,7 +273,7 @@ def patches_of(
     for step in range(min(sampling, longest), 0, -1):  # larger steps leave one position, too
         along = [
             axes_of(*axis, step, grid, period)
-            for *axis, period in zip(sizes, kernel, stride, dilation, padding, periods, strict=True)
+            for axis, period in zip(zip(sizes, kernel, stride, dilation, padding, strict=True), periods, strict=True)
         ]
         grids = tuple(Patches(kernel, dilation, axes) for axes in product(*along))
         found = grids[0] if len(grids) == 1 else Staggered(grids)

@@ -325,9 +325,10 @@ def _taken(module: Any, *args: Any, **kwargs: Any) -> _Taken:  # noqa: ANN401
     batch, sampling = module.sampled_input(*args, **kwargs)
     if isinstance(sampling, Vectors):
         return sampling.gather(batch[..., :1]).shape[-1], None
-    sizes = batch.shape[2:]
+    sizes = list(batch.shape[2:])
     if isinstance(sampling, ZeroStuffed):  # zeros between pixels are no padding
-        sampling, sizes = sampling.patches, sampling.sizes(sizes)
+        sizes = sampling.sizes(sizes)
+        sampling = sampling.patches
     inside = torch.ones(len(batch), 1, *sizes, dtype=torch.float64)
     if not isinstance(module, WhitenedConvolution):
         return sampling.gather(inside).shape[-1], None

@@ -313,6 +313,8 @@ def _reason(module: nn.Module) -> str:
 def _convolution(module: nn.Module) -> type[nn.Module] | None:
     """Return torch's class of a convolution that computes what that class computes; None for any other module."""
     for base in _CONVOLUTIONS:
+        if type(module) is base:
+            return base
         if isinstance(module, base) and not module._modules:
             same = (getattr(type(module), name, None) is getattr(base, name, None) for name in _COMPUTING)
             return base if all(same) else None

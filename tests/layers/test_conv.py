@@ -406,3 +406,13 @@ def test_too_few_samples_are_warned_of():
     assert issubclass(warning.category, NumericalWarning)
     assert "for 36 features" in str(warning.message)
     assert warning.filename == __file__
+
+
+def test_patches_may_lie_wholly_in_the_padding():
+    layer = layer_of(1, 1, 1, padding=3, config=DeconvConfig(sampling_stride=100))
+    x = images(15, 1)
+    assert layer(x).isfinite().all()
+    (patches,) = layer.sampled_input(x)[1].gather(x).unbind(0)  # one of each image, in the same row of pixels
+    rows = [image[0, 4].tolist() for image in x]
+    wanted = [rows[i][at] if 0 <= (at := (7 + i) % 15 - 3) < 9 else 0 for i in range(15)]
+    assert patches[0].tolist() == wanted
