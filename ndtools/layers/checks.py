@@ -1,4 +1,4 @@
-"""Inputs that a layer cannot take, named before anything is averaged."""
+"""Checks of arguments, made before any statistics are updated."""
 
 from typing import Any
 
@@ -11,19 +11,19 @@ __all__ = ["check_config", "check_dtype", "check_model"]
 
 
 def check_dtype(x: Tensor, dtype: torch.dtype | None = None) -> None:
-    """Refuse inputs of a dtype that a layer cannot compute in.
+    """Raise a TypeError if a layer cannot compute in the dtype of its input.
 
     Parameters
     ----------
     x : Tensor
-        Input.
+        Input of the layer.
     dtype : torch.dtype, optional
-        Of the layer's weights; under autocast any floating dtype will do, as without weights.
+        Dtype of the layer's weights. Any floating dtype is accepted under autocast, or without weights (None).
 
     Raises
     ------
     TypeError
-        If the input is of another dtype.
+        If the input is not of a floating dtype, or of another one than the weights.
     """
     if not x.is_floating_point():
         raise TypeError(f"expected an input of a floating dtype, got {x.dtype}")
@@ -32,19 +32,19 @@ def check_dtype(x: Tensor, dtype: torch.dtype | None = None) -> None:
 
 
 def check_config(name: str, value: Any) -> None:  # noqa: ANN401
-    """Refuse what is no configuration.
+    """Raise a TypeError if a value is not a configuration, with a hint for common mistakes.
 
     Parameters
     ----------
     name : str
-        Of the argument.
+        Name of the argument, for the message.
     value : object
-        What was given; None is fine.
+        Value of the argument; None is accepted.
 
     Raises
     ------
     TypeError
-        If it is not a DeconvConfig.
+        If the value is not a DeconvConfig.
     """
     if value is None or isinstance(value, DeconvConfig):
         return
@@ -62,17 +62,17 @@ def check_config(name: str, value: Any) -> None:  # noqa: ANN401
 
 
 def check_model(model: Any) -> None:  # noqa: ANN401
-    """Refuse what is no network.
+    """Raise a TypeError if a value is not a network.
 
     Parameters
     ----------
     model : object
-        What was given.
+        Value of the argument ``model``.
 
     Raises
     ------
     TypeError
-        If it is not a Module.
+        If the value is not a Module.
     """
     if isinstance(model, nn.Module):
         return
