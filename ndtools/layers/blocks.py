@@ -1,4 +1,4 @@
-"""How the features of a layer are laid out in blocks, each decorrelated in itself."""
+"""Layout of a layer's features in blocks. Features are decorrelated within their block."""
 
 import math
 from dataclasses import dataclass
@@ -17,13 +17,15 @@ class Part:
     Attributes
     ----------
     start : int
-        First channel, counted within the group.
-    blocks, size : int
-        How many blocks, of how many channels.
+        Index of the first channel, counted within the group.
+    blocks : int
+        Number of blocks in each group.
+    size : int
+        Number of channels of a block.
     interleaved : bool
-        Whether a block is every so manieth (channel, tap) feature, rather than neighbouring channels.
+        Whether a block takes (channel, tap) features at regular distances, instead of neighbouring channels.
     shared : bool
-        Whether its blocks have one mean and one D.
+        Whether the blocks of a group have one mean and one D in common.
     """
 
     start: int
@@ -33,7 +35,7 @@ class Part:
     shared: bool
 
     def rows(self, features: Tensor) -> Tensor:
-        """Return features (G, C/G, taps, n) as (G, S, F, M): F features, M samples of each of S stacks."""
+        """Return features (G, C/G, taps, n) as (G, S, F, M): S stacks, each with M samples of F features."""
         groups, _, taps, n = features.shape
         mine = features[:, self.start : self.start + self.blocks * self.size]
         if self.interleaved:
@@ -45,7 +47,7 @@ class Part:
         return stacks
 
     def features(self, rows: Tensor) -> Tensor:
-        """Return (G, S, F, M) as features (G, channels, taps, n): the inverse of `rows`."""
+        """Return stacks (G, S, F, M) as features (G, channels, taps, n): the inverse of `rows`."""
         groups, stacks, width, _ = rows.shape
         if self.shared:
             rows = rows.reshape(groups, width, self.blocks, -1).transpose(1, 2)
@@ -55,7 +57,7 @@ class Part:
         return rows.reshape(groups, stacks * self.size, width // self.size, -1)
 
     def of_weight(self, weight: Tensor) -> Tensor:
-        """Return a weight (G, o, C/G, taps) as (G, S, rows, F): o rows for each block that a stack holds."""
+        """Return a weight (G, o, C/G, taps) as (G, S, rows, F), with o rows for each block of a stack."""
         groups, outputs, _, taps = weight.shape
         mine = weight[:, :, self.start : self.start + self.blocks * self.size]
         if self.interleaved:
@@ -65,7 +67,7 @@ class Part:
         return rows.reshape(groups, 1, -1, self.size * taps) if self.shared else rows.transpose(1, 2)
 
     def to_weight(self, stacks: Tensor, taps: int) -> Tensor:
-        """Return (G, S, rows, F) as a weight (G, o, channels, taps): the inverse of `of_weight`."""
+        """Return stacks (G, S, rows, F) as a weight (G, o, channels, taps): the inverse of `of_weight`."""
         groups, _, _, width = stacks.shape
         rows = stacks.reshape(groups, -1, self.blocks, width) if self.shared else stacks.transpose(1, 2)
         if self.interleaved:

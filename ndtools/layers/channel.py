@@ -1,4 +1,4 @@
-"""Whitening of the channels of a layer's input, at each pixel by itself."""
+"""Whitening of channels, at each pixel separately."""
 
 import torch
 from torch import Tensor, nn
@@ -13,13 +13,13 @@ __all__ = ["ChannelDeconv"]
 
 
 class ChannelDeconv(nn.Module):
-    """Deconvolution of channels: D (x − μ) at each pixel, for layers that have nothing to merge D into.
+    """Deconvolution of channels: D (x − μ) at each pixel, where no linear layer follows that D could be merged into.
 
-    With ``block_size=1``, ``sampling_stride=1`` and iterations that have converged, it is batch normalisation without
-    scale and shift; a larger sampling stride takes the variances from a sample of the pixels.
+    With ``block_size=1``, ``sampling_stride=1`` and enough iterations to converge, it is batch normalisation without
+    scale and shift. A larger sampling stride estimates the variances from a sample of the pixels.
 
-    The published layer of this name (yechengxi/deconvolution, d221c22) takes the second moments about zero where this
-    one takes the covariance, and mixes pixels into its blocks; no setting reproduces it.
+    The published layer of this name (yechengxi/deconvolution, d221c22) is another one: it uses second moments about
+    zero instead of the covariance, and its blocks mix pixels. No setting reproduces it.
 
     Parameters
     ----------
@@ -51,12 +51,12 @@ class ChannelDeconv(nn.Module):
         self.whitening = Whitening(num_channels, 1, config or DeconvConfig(), device=device, dtype=dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Whiten.
+        """Whiten the channels at each pixel.
 
         Parameters
         ----------
         x : Tensor of shape (N, C, ...)
-            Vectors, signals, images or volumes.
+            Batch of vectors, signals, images or volumes.
 
         Returns
         -------
@@ -68,7 +68,7 @@ class ChannelDeconv(nn.Module):
         ValueError
             If the input has another number of channels or of axes, or is a training batch without samples.
         TypeError
-            If it is not of a floating dtype.
+            If the input is not of a floating dtype.
         """
         x, sampling = self.sampled_input(x)
         identity = torch.eye(self.num_channels, device=x.device, dtype=self.whitening.running_mean.dtype)
@@ -124,5 +124,5 @@ class ChannelDeconv(nn.Module):
             grid=config.grid,
         )
 
-    def extra_repr(self) -> str:  # noqa: D102 (of nn.Module)
+    def extra_repr(self) -> str:  # noqa: D102 (documented by nn.Module)
         return f"{self.num_channels}"

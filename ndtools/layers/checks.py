@@ -1,4 +1,4 @@
-"""Inputs that a layer cannot take, named before anything is averaged."""
+"""Checks of arguments, made before any statistics are updated."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ __all__ = ["check_config", "check_dtype", "check_model"]
 
 
 def check_dtype(x: Tensor, dtype: torch.dtype | None = None) -> None:
-    """Refuse inputs of a dtype that a layer cannot compute in.
+    """Raise a TypeError if a layer cannot compute in the dtype of its input.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def check_dtype(x: Tensor, dtype: torch.dtype | None = None) -> None:
     Raises
     ------
     TypeError
-        If the input is of another dtype.
+        If the input is not of a floating dtype, or of another one than the weights.
     """
     if not x.is_floating_point():
         raise TypeError(f"expected an input of a floating dtype, got {x.dtype}")
@@ -32,7 +32,7 @@ def check_dtype(x: Tensor, dtype: torch.dtype | None = None) -> None:
 
 
 def check_config(name: str, value: Any) -> None:  # noqa: ANN401
-    """Refuse what is no configuration.
+    """Raise a TypeError if a value is not a configuration, with a hint for common mistakes.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def check_config(name: str, value: Any) -> None:  # noqa: ANN401
     Raises
     ------
     TypeError
-        If it is not a DeconvConfig.
+        If the value is not a DeconvConfig.
     """
     if value is None or isinstance(value, DeconvConfig):
         return
@@ -62,7 +62,7 @@ def check_config(name: str, value: Any) -> None:  # noqa: ANN401
 
 
 def check_model(model: Any) -> None:  # noqa: ANN401
-    """Refuse what is no network.
+    """Raise a TypeError if a value is not a network.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def check_model(model: Any) -> None:  # noqa: ANN401
     Raises
     ------
     TypeError
-        If it is not a Module.
+        If the value is not a Module.
     """
     if isinstance(model, nn.Module):
         return

@@ -1,4 +1,4 @@
-"""How a layer deconvolves its input."""
+"""Settings of the deconvolution in a layer."""
 
 import math
 from dataclasses import dataclass, replace
@@ -26,11 +26,11 @@ class DeconvConfig:
         pixels of the kernel): 64 for kernels of up to 9 pixels, 16 for 5×5 and 3×3×3, 8 for 7×7. The cost of D grows
         with the cube of the features. None is all channels of the layer (of each group, in a grouped convolution).
     n_iter : int
-        Number of coupled Newton-Schulz iterations. 5 in the paper, 15 in a network's first layer.
+        Number of coupled Newton-Schulz iterations: 5 in the paper, and 15 in a network's first layer.
     eps : float
-        Ridge added to the covariance, above 0.
+        Ridge added to the diagonal of the covariance, above 0.
     momentum : float
-        Share of the newest batch in the moving averages, in (0, 1].
+        Weight of the newest batch in the moving averages, in (0, 1].
     sampling_stride : int
         Stride of the patches whose covariance is taken, in steps of the convolution (sec. 4.5.2). On staggered grids it
         is lowered where fewer patches than features would be left.
@@ -42,27 +42,29 @@ class DeconvConfig:
         C and ``block_size``, or all channels of a group in grouped convolutions; linear layers have contiguous blocks
         of B features.
     shared : bool
-        Whether all blocks have one mean and one D, as if they were further samples.
+        Whether all blocks of a layer have one mean and one D, as if each block held further samples of one block.
     running : {"covariance", "matrix"}
-        Statistic that is averaged for evaluation: the covariance, corrected for its start at zero; or D, starting from
-        the identity.
+        Statistic that is averaged for evaluation. "covariance" averages the covariance from zero and corrects for that
+        start; "matrix" averages D, starting from the identity.
     grid : {"staggered", "corner"}
-        Positions of the sampled patches. "staggered" shifts the grid from image to image, so that a batch meets each
+        Positions of the sampled patches. "staggered" shifts the grid from image to image, so that a batch samples each
         position of the convolution, padding included, equally often. "corner" starts in the padded corner, as the
-        published code does (1×1: every S²-th of all pixels in a row).
+        published code does; for 1×1 kernels it takes every S²-th pixel of all images in a row, for a sampling stride S.
     through_statistics : bool
-        Whether the gradient flows through mean and D. It does so once: no second derivatives, no ``torch.func``.
+        Whether the gradient flows through mean and D. First derivatives only; ``torch.func`` transforms are not
+        supported there.
     freeze_after : int, optional
-        Number of training batches after which the statistics stay as they are, also in training; None is never.
+        Number of training batches after which mean and D no longer change, even in training. None is never.
     shrinkage : {"auto", "none", "lw", "oas"}
         Shrinkage of the covariance, see :mod:`ndtools.numerics.shrinkage`. "auto" weakens the correlations of a batch
         with fewer than three samples a feature (`weakened`), down to batch normalisation, and changes nothing in larger
         ones.
     refresh_every : int
-        Number of training batches for which mean and D are kept, without gradient: an approximation that saves cost.
+        Number of training batches for which one mean and D are used. Batches in between have no gradient through
+        them: an approximation that saves time.
     sync : bool
-        Whether statistics are those of the batches of all processes of ``torch.distributed`` (of its default group).
-        Not together with ``shrinkage="lw"``.
+        Whether a batch's statistics are computed over all processes of the default group of ``torch.distributed``.
+        It cannot be combined with ``shrinkage="lw"``.
     """
 
     block_size: int | str | None = "auto"
@@ -165,13 +167,13 @@ class DeconvConfig:
         Returns
         -------
         DeconvConfig
-            All else as here.
+            These settings with ``n_iter`` and ``freeze_after`` changed.
         """
         return replace(self, n_iter=15, freeze_after=200)
 
 
 MOST = 1_000_000_000
-MOST_ITERATIONS = 1000  # Newton-Schulz has converged, or never will, after some tens
+MOST_ITERATIONS = 1000  # Newton-Schulz iterations have converged after some tens, or never will
 _CHOICES = {
     "grouping": ("interleaved", "published", "contiguous"),
     "running": ("covariance", "matrix"),

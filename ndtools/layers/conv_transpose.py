@@ -30,6 +30,8 @@ class FastDeconvTransposeNd(WhitenedConvolution, _ConvTransposeNd):
     the input is transformed neither by D nor by zeros, except for the sampled patches.
     """
 
+    padding: tuple[int, ...]  # never one of torch's words, such as "same"
+
     def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
         """Apply the layer.
 
@@ -102,10 +104,7 @@ class FastDeconvTransposeNd(WhitenedConvolution, _ConvTransposeNd):
         config, stride = self.whitening.config, tuple(self.stride)
         reaches = [(k - 1) * d for k, d in zip(self.kernel_size, self.dilation, strict=True)]
         added = self._padding_of_output(batch, output_size)
-        padding = [
-            (reach - p, reach - p + more)
-            for reach, p, more in zip(reaches, cast(tuple[int, ...], self.padding), added, strict=True)
-        ]
+        padding = [(reach - p, reach - p + more) for reach, p, more in zip(reaches, self.padding, added, strict=True)]
         stuffed = [(n - 1) * s + 1 for n, s in zip(batch.shape[2:], stride, strict=True)]
         outputs = [n + sum(sides) - reach for n, sides, reach in zip(stuffed, padding, reaches, strict=True)]
         if min(outputs) < 1:

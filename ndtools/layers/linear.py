@@ -19,19 +19,22 @@ __all__ = ["DeconvLinear"]
 class DeconvLinear(nn.Linear):
     """Linear layer on deconvolved input: y = W D (x − μ) + b (Ye et al. 2020, eq. 4).
 
-    In place of :class:`torch.nn.Linear`, with its initialisation; D is merged into W, the input is not transformed.
+    It replaces :class:`torch.nn.Linear` and is initialised like it. D is merged into W, so that the input itself is not
+    transformed.
 
     Parameters
     ----------
-    in_features, out_features : int
-        Number of features of the input and of the output.
+    in_features : int
+        Number of features of the input.
+    out_features : int
+        Number of features of the output.
     bias : bool
         Whether the layer adds a bias b.
     device, dtype
         Device and dtype of the parameters, as in :class:`torch.nn.Linear`.
     config : DeconvConfig, optional
-        Settings of the deconvolution; ``DeconvConfig(block_size=None)`` by default, one block of all features. All
-        samples count: the settings of sampling do not apply.
+        Settings of the deconvolution; ``DeconvConfig(block_size=None)`` by default, which is one block of all features.
+        The statistics are those of all samples, so the settings of sampling do not apply.
 
     Examples
     --------
@@ -64,7 +67,7 @@ class DeconvLinear(nn.Linear):
         self.whitening = Whitening(in_features, 1, config, device=device, dtype=dtype)
 
     def reset_parameters(self) -> None:
-        """Draw weight and bias anew, as :class:`torch.nn.Linear` does, and forget the running statistics."""
+        """Draw weight and bias anew, as :class:`torch.nn.Linear` does, and discard the running statistics."""
         super().reset_parameters()
         if hasattr(self, "whitening"):  # not yet when torch's constructor calls
             self.whitening.reset_running_stats()
@@ -75,19 +78,19 @@ class DeconvLinear(nn.Linear):
         Parameters
         ----------
         x : Tensor of shape (..., in_features)
-            All axes but the last count as samples.
+            Batch of vectors; all axes but the last count as samples.
 
         Returns
         -------
         Tensor of shape (..., out_features)
-            As of torch's layer.
+            Output of the shape that torch's layer gives.
 
         Raises
         ------
         ValueError
             If the input has another number of features, or is a training batch without samples.
         TypeError
-            If it is of another dtype than the weights.
+            If the input is of another dtype than the weights.
         """
         x, weight, shift = self.whitening.folded_weight(*self.sampled_input(x), self.weight)
         bias = shift if self.bias is None else self.bias + shift

@@ -1,4 +1,4 @@
-"""Means and covariances of a layer's input, with a gradient that costs little memory and no pass of its own."""
+"""Means and covariances of a layer's input, whose gradient needs little memory and no extra pass over the input."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -35,18 +35,19 @@ def moments_of(
     groups : int
         Number of groups of channels.
     dtype : torch.dtype
-        To compute in.
+        Dtype of the arithmetic and of the moments.
 
     Returns
     -------
     x : Tensor
-        The input, to be used in place of it: the gradient of the moments is added in place to the gradient that comes
-        back through it, which saves a pass over all that is not sampled. Nothing else must use this tensor; what hooks
-        on the node that uses it are shown is written to later.
+        The input, to be used in place of the argument, and by one operation only. In the backward pass the gradient of
+        the moments is added in place to the gradient that arrives through this tensor, which saves a pass over the
+        pixels that are not sampled. A hook on the operation that uses it is therefore shown a gradient that changes
+        afterwards.
     counts : list of int
-        For each part, samples M of each stack.
+        Number of samples M of each stack, for each part.
     moments : list of (Tensor, Tensor)
-        For each part, means (G, S, F) and covariances (G, S, F, F).
+        Means (G, S, F) and covariances (G, S, F, F), for each part.
     """
     x, *flat = _Moments.apply(x, sampling, parts, groups, dtype)  # type: ignore[no-untyped-call]
     counts = [rows.shape[-1] for rows in flat[2::3]]
@@ -56,12 +57,12 @@ def moments_of(
 def shrunk_moments_of(
     x: Tensor, sampling: Sampling, parts: Sequence[Part], groups: int, dtype: torch.dtype, shrinkage: str
 ) -> tuple[int, list[Moments]]:
-    """Return means and shrunk covariances of sampled features, block by block, by plain differentiable steps.
+    """Return means and shrunk covariances of sampled features, block by block, with autograd's own gradient.
 
     Parameters
     ----------
     x, sampling, parts, groups, dtype
-        As of `moments_of`.
+        The same arguments as those of `moments_of`.
     shrinkage : {"lw", "oas"}
         Shrinkage of the covariance, see :mod:`ndtools.numerics.shrinkage`.
 
@@ -70,7 +71,7 @@ def shrunk_moments_of(
     count : int
         Number of samples of the features.
     moments : list of (Tensor, Tensor)
-        For each part, means (G, S, F) and covariances (G, S, F, F).
+        Means (G, S, F) and covariances (G, S, F, F), for each part.
     """
     with full_precision(x.device):
         features = sampling.gather(x).to(dtype)
@@ -86,17 +87,19 @@ def shrunk_moments_of(
 
 
 def exact_product(a: Tensor, b: Tensor) -> Tensor:
-    """Return the product of matrices in the precision of their dtype, and so its gradient: no autocast, no TF32.
+    """Return the product of matrices, computed like its gradient in the full precision of their dtype, without TF32.
 
     Parameters
     ----------
-    a, b : Tensor of shape (..., m, n) and (..., n, k)
-        With the same leading axes.
+    a : Tensor of shape (..., m, n)
+        Left factor, not broadcast.
+    b : Tensor of shape (..., n, k)
+        Right factor, with the same leading axes.
 
     Returns
     -------
     Tensor of shape (..., m, k)
-        a b, differentiable once.
+        The product a b, differentiable once.
     """
     out: Tensor = _ExactProduct.apply(a, b)  # type: ignore[no-untyped-call]
     return out
@@ -131,7 +134,7 @@ class _Moments(torch.autograd.Function):
         if features.dtype != dtype:
             features = features.to(dtype)
         elif features.untyped_storage().data_ptr() == x.untyped_storage().data_ptr():
-            features = features.clone()  # it is centred in place
+            features = features.clone()  # as features are centred in place
         grouped = features.view(groups, -1, *features.shape[1:])
         out = [x]
         with full_precision(x.device):
@@ -165,7 +168,7 @@ class _Moments(torch.autograd.Function):
                 of_rows = torch.baddbmm(mean, both, rows.flatten(0, 1)).view_as(rows)
                 features.append(part.features(of_rows))
         whole = features[0] if len(features) == 1 else torch.cat(features, 1)
-        if any(stride == 0 for stride in grad.stride()):  # an expanded one cannot be written to
+        if any(stride == 0 for stride in grad.stride()):  # an expanded tensor cannot be written to
             grad = grad.clone()
         ctx.sampling.scatter_add(grad, whole.flatten(0, 1))
         return grad, None, None, None, None

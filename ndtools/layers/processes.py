@@ -1,4 +1,4 @@
-"""Statistics of the batches of all processes together."""
+"""Statistics over the batches of all processes of ``torch.distributed``."""
 
 from typing import Any
 
@@ -10,17 +10,17 @@ __all__ = ["merged", "summed", "world_size"]
 
 
 def world_size() -> int:
-    """Return the number of processes of ``torch.distributed``; 1 without."""
+    """Return the number of processes of ``torch.distributed``, or 1 if it is not in use."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def merged(count: int, mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
-    """Merge the moments of the processes' shares of a batch.
+    """Return the moments of a batch from those of its shares, which the processes hold.
 
     Parameters
     ----------
     count : int
-        Samples of this process.
+        Number of samples of this process.
     mean : Tensor of shape (..., F)
         Mean of the samples of this process.
     covariance : Tensor of shape (..., F, F)
@@ -31,7 +31,7 @@ def merged(count: int, mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor
     mean : Tensor of shape (..., F)
         Mean of the samples of all processes.
     covariance : Tensor of shape (..., F, F)
-        About that mean.
+        Covariance of the samples of all processes, about their common mean.
     """
     share = torch.tensor([float(count)], dtype=mean.dtype, device=mean.device)
     sums = _sum(torch.cat([share, (mean * count).flatten()]))
@@ -42,7 +42,7 @@ def merged(count: int, mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor
 
 
 def summed(count: int, device: torch.device) -> int:
-    """Return the sum of the processes' counts, which are exchanged on a device that their backend can reach."""
+    """Return the sum of the processes' counts, exchanged on ``device`` because a backend may not reach others."""
     if world_size() == 1:
         return count
     total = torch.tensor(count, device=device)
@@ -64,7 +64,7 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:  # noqa: ANN401, ARG004
-        # Every process's loss depends on every process's samples.
+        # The loss of each process depends on the samples of all of them.
         grad = grad.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(grad)
         return grad

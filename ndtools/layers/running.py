@@ -369,7 +369,8 @@ def _levels_to_the_caller() -> int:
 
 
 _CAUSES = {
-    "non-finite": "a training batch was, or its covariance",
-    "indefinite": "no covariance is, but one rounded to half precision may be; keep statistics in float32",
+    "non-finite": "a training batch, or its covariance, contained NaN or Inf; check the inputs and the learning rate",
+    "indefinite": "a covariance has negative eigenvalues, as after rounding to half precision; keep statistics in"
+    " float32",
 }
 _SUFFIXES = ("", "_rest")  # endings of the buffers' names, by part

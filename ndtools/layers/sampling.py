@@ -1,4 +1,4 @@
-"""Patches of a layer's input on a regular grid of positions, as columns (Ye et al. 2020, sec. 4.5.2)."""
+"""Samples of a layer's input for its statistics, such as patches at regular positions (Ye et al. 2020, sec. 4.5.2)."""
 
 import math
 from collections.abc import Sequence
@@ -13,20 +13,20 @@ __all__ = ["Axis", "Patches", "Pixels", "Sampling", "Staggered", "Vectors", "Zer
 
 
 class Sampling(Protocol):
-    """Which features of a layer's input are looked at."""
+    """Selection of the features of a layer's input whose statistics are taken."""
 
     def gather(self, x: Tensor) -> Tensor:
-        """Return them, of shape (C, taps, n), perhaps as a view."""
+        """Return the features of an input, of shape (C, taps, n), possibly as a view of it."""
         ...
 
     def scatter_add(self, grad: Tensor, features: Tensor) -> None:
-        """Add features (C, taps, n) to where in ``grad`` they come from, in place: the adjoint of `gather`."""
+        """Add features (C, taps, n) in place to the entries of ``grad`` they come from: the adjoint of `gather`."""
         ...
 
 
 @dataclass(frozen=True)
 class Vectors:
-    """All samples of a layer of vectors: ``gather`` takes (..., C), all axes but the last count as samples."""
+    """All samples of an input of vectors (..., C); all axes but the last count as samples."""
 
     def gather(self, x: Tensor) -> Tensor:  # noqa: D102
         return x.reshape(-1, x.shape[-1]).mT[:, None]
@@ -37,7 +37,7 @@ class Vectors:
 
 @dataclass(frozen=True)
 class Pixels:
-    """Every so manieth pixel of all images in a row, as the published code has it for 1×1 kernels.
+    """Pixels at a regular distance in the sequence of all images' pixels, as in the published code for 1×1 kernels.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class Pixels:
         grad[self._places(grad)] += features[:, 0].mT.to(grad.dtype)
 
     def _places(self, x: Tensor) -> tuple[Tensor | slice, ...]:
-        """Return an index into images that gives (n, C)."""
+        """Return an index into images (N, C, ...) that selects the pixels, as (n, C)."""
         sizes = [len(x), *x.shape[2:]]
         row = torch.arange(0, math.prod(sizes), self.every, device=x.device)
         sample, *pixel = torch.unravel_index(row, sizes)
@@ -65,14 +65,19 @@ class Pixels:
 
 @dataclass(frozen=True)
 class Axis:
-    """Where patches begin along one axis.
+    """Positions of patches along one axis.
 
     Attributes
     ----------
-    first, step, count : int
-        Beginnings first, first + step, ..., pixels of the padded image.
+    first : int
+        Beginning of the first patch, in pixels of the padded image.
+    step : int
+        Distance of the beginnings of neighbouring patches, pixels.
+    count : int
+        Number of patches along the axis.
     padding : (int, int)
-        Zeros before and after; both 0 if no patch reaches into them.
+        Number of zeros before and after the image, both 0 if no patch reaches into them. Negative numbers are pixels of
+        the image that are cut off.
     """
 
     first: int
@@ -83,14 +88,14 @@ class Axis:
 
 @dataclass(frozen=True)
 class Patches:
-    """Patches of images (N, C, ...) with one to three axes of pixels; n = N times the positions.
+    """Patches of images (N, C, ...) with one to three axes of pixels, at the same positions in each image.
 
     Attributes
     ----------
     kernel, dilation : tuple of int
         Kernel size and dilation of the convolution; the taps are the pixels of the kernel, in row-major order.
     axes : tuple of Axis
-        Positions along each axis.
+        Positions of the patches along each axis.
     """
 
     kernel: tuple[int, ...]
@@ -116,11 +121,11 @@ class Patches:
         dims, counts = len(self.kernel), [axis.count for axis in self.axes]
         order = [0, 1 + dims, *range(2 + dims, 2 + 2 * dims), *range(1, 1 + dims)]
         patches = features.reshape(features.shape[0], *self.kernel, grad.shape[1], *counts).permute(order)
-        # On an image of its own, as short runs of pixels are slow to add to
+        # Summed up in a separate image first, as adding to short runs of pixels is slow
         covered = features.new_zeros(*grad.shape[:2], *self._lengths)
         windows = self._windows(covered)
         if all(axis.step >= reach for axis, reach in zip(self.axes, self._reaches, strict=True)):
-            windows.copy_(patches)  # no pixel is in two of them
+            windows.copy_(patches)  # no pixel is in two patches
         else:
             for tap in product(*(range(k) for k in self.kernel)):
                 at: tuple[Any, ...] = (..., *tap)
@@ -128,7 +133,7 @@ class Patches:
         grad[outer] += covered[inner]
 
     def count(self, images: int) -> int:
-        """Return the number of patches of so many images."""
+        """Return the number of patches in a number of images."""
         return images * math.prod([axis.count for axis in self.axes])  # a list, for torch.compile
 
     @property
@@ -141,11 +146,11 @@ class Patches:
 
     @property
     def _lengths(self) -> list[int]:
-        """How many pixels there are from the first to the last of all patches, along each axis."""
+        """Number of pixels from the beginning of the first patch to the end of the last, along each axis."""
         return [(axis.count - 1) * axis.step + reach for axis, reach in zip(self.axes, self._reaches, strict=True)]
 
     def _crops(self, sizes: Sequence[int]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-        """Return what the patches cover of images without padding, and where that is in what they cover."""
+        """Return indices of the pixels that all patches together cover: in the image, and in the covered area."""
         starts = [axis.first - axis.padding[0] for axis in self.axes]
         firsts = [max(start, 0) for start in starts]
         ends = [
@@ -157,7 +162,7 @@ class Patches:
         return (..., *outer), (..., *inner)
 
     def _windows(self, covered: Tensor) -> Tensor:
-        """View (C, N, pixels...) as (C, N, positions..., taps...)."""
+        """Return a view of the covered area (C, N, pixels...) as patches (C, N, positions..., taps...)."""
         for i, (reach, d, axis) in enumerate(zip(self._reaches, self.dilation, self.axes, strict=True), start=2):
             covered = covered.unfold(i, reach, axis.step)[..., ::d]
         return covered
@@ -165,12 +170,12 @@ class Patches:
 
 @dataclass(frozen=True)
 class Staggered:
-    """Patches of images (N, C, ...) on grids that differ from image to image.
+    """Patches of images (N, C, ...) on grids that the images use in turns.
 
     Attributes
     ----------
     grids : tuple of Patches
-        The i-th image is sampled on the grid i mod ``len(grids)``. The samples are in the order of the grids.
+        Alternative grids; the i-th image is sampled on grid i mod ``len(grids)``. Samples are ordered by grid.
     """
 
     grids: tuple[Patches, ...]
@@ -185,7 +190,7 @@ class Staggered:
             grid.scatter_add(images, part)
 
     def count(self, images: int) -> int:
-        """Return the number of patches of so many images."""
+        """Return the number of patches in a number of images."""
         n = len(self.grids)
         return sum([grid.count(len(range(i, images, n))) for i, grid in enumerate(self.grids)])
 
@@ -245,13 +250,15 @@ def patches_of(
 
     Parameters
     ----------
-    images, features : int
-        Number of images in the batch, and of features in a block. On staggered grids the sampling stride is lowered
-        until there are as many patches as features, if it can: statistics of fewer are singular.
+    images : int
+        Number of images in the batch.
+    features : int
+        Number of patches needed, usually the features in a block, as the covariance of fewer is singular. On staggered
+        grids the sampling stride is lowered until there are as many patches, if possible.
     sizes : sequence of int
         Size of the images along each axis.
     kernel, stride, dilation : tuple of int
-        Parameters of the convolution along each axis.
+        Size of the kernel, stride and dilation of the convolution along each axis.
     padding : sequence of (int, int)
         Padding of the convolution before and after along each axis, pixels.
     sampling : int
@@ -270,7 +277,7 @@ def patches_of(
     found: Patches | Staggered
     periods = periods or (1,) * len(kernel)
     longest = max(size + sum(pad) for size, pad in zip(sizes, padding, strict=True))
-    for step in range(min(sampling, longest), 0, -1):  # larger steps leave one position, too
+    for step in range(min(sampling, longest), 0, -1):  # larger steps also leave one position
         along = [
             axes_of(size, k, s, d, pad, step, grid, period)
             for size, k, s, d, pad, period in zip(sizes, kernel, stride, dilation, padding, periods, strict=True)
@@ -296,16 +303,18 @@ def axes_of(
 
     Parameters
     ----------
-    size, kernel, stride, dilation : int
-        Size of the image, and the convolution's parameters, along the axis.
+    size : int
+        Size of the image along the axis.
+    kernel, stride, dilation : int
+        Size of the kernel, stride and dilation of the convolution along the axis.
     padding : (int, int)
         Padding of the convolution before and after, pixels.
     sampling : int
         Sampling stride S, in steps of the convolution: about one in S of its positions is sampled.
     grid : {"staggered", "corner"}
-        "staggered" returns S grids (fewer on short axes) that share out all positions of the convolution, so that
-        images which take turns with them meet the padding exactly as often as the convolution does. "corner" returns
-        every S-th position from the first one, which lies in the padding.
+        "staggered" returns S grids (fewer on short axes) that together contain each position of the convolution once.
+        Images that use the grids in turns thus sample the padding exactly as often as the convolution meets it.
+        "corner" returns every S-th position from the first one, which lies in the padding.
     period : int
         Distance, in steps of the convolution, after which the image repeats its pattern of zeros. The step between
         samples is lowered until it has no divisor in common with the period, so that every grid meets all phases of
@@ -314,7 +323,7 @@ def axes_of(
     Returns
     -------
     tuple of Axis
-        Alternative grids, each of one position at least.
+        Alternative grids along the axis, each with at least one position.
     """
     reach = (kernel - 1) * dilation + 1
     total = (size + sum(padding) - reach) // stride + 1
@@ -337,7 +346,7 @@ def _coprime(step: int, period: int) -> int:
 
 
 def _without_unused_padding(axis: Axis, size: int, reach: int) -> Axis:
-    """Return the same positions without padding if no patch reaches into it, which saves a copy of the image."""
+    """Return the same positions in the image without padding if no patch reaches into it, which saves a copy."""
     start = axis.first - axis.padding[0]
     end = start + (axis.count - 1) * axis.step + reach
     return Axis(start, axis.step, axis.count, (0, 0)) if start >= 0 and end <= size else axis

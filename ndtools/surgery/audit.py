@@ -1,4 +1,4 @@
-"""What the deconvolution layers of a network do: blocks, samples, condition, residual, padding."""
+"""Inspection of a network's deconvolution layers: blocks, samples, condition, residual and padding."""
 
 import math
 import warnings
@@ -22,7 +22,7 @@ from ndtools.surgery.replacing import copy_of, deconvolves, whitening_of
 
 __all__ = ["Audit", "AuditRow", "audit"]
 
-MUCH_PADDING = 1 / 3  # of the sampled pixels
+MUCH_PADDING = 1 / 3  # share of the sampled pixels that is worth a note
 _MEANINGS = {
     "non-finite": "non-finite statistics: train again, or estimate them anew (ndtools.recalibrate)",
     "singular": "singular statistics: a larger eps, or more samples",
@@ -31,34 +31,37 @@ _MEANINGS = {
 
 @dataclass(frozen=True)
 class AuditRow:
-    """One deconvolution layer.
+    """Findings on one deconvolution layer.
 
     Attributes
     ----------
-    name, kind : str
-        Name in the network, and type.
+    name : str
+        Name of the layer in the network.
+    kind : str
+        Type of the layer.
     blocks : tuple of (int, int)
-        How many blocks, of how many channels.
+        Number of blocks and number of channels of each, for one or two sizes of blocks.
     features : int
-        In a block: channels times pixels of the kernel. Of the kind of block with the fewest rows for each.
+        Number of features of a block: channels times pixels of the kernel. With two sizes of blocks, that of the size
+        with fewer rows per feature.
     rows : int or None
-        Samples of a block's covariance in one training batch of one process; the least, if the layer is applied several
-        times. None without example, or where that does not reach.
+        Number of samples of a block's covariance in one training batch of one process; the smallest number, if the
+        layer is applied several times. None without an example, or if the example does not reach the layer.
     rows_per_feature : float or None
-        The covariance is singular if it is not above 1.
+        Ratio of rows to features. The covariance is singular if it is not above 1.
     condition : float or None
-        Condition number of the running covariance + eps, the largest of all blocks; where D is averaged instead, of D.
-        Infinite if a block is singular to rounding: its smallest eigenvalue is not above √d times the precision of the
-        statistics times the largest. NaN if a block is not finite. None before training.
+        Condition number of the running covariance + eps, or of D where D is averaged instead; the largest of all
+        blocks. Infinite if a block is singular to rounding, that is, if its smallest eigenvalue is at most √d times the
+        precision of the statistics times the largest. NaN if a block is not finite. None before training.
     residual : float or None
-        ‖D A D − I‖_F/√d, A the running covariance + eps, the largest of all blocks: how far D is from A^(-1/2). NaN if
-        a block of A or D is not finite. None before training and where D is averaged.
+        Distance of D from A^(-1/2): ‖D A D − I‖_F/√d for the running covariance + eps, A; the largest of all blocks.
+        NaN if a block of A or D is not finite. None before training, and where D is averaged.
     padding_share : float or None
         Share of padding among the pixels of the sampled patches.
     frozen : bool
-        Whether the statistics stay as they are, by the number of batches.
+        Whether training leaves the statistics as they are, after the configured number of batches.
     batches : int
-        Training batches tracked.
+        Number of training batches in the statistics.
     """
 
     name: str
@@ -75,14 +78,14 @@ class AuditRow:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to look at: "few samples" if not above one for each feature, "much padding" if above a third."""
+        """Notes: "few samples" for at most one sample per feature, "much padding" for a share above a third."""
         few = self.rows_per_feature is not None and self.rows_per_feature <= 1
         padded = self.padding_share is not None and self.padding_share > MUCH_PADDING
         return ("few samples",) * few + ("much padding",) * padded
 
     @property
     def trouble(self) -> str:
-        """What is wrong with the statistics: "non-finite", "singular", or ""."""
+        """Problem of the statistics: "non-finite", "singular", or "" for none."""
         numbers = [number for number in (self.condition, self.residual) if number is not None]
         if any(map(math.isnan, numbers)):
             return "non-finite"
@@ -91,12 +94,12 @@ class AuditRow:
 
 @dataclass(frozen=True)
 class Audit:
-    """The deconvolution layers of a network, and the batch normalisations that it still has.
+    """Findings on a network: its deconvolution layers, and the batch normalisations that it still has.
 
     Attributes
     ----------
     rows : tuple of AuditRow
-        Layers in the order of the network.
+        Findings on each deconvolution layer, in the order of the network.
     batch_norms : tuple of str
         Names of the batch normalisations.
     """
@@ -105,12 +108,12 @@ class Audit:
     batch_norms: tuple[str, ...]
 
     def warnings(self) -> tuple[str, ...]:
-        """Return what is to be looked at, and what helps.
+        """Return warnings about the layers, each with a remedy.
 
         Returns
         -------
         tuple of str
-            Sentences; none if all is well.
+            One sentence for each problem; empty if there is none.
         """
         few, padded = ([r for r in self.rows if note in r.notes] for note in ("few samples", "much padding"))
         said = []
@@ -137,8 +140,8 @@ class Audit:
         Returns
         -------
         dict
-            The attributes; of each row also ``trouble``, "singular" where the condition is infinite and "non-finite"
-            where it or the residual is NaN: JSON has no such numbers, they are None.
+            The attributes. Each row also has ``trouble``: "singular" if the condition is infinite, and "non-finite" if
+            the condition or the residual is NaN. These numbers are None in the row, as JSON does not have them.
         """
         rows = [asdict(row) | {"trouble": row.trouble} for row in self.rows]
         for row in rows:
@@ -196,21 +199,22 @@ def audit(model: nn.Module, example: Any = None) -> Audit:  # noqa: ANN401
     Parameters
     ----------
     model : Module
-        Any network. It stays as it is.
+        Network to inspect. It is not changed.
     example : Tensor, tuple or dict, optional
-        A training batch: the argument of the network, arguments, or arguments by name. A copy of the network is
-        applied to it in training mode, its batch normalisations in evaluation mode, without a word to other processes;
-        without it, what depends on the size of the batch is not known.
+        Training batch: the argument of the network, a tuple of arguments, or a dict of arguments by name. A copy of the
+        network is applied to it in training mode, with batch normalisations in evaluation mode and without
+        communication with other processes. Without an example, the findings that depend on the size of the batch are
+        None.
 
     Returns
     -------
     Audit
-        A row for each deconvolution layer; ``print`` shows a table.
+        Findings with a row for each deconvolution layer; ``print`` shows a table.
 
     Raises
     ------
     TypeError
-        If the model is no Module, or the example is not what the network takes.
+        If the model is not a Module, or the network does not accept the example.
 
     Examples
     --------
@@ -260,7 +264,7 @@ def audit(model: nn.Module, example: Any = None) -> Audit:  # noqa: ANN401
 
 
 def _measure(whitening: Whitening) -> tuple[float | None, float | None]:
-    """Return condition and residual."""
+    """Return condition and residual of a layer, as in `AuditRow`."""
     if int(whitening.num_batches_tracked) == 0:
         return None, None
     statistics = whitening.running_statistics()
@@ -283,14 +287,14 @@ def _conditions(matrices: Tensor, dtype: torch.dtype) -> Tensor:
     identity = torch.eye(matrices.shape[-1], dtype=matrices.dtype)
     values = torch.linalg.eigvalsh(torch.where(finite[..., None, None], matrices, identity))
     least, largest = values[..., 0], values[..., -1]
-    # Of covariances without full rank, of 27 to 576 features, the smallest was at most 1.1 eps times the largest.
+    # In tests with rank-deficient covariances of 27 to 576 features, the ratio of the two was at most 1.1 eps.
     singular = least <= math.sqrt(matrices.shape[-1]) * torch.finfo(dtype).eps * largest
     conditions: Tensor = largest / least
     return conditions.masked_fill(singular, torch.inf).masked_fill(~finite, torch.nan)
 
 
 def _worst(numbers: Iterable[Tensor]) -> float:
-    """Return the largest of all; NaN if one is."""
+    """Return the largest of all numbers, or NaN if one of them is NaN."""
     return float(torch.cat([each.flatten() for each in numbers]).max())
 
 
@@ -298,7 +302,7 @@ _Taken = tuple[int, float | None]
 
 
 def _samples(model: nn.Module, layers: dict[str, nn.Module], example: Any) -> dict[str, _Taken]:  # noqa: ANN401
-    """Return how many samples each layer takes of a training batch, the least, and the share of padding in them."""
+    """Return the number of samples that each layer takes from a training batch, and the share of padding in them."""
     taken: dict[str, list[_Taken]] = {}
 
     def note(name: str) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
@@ -321,7 +325,7 @@ def _samples(model: nn.Module, layers: dict[str, nn.Module], example: Any) -> di
 
 
 def _taken(module: Any, *args: Any, **kwargs: Any) -> _Taken:  # noqa: ANN401
-    """Return how many samples a layer takes of an input, and the share of padding in them."""
+    """Return the number of samples that a layer takes from an input, and the share of padding in them."""
     batch, sampling = module.sampled_input(*args, **kwargs)
     if isinstance(sampling, Vectors):
         return sampling.gather(batch[..., :1]).shape[-1], None
@@ -341,7 +345,7 @@ def _taken(module: Any, *args: Any, **kwargs: Any) -> _Taken:  # noqa: ANN401
 
 @contextmanager
 def _unheard(model: nn.Module) -> Iterator[None]:
-    """Keep warnings of few samples, which the rows tell, and draws of dropout from the outside."""
+    """Suppress warnings of few samples, which the rows report, and restore the random numbers that dropout draws."""
     devices = sorted({t.device.index for t in model.parameters() if t.device.type == "cuda"})
     with warnings.catch_warnings(), torch.random.fork_rng(devices=devices):
         warnings.simplefilter("ignore", NumericalWarning)

@@ -1,4 +1,4 @@
-"""Networks with convolutions and batch normalisation, turned into networks that deconvolve."""
+"""Conversion of networks: deconvolution layers in place of convolutions, linear layers and batch normalisation."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -35,7 +35,7 @@ __all__ = ["Plan", "PlanEntry", "convert"]
 
 Choice = Callable[[str, nn.Module], DeconvConfig | None]
 
-LINEAR_BLOCK = 512  # of linear layers, as the published code is run; all features of most of them
+LINEAR_BLOCK = 512  # block size of linear layers, as in the published experiments; most layers have fewer features
 
 _CONVOLUTIONS: dict[type, type[Any]] = {
     nn.Conv1d: FastDeconv1d,
@@ -52,7 +52,7 @@ _COMPUTING = (
     "_call_impl",
     "__getattr__",
     "_output_padding",
-)  # what makes up the function
+)  # methods that determine the output
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 _OTHER_NORMS = (_InstanceNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 _NORMS = (_NormBase, *_OTHER_NORMS)
@@ -60,18 +60,20 @@ _NORMS = (_NormBase, *_OTHER_NORMS)
 
 @dataclass(frozen=True)
 class PlanEntry:
-    """What becomes of one module.
+    """Result of the conversion for one module.
 
     Attributes
     ----------
     name : str
-        Its name in the network, "" for the network itself; of a shared module the first.
-    was, became : str
-        Types. The same if it is kept.
+        Name of the module in the network, or its first name if it is shared. "" is the network itself.
+    was : str
+        Type of the module before the conversion.
+    became : str
+        Type of the module after the conversion; the same if it is kept.
     action : {"converted", "removed", "kept"}
         Action on the module.
     reason : str
-        Why it is kept, or what else was done to it; may be empty.
+        Reason for keeping the module, or further changes to it; may be empty.
     """
 
     name: str
@@ -83,29 +85,29 @@ class PlanEntry:
 
 @dataclass(frozen=True)
 class Plan:
-    """What became of each module that holds parameters or normalises.
+    """Result of the conversion for each module that holds parameters or normalises.
 
     Attributes
     ----------
     entries : tuple of PlanEntry
-        In the order of the network.
+        Results in the order of the network.
     """
 
     entries: tuple[PlanEntry, ...]
 
     @property
     def converted(self) -> int:
-        """Number of layers that deconvolve now."""
+        """Number of layers that were converted."""
         return self._count("converted")
 
     @property
     def removed(self) -> int:
-        """Number of batch normalisations that are gone."""
+        """Number of batch normalisations that were removed."""
         return self._count("removed")
 
     @property
     def kept(self) -> int:
-        """Number of modules that are as they were."""
+        """Number of modules that were not changed."""
         return self._count("kept")
 
     def _count(self, action: str) -> int:
@@ -128,54 +130,57 @@ def convert(
 ) -> tuple[nn.Module, Plan]:
     """Turn a network into its deconvolution form: layers decorrelate their input in place of batch normalisation.
 
-    Conv1d, Conv2d and Conv3d become FastDeconv1d, 2d and 3d, ConvTranspose1d, 2d and 3d become
-    FastDeconvTranspose1d, 2d and 3d, Linear becomes DeconvLinear, with the same
-    hyperparameters, weights and biases (the same Parameters, so tied ones stay tied); BatchNorm and SyncBatchNorm
-    become Identity. A layer without bias gets one, of zeros, if any batch normalisation goes, as that brought one.
+    Conv1d, Conv2d and Conv3d become FastDeconv1d, 2d and 3d; ConvTranspose1d, 2d and 3d become FastDeconvTranspose1d,
+    2d and 3d; Linear becomes DeconvLinear. Hyperparameters, weights and biases stay the same (the same Parameters, so
+    tied weights stay tied). BatchNorm and SyncBatchNorm become Identity. If any batch normalisation is removed, each
+    layer without a bias gets one of zeros, in place of the shift of the batch normalisation.
 
-    **The function changes.** Weights are kept, but see decorrelated inputs, and the batch normalisations' scales are
-    dropped: train the network, or at least fine-tune it. Before the first training batch it decorrelates nothing.
+    **The function changes.** The weights are kept but are applied to decorrelated inputs, and the scales of the batch
+    normalisations are dropped: train the network, or at least fine-tune it. Before the first training batch the layers
+    decorrelate nothing.
 
     A subclass of a convolution is converted if it computes what its base class computes, that is, if it does not
     override ``forward`` or ``_conv_forward``; its other attributes are carried over. Other subclasses, lazy, quantised
-    and parametrised layers, other normalisations, and layers whose weights other modules read stay, and the plan says
-    why.
+    and parametrised layers, other normalisations, and layers whose weights are read by other modules are kept, and the
+    plan gives the reason.
 
-    So does a batch normalisation of what a layer that stays puts out. Modules do not say what they are applied to; it
-    is taken to be the output of the nearest layer with a matrix of weights that is registered before, and has as many
-    outputs as the normalisation has channels: of its siblings, and of the whole network. Where these are two, both must
-    be converted. If none has as many outputs (after a concatenation, say), the nearest of all counts; if none comes
-    before, the next, whose input is normalised.
+    A batch normalisation is also kept if it normalises the output of a layer that is kept. As modules do not tell what
+    they are applied to, a batch normalisation is assumed to follow the nearest layer that has a weight matrix, is
+    registered before it, and has as many outputs as it has channels. The nearest such layer is looked for twice, among
+    the modules of the same parent and in the whole network; if the two differ, both must be converted. If no layer has
+    that number of outputs (after a concatenation, for example), the nearest layer before it counts. If no layer comes
+    before it, the next layer counts, whose input it then normalises.
 
     Parameters
     ----------
     model : Module
-        Any network; or a single layer.
+        Network to convert, or a single layer. A copy of it holds tensors that modules keep from earlier computations
+        (caches) without their history.
     config : DeconvConfig or callable, optional
-        Settings of the layers. A callable gives them for a name and a module, or None to leave the module; it is asked
-        for batch normalisations, too, which go only if what they normalise is converted. By default
-        ``DeconvConfig()``, in linear layers with blocks of 512.
+        Settings of the layers; by default ``DeconvConfig()``, and blocks of 512 in linear layers. Unless ``block_size``
+        is set, a block has at most 64 channels and at most 576 features (see `DeconvConfig`). A callable takes a name
+        and a module, and returns the settings, or None to keep the module. It is also called for batch normalisations,
+        which are removed only if the layer they normalise is converted.
     first : DeconvConfig, optional
-        Settings of the first convolution in the order of registration. By default those of ``config`` with 15
-        iterations, frozen after 200 batches (Ye et al. 2020, A.2); with a callable, what that gives.
+        Settings of the first convolution, plain or transposed, in the order of registration. By default those of
+        ``config`` with 15 iterations, frozen after 200 batches (Ye et al. 2020, A.2), or the result of the callable.
     inplace : bool
-        Whether to change ``model``. Otherwise it stays as it is, and a copy is changed. An optimiser of ``model`` has
-        the weights that go on, but not the biases that are added, and still the parameters of the normalisations that
-        go: make a new one after converting.
+        Whether to change ``model`` itself instead of a copy. Make a new optimiser after converting in place: an
+        existing one lacks the added biases, and still holds the parameters of the removed normalisations.
 
     Returns
     -------
     model : Module
-        The deconvolution form; a new module if ``model`` is itself a layer.
+        Deconvolution form of the network; a new module if ``model`` is itself a layer.
     plan : Plan
         Fate of each module that holds parameters or normalises.
 
     Raises
     ------
     ValueError
-        If there is nothing to convert, or the network is compiled or distributed.
+        If no layer can be converted, or the network is compiled or distributed.
     TypeError
-        If the model is no Module, or a configuration is something else.
+        If the model is not a Module, or a configuration is not a DeconvConfig.
 
     Examples
     --------
@@ -248,7 +253,7 @@ def _refuse_wrappers(model: nn.Module) -> None:
 
 
 def _listed(model: nn.Module) -> list[nn.Module]:
-    """Return the modules that hold parameters or normalise, but not what is inside a deconvolution layer."""
+    """Return the modules that hold parameters or normalise, without those inside a deconvolution layer."""
     inside = {
         id(part)
         for module in model.modules()
@@ -266,7 +271,7 @@ def _listed(model: nn.Module) -> list[nn.Module]:
 
 
 def _kept(model: nn.Module) -> dict[int, str]:
-    """Return why modules stay, by their ids."""
+    """Return the reasons for keeping modules, by the modules' ids."""
     reasons = {}
     read = {
         id(layer): f"{type(module).__name__} reads its weight"
@@ -283,7 +288,7 @@ def _kept(model: nn.Module) -> dict[int, str]:
 
 
 def _reason(module: nn.Module) -> str:
-    """Return why a module cannot be converted or removed; empty if it can."""
+    """Return the reason why a module cannot be converted or removed; empty if it can."""
     known = (*_CONVOLUTIONS, nn.Linear, *_BATCH_NORMS)
     if deconvolves(module):
         return "deconvolves already"
@@ -314,8 +319,10 @@ def _reason(module: nn.Module) -> str:
 
 
 def _convolution(module: nn.Module) -> type[nn.Module] | None:
-    """Return torch's class of a convolution that computes what that class computes; None for any other module."""
+    """Return the class of torch whose output a convolution computes; None for other modules and other outputs."""
     for base in _CONVOLUTIONS:
+        if type(module) is base:
+            return base
         if isinstance(module, base) and not module._modules:
             same = (getattr(type(module), name, None) is getattr(base, name, None) for name in _COMPUTING)
             return base if all(same) else None
@@ -325,7 +332,7 @@ def _convolution(module: nn.Module) -> type[nn.Module] | None:
 def _candidates(
     model: nn.Module, names: dict[int, list[str]], kept: dict[int, str], config: DeconvConfig | Choice | None
 ) -> tuple[list[tuple[Any, DeconvConfig]], list[tuple[Any, DeconvConfig]], list[nn.Module]]:
-    """Return convolutions and linear layers to convert, with settings, and normalisations to remove."""
+    """Return the convolutions and linear layers to convert, with their settings, and the normalisations to remove."""
     convolutions: list[tuple[Any, DeconvConfig]] = []
     linears: list[tuple[Any, DeconvConfig]] = []
     norms: list[nn.Module] = []
@@ -352,7 +359,7 @@ def _candidates(
 def _without_object(
     model: nn.Module, names: dict[int, list[str]], kept: dict[int, str], norms: list[nn.Module]
 ) -> list[nn.Module]:
-    """Return the normalisations of layers that are converted; say of the others why they stay."""
+    """Return the normalisations of converted layers; add the reasons for keeping the others to ``kept``."""
     layers = [module for module in _listed(model) if _multiplies(module) or module in norms]
     for norm in norms:
         place = layers.index(norm)
@@ -379,7 +386,7 @@ def _multiplies(module: nn.Module) -> bool:
 
 
 def _outputs(module: nn.Module) -> set[int]:
-    """Return how many outputs a layer has; all sizes of its weights, if it does not say."""
+    """Return the number of outputs of a layer, or all sizes of its weights if it has no such attribute."""
     said = [getattr(module, name, None) for name in ("out_channels", "out_features", "num_channels")]
     return {n for n in said if isinstance(n, int)} or {n for shape in _shapes(module) for n in shape}
 
@@ -408,6 +415,6 @@ def _deconvolving(module: Any, config: DeconvConfig, *, bias: bool) -> Any:  # n
         outputs = module.out_features if convolution is None else module.out_channels
         zeros = torch.zeros(outputs, device=module.weight.device, dtype=module.weight.dtype)
         layer.bias = nn.Parameter(zeros, requires_grad=module.weight.requires_grad)
-    for name in vars(module).keys() - vars(layer).keys():  # attributes that a subclass of a convolution has besides
+    for name in vars(module).keys() - vars(layer).keys():  # attributes that only the subclass has
         vars(layer)[name] = vars(module)[name]
     return layer.train(module.training)

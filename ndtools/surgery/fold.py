@@ -1,4 +1,4 @@
-"""Networks that deconvolve, turned into plain ones: D is merged into the weights (Ye et al. 2020, sec. 4.5.1)."""
+"""Folding of networks: D is merged into the weights of plain layers, for inference (Ye et al. 2020, sec. 4.5.1)."""
 
 import copy
 import inspect
@@ -34,7 +34,7 @@ from ndtools.surgery.specs import update_spec
 
 __all__ = ["call", "check_example", "copied", "fold", "poor_statistics"]
 
-_Input = tuple[int, torch.dtype]  # axes and kind
+_Input = tuple[int, torch.dtype]  # number of axes, and dtype
 _CONVOLUTIONS: tuple[type[Any], ...] = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED: tuple[type[Any], ...] = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
@@ -43,34 +43,34 @@ _TRANSPOSED: tuple[type[Any], ...] = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn
 def fold(model: nn.Module, example: Any) -> tuple[nn.Module, float]:  # noqa: ANN401
     """Merge the deconvolution of a trained network into its weights, for inference.
 
-    Convolutions and linear layers become torch's own with weight w D and bias b − w D μ, where μ and D are those of
-    evaluation; ChannelDeconv becomes a 1×1 convolution, or a linear layer for inputs of shape (N, C). Products are
-    computed in float64 and rounded once. Nothing of the method is left: the network can be traced, exported, loaded
-    without ndtools. Batch normalisations that it may have stay.
+    Convolutions, transposed convolutions and linear layers become those of torch, with weight w D and bias b − w D μ,
+    where μ and D are those of evaluation. ChannelDeconv becomes a 1×1 convolution, or a linear layer for inputs of
+    shape (N, C). Products are computed in float64 and rounded once. The folded network consists of plain layers: it can
+    be traced, exported, and loaded without ndtools. Batch normalisations are kept.
 
     Parameters
     ----------
     model : Module
-        Network with deconvolution layers, trained. It stays as it is.
+        Trained network with deconvolution layers. It is not changed.
     example : Tensor, tuple or dict
-        Input of the network: its argument, arguments, or arguments by name. It stays as it is.
+        Input of the network: its argument, a tuple of arguments, or a dict of arguments by name. It is not changed.
 
     Returns
     -------
     model : Module
-        A folded copy, in evaluation mode.
+        Folded copy of the network, in evaluation mode.
     max_difference : float
-        Largest |folded(example) − model(example)| in evaluation mode; not finite if an output is not.
+        Largest |folded(example) − model(example)| in evaluation mode; not finite if an output is not finite.
 
     Raises
     ------
     ValueError
-        If the network has no deconvolution layers, or one that has not been trained, or that cannot be folded: it is
-        of an unknown kind, or held in a list or dict beside the tree of modules, or its weights are computed by hooks
-        at each call, or its averaged statistics are not finite, or a covariance is indefinite, or it is a
-        ChannelDeconv that the example does not reach, or reaches in two shapes.
+        If the network has no deconvolution layers, or one that has not been trained or cannot be folded. A layer
+        cannot be folded if it is of an unknown type, if it is held in a list or dict outside the tree of modules, if
+        hooks compute its weights at each call, if its averaged statistics are not finite or a covariance is
+        indefinite, or if it is a ChannelDeconv that the example does not reach, or reaches in two shapes.
     TypeError
-        If the model is no Module, the example is not what the network takes, or its output holds no tensors.
+        If the model is not a Module, the network does not accept the example, or its output holds no tensors.
 
     Examples
     --------
@@ -121,17 +121,17 @@ def call(model: nn.Module, example: Any) -> Any:  # noqa: ANN401
     model : Module
         Network that is looked through.
     example : Tensor, tuple or dict
-        Its argument, arguments, or arguments by name.
+        Argument of the network, a tuple of arguments, or a dict of arguments by name.
 
     Returns
     -------
     object
-        Whatever the network returns.
+        Output of the network.
 
     Raises
     ------
     TypeError
-        If the network does not take as many arguments, or none of these names.
+        If the network takes another number of arguments, or arguments of other names.
     """
     arguments = example if isinstance(example, tuple) else () if isinstance(example, Mapping) else (example,)
     named = dict(example) if isinstance(example, Mapping) else {}
@@ -149,7 +149,7 @@ def call(model: nn.Module, example: Any) -> Any:  # noqa: ANN401
 
 
 def _takes(model: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> bool:
-    """Return whether the arguments are those of a network's forward, as far as can be told."""
+    """Return whether a network's forward accepts the arguments; True if its signature is unknown."""
     try:
         signature = inspect.signature(model.forward)
     except ValueError:
@@ -162,7 +162,7 @@ def _takes(model: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) 
 
 
 def check_example(example: Any) -> None:  # noqa: ANN401
-    """Refuse what is often passed in place of an example.
+    """Raise a TypeError for objects that are often passed by mistake in place of an example.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ def check_example(example: Any) -> None:  # noqa: ANN401
     Raises
     ------
     TypeError
-        If it is an array of numpy, or a list.
+        If the example is a NumPy array or a list.
     """
     expected = "example must be a Tensor, a tuple of arguments or a dict of arguments by name"
     if isinstance(example, np.ndarray):
@@ -184,7 +184,7 @@ def check_example(example: Any) -> None:  # noqa: ANN401
 
 
 def poor_statistics(model: nn.Module) -> str:
-    """Say which deconvolution layers have averages that no D follows from.
+    """Return a message about the deconvolution layers whose averages give no usable D.
 
     Parameters
     ----------
@@ -194,11 +194,11 @@ def poor_statistics(model: nn.Module) -> str:
     Returns
     -------
     str
-        A sentence with the names of the layers, and a remedy; "" if there are none.
+        Sentence with the names of the layers and a remedy; "" if there are no such layers.
     """
     found: dict[str, list[str]] = {}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NumericalWarning)  # of the same
+        warnings.simplefilter("ignore", NumericalWarning)  # about the same layers
         for name, module in model.named_modules():
             trouble = whitening_of(module).trouble() if deconvolves(module) else ""
             if trouble:
@@ -240,7 +240,9 @@ def _check(model: nn.Module, names: dict[int, str]) -> None:
             f" {untrained[0]!r}: train the network, or load its checkpoint, before you fold it"
         )
     for layer in layers:
-        computed = [key for key in ("weight", "bias") if isinstance(vars(layer).get(key), Tensor)]  # no Parameters
+        computed = [
+            key for key in ("weight", "bias") if isinstance(vars(layer).get(key), Tensor)
+        ]  # a tensor, not a Parameter
         if computed:
             raise ValueError(
                 f"hooks compute the {' and '.join(computed)} of {names[id(layer)] or '(model)'} at each call"
@@ -250,7 +252,7 @@ def _check(model: nn.Module, names: dict[int, str]) -> None:
 
 
 def _left_behind(held: nn.Module, names: Mapping[int, str]) -> bool:
-    """Return whether there are deconvolution layers in what is held beside the tree that would stay there."""
+    """Return whether a module outside the tree is or holds a deconvolution layer that replacing would not reach."""
     return deconvolves(held) or any(deconvolves(each) and id(each) not in names for each in held.modules())
 
 
@@ -288,7 +290,7 @@ def _plain_channels(module: ChannelDeconv, name: str, inputs: set[_Input], stati
 
 
 def _empty(kind: type[Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-    """Return a module of torch without drawing its weights."""
+    """Return a module of torch without initialising its weights."""
     return skip_init(kind, *args, **kwargs)  # type: ignore[no-untyped-call]
 
 
@@ -320,12 +322,12 @@ def _tensors(output: Any) -> list[Tensor]:  # noqa: ANN401
 
 
 def copied(example: Any) -> Any:  # noqa: ANN401
-    """Return an example with tensors of its own, for networks that write to their input."""
+    """Return a copy of an example with cloned tensors, for networks that write to their input."""
     return copy.deepcopy(example, {id(tensor): tensor.clone() for tensor in _tensors_in(example)})
 
 
 def _tensors_in(output: Any) -> Iterator[Tensor]:  # noqa: ANN401
-    # To torch.utils._pytree dataclasses and subclasses of dict are leaves, unless they are registered.
+    # torch.utils._pytree would treat dataclasses and subclasses of dict as leaves, unless they are registered.
     if isinstance(output, Tensor):
         yield output
     elif isinstance(output, Mapping):

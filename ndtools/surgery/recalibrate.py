@@ -1,4 +1,4 @@
-"""Statistics of evaluation, taken anew."""
+"""Recalibration: new estimates of the statistics that evaluation uses."""
 
 import warnings
 from collections.abc import Iterable, Sequence
@@ -15,42 +15,43 @@ __all__ = ["recalibrate"]
 def recalibrate(model: nn.Module, batches: Iterable[Tensor | Sequence[Tensor]]) -> int:
     """Replace the running statistics of all deconvolution layers by those of all samples of some batches.
 
-    Moving averages remember weights of some steps ago, and weigh a last batch of 3 images like one of 128. Here the
-    weights stand still and every sample counts alike, in a small batch as in a large one.
+    Moving averages include batches from before the last changes of the weights, and give a last batch of 3 images the
+    same weight as one of 128. Here the weights do not change, and every sample has equal weight in batches of any size.
 
-    In evaluation an image is whitened as one of all images, not as one of its batch. So the covariance is that of all
-    samples together, about their common mean: the average of the batches' covariances and, besides, the covariance of
-    their means, each weighed by its samples. Without the latter it would be too small by the share 1/n in batches of n
-    independent samples, and by more where the pixels of an image are alike. For an input that does not depend on
-    other samples, as that of the first layer, it does not matter how samples are dealt out to batches. Wu and Johnson
-    (2021, *Rethinking "batch" in BatchNorm*, sec. 3) take the variances of batch normalisation alike.
+    In evaluation an image is whitened as one of all images, not as one of its batch. The covariance is therefore that
+    of all samples together, about their common mean: the average of the batches' covariances plus the covariance of
+    the batches' means, both weighted by the number of samples. Without the second term it would be too small by a
+    share of 1/n in batches of n independent samples, and by more where the pixels of an image are alike. For inputs
+    that do not depend on other samples, such as those of the first layer, the result does not depend on how samples are
+    divided into batches. Wu and Johnson (2021, *Rethinking "batch" in BatchNorm*, sec. 3) compute the variances of
+    batch normalisation in the same way.
 
-    Where matrices D are averaged (``running="matrix"``, as in the published code), it is the average of the batches'
-    matrices, weighed by their samples. With shrinkage, the covariances of batches are shrunk ones.
+    Where matrices D are averaged (``running="matrix"``, as in the published code), the result is the average of the
+    batches' matrices, weighted by the number of samples. With shrinkage, the covariances of the batches are shrunk.
 
     Parameters
     ----------
     model : nn.Module
-        Network, changed in place: the statistics of its deconvolution layers, also of frozen ones, and nothing else.
-        Its other layers (dropout, batch normalisation) are in evaluation mode meanwhile; no gradient is kept. A
-        deconvolution layer whitens each batch by that batch's own statistics meanwhile, as in training.
+        Network, changed in place: only the statistics of its deconvolution layers change, also those of frozen layers.
+        Meanwhile its other layers (dropout, batch normalisation) are in evaluation mode, no gradient is kept, and each
+        deconvolution layer whitens a batch by that batch's own statistics, as in training.
     batches : iterable of Tensor, or of sequences that begin with one
-        Inputs, as a loader gives them; moved to the device of the model.
+        Batches of inputs, as a loader returns them; they are moved to the device of the model.
 
     Returns
     -------
     int
-        Number of batches.
+        Number of batches that were used.
 
     Warns
     -----
     NumericalWarning
-        If some layers see none of the batches, because they work in training only: they stay as they are.
+        If no batch reaches some layers, because they are used in training only. Their statistics are not changed.
 
     Raises
     ------
     ValueError
-        If the model has no deconvolution layers, or there is no batch; the statistics are then as before.
+        If the model has no deconvolution layers, or there is no batch. The statistics are not changed then.
     """
     layers = {name: module for name, module in model.named_modules() if isinstance(module, Whitening)}
     if not layers:

@@ -1,4 +1,4 @@
-"""Exchange modules of a network for others, wherever and however often they occur."""
+"""Tools for operations on networks: copying, and replacing modules wherever and however often they occur."""
 
 import copy
 from collections.abc import Iterator, Mapping
@@ -49,7 +49,7 @@ def whitening_of(module: nn.Module) -> Whitening:
 
 
 def shape_of(module: nn.Module) -> dict[str, Any]:
-    """Return what a convolution or linear layer was made with, but for bias, device and dtype."""
+    """Return the arguments that a convolution or linear layer was made with, except bias, device and dtype."""
     names = _CONVOLUTION if isinstance(module, _ConvNd) else _LINEAR
     if isinstance(module, _ConvTransposeNd):
         names = (*names, "output_padding")
@@ -87,7 +87,7 @@ def has_hooks(module: nn.Module) -> bool:
 
 
 def carry_hooks(old: nn.Module, new: nn.Module) -> None:
-    """Let a module have the forward and backward hooks of another, and their handles remove them from both.
+    """Share the forward and backward hooks of a module with another one. A hook's handle removes it from both.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def carry_hooks(old: nn.Module, new: nn.Module) -> None:
 
 
 def own_names(model: nn.Module) -> dict[int, list[str]]:
-    """Return all names of each module, by its id; that of the root is ""."""
+    """Return all names of each module, by the module's id. The name of the network itself is ""."""
     names: dict[int, list[str]] = {}
     for name, module in model.named_modules(remove_duplicate=False):
         names.setdefault(id(module), []).append(name)
@@ -108,7 +108,7 @@ def own_names(model: nn.Module) -> dict[int, list[str]]:
 
 
 def held_aside(model: nn.Module) -> Iterator[tuple[nn.Module, str]]:
-    """Find modules that are held beside the tree, in a list, tuple or dict of another one, where they stay.
+    """Find modules that are held outside the tree of modules, in a list, tuple or dict, where replacing misses them.
 
     Parameters
     ----------
@@ -118,9 +118,9 @@ def held_aside(model: nn.Module) -> Iterator[tuple[nn.Module, str]]:
     Yields
     ------
     module : Module
-        One that is held so.
+        Module that is held outside the tree.
     where : str
-        Type of the holder, and its attribute.
+        Type of the module that holds it, and the attribute.
     """
     for module in model.modules():
         for attribute, value in vars(module).items():
@@ -139,7 +139,7 @@ def _held_in(value: Any, kind: type[T], depth: int = 3) -> Iterator[T]:  # noqa:
 
 
 def replace_modules(model: nn.Module, new: Mapping[int, nn.Module]) -> nn.Module:
-    """Exchange modules in place, shared ones everywhere.
+    """Replace modules in place. Shared modules are replaced everywhere.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def replace_modules(model: nn.Module, new: Mapping[int, nn.Module]) -> nn.Module
     Returns
     -------
     Module
-        The network; what it was exchanged for, if it is exchanged itself.
+        The network, or its replacement if the network itself is replaced.
     """
     for parent in list(model.modules()):
         if id(parent) in new:

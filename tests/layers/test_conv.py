@@ -98,7 +98,7 @@ def explicit(x, layer):
         for n, s, d, t in zip(padded.shape[2:], k, layer.dilation, layer.stride, strict=True)
     )
     grid = everything.view(len(x), -1, high, wide)
-    size = min(config.block_size or per_group, per_group)
+    size = per_group if config.block_size in (None, "auto") else min(config.block_size, per_group)
     for step in range(config.sampling_stride, 0, -1):
         alternatives = [
             axes_of(n, s, t, d, (p, p), step, config.grid)
@@ -408,3 +408,13 @@ def test_too_few_samples_are_warned_of():
     assert issubclass(warning.category, NumericalWarning)
     assert "for 36 features" in str(warning.message)
     assert warning.filename == __file__
+
+
+def test_patches_may_lie_wholly_in_the_padding():
+    layer = layer_of(1, 1, 1, padding=3, config=DeconvConfig(sampling_stride=100))
+    x = images(15, 1)
+    assert layer(x).isfinite().all()
+    (patches,) = layer.sampled_input(x)[1].gather(x).unbind(0)  # one of each image, in the same row of pixels
+    rows = [image[0, 4].tolist() for image in x]
+    wanted = [rows[i][at] if 0 <= (at := (7 + i) % 15 - 3) < 9 else 0 for i in range(15)]
+    assert patches[0].tolist() == wanted

@@ -85,7 +85,7 @@ def test_convolutions(dims, stride, dilation, groups, padding, mode, bias, confi
     stride=st.integers(1, 3),
     dilation=st.integers(1, 2),
     groups=st.integers(1, 2),
-    padding=st.integers(0, 3),
+    padding=st.integers(0, 2),
     output_padding=st.integers(0, 1),
     bias=st.booleans(),
     config=st.sampled_from(PRESETS),
@@ -93,7 +93,7 @@ def test_convolutions(dims, stride, dilation, groups, padding, mode, bias, confi
 @settings(max_examples=40)
 def test_transposed_convolutions(dims, stride, dilation, groups, padding, output_padding, bias, config):
     fast, plain = TRANSPOSED[dims]
-    x = batch(3, 4, *(6, 5, 4)[:dims])
+    x = batch(3, 4, *(6, 5, 4)[:dims])  # the smallest output has two pixels
     settings_ = {"stride": stride, "dilation": dilation, "groups": groups, "padding": padding}
     settings_["output_padding"] = output_padding if output_padding < max(stride, dilation) else 0
     layer = trained(fast(4, 6, 3, **settings_, bias=bias, dtype=torch.float64, config=config), x, batch(*x.shape))
