@@ -17,7 +17,7 @@ PAGES = [README, *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs").
 SHOWN = re.compile(r"^ {4}\$ ndtools (?P<arguments>[^\n]*)\n(?P<output>(?: {4}(?!\$)[^\n]*\n)*)", re.MULTILINE)
 QUOTED = re.compile(r"`ndtools ([^`]+)`")
 GENERATED = ("gallery/", "../gallery/")  # written when the documentation is built
-ELSEWHERE = {"figure"}  # commands that are described on the overview and have no page of their own
+ELSEWHERE: set[str] = set()  # commands that have no page of their own
 
 
 def name_of(path):
