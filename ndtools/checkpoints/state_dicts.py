@@ -65,10 +65,7 @@ def load_state(path: str | Path) -> tuple[State, dict[str, Any]]:
 
 
 def _load_pickled(file: BinaryIO, path: Path) -> tuple[State, dict[str, Any]]:
-    if zipfile.is_zipfile(file):
-        file.seek(0)
-        with zipfile.ZipFile(file) as archive:
-            require_memory(sum(member.file_size for member in archive.infolist()), f"reading {path}")
+    require_memory(_unpacked_bytes(file), f"reading {path}")
     file.seek(0)
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
@@ -87,6 +84,15 @@ def _load_pickled(file: BinaryIO, path: Path) -> tuple[State, dict[str, Any]]:
         return unwrap(content), {}
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
+
+
+def _unpacked_bytes(file: BinaryIO) -> int:
+    """Return how many bytes the members of a file of ``torch.save`` say that they unpack to; 0 if it is not one."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return sum(member.file_size for member in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError):
+        return 0
 
 
 def _load_safetensors(path: Path) -> tuple[State, dict[str, Any]]:

@@ -169,6 +169,8 @@ class Whitening(RunningStatistics):
         for count, (mean, covariance) in zip(counts, moments, strict=True):
             if self.config.shrinkage == "oas":
                 covariance = oas_shrunk(covariance, count)
+            elif self.config.shrinkage == "auto" and self.averages_all:
+                pass  # few samples of a batch do not matter where all batches are pooled
             elif self.config.shrinkage == "auto":
                 covariance = weakened(covariance, count)
                 if 2 * count < mean.shape[-1]:  # features that do not vary in so few samples may vary in evaluation

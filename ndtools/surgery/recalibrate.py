@@ -27,7 +27,8 @@ def recalibrate(model: nn.Module, batches: Iterable[Tensor | Sequence[Tensor]]) 
     batch normalisation in the same way.
 
     Where matrices D are averaged (``running="matrix"``, as in the published code), the result is the average of the
-    batches' matrices, weighted by the number of samples. With shrinkage, the covariances of the batches are shrunk.
+    batches' matrices, weighted by the number of samples. With
+    the shrinkage "lw" or "oas", the covariances of the batches are shrunk; "auto" leaves them as they are.
 
     Parameters
     ----------

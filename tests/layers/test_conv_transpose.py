@@ -25,7 +25,7 @@ KINDS = {
     2: (FastDeconvTranspose2d, nn.ConvTranspose2d, FastDeconv2d),
     3: (FastDeconvTranspose3d, nn.ConvTranspose3d, FastDeconv3d),
 }
-CONFIG = DeconvConfig(block_size=2, sampling_stride=1, eps=1e-2, shrinkage="none")
+CONFIG = DeconvConfig.paper(block_size=2, sampling_stride=1, eps=1e-2, shrinkage="none")
 
 
 def images(n=6, c=4, size=(5, 6), seed=0):

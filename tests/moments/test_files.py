@@ -109,7 +109,7 @@ def test_files_that_are_given_by_mistake(photos, tmp_path):  # noqa: F811
     assert invoke("kernels", photos, "-k", 3, "-o", out, "--save-moments", moments).exit_code == 0
     (tmp_path / "a.txt").write_text("no moments")
     for path in (out / "kernels.npz", tmp_path / "a.txt"):
-        result = invoke("kernels", "--from-moments", path, "-o", out)
+        result = invoke("kernels", "--from-moments", path, "-o", tmp_path / "new")
         assert result.exit_code == 3
         assert "those of ndtools kernels --save-moments" in result.stderr
         assert "pickle" not in result.stderr

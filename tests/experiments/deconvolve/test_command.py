@@ -144,7 +144,7 @@ def test_bad_input(photos, tmp_path, out):  # noqa: F811
         assert result.exit_code == 3
         assert message in result.stderr
     np.save(tmp_path / "k.npy", np.zeros((3, 3, 3, 3)))
-    assert "where a .npz file with kernels, mean" in deconvolve(image, out, "--from", tmp_path / "k.npy").stderr
+    assert "must be a .npz file with kernels, mean" in deconvolve(image, out, "--from", tmp_path / "k.npy").stderr
 
 
 def test_covariance(photos, out):  # noqa: F811

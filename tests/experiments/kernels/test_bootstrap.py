@@ -142,7 +142,7 @@ def test_weights_count_sets_as_often(tmp_path):
     wanted = first + first + first + second
     assert found.count == wanted.count
     torch.testing.assert_close(found.matrix, wanted.matrix, rtol=1e-12, atol=1e-15)
-    with pytest.raises(ValueError, match="no set"):
+    with pytest.raises(ValueError, match="must add up to at least 1, got 0"):
         Covariance.pooled([first], [0])
 
 
