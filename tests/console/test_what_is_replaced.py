@@ -53,8 +53,12 @@ def test_pictures_of_results_are_not_taken_for_photographs(photos):
     assert "a picture that ndtools made, of the result kernels.json" in again.stderr
     after = numbers(photos)
     assert after["images"]["read"] == before["images"]["read"] == 4
+    # The order of the sums differs from run to run; `covariance_error` bounds what that does to D.
+    rounding = 10 * before["covariance_error"]
     for name in ("center", "surround_mean"):
-        assert [c[name] for c in after["channels"]] == pytest.approx([c[name] for c in before["channels"]], rel=1e-6)
+        assert [c[name] for c in after["channels"]] == pytest.approx(
+            [c[name] for c in before["channels"]], rel=rounding
+        )
     (photos / "kernels.json").write_text("{}")  # not a result: then these are pictures like others
     assert kernels(photos, photos / "out").exit_code == 0
     assert numbers(photos / "out")["images"]["read"] == 6
