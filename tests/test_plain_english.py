@@ -10,7 +10,7 @@ from tests.places import ROOT
 
 PACKAGE = ROOT / "ndtools"
 SECTIONS = ("Parameters", "Attributes", "Returns", "Yields", "Other Parameters")
-FRAGMENT = re.compile(r"(Of|What|Which|Where)\b")
+FRAGMENT = re.compile(r"(Of|What|Which|Where|How)\b")
 
 
 def descriptions(docstring):
@@ -49,7 +49,9 @@ def test_every_description_can_be_read_alone(module):
     assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("text", ["Of the batches.", "Which.", "What was asked for by the user.", "", "The seed."])
+@pytest.mark.parametrize(
+    "text", ["Of the batches.", "Which.", "How many there are.", "What was asked for by the user.", "", "The seed."]
+)
 def test_a_fragment_is_noticed(tmp_path, text):
     module = tmp_path / "module.py"
     indent = "    "

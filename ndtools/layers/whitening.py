@@ -169,13 +169,12 @@ class Whitening(RunningStatistics):
         for count, (mean, covariance) in zip(counts, moments, strict=True):
             if self.config.shrinkage == "oas":
                 covariance = oas_shrunk(covariance, count)
-            elif self.config.shrinkage == "auto" and self.averages_all:
-                pass  # few samples of a batch do not matter where all batches are pooled
-            elif self.config.shrinkage == "auto":
+            # Few samples of a batch do not matter where all batches are pooled.
+            elif self.config.shrinkage == "auto" and not self.averages_all:
                 covariance = weakened(covariance, count)
                 if 2 * count < mean.shape[-1]:  # features that do not vary in so few samples may vary in evaluation
                     self._warn_of_rank(count, mean.shape[-1], "")
-            elif count <= mean.shape[-1]:
+            elif self.config.shrinkage == "none" and count <= mean.shape[-1]:
                 self._warn_of_rank(count, mean.shape[-1], "shrinkage='auto', ")
             shrunk.append((mean, covariance))
         return x, counts[0], shrunk

@@ -37,9 +37,9 @@ class KernelBootstrap:
     Attributes
     ----------
     replicates, groups, total : int
-        How many; ``total`` images are in all groups.
+        Numbers of bootstrap replicates, of groups of images, and of images in all groups.
     failed : int
-        How many replicates and subsets have no kernels, as their D does not exist; they are left out.
+        Number of replicates and subsets that have no kernels, since their D does not exist; they are left out.
     error : array of shape (C, C, k, k)
         Standard error of each weight of the kernels. Not finite if fewer than two replicates have kernels.
     relative_error : float
@@ -133,7 +133,7 @@ def bootstrap_kernels(
     method : Method
         Method of the inverse square root.
     replicates : int
-        How many, two at least.
+        Number of bootstrap replicates, at least two.
     seed : int
         Seed of the random draws of groups.
     progress : callable, optional

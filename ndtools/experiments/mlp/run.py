@@ -35,7 +35,7 @@ def build_mlp(widths: tuple[int, ...], arm: str, config: DeconvConfig) -> nn.Seq
     widths : tuple of int
         Inputs, hidden layers, classes.
     arm : {"none", "bn", "deconv"}
-        How it normalises.
+        Normalisation of the layers: none, batch normalisation, or deconvolution.
     config : DeconvConfig
         Settings of the deconvolution layers of the arm "deconv".
 

@@ -26,7 +26,7 @@ class NsStabilityConfig:
     kernel_size : int
         Side of the patches in pixels. 3 in the paper, which makes 27 features of colour images.
     iterations : int
-        How many to follow.
+        Number of iterations to follow.
     eps : float
         Ridge added to the covariance (of [0, 1] pixels, or to the given matrix), at least 0.
     dtype : tuple of str

@@ -61,7 +61,7 @@ def logistic_optimum(
     labels : Tensor of shape (n,)
         Classes of the images.
     classes : int
-        How many there are.
+        Number of classes.
     features : FeatureMap
         That whitens x, in float64; the Hessian at zero weights is then I/4 and L-BFGS starts well conditioned.
     tolerance : float
