@@ -17,7 +17,7 @@ __all__ = ["DeconvLinear"]
 
 
 class DeconvLinear(nn.Linear):
-    """Linear layer on deconvolved input: y = W D (x − μ) + b (Ye et al. 2020, eq. 4).
+    """Linear layer on deconvolved input, y = W D (x − μ) + b (equation 4 of Ye et al. 2020).
 
     It replaces :class:`torch.nn.Linear` and is initialised like it. D is merged into W, so that the input itself is not
     transformed.
