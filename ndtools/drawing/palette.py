@@ -1,21 +1,50 @@
-"""Colours and line styles that figures share."""
+"""Colours and line styles that figures share: one for each method and channel, the same in every figure."""
 
 from typing import Any
 
 from matplotlib.colors import LinearSegmentedColormap
 
-__all__ = ["CHANNELS", "DIVERGING"]
+__all__ = ["ALGORITHMS", "CHANNELS", "DIVERGING", "METHODS", "SIDES"]
 
-# One line for each colour channel: distinct by hue, dash and marker, also in grey.
+# The colours are those of Okabe and Ito (2008), which the colour-blind tell apart. Dash and marker differ too, so that
+# lines can be told apart in grey.
+BLUE, SKY, GREEN = "#0072b2", "#56b4e9", "#009e73"
+ORANGE, VERMILION, PURPLE, GREY, BLACK = "#e69f00", "#d55e00", "#cc79a7", "#777777", "#000000"
+
+METHODS: dict[str, dict[str, Any]] = {
+    "none": {"color": GREY, "linestyle": ":", "marker": "s"},
+    "bn": {"color": ORANGE, "linestyle": "--", "marker": "^"},
+    "deconv": {"color": BLUE, "linestyle": "-", "marker": "o"},
+    "optimum": {"color": BLACK, "linestyle": (0, (1, 1)), "marker": ""},
+    "published": {"color": BLACK, "linestyle": "", "marker": "D"},
+}
+"""How features are treated before they are learned from: not at all, batch normalisation, deconvolution."""
+
+SIDES: dict[str, dict[str, Any]] = {
+    "before": {"color": VERMILION, "linestyle": "--"},
+    "after": {"color": BLUE, "linestyle": "-"},
+}
+"""Images before and after deconvolution."""
+
+ALGORITHMS: dict[str, dict[str, Any]] = {
+    "coupled": {"color": BLUE, "marker": "o"},
+    "vanilla": {"color": VERMILION, "marker": "^"},
+    "chebyshev": {"color": GREEN, "marker": "s"},
+    "denman-beavers": {"color": PURPLE, "marker": "D"},
+}
+"""Iterations for the inverse square root."""
+
 CHANNELS: dict[str, dict[str, Any]] = {
     "R": {"color": "#c1272d", "linestyle": "-", "marker": "o"},
     "G": {"color": "#1b7f3b", "linestyle": "--", "marker": "s"},
     "B": {"color": "#1f4e9c", "linestyle": ":", "marker": "^"},
     "gray": {"color": "0.2", "linestyle": "-", "marker": "o"},
 }
-# Blue, exactly white at 0, red.
+"""Colour channels of images."""
+
 DIVERGING = LinearSegmentedColormap.from_list(
     "diverging",
-    ["#053061", "#2166ac", "#67a9cf", "#ffffff", "#ef8a62", "#b2182b", "#67001f"],
+    ["#08214a", "#1d4f91", "#6a9cc9", "#ffffff", "#f6b26b", "#e8760a", "#b84a00"],
     N=257,  # odd: 0 has a colour of its own
 )
+"""Dark blue, exactly white at 0, orange: the ends differ in hue for the colour-blind, and in lightness in grey."""

@@ -3,118 +3,140 @@
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import gennorm
 
-from ndtools.text import ridge_in_words, shortened
+from ndtools.drawing.palette import SIDES
+from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
+from ndtools.text import percent, ridge_in_words, shortened
 
 if TYPE_CHECKING:
     from ndtools.experiments.sparsity.result import SparsityResult
     from ndtools.numerics.sparsity import Distribution
 
-__all__ = ["plot_sparsity"]
+__all__ = ["caption_sparsity", "plot_sparsity"]
 
-LINEAR_REACH = 3.0  # standard deviations in the left panel
+LINEAR_REACH = 3.0  # standard deviations in the linear panel
+_WHITENING = {"patch": "deconvolved", "channel": "channels decorrelated"}
 
 
-def plot_sparsity(result: "SparsityResult", *, fig: Figure | None = None) -> Figure:
+def plot_sparsity(
+    result: "SparsityResult", *, width: float = PAGE, title: bool = True, fig: Figure | None = None
+) -> Figure:
     """Draw both histograms, on a linear and on a logarithmic axis, beside densities of known shape.
 
     Parameters
     ----------
     result : SparsityResult
         Result of :func:`ndtools.experiments.sparsity.run.run`.
+    width : float
+        Width of the figure in print, millimetres. Default 180; below 120 the panels stand one above the other.
+    title : bool
+        Whether the figure has a title. Default True.
     fig : Figure, optional
-        An empty figure to draw on.
+        An empty figure to draw on, which keeps its size. Default: a new one.
 
     Returns
     -------
     Figure
         With two axes; x is in standard deviations of each distribution.
     """
-    width, height = 11.0, 5.2
-    fig = fig or Figure(figsize=(width, height))
-    linear, logarithmic = (
-        fig.add_axes((left / width, 1.25 / height, 4.6 / width, 3.15 / height)) for left in (0.75, 6.2)
-    )
-    x = np.linspace(result.edges[0], result.edges[-1], 2001)
-    for ax in (linear, logarithmic):
-        for name, (density, style) in _references(x, result.after).items():
-            ax.plot(x, density, color="0.45", linestyle=style, linewidth=1.1, label=name)
-        for name, (side, colour, style) in _sides(result).items():
-            if side.sigma:
-                ax.stairs(
-                    side.density,
-                    result.edges,
-                    color=colour,
-                    linestyle=style,
-                    linewidth=1.4,
-                    label=name,
-                    baseline=None,
-                )
-            else:
-                ax.plot([], [], color=colour, linestyle=style, label=f"{name}: no variance")
-        ax.set_xlabel("x/σ (σ of each distribution)")
-    linear.set_xlim(-LINEAR_REACH, LINEAR_REACH)
-    seen = np.concatenate(
-        [side.density[side.density > 0] for side in (result.before, result.after) if side.sigma] or [np.zeros(0)]
-    )
-    highest = max(float(seen.max()) if seen.size else 0.0, 1 / np.sqrt(2))
-    linear.set_ylim(0, 1.08 * highest)  # a density with β < 1 has a cusp far above its bin
-    linear.set_ylabel("probability density")
-    logarithmic.set_xlim(result.edges[0], result.edges[-1])
-    logarithmic.set_yscale("log")
-    logarithmic.set_ylim((float(seen.min()) if seen.size else 1e-6) / 3, 3 * highest)
-    logarithmic.set_ylabel("probability density, logarithmic")
-    linear.set_title(f"within ±{LINEAR_REACH:g} σ", fontsize="medium")
-    logarithmic.set_title(_beyond(result), fontsize="medium")
-    box = (0.5, 0.52 / height)
-    handles, labels = linear.get_legend_handles_labels()
-    fig.legend(handles, labels, loc="center", bbox_to_anchor=box, ncols=3, fontsize="small", frameon=False)
-    fig.suptitle(_title(result), fontsize="medium", y=1 - 0.1 / height)
+    with drawing_style():
+        width = width_of(fig, width)
+        wide = is_wide(width)
+        fig = new_figure(fig, width, 78 if wide else 135)
+        linear, logarithmic = fig.subplots(1, 2) if wide else fig.subplots(2, 1)
+        for ax in (linear, logarithmic):
+            _draw_densities(ax, result)
+            ax.set_xlabel("x / σ")
+            ax.set_ylabel("probability density")
+        seen = [s.density[s.density > 0] for s in (result.before, result.after) if s.sigma and s.density.any()]
+        lowest = min((float(density.min()) for density in seen), default=1e-6)
+        highest = max([float(density.max()) for density in seen] + [1 / np.sqrt(2)])  # 1/√2: the peak of Laplace's
+        linear.set_xlim(-LINEAR_REACH, LINEAR_REACH)
+        linear.set_ylim(0, 1.08 * highest)  # a density with β < 1 has a cusp far above its bin
+        logarithmic.set_xlim(result.edges[0], result.edges[-1])
+        logarithmic.set_yscale("log")
+        logarithmic.set_ylim(lowest / 3, 3 * highest)
+        add_letters([linear, logarithmic])
+        handles, labels = linear.get_legend_handles_labels()
+        fig.legend(handles, labels, loc="outside lower center", ncols=3 if wide else 1)
+        if title:
+            add_title(fig, f"Sparsity of {shortened(result.source)} before and after deconvolution")
     return fig
+
+
+def caption_sparsity(result: "SparsityResult") -> str:
+    """Say in words what the figure of :func:`plot_sparsity` shows.
+
+    Parameters
+    ----------
+    result : SparsityResult
+        Result of :func:`ndtools.experiments.sparsity.run.run`.
+
+    Returns
+    -------
+    str
+        The caption, one paragraph.
+    """
+    k, reach = result.config.kernel_size, result.edges[-1]
+    before, after = result.before, result.after
+    return (
+        f"Distribution of pixel values of {result.source} ({result.images.counted}, {result.count:.3g} values) less"
+        f" the mean of their channel (before), and of the same pixels {_treatment(result)} (after). Each is divided by"
+        f" its standard deviation σ. (a) Linear axis, within ±{LINEAR_REACH:g} σ. (b) Logarithmic axis;"
+        f" {_share(before.clipped)} of the values before and {_share(after.clipped)} after lie beyond ±{reach:g} σ."
+        f" The kurtosis is {_kurtosis(before)} before and {_kurtosis(after)} after (Gaussian 3, Laplace 6);"
+        " grey curves are densities of equal variance."
+        + (f" {k}×{k} patches, {ridge_in_words(result.fit)}." if result.fit else "")
+    )
+
+
+def _draw_densities(ax: Axes, result: "SparsityResult") -> None:
+    x = np.linspace(result.edges[0], result.edges[-1], 2001)
+    for name, (density, style) in _references(x, result.after).items():
+        ax.plot(x, density, color="0.5", linestyle=style, linewidth=0.8, label=name)
+    for label, (side, style) in _sides(result).items():
+        if side.sigma:
+            ax.stairs(side.density, result.edges, label=label, baseline=None, linewidth=1.1, **style)
+        else:
+            ax.plot([], [], label=f"{label}: no variance", **style)
 
 
 def _references(x: NDArray[np.float64], after: "Distribution") -> dict[str, tuple[NDArray[np.float64], Any]]:
     """Return densities of unit variance: Gaussian, Laplace, and the generalised Gaussian fitted to ``after``."""
-    found: dict[str, tuple[NDArray[np.float64], Any]] = {
-        "Gaussian, equal variance": (np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi), ":"),
-        "Laplace, equal variance": (np.exp(-np.sqrt(2) * np.abs(x)) / np.sqrt(2), "-."),
+    densities: dict[str, tuple[NDArray[np.float64], Any]] = {
+        "Gaussian": (np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi), ":"),
+        "Laplace": (np.exp(-np.sqrt(2) * np.abs(x)) / np.sqrt(2), "-."),
     }
-    shape = after.measures["ggd_shape"]
-    if shape.value is not None:
-        density = gennorm.pdf(x, shape.value, scale=1 / gennorm.std(shape.value))
-        found[f"generalised Gaussian, shape {shape.value:.3g} as fitted to after"] = density, (0, (5, 1.5))
-    return found
+    shape = after.measures["ggd_shape"].value
+    if shape is not None:
+        density = gennorm.pdf(x, shape, scale=1 / gennorm.std(shape))
+        densities[f"generalised Gaussian, shape {shape:.3g} (fit to after)"] = density, (0, (5, 1.5))
+    return densities
 
 
-def _sides(result: "SparsityResult") -> dict[str, tuple["Distribution", str, str]]:
-    before = (result.before, "#b2182b", "--")
+def _sides(result: "SparsityResult") -> dict[str, tuple["Distribution", dict[str, Any]]]:
     if result.config.whitening == "none":
-        return {"pixels − mean, before and after (no whitening)": before}
-    after = f"after: {_WHITENING[result.config.whitening]}"
-    return {"before: pixels − mean": before, after: (result.after, "#2166ac", "-")}
+        return {"pixels − mean, before and after (no whitening)": (result.before, SIDES["before"])}
+    return {
+        "before: pixels − mean": (result.before, SIDES["before"]),
+        f"after: {_WHITENING[result.config.whitening]}": (result.after, SIDES["after"]),
+    }
 
 
-def _beyond(result: "SparsityResult") -> str:
-    shares = (f"{x.clipped:.1e}".replace("e-0", "e-") if x.clipped else "none" for x in (result.before, result.after))
-    before, after = shares
-    return f"beyond ±{result.edges[-1]:g} σ: {before} before, {after} after"
+def _treatment(result: "SparsityResult") -> str:
+    return {"patch": "after deconvolution", "channel": "with decorrelated channels", "none": "left as they are"}[
+        result.config.whitening
+    ]
 
 
-_WHITENING = {"patch": "deconvolved", "channel": "channels decorrelated"}
+def _share(share: float) -> str:
+    return percent(share, digits=2) if share else "none"
 
 
-def _title(result: "SparsityResult") -> str:
-    k = result.config.kernel_size
-
-    def kurtosis(side: str) -> str:
-        value = getattr(result, side).measures["kurtosis"].value
-        return "undefined" if value is None else f"{value:.3g}"
-
-    ridge = f", {ridge_in_words(result.fit)}" if result.fit else ""
-    return (
-        f"{shortened(result.source)}: {result.images.counted}, {result.count:.3g} values, {k}×{k} patches{ridge}\n"
-        f"kurtosis {kurtosis('before')} before, {kurtosis('after')} after (Gaussian 3, Laplace 6)"
-    )
+def _kurtosis(side: "Distribution") -> str:
+    value = side.measures["kurtosis"].value
+    return "undefined" if value is None else f"{value:.3g}"

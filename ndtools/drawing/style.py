@@ -1,0 +1,129 @@
+"""Style and page of all figures: sizes in print, type, and what the files say about themselves."""
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+__all__ = ["COLUMN", "PAGE", "add_letters", "add_title", "drawing_style", "is_wide", "new_figure", "width_of"]
+
+COLUMN, PAGE = 85.0, 180.0
+"""Widths of one column and of a whole page of many journals, millimetres."""
+
+MILLIMETRES = 25.4  # in an inch
+WIDE = 120.0  # millimetres from which panels stand side by side
+TYPE = 7.0  # points: journals print 5 to 8
+SMALL = 6.0  # points: ticks, legends and notes
+
+_STYLE: dict[Any, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib, so figures are the same on every machine
+    "font.size": TYPE,
+    "axes.titlesize": TYPE,
+    "axes.labelsize": TYPE,
+    "figure.titlesize": TYPE,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "legend.fontsize": SMALL,
+    "legend.frameon": False,
+    "legend.handlelength": 2.4,
+    "axes.linewidth": 0.5,
+    "axes.titlepad": 3.0,
+    "axes.labelpad": 2.0,
+    "xtick.major.width": 0.5,
+    "ytick.major.width": 0.5,
+    "xtick.minor.width": 0.4,
+    "ytick.minor.width": 0.4,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.minor.size": 1.5,
+    "ytick.minor.size": 1.5,
+    "xtick.major.pad": 2.0,
+    "ytick.major.pad": 2.0,
+    "lines.linewidth": 1.0,
+    "lines.markersize": 3.0,
+    "grid.linewidth": 0.4,
+    "figure.constrained_layout.h_pad": 0.03,
+    "figure.constrained_layout.w_pad": 0.03,
+    "pdf.fonttype": 42,  # text stays text: TrueType, which journals and editors take
+    "ps.fonttype": 42,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "ndtools",  # equal figures are equal files
+}
+
+
+@contextmanager
+def drawing_style() -> Iterator[None]:
+    """Draw and write figures in the style of ndtools, whatever the user's matplotlibrc says.
+
+    Yields
+    ------
+    None
+        The former settings of matplotlib come back at the end.
+    """
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_STYLE)
+        yield
+
+
+def new_figure(fig: Figure | None, width: float, height: float) -> Figure:
+    """Return an empty figure that lays its panels out by itself.
+
+    Parameters
+    ----------
+    fig : Figure or None
+        An empty figure of the caller, whose size is kept; None for a new one.
+    width, height : float
+        Size of a new figure in millimetres.
+
+    Returns
+    -------
+    Figure
+        The figure, with matplotlib's constrained layout.
+    """
+    if fig is None:
+        return Figure(figsize=(width / MILLIMETRES, height / MILLIMETRES), layout="constrained")
+    fig.set_layout_engine("constrained")
+    return fig
+
+
+def width_of(fig: Figure | None, width: float) -> float:
+    """Return the width in millimetres of a figure of the caller, or the wanted width if there is none."""
+    return width if fig is None else fig.get_figwidth() * MILLIMETRES
+
+
+def is_wide(width: float) -> bool:
+    """Return whether a figure of this width, in millimetres, has room for panels side by side."""
+    return width >= WIDE
+
+
+def add_title(fig: Figure, text: str) -> None:
+    """Write a title above all panels, broken into lines that fit the width of the figure.
+
+    Parameters
+    ----------
+    fig : Figure
+        Figure that gets the title.
+    text : str
+        A short title; all details belong in the caption.
+    """
+    columns = int(fig.get_figwidth() * 72 / (0.56 * TYPE))  # a letter is about 0.56 times as wide as its size
+    fig.suptitle("\n".join(textwrap.wrap(text, columns)))
+
+
+def add_letters(axes: Sequence[Axes]) -> None:
+    """Name panels a, b, c, ... in bold at their upper left, as captions refer to them.
+
+    Parameters
+    ----------
+    axes : sequence of Axes
+        One for each panel, in reading order. Fewer than two have no letters.
+    """
+    if len(axes) > 1:
+        for letter, ax in zip("abcdefghijklmnopqrstuvwxyz", axes, strict=False):
+            ax.set_title(letter, loc="left", fontweight="bold")
