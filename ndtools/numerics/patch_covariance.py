@@ -283,17 +283,12 @@ class PatchCovariance:
 
 
 def _offset_and_variance(pixels: Tensor) -> tuple[Tensor, float]:
-    """Return an offset for each channel, near its mean, and the mean square of all pixels about it.
-
-    The offset is a number that the arithmetic of the transforms holds exactly: a whole one for uint8, whose differences
-    are then exact in float32, or else one of float32 or of the pixels' dtype. All pixels count, because the rounding of
-    the transforms follows from all of them.
-    """
+    """Return an offset for each channel, near its mean, and the mean square of all pixels about it."""
     bands = pixels.split(max(1, ROOM // pixels[:, 0].numel()), dim=1)  # type: ignore[no-untyped-call]
     mean = sum(band.sum((1, 2), dtype=torch.float64) for band in bands) / pixels[0].numel()
     if pixels.dtype == torch.uint8:
-        offset = mean.round()
-    else:
+        offset = mean.round()  # whole numbers: the difference is exact in float32
+    else:  # a number of the dtype of the pixels, because this is what is subtracted
         offset = mean.to(torch.promote_types(pixels.dtype, torch.float32)).double()
     squares = [torch.linalg.vector_norm(band - offset[:, None, None]).item() ** 2 for band in bands]
     return offset, sum(squares) / pixels.numel()
