@@ -28,9 +28,9 @@ from ndtools.data.images.reading import Decoded, load_images
 from ndtools.data.images.sources import ImageRef, ImageSource, resolve_source
 from ndtools.moments.images import image_moments
 from ndtools.numerics.correlations import CornerProducts, LagSpectra, StripSpectra
-from ndtools.numerics.covariance import PatchCovariance
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.lag_products import Borders, Centred
+from ndtools.numerics.patch_covariance import PatchCovariance
 from tests.oracles import row_window_products
 
 

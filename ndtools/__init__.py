@@ -38,7 +38,7 @@ _GROUPS: dict[str, dict[str, str | tuple[str, str]]] = {
         "Covariance": "numerics.covariance",
         "Dataset": "data.labelled.dataset",
         "Deconvolution": "numerics.deconvolution",
-        "PatchCovariance": "numerics.covariance",
+        "PatchCovariance": "numerics.patch_covariance",
         "Split": "data.labelled.dataset",
         "dead_leaves": "data.images.synthetic",
         "fit_deconvolution": "numerics.deconvolution",

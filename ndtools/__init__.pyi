@@ -69,7 +69,6 @@ from ndtools.models.catalogue import build as build
 from ndtools.models.spec import NetworkSpec as NetworkSpec
 from ndtools.numerics.center_surround import fit_difference_of_gaussians as fit_difference_of_gaussians
 from ndtools.numerics.covariance import Covariance as Covariance
-from ndtools.numerics.covariance import PatchCovariance as PatchCovariance
 from ndtools.numerics.deconvolution import Deconvolution as Deconvolution
 from ndtools.numerics.deconvolution import fit_deconvolution as fit_deconvolution
 from ndtools.numerics.inverse_sqrt import Eigh as Eigh
@@ -82,6 +81,7 @@ from ndtools.numerics.iterations import VanillaNewtonSchulz as VanillaNewtonSchu
 from ndtools.numerics.kernel_profiles import frequency_response as frequency_response
 from ndtools.numerics.kernel_profiles import opponency as opponency
 from ndtools.numerics.kernel_profiles import radial_profile as radial_profile
+from ndtools.numerics.patch_covariance import PatchCovariance as PatchCovariance
 from ndtools.numerics.patches import im2col as im2col
 from ndtools.numerics.stability import TraceRecord as TraceRecord
 from ndtools.numerics.stability import inverse_sqrt_trace as inverse_sqrt_trace

@@ -10,7 +10,7 @@ from ndtools.data.images.reading import Decoded, processors
 from ndtools.data.images.sources import ImageSource, Skipped
 from ndtools.errors import OptionError
 from ndtools.moments.gathering import Progress, gather
-from ndtools.numerics.covariance import PatchCovariance, memory_needed, transform_dtype
+from ndtools.numerics.patch_covariance import PatchCovariance, memory_needed, transform_dtype
 from ndtools.numerics.patches import Pair
 
 __all__ = ["ImageMoments", "Progress", "image_moments", "too_small"]
@@ -63,7 +63,7 @@ def image_moments(
     source : ImageSource
         Source of the images.
     kernel_size, method, stride, eps, relative, device
-        Settings of the accumulators, as in :class:`ndtools.numerics.covariance.PatchCovariance`.
+        Settings of the accumulators, as in :class:`ndtools.numerics.patch_covariance.PatchCovariance`.
     gray, resize
         Settings for decoding, as in :func:`ndtools.data.images.reading.load_images`.
     jobs : int, optional

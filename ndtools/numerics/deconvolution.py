@@ -15,8 +15,9 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 
 from ndtools.errors import DataError, NumericalWarning
-from ndtools.numerics.covariance import TOLERANCE, Covariance, PatchCovariance, rounding_effect
+from ndtools.numerics.covariance import TOLERANCE, Covariance, rounding_effect
 from ndtools.numerics.inverse_sqrt import Eigh, Method, inverse_sqrt
+from ndtools.numerics.patch_covariance import PatchCovariance
 from ndtools.numerics.patches import Pair, as_pixels, to_pair
 
 __all__ = ["RIDGE_AND_PRECISION", "Deconvolution", "fit_deconvolution"]

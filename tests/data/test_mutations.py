@@ -28,7 +28,7 @@ from ndtools.data.labelled.cifar import read_binary, read_names, read_pickle
 from ndtools.data.labelled.idx import read_idx
 from ndtools.errors import DataError
 from ndtools.moments.files import moments_arrays, read_moments
-from ndtools.numerics.covariance import PatchCovariance
+from ndtools.numerics.patch_covariance import PatchCovariance
 
 MUTANTS = int(os.environ.get("NDTOOLS_MUTANTS", "25"))
 SEED = int(os.environ.get("NDTOOLS_MUTATION_SEED", "0"))

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from ndtools.errors import DataError, MatrixError
 from ndtools.moments.files import moments_arrays, read_moments
-from ndtools.numerics.covariance import PatchCovariance
+from ndtools.numerics.patch_covariance import PatchCovariance
 from tests.commands import invoke, numbers
 
 

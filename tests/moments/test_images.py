@@ -15,7 +15,7 @@ from ndtools.data.images.reading import Decoded
 from ndtools.data.images.sources import ImageRef, ImageSource, resolve_source
 from ndtools.errors import NdtoolsError, OptionError
 from ndtools.moments.images import image_moments
-from ndtools.numerics.covariance import PatchCovariance, memory_needed
+from ndtools.numerics.patch_covariance import PatchCovariance, memory_needed
 from tests.waiting import wait_for
 
 

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ndtools.numerics.covariance import PatchCovariance, rounding_effect, transform_dtype
+from ndtools.numerics.covariance import rounding_effect
+from ndtools.numerics.patch_covariance import PatchCovariance, transform_dtype
 from tests.oracles.patches import patch_covariance, patch_matrix, row_window_products
 from tests.oracles.pictures import smooth_images
 from tests.places import real
@@ -128,13 +129,33 @@ def test_large_even_and_rectangular_windows(kernel_size, sizes):
 def test_the_effect_of_rounding_is_as_estimated(blur, count, channels, k):
     """What it is estimated from in `rounding_effect`: ‖D ΔCov D‖ against float64, which is exact beside float32."""
     images = smooth_images(count, channels, blur)
+    measured, estimated = effect_of_rounding(images, k, 1e-3)
+    assert 1e-3 < measured / estimated < 3
     rounded, exact = covariance(images, k), covariance(images, k, dtype=torch.float64)
-    eps = 1e-3 * rounded.mean_variance
+    assert exact.rounding == pytest.approx(rounded.rounding * 2.0**-29, rel=1e-9)  # 24 and 53 bits
+
+
+def effect_of_rounding(images, k, relative_eps):
+    """Measured ‖D ΔCov D‖ of transforms in float32, and its estimate; float64 is exact beside float32."""
+    rounded, exact = covariance(images, k), covariance(images, k, dtype=torch.float64)
+    eps = relative_eps * rounded.mean_variance
     values, vectors = torch.linalg.eigh(exact.matrix + eps * torch.eye(len(exact.matrix)))
     d = vectors / values.sqrt() @ vectors.mT
-    effect = torch.linalg.matrix_norm(d @ (rounded.matrix - exact.matrix) @ d, 2).item()
-    assert 1e-3 < effect / rounding_effect(rounded.rounding, len(values), values[0].item()) < 3
-    assert exact.rounding == pytest.approx(rounded.rounding * 2.0**-29, rel=1e-9)  # 24 and 53 bits
+    measured = torch.linalg.matrix_norm(d @ (rounded.matrix - exact.matrix) @ d, 2).item()
+    return measured, rounding_effect(rounded.rounding, len(values), values[0].item())
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_no_sample_of_the_pixels_hides_their_structure(first):
+    """Noise on every second pixel of every second row alone, for either choice of these."""
+    image = torch.full((1, 128, 128), 0.5)
+    noise = torch.rand(64, 64, generator=torch.Generator().manual_seed(0)) - 0.5
+    image[0, first::2, first::2] += noise
+    mean_square = (image.double() - image.double().mean()).square().mean().item()
+    expected = torch.finfo(torch.float32).eps * mean_square * 128**2 / 124**2
+    assert covariance([image], 5).rounding == pytest.approx(expected, rel=1e-6)
+    measured, estimated = effect_of_rounding([image], 5, 1e-3)
+    assert 1e-3 < measured / estimated < 3
 
 
 def test_a_small_ridge_makes_transforms_float64():
@@ -257,10 +278,11 @@ def test_pixels_may_be_read_only_or_transposed_and_are_left_alone():
     pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
     pixels.flags.writeable = False
     result = covariance([pixels.transpose(2, 0, 1)], 3)
-    image = torch.rand(3, 20, 20)
-    copy = image.clone()
-    covariance([image], 3)
-    assert torch.equal(image, copy)
+    for dtype in (torch.float32, torch.float64):
+        image = torch.rand(3, 20, 20, dtype=dtype)
+        copy = image.clone()
+        covariance([image], 3)
+        assert torch.equal(image, copy)
     assert_exact(result, [pixels.transpose(2, 0, 1)], 3, FLOAT32)
 
 

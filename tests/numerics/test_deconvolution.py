@@ -4,9 +4,9 @@ import scipy.linalg
 import torch
 
 from ndtools.errors import DataError, NotPositiveDefiniteError, NumericalWarning
-from ndtools.numerics.covariance import PatchCovariance
 from ndtools.numerics.deconvolution import Deconvolution, fit_deconvolution
 from ndtools.numerics.iterations import CoupledNewtonSchulz
+from ndtools.numerics.patch_covariance import PatchCovariance
 from ndtools.numerics.patches import im2col
 from tests.oracles.patches import patch_covariance
 from tests.oracles.pictures import smooth_images

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ndtools.errors import NumericalWarning
-from ndtools.numerics.covariance import PatchCovariance
+from ndtools.numerics.patch_covariance import PatchCovariance
 from ndtools.numerics.patches import Pair
 
 __all__ = ["KernelMoments", "blur", "correlate", "descend", "gaussian_kernel", "motion_kernel", "solve", "unit_pixels"]

@@ -16,9 +16,9 @@ from ndtools.experiments.deconvolve.config import DeconvolveConfig
 from ndtools.experiments.deconvolve.result import DeconvolveResult, centred
 from ndtools.moments.files import read_written
 from ndtools.moments.images import too_small
-from ndtools.numerics.covariance import PatchCovariance
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.inverse_sqrt import method_from_name
+from ndtools.numerics.patch_covariance import PatchCovariance
 from ndtools.numerics.sparsity import REACH, ROUNDING, Density, Distribution, SparsitySums
 
 __all__ = ["run"]

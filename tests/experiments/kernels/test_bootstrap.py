@@ -9,8 +9,9 @@ import torch
 from ndtools.data.images.sources import ImageRef, ImageSource
 from ndtools.errors import NumericalWarning
 from ndtools.experiments.kernels.bootstrap import bootstrap_kernels
-from ndtools.numerics.covariance import Covariance, PatchCovariance
+from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.inverse_sqrt import Eigh
+from ndtools.numerics.patch_covariance import PatchCovariance
 from tests.commands import invoke, numbers, save
 
 
