@@ -6,6 +6,9 @@ tree into one exit code (``ndtools.console.failures``).
 
 Messages quote names and texts that come from files. A message is one line without characters that control a terminal:
 control characters are escaped when the error is created.
+
+A message that refers to an argument of the library writes it in backquotes, alone or with a value, as in
+"take a smaller `kernel_size`" or "use `gray=True`". The command line shows the option of the same name instead.
 """
 
 from typing import TYPE_CHECKING

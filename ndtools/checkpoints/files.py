@@ -1,6 +1,5 @@
 """Checkpoints of the project's networks: which network a file is of, by what it says or by its tensors."""
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,34 +46,28 @@ class Checkpoint:
     published: bool
     assumed: dict[str, Any] | None
 
-    def note(self, names: Sequence[str] = (), *, width: int = 80) -> str:
-        """Say which settings of the deconvolution layers had to be assumed.
+    def assumptions(self, names: Sequence[str] = ()) -> list[str]:
+        """List the settings of the deconvolution layers that had to be assumed, since the file does not say them.
 
         Parameters
         ----------
         names : sequence of str
             Names of the settings that matter for what follows; by default those that matter for training.
-        width : int
-            Largest number of characters in a line.
 
         Returns
         -------
-        str
-            The assumed settings, and those of the first layer that differ, in one or more lines; empty if the file says
-            all that matters.
+        list of str
+            Settings such as "eps=1e-05", and those of the first layer that differ, such as "first.n_iter=15"; empty if
+            the file says all that matters.
         """
         if self.assumed is None:
-            return ""
+            return []
         names = names or ("eps", "n_iter", "momentum", "sampling_stride", "freeze_after", "through_statistics")
         config, first = self.assumed["config"], self.assumed["first"]
         if config["running"] == "matrix":  # D is in the file
             names = [name for name in names if name not in ("eps", "n_iter")] if names[2:] else []
-        said = [f"{name}={config[name]}" for name in names if config[name] is not None]
-        said += [f"first.{name}={first[name]}" for name in names if first[name] != config[name]]
-        if not said:
-            return ""
-        line = f"settings assumed: {', '.join(said)} (the file does not say; choose with --config)"
-        return textwrap.fill(line, width, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
+        everywhere = [f"{name}={config[name]}" for name in names if config[name] is not None]
+        return everywhere + [f"first.{name}={first[name]}" for name in names if first[name] != config[name]]
 
 
 def load_network(
@@ -335,8 +328,9 @@ def _other_preset(network: NetworkSpec, state: State) -> str:
     running = {name for name in ("covariance", "matrix") if any(key.endswith(_AVERAGES[name]) for key in state)}
     if network.config is None or not running or network.config.running in running:
         return ""
-    what, preset = ("D", "reference") if running == {"matrix"} else ("covariances", "interleaved or paper")
-    return f"; the file holds averages of {what}: try --config {preset}"
+    if running == {"matrix"}:
+        return '; the file holds averages of D: try `config="reference"`'
+    return '; the file holds averages of covariances: try `config="interleaved"` or `config="paper"`'
 
 
 _AVERAGES = {"covariance": "whitening.running_covariance", "matrix": "whitening.running_deconv"}

@@ -6,7 +6,6 @@ import pickle
 import re
 import zipfile
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,6 +17,7 @@ from torch import Tensor
 from ndtools.computing.memory import require_memory
 from ndtools.data.files import open_regular
 from ndtools.errors import DataError, OutputError
+from ndtools.writing import check_writable, write_whole
 
 __all__ = ["State", "from_published", "is_published", "load_state", "save_state", "unwrap"]
 
@@ -188,16 +188,8 @@ def save_state(path: str | Path, state: Mapping[str, Tensor], metadata: Mapping[
         raise OutputError(f"cannot write {path}: the name of a checkpoint must end in .safetensors")
     tensors = {key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in state.items()}
     content = to_bytes(tensors, {"format": "pt", _KEY: json.dumps(metadata or {}, allow_nan=False)})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another file") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    check_writable([path], elsewhere="another file")
+    write_whole({path: lambda file: file.write(content)}, elsewhere="another file")
 
 
 def is_published(state: Mapping[str, Tensor]) -> bool:

@@ -1,4 +1,4 @@
-"""``ndtools audit``: what the deconvolution layers of a checkpoint do."""
+"""``ndtools audit``: inspect the deconvolution layers of a checkpoint."""
 
 from typing import Annotated
 
@@ -6,23 +6,23 @@ import typer
 
 from ndtools.cli.checkpoints import (
     Arch,
-    Checkpoint,
+    CheckpointFile,
     InChannels,
-    Json,
     NumClasses,
-    Quiet,
-    Report,
-    Seed,
     Settings,
     Size,
+    assumed,
+    checkpoint_config,
     describe,
 )
+from ndtools.console.options import AsJson, Quiet, Seed
+from ndtools.console.output import Output
 
 __all__ = ["audit"]
 
 
 def audit(
-    checkpoint: Checkpoint,
+    checkpoint: CheckpointFile,
     *,
     arch: Arch = None,
     num_classes: NumClasses = None,
@@ -31,46 +31,42 @@ def audit(
     batch_size: Annotated[int, typer.Option(help="Images in a training batch.")] = 128,
     size: Size = 32,
     seed: Seed = 0,
-    as_json: Json = False,
+    as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Inspect the deconvolution layers of a checkpoint.
 
-    For each: its blocks, the features of a block, the samples (rows) that a
+    The table shows for each layer its blocks, the features of a block, the samples (rows) that a
     training batch gives for their covariance, rows for each feature (the
     covariance is singular if not above 1), the condition number of the
     running covariance + eps (where D is averaged instead: of D), the
     residual ‖D A D - I‖_F/√d (how far D is from the exact inverse square
-    root), the share of padding in the sampled patches, training batches;
-    and the batch normalisations that are left. Layers with few samples, or
+    root), the share of padding in the sampled patches, and the number of
+    training batches; below it, the batch normalisations that are left. Layers with few samples, or
     with much padding, are marked; with --quiet only what is wrong is said.
 
     Example: [bold]ndtools audit vgg16-deconv.safetensors --batch-size 64[/bold]
     """
-    report = Report(as_json=as_json, quiet=quiet)
+    output = Output(quiet=quiet, as_json=as_json)
 
-    from ndtools.checkpoints.config import CheckpointConfig, LayerSettings
     from ndtools.checkpoints.metadata import spec_to_metadata
     from ndtools.checkpoints.operations import audit_checkpoint
 
-    given = CheckpointConfig(
-        source=str(checkpoint),
-        arch=arch,
-        num_classes=num_classes,
-        in_channels=in_channels,
-        settings=LayerSettings.of(config),
-    )
-    model, found = audit_checkpoint(given, batch_size=batch_size, size=size, seed=seed)
+    asked = checkpoint_config(checkpoint, arch=arch, num_classes=num_classes, in_channels=in_channels, config=config)
+    read, properties = audit_checkpoint(asked, batch_size=batch_size, size=size, seed=seed)
     numbers = {
-        "network": spec_to_metadata(model.network),
-        "settings_assumed": model.assumed,
+        "network": spec_to_metadata(read.network),
+        "settings_assumed": read.assumed,
         "batch_size": batch_size,
         "size": size,
         "seed": seed,
-        **found.numbers(),
+        **properties.numbers(),
     }
-    text = f"{describe(model.network)} · batches of {batch_size} images {size}×{size}\n{found}"
-    report.show(text, given, numbers, note=model.note(("eps", "n_iter", "sampling_stride")))
-    if quiet and not as_json:
-        for warning in found.warnings():
-            typer.echo(f"warning: {warning}", err=True)
+    output.json({**output.manifest(config=asked, seed=seed, device="cpu", source=asked.source), **numbers})
+    output.text(
+        f"{describe(read.network)} · batches of {batch_size} images {size}×{size}\n{properties}"
+        f"{assumed(read.assumptions(('eps', 'n_iter', 'sampling_stride')))}"
+    )
+    if quiet and not as_json:  # the text marks these layers
+        for warning in properties.warnings():
+            output.warning(warning)

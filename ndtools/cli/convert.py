@@ -1,30 +1,32 @@
-"""``ndtools convert``: a checkpoint of another kind, as one with deconvolution layers."""
+"""``ndtools convert``: translate a checkpoint of another kind into one with deconvolution layers."""
 
 from ndtools.cli.checkpoints import (
     Arch,
-    Checkpoint,
+    CheckpointFile,
     InChannels,
-    Json,
     NumClasses,
-    Quiet,
-    Report,
     Settings,
     To,
+    assumed,
+    checkpoint_config,
     describe,
+    destination,
 )
+from ndtools.console.options import AsJson, Quiet
+from ndtools.console.output import Output
 
 __all__ = ["convert"]
 
 
 def convert(
-    checkpoint: Checkpoint,
+    checkpoint: CheckpointFile,
     *,
     arch: Arch = None,
     num_classes: NumClasses = None,
     in_channels: InChannels = None,
     config: Settings = None,
     to: To = None,
-    as_json: Json = False,
+    as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Translate a checkpoint into one with deconvolution layers (a .safetensors file).
@@ -41,25 +43,20 @@ def convert(
 
     Example: [bold]ndtools convert ckpt.pt --arch vgg16[/bold]
     """
-    report = Report(as_json=as_json, quiet=quiet)
-    path = report.destination(checkpoint, to, "-deconv")
+    output = Output(quiet=quiet, as_json=as_json)
+    path, replaced = destination(checkpoint, to, "-deconv")
 
-    from ndtools.checkpoints.config import CheckpointConfig, LayerSettings
     from ndtools.checkpoints.operations import convert_checkpoint
 
-    given = CheckpointConfig(
-        source=str(checkpoint),
-        arch=arch,
-        num_classes=num_classes,
-        in_channels=in_channels,
-        settings=LayerSettings.of(config),
-    )
-    result = convert_checkpoint(given)
+    asked = checkpoint_config(checkpoint, arch=arch, num_classes=num_classes, in_channels=in_channels, config=config)
+    result = convert_checkpoint(asked)
     result.save(path)
-    done = (
+    what_was_done = (
         "translated from the published code: the same function"
         if result.given.published
         else "weights carried over: another function, to be trained"
     )
-    text = f"{describe(result.network)} · {done}\n{result.plan}"
-    report.show(text, given, result.numbers(), path, note=result.given.note())
+    run = output.manifest(config=asked, seed=0, device="cpu", source=asked.source)
+    output.json({**run, "output": str(path), **result.numbers()})
+    output.text(f"{describe(result.network)} · {what_was_done}\n{result.plan}{assumed(result.given.assumptions())}")
+    output.written([path], replaced=replaced)

@@ -1,25 +1,26 @@
-"""``ndtools fold``: a trained checkpoint without anything of deconvolution."""
+"""``ndtools fold``: merge the deconvolution of a trained checkpoint into plain layers."""
 
 from ndtools.cli.checkpoints import (
     Arch,
-    Checkpoint,
+    CheckpointFile,
     InChannels,
-    Json,
     NumClasses,
-    Quiet,
-    Report,
-    Seed,
     Settings,
     Size,
     To,
+    assumed,
+    checkpoint_config,
     describe,
+    destination,
 )
+from ndtools.console.options import AsJson, Quiet, Seed
+from ndtools.console.output import Output
 
 __all__ = ["fold"]
 
 
 def fold(
-    checkpoint: Checkpoint,
+    checkpoint: CheckpointFile,
     *,
     arch: Arch = None,
     num_classes: NumClasses = None,
@@ -28,7 +29,7 @@ def fold(
     to: To = None,
     size: Size = 32,
     seed: Seed = 0,
-    as_json: Json = False,
+    as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Merge the deconvolution of a trained network into its weights (Ye et al. 2020, sec. 4.5.1).
@@ -42,24 +43,19 @@ def fold(
 
     Example: [bold]ndtools fold vgg16-deconv.safetensors[/bold]
     """
-    report = Report(as_json=as_json, quiet=quiet)
-    path = report.destination(checkpoint, to, "-folded")
+    output = Output(quiet=quiet, as_json=as_json)
+    path, replaced = destination(checkpoint, to, "-folded")
 
-    from ndtools.checkpoints.config import CheckpointConfig, LayerSettings
     from ndtools.checkpoints.operations import fold_checkpoint
 
-    given = CheckpointConfig(
-        source=str(checkpoint),
-        arch=arch,
-        num_classes=num_classes,
-        in_channels=in_channels,
-        settings=LayerSettings.of(config),
-    )
-    result = fold_checkpoint(given, size=size, seed=seed)
+    asked = checkpoint_config(checkpoint, arch=arch, num_classes=num_classes, in_channels=in_channels, config=config)
+    result = fold_checkpoint(asked, size=size, seed=seed)
     result.save(path)
-    text = (
+    run = output.manifest(config=asked, seed=seed, device="cpu", source=asked.source)
+    output.json({**run, "output": str(path), **result.numbers(), "size": size, "seed": seed})
+    output.text(
         f"{describe(result.network)} · {result.layers} layers folded · max difference {result.max_difference:.2g}"
         f" of outputs up to {result.largest:.3g} · 8 random images {size}×{size}, seed {seed}"
+        f"{assumed(result.given.assumptions(('eps', 'n_iter')))}"
     )
-    numbers = result.numbers() | {"size": size, "seed": seed}
-    report.show(text, given, numbers, path, note=result.given.note(("eps", "n_iter")))
+    output.written([path], replaced=replaced)

@@ -1,4 +1,4 @@
-"""From exceptions to messages and exit codes: the one place where a command's failures are caught."""
+"""Messages and exit codes for the errors of commands: the only place where errors are caught."""
 
 import sys
 import warnings
@@ -9,6 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from ndtools.console.spelling import as_options, option_error, spellings
 from ndtools.errors import DataError, NdtoolsError, NumericalError, NumericalWarning, OptionError, OutputError
 
 __all__ = ["EXIT_CODES", "INTERRUPTED", "FailureHandlingGroup"]
@@ -23,9 +24,7 @@ EXIT_CODES: dict[type[BaseException], int] = {  # subclasses before their bases
     MemoryError: 1,
     KeyboardInterrupt: INTERRUPTED,
 }
-# Parameters that commands take as arguments, by the names they have in help texts.
-_ARGUMENTS = {"source": "SOURCE"}
-# Without memory, torch, threading and the import of libraries raise errors that say so only in their text.
+# Texts of errors that mean a lack of memory, though their class (RuntimeError, OSError, ImportError) does not say so.
 _WITHOUT_MEMORY = (
     "can't start new thread",
     "can't allocate memory",
@@ -37,7 +36,7 @@ _WITHOUT_MEMORY = (
 
 
 class FailureHandlingGroup(TyperGroup):
-    """Runs a command; says what it warned of, and why it failed, on standard error."""
+    """Group of commands whose warnings and errors become lines on standard error and an exit code."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Parse the command line, which may print help or the version."""
@@ -45,17 +44,22 @@ class FailureHandlingGroup(TyperGroup):
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # noqa: ANN401
-        """Invoke the command that ``ctx`` holds."""
-        with warnings.catch_warnings(), _exit_codes():
+        """Run the command that ``ctx`` holds."""
+
+        def show_warning(message: Warning | str, *_: object, **__: object) -> None:
+            sys.stderr.write(f"warning: {as_options(str(message), spellings(ctx))}\n")
+
+        with warnings.catch_warnings(), _exit_codes(ctx):
             warnings.simplefilter("always", NumericalWarning)
-            # Pillow warns of oddities in files that it reads all the same, from several threads.
+            # Pillow warns of defects in files that it can read nevertheless, from several threads.
             warnings.filterwarnings("ignore", module=r"PIL\.")
-            warnings.showwarning = _show_warning
+            warnings.showwarning = show_warning
             return super().invoke(ctx)
 
 
 @contextmanager
-def _exit_codes() -> Iterator[None]:
+def _exit_codes(context: typer.Context | None = None) -> Iterator[None]:
+    """Turn exceptions into messages, in the spelling of the command that the context knows, and exit codes."""
     try:
         try:
             yield
@@ -65,20 +69,17 @@ def _exit_codes() -> Iterator[None]:
             raise MemoryError(str(error)) from None
     except tuple(EXIT_CODES) as error:
         code = next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
-        typer.echo(f"error: {_message(error)}", err=True)
+        typer.echo(f"error: {_message(error, spellings(context) if context else {})}", err=True)
         raise typer.Exit(code) from None
 
 
-def _message(error: BaseException) -> str:
+def _message(error: BaseException, options: dict[str, str]) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted; results of earlier runs are as they were"
     if isinstance(error, OptionError):
-        return f"{_ARGUMENTS.get(error.option) or '--' + error.option.replace('_', '-')} {error.message}"
+        return option_error(error.option, error.message, options)
     if isinstance(error, MemoryError):
         reason = " ".join(str(error).split()) or "an allocation failed"
-        return f"out of memory ({reason}): give smaller data or sizes, fewer --jobs, or more memory (ulimit -v)"
-    return str(error)
-
-
-def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    sys.stderr.write(f"warning: {message}\n")
+        fewer = f"fewer {options['jobs']}, " if "jobs" in options else ""
+        return f"out of memory ({reason}): give smaller data or sizes, {fewer}or more memory (ulimit -v)"
+    return as_options(str(error), options)

@@ -1,4 +1,4 @@
-"""Options that all commands share, declared once."""
+"""Options that several commands share, each declared once. Defaults belong to the configurations."""
 
 import copy
 import functools
@@ -7,19 +7,34 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
 import typer
 
 from ndtools.errors import OptionError
 
 __all__ = [
+    "AsJson",
+    "AtMostImages",
     "DataDir",
+    "Dataset",
     "Device",
+    "Dpi",
     "Eps",
+    "Format",
+    "Gray",
     "ImageFormat",
+    "Images",
+    "Iterations",
+    "KernelSize",
+    "Method",
+    "OneImage",
+    "PatchSize",
+    "Quiet",
     "RelativeEps",
+    "Seed",
     "SharedOptions",
+    "Source",
     "numbers_from",
     "with_shared_options",
 ]
@@ -34,7 +49,7 @@ class ImageFormat(StrEnum):
 
 
 class Device(StrEnum):
-    """Where to compute."""
+    """Devices that compute."""
 
     auto = "auto"
     cpu = "cpu"
@@ -46,12 +61,17 @@ N = TypeVar("N", int, float)
 
 _FILES, _SCREEN, _RUN = "Files", "Screen", "Run"
 
-DataDir = Annotated[
-    Path | None,
-    typer.Option("--data-dir", help="Folder in which a named data set is looked for first.", show_default=False),
-]
-"""Of commands that take a data set."""
+# Images and their patches.
+Source = Annotated[str, typer.Argument(help="Images, as for kernels; 'sample' is built in.")]
+OneImage = Annotated[str, typer.Argument(metavar="IMAGE", help="An image file; 'sample-photo' is built in.")]
+_DRAWN = "Draw this many images at random, or take all if there are fewer"
+Images = Annotated[int | None, typer.Option("--images", "-n", help=f"{_DRAWN} (default: all).")]
+AtMostImages = Annotated[int, typer.Option("--images", "-n", help=f"{_DRAWN}.")]
+KernelSize = Annotated[int, typer.Option("--kernel-size", "-k", help="Side of kernels and patches in pixels, odd.")]
+PatchSize = Annotated[int, typer.Option("--kernel-size", "-k", help="Side of the patches in pixels.")]
+Gray = Annotated[bool, typer.Option("--gray", help="Reduce images to luma.")]
 
+# Deconvolution of patches of images.
 Eps = Annotated[
     float,
     typer.Option(
@@ -59,17 +79,43 @@ Eps = Annotated[
         "kernels of JPEG photographs ring: rounding to 8 bits is noise of variance 1.3e-6."
     ),
 ]
-"""Of commands that whiten images."""
-
 RelativeEps = Annotated[
     bool, typer.Option("--relative-eps", help="Take eps in units of the mean variance of a pixel (the paper: 1e-5).")
 ]
-"""Of commands that whiten images."""
+Method = Annotated[
+    Literal["eigh", "coupled", "vanilla"],
+    typer.Option(help="Inverse square root: exact (eigh), or Newton-Schulz (vanilla is unstable)."),
+]
+Iterations = Annotated[int, typer.Option(help="Number of Newton-Schulz iterations, for the other methods than eigh.")]
+
+# Data sets with labels.
+Dataset = Annotated[
+    str, typer.Argument(help="Name of a data set or its folder; 'glyphs' is built in, synthetic digits.")
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="Folder in which a named data set is looked for first.", show_default=False),
+]
+
+# Files, screen and run, for all commands.
+Format = Annotated[ImageFormat, typer.Option("--format", help="Format of the figure.", rich_help_panel=_FILES)]
+Dpi = Annotated[
+    int,
+    typer.Option("--dpi", min=10, max=2400, help="Resolution of the figure, pixels per inch.", rich_help_panel=_FILES),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.", rich_help_panel=_SCREEN)]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Print nothing but warnings and errors (and --json).", rich_help_panel=_SCREEN),
+]
+Seed = Annotated[
+    int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of all random numbers.", rich_help_panel=_RUN)
+]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SharedOptions:
-    """What every command that computes can be told; see the help texts."""
+    """Options of every command that runs an experiment. The help texts describe them."""
 
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.", rich_help_panel=_FILES)] = Path(
         "figures"
@@ -82,41 +128,17 @@ class SharedOptions:
             rich_help_panel=_FILES,
         ),
     ] = None
-    image_format: Annotated[
-        ImageFormat, typer.Option("--format", help="Format of the figure.", rich_help_panel=_FILES)
-    ] = ImageFormat.png
-    dpi: Annotated[
-        int,
-        typer.Option(
-            "--dpi",
-            min=10,
-            max=2400,
-            help="Resolution of the figure, pixels per inch.",
-            rich_help_panel=_FILES,
-        ),
-    ] = 150
-    json: Annotated[
-        bool,
-        typer.Option("--json", help="Print the numbers as JSON instead of the table.", rich_help_panel=_SCREEN),
-    ] = False
-    quiet: Annotated[
-        bool,
-        typer.Option(
-            "--quiet",
-            "-q",
-            help="Print nothing but warnings and errors (and --json).",
-            rich_help_panel=_SCREEN,
-        ),
-    ] = False
+    image_format: Format = ImageFormat.png
+    dpi: Dpi = 150
+    json: AsJson = False
+    quiet: Quiet = False
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Name every skipped file.", rich_help_panel=_SCREEN)
     ] = False
     show: Annotated[
         bool, typer.Option("--show", help="Open the figure when it is written.", rich_help_panel=_SCREEN)
     ] = False
-    seed: Annotated[
-        int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of all that is random.", rich_help_panel=_RUN)
-    ] = 0
+    seed: Seed = 0
     jobs: Annotated[
         int | None,
         typer.Option(
@@ -126,7 +148,13 @@ class SharedOptions:
             rich_help_panel=_RUN,
         ),
     ] = None
-    device: Annotated[Device, typer.Option("--device", help="Where to compute.", rich_help_panel=_RUN)] = Device.auto
+    device: Annotated[Device, typer.Option("--device", help="Device that computes.", rich_help_panel=_RUN)] = (
+        Device.auto
+    )
+
+    def of_run(self) -> dict[str, Any]:
+        """Return the settings that every configuration has: seed, jobs and device."""
+        return {"seed": self.seed, "jobs": self.jobs, "device": self.device.value}
 
 
 def numbers_from(option: str, text: str, kind: Callable[[str], N]) -> tuple[N, ...]:
@@ -149,29 +177,29 @@ def numbers_from(option: str, text: str, kind: Callable[[str], N]) -> tuple[N, .
     Raises
     ------
     OptionError
-        If a part is not a number of that kind.
+        If a part of the text is not a number of that kind.
     """
     try:
-        return tuple(kind(part) for part in text.split(","))
+        return tuple(kind(number) for number in text.split(","))
     except ValueError:
-        what = "whole numbers" if kind is int else "numbers"
-        raise OptionError(option, f"must be {what} separated by commas, got {text!r}") from None
+        wanted = "whole numbers" if kind is int else "numbers"
+        raise OptionError(option, f"must be {wanted} separated by commas, got {text!r}") from None
 
 
 def with_shared_options(command: Callable[..., None], texts: Mapping[str, str] | None = None) -> Callable[..., None]:
-    """Give a command the options of :class:`SharedOptions`, and the values as its argument ``shared``.
+    """Give a command the options of :class:`SharedOptions`, whose values it gets as one argument ``shared``.
 
     Parameters
     ----------
     command : callable
-        With a keyword argument ``shared: SharedOptions`` and parameters that Typer understands.
+        Function with a keyword argument ``shared: SharedOptions``, and other parameters that Typer understands.
     texts : mapping, optional
-        Help of shared options that do something else in this command, by name.
+        Help texts of shared options that mean something else in this command, by the name of the option.
 
     Returns
     -------
     callable
-        The same with an option in place of ``shared`` for each of its fields.
+        The same function with one option for each field of SharedOptions in place of ``shared``.
     """
     hints = get_type_hints(SharedOptions, include_extras=True)
     for name, text in (texts or {}).items():

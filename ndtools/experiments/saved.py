@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ndtools.console.output import Result
+from ndtools.console.results import Result
 from ndtools.errors import DataError
 from ndtools.results.read import load
 

@@ -1,9 +1,5 @@
-"""Write the result files STEM.png, STEM.npz and STEM.json: first to temporary names, renamed when all are complete."""
+"""Write the result files STEM.png, STEM.npz and STEM.json, whole or not at all."""
 
-import errno
-import json
-import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,49 +10,17 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from ndtools.errors import OutputError
+from ndtools.results.strict_json import strict_json
 from ndtools.text import begins_as_result
+from ndtools.writing import write_whole
 
 __all__ = [
     "is_result",
-    "check_writable",
     "figure_path",
     "result_paths",
-    "strict_json",
     "write_figures",
     "write_results",
 ]
-
-
-def strict_json(numbers: Mapping[str, Any]) -> str:
-    """Return JSON text without NaN or Infinity; numbers that are not finite become null.
-
-    Parameters
-    ----------
-    numbers : mapping
-        Nested mappings, sequences, strings, numbers, booleans and None. Paths become strings.
-
-    Returns
-    -------
-    str
-        Indented JSON text that ends with a newline.
-    """
-    return json.dumps(_plain(numbers), indent=2, allow_nan=False) + "\n"
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, np.generic | np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, bool | int):
-        return value
-    # File names may hold bytes that are not UTF-8, which JSON does not allow.
-    return str(value).encode("utf-8", "backslashreplace").decode()
 
 
 def result_paths(
@@ -92,47 +56,6 @@ def figure_path(folder: Path, stem: str, what: str, image_format: str) -> Path:
     return folder / f"{stem}{what and '_'}{what}.{image_format}"
 
 
-def check_writable(
-    paths: Sequence[Path], *, elsewhere: str = "another folder with --out", shorter: str = "a shorter --name"
-) -> None:
-    """Check that files can be written, and create their folder if it does not exist.
-
-    Parameters
-    ----------
-    paths : sequence of Path
-        Paths of the files, all in one folder.
-    elsewhere : str
-        Remedy if the folder cannot be written to, as the object of "choose". Default "another folder with --out".
-    shorter : str
-        Remedy if the name of a file is too long, as the object of "choose". Default "a shorter --name".
-
-    Raises
-    ------
-    OutputError
-        If a file cannot be written. The message gives the reason and the remedy.
-    """
-    folder = paths[0].parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        raise OutputError(f"cannot write to {folder}: it is a file, not a folder; choose {elsewhere}") from None
-    except OSError as error:
-        raise OutputError(f"cannot write to {folder}: {error.strerror}; choose {elsewhere}") from None
-    for path in paths:
-        if os.path.isdir(path):
-            raise OutputError(f"cannot write to {folder}: {path.name} there is a folder; choose {elsewhere}")
-        if os.path.exists(path) and not os.path.isfile(path):  # a device or pipe would be replaced by a file
-            raise OutputError(f"cannot write to {folder}: {path.name} there is not a regular file; choose {elsewhere}")
-        try:
-            with _temporary(path).open("wb"):  # fails also for names that are too long
-                pass
-            _temporary(path).unlink()
-        except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:
-                raise OutputError(f"cannot write {path.name}: {error.strerror}; choose {shorter}") from None
-            raise OutputError(f"cannot write to {folder}: {error.strerror}; choose {elsewhere}") from None
-
-
 def is_result(path: Path) -> bool:
     """Return whether a .json file holds the numbers of a result of ndtools, by its beginning."""
     try:
@@ -140,10 +63,6 @@ def is_result(path: Path) -> bool:
             return begins_as_result(file.read(1000))
     except OSError:
         return False
-
-
-def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
 def _write_figure(figure: Figure, file: IO[bytes], *, image_format: str, dpi: int) -> None:
@@ -184,7 +103,7 @@ def write_results(
     arrays : mapping
         Arrays of the .npz file by name.
     numbers : mapping
-        Content of the .json file; see :func:`strict_json`.
+        Content of the .json file; see :func:`ndtools.results.strict_json.strict_json`.
     figure : Figure
         Figure that becomes the picture.
     images : mapping, optional
@@ -219,48 +138,30 @@ def write_results(
     writers |= {next(paths): partial(_write_png, pixels) for pixels in images.values()}
     writers |= {next(paths): partial(draw, picture) for picture in figures.values()}
     writers |= {path: partial(_write_npz, content) for path, content in (further or {}).items()}
-    return _write_whole(writers)
+    return write_whole(writers)
 
 
 def write_figures(figures: Mapping[Path, Figure], *, image_format: str = "png", dpi: int = 150) -> list[Path]:
-    """Write figures: none before all are whole on disk, then each by renaming.
+    """Write figures, whole or not at all, and return their paths.
 
     Parameters
     ----------
     figures : mapping of Path to Figure
-        Figures by the files that they are written to, in existing folders.
+        Figures by the path of the file that each is written to. The folders exist.
     image_format : {"png", "svg", "pdf"}
-        Format of the files.
+        Format of the files. Default "png".
     dpi : int
-        Resolution in pixels per inch.
+        Resolution in pixels per inch. Default 150.
 
     Returns
     -------
     list of Path
-        The files, in the order of ``figures``.
+        Paths of the files, in the order of ``figures``.
 
     Raises
     ------
     OutputError
-        If a file cannot be written. Older files are then as they were.
+        If a file cannot be written. Existing files then remain unchanged.
     """
     draw = partial(_write_figure, image_format=image_format, dpi=dpi)
-    return _write_whole({path: partial(draw, figure) for path, figure in figures.items()})
-
-
-def _write_whole(writers: Mapping[Path, Callable[[IO[bytes]], object]]) -> list[Path]:
-    targets = {path: Path(os.path.realpath(path)) for path in writers}  # a link stays a link
-    temporary = {path: _temporary(target) for path, target in targets.items()}
-    try:
-        for path, write in writers.items():
-            with temporary[path].open("wb") as file:
-                write(file)
-        for path, complete in temporary.items():
-            os.replace(complete, targets[path])
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise OutputError(f"cannot write {path}: {reason}; choose another folder with --out") from error
-    finally:
-        for leftover in temporary.values():
-            leftover.unlink(missing_ok=True)
-    return list(writers)
+    return write_whole({path: partial(draw, figure) for path, figure in figures.items()})

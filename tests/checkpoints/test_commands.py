@@ -316,7 +316,11 @@ def test_other_networks_are_not_saved(tmp_path):
 def test_averages_of_the_other_preset_are_told(tmp_path):
     for config, given, other in (
         (DeconvConfig.reference(), [], "averages of D: try --config reference"),
-        (DeconvConfig(), ["--config", "reference"], "averages of covariances: try --config interleaved or paper"),
+        (
+            DeconvConfig(),
+            ["--config", "reference"],
+            "averages of covariances: try --config interleaved or --config paper",
+        ),
     ):
         save_state(tmp_path / "net.safetensors", build("vgg11", deconv(config, first=config)).state_dict())
         result = invoke("fold", tmp_path / "net.safetensors", "--arch", "vgg11", *given)

@@ -50,6 +50,14 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_checkpoint_behind_a_link_is_replaced_where_it_lies(tmp_path):
+    save_state(tmp_path / "real.safetensors", {"a": torch.zeros(1)})
+    (tmp_path / "link.safetensors").symlink_to(tmp_path / "real.safetensors")
+    save_state(tmp_path / "link.safetensors", {"a": torch.ones(1)})
+    assert (tmp_path / "link.safetensors").is_symlink()
+    assert load_state(tmp_path / "real.safetensors")[0]["a"] == 1
+
+
 def test_files_that_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot write .*choose another file"):

@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ndtools.errors import OutputError
-from ndtools.results.files import check_writable, result_paths, strict_json, write_results
+from ndtools.results.files import result_paths, write_results
+from ndtools.results.strict_json import strict_json
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -84,21 +85,3 @@ def test_a_failure_midway_leaves_the_older_files_whole(tmp_path, monkeypatch, fa
     if isinstance(failure, OSError):
         assert "stem.npz: No space left" in str(raised.value)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
-
-
-def test_folders_are_made_and_what_is_no_folder_is_refused(tmp_path):
-    check_writable([tmp_path / "a" / "b" / "c.png"])
-    assert list((tmp_path / "a" / "b").iterdir()) == []
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="--out"):
-        check_writable([tmp_path / "file" / "c.png"])
-    with pytest.raises(OutputError, match="--out"):
-        check_writable([tmp_path / "file" / "below" / "c.png"])
-
-
-def test_names_that_are_too_long_are_refused_with_what_helps(tmp_path):
-    with pytest.raises(OutputError, match=r"^cannot write n+: File name too long; choose a shorter --name$"):
-        check_writable([tmp_path / ("n" * 300)])
-    with pytest.raises(OutputError, match="File name too long; choose another folder with --out"):
-        check_writable([tmp_path / ("n" * 300) / "c.png"])
-    assert not list(tmp_path.iterdir())

@@ -32,7 +32,7 @@ _TIMEOUT = 30  # Seconds without data after which a mirror is given up.
 _CHUNK = 1 << 16
 
 
-def fetch(name: str, *, root: str | os.PathLike[str] | None = None, progress: Progress | None = None) -> Path:
+def fetch(name: str, *, data_dir: str | os.PathLike[str] | None = None, progress: Progress | None = None) -> Path:
     """Download a known data set.
 
     Existing files with the right checksum are not downloaded again. The mirrors are tried in turn. A file gets its
@@ -43,7 +43,7 @@ def fetch(name: str, *, root: str | os.PathLike[str] | None = None, progress: Pr
     ----------
     name : str
         Name of the data set.
-    root : str or path-like, optional
+    data_dir : str or path-like, optional
         Folder in which the set is stored, in a subfolder of its name. It is created if necessary. The default is
         ``$NDTOOLS_DATA`` if it is set, otherwise the user's cache.
     progress : callable, optional
@@ -65,7 +65,7 @@ def fetch(name: str, *, root: str | os.PathLike[str] | None = None, progress: Pr
     known = known_set(name)
     if name == BUILT_IN:
         raise DataError(f"{BUILT_IN} is built in: nothing to fetch")
-    folder = home(root) / known.name
+    folder = home(data_dir) / known.name
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if known.archive_folder is not None:
@@ -75,7 +75,7 @@ def fetch(name: str, *, root: str | os.PathLike[str] | None = None, progress: Pr
     except OSError as error:
         reason = error.strerror or str(error)
         raise OutputError(
-            f"cannot write to '{printable(folder)}': {reason}; make room, or choose another folder with --data-dir"
+            f"cannot write to '{printable(folder)}': {reason}; make room, or choose another folder with `data_dir`"
         ) from None
 
 
@@ -241,7 +241,7 @@ def _download(item: Download, folder: Path, known: KnownSet, bar: "_Bar") -> Non
             reasons.append(f"{url}: {_reason(error)}")
     raise DataError(
         f"cannot fetch {item.file} of {known.name}: {'; '.join(reasons)}. Try again later, or download it by other"
-        " means and give its folder with --data-dir"
+        " means and give its folder with `data_dir`"
     )
 
 

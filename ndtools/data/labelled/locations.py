@@ -213,7 +213,7 @@ def locate(known: KnownSet, data_dir: str | os.PathLike[str] | None = None) -> F
         looked = f"looked for {wanted} in {folders} and around"
     command = fetch_command(known, data_dir if partial is None else partial.root)
     raise DataError(
-        f"{known.name} is not here; fetch it with '{command}', or name the folder that has it with --data-dir"
+        f"{known.name} is not here; fetch it with '{command}', or name the folder that has it with `data_dir`"
         f" ({looked})"
     )
 
@@ -240,7 +240,7 @@ def search(known: KnownSet, data_dir: str | os.PathLike[str] | None = None) -> l
         `data_dir` is not a folder.
     """
     if data_dir is not None and not os.path.isdir(data_dir):
-        raise DataError(f"no such folder: '{printable(data_dir)}' (--data-dir)")
+        raise DataError(f"no such folder: '{printable(data_dir)}' (`data_dir`)")
     places = []
     for root in roots(data_dir):
         named = [root / known.name / sub for sub in ("", *known.subfolders)]
@@ -286,7 +286,7 @@ def find_in(folder: str | os.PathLike[str]) -> Found:
     }
     held = [set_name for set_name, places in below.items() if any(not found.missing for found in places)]
     if len(held) > 1 and all(found.missing for found in tried):
-        raise DataError(f"'{name}' holds several data sets; choose one by its name with --data-dir: {', '.join(held)}")
+        raise DataError(f"'{name}' holds several data sets; choose one by its name with `data_dir`: {', '.join(held)}")
     tried += (found for places in below.values() for found in places)
     for found in tried:
         if not found.missing:

@@ -1,12 +1,23 @@
 """``ndtools covariance``: the covariance of patches before and after deconvolution."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
 import typer
 
 from ndtools.console.conflicts import refuse_given
-from ndtools.console.options import Eps, RelativeEps, SharedOptions, with_shared_options
-from ndtools.console.output import Output
+from ndtools.console.options import (
+    Eps,
+    Images,
+    Iterations,
+    Method,
+    PatchSize,
+    RelativeEps,
+    SharedOptions,
+    Source,
+    with_shared_options,
+)
+from ndtools.console.results import ExperimentOutput
+from ndtools.console.tables import new_table
 from ndtools.experiments.covariance.config import CovarianceConfig
 
 if TYPE_CHECKING:
@@ -20,33 +31,24 @@ __all__ = ["covariance"]
 @with_shared_options
 def covariance(
     context: typer.Context,
-    source: Annotated[
-        str, typer.Argument(help="Images, as for kernels; 'sample' is built in.")
-    ] = CovarianceConfig.source,
+    source: Source = CovarianceConfig.source,
     *,
-    kernel_size: Annotated[
-        int, typer.Option("--kernel-size", "-k", help="Side of the patches in pixels.")
-    ] = CovarianceConfig.kernel_size,
-    images: Annotated[
-        int | None, typer.Option("--images", "-n", help="Draw this many images at random (default: all).")
-    ] = CovarianceConfig.images,
+    kernel_size: PatchSize = CovarianceConfig.kernel_size,
+    images: Images = CovarianceConfig.images,
     eps: Eps = CovarianceConfig.eps,
     relative_eps: RelativeEps = CovarianceConfig.relative_eps,
-    method: Annotated[
-        Literal["eigh", "coupled", "vanilla"],
-        typer.Option(help="Inverse square root: exact (eigh), or Newton-Schulz (vanilla is unstable)."),
-    ] = CovarianceConfig.method,
-    iterations: Annotated[int, typer.Option(help="Iterations of Newton-Schulz.")] = CovarianceConfig.iterations,
+    method: Method = CovarianceConfig.method,
+    iterations: Iterations = CovarianceConfig.iterations,
     shared: SharedOptions,
 ) -> None:
     """Draw the covariance of patches before and after deconvolution (Ye et al. 2020, fig. 3).
 
-    With the correlations of the features of a patch, within a channel and
-    across channels: what eps, and few iterations, leave of them.
+    The table has the correlations of the features of a patch, within a channel
+    and across channels. A large eps and few iterations leave a part of them.
 
     Example: [bold]ndtools covariance photos/ --method coupled --iterations 5[/bold]
     """
-    output = Output(shared, "covariance")
+    output = ExperimentOutput(shared, "covariance")
     if method == "eigh":
         refuse_given(context, ["iterations"], "with --method eigh, which is exact")
     config = CovarianceConfig(
@@ -57,9 +59,7 @@ def covariance(
         relative_eps=relative_eps,
         method=method,
         iterations=iterations,
-        seed=shared.seed,
-        jobs=shared.jobs,
-        device=shared.device.value,
+        **shared.of_run(),
     )
     output.check(config.source)
 
@@ -88,12 +88,9 @@ def _title(result: "CovarianceResult") -> str:
 
 
 def _table(result: "CovarianceResult") -> "Table":
-    from rich.table import Table
+    from ndtools.text import with_error
 
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    table.add_column("correlation")
-    for heading in ("before", "after"):
-        table.add_column(heading, justify="right")
+    table = new_table(("correlation",), ("before", "after"))
     rows = {
         "within_channel": "mean |.| within a channel",
         "across_channels": "mean |.| across channels",
@@ -102,5 +99,5 @@ def _table(result: "CovarianceResult") -> "Table":
     }
     for name, label in rows.items():
         values = (getattr(side, name) for side in (result.before, result.after))
-        table.add_row(label, *("-" if value is None else f"{value:.3g}" for value in values))
+        table.add_row(label, *map(with_error, values))
     return table

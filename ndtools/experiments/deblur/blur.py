@@ -238,7 +238,8 @@ def solve(moments: KernelMoments) -> Tensor:
     if not determined.all():
         warnings.warn(
             f"the image determines {int(determined.sum())} of the {len(values)} weights of the kernel only: the closed"
-            " form is the smallest kernel that fits; take a larger or more detailed image, or a smaller --kernel-size",
+            " form is the smallest kernel that fits; take a larger or more detailed image, or a smaller"
+            " `kernel_size`",
             NumericalWarning,
             stacklevel=2,
         )

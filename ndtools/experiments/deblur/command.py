@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ndtools.console.options import SharedOptions, with_shared_options
-from ndtools.console.output import Output
+from ndtools.console.options import OneImage, SharedOptions, with_shared_options
+from ndtools.console.results import ExperimentOutput
+from ndtools.console.tables import new_table
 from ndtools.experiments.deblur.config import DeblurConfig
 
 if TYPE_CHECKING:
@@ -16,65 +17,71 @@ if TYPE_CHECKING:
 __all__ = ["deblur"]
 
 NAMES = {"gradient": "gradient descent", "deconv": "deconvolution", "closed_form": "closed form"}
-SHOWN = (1, 10)  # iterations in the table, beside the last
+SHOWN = (1, 10)  # iterations in the table, besides the last
+CAPTION = (
+    "it n: kernel error after n iterations, ‖estimate - true‖ / ‖true‖\n"
+    "limit: 2/λ_max, where it diverges; the closed form has no ridge"
+)
 
 
 @with_shared_options
 def deblur(
-    image: Annotated[str, typer.Argument(help="A sharp image file; 'sample-photo' is built in.")] = DeblurConfig.source,
+    source: OneImage = DeblurConfig.source,
     *,
     blur: Annotated[
         str,
         typer.Option(
             help="gaussian:SIGMA or motion:LENGTH,ANGLE (pixels, degrees anticlockwise), or a file with the kernel: an"
-            " image, .npy, or .npz with 'kernel'. Odd sides; it is divided by its sum."
+            " image, .npy, or .npz with 'kernel'. A kernel has odd sides and is divided by its sum."
         ),
     ] = DeblurConfig.blur,
     noise: Annotated[
-        float, typer.Option(help="Standard deviation of the noise, of [0, 1] pixels.")
+        float, typer.Option(help="Standard deviation of the noise, for [0, 1] pixels.")
     ] = DeblurConfig.noise,
     kernel_size: Annotated[
         int | None,
         typer.Option(
-            "--kernel-size", "-k", help="Side of the kernel to estimate, odd (default: as the blur, 15 at least)."
+            "--kernel-size", "-k", help="Side of the estimated kernel, odd (default: as the blur, at least 15)."
         ),
     ] = DeblurConfig.kernel_size,
-    iterations: Annotated[int, typer.Option(help="Iterations of gradient descent.")] = DeblurConfig.iterations,
+    iterations: Annotated[
+        int, typer.Option(help="Number of iterations of gradient descent.")
+    ] = DeblurConfig.iterations,
     n_iter: Annotated[
         int,
         typer.Option(
-            help="Newton-Schulz iterations of D: with 15 one step does, with 5 D is partial and takes tens or more."
+            help="Number of Newton-Schulz iterations for D: with 15, one step of descent is enough; with 5, D whitens"
+            " in part and tens of steps are needed."
         ),
     ] = DeblurConfig.n_iter,
     eps: Annotated[
-        float, typer.Option(help="Ridge added to the covariance of [0, 1] pixels for D.")
+        float, typer.Option(help="Ridge added to the covariance of [0, 1] pixels before D is taken.")
     ] = DeblurConfig.eps,
     shared: SharedOptions,
 ) -> None:
     """Blur an image and estimate the kernel from the pair (Ye et al. 2020, sec. 4.4.1).
 
-    Least squares on the patches x - μ of the sharp image: by gradient descent
-    at 95 % of the learning rate where it diverges (at first the strongest
-    pattern swings), by gradient descent at rate 1 on D(x - μ),
-    D = (Cov + eps·I)^(-1/2), and in closed form without a ridge.
-    With noise the closed form need not be the nearest to the true kernel: it
-    fits the noise where the image has little detail. For a smooth blur, one
-    step, or --n-iter 5 and some tens, come nearer. --noise 0 shows it exact.
+    The estimate is a least-squares fit on the patches x - μ of the sharp
+    image. Three ways are compared: gradient descent at 95 % of the learning
+    rate at which it diverges, gradient descent at rate 1 on D(x - μ) with
+    D = (Cov + eps·I)^(-1/2), and the closed form without a ridge.
+    With noise, the closed form is often not the nearest to the true kernel,
+    since it fits the noise where the image has little detail. For a smooth
+    blur, one step of descent on D(x - μ) comes nearer, as do some tens of
+    steps with --n-iter 5. With --noise 0 the closed form is exact.
 
     Example: [bold]ndtools deblur photo.jpg --blur motion:11,30[/bold]
     """
-    output = Output(shared, "deblur")
+    output = ExperimentOutput(shared, "deblur")
     config = DeblurConfig(
-        source=image,
+        source=source,
         blur=blur,
         noise=noise,
         kernel_size=kernel_size,
         iterations=iterations,
         n_iter=n_iter,
         eps=eps,
-        seed=shared.seed,
-        jobs=shared.jobs,
-        device=shared.device.value,
+        **shared.of_run(),
     )
     output.check(config.source, config.blur)
 
@@ -101,22 +108,10 @@ def _title(result: "DeblurResult") -> str:
 
 
 def _table(result: "DeblurResult") -> "Table":
-    from rich.table import Table
-
     last = result.config.iterations
     shown = [*(n for n in SHOWN if n < last), last]
-    table = Table(
-        box=None,
-        pad_edge=False,
-        padding=(0, 2, 0, 0),
-        caption="it n: kernel error after n iterations, ‖estimate - true‖ / ‖true‖\n"
-        "limit: 2/λ_max, where it diverges; the closed form has no ridge",
-        caption_justify="left",
-    )
-    table.add_column("descent", no_wrap=True)
-    headings = ["rate", "limit", *(f"it {n}" for n in shown), "10 % at", "best (at)"]
-    for heading in headings:
-        table.add_column(heading, justify="right", no_wrap=True)
+    headings = ("rate", "limit", *(f"it {n}" for n in shown), "10 % at", "best (at)")
+    table = new_table(("descent",), headings, gap=2, caption=CAPTION)
     for arm in result.arms:
         at, best = arm.best()
         if arm.lr is None or arm.stability_limit is None:

@@ -6,8 +6,18 @@ import typer
 
 from ndtools.console.conflicts import refuse_given
 from ndtools.console.measures import NAMES, REFERENCES
-from ndtools.console.options import Eps, RelativeEps, SharedOptions, with_shared_options
-from ndtools.console.output import Output
+from ndtools.console.options import (
+    Eps,
+    Iterations,
+    KernelSize,
+    Method,
+    OneImage,
+    RelativeEps,
+    SharedOptions,
+    with_shared_options,
+)
+from ndtools.console.results import ExperimentOutput
+from ndtools.console.tables import new_table
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
 
 if TYPE_CHECKING:
@@ -21,44 +31,43 @@ __all__ = ["deconvolve"]
 @with_shared_options
 def deconvolve(
     context: typer.Context,
-    image: Annotated[str, typer.Argument(help="An image file; 'sample-photo' is built in.")] = DeconvolveConfig.source,
+    source: OneImage = DeconvolveConfig.source,
     *,
     from_file: Annotated[
         str | None,
-        typer.Option("--from", help="Apply the kernels of this .npz file of ndtools kernels, not the image's own."),
+        typer.Option(
+            "--from", help="Apply the kernels of this .npz file of ndtools kernels instead of the image's own."
+        ),
     ] = DeconvolveConfig.from_file,
-    kernel_size: Annotated[
-        int, typer.Option("--kernel-size", "-k", help="Side of the patches in pixels, odd.")
-    ] = DeconvolveConfig.kernel_size,
+    kernel_size: KernelSize = DeconvolveConfig.kernel_size,
     eps: Eps = DeconvolveConfig.eps,
     relative_eps: RelativeEps = DeconvolveConfig.relative_eps,
-    method: Annotated[
-        Literal["eigh", "coupled", "vanilla"],
-        typer.Option(help="Inverse square root: exact (eigh), or Newton-Schulz (vanilla is unstable)."),
-    ] = DeconvolveConfig.method,
-    iterations: Annotated[int, typer.Option(help="Iterations of Newton-Schulz.")] = DeconvolveConfig.iterations,
+    method: Method = DeconvolveConfig.method,
+    iterations: Iterations = DeconvolveConfig.iterations,
     border: Annotated[
         Literal["valid", "reflect"],
-        typer.Option(help="Only where whole patches are (smaller by k - 1), or mirror the image at its border."),
+        typer.Option(help="Leave out pixels without a whole patch (k - 1 a side), or mirror the image at its border."),
     ] = DeconvolveConfig.border,
     shared: SharedOptions,
 ) -> None:
-    """Deconvolve an image (Ye et al. 2020, fig. 4): the four panels, the image itself, and a float array.
+    """Deconvolve an image (Ye et al. 2020, fig. 4).
 
     Each pixel becomes the centre output of D(x - μ) for the patch x around
-    it, D = (Cov + eps·I)^(-1/2) of the image's own patches or of a set's.
-    Measures are of values about each channel's mean in this image.
+    it, where D = (Cov + eps·I)^(-1/2) comes from the image's own patches or
+    from a file of kernels. The files are the four panels of the figure, the
+    deconvolved image as a picture, and its values as an array. The measures
+    are of values less each channel's mean in this image.
 
     Example: [bold]ndtools deconvolve photo.jpg --from figures/kernels.npz[/bold]
     """
-    output = Output(shared, "deconvolve", images=["image"])
+    output = ExperimentOutput(shared, "deconvolve", images=["image"])
     if from_file is not None:
         of_kernels = ["kernel_size", "eps", "relative_eps", "method", "iterations"]
         refuse_given(context, of_kernels, "with --from: the file holds the kernels")
     if method == "eigh":
         refuse_given(context, ["iterations"], "with --method eigh, which is exact")
     config = DeconvolveConfig(
-        source=image,
+        source=source,
         from_file=from_file,
         kernel_size=kernel_size,
         eps=eps,
@@ -66,9 +75,7 @@ def deconvolve(
         method=method,
         iterations=iterations,
         border=border,
-        seed=shared.seed,
-        jobs=shared.jobs,
-        device=shared.device.value,
+        **shared.of_run(),
     )
     output.check(config.source, config.from_file or "")
 
@@ -97,14 +104,10 @@ def _title(result: "DeconvolveResult") -> str:
 
 
 def _table(result: "DeconvolveResult") -> "Table":
-    from rich.table import Table
+    from ndtools.text import with_error
 
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    table.add_column("measure")
-    for heading in ("before", "after", "Gaussian", "Laplace"):
-        table.add_column(heading, justify="right")
+    table = new_table(("measure",), ("before", "after", "Gaussian", "Laplace"))
     for name, label in NAMES.items():
         values = (side.measures[name].value for side in (result.before, result.after))
-        shown = ("-" if value is None else f"{value:.3g}" for value in (*values, *REFERENCES[name]))
-        table.add_row(label, *shown)
+        table.add_row(label, *map(with_error, (*values, *REFERENCES[name])))
     return table

@@ -109,7 +109,7 @@ def _fit(image: Decoded, config: DeconvolveConfig, device: torch.device) -> Deco
 
 def _kernels_from(path: str) -> tuple[Tensor, Tensor]:
     """Read the kernels and the mean that ``ndtools kernels`` has written."""
-    arrays = read_written(path, ("kernels", "mean"), "--from takes the .npz file that ndtools kernels writes")
+    arrays = read_written(path, ("kernels", "mean"), "`from_file` takes the .npz file that ndtools kernels writes")
     kernels, mean = (arrays[key].astype(np.float64) for key in ("kernels", "mean"))
     shape = kernels.shape
     if len(shape) != 4 or shape[0] != shape[1] or shape[2] != shape[3] or shape[0] not in (1, 3) or not shape[2] % 2:

@@ -6,8 +6,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ndtools.console.conflicts import refuse_given
-from ndtools.console.options import Eps, RelativeEps, SharedOptions, with_shared_options
-from ndtools.console.output import Output
+from ndtools.console.options import (
+    Eps,
+    Gray,
+    Images,
+    Iterations,
+    KernelSize,
+    Method,
+    RelativeEps,
+    SharedOptions,
+    with_shared_options,
+)
+from ndtools.console.results import ExperimentOutput
+from ndtools.console.tables import new_table
 from ndtools.errors import OptionError
 from ndtools.experiments.kernels.config import KernelsConfig
 
@@ -18,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["kernels"]
 
+# Options that say what moments are made of images.
 OF_IMAGES = ("kernel_size", "images", "gray", "resize", "covariance", "stride")
 
 
@@ -33,55 +45,53 @@ def kernels(
         ),
     ] = None,
     *,
-    kernel_size: Annotated[
-        int, typer.Option("--kernel-size", "-k", help="Side of the kernels in pixels, odd.")
-    ] = KernelsConfig.kernel_size,
-    images: Annotated[
-        int | None, typer.Option("--images", "-n", help="Draw this many images at random (default: all).")
-    ] = KernelsConfig.images,
+    kernel_size: KernelSize = KernelsConfig.kernel_size,
+    images: Images = KernelsConfig.images,
     eps: Eps = KernelsConfig.eps,
     relative_eps: RelativeEps = KernelsConfig.relative_eps,
-    method: Annotated[
-        Literal["eigh", "coupled", "vanilla"],
-        typer.Option(help="Inverse square root: exact (eigh), or Newton-Schulz (vanilla is unstable)."),
-    ] = KernelsConfig.method,
-    iterations: Annotated[int, typer.Option(help="Iterations of Newton-Schulz.")] = KernelsConfig.iterations,
+    method: Method = KernelsConfig.method,
+    iterations: Iterations = KernelsConfig.iterations,
     covariance: Annotated[
         Literal["exact", "im2col"],
-        typer.Option(help="Of all positions at the cost of an FFT, or by the patch matrix."),
+        typer.Option(help="Covariance of all patches by Fourier transforms (exact), or from a patch matrix (im2col)."),
     ] = KernelsConfig.covariance,
-    stride: Annotated[int, typer.Option(help="Step between positions in pixels (im2col only).")] = KernelsConfig.stride,
-    gray: Annotated[bool, typer.Option("--gray", help="Reduce images to luma.")] = KernelsConfig.gray,
+    stride: Annotated[int, typer.Option(help="Step between patches in pixels (im2col only).")] = KernelsConfig.stride,
+    gray: Gray = KernelsConfig.gray,
     resize: Annotated[
         int | None, typer.Option(help="Resize images to this short side in pixels (default: as they are).")
     ] = KernelsConfig.resize,
     fit: Annotated[
         bool,
-        typer.Option("--fit", help="Measure each channel's kernel as a cell, with a second picture (NAME_fit)."),
+        typer.Option(
+            "--fit", help="Fit a difference of Gaussians to each channel's kernel, with a second figure (NAME_fit)."
+        ),
     ] = KernelsConfig.fit,
     bootstrap: Annotated[
-        int, typer.Option(help="Replicates of a bootstrap over images, for errors, with a picture (NAME_bootstrap).")
+        int,
+        typer.Option(help="Replicates of a bootstrap over images for standard errors, with a figure (NAME_bootstrap)."),
     ] = KernelsConfig.bootstrap,
     save_moments: Annotated[
-        Path | None, typer.Option(help="Write the moments of the images to this .npz file, to add up with others.")
+        Path | None, typer.Option(help="Write the moments of the images to this .npz file, for --from-moments.")
     ] = None,
     from_moments: Annotated[
-        list[str] | None, typer.Option(help="Add up such files, any number of them, in place of images.")
+        list[str] | None, typer.Option(help="Add up one or more files of --save-moments instead of reading images.")
     ] = None,
     shared: SharedOptions,
 ) -> None:
     """Fit and draw the deconvolution kernels of images (Ye et al. 2020, fig. 2).
 
-    They are the rows of (Cov + eps·I)^(-1/2) that belong to the centre pixel,
-    Cov being the covariance of all k×k patches. They undo the correlations
+    The kernels are the rows of (Cov + eps·I)^(-1/2) of the centre pixel, where
+    Cov is the covariance of all k×k patches. They undo the correlations
     between neighbouring pixels, and look like centre-surround cells.
 
     Example: [bold]ndtools kernels photos/ -k 15[/bold]
     """
-    output = Output(shared, "kernels", figures=[*(["fit"] if fit else []), *(["bootstrap"] if bootstrap else [])])
+    output = ExperimentOutput(
+        shared, "kernels", figures=[*(["fit"] if fit else []), *(["bootstrap"] if bootstrap else [])]
+    )
     images_from, moments = _sources(source or [], from_moments or [])
     if moments:
-        refuse_given(context, OF_IMAGES, "with --from-moments: the files hold what images were made into")
+        refuse_given(context, OF_IMAGES, "with --from-moments: the files hold the moments of images")
     if method == "eigh":
         refuse_given(context, ["iterations"], "with --method eigh, which is exact")
     config = KernelsConfig(
@@ -99,9 +109,7 @@ def kernels(
         stride=stride,
         gray=gray,
         resize=resize,
-        seed=shared.seed,
-        jobs=shared.jobs,
-        device=shared.device.value,
+        **shared.of_run(),
     )
     output.check(config.source, *config.from_moments)
     if save_moments:
@@ -123,8 +131,8 @@ def kernels(
 
 
 def _sources(named: list[str], moments: list[str]) -> tuple[str, tuple[str, ...]]:
-    """Return the source of images and the files of moments that take its place."""
-    if moments:  # an option takes one value: further files come as if they were sources
+    """Return the source of images, and the files of moments that are read instead of it."""
+    if moments:  # an option takes one value: the shell's further files arrive as sources
         if moments[0].startswith("-"):
             raise OptionError("from_moments", f"needs a file, got {moments[0]!r}")
         for name in named:
@@ -140,17 +148,15 @@ def _sources(named: list[str], moments: list[str]) -> tuple[str, tuple[str, ...]
     return named[0] if named else "sample", ()
 
 
-def _check_moments_file(path: Path, output: Output) -> None:
-    """Make sure that the moments can be written, and not over a result of the same run."""
+def _check_moments_file(path: Path, output: ExperimentOutput) -> None:
+    """Check that the file of moments can be written, and that it is none of the other files of this run."""
     from ndtools.moments.files import is_moments
-    from ndtools.results.files import check_writable, result_paths
+    from ndtools.writing import check_writable
 
-    shared = output.shared
-    results = result_paths(shared.out, output.stem, shared.image_format.value, output.images, output.figures)
-    if path.resolve() in [result.resolve() for result in results]:
+    if path.resolve() in [result.resolve() for result in output.paths()]:
         raise OptionError("save_moments", f"must be a file of its own, got {path}, which this command writes")
-    other = "another file with --save-moments"
-    check_writable([path], elsewhere=other, shorter=other)
+    another_file = "another file with --save-moments"
+    check_writable([path], elsewhere=another_file, shorter=another_file)
     if path.exists() and not is_moments(path):
         raise OptionError("save_moments", f"would replace {path}, which is no file of moments; choose another file")
 
@@ -171,39 +177,32 @@ def _table(result: "KernelsResult") -> "Table":
 
     from ndtools.text import with_error
 
-    table = Table(box=None, pad_edge=False, padding=(0, 1 if result.cells else 3, 0, 0))
-    table.add_column("channel")
-    table.add_column("polarity")
     surround = "surround" if result.cells else "surround (8 nearest)"
-    for heading in ("centre", surround, "centre/surround"):
-        table.add_column(heading, justify="right")
-    for c in result.channels:
-        error = (c.standard_error or {}).get("center_surround_ratio")
-        numbers = ("-" if x is None else f"{x:.4g}" for x in (c.center, c.surround_mean))
-        table.add_row(c.name, c.polarity or "-", *numbers, with_error(c.center_surround_ratio, error, 4))
+    headings = ("centre", surround, "centre/surround")
+    weights = new_table(("channel", "polarity"), headings, gap=1 if result.cells else 3)
+    for channel in result.channels:
+        error = (channel.standard_error or {}).get("center_surround_ratio")
+        center, surround_mean = (with_error(x, digits=4) for x in (channel.center, channel.surround_mean))
+        ratio = with_error(channel.center_surround_ratio, error, 4)
+        weights.add_row(channel.name, channel.polarity or "-", center, surround_mean, ratio)
     if not result.cells:
-        return table
+        return weights
     whole = Table.grid()
-    whole.add_row(table)
-    whole.add_row(_cells(result))
+    whole.add_row(weights)
+    whole.add_row(_table_of_fits(result))
     bands = sorted({cell.response.low_band for cell in result.cells if cell.response.low_frequency_slope is not None})
     lines = [f"slope: of log |H| over log f, f from {a:.3g} to {b:.3g} cycles/pixel" for a, b in bands]
-    lines.append("misfit: of the difference of Gaussians, off the centre; <=, >=: a bound")
+    lines.append("misfit: error of the difference of Gaussians off the centre; <=, >=: a bound")
     for line in lines:
         whole.add_row(line)
     return whole
 
 
-def _cells(result: "KernelsResult") -> "Table":
-    """Return what the kernels are as cells."""
-    from rich.table import Table
-
+def _table_of_fits(result: "KernelsResult") -> "Table":
+    """Return the table of the differences of Gaussians and of the frequency responses."""
     from ndtools.text import with_error
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("channel")
-    for heading in ("centre σ", "surround σ", "misfit", "slope of |H|", "peak of |H|"):
-        table.add_column(heading, justify="right")
+    table = new_table(("channel",), ("centre σ", "surround σ", "misfit", "slope of |H|", "peak of |H|"), gap=2)
     for channel, cell in zip(result.channels, result.cells, strict=True):
         dog, response = cell.dog, cell.response
         center = surround = misfit = "-"
@@ -221,6 +220,7 @@ def _cells(result: "KernelsResult") -> "Table":
 
 
 def _bounded(value: float, bound: str | None, limit: float | None, error: float | None) -> str:
+    """Format a width with its error or, if the kernel determines only a bound, the bound."""
     from ndtools.text import with_error
 
     if bound is None:
@@ -229,6 +229,7 @@ def _bounded(value: float, bound: str | None, limit: float | None, error: float 
 
 
 def _count(n: int) -> str:
+    """Format a large number of patches, as in "1.2 M"."""
     for unit, name in ((1_000_000_000, " G"), (1_000_000, " M"), (1_000, " k")):
         if n >= unit:
             return f"{n / unit:.1f}{name}"

@@ -52,7 +52,8 @@ class KernelsConfig:
     bootstrap : int
         Replicates of a bootstrap over images, for the standard error of each weight; 0 for none.
     from_moments : tuple of str
-        Files of ``--save-moments`` to add up in place of images; kernel size and channels are then theirs.
+        Files of moments, as ``ndtools kernels`` saves them, to add up in place of images. Kernel size and channels are
+        then those of the files.
     seed : int
         Seed of the random draw of ``images``.
     jobs : int, optional
@@ -89,4 +90,4 @@ class KernelsConfig:
         check_choice("covariance", self.covariance, ("exact", "im2col"))
         check_choice("device", self.device, DEVICES)
         if self.stride != 1 and self.covariance == "exact":
-            raise OptionError("stride", "needs --covariance im2col: the exact covariance takes every position")
+            raise OptionError("stride", 'needs `covariance="im2col"`: the exact covariance takes every position')

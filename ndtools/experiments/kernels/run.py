@@ -67,7 +67,7 @@ def run(config: KernelsConfig, *, progress: Progress | None = None) -> KernelsRe
         raise DataError(f"a bootstrap needs two images, or files of moments, at least; {source} is one")
     covariance = Covariance.pooled([part for part, _ in parts])
     if is_grey(covariance):
-        message = "the images are grey: what their equal channels do to each other is set by eps alone; use --gray"
+        message = "the images are grey: what their equal channels do to each other is set by eps alone; use `gray=True`"
         warnings.warn(message, NumericalWarning, stacklevel=2)
     method = method_from_name(config.method, n_iter=config.iterations)
     deconvolution = Deconvolution.from_covariance(

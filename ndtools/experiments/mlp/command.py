@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ndtools.console.options import DataDir, SharedOptions, numbers_from, with_shared_options
-from ndtools.console.output import Output
+from ndtools.console.options import DataDir, Dataset, SharedOptions, numbers_from, with_shared_options
+from ndtools.console.results import ExperimentOutput
+from ndtools.console.tables import new_table
 from ndtools.experiments.mlp.config import MlpConfig
 
 if TYPE_CHECKING:
@@ -18,37 +19,39 @@ __all__ = ["mlp"]
 
 @with_shared_options
 def mlp(
-    dataset: Annotated[
-        str, typer.Argument(help="Name of a data set or its folder; 'glyphs' is built in, synthetic digits.")
-    ] = MlpConfig.dataset,
+    dataset: Dataset = MlpConfig.dataset,
     *,
     data_dir: DataDir = None,
-    hidden: Annotated[str, typer.Option(help="Widths of the hidden layers.")] = ",".join(map(str, MlpConfig.hidden)),
+    hidden: Annotated[str, typer.Option(help="Widths of the hidden layers, separated by commas.")] = ",".join(
+        map(str, MlpConfig.hidden)
+    ),
     epochs: Annotated[int, typer.Option(help="Passes through the data.")] = MlpConfig.epochs,
     batch_size: Annotated[int, typer.Option(help="Images in a batch.")] = MlpConfig.batch_size,
-    lr: Annotated[str, typer.Option(help="Learning rate, or several, of which each arm keeps to its best.")] = ",".join(
+    lr: Annotated[str, typer.Option(help="Learning rate, or several, of which each arm takes its best.")] = ",".join(
         map(str, MlpConfig.lr)
     ),
-    momentum: Annotated[float, typer.Option(help="Of SGD.")] = MlpConfig.momentum,
-    n_iter: Annotated[int, typer.Option(help="Newton-Schulz iterations of D.")] = MlpConfig.n_iter,
+    momentum: Annotated[float, typer.Option(help="Momentum of SGD.")] = MlpConfig.momentum,
+    n_iter: Annotated[int, typer.Option(help="Number of Newton-Schulz iterations for D.")] = MlpConfig.n_iter,
     eps: Annotated[float, typer.Option(help="Ridge added to covariances.")] = MlpConfig.eps,
     block_size: Annotated[
         int | None, typer.Option(help="Features decorrelated together (default: all inputs of a layer).")
     ] = MlpConfig.block_size,
-    repeats: Annotated[int, typer.Option(help="Runs with other weights and batches.")] = MlpConfig.repeats,
+    repeats: Annotated[
+        int, typer.Option(help="Number of runs with other initial weights and batches.")
+    ] = MlpConfig.repeats,
     shared: SharedOptions,
 ) -> None:
     """Train a sigmoid perceptron with and without normalisation (Ye et al. 2020, fig. 5 c, d).
 
-    Three arms learn from the same batches: nothing (none), batch
-    normalisation ahead of each sigmoid (bn), deconvolution of each
-    layer's input (deconv). Of several rates each arm keeps to the one
-    with the least training loss in the last epoch of a run of its own,
-    which is not among the repeats.
+    Three arms learn from the same batches: without normalisation (none),
+    with batch normalisation before each sigmoid (bn), and with
+    deconvolution of each layer's input (deconv). Of several rates, each arm
+    takes the one with the least training loss in the last epoch of an extra
+    run, which is not among the repeats.
 
     Example: [bold]ndtools mlp mnist --data-dir data/ --lr 0.1,0.5,1[/bold]
     """
-    output = Output(shared, "mlp")
+    output = ExperimentOutput(shared, "mlp")
     config = MlpConfig(
         dataset=dataset,
         data_dir=None if data_dir is None else str(data_dir),
@@ -61,9 +64,7 @@ def mlp(
         eps=eps,
         block_size=block_size,
         repeats=repeats,
-        seed=shared.seed,
-        jobs=shared.jobs,
-        device=shared.device.value,
+        **shared.of_run(),
     )
     output.check()
 
@@ -78,9 +79,9 @@ def mlp(
         table=_table(result),
     )
     if any(arm.at_the_edge for arm in result.arms):
-        output.note("*: the best rate is the least or the largest of --lr; a better one may lie beyond")
+        output.note("*: the best rate is the smallest or the largest of --lr; a better one may lie beyond")
     if len(config.lr) == 1:
-        output.note("all arms at one rate: --lr 0.1,0.5,1,2 lets each have its best")
+        output.note("all arms have one rate; with --lr 0.1,0.5,1,2 each arm takes its best")
 
 
 def _title(result: "MlpResult") -> str:
@@ -93,26 +94,22 @@ def _title(result: "MlpResult") -> str:
 
 
 def _table(result: "MlpResult") -> "Table":
-    from rich.table import Table
-
     epochs = result.config.epochs
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("arm", no_wrap=True)
-    last = [] if epochs == 1 else [f"test, epoch {epochs}"]
-    for heading in ("lr", f"train loss, epoch {epochs}", "test, epoch 1", *last, "s/epoch"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    tested = [1] if epochs == 1 else [1, epochs]
+    headings = ("lr", f"train loss, epoch {epochs}", *(f"test, epoch {epoch}" for epoch in tested), "s/epoch")
+    table = new_table(("arm",), headings, gap=2)
     for arm in result.arms:
-        accuracy = [arm.test_accuracy[:, 0], *([] if epochs == 1 else [arm.test_accuracy[:, -1]])]
         table.add_row(
             arm.name,
             f"{arm.lr:.3g}{'*' if arm.at_the_edge else ''}",
             _spread(arm.loss[:, -1].mean(1), "{:.4f}"),
-            *(_spread(100 * each, "{:.2f}") + " %" for each in accuracy),
+            *(_spread(100 * arm.test_accuracy[:, epoch - 1], "{:.2f}") + " %" for epoch in tested),
             f"{arm.seconds:.1f}",
         )
     return table
 
 
 def _spread(values, form: str) -> str:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    """Return the mean and, of several runs, the standard deviation."""
     mean = form.format(values.mean())
     return mean if len(values) == 1 else f"{mean} ± {form.format(values.std(ddof=1))}"

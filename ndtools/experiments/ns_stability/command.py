@@ -1,12 +1,13 @@
-"""``ndtools ns-stability``: which iteration towards the inverse square root breaks, in which precision, and when."""
+"""``ndtools ns-stability``: how far iterations for the inverse square root come, and when they diverge."""
 
 import math
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ndtools.console.options import SharedOptions, with_shared_options
-from ndtools.console.output import Output
+from ndtools.console.options import PatchSize, SharedOptions, with_shared_options
+from ndtools.console.results import ExperimentOutput
+from ndtools.console.tables import new_table
 from ndtools.experiments.ns_stability.config import NsStabilityConfig
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ns_stability"]
 
-CAPTION = "cost: products until twice the best; lost: not finite; (predicted)"
-ATLAS_CAPTION = "up to κ every run reaches 1e-3; at κ the first one is lost"
+CAPTION = "cost: products until twice the best; overflows: not finite; (predicted)"
+ATLAS_CAPTION = "up to κ every run reaches 1e-3; at κ the first one overflows"
 SHOWN = (5, 10, 15)  # iterations in the table; 5 and 15 are the paper's
 
 
@@ -32,34 +33,34 @@ def ns_stability(
         ),
     ] = NsStabilityConfig.source,
     *,
-    kernel_size: Annotated[
-        int, typer.Option("--kernel-size", "-k", help="Side of the patches in pixels.")
-    ] = NsStabilityConfig.kernel_size,
-    iterations: Annotated[int, typer.Option(help="How many iterations to follow.")] = NsStabilityConfig.iterations,
+    kernel_size: PatchSize = NsStabilityConfig.kernel_size,
+    iterations: Annotated[int, typer.Option(help="Number of iterations to follow.")] = NsStabilityConfig.iterations,
     eps: Annotated[
         float, typer.Option(help="Ridge added to the covariance, or to the matrix given.")
     ] = NsStabilityConfig.eps,
     dtype: Annotated[
-        str, typer.Option(help="Precisions, with commas between: bfloat16, float16, float32, float64.")
+        str, typer.Option(help="Precisions separated by commas: bfloat16, float16, float32, float64.")
     ] = ",".join(NsStabilityConfig.dtype),
     norm: Annotated[
-        Literal["fro", "trace"], typer.Option(help="What the matrix is divided by: Frobenius norm or trace.")
+        Literal["fro", "trace"],
+        typer.Option(help="Norm that the matrix is divided by at first: Frobenius norm (fro) or trace."),
     ] = NsStabilityConfig.norm,
     sweep: Annotated[
         bool,
-        typer.Option("--sweep", help="Run every algorithm, precision and norm over condition numbers; draw that."),
+        typer.Option("--sweep", help="Run all algorithms, precisions and norms on matrices of many condition numbers."),
     ] = NsStabilityConfig.sweep,
     shared: SharedOptions,
 ) -> None:
-    """Compare coupled and vanilla Newton-Schulz (Ye et al. 2020, fig. 6), and two quicker iterations.
+    """Compare coupled and vanilla Newton-Schulz (Ye et al. 2020, fig. 6), and two faster iterations.
 
-    How far D is from the inverse square root of A = Cov + eps·I after each
-    iteration, Cov being the covariance of all k×k patches: where it settles,
-    where it diverges, and where theory says it would.
+    The figure shows how far D is from the inverse square root of
+    A = Cov + eps·I after each iteration, where Cov is the covariance of all
+    k×k patches. The table says where each iteration settles and where it
+    diverges, and where theory expects this.
 
     Example: [bold]ndtools ns-stability lenna.png[/bold]
     """
-    output = Output(shared, "ns-stability")
+    output = ExperimentOutput(shared, "ns-stability")
     config = NsStabilityConfig(
         source=source,
         kernel_size=kernel_size,
@@ -68,9 +69,7 @@ def ns_stability(
         dtype=tuple(name.strip() for name in dtype.split(",") if name.strip()),
         norm=norm,
         sweep=sweep,
-        seed=shared.seed,
-        jobs=shared.jobs,
-        device=shared.device.value,
+        **shared.of_run(),
     )
     output.check(config.source)
 
@@ -102,39 +101,28 @@ def _title(result: "NsStabilityResult") -> str:
 
 
 def _table(result: "NsStabilityResult") -> "Table":
-    from rich.table import Table
-
     shown = [n for n in SHOWN if n <= result.config.iterations]
-    # 80 columns at most.
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), caption=CAPTION, caption_justify="left")
-    for heading in ("algorithm", "dtype"):
-        table.add_column(heading, no_wrap=True)
-    for heading in (*(f"it {n}" for n in shown), "best", "cost", "diverges", "lost"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    numbers = (*(f"it {n}" for n in shown), "best", "cost", "diverges", "overflows")
+    table = new_table(("algorithm", "dtype"), numbers, gap=1, caption=CAPTION)  # 80 columns at most
     for curve in result.curves:
         table.add_row(
             curve.algorithm,
             curve.dtype,
             *(_residual(curve.residual[n - 1]) for n in shown),
-            *_row(curve, result.floor(curve.dtype)),
+            *_cells(curve, result.floor(curve.dtype)),
         )
     return table
 
 
 def _atlas_table(atlas: "PrecisionAtlas") -> "Table":
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), caption=ATLAS_CAPTION, caption_justify="left")
-    for heading in ("algorithm", "dtype"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("1e-3 up to κ", "lost at κ"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for algorithm, dtype, reached, lost in atlas.limits(1e-3):
-        table.add_row(algorithm, dtype, *("-" if x is None else f"{x:.1e}" for x in (reached, lost)))
+    table = new_table(("algorithm", "dtype"), ("1e-3 up to κ", "overflows at κ"), gap=2, caption=ATLAS_CAPTION)
+    for algorithm, dtype, *conditions in atlas.limits(1e-3):
+        table.add_row(algorithm, dtype, *("-" if x is None else f"{x:.1e}" for x in conditions))
     return table
 
 
-def _row(curve: "Curve", floor: float) -> tuple[str, ...]:
+def _cells(curve: "Curve", floor: float) -> tuple[str, ...]:
+    """Return the cells on the best residual, its cost, and the iterations at which the curve diverges and overflows."""
     measured, predicted = curve.measured, curve.predicted
     diverges = curve.diverges(floor)
     settled = measured.settled_iteration
@@ -147,6 +135,7 @@ def _row(curve: "Curve", floor: float) -> tuple[str, ...]:
 
 
 def _residual(value: float | None) -> str:
+    """Format a residual in at most seven characters."""
     if value is None or not math.isfinite(value):
         return "-"
     if value == 0:
@@ -159,5 +148,5 @@ def _residual(value: float | None) -> str:
 
 def _both(measured: int | None, predicted: int | None) -> str:
     """Return an iteration and, in brackets, where theory expects it."""
-    found = "-" if measured is None else str(measured)
-    return found if predicted is None else f"{found} ({predicted})"
+    text = "-" if measured is None else str(measured)
+    return text if predicted is None else f"{text} ({predicted})"

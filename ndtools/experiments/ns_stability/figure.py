@@ -178,8 +178,8 @@ def _end(curve: "Curve", result: "NsStabilityResult") -> str:
     measured, diverges = curve.measured, curve.diverges(result.floor(curve.dtype))
     if not diverges:
         return ""
-    lost = f", lost at {measured.first_bad_iteration}" if measured.first_bad_iteration else ""
-    return f" (diverges at {diverges}{lost})"
+    overflow = f", overflows at {measured.first_bad_iteration}" if measured.first_bad_iteration else ""
+    return f" (diverges at {diverges}{overflow})"
 
 
 def _style(curve: "Curve") -> dict[str, Any]:

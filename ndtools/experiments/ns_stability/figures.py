@@ -1,4 +1,4 @@
-"""The figure of ``ndtools ns-stability``, with or without ``--sweep``."""
+"""The figure of ``ndtools ns-stability``: residuals by iteration or, for a sweep, the precision atlas."""
 
 from typing import TYPE_CHECKING
 

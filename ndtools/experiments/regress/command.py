@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ndtools.console.conflicts import refuse_given
-from ndtools.console.options import DataDir, SharedOptions, with_shared_options
-from ndtools.console.output import Output
+from ndtools.console.options import DataDir, Dataset, SharedOptions, with_shared_options
+from ndtools.console.results import ExperimentOutput
+from ndtools.console.tables import new_table
 from ndtools.experiments.regress.config import RegressConfig
 
 if TYPE_CHECKING:
@@ -17,43 +18,45 @@ if TYPE_CHECKING:
 __all__ = ["regress"]
 
 LEGEND = """\
-limit: 2/λ_max of the Hessian at zero weights, beyond which descent on the l2
+limit: 2/λ_max of the Hessian at zero weights, above which descent on the l2
 loss diverges; near: steps until the loss is within 10 % of the optimum;
 {batch};
-train: loss of all training images, test: accuracy{averages};
-ms: milliseconds a step"""
+train: loss of all training images; test: accuracy{averages};
+ms: milliseconds for each step"""
 
 
 @with_shared_options
 def regress(
     context: typer.Context,
-    dataset: Annotated[
-        str, typer.Argument(help="Name of a data set or its folder; 'glyphs' is built in, synthetic digits.")
-    ] = RegressConfig.dataset,
+    dataset: Dataset = RegressConfig.dataset,
     *,
     data_dir: DataDir = None,
-    loss: Annotated[Literal["l2", "logistic", "both"], typer.Option(help="What is minimised.")] = RegressConfig.loss,
+    loss: Annotated[
+        Literal["l2", "logistic", "both"], typer.Option(help="Loss that is minimised.")
+    ] = RegressConfig.loss,
     lr: Annotated[
         str, typer.Option(help="Learning rate on deconvolved features; 'auto' is half of its stability limit.")
     ] = str(RegressConfig.lr),
     baseline_lr: Annotated[
-        str, typer.Option(help="Learning rates of SGD and BN: numbers, 'auto' for 0.9 of the stability limit.")
+        str, typer.Option(help="Learning rates of SGD and BN: numbers, or 'auto' for 0.9 of the stability limit.")
     ] = ",".join(RegressConfig.baseline_lr),
     batch_size: Annotated[int, typer.Option(help="Images in a batch.")] = RegressConfig.batch_size,
-    iterations: Annotated[int, typer.Option(help="Batches.")] = RegressConfig.iterations,
+    iterations: Annotated[int, typer.Option(help="Number of batches.")] = RegressConfig.iterations,
     epochs: Annotated[
         int | None, typer.Option(help="Passes through the data, instead of --iterations.")
     ] = RegressConfig.epochs,
-    n_iter: Annotated[int, typer.Option(help="Newton-Schulz iterations of D.")] = RegressConfig.n_iter,
+    n_iter: Annotated[int, typer.Option(help="Number of Newton-Schulz iterations for D.")] = RegressConfig.n_iter,
     method: Annotated[
-        Literal["coupled", "eigh"], typer.Option(help="D by coupled Newton-Schulz, or exactly.")
+        Literal["coupled", "eigh"], typer.Option(help="Inverse square root: coupled Newton-Schulz, or exact (eigh).")
     ] = RegressConfig.method,
     eps: Annotated[float, typer.Option(help="Ridge added to the covariance of [0, 1] pixels.")] = RegressConfig.eps,
     shrinkage: Annotated[
         Literal["none", "lw", "oas"],
-        typer.Option(help="Of a batch's covariance: Ledoit-Wolf or oracle-approximating."),
+        typer.Option(help="Shrinkage of a batch's covariance: Ledoit-Wolf (lw) or oracle-approximating (oas)."),
     ] = RegressConfig.shrinkage,
-    repeats: Annotated[int, typer.Option(help="Runs with other batches, averaged.")] = RegressConfig.repeats,
+    repeats: Annotated[
+        int, typer.Option(help="Number of runs with other batches, which are averaged.")
+    ] = RegressConfig.repeats,
     theory: Annotated[
         bool, typer.Option("--theory", help="Predict the L2 losses of full-batch descent by the eigenvalues.")
     ] = RegressConfig.theory,
@@ -64,19 +67,19 @@ def regress(
 ) -> None:
     """Learn a kernel for each class by gradient descent (Ye et al. 2020, fig. 5 a, b).
 
-    On raw pixels (sgd), on standardised ones (bn), and on deconvolved
-    ones (deconv), from zero weights and the same batches, beside the
-    optimum: the closed form, or as far as L-BFGS comes. l2 is half the
-    squared error and logistic the cross-entropy of sigmoids, summed over
-    classes. Gradient descent on l2 converges for rates below 2/λ_max of
-    its Hessian (1/N) XᵗX, and in one step at rate 1 where that is the
-    identity (proposition 1): see --full-batch --method eigh --eps 0.
-    The Hessian of the logistic loss is a quarter of that at zero
-    weights, so 4 is its rate 1.
+    Three arms learn from zero weights and the same batches: on raw pixels
+    (sgd), on standardised pixels (bn), and on deconvolved pixels (deconv).
+    They are compared with the optimum: the closed form, or the result of
+    L-BFGS. The loss l2 is half the squared error, and logistic is the
+    cross-entropy of sigmoids, both summed over classes. Gradient descent on
+    l2 converges for rates below 2/λ_max of its Hessian (1/N) XᵗX, and in one
+    step at rate 1 if the Hessian is the identity (proposition 1): see
+    --full-batch --method eigh --eps 0. The Hessian of the logistic loss is a
+    quarter of that at zero weights, so its rate 4 corresponds to rate 1.
 
     Example: [bold]ndtools regress fashion-mnist --data-dir data/ --lr 1.0[/bold]
     """
-    output = Output(shared, "regress")
+    output = ExperimentOutput(shared, "regress")
     if full_batch:
         refuse_given(context, ["batch_size", "epochs", "shrinkage", "repeats"], "with --full-batch")
     if epochs is not None:
@@ -99,9 +102,7 @@ def regress(
         repeats=repeats,
         theory=theory,
         full_batch=full_batch,
-        seed=shared.seed,
-        jobs=shared.jobs,
-        device=shared.device.value,
+        **shared.of_run(),
     )
     output.check()
 
@@ -115,9 +116,11 @@ def regress(
         title=_title(result),
         table=_table(result),
     )
-    whole = config.full_batch
-    batch = "gap: between train and the optimum" if whole else "batch: loss of the last one, before its step"
-    output.note(LEGEND.format(batch=batch, averages="" if whole else ", both by moving averages"))
+    if config.full_batch:
+        output.note(LEGEND.format(batch="gap: train less the optimum", averages=""))
+    else:
+        batch = "batch: loss of the last batch, before its step"
+        output.note(LEGEND.format(batch=batch, averages=", both with moving averages"))
 
 
 def _title(result: "RegressResult") -> str:
@@ -131,18 +134,13 @@ def _title(result: "RegressResult") -> str:
 
 
 def _table(result: "RegressResult") -> "Table":
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("loss", no_wrap=True)
-    table.add_column("features", no_wrap=True)
-    for heading in ("lr", "limit", "near", "gap" if result.config.full_batch else "batch", "train", "test", "ms"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    batch = "gap" if result.config.full_batch else "batch"
+    table = new_table(("loss", "features"), ("lr", "limit", "near", batch, "train", "test", "ms"), gap=2)
     for loss in result.losses:
         for arm in loss.arms:
             table.add_row(loss.name, arm.name, *_cells(arm, loss.optimum, result.config.full_batch))
-        how = "closed form" if loss.name == "l2" else "L-BFGS"
-        table.add_row(loss.name, how, "", "", "", "", f"{loss.optimum:.4f}", f"{loss.optimum_accuracy:.1%}", "")
+        solver = "closed form" if loss.name == "l2" else "L-BFGS"
+        table.add_row(loss.name, solver, "", "", "", "", f"{loss.optimum:.4f}", f"{loss.optimum_accuracy:.1%}", "")
     return table
 
 

@@ -89,10 +89,16 @@ class RegressConfig:
         if not numbers or len(set(numbers)) < len(numbers):
             raise OptionError("baseline_lr", "must name one or more rates, each once, such as auto,0.02")
         if self.theory and self.loss == "logistic":
-            raise OptionError("theory", "is of the L2 loss, which is quadratic; not with --loss logistic")
+            raise OptionError(
+                "theory", 'predicts the L2 loss only, which is quadratic; it cannot be combined with `loss="logistic"`'
+            )
         if self.full_batch and self.epochs is not None:
-            raise OptionError("epochs", "of one batch each are --iterations with --full-batch")
+            raise OptionError("epochs", "cannot be combined with `full_batch=True`; use `iterations`")
         if self.full_batch and self.shrinkage != "none":
-            raise OptionError("shrinkage", "is for batches; --full-batch has the covariance of all images")
+            raise OptionError(
+                "shrinkage", "is for batches; it cannot be combined with `full_batch=True`, which has all images"
+            )
         if self.full_batch and self.repeats > 1:
-            raise OptionError("repeats", "would all be the same with --full-batch: nothing is random")
+            raise OptionError(
+                "repeats", "cannot be combined with `full_batch=True`: nothing is random, so all runs would be the same"
+            )

@@ -229,8 +229,8 @@ def _warn_of_small_batches(config: RegressConfig, batch_size: int, features: int
     if batch_size <= features and whitens_fully and config.shrinkage == "none":
         warnings.warn(
             f"the covariance of {batch_size} images cannot tell {features} features apart: D fits their noise, and"
-            " the loss on a batch says little of other images; take a larger --batch-size or --method coupled with"
-            " no more than 5 iterations (--shrinkage oas helps in part)",
+            ' the loss on a batch says little of other images; take a larger `batch_size`, or `method="coupled"` with'
+            ' no more than 5 iterations (`shrinkage="oas"` helps in part)',
             NumericalWarning,
             stacklevel=3,
         )

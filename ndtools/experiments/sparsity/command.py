@@ -5,8 +5,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ndtools.console.measures import NAMES, REFERENCES
-from ndtools.console.options import Eps, RelativeEps, SharedOptions, with_shared_options
-from ndtools.console.output import Output
+from ndtools.console.options import (
+    AtMostImages,
+    Eps,
+    KernelSize,
+    RelativeEps,
+    SharedOptions,
+    Source,
+    with_shared_options,
+)
+from ndtools.console.results import ExperimentOutput
+from ndtools.console.tables import new_table
 from ndtools.experiments.sparsity.config import SparsityConfig
 
 if TYPE_CHECKING:
@@ -20,38 +29,33 @@ __all__ = ["sparsity"]
 
 @with_shared_options
 def sparsity(
-    source: Annotated[
-        str, typer.Argument(help="Images, as for kernels; 'sample' is built in.")
-    ] = SparsityConfig.source,
+    source: Source = SparsityConfig.source,
     *,
-    kernel_size: Annotated[
-        int, typer.Option("--kernel-size", "-k", help="Side of the patches in pixels, odd.")
-    ] = SparsityConfig.kernel_size,
-    images: Annotated[
-        int, typer.Option("--images", "-n", help="Draw at most this many images at random.")
-    ] = SparsityConfig.images,
+    kernel_size: KernelSize = SparsityConfig.kernel_size,
+    images: AtMostImages = SparsityConfig.images,
     eps: Eps = SparsityConfig.eps,
     relative_eps: RelativeEps = SparsityConfig.relative_eps,
-    bins: Annotated[int, typer.Option(help="Bins of the histograms.")] = SparsityConfig.bins,
+    bins: Annotated[int, typer.Option(help="Number of bins of the histograms.")] = SparsityConfig.bins,
     whitening: Annotated[
         Literal["patch", "channel", "none"],
         typer.Option(help="Decorrelate patches (deconvolution), the channels of each pixel, or nothing."),
     ] = SparsityConfig.whitening,
     bootstrap: Annotated[
-        int, typer.Option(help="Groups of images, each left out once, for the intervals; 0 for none.")
+        int, typer.Option(help="Number of groups of images, each left out once for the intervals; 0 for no intervals.")
     ] = SparsityConfig.bootstrap,
     shared: SharedOptions,
 ) -> None:
     """Measure how sparse images are before and after deconvolution (Ye et al. 2020, fig. 9).
 
-    Histograms of x/σ of the pixels less their mean, and of the centre
-    outputs of D(x - μ), with measures of sparsity (of |x|; GGD is the
-    generalised Gaussian exp(-|x|^shape)) and their 95 % intervals, from what
-    leaving out images changes.
+    Two distributions are compared, both in units of their standard deviation
+    σ: that of the pixels less their mean, and that of the centre outputs of
+    D(x - μ). The table has measures of sparsity with 95 % intervals, which
+    come from leaving out groups of images. GGD is the generalised Gaussian
+    exp(-|x|^shape).
 
     Example: [bold]ndtools sparsity photos/[/bold]
     """
-    output = Output(shared, "sparsity")
+    output = ExperimentOutput(shared, "sparsity")
     config = SparsityConfig(
         source=source,
         kernel_size=kernel_size,
@@ -61,9 +65,7 @@ def sparsity(
         bins=bins,
         whitening=whitening,
         bootstrap=bootstrap,
-        seed=shared.seed,
-        jobs=shared.jobs,
-        device=shared.device.value,
+        **shared.of_run(),
     )
     output.check(config.source)
 
@@ -89,12 +91,7 @@ def _title(result: "SparsityResult") -> str:
 
 
 def _table(result: "SparsityResult") -> "Table":
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("measure", no_wrap=True)
-    for heading in ("before", "after", "Gaussian", "Laplace"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = new_table(("measure",), ("before", "after", "Gaussian", "Laplace"), gap=2)
     for name, label in NAMES.items():
         sides = (_estimate(side.measures[name]) for side in (result.before, result.after))
         table.add_row(label, *sides, *(f"{value:.3g}" for value in REFERENCES[name]))

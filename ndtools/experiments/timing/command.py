@@ -1,4 +1,4 @@
-"""``ndtools timing``: what each stage of a deconvolution layer costs beside its convolution."""
+"""``ndtools timing``: the cost of each stage of a deconvolution layer, compared with its convolution."""
 
 import re
 from functools import partial
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ndtools.console.options import SharedOptions, with_shared_options
-from ndtools.console.output import Output
+from ndtools.console.results import ExperimentOutput
+from ndtools.console.tables import new_table
 from ndtools.errors import OptionError
 from ndtools.experiments.timing.config import TimingConfig
 from ndtools.experiments.timing.table import PUBLISHED_BATCH_SIZE, TABLE_3
@@ -27,7 +28,7 @@ ARMS = {"published": "pub", "measured": "ref", "ours": "our"}
     with_shared_options,
     texts={
         "jobs": "Threads that compute (default: one per processor).",
-        "verbose": "For all commands; here nothing is skipped that it could name.",
+        "verbose": "Has no effect in this command, which skips nothing.",
     },
 )
 def timing(
@@ -36,9 +37,11 @@ def timing(
         str, typer.Option(help="Rows of the table, such as 1-5,16.", show_default="all")
     ] = f"1-{len(TABLE_3)}",
     batch_size: Annotated[
-        int, typer.Option(help="Images in a batch. The paper has 128, for which a row takes up to 9 GB.")
+        int, typer.Option(help="Images in a batch. The paper has 128, with which a row takes up to 9 GB.")
     ] = TimingConfig.batch_size,
-    repeats: Annotated[int, typer.Option(help="Times are the medians of so many.")] = TimingConfig.repeats,
+    repeats: Annotated[
+        int, typer.Option(help="Number of measurements, of which the median is taken.")
+    ] = TimingConfig.repeats,
     backward: Annotated[
         bool, typer.Option("--backward", help="Run each stage forwards and backwards.")
     ] = TimingConfig.backward,
@@ -46,22 +49,20 @@ def timing(
 ) -> None:
     """Time im2col, covariance, inverse square root and convolution (Ye et al. 2020, table 3).
 
-    For the 22 layers of the table: the published times, those of the
-    published code's arithmetic on this machine, and those of this project's
-    layers. Machines differ, so they are compared as shares of the
-    convolution's time.
+    For each of the table's 22 layers, three times are compared: the published
+    time, that of the published code's arithmetic on this machine, and that of
+    this project's layer. Since machines differ, all are shares of the time of
+    the convolution.
 
     Example: [bold]ndtools timing --rows 1-5 --batch-size 16[/bold]
     """
-    output = Output(shared, "timing")
+    output = ExperimentOutput(shared, "timing")
     config = TimingConfig(
         rows=rows_from(rows),
         batch_size=batch_size,
         repeats=repeats,
         backward=backward,
-        seed=shared.seed,
-        jobs=shared.jobs,
-        device=shared.device.value,
+        **shared.of_run(),
     )
     output.check()
 
@@ -85,12 +86,12 @@ def rows_from(text: str) -> tuple[int, ...]:
     Parameters
     ----------
     text : str
-        Such as "1-5,16" or "T3-16"; in any order, and more than once.
+        Numbers and ranges such as "1-5,16" or "T3-16", in any order; a row may be named more than once.
 
     Returns
     -------
     tuple of int
-        In increasing order, each once.
+        Numbers of the rows in increasing order, each once.
 
     Raises
     ------
@@ -99,10 +100,10 @@ def rows_from(text: str) -> tuple[int, ...]:
     """
     last, rows = len(TABLE_3), set()
     for part in text.split(","):
-        found = re.fullmatch(r"(?:T3-)?([0-9]{1,9})(?:-(?:T3-)?([0-9]{1,9}))?", part.strip())
-        if found is None:
+        match = re.fullmatch(r"(?:T3-)?([0-9]{1,9})(?:-(?:T3-)?([0-9]{1,9}))?", part.strip())
+        if match is None:
             raise OptionError("rows", f"must be numbers and ranges from 1 to {last}, such as 1-5,16, got {text!r}")
-        first, end = int(found[1]), int(found[2] or found[1])
+        first, end = int(match[1]), int(match[2] or match[1])
         if 1 <= end < first <= last:
             raise OptionError("rows", f"must go upwards, such as {end}-{first}, got {part.strip()!r}")
         if not 1 <= first <= end <= last:
@@ -123,30 +124,19 @@ def _title(result: "TimingResult") -> str:
 
 
 def _table(result: "TimingResult") -> "Table":
-    from rich.table import Table
-
     backward = " (forward only)" if result.config.backward else ""
     scale = PUBLISHED_BATCH_SIZE / result.config.batch_size
-    # 80 columns at most.
-    table = Table(
-        box=None,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-        caption=f"% of the convolution's time. pub: published{backward}; ref: the published code's arithmetic, here;"
+    caption = (
+        f"% of the convolution's time. pub: published{backward}; ref: the published code's arithmetic, here;"
         " our: this project's layer. im: im2col (sampling), cov: covariance, inv: inverse square root, sum: of the"
         " three. S: sampling stride, B: channels decorrelated together. inv, the same for any batch, is in % of the"
-        f" convolution of {PUBLISHED_BATCH_SIZE} images, taken as {scale:.3g} times conv.",
-        caption_justify="left",
+        f" convolution of {PUBLISHED_BATCH_SIZE} images, taken as {scale:.3g} times conv."
     )
-    table.add_column("#", justify="right", no_wrap=True)
-    table.add_column("layer", no_wrap=True)
-    for arm in ARMS.values():
-        for stage in STAGES.values():
-            table.add_column(f"{arm}\n{stage}", justify="right", no_wrap=True)
-    table.add_column("conv\nms", justify="right", no_wrap=True)
+    stages = [f"{arm}\n{stage}" for arm in ARMS.values() for stage in STAGES.values()]
+    table = new_table(("#", "layer"), (*stages, "conv\nms"), gap=1, caption=caption)  # 80 columns at most
     for row in result.rows:
         table.add_row(
-            str(row.layer.number),
+            f"{row.layer.number:2}",
             row.layer.label,
             *(_cell(row.shares(arm)[stage]) for arm in ARMS for stage in STAGES),
             _milliseconds(row.seconds("measured")["convolution"]),
@@ -160,7 +150,7 @@ def _milliseconds(seconds: float) -> str:
 
 def _cell(share: float) -> str:
     """Return two digits of a percentage in three characters, if it is below 1000."""
-    percent = 100 * share
-    if percent < 0.995:
-        return "0" if percent < 0.005 else f"{percent:.2f}"[1:]
-    return f"{percent:.1f}" if percent < 9.95 else f"{percent:.0f}"
+    hundredths = 100 * share
+    if hundredths < 0.995:
+        return "0" if hundredths < 0.005 else f"{hundredths:.2f}"[1:]
+    return f"{hundredths:.1f}" if hundredths < 9.95 else f"{hundredths:.0f}"

@@ -150,7 +150,7 @@ def test_names_and_folders_that_are_not_here(tmp_path):
         load_dataset("fashion_mnst")
     with pytest.raises(DataError, match=r"'zzz' \(names: fashion-mnist, mnist, cifar10, cifar100, glyphs\)"):
         load_dataset("zzz")
-    with pytest.raises(DataError, match=r"no such folder: '.*absent' \(--data-dir\)"):
+    with pytest.raises(DataError, match=r"no such folder: '.*absent' \(`data_dir`\)"):
         load_dataset("mnist", data_dir=tmp_path / "absent")
     with pytest.raises(DataError) as caught:
         load_dataset("cifar100", data_dir=tmp_path)
@@ -234,7 +234,7 @@ def test_files_of_one_known_set_are_not_taken_for_another(tmp_path, different_la
         path.write_bytes(path.read_bytes()[:-1])
     assert locations.find(KNOWN["fashion-mnist"], folder) is None
     assert not any(found.files for found in locations.search(KNOWN["fashion-mnist"], folder))
-    with pytest.raises(DataError, match="fashion-mnist is not here; fetch it with .* --data-dir"):
+    with pytest.raises(DataError, match="fashion-mnist is not here; fetch it with .* with `data_dir`"):
         load_dataset("fashion-mnist", data_dir=folder)
     assert locations.locate(KNOWN["mnist"], folder).folder == folder
     elsewhere = put(tmp_path / "cache" / "fashion-mnist", different_labels["fashion-mnist"])

@@ -51,7 +51,7 @@ ALL = sorted(f"mnist/{name}.gz" for name in IDX_NAMES)
 
 def test_success_and_nothing_twice(tmp_path, server, mnist):
     seen = []
-    folder = fetch("mnist", root=tmp_path / "sets", progress=lambda done, total: seen.append((done, total)))
+    folder = fetch("mnist", data_dir=tmp_path / "sets", progress=lambda done, total: seen.append((done, total)))
     assert folder == tmp_path / "sets" / "mnist"
     assert files(tmp_path / "sets") == ALL
     assert load_dataset("mnist", data_dir=tmp_path / "sets").name == "mnist"
@@ -60,19 +60,19 @@ def test_success_and_nothing_twice(tmp_path, server, mnist):
     assert seen[-1] == (total, total)
     assert seen == sorted(seen)
     assert (folder / f"{IDX_NAMES[0]}.gz").stat().st_mode & 0o777 == 0o644
-    fetch("mnist", root=tmp_path / "sets")
+    fetch("mnist", data_dir=tmp_path / "sets")
     assert sum(server.requests.values()) == 4
 
 
 def test_only_what_is_absent_or_wrong_is_fetched(tmp_path, server, mnist):
-    folder = fetch("mnist", root=tmp_path)
+    folder = fetch("mnist", data_dir=tmp_path)
     (folder / f"{IDX_NAMES[0]}.gz").write_bytes(gzip.compress(idx([1, 2])))
     (folder / f"{IDX_NAMES[1]}.gz").unlink()
     plain = gzip.decompress((folder / f"{IDX_NAMES[2]}.gz").read_bytes())
     (folder / f"{IDX_NAMES[2]}.gz").unlink()
     (folder / IDX_NAMES[2].replace("-idx", ".idx")).write_bytes(plain)  # right, in another spelling
     server.requests.clear()
-    fetch("mnist", root=tmp_path)
+    fetch("mnist", data_dir=tmp_path)
     assert sorted(server.requests) == [f"/a/{name}.gz" for name in IDX_NAMES[:2]]
     assert load_dataset("mnist", data_dir=tmp_path).name == "mnist"
 
@@ -104,7 +104,7 @@ def test_the_next_mirror_is_tried(tmp_path, server, mnist, fault):
         case "endless":
             server.content[path] = bytes(1 << 16)
             server.endless.add(path)
-    folder = fetch("mnist", root=tmp_path)
+    folder = fetch("mnist", data_dir=tmp_path)
     assert server.requests[path] == server.requests[path.replace("/a/", "/b/")] == 1
     assert (folder / f"{IDX_NAMES[0]}.gz").read_bytes() == right
     assert files(tmp_path) == ALL
@@ -115,7 +115,7 @@ def test_all_mirrors_fail(tmp_path, server, mnist):
     del server.content[a]
     server.broken.add(b)
     with pytest.raises(DataError) as caught:
-        fetch("mnist", root=tmp_path)
+        fetch("mnist", data_dir=tmp_path)
     for part in (
         f"cannot fetch {IDX_NAMES[1]}.gz of mnist",
         f"{server.url}{a}: 404 Not Found",
@@ -126,7 +126,7 @@ def test_all_mirrors_fail(tmp_path, server, mnist):
     assert files(tmp_path) == [f"mnist/{IDX_NAMES[0]}.gz"]
     server.broken.clear()
     server.requests.clear()
-    fetch("mnist", root=tmp_path)
+    fetch("mnist", data_dir=tmp_path)
     assert f"/a/{IDX_NAMES[0]}.gz" not in server.requests
 
 
@@ -138,7 +138,7 @@ def test_a_wrong_file_is_never_accepted(tmp_path, server, mnist, content, reason
     for mirror in "ab":
         server.content[f"/{mirror}/{IDX_NAMES[0]}.gz"] = content
     with pytest.raises(DataError, match=reason):
-        fetch("mnist", root=tmp_path)
+        fetch("mnist", data_dir=tmp_path)
     assert files(tmp_path) == []
 
 
@@ -146,14 +146,14 @@ def test_no_connection(tmp_path, monkeypatch):
     item = replace(KNOWN["mnist"].downloads[0], mirrors=("http://127.0.0.1:9/x",))
     monkeypatch.setitem(KNOWN, "mnist", replace(KNOWN["mnist"], downloads=(item,)))
     with pytest.raises(DataError, match="127.0.0.1:9/x/train-images-idx3-ubyte.gz: cannot connect"):
-        fetch("mnist", root=tmp_path)
+        fetch("mnist", data_dir=tmp_path)
 
     def late(*_, **__):
         raise requests.ReadTimeout
 
     monkeypatch.setattr(requests, "get", late)
     with pytest.raises(DataError, match="no answer within 30 s"):
-        fetch("mnist", root=tmp_path)
+        fetch("mnist", data_dir=tmp_path)
 
 
 def test_a_full_disk(tmp_path, server, mnist, monkeypatch):
@@ -166,7 +166,7 @@ def test_a_full_disk(tmp_path, server, mnist, monkeypatch):
 
     monkeypatch.setattr(pooch, "HTTPDownloader", Full)
     with pytest.raises(OutputError, match="cannot write to '.*mnist': No space left on device; make room"):
-        fetch("mnist", root=tmp_path)
+        fetch("mnist", data_dir=tmp_path)
     assert files(tmp_path) == []
     assert not server.requests
 
@@ -174,7 +174,7 @@ def test_a_full_disk(tmp_path, server, mnist, monkeypatch):
 def test_a_folder_that_cannot_be_made(tmp_path, mnist):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OutputError, match="cannot write to '.*file/mnist': Not a directory"):
-        fetch("mnist", root=tmp_path / "file")
+        fetch("mnist", data_dir=tmp_path / "file")
 
 
 def test_what_cannot_be_fetched():
@@ -189,7 +189,7 @@ def test_interrupted(tmp_path, mnist):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fetch("mnist", root=tmp_path, progress=stop)
+        fetch("mnist", data_dir=tmp_path, progress=stop)
     assert files(tmp_path) == []
 
 
@@ -204,7 +204,7 @@ def test_two_processes_at_once(tmp_path, server, mnist):
             KNOWN["mnist"], md5={dict(mnist.md5)!r}, downloads=tuple(Download(*item) for item in items)
         )
         sys.stdin.read()
-        fetch("mnist", root={str(tmp_path)!r})
+        fetch("mnist", data_dir={str(tmp_path)!r})
     """)
     processes = [
         subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -223,7 +223,7 @@ def test_two_processes_at_once(tmp_path, server, mnist):
 
 def test_verify(tmp_path, mnist):
     assert [status for _, status in verify("mnist", None)] == ["missing"] * 4
-    folder = fetch("mnist", root=tmp_path)
+    folder = fetch("mnist", data_dir=tmp_path)
     assert verify("mnist", tmp_path) == [(folder / f"{name}.gz", "ok") for name in IDX_NAMES]
     (folder / f"{IDX_NAMES[0]}.gz").write_bytes(gzip.compress(b"other"))
     content = (folder / f"{IDX_NAMES[1]}.gz").read_bytes()
@@ -243,7 +243,7 @@ def test_the_advice_mends_what_was_found(tmp_path, mnist, monkeypatch, where, by
     given = tmp_path / where.split("/")[0]
     folder = tmp_path / where
     folder.mkdir(parents=True)
-    for path in fetch("mnist", root=tmp_path / "elsewhere").iterdir():
+    for path in fetch("mnist", data_dir=tmp_path / "elsewhere").iterdir():
         content = path.read_bytes()
         (folder / (path.name if packed else path.stem)).write_bytes(content if packed else gzip.decompress(content))
     if by == "environment":
@@ -269,7 +269,7 @@ def test_the_advice_mends_what_was_found(tmp_path, mnist, monkeypatch, where, by
     assert remedy("mnist", listed, given) == f"{delete}fetch mnist with '{command}'"
     if by == "folder" or delete:
         path.unlink()
-    fetch("mnist", root=store)
+    fetch("mnist", data_dir=store)
     assert load().name == "mnist"
     assert {status for _, status in verify("mnist", given)} == {"ok"}
 
@@ -323,16 +323,16 @@ def cifar(server, monkeypatch):
 
 def test_archive(tmp_path, server, cifar):
     cifar(tar([("cifar-10-batches-py", (tarfile.DIRTYPE, "")), *regular(), ("cifar-10-batches-py/readme.html", b"x")]))
-    folder = fetch("cifar10", root=tmp_path)
+    folder = fetch("cifar10", data_dir=tmp_path)
     assert folder == tmp_path / "cifar10" / "cifar-10-batches-py"
     assert files(tmp_path) == sorted(f"cifar10/cifar-10-batches-py/{name}" for name in PICKLED)
     assert sorted(path.name for path in (tmp_path / "cifar10").iterdir()) == ["cifar-10-batches-py"]
     assert {status for _, status in verify("cifar10", tmp_path)} == {"ok"}
     assert len(verify("cifar10", tmp_path)) == 7
-    fetch("cifar10", root=tmp_path)
+    fetch("cifar10", data_dir=tmp_path)
     assert server.requests["/a/cifar.tar.gz"] == 1
     (folder / "data_batch_2").write_bytes(b"damaged")
-    fetch("cifar10", root=tmp_path)
+    fetch("cifar10", data_dir=tmp_path)
     assert server.requests["/a/cifar.tar.gz"] == 2
     assert (folder / "data_batch_2").read_bytes() == PICKLED["data_batch_2"]
 
@@ -343,7 +343,7 @@ def test_archive(tmp_path, server, cifar):
 def test_links_and_devices_are_refused(tmp_path, cifar, kind):
     cifar(tar([*regular(), ("cifar-10-batches-py/data_batch_1", kind)]))
     with pytest.raises(DataError, match="cifar.tar.gz is refused.*data_batch_1' in it is not a regular file"):
-        fetch("cifar10", root=tmp_path / "sets")
+        fetch("cifar10", data_dir=tmp_path / "sets")
     assert files(tmp_path) == []
 
 
@@ -361,7 +361,7 @@ def test_links_and_devices_are_refused(tmp_path, cifar, kind):
 )
 def test_nothing_else_is_unpacked(tmp_path, cifar, member):
     cifar(tar([member, *regular(), member]))
-    folder = fetch("cifar10", root=tmp_path / "sets")
+    folder = fetch("cifar10", data_dir=tmp_path / "sets")
     assert sorted(path.name for path in folder.iterdir()) == sorted(PICKLED)
     assert files(tmp_path) == sorted(f"sets/cifar10/cifar-10-batches-py/{name}" for name in PICKLED)
 
@@ -378,7 +378,7 @@ def test_nothing_else_is_unpacked(tmp_path, cifar, member):
 def test_archives_that_are_not_right(tmp_path, cifar, archive, message):
     cifar(archive)
     with pytest.raises(DataError, match=message):
-        fetch("cifar10", root=tmp_path)
+        fetch("cifar10", data_dir=tmp_path)
     assert files(tmp_path) == []
 
 
@@ -390,7 +390,7 @@ def test_a_full_disk_while_unpacking(tmp_path, cifar, monkeypatch):
 
     monkeypatch.setattr("shutil.copyfileobj", full)
     with pytest.raises(OutputError, match="No space left"):
-        fetch("cifar10", root=tmp_path)
+        fetch("cifar10", data_dir=tmp_path)
     assert files(tmp_path) == []
 
 

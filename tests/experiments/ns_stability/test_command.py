@@ -43,7 +43,7 @@ def test_an_image(tmp_path, out):
         "best",
         "cost",
         "diverges",
-        "lost",
+        "overflows",
     ]
     assert [line.split()[:2] for line in lines[2:10]] == [
         [algorithm, dtype]

@@ -32,8 +32,8 @@ def test_curves_stay_in_the_frame_and_leave_marked(result):
     labels = [text.get_text() for text in by_iteration.get_legend().get_texts()]
     assert labels[:2] == ["coupled, float32", "coupled, float64"]
     assert labels[2].startswith("vanilla, float32 (diverges at ")
-    assert "lost at 13" in labels[2]
-    assert "lost at 17" in labels[3]
+    assert "overflows at 13" in labels[2]
+    assert "overflows at 17" in labels[3]
     assert len({(line.get_color(), line.get_linestyle()) for line in by_iteration.get_legend().get_lines()}) == 4
     assert "products" in by_product.get_xlabel()
     assert gain.get_xscale() == "log"

@@ -170,7 +170,7 @@ def test_mlp_writes_what_it_promises(folder, out):
         (regress, ["--method", "eigh", "--n-iter", "7"], 2, "--n-iter has no meaning with --method eigh"),
         (regress, ["--seed", "99999999999999999999"], 2, "--seed"),
         (regress, ["--baseline-lr", "0.1,fast"], 2, "--baseline-lr must be a positive number, or auto, got 'fast'"),
-        (regress, ["--loss", "logistic", "--theory"], 2, "--theory is of the L2 loss"),
+        (regress, ["--loss", "logistic", "--theory"], 2, "--theory predicts the L2 loss only"),
         (regress, ["--full-batch"], 2, "--batch-size has no meaning with --full-batch"),
         (regress, ["--method", "eigh", "--batch-size", "300"], 0, ""),
         (mlp, ["--batch-size", "1"], 2, "--batch-size must be at least 2"),

@@ -1,0 +1,217 @@
+"""The screen and the result files of a command that runs an experiment."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import typer
+
+from ndtools.console.options import SharedOptions
+from ndtools.console.output import Output
+from ndtools.errors import OptionError, OutputError
+from ndtools.text import counted
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
+    from rich.table import Table
+
+    from ndtools.results.inputs import ImagesUsed
+
+__all__ = ["ANOTHER_FOLDER", "SHORTER_NAME", "ExperimentOutput", "Result", "check_stem"]
+
+NAMED_IMAGES = 5  # skipped images that are named without --verbose
+ANOTHER_FOLDER, SHORTER_NAME = "another folder with --out", "a shorter --name"
+
+
+class Configuration(Protocol):
+    """Configuration of an experiment: a frozen dataclass."""
+
+    @property
+    def seed(self) -> int:
+        """Seed of all random numbers of the run."""
+
+
+class Result(Protocol):
+    """Result of an experiment: a frozen dataclass that can be restored from its files."""
+
+    @property
+    def config(self) -> Configuration:
+        """Configuration of the run."""
+
+    @property
+    def device(self) -> str:
+        """Device on which the result was computed."""
+
+    @property
+    def source(self) -> str:
+        """Name of the data that the result comes from, printable."""
+
+    def arrays(self) -> "dict[str, np.ndarray[Any, Any]]":
+        """Return the arrays of the .npz file by name."""
+
+    def numbers(self) -> dict[str, Any]:
+        """Return the numbers of the .json file."""
+
+
+class ExperimentOutput(Output):
+    """The screen and the result files of one run of an experiment.
+
+    Parameters
+    ----------
+    shared : SharedOptions
+        Shared options that the user chose.
+    command : str
+        Name of the command. It is also the name of the files, unless the user chose another with ``--name``.
+    images : sequence of str
+        Labels of the images that the command writes besides its figure, as STEM_LABEL.png. Default: none.
+    figures : sequence of str
+        Labels of the further figures that the command draws, as STEM_LABEL in the format of its figure. Default: none.
+    """
+
+    def __init__(
+        self, shared: SharedOptions, command: str, images: Sequence[str] = (), figures: Sequence[str] = ()
+    ) -> None:
+        super().__init__(quiet=shared.quiet, as_json=shared.json)
+        self.shared, self.command, self.images, self.figures = shared, command, images, figures
+        self.stem = command if shared.name is None else shared.name
+
+    def paths(self) -> list[Path]:
+        """Return the paths of the result files: figure, arrays, numbers, images, further figures."""
+        from ndtools.results.files import result_paths
+
+        return result_paths(self.shared.out, self.stem, self.shared.image_format.value, self.images, self.figures)
+
+    def check(self, *inputs: str) -> None:
+        """Check, before any work, that the result can be written and that it replaces nothing but older results.
+
+        Parameters
+        ----------
+        *inputs : str
+            Paths that the command reads. Names that are not paths are ignored.
+
+        Raises
+        ------
+        OutputError
+            If a file cannot be written, or exists and was not written by ndtools.
+        OptionError
+            If the name of the files is a path, or a result would replace an input of the command.
+        """
+        import matplotlib
+
+        from ndtools.results.files import is_result
+        from ndtools.writing import check_writable
+
+        check_stem(self.stem)
+        paths = self.paths()
+        check_writable(paths, elsewhere=ANOTHER_FOLDER, shorter=SHORTER_NAME)
+        read = {os.path.realpath(name) for name in inputs}
+        replaceable = is_result(self.shared.out / f"{self.stem}.json")
+        for path in paths:
+            if os.path.realpath(path) in read:
+                raise OptionError("name", f"would replace {path}, which is read; choose another --name or --out")
+            if path.exists() and not replaceable:
+                raise OutputError(
+                    f"cannot write {path}: it exists, and is no result of ndtools (none in {self.stem}.json); choose"
+                    " another --name or --out, or remove it"
+                )
+        matplotlib.rcdefaults()  # figures look the same whatever the user's matplotlibrc says
+
+    def skipped(self, images: "ImagesUsed | None") -> None:
+        """Warn of images that were left out, and name them with the reasons.
+
+        Parameters
+        ----------
+        images : ImagesUsed or None
+            Images of the result; None if it comes from no images.
+        """
+        if images is None or not images.skipped:
+            return
+        skipped = images.skipped
+        self.warning(f"skipped {len(skipped)} of {images.total} images")
+        named = skipped if self.shared.verbose else skipped[:NAMED_IMAGES]
+        for image in named:
+            typer.echo(f"  {image.name}: {image.reason}", err=True)
+        if unnamed := len(skipped) - len(named):
+            typer.echo(f"  ... and {unnamed} more (all with --verbose, and in {self.stem}.json)", err=True)
+
+    def fewer(self, images: "ImagesUsed", wanted: int | None) -> None:
+        """Remark that a source has fewer images than the user asked for, if that is so.
+
+        Parameters
+        ----------
+        images : ImagesUsed
+            Images of the result.
+        wanted : int or None
+            Number of images that the user asked for; None for all.
+        """
+        if wanted is not None and images.total < wanted:
+            self.note(f"note: {images.label} has only {counted(images.total, 'image')}")
+
+    def results(
+        self,
+        result: Result,
+        *,
+        figure: "Figure | Mapping[str, Figure]",
+        title: str,
+        table: "Table",
+        images: "Mapping[str, np.ndarray[Any, Any]] | None" = None,
+        further: "Mapping[Path, Mapping[str, Any]] | None" = None,
+    ) -> None:
+        """Write the files of a result and print its table or its JSON.
+
+        Parameters
+        ----------
+        result : Result
+            Result of the experiment.
+        figure : Figure, or mapping of str to Figure
+            Figure of the result, or its figures by label: "" for the first, and the labels given to the constructor.
+        title : str
+            One line above the table.
+        table : rich.table.Table
+            Table with the main numbers.
+        images : mapping, optional
+            Images by the labels given to the constructor; see :func:`ndtools.results.files.write_results`.
+        further : mapping, optional
+            Arrays of further .npz files, by path.
+        """
+        from ndtools.results.files import write_results
+        from ndtools.results.read import FORMAT_VERSION
+
+        replaced = any(path.exists() for path in self.paths())
+        run = self.manifest(config=result.config, seed=result.config.seed, device=result.device, source=result.source)
+        numbers = {"experiment": self.command, "format_version": FORMAT_VERSION, **run, **result.numbers()}
+        figures = dict(figure) if isinstance(figure, Mapping) else {"": figure}
+        paths = write_results(
+            self.shared.out,
+            self.stem,
+            arrays=result.arrays(),
+            numbers=numbers,
+            figure=figures.pop(""),
+            images=images,
+            figures=figures,
+            further=further,
+            image_format=self.shared.image_format.value,
+            dpi=self.shared.dpi,
+        )
+        try:
+            self.json(numbers)
+            self.table(table, title)
+        finally:  # the files exist, even if the table cannot be printed
+            self.written(paths, replaced=replaced)
+        if self.shared.show:
+            self._show(paths[0])
+
+    def _show(self, figure: Path) -> None:
+        without_display = sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys()
+        if without_display or typer.launch(str(figure)) != 0:
+            reason = "there is no display" if without_display else "no program for it was found"
+            self.warning(f"--show cannot open {figure}: {reason}")
+
+
+def check_stem(stem: str) -> None:
+    """Refuse a name of files that is a path or cannot be printed."""
+    if Path(stem).name != stem or stem in ("", "..") or not stem.isprintable():
+        raise OptionError("name", f"must be a file name without folder, got {stem!r}; --out is the folder")
