@@ -28,7 +28,7 @@ def free_memory() -> int | None:
     return max(0, min(known)) if known else None
 
 
-def require_memory(nbytes: int, what: str) -> None:
+def require_memory(nbytes: int, what: str, remedy: str | None = None) -> None:
     """Raise an error if a step needs more memory than is free; call it before the step.
 
     Parameters
@@ -37,6 +37,8 @@ def require_memory(nbytes: int, what: str) -> None:
         Bytes that the step needs. Up to 16 MiB are never refused.
     what : str
         Description of the step with its size, as the subject of a sentence.
+    remedy : str, optional
+        Advice for the user, which ends the message. By default the message has none.
 
     Raises
     ------
@@ -47,7 +49,8 @@ def require_memory(nbytes: int, what: str) -> None:
         return
     free = free_memory()
     if free is not None and nbytes > free:
-        raise DataError(f"{what} needs about {nbytes / 1e9:.2g} GB of memory, and {free / 1e9:.2g} GB are free")
+        message = f"{what} needs about {nbytes / 1e9:.2g} GB of memory, and {free / 1e9:.2g} GB are free"
+        raise DataError(message if remedy is None else f"{message}; {remedy}")
 
 
 class MemoryGate:

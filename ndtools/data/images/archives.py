@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, NoReturn
 
 from ndtools.computing.memory import require_memory
 from ndtools.data.files import MAX_FILE_BYTES, inflates_in_pieces, open_regular
@@ -22,6 +23,9 @@ __all__ = ["Member", "is_archive", "is_zip", "tar_members", "zip_members"]
 
 _ZIP = (".zip",)
 _TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+_EXTENDED = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+_MAX_HEADER_BYTES = 2**20  # of the extended headers of a tar archive that are in memory at one time
+_SPARSE = "a sparse file, which is not read from archives"
 _ENCRYPTED = 0x1  # bit 0 of a zip member's flags
 
 _DAMAGE = (
@@ -121,11 +125,12 @@ def tar_members(path: str, wanted: Collection[int] = ()) -> Iterator[tuple[int, 
     Raises
     ------
     DataError
-        The archive is not a tar file, or is damaged at or before the next member.
+        The archive is not a tar file, is damaged at or before the next member, or has extended headers (long names
+        and such) of more than 1 MiB for the next member.
     """
     last = max(wanted, default=None)
     try:
-        with open_regular(path) as opened, tarfile.open(fileobj=opened) as archive:
+        with open_regular(path) as opened, tarfile.open(fileobj=opened, tarinfo=_bounded_headers()) as archive:
             position = -1
             while (info := archive.next()) is not None:
                 # Otherwise tarfile keeps every header in memory while the file is open.
@@ -142,6 +147,40 @@ def tar_members(path: str, wanted: Collection[int] = ()) -> Iterator[tuple[int, 
             _check_end(archive)
     except _DAMAGE as error:
         raise DataError(reason(error)) from error
+
+
+def _bounded_headers() -> type[tarfile.TarInfo]:
+    """Return a class for the headers of one archive, which refuses extended headers that would fill the memory."""
+
+    class BoundedHeader(tarfile.TarInfo):
+        # tarfile reads the extended headers of a member at once, however large the archive says that they are. Global
+        # ones stay in memory; those of a member until its own header is read.
+        lasting = 0
+        passing = 0
+
+        @classmethod
+        def frombuf(cls, *arguments: Any, **settings: Any) -> "BoundedHeader":  # noqa: ANN401
+            header = super().frombuf(*arguments, **settings)
+            if header.type == tarfile.GNUTYPE_SPARSE:
+                raise DataError(f"{printable(header.name)} is {_SPARSE}")
+            if header.type == tarfile.XGLTYPE:
+                cls.lasting += header.size
+            elif header.type in _EXTENDED:
+                cls.passing += header.size
+            else:
+                cls.passing = 0
+            if cls.lasting + cls.passing > _MAX_HEADER_BYTES:
+                raise DataError(
+                    f"its extended header {printable(header.name)!r} is too large: with those before it"
+                    f" {(cls.lasting + cls.passing) / 2**20:.3g} MiB, where 1 MiB is allowed"
+                )
+            return header
+
+        def _proc_gnusparse_10(self, member: tarfile.TarInfo, *_: object) -> NoReturn:
+            # Called for a newer form, whose map of holes would be read to its end, however long it is.
+            raise DataError(f"{printable(member.name)} is {_SPARSE}")
+
+    return BoundedHeader
 
 
 def _check_end(archive: tarfile.TarFile) -> None:

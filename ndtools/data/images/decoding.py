@@ -15,13 +15,15 @@ from ndtools.data.files import read_file
 from ndtools.errors import DataError, OptionError
 from ndtools.text import reason
 
-__all__ = ["Pixels", "decode_image", "decoding_memory", "open_image"]
+__all__ = ["Pixels", "decode_image", "decoding_memory", "open_image", "using_memory"]
 
 Pixels: TypeAlias = NDArray[np.uint8 | np.float32]
 
 _BUFFERED = ("WEBP", "AVIF", "JPEG2000")  # formats whose libraries decode into buffers of their own
 
 _LONGEST_BLOCK = 2**28
+
+_COPY = 20  # bytes per pixel: a grey image of high depth as three channels in float32, and the check of its numbers
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -139,11 +141,14 @@ def decoding_memory(image: Image.Image, resize: int | None = None) -> int:
         Estimated memory in bytes.
     """
     # Measured: Pillow holds 4 bytes per colour pixel, and each of its copies for EXIF, transparency and NumPy takes as
-    # much again. The libraries of some formats decode into buffers of their own.
+    # much again. The libraries of some formats decode into buffers of their own. Grey samples of more than 8 bits are
+    # held as integers, as float32 and, where Pillow resizes them, as float32 again (measured: 14 to 18).
     if image.format in _BUFFERED:
         per_pixel = 28
-    elif image.has_transparency_data or image.mode not in ("L", "RGB", "I", "F", "I;16", "I;16B", "I;16L", "1", "P"):
+    elif image.has_transparency_data or not (_is_deep(image) or image.mode in ("L", "RGB", "1", "P")):
         per_pixel = 20
+    elif _is_deep(image):
+        per_pixel = 18
     else:
         per_pixel = 12
     needed = per_pixel * image.width * image.height
@@ -151,6 +156,32 @@ def decoding_memory(image: Image.Image, resize: int | None = None) -> int:
         scale = resize / min(image.size)
         needed += round(12 * scale**2 * image.width * image.height)
     return needed
+
+
+def using_memory(image: Image.Image, working: int, resize: int | None = None) -> int:
+    """Estimate the memory that work on the decoded picture takes, without that of decoding it.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        Picture that need not be decoded yet.
+    working : int
+        Bytes that the work takes for each pixel of an 8-bit image.
+    resize : int, optional
+        Length of the short side in pixels, as for `decode_image`.
+
+    Returns
+    -------
+    int
+        Estimated memory in bytes. It is larger for grey images of more than 8 bits, whose pixels the work copies as
+        three channels of floating-point numbers.
+    """
+    scale = resize / min(image.size) if resize is not None and 0 not in image.size else 1.0
+    return round((working + (_COPY if _is_deep(image) else 0)) * scale**2 * image.width * image.height)
+
+
+def _is_deep(image: Image.Image) -> bool:
+    return image.mode in ("I", "F") or image.mode.startswith("I;16")
 
 
 def _loaded(image: Image.Image) -> Image.Image:
@@ -210,7 +241,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _plain(image: Image.Image) -> Image.Image:
     # Converts every 8-bit mode to L or RGB without alpha; leaves deep grey modes unchanged.
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+    if _is_deep(image):
         return image
     if image.has_transparency_data:
         if image.mode == "La":  # the only premultiplied mode without a direct conversion to RGBA

@@ -4,7 +4,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -13,7 +13,7 @@ from PIL import Image
 
 from ndtools.computing.memory import MemoryGate, require_memory
 from ndtools.data.images.ahead import Claim, ahead
-from ndtools.data.images.decoding import Pixels, decode_image, decoding_memory, open_image
+from ndtools.data.images.decoding import Pixels, decode_image, decoding_memory, open_image, using_memory
 from ndtools.data.images.folders import Skipped
 from ndtools.data.images.sources import ImageRef, ImageSource, resolve_source
 from ndtools.errors import DataError, OptionError, SkippedImageWarning
@@ -23,6 +23,7 @@ __all__ = [
     "Encoded",
     "Skipped",
     "iter_images",
+    "load_image",
     "load_images",
     "processors",
     "read_images",
@@ -99,7 +100,7 @@ class Encoded:
         gate : MemoryGate
             Gate that all decoding threads share.
         working : int
-            Bytes that the body takes for each pixel. Default 0.
+            Bytes that the body takes for each pixel of an 8-bit image. Default 0.
 
         Yields
         ------
@@ -110,7 +111,7 @@ class Encoded:
         if isinstance(image, Skipped):
             yield image
             return
-        needed = decoding_memory(image, self.resize) + working * image.width * image.height
+        needed = decoding_memory(image, self.resize) + using_memory(image, working, self.resize)
         with gate.hold(needed):
             try:
                 require_memory(needed, f"an image of {image.width} x {image.height} pixels")
@@ -186,6 +187,45 @@ def load_images(
         return loaded
 
     return _ahead(source, load, threads)
+
+
+def load_image(source: ImageSource, *, gray: bool = False, working: int = 0) -> Decoded:
+    """Decode the only image of a source, if there is enough memory to work on it.
+
+    Parameters
+    ----------
+    source : ImageSource
+        Source of the image, from `resolve_source`.
+    gray : bool
+        Whether to return one channel (luma) instead of three. Default False.
+    working : int
+        Bytes that the caller's work takes for each pixel of an 8-bit image, including the decoded image. Default 0.
+
+    Returns
+    -------
+    Decoded
+        The image.
+
+    Raises
+    ------
+    DataError
+        The source holds more than one image, the image cannot be read, or the work on it needs more memory than is
+        free. The message contains the name of the image.
+    """
+    if len(source) != 1:
+        raise DataError(f"{source.label} holds {len(source)} images, where one is wanted; name a file")
+    item: Encoded | Decoded | Skipped = next(_ahead(replace(source, skipped=()), _reader(gray, None), 1))
+    if isinstance(item, Encoded):
+        image = item.open()
+        if not isinstance(image, Skipped):
+            needed = max(decoding_memory(image), using_memory(image, working))
+            what = f"{item.name}: an image of {image.width} x {image.height} pixels"
+            require_memory(needed, what, "crop it, or make it smaller")
+        item = image if isinstance(image, Skipped) else item.decode()
+    if isinstance(item, Skipped):
+        raise DataError(f"{item.name}: {item.reason}")
+    assert isinstance(item, Decoded)
+    return item
 
 
 def read_images(source: ImageSource, *, gray: bool = False, resize: int | None = None) -> Iterator[Encoded | Skipped]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from ndtools.computing import memory
-from ndtools.data.images.decoding import decode_image, decoding_memory, open_image
+from ndtools.data.images.decoding import decode_image, decoding_memory, open_image, using_memory
 from ndtools.errors import DataError, OptionError
 
 RNG = np.random.default_rng(0)
@@ -415,6 +415,16 @@ def test_what_does_not_fit_into_the_memory_is_not_decoded(monkeypatch):
         decode_image(content)
     small = encoded(Image.new("L", (300, 200)))
     assert decoding_memory(open_image(small), resize=2000) > decoding_memory(open_image(content))
+
+
+@pytest.mark.parametrize(("format", "dtype"), [("PNG", np.uint16), ("TIFF", np.uint16), ("TIFF", np.float32)])
+def test_the_memory_for_deep_grey_images(format, dtype):
+    """Measured as the peak of a process: 14 to 16 bytes a pixel for decoding, 40 to 54 with adding the patches."""
+    image = open_image(encoded(picture(np.ones((20, 30), dtype)), format))
+    assert 16 * 600 <= decoding_memory(image) <= 20 * 600
+    assert 54 * 600 <= decoding_memory(image) + using_memory(image, 16) <= 60 * 600
+    assert using_memory(image, 16, resize=40) == 4 * using_memory(image, 16)
+    assert using_memory(open_image(encoded(picture(RGB))), 16) == 16 * 35
 
 
 def test_long_rows_are_read_in_blocks_as_long(monkeypatch):

@@ -1,4 +1,5 @@
 import io
+import os
 import threading
 import time
 import zipfile
@@ -7,10 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ndtools.computing import memory
 from ndtools.data.images import reading as images
-from ndtools.data.images.reading import Decoded, Encoded, Skipped, iter_images, load_images, read_images
+from ndtools.data.images.reading import Decoded, Encoded, Skipped, iter_images, load_image, load_images, read_images
 from ndtools.data.images.sources import ImageRef, ImageSource, resolve_source
 from ndtools.errors import DataError, NdtoolsError, OptionError, SkippedImageWarning
+from tests.commands import save
 from tests.waiting import wait_for
 
 
@@ -324,3 +327,26 @@ def test_fewer_threads_where_the_system_allows_no_more(monkeypatch):
     assert len(started) == 2
     with pytest.raises(NdtoolsError, match="cannot start a thread: a limit on memory or processes"):
         list(load_images(ImageSource("x", refs), jobs=8))
+
+
+def test_the_only_image_of_a_source(tmp_path):
+    save(tmp_path / "a.png")
+    assert load_image(resolve_source(tmp_path)).pixels.shape == (3, 30, 40)
+    assert load_image(resolve_source(tmp_path), gray=True).pixels.shape == (1, 30, 40)
+    os.symlink("nothing.png", tmp_path / "link.png")
+    assert load_image(resolve_source(tmp_path)).name.endswith("a.png")
+    (tmp_path / "b.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match="holds 2 images, where one is wanted; name a file"):
+        load_image(resolve_source(tmp_path))
+    with pytest.raises(DataError, match="b.png: not an image that Pillow can read"):
+        load_image(resolve_source(tmp_path / "b.png"))
+
+
+def test_an_image_that_is_too_large_to_work_on_is_not_decoded(tmp_path, monkeypatch):
+    Image.new("RGB", (800, 600)).save(tmp_path / "a.png")
+    monkeypatch.setattr(memory, "free_memory", lambda: 50_000_000)
+    assert load_image(resolve_source(tmp_path), working=100).pixels.shape == (3, 600, 800)
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", None)
+    message = "a.png: an image of 800 x 600 pixels needs about 0.096 GB of memory, and 0.05 GB are free; crop it"
+    with pytest.raises(DataError, match=message):
+        load_image(resolve_source(tmp_path), working=200)

@@ -2,6 +2,7 @@ import errno
 import gzip
 import io
 import os
+import stat
 import subprocess
 import sys
 import tarfile
@@ -175,6 +176,15 @@ def test_a_folder_that_cannot_be_made(tmp_path, mnist):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OutputError, match="cannot write to '.*file/mnist': Not a directory"):
         fetch("mnist", data_dir=tmp_path / "file")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
+def test_a_pipe_in_place_of_a_file_is_refused(tmp_path, server, mnist):
+    (tmp_path / "mnist").mkdir()
+    os.mkfifo(tmp_path / ALL[0])
+    with pytest.raises(OutputError, match=f"cannot write .*{ALL[0]}: it is not a regular file; remove it"):
+        fetch("mnist", root=tmp_path)
+    assert stat.S_ISFIFO((tmp_path / ALL[0]).stat().st_mode)
 
 
 def test_what_cannot_be_fetched():

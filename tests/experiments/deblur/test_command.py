@@ -118,3 +118,12 @@ def test_bad_input(tmp_path, out):
     result = invoke(tmp_path / "stripes.png", "-o", out)
     assert result.exit_code == 0
     assert "warning: the image determines" in result.stderr
+
+
+def test_an_image_that_does_not_fit_into_the_memory_is_refused(tmp_path, monkeypatch):
+    Image.new("RGB", (1000, 900)).save(tmp_path / "large.png")  # decoding it takes no more than 12 MB
+    monkeypatch.setattr("ndtools.computing.memory.free_memory", lambda: 30_000_000)
+    done = invoke(tmp_path / "large.png", "--out", tmp_path)
+    assert done.exit_code == 3
+    size = "large.png: an image of 1000 x 900 pixels needs about 0.056 GB of memory, and 0.03 GB are free; crop it"
+    assert size in done.output.replace("\n", "")

@@ -261,3 +261,12 @@ def test_kernels_of_a_file_have_no_ridge_here(photos, tmp_path, out):  # noqa: F
     result = invoke("deconvolve", photos / "0.jpg", "--from", kernels, "-o", out, "--relative-eps")
     assert result.exit_code == 2
     assert "--relative-eps" in result.stderr
+
+
+def test_an_image_that_does_not_fit_into_the_memory_is_refused(tmp_path, monkeypatch):
+    Image.new("RGB", (1000, 900)).save(tmp_path / "large.png")  # decoding it takes no more than 12 MB
+    monkeypatch.setattr("ndtools.computing.memory.free_memory", lambda: 30_000_000)
+    done = invoke("deconvolve", tmp_path / "large.png", "--out", tmp_path)
+    assert done.exit_code == 3
+    size = "large.png: an image of 1000 x 900 pixels needs about 0.17 GB of memory, and 0.03 GB are free; crop it"
+    assert size in done.output.replace("\n", "")
