@@ -1,6 +1,7 @@
 """Process the images of a source in several threads, each of which adds them to an accumulator."""
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
@@ -22,6 +23,8 @@ Progress = Callable[[int, int], None]
 """Function that is called with the number of images done and the number of all images."""
 
 A = TypeVar("A")
+
+AHEAD = 2  # images that are dealt to a thread before it has taken them; others wait for it then
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +61,8 @@ def gather(
     """Add every image of a source to one of several accumulators.
 
     Each thread has its own accumulator. It decodes the next image, which other threads have read ahead, and adds it.
-    If there are fewer accumulators than threads, the images are decoded by further threads.
+    If there are fewer accumulators than threads, the images are decoded by further threads. Images are dealt to the
+    accumulators in turn, so that equal runs add in the same order and have equal results to the bit.
 
     Parameters
     ----------
@@ -100,24 +104,25 @@ def gather(
     )
     free = free_memory()
     gate = MemoryGate(None if free is None else free // 2)
-    queue = _Queue(images, total=len(source) + len(source.skipped))
+    dealer = _Dealer(images, total=len(source) + len(source.skipped))
 
     # Each thread sets the number of threads to 1 for itself: MKL's Fourier transforms use that of the calling thread.
     pool = ThreadPoolExecutor(workers, "gather", initializer=torch.set_num_threads, initargs=(1,))
     finished = False
     with single_threaded_operators():
         try:
-            futures = _submitted(pool, workers, lambda: _consume(queue, new, add, gate, working))
+            futures = _submitted(pool, workers, lambda hand: _consume(dealer.hand(hand), new, add, gate, working))
+            dealer.deal_to(len(futures))
             pending = set(futures)
             while pending:
                 done, pending = wait(pending, timeout=0.1, return_when=FIRST_EXCEPTION)
                 if progress:
-                    progress(queue.done, queue.total)
+                    progress(dealer.done, dealer.total)
                 for future in done:
                     future.result()  # raises the exception of the thread, if there was one
             finished = True
         finally:  # after an interruption or error, no thread takes another image, and no thread is waited for
-            queue.close()
+            dealer.close()
             pool.shutdown(wait=finished, cancel_futures=True)
     results = [future.result() for future in futures]
     skipped = sorted((s for result in results for s in result.skipped), key=lambda s: s.name)
@@ -130,12 +135,12 @@ def gather(
 
 
 def _submitted(
-    pool: ThreadPoolExecutor, workers: int, consume: Callable[[], "_ThreadResult[A]"]
+    pool: ThreadPoolExecutor, workers: int, consume: Callable[[int], "_ThreadResult[A]"]
 ) -> "list[Future[_ThreadResult[A]]]":
     futures: list[Future[_ThreadResult[A]]] = []
-    for _ in range(workers):
+    for number in range(workers):
         try:
-            futures.append(pool.submit(consume))
+            futures.append(pool.submit(consume, number))
         except RuntimeError as error:  # no further thread can be started: the running ones process all images
             if not futures:
                 raise NdtoolsError(TOO_MANY_THREADS) from error
@@ -152,32 +157,54 @@ class _ThreadResult(Generic[A]):
     skipped: list[Skipped]
 
 
-class _Queue:
-    """Iterator of images that several threads may share."""
+class _Dealer:
+    """Deals the items of an iterator to several threads in turn: item i goes to thread i modulo their number."""
 
     def __init__(self, items: Iterator[Encoded | Decoded | Skipped], total: int) -> None:
-        self._items, self._lock, self._closed = items, threading.Lock(), False
-        self.done, self.total = 0, total
+        self._items, self._changed, self._closed = items, threading.Condition(), False
+        self._hands: list[deque[Encoded | Decoded | Skipped]] = []
+        self._dealt, self.done, self.total = 0, 0, total
 
-    def __iter__(self) -> Iterator[Encoded | Decoded | Skipped]:
-        while True:
-            with self._lock:
-                item = None if self._closed else next(self._items, None)
-                if self._closed:
-                    self._close_items()
-                    return
-            if item is None:
-                return
+    def deal_to(self, threads: int) -> None:
+        """Begin to deal, to this number of threads."""
+        with self._changed:
+            self._hands = [deque() for _ in range(threads)]
+            self._changed.notify_all()
+
+    def hand(self, number: int) -> Iterator[Encoded | Decoded | Skipped]:
+        """Yield the items that are dealt to a thread, in order."""
+        while (item := self._take(number)) is not None:
             yield item
-            with self._lock:
+            with self._changed:
                 self.done += 1
 
     def close(self) -> None:
-        """Stop yielding images. Does not wait while a thread waits for its next image."""
+        """Stop dealing. Does not wait while a thread waits for the next item of the iterator."""
         self._closed = True
-        if self._lock.acquire(blocking=False):  # otherwise its holder sees that the queue is closed
+        if self._changed.acquire(blocking=False):  # otherwise its holder sees that the dealer is closed
             self._close_items()
-            self._lock.release()
+            self._changed.notify_all()
+            self._changed.release()
+
+    def _take(self, number: int) -> Encoded | Decoded | Skipped | None:
+        with self._changed:
+            while not self._closed:
+                if not self._hands:
+                    self._changed.wait()
+                elif self._hands[number]:
+                    self._changed.notify_all()
+                    return self._hands[number].popleft()
+                elif len(self._hands[self._dealt % len(self._hands)]) >= AHEAD:  # that thread is slow
+                    self._changed.wait()
+                elif (item := next(self._items, None)) is not None:
+                    self._hands[self._dealt % len(self._hands)].append(item)
+                    self._dealt += 1
+                    self._changed.notify_all()
+                else:
+                    return None
+            self._close_items()
+            self._changed.notify_all()
+            return None
 
     def _close_items(self) -> None:
         close = getattr(self._items, "close", None)  # closing a generator drops the work that has not begun
@@ -186,10 +213,14 @@ class _Queue:
 
 
 def _consume(
-    queue: _Queue, new: Callable[[], A], add: Callable[[A, Decoded], str | None], gate: MemoryGate, working: int
+    items: Iterator[Encoded | Decoded | Skipped],
+    new: Callable[[], A],
+    add: Callable[[A, Decoded], str | None],
+    gate: MemoryGate,
+    working: int,
 ) -> _ThreadResult[A]:
     result: _ThreadResult[A] = _ThreadResult(None, 0, [])
-    for taken in queue:
+    for taken in items:
         with taken.decoded(gate, working) if isinstance(taken, Encoded) else nullcontext(taken) as item:
             if isinstance(item, Skipped):
                 reason: str | None = item.reason

@@ -1,5 +1,6 @@
 """The threads that accumulate: what goes wrong in one of them stops all, soon."""
 
+import random
 import threading
 import time
 
@@ -225,3 +226,20 @@ def test_fewer_threads_gather_where_the_system_allows_no_more(monkeypatch):
     limit = len(started)
     with pytest.raises(NdtoolsError, match="cannot start a thread"):
         image_moments(source(10), kernel_size=3, jobs=6)
+
+
+@pytest.mark.parametrize("jobs", [2, 3])
+def test_threads_get_the_same_images_in_every_run(monkeypatch, jobs):
+    rng = np.random.default_rng(0)
+    pictures = [Image.fromarray(rng.integers(0, 255, (20 + i % 3, 20, 3), dtype=np.uint8)) for i in range(24)]
+    images = ImageSource("test", tuple(ImageRef(str(i), lambda p=p: p) for i, p in enumerate(pictures)))
+    delays = random.Random()
+    original = PatchCovariance.update
+
+    def update(self, image):
+        time.sleep(delays.uniform(0, 0.004))
+        return original(self, image)
+
+    monkeypatch.setattr(PatchCovariance, "update", update)
+    first, second = (image_moments(images, kernel_size=3, jobs=jobs).moments.finalize().matrix for _ in range(2))
+    assert torch.equal(first, second)  # to the bit
