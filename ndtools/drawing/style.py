@@ -1,18 +1,34 @@
 """Style and page of all figures: sizes in print, type, and what the files say about themselves."""
 
+import io
+import os
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-__all__ = ["COLUMN", "PAGE", "add_letters", "add_title", "drawing_style", "is_wide", "new_figure", "width_of"]
+from ndtools import __version__
 
-COLUMN, PAGE = 85.0, 180.0
-"""Widths of one column and of a whole page of many journals, millimetres."""
+__all__ = [
+    "COLUMN",
+    "PAGE",
+    "PrintFigure",
+    "add_letters",
+    "add_title",
+    "drawing_style",
+    "is_wide",
+    "new_figure",
+    "width_of",
+]
+
+COLUMN: float = 85.0
+"""Width of one column of many journals, millimetres."""
+PAGE: float = 180.0
+"""Width of a whole page of many journals, millimetres."""
 
 MILLIMETRES = 25.4  # in an inch
 WIDE = 120.0  # millimetres from which panels stand side by side
@@ -55,6 +71,13 @@ _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "ndtools",  # equal figures are equal files
 }
 
+# Entries of files about themselves, by format: matplotlib would write the date into PDF and SVG files.
+_ENTRIES: dict[str, dict[str, Any]] = {
+    "png": {"Software": f"ndtools {__version__}"},
+    "pdf": {"Creator": f"ndtools {__version__}", "CreationDate": None},
+    "svg": {"Creator": f"ndtools {__version__}", "Date": None},
+}
+
 
 @contextmanager
 def drawing_style() -> Iterator[None]:
@@ -69,6 +92,43 @@ def drawing_style() -> Iterator[None]:
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)
         yield
+
+
+class PrintFigure(Figure):
+    """Figure that is written in the style of ndtools, and that notebooks show without pyplot.
+
+    Files hold no date, so that equal figures are equal files, and text stays text in PDF and SVG files.
+    """
+
+    def savefig(
+        self,
+        fname: str | os.PathLike[str] | IO[bytes],
+        *,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> None:
+        """Write the figure to a file.
+
+        Parameters
+        ----------
+        fname : str, path-like or binary file
+            Place of the file.
+        metadata : dict, optional
+            Entries of the file about itself, beside or in place of those of ndtools.
+        **kwargs
+            All other arguments of :meth:`matplotlib.figure.Figure.savefig`.
+        """
+        suffix = "png" if hasattr(fname, "write") else os.path.splitext(fname)[1][1:]
+        written = kwargs.get("format") or suffix
+        entries = {**_ENTRIES.get(str(written).lower(), {}), **(metadata or {})}
+        with drawing_style():
+            super().savefig(fname, metadata=entries or None, **kwargs)
+
+    def _repr_png_(self) -> bytes:
+        """Return the figure as a notebook shows it."""
+        file = io.BytesIO()
+        self.savefig(file, format="png", dpi=150)
+        return file.getvalue()
 
 
 def new_figure(fig: Figure | None, width: float, height: float) -> Figure:
@@ -87,7 +147,7 @@ def new_figure(fig: Figure | None, width: float, height: float) -> Figure:
         The figure, with matplotlib's constrained layout.
     """
     if fig is None:
-        return Figure(figsize=(width / MILLIMETRES, height / MILLIMETRES), layout="constrained")
+        return PrintFigure(figsize=(width / MILLIMETRES, height / MILLIMETRES), layout="constrained")
     fig.set_layout_engine("constrained")
     return fig
 
