@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ndtools.errors import NumericalWarning
 from ndtools.layers.blocks import parts_of
 from ndtools.layers.config import DeconvConfig
-from ndtools.layers.moments import Moments
+from ndtools.layers.moments import Moments, pool
 from ndtools.numerics.partial_inverse_sqrt import partial_inverse_sqrt
 
 __all__ = ["RunningStatistics", "Statistics"]
@@ -150,12 +150,14 @@ class RunningStatistics(nn.Module):
             self._samples += count
             momentum = count / self._samples
         for i, ((mean, covariance), (_, matrix)) in enumerate(zip(moments, statistics, strict=True)):
-            average = self._get("running_mean", i)
-            if self._samples is not None:  # the spread of the batches' means is part of the covariance of all samples
-                apart = mean - average
-                covariance = covariance + (1 - momentum) * apart[..., None] * apart[..., None, :]
-            average.lerp_(mean, momentum)
-            self._get(self._averaged, i).lerp_(matrix if self.config.running == "matrix" else covariance, momentum)
+            running = self._get("running_mean", i), self._get(self._averaged, i)
+            if self._samples is not None and self.config.running == "covariance":
+                pool(running, (mean, covariance), momentum)
+            else:
+                for average, new in zip(
+                    running, (mean, matrix if self.config.running == "matrix" else covariance), strict=True
+                ):
+                    average.lerp_(new, momentum)
             if self.config.refresh_every > 1:
                 self._get("last_mean", i).copy_(mean)
                 self._get("last_deconv", i).copy_(matrix)

@@ -326,7 +326,8 @@ def _samples(model: nn.Module, layers: dict[str, nn.Module], example: Any) -> di
 
 def _taken(module: Any, *args: Any, **kwargs: Any) -> _Taken:  # noqa: ANN401
     """Return the number of samples that a layer takes from an input, and the share of padding in them."""
-    batch, sampling = module.sampled_input(*args, **kwargs)
+    batch, sampler = module.sampled_input(*args, **kwargs)
+    sampling = whitening_of(module).sampling(batch, sampler)
     if isinstance(sampling, Vectors):
         return sampling.gather(batch[..., :1]).shape[-1], None
     sizes: Sequence[int] = batch.shape[2:]

@@ -149,11 +149,11 @@ def test_the_compiled_layer_trains_the_same():
 def test_a_backward_pass_under_autocast_keeps_the_statistics_exact():
     # torch advises against it, and people do it
     layer, x = network(CONFIGS["paper"], torch.float32)[0], images(0, dtype=torch.float32)
-    model, (_, sampling) = layer.whitening, layer.sampled_input(x)
+    model, (_, sampler) = layer.whitening, layer.sampled_input(x)
     found = []
     for autocast in (False, True):
         leaf = x.clone().requires_grad_()
-        passed, ((mean, matrix),) = model.statistics(leaf, sampling)
+        passed, ((mean, matrix),) = model.statistics(leaf, sampler)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
             (mean.sum() + matrix.square().sum() + 0 * passed.sum()).backward()
         found.append(leaf.grad)
