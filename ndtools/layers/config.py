@@ -28,7 +28,7 @@ class DeconvConfig:
     n_iter : int
         Number of coupled Newton-Schulz iterations: 5 in the paper, and 15 in a network's first layer.
     eps : float
-        Ridge added to the diagonal of the covariance, above 0.
+        Ridge added to the diagonal of the covariance, at least 1e-18.
     momentum : float
         Weight of the newest batch in the moving averages, in (0, 1].
     sampling_stride : int
@@ -105,6 +105,10 @@ class DeconvConfig:
             raise OptionError("sync", "cannot be combined with shrinkage='lw', which needs all samples: use 'oas'")
         if not (self.eps > 0 and math.isfinite(self.eps)):
             raise OptionError("eps", f"must be above 0 and finite, got {self.eps}")
+        if self.eps < _LEAST_RIDGE:
+            raise OptionError(
+                "eps", f"must be at least {_LEAST_RIDGE:g}, below which float32 overflows, got {self.eps}"
+            )
         if not 0 < self.momentum <= 1:
             raise OptionError("momentum", f"must be above 0 and at most 1, got {self.momentum}")
         for name, allowed in _CHOICES.items():
@@ -173,6 +177,7 @@ class DeconvConfig:
         return replace(self, n_iter=15, freeze_after=200)
 
 
+_LEAST_RIDGE = 1e-18  # where the input does not vary, D is eps^(-1/2), and its derivative about eps^(-3/2)
 _MOST = {
     "n_iter": 1000,  # Newton-Schulz iterations have converged after some tens, or never will
     "sampling_stride": 1000,  # more than the positions of most images

@@ -286,6 +286,61 @@ def test_damaged_averages_are_named():
     assert layer.whitening.trouble() == "non-finite"
 
 
+@pytest.mark.parametrize("shrinkage", ["auto", "none", "oas", "lw"])
+@pytest.mark.parametrize("scale", [1e-5, 1e10, 1e17])
+def test_inputs_of_any_size_are_whitened_alike(scale, shrinkage):
+    found = []
+    for size in (1.0, scale):
+        torch.manual_seed(0)
+        layer = DeconvLinear(6, 3, config=DeconvConfig(eps=1e-18, shrinkage=shrinkage))
+        x = (size * (torch.randn(50, 6) @ torch.randn(6, 6))).requires_grad_()
+        out = layer(x)
+        out.square().sum().backward()
+        layer.eval()
+        assert layer.whitening.trouble() == ""
+        found.append((out, size * x.grad, layer.weight.grad, layer(x)))
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3 * a.abs().max().item())
+
+
+def test_the_smallest_ridge_is_enough_for_inputs_that_do_not_vary():
+    layer = FastDeconv2d(4, 3, 3, config=DeconvConfig(eps=1e-18, n_iter=15))
+    x = torch.full((3, 4, 9, 9), 2.0, requires_grad=True)
+    layer(x).square().sum().backward()
+    assert all(t.isfinite().all() for t in (x.grad, layer.weight.grad, layer.eval()(x)))
+    for eps in (1e-19, 1e-38, 1e-50):
+        with pytest.raises(OptionError, match="eps: must be at least 1e-18, below which float32 overflows"):
+            DeconvConfig(eps=eps)
+
+
+def test_inputs_that_overflow_are_named():
+    layer = DeconvLinear(4, 3)
+    layer(1e25 * torch.randn(50, 4))
+    with pytest.warns(NumericalWarning, match="are non-finite: .* from inputs of 1e19 on"):
+        layer.eval()(torch.randn(4, 4))
+
+
+def test_state_of_a_layer_that_takes_statistics_of_every_batch():
+    every, third = (network(DeconvConfig(block_size=2, sampling_stride=1, refresh_every=n)) for n in (1, 3))
+    every(images(0))
+    third.load_state_dict(every.state_dict(), strict=False)
+    torch.testing.assert_close(third(images(1)), every(images(1)))  # and not by a D that no batch has
+    last = third[0].whitening.last_statistics()
+    third(images(2))
+    torch.testing.assert_close(third[0].whitening.last_statistics(), last)
+
+
+@pytest.mark.parametrize(("old", "new"), [("matrix", "covariance"), ("covariance", "matrix")])
+def test_state_of_other_averages_is_discarded(old, new):
+    trained, layer = (DeconvLinear(4, 3, config=DeconvConfig(running=running)) for running in (old, new))
+    trained(torch.randn(50, 4))
+    with pytest.warns(NumericalWarning, match=f"has no .*running_{'deconv' if new == 'matrix' else 'covariance'}"):
+        layer.load_state_dict(trained.state_dict(), strict=False)
+    assert layer.whitening.num_batches_tracked == 0
+    with pytest.warns(NumericalWarning, match="before it has seen a training batch"):
+        layer.eval()(torch.randn(5, 4))
+
+
 def test_a_configuration_is_passed_by_its_name():
     with pytest.raises(TypeError, match="bias must be True or False.*passed as config="):
         DeconvLinear(8, 3, DeconvConfig(block_size=2))
