@@ -14,6 +14,7 @@ from ndtools.layers.blocks import parts_of
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.moments import Moments, pool
 from ndtools.numerics.partial_inverse_sqrt import partial_inverse_sqrt
+from ndtools.numerics.products import ridged
 
 __all__ = ["RunningStatistics", "Statistics"]
 
@@ -245,9 +246,8 @@ class RunningStatistics(nn.Module):
         Tensor of shape (..., F, F)
             Matrices D, differentiable once.
         """
-        eye = torch.eye(covariance.shape[-1], dtype=covariance.dtype, device=covariance.device)
         eps = self.config.eps
-        return partial_inverse_sqrt(covariance + eps * eye, self.config.n_iter, lower=eps)
+        return partial_inverse_sqrt(ridged(covariance, eps), self.config.n_iter, lower=eps)
 
     def trouble(self) -> Literal["", "non-finite", "indefinite"]:
         """Return what is wrong with the averages.
