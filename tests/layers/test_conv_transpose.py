@@ -253,7 +253,7 @@ def gradients(model, x, through=lambda model, x: model(x)):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The .grad attribute:UserWarning")  # of the compiler
 def test_compiled_checkpointed_copied_and_pickled_it_trains_the_same():
     model = network()
-    assert len(torch._dynamo.explain(network())(images()).break_reasons) == 2  # one for each layer
+    assert len(torch._dynamo.explain(network()[:2])(images()).break_reasons) == 1  # one for the layer
     recomputed = network()
     others = {
         "compiled": torch.compile(network(), backend="aot_eager"),

@@ -1,6 +1,7 @@
 """Two processes with ``sync=True`` are one process on the whole batch."""
 
 import copy
+from datetime import timedelta
 
 import pytest
 import torch
@@ -40,9 +41,15 @@ def train(model, shares):
         optimizer.step()
 
 
-def one_of_two(rank, folder):
+def the_other(_, folder):
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    one_of_two(1, folder)
+
+
+def one_of_two(rank, folder):
+    patience = timedelta(seconds=60)  # with the other process, which may have failed
+    where = f"file://{folder}/meeting"
+    dist.init_process_group("gloo", init_method=where, rank=rank, world_size=2, timeout=patience)
     for name, config in CONFIGS.items():
         model = network(config)
         train(DistributedDataParallel(model), [x[rank::2] for x in batches()])
@@ -58,7 +65,14 @@ def one_of_two(rank, folder):
 
 @pytest.mark.skipif(not dist.is_available(), reason="this torch has no torch.distributed")
 def test_two_processes_are_one(tmp_path):
-    torch.multiprocessing.spawn(one_of_two, (str(tmp_path),), nprocs=2)
+    other = torch.multiprocessing.spawn(the_other, (str(tmp_path),), nprocs=1, join=False)
+    try:
+        one_of_two(0, str(tmp_path))
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+        while not other.join():
+            pass
     for name, config in CONFIGS.items():
         whole = network(config)
         train(whole, batches())

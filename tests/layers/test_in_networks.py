@@ -136,7 +136,7 @@ def test_the_compiled_layer_trains_the_same():
     assert breaks.graph_break_count == 2  # one for each layer
     model(images(7))
     compiled = torch.compile(compiled_network, backend="aot_eager")
-    for step in range(3):
+    for step in range(2):
         expected = gradients(model, images(step))
         found = gradients(compiled, images(step))
         for a, b in zip(found, expected, strict=True):
@@ -246,8 +246,8 @@ def test_functional_gradients(training):
         (lambda **kw: FastDeconv2d(3, 2, 3, padding="same", padding_mode="reflect", bias=False, **kw), (3, 3, 4, 4)),
         (lambda **kw: FastDeconv3d(2, 3, 2, **kw), (2, 2, 3, 3, 4)),
         (lambda **kw: FastDeconvTranspose1d(4, 3, 3, stride=2, **kw), (3, 4, 5)),
-        (lambda **kw: FastDeconvTranspose2d(4, 4, (2, 3), (2, 1), (3, 0), (1, 0), 2, **kw), (3, 4, 4, 4)),
-        (lambda **kw: FastDeconvTranspose3d(2, 3, 2, stride=(1, 2, 2), bias=False, **kw), (2, 2, 2, 3, 3)),
+        (lambda **kw: FastDeconvTranspose2d(4, 4, (2, 3), (2, 1), (3, 0), (1, 0), 2, **kw), (2, 4, 4, 3)),
+        (lambda **kw: FastDeconvTranspose3d(2, 3, 2, stride=(1, 2, 2), bias=False, **kw), (2, 2, 2, 2, 2)),
         (lambda **kw: DeconvLinear(5, 3, **kw), (7, 5)),
         (lambda **kw: ChannelDeconv(5, **kw), (4, 5, 3)),
     ],
