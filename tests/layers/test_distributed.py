@@ -60,7 +60,16 @@ def one_of_two(rank, folder):
         torch.save(layer.state_dict(), f"{folder}/{name}-unequal{rank}.pt")
         recalibrate(layer, [x[:n] if rank else x[n:] for n, x in zip((3, 1, 4), batches(), strict=True)])
         torch.save(layer.state_dict(), f"{folder}/{name}-recalibrated{rank}.pt")
+    layer = staggered()
+    for x in batches():
+        layer(x[4 * rank : 4 * rank + 4])
+    torch.save(layer.state_dict(), f"{folder}/staggered{rank}.pt")
     dist.destroy_process_group()
+
+
+def staggered():
+    torch.manual_seed(0)
+    return FastDeconv2d(4, 2, 3, padding=1, dtype=torch.float64, config=DeconvConfig(block_size=3, sync=True))
 
 
 @pytest.mark.skipif(not dist.is_available(), reason="this torch has no torch.distributed")
@@ -87,3 +96,9 @@ def test_two_processes_are_one(tmp_path):
                 found = torch.load(tmp_path / file, weights_only=True)
                 for key, value in expected.state_dict().items():
                     torch.testing.assert_close(found[key], value, rtol=1e-9, atol=1e-12, msg=f"{file} {key}")
+    layer = staggered()
+    for x in batches():
+        layer(x)
+    for rank in (0, 1):  # the images of both use the grids in turns, as in one process
+        found = torch.load(tmp_path / f"staggered{rank}.pt", weights_only=True)
+        torch.testing.assert_close(found, dict(layer.state_dict()), rtol=1e-9, atol=1e-12)
