@@ -6,7 +6,7 @@ from torch.nn.functional import conv1d, linear
 
 from ndtools.layers.checks import check_dtype
 from ndtools.layers.config import DeconvConfig
-from ndtools.layers.sampling import Pixels, Sampling, Vectors, patches_of
+from ndtools.layers.sampling import Pixels, Sampler, Sampling, Vectors, patches_of
 from ndtools.layers.whitening import Whitening
 
 __all__ = ["ChannelDeconv"]
@@ -70,16 +70,16 @@ class ChannelDeconv(nn.Module):
         TypeError
             If the input is not of a floating dtype.
         """
-        x, sampling = self.sampled_input(x)
+        x, sampler = self.sampled_input(x)
         identity = torch.eye(self.num_channels, device=x.device, dtype=self.whitening.running_mean.dtype)
-        x, weight, shift = self.whitening.folded_weight(x, sampling, identity)
+        x, weight, shift = self.whitening.folded_weight(x, sampler, identity)
         with torch.autocast(x.device.type, enabled=False):
             if x.dim() == 2:
                 return linear(x, weight.to(x.dtype), shift.to(x.dtype))
             return conv1d(x.flatten(2), weight.to(x.dtype)[:, :, None], shift.to(x.dtype)).view_as(x)
 
-    def sampled_input(self, x: Tensor) -> tuple[Tensor, Sampling]:
-        """Return the input, and the pixels of it whose statistics are taken.
+    def sampled_input(self, x: Tensor) -> tuple[Tensor, Sampler]:
+        """Return the input, and the choice of the pixels of it whose statistics are taken.
 
         Parameters
         ----------
@@ -90,8 +90,8 @@ class ChannelDeconv(nn.Module):
         -------
         x : Tensor
             The same input.
-        sampling : Sampling
-            Pixels of all images, at the sampling stride of the configuration.
+        sampler : Sampler
+            Choice of the pixels, from all images.
 
         Raises
         ------
@@ -105,24 +105,28 @@ class ChannelDeconv(nn.Module):
         if x.shape[1] != self.num_channels:
             raise ValueError(f"expected {self.num_channels} channels, got {x.shape[1]} in shape {tuple(x.shape)}")
         check_dtype(x)
-        sizes = x.shape[2:]
-        if not sizes:
-            return x, Vectors()
-        config = self.whitening.config
-        if config.grid == "corner":
-            return x, Pixels(config.sampling_stride ** len(sizes))
+        sizes, grid = x.shape[2:], self.whitening.config.grid
         ones = (1,) * len(sizes)
-        return x, patches_of(
-            len(x),
-            self.whitening.block_features,
-            sizes=sizes,
-            kernel=ones,
-            stride=ones,
-            dilation=ones,
-            padding=[(0, 0)] * len(sizes),
-            sampling=config.sampling_stride,
-            grid=config.grid,
-        )
+
+        def sampler(images: int, sampling: int, turn: int) -> Sampling:
+            if not sizes:
+                return Vectors()
+            if grid == "corner":
+                return Pixels(sampling ** len(sizes))
+            return patches_of(
+                images,
+                sampling,
+                turn,
+                features=self.whitening.block_features,
+                sizes=sizes,
+                kernel=ones,
+                stride=ones,
+                dilation=ones,
+                padding=[(0, 0)] * len(sizes),
+                grid=grid,
+            )
+
+        return x, sampler
 
     def extra_repr(self) -> str:  # noqa: D102 (documented by nn.Module)
         return f"{self.num_channels}"

@@ -28,12 +28,12 @@ class DeconvConfig:
     n_iter : int
         Number of coupled Newton-Schulz iterations: 5 in the paper, and 15 in a network's first layer.
     eps : float
-        Ridge added to the diagonal of the covariance, above 0.
+        Ridge added to the diagonal of the covariance, at least 1e-18.
     momentum : float
         Weight of the newest batch in the moving averages, in (0, 1].
     sampling_stride : int
-        Stride of the patches whose covariance is taken, in steps of the convolution (sec. 4.5.2). On staggered grids it
-        is lowered where fewer patches than features would be left.
+        Stride of the patches whose covariance is taken, in steps of the convolution (sec. 4.5.2), at most 1000. On
+        staggered grids it is lowered where fewer patches than features would be left.
     grouping : {"interleaved", "published", "contiguous"}
         Layout of the blocks. "contiguous" makes blocks of neighbouring channels; channels left over form a smaller
         block. "interleaved" puts every (C/B)-th of all (channel, pixel) features of C channels into a block, where B is
@@ -47,9 +47,10 @@ class DeconvConfig:
         Statistic that is averaged for evaluation. "covariance" averages the covariance from zero and corrects for that
         start; "matrix" averages D, starting from the identity.
     grid : {"staggered", "corner"}
-        Positions of the sampled patches. "staggered" shifts the grid from image to image, so that a batch samples each
-        position of the convolution, padding included, equally often. "corner" starts in the padded corner, as the
-        published code does; for 1×1 kernels it takes every S²-th pixel of all images in a row, for a sampling stride S.
+        Positions of the sampled patches. "staggered" shifts the grid from image to image, and from batch to batch, so
+        that each position of the convolution, padding included, is sampled equally often. "corner" starts in the padded
+        corner, as the published code does; for 1×1 kernels it takes every S²-th pixel of all images in a row, for a
+        sampling stride S.
     through_statistics : bool
         Whether the gradient flows through mean and D. First derivatives only; ``torch.func`` transforms are not
         supported there.
@@ -91,7 +92,7 @@ class DeconvConfig:
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise OptionError(name, f"must be a whole number of at least 1, got {value!r}")
-            most = MOST_ITERATIONS if name == "n_iter" else MOST
+            most = _MOST.get(name, 1_000_000_000)
             if value > most:
                 raise OptionError(name, f"must be at most {most}, got {value}")
         for name in ("eps", "momentum"):
@@ -104,6 +105,10 @@ class DeconvConfig:
             raise OptionError("sync", "cannot be combined with shrinkage='lw', which needs all samples: use 'oas'")
         if not (self.eps > 0 and math.isfinite(self.eps)):
             raise OptionError("eps", f"must be above 0 and finite, got {self.eps}")
+        if self.eps < _LEAST_RIDGE:
+            raise OptionError(
+                "eps", f"must be at least {_LEAST_RIDGE:g}, below which float32 overflows, got {self.eps}"
+            )
         if not 0 < self.momentum <= 1:
             raise OptionError("momentum", f"must be above 0 and at most 1, got {self.momentum}")
         for name, allowed in _CHOICES.items():
@@ -172,8 +177,11 @@ class DeconvConfig:
         return replace(self, n_iter=15, freeze_after=200)
 
 
-MOST = 1_000_000_000
-MOST_ITERATIONS = 1000  # Newton-Schulz iterations have converged after some tens, or never will
+_LEAST_RIDGE = 1e-18  # where the input does not vary, D is eps^(-1/2), and its derivative about eps^(-3/2)
+_MOST = {
+    "n_iter": 1000,  # Newton-Schulz iterations have converged after some tens, or never will
+    "sampling_stride": 1000,  # more than the positions of most images
+}
 _CHOICES = {
     "grouping": ("interleaved", "published", "contiguous"),
     "running": ("covariance", "matrix"),

@@ -9,7 +9,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from ndtools.layers.checks import check_dtype
 from ndtools.layers.config import DeconvConfig
-from ndtools.layers.sampling import Pixels, Sampling, patches_of
+from ndtools.layers.sampling import Pixels, Sampler, Sampling, patches_of
 from ndtools.layers.whitening import Whitening
 
 __all__ = ["FastDeconv1d", "FastDeconv2d", "FastDeconv3d", "FastDeconvNd", "WhitenedConvolution"]
@@ -106,8 +106,8 @@ class FastDeconvNd(WhitenedConvolution):
         )
         return out if x.dim() == dims + 2 else out[0]
 
-    def sampled_input(self, x: Tensor) -> tuple[Tensor, Sampling]:
-        """Return the input as a batch, and the patches of it whose statistics are taken.
+    def sampled_input(self, x: Tensor) -> tuple[Tensor, Sampler]:
+        """Return the input as a batch, and the choice of the patches of it whose statistics are taken.
 
         Parameters
         ----------
@@ -118,8 +118,8 @@ class FastDeconvNd(WhitenedConvolution):
         -------
         x : Tensor of shape (N, C, ...)
             The batch; padded already unless ``padding_mode`` is "zeros".
-        sampling : Sampling
-            Patches of this batch, which include the padding by zeros.
+        sampler : Sampler
+            Choice of patches, which include the padding by zeros.
 
         Raises
         ------
@@ -136,20 +136,26 @@ class FastDeconvNd(WhitenedConvolution):
         if self.padding_mode != "zeros":
             batch = pad(batch, [n for side in reversed(sides) for n in side], mode=self.padding_mode)
             sides = [(0, 0)] * len(sides)
-        config = self.whitening.config
-        if config.grid == "corner" and self.whitening.taps == 1:
-            return batch, Pixels(math.prod(config.sampling_stride * s for s in self.stride))
-        return batch, patches_of(
-            len(batch),
-            self.whitening.block_features,
-            sizes=batch.shape[2:],
-            kernel=self.kernel_size,
-            stride=self.stride,
-            dilation=self.dilation,
-            padding=sides,
-            sampling=config.sampling_stride,
-            grid=config.grid,
-        )
+        sizes, grid = batch.shape[2:], self.whitening.config.grid
+
+        def sampler(images: int, sampling: int, turn: int) -> Sampling:
+            # A row of pixels depends on how images are dealt into batches, which does not matter where all are pooled.
+            if grid == "corner" and self.whitening.taps == 1 and not self.whitening.averages_all:
+                return Pixels(math.prod(sampling * s for s in self.stride))
+            return patches_of(
+                images,
+                sampling,
+                turn,
+                features=self.whitening.block_features,
+                sizes=sizes,
+                kernel=self.kernel_size,
+                stride=self.stride,
+                dilation=self.dilation,
+                padding=sides,
+                grid=grid,
+            )
+
+        return batch, sampler
 
     @property
     def padding_sides(self) -> list[tuple[int, int]]:

@@ -10,7 +10,7 @@ from torch.nn.modules.conv import _ConvTransposeNd
 
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.conv import WhitenedConvolution
-from ndtools.layers.sampling import Sampling, ZeroStuffed, patches_of
+from ndtools.layers.sampling import Sampler, Sampling, ZeroStuffed, patches_of
 
 __all__ = [
     "FastDeconvTranspose1d",
@@ -57,9 +57,9 @@ class FastDeconvTransposeNd(WhitenedConvolution, _ConvTransposeNd):
             If the input is of another dtype than the weights.
         """
         dims = len(self.kernel_size)
-        batch, sampling = self.sampled_input(x, output_size)
+        batch, sampler = self.sampled_input(x, output_size)
         weight = exchanged(self.weight, self.groups)
-        batch, weight, shift = self.whitening.folded_weight(batch, sampling, weight)
+        batch, weight, shift = self.whitening.folded_weight(batch, sampler, weight)
         weight = exchanged(weight, self.groups)
         bias = shift if self.bias is None else self.bias + shift
         dtype = self.weight.dtype
@@ -76,8 +76,8 @@ class FastDeconvTransposeNd(WhitenedConvolution, _ConvTransposeNd):
         )
         return out if x.dim() == dims + 2 else out[0]
 
-    def sampled_input(self, x: Tensor, output_size: Sequence[int] | None = None) -> tuple[Tensor, Sampling]:
-        """Return the input as a batch, and the patches of it whose statistics are taken.
+    def sampled_input(self, x: Tensor, output_size: Sequence[int] | None = None) -> tuple[Tensor, Sampler]:
+        """Return the input as a batch, and the choice of the patches of it whose statistics are taken.
 
         Parameters
         ----------
@@ -90,8 +90,8 @@ class FastDeconvTransposeNd(WhitenedConvolution, _ConvTransposeNd):
         -------
         x : Tensor of shape (N, C, ...)
             Batch of images.
-        sampling : ZeroStuffed
-            Patches of this batch with zeros between its pixels and around them.
+        sampler : Sampler
+            Choice of patches of this batch with zeros between its pixels and around them (`ZeroStuffed`).
 
         Raises
         ------
@@ -109,21 +109,24 @@ class FastDeconvTransposeNd(WhitenedConvolution, _ConvTransposeNd):
         outputs = [n + sum(sides) - reach for n, sides, reach in zip(stuffed, padding, reaches, strict=True)]
         if min(outputs) < 1:
             raise ValueError(f"an input of shape {tuple(x.shape)} gives an output of {outputs} pixels")
-        return batch, ZeroStuffed(
-            stride,
-            patches_of(
-                len(batch),
-                self._patches_needed,
+
+        def sampler(images: int, sampling: int, turn: int) -> Sampling:
+            patches = patches_of(
+                images,
+                sampling,
+                turn,
+                features=self._patches_needed,
                 sizes=stuffed,
                 kernel=self.kernel_size,
                 stride=(1,) * len(stride),
                 dilation=self.dilation,
                 padding=padding,
-                sampling=config.sampling_stride,
                 grid=config.grid,
                 periods=stride,
-            ),
-        )
+            )
+            return ZeroStuffed(stride, patches)
+
+        return batch, sampler
 
     @property
     def _patches_needed(self) -> int:

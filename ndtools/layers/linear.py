@@ -10,7 +10,7 @@ from torch.nn.functional import linear
 from ndtools.layers.blocks import block_channels
 from ndtools.layers.checks import check_dtype
 from ndtools.layers.config import DeconvConfig
-from ndtools.layers.sampling import Sampling, Vectors
+from ndtools.layers.sampling import Sampler, Vectors
 from ndtools.layers.whitening import Whitening
 
 __all__ = ["DeconvLinear"]
@@ -96,8 +96,8 @@ class DeconvLinear(nn.Linear):
         bias = shift if self.bias is None else self.bias + shift
         return linear(x, weight.to(self.weight.dtype), bias.to(self.weight.dtype))
 
-    def sampled_input(self, x: Tensor) -> tuple[Tensor, Sampling]:
-        """Return the input, and the features of it whose statistics are taken.
+    def sampled_input(self, x: Tensor) -> tuple[Tensor, Sampler]:
+        """Return the input, and the choice of the features of it whose statistics are taken.
 
         Parameters
         ----------
@@ -108,8 +108,8 @@ class DeconvLinear(nn.Linear):
         -------
         x : Tensor
             The same input.
-        sampling : Vectors
-            All samples, as vectors.
+        sampler : Sampler
+            Choice of all samples, as vectors.
 
         Raises
         ------
@@ -121,4 +121,4 @@ class DeconvLinear(nn.Linear):
         if x.shape[-1] != self.in_features:
             raise ValueError(f"expected {self.in_features} features, got {x.shape[-1]}")
         check_dtype(x, self.weight.dtype)
-        return x, Vectors()
+        return x, lambda *_: Vectors()

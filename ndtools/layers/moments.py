@@ -13,7 +13,7 @@ from ndtools.numerics.inverse_sqrt import full_precision
 from ndtools.numerics.products import outer_products
 from ndtools.numerics.shrinkage import shrink
 
-__all__ = ["Moments", "exact_product", "moments_of", "shrunk_moments_of"]
+__all__ = ["Moments", "exact_product", "moments_of", "pool", "shrunk_moments_of"]
 
 Moments = tuple[Tensor, Tensor]
 """Means (G, S, F) and covariances (G, S, F, F)."""
@@ -52,6 +52,24 @@ def moments_of(
     x, *flat = _Moments.apply(x, sampling, parts, groups, dtype)  # type: ignore[no-untyped-call]
     counts = [rows.shape[-1] for rows in flat[2::3]]
     return x, counts, list(zip(flat[::3], flat[1::3], strict=True))
+
+
+def pool(average: Moments, more: Moments, share: float) -> None:
+    """Add the moments of further samples to those of others, in place.
+
+    Parameters
+    ----------
+    average : (Tensor, Tensor)
+        Mean (..., F) and covariance (..., F, F), which become those of all samples about their common mean.
+    more : (Tensor, Tensor)
+        Mean and covariance of the further samples.
+    share : float
+        Share of the further samples among all, in (0, 1].
+    """
+    mean, covariance = average
+    apart = more[0] - mean  # the spread of the means is part of the covariance of all samples
+    covariance.lerp_(more[1] + (1 - share) * apart[..., None] * apart[..., None, :], share)
+    mean.lerp_(more[0], share)
 
 
 def shrunk_moments_of(

@@ -6,12 +6,17 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["merged", "summed", "world_size"]
+__all__ = ["merged", "rank", "summed", "world_size"]
 
 
 def world_size() -> int:
     """Return the number of processes of ``torch.distributed``, or 1 if it is not in use."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """Return the number of this process, from 0; 0 if ``torch.distributed`` is not in use."""
+    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
 
 
 def merged(count: int, mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:

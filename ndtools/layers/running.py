@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from ndtools.errors import NumericalWarning
 from ndtools.layers.blocks import parts_of
 from ndtools.layers.config import DeconvConfig
-from ndtools.layers.moments import Moments
+from ndtools.layers.moments import Moments, pool
 from ndtools.numerics.partial_inverse_sqrt import partial_inverse_sqrt
+from ndtools.numerics.products import ridged
 
 __all__ = ["RunningStatistics", "Statistics"]
 
@@ -87,6 +88,7 @@ class RunningStatistics(nn.Module):
 
     def reset_running_stats(self) -> None:
         """Discard the averages and the number of batches."""
+        self._refreshed = False  # whether the buffers of ``refresh_every`` hold mean and D of a batch
         for name, buffer in self.named_buffers():
             buffer.zero_()
             if "deconv" in name:
@@ -130,7 +132,7 @@ class RunningStatistics(nn.Module):
             return "batch"
         if self.frozen:
             return "running"
-        return "last" if self._count() % self.config.refresh_every else "batch"
+        return "last" if self._refreshed and self._count() % self.config.refresh_every else "batch"
 
     @torch.no_grad()
     def update(self, count: int, moments: list[Moments], statistics: Statistics) -> None:
@@ -150,15 +152,18 @@ class RunningStatistics(nn.Module):
             self._samples += count
             momentum = count / self._samples
         for i, ((mean, covariance), (_, matrix)) in enumerate(zip(moments, statistics, strict=True)):
-            average = self._get("running_mean", i)
-            if self._samples is not None:  # the spread of the batches' means is part of the covariance of all samples
-                apart = mean - average
-                covariance = covariance + (1 - momentum) * apart[..., None] * apart[..., None, :]
-            average.lerp_(mean, momentum)
-            self._get(self._averaged, i).lerp_(matrix if self.config.running == "matrix" else covariance, momentum)
+            running = self._get("running_mean", i), self._get(self._averaged, i)
+            if self._samples is not None and self.config.running == "covariance":
+                pool(running, (mean, covariance), momentum)
+            else:
+                for average, new in zip(
+                    running, (mean, matrix if self.config.running == "matrix" else covariance), strict=True
+                ):
+                    average.lerp_(new, momentum)
             if self.config.refresh_every > 1:
                 self._get("last_mean", i).copy_(mean)
                 self._get("last_deconv", i).copy_(matrix)
+        self._refreshed = True
         if self.config.running == "covariance":
             self.running_weight.lerp_(torch.ones_like(self.running_weight), momentum)
         self._kept = None
@@ -241,9 +246,8 @@ class RunningStatistics(nn.Module):
         Tensor of shape (..., F, F)
             Matrices D, differentiable once.
         """
-        eye = torch.eye(covariance.shape[-1], dtype=covariance.dtype, device=covariance.device)
         eps = self.config.eps
-        return partial_inverse_sqrt(covariance + eps * eye, self.config.n_iter, lower=eps)
+        return partial_inverse_sqrt(ridged(covariance, eps), self.config.n_iter, lower=eps)
 
     def trouble(self) -> Literal["", "non-finite", "indefinite"]:
         """Return what is wrong with the averages.
@@ -299,6 +303,18 @@ class RunningStatistics(nn.Module):
             if isinstance(value, Tensor) and value.dtype != buffer.dtype:
                 state_dict[prefix + name] = value.to(buffer.dtype)
         super()._load_from_state_dict(state_dict, prefix, *args)
+        if prefix + "num_batches_tracked" not in state_dict:
+            return
+        missing = [name for name, _ in self.named_buffers() if prefix + name not in state_dict]
+        self._refreshed = not any(name.startswith("last") for name in missing)
+        if lost := [name for name in missing if name.startswith("running")]:
+            self.reset_running_stats()
+            warnings.warn(
+                f"the state of a deconvolution layer has no {' or '.join(lost)}, so that its other statistics are"
+                " discarded: load it into layers of the same DeconvConfig(running=...), or call ndtools.recalibrate",
+                NumericalWarning,
+                stacklevel=_levels_to_the_caller(),
+            )
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "RunningStatistics":
         def in_full_precision(tensor: Tensor) -> Tensor:
@@ -369,7 +385,8 @@ def _levels_to_the_caller() -> int:
 
 
 _CAUSES = {
-    "non-finite": "a training batch, or its covariance, contained NaN or Inf; check the inputs and the learning rate",
+    "non-finite": "a training batch, or its covariance, contained NaN or Inf, as float32 does from inputs of 1e19 on;"
+    " check the inputs and the learning rate",
     "indefinite": "a covariance has negative eigenvalues, as after rounding to half precision; keep statistics in"
     " float32",
 }

@@ -1,15 +1,27 @@
 """Samples of a layer's input for its statistics, such as patches at regular positions (Ye et al. 2020, sec. 4.5.2)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Axis", "Patches", "Pixels", "Sampling", "Staggered", "Vectors", "ZeroStuffed", "axes_of", "patches_of"]
+__all__ = [
+    "Axis",
+    "Patches",
+    "Pixels",
+    "Sampler",
+    "Sampling",
+    "Staggered",
+    "Vectors",
+    "ZeroStuffed",
+    "axes_of",
+    "patches_of",
+]
 
 
 class Sampling(Protocol):
@@ -22,6 +34,11 @@ class Sampling(Protocol):
     def scatter_add(self, grad: Tensor, features: Tensor) -> None:
         """Add features (C, taps, n) in place to the entries of ``grad`` they come from: the adjoint of `gather`."""
         ...
+
+
+Sampler = Callable[[int, int, int], Sampling]
+"""Choice of a sampling, made only when statistics are taken: from the number of images, the sampling stride (in steps
+of the convolution) and the turn, the number of images whose grids came before (:class:`Staggered`)."""
 
 
 @dataclass(frozen=True)
@@ -174,29 +191,40 @@ class Staggered:
 
     Attributes
     ----------
-    grids : tuple of Patches
-        Alternative grids; the i-th image is sampled on grid i mod ``len(grids)``. Samples are ordered by grid.
+    kernel, dilation : tuple of int
+        Kernel size and dilation of the convolution.
+    axes : tuple of tuple of Axis
+        Alternative positions along each axis; a grid is one of their combinations.
+    turn : int
+        Number of images that used the grids before. The i-th image is sampled on grid ``turn + i``, modulo the number
+        of grids. Samples are ordered by grid, from that of the first image.
     """
 
-    grids: tuple[Patches, ...]
+    kernel: tuple[int, ...]
+    dilation: tuple[int, ...]
+    axes: tuple[tuple[Axis, ...], ...]
+    turn: int = 0
+
+    def __len__(self) -> int:
+        """Return the number of grids."""
+        return math.prod([len(along) for along in self.axes])
 
     def gather(self, x: Tensor) -> Tensor:  # noqa: D102
         return torch.cat([grid.gather(images) for grid, images in self._shares(x)], -1)
 
     def scatter_add(self, grad: Tensor, features: Tensor) -> None:  # noqa: D102
-        shares = self._shares(grad)
+        shares = list(self._shares(grad))
         parts = features.split([grid.count(len(images)) for grid, images in shares], -1)  # type: ignore[no-untyped-call]
         for (grid, images), part in zip(shares, parts, strict=True):
             grid.scatter_add(images, part)
 
-    def count(self, images: int) -> int:
-        """Return the number of patches in a number of images."""
-        n = len(self.grids)
-        return sum([grid.count(len(range(i, images, n))) for i, grid in enumerate(self.grids)])
-
-    def _shares(self, x: Tensor) -> list[tuple[Patches, Tensor]]:
-        n = len(self.grids)
-        return [(grid, x[i::n]) for i, grid in enumerate(self.grids[: len(x)])]
+    def _shares(self, x: Tensor) -> Iterator[tuple[Patches, Tensor]]:
+        """Return the grids that images use, each with its images."""
+        n = len(self)
+        for i in range(min(n, len(x))):
+            places = np.unravel_index((self.turn + i) % n, [len(along) for along in self.axes])
+            axes = tuple(along[place] for along, place in zip(self.axes, places, strict=True))
+            yield Patches(self.kernel, self.dilation, axes), x[i::n]
 
 
 @dataclass(frozen=True)
@@ -235,14 +263,15 @@ class ZeroStuffed:
 
 def patches_of(
     images: int,
-    features: int,
+    sampling: int,
+    turn: int = 0,
     *,
+    features: int,
     sizes: Sequence[int],
     kernel: tuple[int, ...],
     stride: Sequence[int],
     dilation: tuple[int, ...],
     padding: Sequence[tuple[int, int]],
-    sampling: int,
     grid: str,
     periods: Sequence[int] | None = None,
 ) -> Sampling:
@@ -252,17 +281,19 @@ def patches_of(
     ----------
     images : int
         Number of images in the batch.
+    sampling : int
+        Sampling stride, in steps of the convolution.
+    turn : int, default 0
+        Number of images that used the staggered grids before, so that successive batches use them in turns.
     features : int
         Number of patches needed, usually the features in a block, as the covariance of fewer is singular. On staggered
-        grids the sampling stride is lowered until there are as many patches, if possible.
+        grids the sampling stride is lowered until so many images have as many patches, on average over all turns.
     sizes : sequence of int
         Size of the images along each axis.
     kernel, stride, dilation : tuple of int
         Size of the kernel, stride and dilation of the convolution along each axis.
     padding : sequence of (int, int)
         Padding of the convolution before and after along each axis, pixels.
-    sampling : int
-        Sampling stride, in steps of the convolution.
     grid : {"staggered", "corner"}
         Placement of the patches, see `axes_of`.
     periods : sequence of int, optional
@@ -274,19 +305,20 @@ def patches_of(
     Patches or Staggered
         One grid of positions, or several that images use in turns.
     """
-    found: Patches | Staggered
     periods = periods or (1,) * len(kernel)
-    longest = max(size + sum(pad) for size, pad in zip(sizes, padding, strict=True))
-    for step in range(min(sampling, longest), 0, -1):  # larger steps also leave one position
-        along = [
-            axes_of(size, k, s, d, pad, step, grid, period)
-            for size, k, s, d, pad, period in zip(sizes, kernel, stride, dilation, padding, periods, strict=True)
-        ]
-        grids = tuple(Patches(kernel, dilation, axes) for axes in product(*along))
-        found = grids[0] if len(grids) == 1 else Staggered(grids)
-        if grid != "staggered" or found.count(images) >= features:
-            break
-    return found
+    geometry = list(zip(sizes, kernel, stride, dilation, padding, strict=True))
+    totals = [_positions(*along) for along in geometry]
+    sampling = min(sampling, max(totals))  # larger strides also leave one position
+    if grid == "staggered":
+        while images * math.prod(totals) < features * math.prod(map(_grids, totals, [sampling] * len(totals), periods)):
+            if sampling == 1:
+                break
+            sampling -= 1
+    axes = tuple(axes_of(*along, sampling, grid, period) for along, period in zip(geometry, periods, strict=True))
+    staggered = Staggered(kernel, dilation, axes, turn)
+    if len(staggered) > 1:
+        return staggered
+    return Patches(kernel, dilation, tuple(along[0] for along in axes))
 
 
 def axes_of(
@@ -326,16 +358,26 @@ def axes_of(
         Alternative grids along the axis, each with at least one position.
     """
     reach = (kernel - 1) * dilation + 1
-    total = (size + sum(padding) - reach) // stride + 1
+    total = _positions(size, kernel, stride, dilation, padding)
     if grid == "corner":
         sampling = _coprime(sampling, period)
         return (Axis(0, sampling * stride, (total - 1) // sampling + 1, padding),)
-    widest = -(-total // -(-total // sampling))  # that keeps the number of positions, one in S
-    step = _coprime(widest, period)
-    # A batch of fewer images than grids begins in the middle, away from the padding.
+    step = _grids(total, sampling, period)
+    # The first batch, if of fewer images than grids, begins in the middle, away from the padding.
     offsets = [(step // 2 + i) % step for i in range(step)]
     grids = [Axis(first * stride, step * stride, (total - 1 - first) // step + 1, padding) for first in offsets]
     return tuple(_without_unused_padding(axis, size, reach) for axis in grids)
+
+
+def _positions(size: int, kernel: int, stride: int, dilation: int, padding: tuple[int, int]) -> int:
+    """Return the number of positions of a convolution along one axis."""
+    return (size + sum(padding) - (kernel - 1) * dilation - 1) // stride + 1
+
+
+def _grids(total: int, sampling: int, period: int) -> int:
+    """Return the number of staggered grids that share the positions along one axis, which is the step of each."""
+    widest = -(-total // -(-total // sampling))  # that keeps the number of positions, one in S
+    return _coprime(widest, period)
 
 
 def _coprime(step: int, period: int) -> int:

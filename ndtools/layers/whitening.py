@@ -1,25 +1,27 @@
 """Whitening of a layer's input: from features to moments, from moments to D, and D folded into the weights."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 from torch._compile import _disable_dynamo
 
 from ndtools.layers.config import DeconvConfig
-from ndtools.layers.moments import Moments, exact_product, moments_of, shrunk_moments_of
-from ndtools.layers.processes import merged, summed, world_size
+from ndtools.layers.moments import Moments, exact_product, moments_of, pool, shrunk_moments_of
+from ndtools.layers.passes import Passes
+from ndtools.layers.processes import merged, rank, summed, world_size
 from ndtools.layers.running import RunningStatistics, Statistics
-from ndtools.layers.sampling import Sampling
+from ndtools.layers.sampling import Sampler, Sampling
 from ndtools.numerics.shrinkage import oas_shrunk, weakened
+from ndtools.text import counted
 
 __all__ = ["Whitening"]
+
+ROOM = 2**24  # features that are gathered at a time where all positions are sampled
 
 
 class Whitening(RunningStatistics):
     """D = (Cov + eps I)^(-1/2) of a layer's input features, block by block (Ye et al. 2020, algorithm 1).
 
-    The steps can be taken one by one: a `Sampling` gathers the features, `moments` are their means and covariances,
+    The steps can be taken one by one: a `Sampler` chooses the features, `moments` are their means and covariances,
     `inverse_sqrt` turns covariances into D, and `fold` merges mean and D into a weight. `statistics` takes the first
     three and keeps the averages; `folded_weight` takes all four, as the layers do.
 
@@ -54,17 +56,17 @@ class Whitening(RunningStatistics):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(channels, taps, config, groups=groups, device=device, dtype=dtype)
-        self._source: Literal["running", "last", "batch"] = "batch"  # source of the newest training batch's statistics
+        self._passes = Passes()
 
-    def folded_weight(self, x: Tensor, sampling: Sampling, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def folded_weight(self, x: Tensor, sampler: Sampler, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return a weight and a shift that do to the input what a layer's weight does to the whitened input.
 
         Parameters
         ----------
         x : Tensor
             Input of the layer, of a floating dtype.
-        sampling : Sampling
-            Features of the input whose statistics are taken.
+        sampler : Sampler
+            Choice of the features of the input whose statistics are taken.
         weight : Tensor of shape (O, C/G, ...)
             Weight of the layer, with the taps in the last axes.
 
@@ -86,22 +88,23 @@ class Whitening(RunningStatistics):
         if exporting or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
             raise RuntimeError("a network that deconvolves cannot be exported or traced: fold it first (ndtools.fold)")
         if torch.compiler.is_compiling():  # one break of the graph instead of many
-            folded: tuple[Tensor, Tensor, Tensor] = _folded_weight_uncompiled(self, x, sampling, weight)
+            folded: tuple[Tensor, Tensor, Tensor] = _folded_weight_uncompiled(self, x, sampler, weight)
             return folded
-        x, statistics = self.statistics(x, sampling)
+        x, statistics = self.statistics(x, sampler)
         return x, *self.fold(weight, statistics)
 
-    def statistics(self, x: Tensor, sampling: Sampling) -> tuple[Tensor, Statistics]:
+    def statistics(self, x: Tensor, sampler: Sampler) -> tuple[Tensor, Statistics]:
         """Return mean and D by which a layer's input is whitened, and update the averages in training.
 
-        When activation checkpointing computes a training batch a second time, the averages are left as they are.
+        When activation checkpointing computes a training batch a second time, mean and D are again those of the first
+        time, and the averages are left as they are.
 
         Parameters
         ----------
         x : Tensor
             Input of the layer, of a floating dtype.
-        sampling : Sampling
-            Features of the input whose statistics are taken, if those of the batch are needed.
+        sampler : Sampler
+            Choice of the features of the input whose statistics are taken, called if those of the batch are needed.
 
         Returns
         -------
@@ -115,28 +118,82 @@ class Whitening(RunningStatistics):
         ------
         ValueError
             If a training batch has no samples.
+        RuntimeError
+            If activation checkpointing computes a batch a second time whose statistics are no longer known.
         """
         if not self.training and not self.averages_all:
             return x, self.running_statistics()
         if x.numel() == 0:
             raise ValueError("a training batch must have at least one sample")
-        again = torch._C._current_graph_task_id() != -1  # within a backward pass, so a recomputation
-        if not again:
-            self._source = self.next_source()
-        if self._source == "running":
+        if self.averages_all:
+            return x, self._pooled_statistics(x, sampler)
+        repeated = torch._C._current_graph_task_id() != -1  # within a backward pass, so a recomputation
+        this = self._passes.again(x) if repeated else self._passes.add(x, self.next_source(), self._turn(len(x)))
+        if this.source == "running":
             return x, self.running_statistics()
-        if self._source == "batch":
+        if this.source == "batch":
             with torch.set_grad_enabled(torch.is_grad_enabled() and self.config.through_statistics):
-                passed, count, moments = self.moments(x, sampling)
+                passed, count, moments = self.moments(x, self.sampling(x, sampler, this.turn))
                 statistics = [(mean, self.inverse_sqrt(covariance)) for mean, covariance in moments]
             x = passed if self.config.through_statistics else x
-            if not again:
+            if not repeated:
+                self._passes.replace_last(self.last_statistics)
                 self.update(count, moments, statistics)
         else:
-            statistics = self.last_statistics()
-        if not again:
+            statistics = this.statistics or self.last_statistics()
+        if not repeated:
             self.count_batch()
         return x, statistics
+
+    def sampling(self, x: Tensor, sampler: Sampler, turn: int = 0) -> Sampling:
+        """Return the features of an input whose statistics are taken.
+
+        Parameters
+        ----------
+        x : Tensor
+            Input of the layer.
+        sampler : Sampler
+            Choice of the features.
+        turn : int, default 0
+            Number of images that used the staggered grids before.
+
+        Returns
+        -------
+        Sampling
+            Features at the sampling stride of the configuration. Where all batches are averaged with equal weight, they
+            are those at all positions, so that it does not matter how images are dealt into batches; except for the
+            shrinkage "lw", which needs all samples of a batch at once.
+        """
+        everywhere = self.averages_all and self.config.shrinkage != "lw"
+        return sampler(len(x), 1 if everywhere else self.config.sampling_stride, turn)
+
+    def _turn(self, images: int) -> int:
+        """Return the number of images in the batches before this one whose statistics were taken."""
+        batches = self._count() // self.config.refresh_every
+        if self.config.sync:  # processes share a batch
+            batches = batches * world_size() + rank()
+        return batches * images
+
+    @torch.no_grad()
+    def _pooled_statistics(self, x: Tensor, sampler: Sampler) -> Statistics:
+        """Return mean and D of a batch, and add it to the averages of all samples."""
+        if self.config.shrinkage == "lw":
+            _, count, moments = self.moments(x, self.sampling(x, sampler))
+        else:
+            dtype, counts, averages = self.running_mean.dtype, [0] * len(self.parts), None
+            images = max(1, ROOM // (x[0].numel() * self.taps))
+            for piece in x.split(images):  # type: ignore[no-untyped-call]  # a few at a time, as all positions are sampled
+                _, more, new = moments_of(piece, self.sampling(piece, sampler), self.parts, self.groups, dtype)
+                counts = [count + n for count, n in zip(counts, more, strict=True)]
+                averages = averages or new
+                for average, of_piece, n, count in zip(averages, new, more, counts, strict=True):
+                    pool(average, of_piece, n / count)
+            assert averages is not None
+            count, moments = self._shared_and_shrunk(counts, averages, x.device)
+        statistics = [(mean, self.inverse_sqrt(covariance)) for mean, covariance in moments]
+        self.update(count, moments, statistics)
+        self.count_batch()
+        return statistics
 
     def moments(self, x: Tensor, sampling: Sampling) -> tuple[Tensor, int, list[Moments]]:
         """Return means and covariances of the sampled features, shrunk and shared by processes as configured.
@@ -161,9 +218,15 @@ class Whitening(RunningStatistics):
         if self.config.shrinkage == "lw":
             return x, *shrunk_moments_of(x, sampling, self.parts, self.groups, dtype, self.config.shrinkage)
         x, counts, moments = moments_of(x, sampling, self.parts, self.groups, dtype)
+        return x, *self._shared_and_shrunk(counts, moments, x.device)
+
+    def _shared_and_shrunk(
+        self, counts: list[int], moments: list[Moments], device: torch.device
+    ) -> tuple[int, list[Moments]]:
+        """Return moments over all processes if these share them, shrunk as configured, and the number of samples."""
         if self.config.sync and world_size() > 1:
             moments = [merged(count, *of_part) for count, of_part in zip(counts, moments, strict=True)]
-            total = summed(counts[0], x.device)
+            total = summed(counts[0], device)
             counts = [total * count // counts[0] for count in counts]  # parts differ by their number of blocks alone
         shrunk = []
         for count, (mean, covariance) in zip(counts, moments, strict=True):
@@ -177,7 +240,7 @@ class Whitening(RunningStatistics):
             elif self.config.shrinkage == "none" and count <= mean.shape[-1]:
                 self._warn_of_rank(count, mean.shape[-1], "shrinkage='auto', ")
             shrunk.append((mean, covariance))
-        return x, counts[0], shrunk
+        return counts[0], shrunk
 
     def fold(self, weight: Tensor, statistics: Statistics) -> tuple[Tensor, Tensor]:
         """Merge the whitening into a linear map that follows it (Ye et al. 2020, sec. 4.5.1).
@@ -208,10 +271,13 @@ class Whitening(RunningStatistics):
             shift = exact_product(whole.flatten(2), mean.flatten(1)[..., None])
             return whole.reshape(weight.shape), -shift.flatten()
 
+    def __getstate__(self) -> dict[str, object]:
+        return super().__getstate__() | {"_passes": Passes()}
+
     def _warn_of_rank(self, count: int, features: int, remedy: str) -> None:
         self._warn(
             "rank",
-            f"{count} sample{'s' * (count != 1)} for {features} features ({count / features:.2g} for each): the"
+            f"{counted(count, 'sample')} for {counted(features, 'feature')} ({count / features:.2g} for each): the"
             f" covariance is singular, and evaluation may amplify what the batches do not hold; use {remedy}larger"
             " batches, smaller blocks, or a smaller sampling_stride",
         )
@@ -219,6 +285,6 @@ class Whitening(RunningStatistics):
 
 @_disable_dynamo  # torch.compiler.disable, which is slow to import
 def _folded_weight_uncompiled(
-    whitening: Whitening, x: Tensor, sampling: Sampling, weight: Tensor
+    whitening: Whitening, x: Tensor, sampler: Sampler, weight: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    return whitening.folded_weight(x, sampling, weight)
+    return whitening.folded_weight(x, sampler, weight)

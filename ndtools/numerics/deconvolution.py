@@ -19,6 +19,7 @@ from ndtools.numerics.covariance import TOLERANCE, Covariance, rounding_effect
 from ndtools.numerics.inverse_sqrt import Eigh, Method, inverse_sqrt
 from ndtools.numerics.patch_covariance import PatchCovariance
 from ndtools.numerics.patches import Pair, as_pixels, to_pair
+from ndtools.numerics.products import ridged
 
 __all__ = ["RIDGE_AND_PRECISION", "Deconvolution", "fit_deconvolution"]
 
@@ -119,9 +120,8 @@ class Deconvolution:
             raise ValueError(f"eps must be at least 0, got {eps}")
         _warn_if_degenerate(covariance)
         ridge = eps * (covariance.mean_variance if relative else 1.0)
-        identity = torch.eye(len(covariance.matrix), dtype=torch.float64, device=covariance.matrix.device)
         method = method or Eigh()
-        root = inverse_sqrt(covariance.matrix + ridge * identity, method)
+        root = inverse_sqrt(ridged(covariance.matrix, ridge), method)
         if not root.converged:
             warnings.warn(
                 f"{type(method).__name__} whitens only in part after {root.n_iter} iterations: residual "

@@ -58,6 +58,14 @@ def partial_inverse_sqrt(matrix: Tensor, n_iter: int, *, lower: float = 0.0, rou
     return out
 
 
+def _norm(matrix: Tensor) -> Tensor:
+    """Return the Frobenius norm, also where squares of entries overflow (above 1e19 in float32) or underflow."""
+    largest = matrix.abs().amax((-2, -1))
+    size = torch.where(largest > 0, largest, 1)
+    norm: Tensor = torch.linalg.matrix_norm(matrix / size[..., None, None]) * size
+    return norm
+
+
 def _fastest(matrix: Tensor, n_iter: int) -> Route:
     # With singular covariances of 576 features, products lose all digits beyond 20 iterations in float32.
     unstable = matrix.dtype == torch.float32 and n_iter > 20
@@ -74,7 +82,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None
 class _ByEigenvalues(torch.autograd.Function):
     @staticmethod
     def forward(matrix: Tensor, n_iter: int, lower: float) -> tuple[Tensor, ...]:
-        norm = torch.linalg.matrix_norm(matrix)
+        norm = _norm(matrix)
         finite = norm.isfinite()
         if not finite.all():  # the decomposition would raise an error
             matrix = torch.where(finite[..., None, None], matrix, torch.eye(matrix.shape[-1]).to(matrix))
@@ -103,7 +111,8 @@ class _ByEigenvalues(torch.autograd.Function):
             slope = x * divided.diagonal(dim1=-2, dim2=-1) + z / 2
             along = -(inner.diagonal(dim1=-2, dim2=-1) * slope).sum(-1, keepdim=True) * x
             inner.mul_(divided).diagonal(dim1=-2, dim2=-1).add_(along)
-            inner.mul_((norm**-1.5)[..., None, None])
+            scale = norm.rsqrt()[..., None, None]
+            inner.mul_(scale).mul_(scale * scale)  # not by norm^(-3/2), which underflows for large inputs
             out = v @ (inner @ v.mT)
         return (out + out.mT) / 2, None, None
 
@@ -127,7 +136,7 @@ class _ByProducts(torch.autograd.Function):
     # Products for each iteration but the first: 3 forward, and 4 backward, because the derivatives are symmetric.
     @staticmethod
     def forward(matrix: Tensor, n_iter: int) -> tuple[Tensor, ...]:
-        norm = torch.linalg.matrix_norm(matrix)[..., None, None]
+        norm = _norm(matrix)[..., None, None]
         p = matrix / norm
         z = t = _plus(-p / 2, 1.5)
         kept = [norm, p]
@@ -155,7 +164,7 @@ class _ByProducts(torch.autograd.Function):
                 grad_z = _symmetric(grad_z @ _plus(-p / 2, 1.5))
             grad_p = _through_cubic(first, grad_p) - grad_z / 2
         slope = (grad_p * first).sum((-2, -1), keepdim=True) + (total * last).sum((-2, -1), keepdim=True) / 2
-        return (grad_p - slope * first) / norm**1.5, None
+        return (grad_p - slope * first) / norm.sqrt() / norm, None
 
 
 def _through_cubic(p: Tensor, grad: Tensor | None) -> Tensor | float:

@@ -1,8 +1,9 @@
-"""Product of a matrix with its own transpose, which is symmetric."""
+"""Symmetric matrices: the product of a matrix with its own transpose, and the sum with a ridge."""
 
+import torch
 from torch import Tensor
 
-__all__ = ["outer_products"]
+__all__ = ["outer_products", "ridged"]
 
 _WIDE = 256  # rows; smaller products are limited by memory traffic, so fewer operations do not help
 
@@ -30,3 +31,21 @@ def outer_products(rows: Tensor) -> Tensor:
         out[..., below, beside] = rows[..., below, :] @ rows[..., beside, :].mT
         out[..., beside, below] = out[..., below, beside].mT
     return out
+
+
+def ridged(covariance: Tensor, eps: float) -> Tensor:
+    """Return the matrix A = Cov + eps I, whose inverse square root is D.
+
+    Parameters
+    ----------
+    covariance : Tensor of shape (..., d, d)
+        Covariance Cov.
+    eps : float
+        Ridge, in the units of the covariance.
+
+    Returns
+    -------
+    Tensor of shape (..., d, d)
+        Sum of both, in the dtype of the covariance, differentiable.
+    """
+    return covariance + eps * torch.eye(covariance.shape[-1], dtype=covariance.dtype, device=covariance.device)

@@ -45,6 +45,8 @@ def shrinkage_intensity(centred: Tensor, covariance: Tensor, kind: str) -> Tenso
     if kind == "none":
         return torch.zeros_like(_trace(covariance))
     if kind == "lw":
+        size = _size(covariance)
+        centred, covariance = centred / size.sqrt(), covariance / size
         # ‖xxᵗ − S‖² summed over the rows, without forming any xxᵗ: Σ‖x‖⁴ − n‖S‖².
         squares = covariance.square().sum((-2, -1))
         return _share((centred.square().sum(-1).square().sum(-1) / n - squares) / n, covariance)
@@ -121,8 +123,15 @@ _ENOUGH = 3  # rows a feature
 
 def _oas_intensity(covariance: Tensor, n: int) -> Tensor:
     d = covariance.shape[-1]
+    covariance = covariance / _size(covariance)
     squares = covariance.square().sum((-2, -1))
     return _share(((1 - 2 / d) * squares + _trace(covariance) ** 2) / (n + 1 - 2 / d), covariance)
+
+
+def _size(covariance: Tensor) -> Tensor:
+    """Return the largest entry (..., 1, 1), by which covariances are divided so that no square of them overflows."""
+    largest = covariance.detach().abs().amax((-2, -1), keepdim=True)  # shares do not depend on it
+    return torch.where(largest > 0, largest, 1)
 
 
 def _share(variation: Tensor, covariance: Tensor) -> Tensor:

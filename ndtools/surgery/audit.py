@@ -17,6 +17,7 @@ from ndtools.layers.checks import check_model
 from ndtools.layers.conv import FastDeconvNd, WhitenedConvolution
 from ndtools.layers.sampling import Vectors, ZeroStuffed
 from ndtools.layers.whitening import Whitening
+from ndtools.numerics.products import ridged
 from ndtools.surgery.fold import call, check_example, copied
 from ndtools.surgery.replacing import copy_of, deconvolves, whitening_of
 
@@ -274,7 +275,7 @@ def _measure(whitening: Whitening) -> tuple[float | None, float | None]:
     for covariance, (_, matrix) in zip(whitening.running_covariances(), statistics, strict=True):
         d = matrix.cpu().double()
         identity = torch.eye(d.shape[-1], dtype=d.dtype)
-        a = covariance.cpu().double() + whitening.config.eps * identity
+        a = ridged(covariance.cpu().double(), whitening.config.eps)
         conditions.append(_conditions(a, covariance.dtype))
         residuals.append((d @ a @ d - identity).norm(dim=(-2, -1)) / math.sqrt(d.shape[-1]))
     return _worst(conditions), _worst(torch.where(each.isfinite(), each, torch.nan) for each in residuals)
@@ -326,7 +327,8 @@ def _samples(model: nn.Module, layers: dict[str, nn.Module], example: Any) -> di
 
 def _taken(module: Any, *args: Any, **kwargs: Any) -> _Taken:  # noqa: ANN401
     """Return the number of samples that a layer takes from an input, and the share of padding in them."""
-    batch, sampling = module.sampled_input(*args, **kwargs)
+    batch, sampler = module.sampled_input(*args, **kwargs)
+    sampling = whitening_of(module).sampling(batch, sampler)
     if isinstance(sampling, Vectors):
         return sampling.gather(batch[..., :1]).shape[-1], None
     sizes: Sequence[int] = batch.shape[2:]

@@ -21,14 +21,16 @@ def recalibrate(model: nn.Module, batches: Iterable[Tensor | Sequence[Tensor]]) 
     In evaluation an image is whitened as one of all images, not as one of its batch. The covariance is therefore that
     of all samples together, about their common mean: the average of the batches' covariances plus the covariance of
     the batches' means, both weighted by the number of samples. Without the second term it would be too small by a
-    share of 1/n in batches of n independent samples, and by more where the pixels of an image are alike. For inputs
-    that do not depend on other samples, such as those of the first layer, the result does not depend on how samples are
-    divided into batches. Wu and Johnson (2021, *Rethinking "batch" in BatchNorm*, sec. 3) compute the variances of
+    share of 1/n in batches of n independent samples, and by more where the pixels of an image are alike. All positions
+    of the convolution are samples, whatever the sampling stride, a few images at a time. For inputs that do not depend
+    on other samples, such as those of the first layer, the result does not depend on how samples are divided into
+    batches. Wu and Johnson (2021, *Rethinking "batch" in BatchNorm*, sec. 3) compute the variances of
     batch normalisation in the same way.
 
     Where matrices D are averaged (``running="matrix"``, as in the published code), the result is the average of the
-    batches' matrices, weighted by the number of samples. With
-    the shrinkage "lw" or "oas", the covariances of the batches are shrunk; "auto" leaves them as they are.
+    batches' matrices, weighted by the number of samples. With the shrinkage "lw" or "oas", the covariances of the
+    batches are shrunk; "auto" leaves them as they are. With "lw", which needs all samples of a batch at once, the
+    sampling stride is that of training.
 
     Parameters
     ----------

@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import math
 import warnings
 
 import numpy as np
@@ -99,6 +100,7 @@ def explicit(x, layer):
     )
     grid = everything.view(len(x), -1, high, wide)
     size = per_group if config.block_size in (None, "auto") else min(config.block_size, per_group)
+    features = size * taps
     for step in range(config.sampling_stride, 0, -1):
         alternatives = [
             axes_of(n, s, t, d, (p, p), step, config.grid)
@@ -112,7 +114,7 @@ def explicit(x, layer):
             ]
             sampled.append(image[:, at[0]][..., at[1]].flatten(1).mT)
         sampled = torch.cat(sampled)
-        if config.grid != "staggered" or len(sampled) >= size * taps:
+        if config.grid != "staggered" or len(x) * high * wide >= features * math.prod(map(len, alternatives)):
             break
     outputs = []
     for group in range(layer.groups):
@@ -231,6 +233,7 @@ def test_gradients_flow_through_the_statistics(config):
     layer = layer_of(4, 2, 2, padding=1, config=config)
 
     def function(x, weight, bias):
+        layer.whitening.reset_running_stats()  # the next batch would be sampled at other positions
         return torch.func.functional_call(layer, {"weight": weight, "bias": bias}, (x,))
 
     x = images(2, size=(4, 5)).requires_grad_()
@@ -267,9 +270,25 @@ def test_statistics_freeze_and_stay_frozen():
     torch.testing.assert_close(again(x), out)
 
 
-class NoSampling:
-    def gather(self, x):
-        raise AssertionError("the statistics are kept")
+def no_sampling(*_):
+    raise AssertionError("the statistics are kept")
+
+
+@pytest.mark.parametrize("settings", [{}, {"freeze_after": 1}, {"refresh_every": 2}])
+def test_positions_are_chosen_only_where_statistics_are_taken(settings, monkeypatch):
+    layer = layer_of(4, 3, 3, config=DeconvConfig(sampling_stride=1000, **settings))
+    layer(images())
+    monkeypatch.setattr("ndtools.layers.conv.patches_of", no_sampling)
+    layer.train(bool(settings))(images())
+
+
+def test_few_grids_are_built_of_many():
+    layer = layer_of(1, 1, 1, config=DeconvConfig(sampling_stride=1000))
+    x = torch.zeros(2, 1, 200, 300, dtype=torch.float64)
+    sampling = layer.whitening.sampling(*layer.sampled_input(x))
+    assert len(sampling) > 10_000
+    assert sampling.gather(x).shape[-1] >= 2
+    assert len(list(sampling._shares(x))) == 2
 
 
 def test_refreshing_every_third_batch():
@@ -278,7 +297,7 @@ def test_refreshing_every_third_batch():
     batches = [images(seed=seed) for seed in range(7)]
     for step, x in enumerate(batches):
         if step % 3:
-            _, ((mean, _),) = layer.whitening.statistics(x, NoSampling())
+            _, ((mean, _),) = layer.whitening.statistics(x, no_sampling)
             assert not mean.requires_grad
         else:
             torch.testing.assert_close(layer(x), exact(x))
@@ -341,13 +360,14 @@ def test_sampled_patches_are_patches_of_the_convolution(size, kernel, stride, di
     width=st.integers(1, 8),
     padding=st.integers(0, 2),
     s=st.integers(1, 4),
+    turn=st.integers(0, 20),
 )
-def test_scattering_is_the_adjoint_of_gathering_on_staggered_grids(n, height, width, padding, s):
+def test_scattering_is_the_adjoint_of_gathering_on_staggered_grids(n, height, width, padding, s, turn):
     if min(height, width) + 2 * padding < 3:
         return
     layer = layer_of(2, 1, 3, padding=padding, config=DeconvConfig(sampling_stride=s))
     x = images(n, 2, (height, width))
-    _, sampling = layer.sampled_input(x)
+    sampling = layer.whitening.sampling(*layer.sampled_input(x), turn=turn)
     features = sampling.gather(x)
     weights = torch.randn(features.shape, generator=torch.Generator().manual_seed(1), dtype=x.dtype)
     grad = torch.zeros_like(x)
@@ -359,12 +379,37 @@ def test_scattering_is_the_adjoint_of_gathering_on_staggered_grids(n, height, wi
 def test_a_batch_meets_each_position_equally_often():
     layer = layer_of(1, 1, 3, padding=1)
     n = 2 * 3  # grids along 4 and 7 pixels
-    _, sampling = layer.sampled_input(torch.zeros(n, 1, 4, 7, dtype=torch.float64))
-    assert len(sampling.grids) == n
+    sampling = layer.whitening.sampling(*layer.sampled_input(torch.zeros(n, 1, 4, 7, dtype=torch.float64)))
+    assert len(sampling) == n
     x = torch.arange(28, dtype=torch.float64).view(1, 1, 4, 7).expand(n, 1, 4, 7) + 1
     patches = sampling.gather(x)[0].mT  # a zero is padding
     every = unfold(pad(x[:1], (1,) * 4), 3)[0].mT
     assert sorted(map(tuple, patches.tolist())) == sorted(map(tuple, every.tolist()))
+
+
+@pytest.mark.parametrize(("images", "batches"), [(1, 9), (2, 9), (3, 3), (9, 1), (5, 9)])
+@pytest.mark.parametrize("refresh_every", [1, 3])
+def test_batches_of_few_images_meet_each_position_equally_often(images, batches, refresh_every):
+    config = DeconvConfig.paper(block_size=1, momentum=1.0, refresh_every=refresh_every)
+    layer = layer_of(81, 1, 1, config=config)
+    pixels = torch.eye(81, dtype=torch.float64).view(81, 9, 9)  # a channel for each position
+    times = 0
+    for _ in range(batches):
+        for _ in range(refresh_every):
+            layer(pixels.expand(images, 81, 9, 9))
+        times = times + images * 9 * layer.whitening.running_mean.flatten()  # 9 patches of each image
+    torch.testing.assert_close(times, torch.full_like(times, images * batches / 9), rtol=1e-12, atol=0)
+
+
+def test_a_batch_of_one_image_meets_the_padding_as_often_as_the_convolution():
+    layer = layer_of(1, 1, 3, padding=1, config=DeconvConfig(momentum=1.0))
+    x = torch.ones(1, 1, 9, 9, dtype=torch.float64)
+    means = []
+    for _ in range(9):
+        layer(x)
+        means.append(layer.whitening.running_mean[0, 0].clone())
+    expected = unfold(pad(x, (1,) * 4), 3)[0].mean(1)
+    torch.testing.assert_close(torch.stack(means).mean(0), expected, rtol=1e-12, atol=0)
 
 
 def test_constant_images_and_maps_of_one_pixel():
@@ -414,7 +459,9 @@ def test_patches_may_lie_wholly_in_the_padding():
     layer = layer_of(1, 1, 1, padding=3, config=DeconvConfig(sampling_stride=100))
     x = images(15, 1)
     assert layer(x).isfinite().all()
-    (patches,) = layer.sampled_input(x)[1].gather(x).unbind(0)  # one of each image, in the same row of pixels
+    (patches,) = (
+        layer.whitening.sampling(*layer.sampled_input(x)).gather(x).unbind(0)
+    )  # one of each image, in the same row of pixels
     rows = [image[0, 4].tolist() for image in x]
     wanted = [rows[i][at] if 0 <= (at := (7 + i) % 15 - 3) < 9 else 0 for i in range(15)]
     assert patches[0].tolist() == wanted

@@ -49,7 +49,7 @@ def cramer_rao(true, k, noise):
     return covariance, math.sqrt(of_ratio @ covariance @ of_ratio)
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(
     k=st.sampled_from([9, 15]),
     center=st.floats(0.3, 1.0),
@@ -139,9 +139,8 @@ def test_a_flat_surround_is_bounded_by_the_narrowest_that_is_flat_enough():
     assert wider < allowed < narrower
 
 
-@pytest.mark.parametrize("polarity", [1, -1])
-def test_errors_are_those_that_noise_must_cause(polarity):
-    true, k, noise, n = np.array(CELL) * [polarity, polarity, 1, 1], 15, 2e-3, 40
+def test_errors_are_those_that_noise_must_cause():
+    true, k, noise, n = np.array(CELL), 15, 2e-3, 40
     covariance, of_ratio = cramer_rao(true, k, noise)
     generator = np.random.default_rng(0)
     errors, ratios = np.empty((n, 4)), np.empty(n)

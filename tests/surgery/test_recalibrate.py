@@ -11,7 +11,7 @@ from ndtools.layers.channel import ChannelDeconv
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.conv import FastDeconv2d
 from ndtools.layers.linear import DeconvLinear
-from ndtools.layers.sampling import Vectors
+from ndtools.layers.sampling import Patches, Vectors
 from ndtools.surgery.recalibrate import recalibrate
 
 
@@ -57,7 +57,7 @@ def test_the_averaged_matrix():
     data = batches()
     recalibrate(layer, data)
     each = copy.deepcopy(layer).train()
-    found = [each.whitening.statistics(x, Vectors())[1][0][1].detach() for x in data]
+    found = [each.whitening.statistics(x, lambda *_: Vectors())[1][0][1].detach() for x in data]
     weighed = sum(len(x) * d for x, d in zip(data, found, strict=True)) / sum(map(len, data))
     torch.testing.assert_close(layer.whitening.running_deconv, weighed)
 
@@ -87,16 +87,38 @@ def test_every_patch_counts_alike(shared, shrinkage):
             torch.testing.assert_close(value, expected)
 
 
-def test_the_first_layer_does_not_depend_on_the_batches():
+@pytest.mark.parametrize(
+    ("kernel", "config"),
+    [
+        (3, DeconvConfig()),
+        (3, DeconvConfig.paper(block_size=2)),
+        (1, DeconvConfig(grid="corner")),
+    ],
+)
+def test_the_first_layer_does_not_depend_on_the_batches(kernel, config):
     torch.manual_seed(3)
-    images = torch.randn(32, 3, 8, 8, dtype=torch.float64) + 5 * torch.randn(32, 3, 1, 1, dtype=torch.float64)
+    images = torch.randn(50, 3, 8, 8, dtype=torch.float64) + 5 * torch.randn(50, 3, 1, 1, dtype=torch.float64)
     found = []
-    for size in (32, 7, 1):
-        layer = FastDeconv2d(3, 4, 3, padding=1, dtype=torch.float64, config=DeconvConfig(sampling_stride=1))
+    for size in (50, 16, 7, 1):
+        layer = FastDeconv2d(3, 4, kernel, stride=2, padding=1, dtype=torch.float64, config=config)
         recalibrate(layer, images.split(size))
-        found.append(layer.whitening.running_covariances()[0])
-    torch.testing.assert_close(found[1], found[0])
-    torch.testing.assert_close(found[2], found[0])
+        found.append(dict(layer.whitening.named_buffers()) | {"num_batches_tracked": None})
+    for other in found[1:]:
+        torch.testing.assert_close(other, found[0], rtol=1e-12, atol=1e-12)
+
+
+def test_images_are_gathered_a_few_at_a_time(monkeypatch):
+    """So that the memory of all positions does not grow with the batch."""
+    data = [torch.randn(5, 4, 9, 9, dtype=torch.float64) for _ in range(2)]
+    layers = [FastDeconv2d(4, 4, 3, dtype=torch.float64, config=DeconvConfig(block_size=3)) for _ in range(2)]
+    recalibrate(layers[0], data)
+    sizes = []
+    gather = Patches.gather
+    monkeypatch.setattr(Patches, "gather", lambda self, x: sizes.append(len(x)) or gather(self, x))
+    monkeypatch.setattr("ndtools.layers.whitening.ROOM", 2 * 9 * 4 * 81)
+    recalibrate(layers[1], data)
+    assert sizes == [2, 2, 1] * 2
+    torch.testing.assert_close(*(dict(layer.whitening.named_buffers()) for layer in layers), rtol=1e-12, atol=1e-12)
 
 
 def test_other_layers_rest_and_frozen_ones_stay_so():

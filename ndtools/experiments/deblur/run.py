@@ -25,6 +25,7 @@ from ndtools.experiments.deblur.blur import (
 from ndtools.experiments.deblur.config import LARGEST_BLUR, DeblurConfig
 from ndtools.experiments.deblur.result import Arm, DeblurResult
 from ndtools.numerics.inverse_sqrt import inverse_sqrt, method_from_name
+from ndtools.numerics.products import ridged
 from ndtools.text import printable
 
 __all__ = ["run"]
@@ -75,7 +76,7 @@ def run(config: DeblurConfig) -> DeblurResult:
     moments = KernelMoments.of(image.pixels, blurred, device=device)
     if not float(moments.covariance.trace()) > 1e-15 * len(moments.cross):
         raise DataError(f"{image.name} has one colour only, in which a blur leaves no trace")
-    whitening = moments.covariance + config.eps * torch.eye(len(moments.cross)).double()
+    whitening = ridged(moments.covariance, config.eps)
     method = method_from_name("coupled", n_iter=config.n_iter)
     root = inverse_sqrt(whitening, method)
     arms = _arms(moments, root.matrix, kernel, config.iterations)

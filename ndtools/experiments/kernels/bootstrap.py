@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ndtools.errors import NumericalError, NumericalWarning
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.inverse_sqrt import Method, inverse_sqrt
+from ndtools.numerics.products import ridged
 from ndtools.results.read import SavedResult, floats, optional_float
 from ndtools.text import percent
 
@@ -202,8 +202,7 @@ class _Resampler:
         total: int,
         progress: Callable[[int, int], None] | None,
     ) -> None:
-        self.parts, self.method, self.total, self.progress = parts, method, total, progress
-        self.ridge = eps * torch.eye(len(parts[0].matrix), dtype=torch.float64)
+        self.parts, self.eps, self.method, self.total, self.progress = parts, eps, method, total, progress
         self.done = self.failed = 0
 
     def of(self, weights: NDArray[np.int64], *, needed: bool = False) -> Array:
@@ -213,7 +212,8 @@ class _Resampler:
         if self.progress:
             self.progress(self.done, self.total)
         try:
-            root = inverse_sqrt(Covariance.pooled(self.parts, weights.tolist()).matrix + self.ridge, self.method).matrix
+            pooled = Covariance.pooled(self.parts, weights.tolist())
+            root = inverse_sqrt(ridged(pooled.matrix, self.eps), self.method).matrix
         except NumericalError:
             if needed:
                 raise

@@ -18,6 +18,7 @@ from ndtools.experiments.ns_stability.result import Curve, NsStabilityResult
 from ndtools.moments.images import Progress, image_moments
 from ndtools.numerics.inverse_sqrt import Eigh, Method, checked, method_from_name, symmetric_part
 from ndtools.numerics.iterations import norms
+from ndtools.numerics.products import ridged
 from ndtools.numerics.stability import Landmarks, inverse_sqrt_trace, predict_vanilla, vanilla_growth
 from ndtools.results.inputs import ImagesUsed
 from ndtools.text import printable
@@ -56,7 +57,7 @@ def run(config: NsStabilityConfig, *, progress: Progress | None = None) -> NsSta
         source = images.label if images else printable(config.source)
         remedy = "take larger patches" if images else "give a larger one"
         raise MatrixError(f"{source} gives a 1×1 matrix, which has no correlations to remove; {remedy}")
-    a = covariance + config.eps * torch.eye(len(covariance), dtype=torch.float64, device=device)
+    a = ridged(covariance, config.eps)
     _, values, vectors, _ = checked(a)
     norm = norms(a, config.norm).item()
     eigenvalues = values.cpu().numpy()

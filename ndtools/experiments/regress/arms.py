@@ -1,6 +1,5 @@
 """Arms of a linear regression: gradient descent on the same batches of differently normalised features."""
 
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -10,8 +9,9 @@ from torch import Tensor
 
 from ndtools.computing.operators import seconds_at
 from ndtools.experiments.regress.linear_models import FeatureMap, RegressionMoments, descend
-from ndtools.numerics.inverse_sqrt import Eigh, Method, full_precision, inverse_sqrt
-from ndtools.numerics.iterations import iterates
+from ndtools.numerics.inverse_sqrt import Eigh, Method, inverse_sqrt
+from ndtools.numerics.partial_inverse_sqrt import partial_inverse_sqrt
+from ndtools.numerics.products import ridged
 from ndtools.numerics.shrinkage import shrink
 from ndtools.numerics.stability import spectral_gain
 
@@ -61,7 +61,10 @@ class Normaliser:
         if name == "bn":
             variance = (covariance.diagonal() if covariance.dim() == 2 else covariance) + self.eps
             return FeatureMap(mean, torch.where(variance > 0, variance.rsqrt(), 0.0))  # no eps: constant pixels are 0
-        return FeatureMap(mean, whiten(covariance, self.method, self.eps))
+        a = ridged(covariance, self.eps)
+        if isinstance(self.method, Eigh):
+            return FeatureMap(mean, inverse_sqrt(a, self.method).matrix)
+        return FeatureMap(mean, partial_inverse_sqrt(a, self.method.n_iter, lower=self.eps))
 
     def of_all(self, name: str, moments: RegressionMoments) -> FeatureMap:
         """Return the map of an arm's features by the statistics of all images.
@@ -132,31 +135,6 @@ def spectral_map(mean: Tensor, values: Tensor, vectors: Tensor) -> FeatureMap:
         In their dtype.
     """
     return FeatureMap(mean, (vectors * values) @ vectors.mT)
-
-
-def whiten(covariance: Tensor, method: Method, eps: float) -> Tensor:
-    """Return D = (Cov + eps I)^(-1/2), for use in every step: an iteration's result is not checked.
-
-    Parameters
-    ----------
-    covariance : Tensor of shape (f, f)
-        Covariance Cov of the features.
-    method : Method
-        Method of the inverse square root.
-    eps : float
-        Ridge added to the covariance.
-
-    Returns
-    -------
-    Tensor of shape (f, f)
-        In the dtype of the covariance.
-    """
-    a = covariance.clone()
-    a.diagonal().add_(eps)
-    if isinstance(method, Eigh):
-        return inverse_sqrt(a, method).matrix
-    with full_precision(a.device):
-        return deque(iterates(a, method), maxlen=1)[0]
 
 
 @dataclass(eq=False)

@@ -120,7 +120,8 @@ def our_stages(layer: TimedLayer, x: Tensor, weight: Tensor, bias: Tensor, confi
     """
     module = our_layer(layer, config, x)
     whitening = module.whitening
-    x, sampling = module.sampled_input(x)
+    x, sampler = module.sampled_input(x)
+    sampling = whitening.sampling(x, sampler)
 
     def covariance(x: Tensor) -> Tensors:
         x, _, moments = whitening.moments(x, gathered)
@@ -130,7 +131,7 @@ def our_stages(layer: TimedLayer, x: Tensor, weight: Tensor, bias: Tensor, confi
         return tuple(whitening.inverse_sqrt(each) for each in covariances)
 
     def statistics(x: Tensor) -> Tensors:
-        x, found = whitening.statistics(x, sampling)
+        x, found = whitening.statistics(x, sampler)
         return x, *itertools.chain(*found)
 
     def fold(weight: Tensor, bias: Tensor, *flat: Tensor) -> Tensors:
