@@ -12,6 +12,7 @@ from ndtools.layers.processes import merged, summed, world_size
 from ndtools.layers.running import RunningStatistics, Statistics
 from ndtools.layers.sampling import Sampling
 from ndtools.numerics.shrinkage import oas_shrunk, weakened
+from ndtools.text import counted
 
 __all__ = ["Whitening"]
 
@@ -211,7 +212,7 @@ class Whitening(RunningStatistics):
     def _warn_of_rank(self, count: int, features: int, remedy: str) -> None:
         self._warn(
             "rank",
-            f"{count} sample{'s' * (count != 1)} for {features} features ({count / features:.2g} for each): the"
+            f"{counted(count, 'sample')} for {features} features ({count / features:.2g} for each): the"
             f" covariance is singular, and evaluation may amplify what the batches do not hold; use {remedy}larger"
             " batches, smaller blocks, or a smaller sampling_stride",
         )

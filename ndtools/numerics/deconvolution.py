@@ -18,6 +18,7 @@ from ndtools.errors import DataError, NumericalWarning
 from ndtools.numerics.covariance import TOLERANCE, Covariance, PatchCovariance, rounding_effect
 from ndtools.numerics.inverse_sqrt import Eigh, Method, inverse_sqrt
 from ndtools.numerics.patches import Pair, as_pixels, to_pair
+from ndtools.numerics.pixels import white
 
 __all__ = ["RIDGE_AND_PRECISION", "Deconvolution", "fit_deconvolution"]
 
@@ -184,7 +185,7 @@ class Deconvolution:
         """
         pixels = as_pixels(image)
         if pixels.dtype == torch.uint8:
-            pixels = pixels.float() / 255
+            pixels = pixels.float() / white(pixels)
         weight, bias = self.fold(self._centre_weight())
         return conv2d(pixels, weight.to(pixels), bias.to(pixels))
 

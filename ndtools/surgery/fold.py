@@ -31,6 +31,7 @@ from ndtools.surgery.replacing import (
     whitening_of,
 )
 from ndtools.surgery.specs import update_spec
+from ndtools.text import counted
 
 __all__ = ["call", "check_example", "copied", "fold", "poor_statistics"]
 
@@ -140,7 +141,7 @@ def call(model: nn.Module, example: Any) -> Any:  # noqa: ANN401
     except TypeError as error:
         if _takes(model, arguments, named):
             raise
-        count = f"{len(arguments)} argument{'s' * (len(arguments) != 1)}"
+        count = counted(len(arguments), "argument")
         given = f"the arguments {', '.join(named)}" if named else count
         raise TypeError(
             f"{type(model).__name__} does not take {given}: a tuple holds the network's arguments, a dict its"

@@ -10,8 +10,8 @@ from torch import Tensor
 from ndtools.computing.operators import resolve_device
 from ndtools.data.arrays import is_matrix_file, read_arrays
 from ndtools.data.images.decoding import Pixels, decode_image
-from ndtools.data.images.reading import Decoded, load_images
-from ndtools.data.images.sources import resolve_source
+from ndtools.data.images.reading import Decoded
+from ndtools.data.images.single import load_single
 from ndtools.errors import DataError, OptionError
 from ndtools.experiments.deblur.blur import (
     KernelMoments,
@@ -65,7 +65,7 @@ def run(config: DeblurConfig) -> DeblurResult:
         If the image does not determine the kernel.
     """
     device = resolve_device(config.device)
-    image = _image(config)
+    image = load_single(config.source, jobs=config.jobs)
     kernel = _padded(_true_kernel(config), config.kernel_size)
     _check_size(image, len(kernel))
     blurred = _blurred(image.pixels, kernel, config, device)
@@ -169,16 +169,6 @@ def _padded(kernel: NDArray[np.float64], kernel_size: int | None) -> NDArray[np.
         raise OptionError("kernel_size", f"{side} cannot hold the blur, of {shape} pixels; take {needed} or more")
     rows, columns = ((side - n) // 2 for n in kernel.shape)
     return np.pad(kernel, ((rows, rows), (columns, columns)))
-
-
-def _image(config: DeblurConfig) -> Decoded:
-    images = resolve_source(config.source)
-    if len(images) != 1:
-        raise DataError(f"{images.label} holds {len(images)} images, where one is wanted; name a file")
-    image = next(iter(load_images(images, jobs=config.jobs)))
-    if not isinstance(image, Decoded):
-        raise DataError(f"{image.name}: {image.reason}")
-    return image
 
 
 def _check_size(image: Decoded, side: int) -> None:

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
 from ndtools.computing.operators import resolve_device
-from ndtools.data.images.reading import Decoded, load_images
-from ndtools.data.images.sources import resolve_source
+from ndtools.data.images.reading import Decoded
+from ndtools.data.images.single import load_single
 from ndtools.errors import DataError, MatrixError, NumericalError
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
 from ndtools.experiments.deconvolve.result import DeconvolveResult, centred
@@ -19,6 +19,7 @@ from ndtools.moments.images import too_small
 from ndtools.numerics.covariance import PatchCovariance
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.inverse_sqrt import method_from_name
+from ndtools.numerics.pixels import white
 from ndtools.numerics.sparsity import REACH, ROUNDING, Density, Distribution, SparsitySums
 
 __all__ = ["run"]
@@ -48,16 +49,16 @@ def run(config: DeconvolveConfig) -> DeconvolveResult:
     device = resolve_device(config.device)
     fit = None
     if config.from_file is None:
-        image = _image(config, gray=False)
+        image = load_single(config.source, jobs=config.jobs)
         fit = _fit(image, config, device)
         kernels, mean = fit.kernels(), fit.mean
     else:
         kernels, mean = _kernels_from(config.from_file)
-        image = _image(config, gray=len(kernels) == 1)
+        image = load_single(config.source, gray=len(kernels) == 1, jobs=config.jobs)
     k = kernels.shape[-1]
     if reason := too_small(image, (k, k)):
         raise DataError(f"{image.name}: {reason}")
-    pixels = torch.from_numpy(np.divide(image.pixels, 255 if image.pixels.dtype == np.uint8 else 1, dtype=np.float32))
+    pixels = torch.from_numpy(np.divide(image.pixels, white(image.pixels), dtype=np.float32))
     bias = -(kernels.flatten(1) @ mean)
     half = k // 2
     whole = pad(pixels[None], (half,) * 4, mode="reflect") if config.border == "reflect" and half else pixels[None]
@@ -80,19 +81,8 @@ def run(config: DeconvolveConfig) -> DeconvolveResult:
     )
 
 
-def _image(config: DeconvolveConfig, *, gray: bool) -> Decoded:
-    images = resolve_source(config.source)
-    if len(images) != 1:
-        raise DataError(f"{images.label} holds {len(images)} images, where one is wanted; name a file")
-    for item in load_images(images, gray=gray, jobs=config.jobs):
-        if isinstance(item, Decoded):
-            return item
-        raise DataError(f"{item.name}: {item.reason}")
-    raise DataError(f"{images.label} holds no image")
-
-
 def _has_colour(config: DeconvolveConfig) -> bool:
-    red, green, blue = _image(config, gray=False).pixels
+    red, green, blue = load_single(config.source, jobs=config.jobs).pixels
     return bool((red != green).any() or (red != blue).any())
 
 
