@@ -165,8 +165,8 @@ def _title(result: "DeblurResult") -> str:
     config = result.config
     gradient, deconv, _ = result.arms
     return (
-        f"Blur {shortened(config.blur, 40)} of {shortened(result.source, 50)}, noise {config.noise:.3g} (pixels in [0, 1]),"
-        f" estimated from the pair\n"
+        f"Blur {shortened(config.blur, 40)} of {shortened(result.source, 50)}, noise {config.noise:.3g}"
+        f" (pixels in [0, 1]), estimated from the pair\n"
         f"gradient descent at rate {gradient.lr:.3g}, stable below 2/λ_max = {gradient.stability_limit:.3g};"
         f" with deconvolution {deconv.lr:.3g}, stable below {deconv.stability_limit:.3g}\n"
         f"D: eps {config.eps:.3g}, {config.n_iter} Newton-Schulz iterations,"
