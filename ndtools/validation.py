@@ -1,7 +1,7 @@
 """Checks of the settings that several experiments share, and the allowed choices."""
 
 import math
-from typing import Protocol
+from typing import Literal, Protocol, get_args
 
 from ndtools.errors import OptionError
 
@@ -13,6 +13,8 @@ __all__ = [
     "MOST_FOLLOWED",
     "MOST_NEWTON_SCHULZ",
     "SHRINKAGES",
+    "RootMethod",
+    "Shrinkage",
     "check_bootstrap",
     "check_choice",
     "check_count",
@@ -25,7 +27,8 @@ __all__ = [
 ]
 
 
-METHODS = ("eigh", "coupled", "vanilla")
+RootMethod = Literal["eigh", "coupled", "vanilla"]
+METHODS: tuple[str, ...] = get_args(RootMethod)
 LARGEST_EPS = 1e12  # far above any covariance, and small enough that its square is finite in float32
 LARGEST_RATE = 1e6  # stable learning rates are below 8: the bias alone gives the Hessian an eigenvalue of at least 1/4
 _MOST = {  # larger counts must be typing errors: they would overflow or run for years
@@ -41,7 +44,8 @@ _MOST = {  # larger counts must be typing errors: they would overflow or run for
 _MOST_OF_ANYTHING = 1_000_000_000
 MOST_NEWTON_SCHULZ = 1000
 MOST_FOLLOWED = 100_000
-SHRINKAGES = ("none", "lw", "oas")
+Shrinkage = Literal["none", "lw", "oas"]
+SHRINKAGES: tuple[str, ...] = get_args(Shrinkage)
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 

@@ -1,9 +1,8 @@
 """Configuration of ``ndtools covariance``: its settings, with their defaults and limits. Imports nothing heavy."""
 
 from dataclasses import dataclass
-from typing import Literal
 
-from ndtools.validation import check_positive, check_run, check_whitening
+from ndtools.validation import RootMethod, check_positive, check_run, check_whitening
 
 __all__ = ["CovarianceConfig"]
 
@@ -41,7 +40,7 @@ class CovarianceConfig:
     images: int | None = None
     eps: float = 1e-3
     relative_eps: bool = False
-    method: Literal["eigh", "coupled", "vanilla"] = "eigh"
+    method: RootMethod = "eigh"
     iterations: int = 15
     seed: int = 0
     jobs: int | None = None

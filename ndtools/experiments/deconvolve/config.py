@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from ndtools.validation import check_choice, check_odd, check_run, check_whitening
+from ndtools.validation import RootMethod, check_choice, check_odd, check_run, check_whitening
 
 __all__ = ["DeconvolveConfig"]
 
@@ -45,7 +45,7 @@ class DeconvolveConfig:
     kernel_size: int = 3
     eps: float = 1e-3
     relative_eps: bool = False
-    method: Literal["eigh", "coupled", "vanilla"] = "eigh"
+    method: RootMethod = "eigh"
     iterations: int = 15
     border: Literal["valid", "reflect"] = "valid"
     seed: int = 0

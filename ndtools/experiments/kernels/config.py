@@ -4,7 +4,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ndtools.errors import OptionError
-from ndtools.validation import check_bootstrap, check_choice, check_odd, check_positive, check_run, check_whitening
+from ndtools.validation import (
+    RootMethod,
+    check_bootstrap,
+    check_choice,
+    check_odd,
+    check_positive,
+    check_run,
+    check_whitening,
+)
 
 __all__ = ["KernelsConfig"]
 
@@ -58,7 +66,7 @@ class KernelsConfig:
     images: int | None = None
     eps: float = 1e-3
     relative_eps: bool = False
-    method: Literal["eigh", "coupled", "vanilla"] = "eigh"
+    method: RootMethod = "eigh"
     iterations: int = 15
     covariance: Literal["exact", "im2col"] = "exact"
     stride: int = 1

@@ -9,6 +9,7 @@ from ndtools.console.options import DataDir, Dataset, SharedOptions, with_shared
 from ndtools.console.results import ExperimentOutput
 from ndtools.console.tables import new_table
 from ndtools.experiments.regress.config import RegressConfig
+from ndtools.validation import Shrinkage
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -51,7 +52,7 @@ def regress(
     ] = RegressConfig.method,
     eps: Annotated[float, typer.Option(help="Ridge added to the covariance of [0, 1] pixels.")] = RegressConfig.eps,
     shrinkage: Annotated[
-        Literal["none", "lw", "oas"],
+        Shrinkage,
         typer.Option(help="Shrinkage of a batch's covariance: Ledoit-Wolf (lw) or oracle-approximating (oas)."),
     ] = RegressConfig.shrinkage,
     repeats: Annotated[

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ndtools.errors import OptionError
-from ndtools.validation import SHRINKAGES, check_choice, check_eps, check_positive, check_rate, check_run
+from ndtools.validation import SHRINKAGES, Shrinkage, check_choice, check_eps, check_positive, check_rate, check_run
 
 __all__ = ["RegressConfig"]
 
@@ -67,7 +67,7 @@ class RegressConfig:
     method: Literal["coupled", "eigh"] = "coupled"
     n_iter: int = 5
     eps: float = 1e-5
-    shrinkage: Literal["none", "lw", "oas"] = "none"
+    shrinkage: Shrinkage = "none"
     repeats: int = 1
     theory: bool = False
     full_batch: bool = False

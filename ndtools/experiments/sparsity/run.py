@@ -12,11 +12,12 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 
 from ndtools.computing.operators import resolve_device
+from ndtools.computing.progress import Progress
 from ndtools.data.images.reading import Decoded
 from ndtools.data.images.sources import resolve_source
 from ndtools.experiments.sparsity.config import SparsityConfig
 from ndtools.experiments.sparsity.result import SparsityResult
-from ndtools.moments.gathering import Progress, gather
+from ndtools.moments.gathering import gather
 from ndtools.moments.images import image_moments, too_small
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.deconvolution import Deconvolution
