@@ -41,10 +41,10 @@ def regress(
     baseline_lr: Annotated[
         str, typer.Option(help="Learning rates of SGD and BN: numbers, or 'auto' for 0.9 of the stability limit.")
     ] = ",".join(RegressConfig.baseline_lr),
-    batch_size: Annotated[int, typer.Option(help="Images in a batch.")] = RegressConfig.batch_size,
+    batch_size: Annotated[int, typer.Option(help="Number of images in a batch.")] = RegressConfig.batch_size,
     iterations: Annotated[int, typer.Option(help="Number of batches.")] = RegressConfig.iterations,
     epochs: Annotated[
-        int | None, typer.Option(help="Passes through the data, instead of --iterations.")
+        int | None, typer.Option(help="Number of passes through the data, instead of --iterations.")
     ] = RegressConfig.epochs,
     n_iter: Annotated[int, typer.Option(help="Number of Newton-Schulz iterations for D.")] = RegressConfig.n_iter,
     method: Annotated[
