@@ -1,6 +1,7 @@
-"""Checks of settings that several experiments share, and the allowed choices."""
+"""Checks of the settings that several experiments share, and the allowed choices."""
 
 import math
+from typing import Literal, Protocol, get_args
 
 from ndtools.errors import OptionError
 
@@ -12,6 +13,8 @@ __all__ = [
     "MOST_FOLLOWED",
     "MOST_NEWTON_SCHULZ",
     "SHRINKAGES",
+    "RootMethod",
+    "Shrinkage",
     "check_bootstrap",
     "check_choice",
     "check_count",
@@ -19,10 +22,13 @@ __all__ = [
     "check_odd",
     "check_positive",
     "check_rate",
+    "check_run",
+    "check_whitening",
 ]
 
 
-METHODS = ("eigh", "coupled", "vanilla")
+RootMethod = Literal["eigh", "coupled", "vanilla"]
+METHODS: tuple[str, ...] = get_args(RootMethod)
 LARGEST_EPS = 1e12  # far above any covariance, and small enough that its square is finite in float32
 LARGEST_RATE = 1e6  # stable learning rates are below 8: the bias alone gives the Hessian an eigenvalue of at least 1/4
 _MOST = {  # larger counts must be typing errors: they would overflow or run for years
@@ -38,7 +44,8 @@ _MOST = {  # larger counts must be typing errors: they would overflow or run for
 _MOST_OF_ANYTHING = 1_000_000_000
 MOST_NEWTON_SCHULZ = 1000
 MOST_FOLLOWED = 100_000
-SHRINKAGES = ("none", "lw", "oas")
+Shrinkage = Literal["none", "lw", "oas"]
+SHRINKAGES: tuple[str, ...] = get_args(Shrinkage)
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
@@ -48,11 +55,11 @@ def check_count(name: str, value: int, most: int | None = None) -> None:
     Parameters
     ----------
     name : str
-        Name of the option, for the message.
+        Name of the setting, for the message.
     value : int
-        Value of the option.
+        Value of the setting.
     most : int, optional
-        Largest value that makes sense. Default: the limit for all options of this name.
+        Largest value that makes sense. Default: the limit for all settings of this name.
 
     Raises
     ------
@@ -88,6 +95,35 @@ def check_eps(eps: float) -> None:
         raise OptionError("eps", f"must be at least 0 and finite, got {eps}")
     if eps > LARGEST_EPS:
         raise OptionError("eps", f"must be at most {LARGEST_EPS:g}, got {eps}")
+
+
+class _Run(Protocol):
+    @property
+    def jobs(self) -> int | None: ...
+    @property
+    def device(self) -> str: ...
+
+
+class _Whitening(Protocol):
+    @property
+    def eps(self) -> float: ...
+    @property
+    def method(self) -> str: ...
+    @property
+    def iterations(self) -> int: ...
+
+
+def check_run(config: _Run) -> None:
+    """Raise an error if one of the fields that every configuration has, ``jobs`` and ``device``, is not allowed."""
+    check_positive(config, "jobs")
+    check_choice("device", config.device, DEVICES)
+
+
+def check_whitening(config: _Whitening) -> None:
+    """Raise an error if a field that says how D is computed, ``eps``, ``method`` or ``iterations``, is not allowed."""
+    check_eps(config.eps)
+    check_choice("method", config.method, METHODS)
+    check_count("iterations", config.iterations, MOST_NEWTON_SCHULZ)
 
 
 def check_bootstrap(replicates: int) -> None:

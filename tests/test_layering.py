@@ -13,7 +13,7 @@ BELOW = {
     "errors": ("text",),
     "validation": ("errors",),
     "writing": ("errors",),
-    "numerics": ("errors",),
+    "numerics": ("validation",),
     "computing": ("errors",),
     "data": ("computing", "numerics"),
     "moments": ("data",),
@@ -23,7 +23,7 @@ BELOW = {
     "checkpoints": ("surgery", "data", "writing"),
     "results": ("data", "writing"),
     "drawing": ("errors",),
-    "console": ("results", "data"),
+    "console": ("results", "data", "validation"),
     "experiments": ("validation", "moments", "checkpoints", "drawing", "console"),
     "cli": ("experiments",),
 }

@@ -1,4 +1,4 @@
-"""The command line. Importing it loads the standard library and Typer; each command loads what it needs."""
+"""The command line. Its import loads the standard library and Typer only; each command imports what it needs."""
 
 import os
 import sys
@@ -51,7 +51,7 @@ def ndtools(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Measure, remove and picture the correlations of images (network deconvolution)."""
+    """Measure, remove and draw the correlations of images (network deconvolution)."""
 
 
 app.command()(kernels)
@@ -74,18 +74,18 @@ def main() -> None:
     """Run the command line on ``sys.argv`` and exit."""
     prepare_standard_streams()
     limit_spinning()
-    # Figures are written without a backend, and matplotlib cannot be imported where this names one it does not know.
+    # Figures need no backend, and the import of matplotlib fails if this variable names an unknown one.
     os.environ.pop("MPLBACKEND", None)
     code: object = 0
     try:
         app(prog_name="ndtools")
-    except KeyboardInterrupt:  # before or after the command proper
+    except KeyboardInterrupt:  # before or after the command itself
         code = INTERRUPTED
     except SystemExit as stop:
         code = stop.code
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):  # what could not be written is said already
+        with suppress(OSError):  # a failure to write was reported before
             stream.flush()
-    # At once: taking torch down takes 0.4 s, and an interrupted run must not wait for threads in the middle of a
-    # large image or of a slow disk.
+    # The process ends at once: unloading torch takes 0.4 s, and an interrupted run must not wait for threads that
+    # are decoding a large image or reading from a slow disk.
     os._exit(code if isinstance(code, int) else 0)

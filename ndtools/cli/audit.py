@@ -28,7 +28,7 @@ def audit(
     num_classes: NumClasses = None,
     in_channels: InChannels = None,
     config: Settings = None,
-    batch_size: Annotated[int, typer.Option(help="Images in a training batch.")] = 128,
+    batch_size: Annotated[int, typer.Option(help="Number of images in a training batch.")] = 128,
     size: Size = 32,
     seed: Seed = 0,
     as_json: AsJson = False,

@@ -10,6 +10,7 @@ import typer
 from ndtools.console.failures import FailureHandlingGroup
 from ndtools.console.options import AsJson
 from ndtools.console.output import Output
+from ndtools.console.tables import new_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -187,11 +188,7 @@ def _list_lines(rows: list[dict[str, Any]], commands: dict[str, str]) -> Iterato
 
 
 def _files_table(files: list[dict[str, str]]) -> "Table":
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in ("data set", "file", "status"):
-        table.add_column(heading, overflow="fold")
+    table = new_table(("data set", "file", "status"), gap=2)
     for file in files:
         table.add_row(file["name"], os.path.basename(file["path"]), file["status"])
     return table

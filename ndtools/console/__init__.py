@@ -1,1 +1,1 @@
-"""What every command uses: shared options, output, and what becomes of failures."""
+"""Parts that every command uses: shared options, the screen, and messages for failures."""

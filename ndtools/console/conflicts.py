@@ -1,4 +1,4 @@
-"""Options that another one makes meaningless."""
+"""Refuse options that have no meaning together with another option."""
 
 from collections.abc import Sequence
 
@@ -10,21 +10,21 @@ __all__ = ["refuse_given"]
 
 
 def refuse_given(context: typer.Context, names: Sequence[str], because: str) -> None:
-    """Refuse options that the user has given, not those left at their defaults.
+    """Refuse options that the user has given. Options that keep their defaults are accepted.
 
     Parameters
     ----------
     context : typer.Context
-        Context of the command, which knows where each value comes from.
+        Context of the command. It knows whether a value was given or is a default.
     names : sequence of str
-        Names of parameters of the command.
+        Names of the command's parameters that have no meaning.
     because : str
-        The option or reason that makes them meaningless, as the message says it.
+        Reason, such as "with --method eigh, which is exact".
 
     Raises
     ------
     OptionError
-        If one of them was given; the error names the first.
+        If one of the options was given. The error names the first.
     """
     for name in names:
         source = context.get_parameter_source(name)

@@ -1,4 +1,4 @@
-"""Measures of sparsity as tables show them."""
+"""Names of the measures of sparsity in tables, and their values for known distributions."""
 
 __all__ = ["NAMES", "REFERENCES"]
 
@@ -9,7 +9,7 @@ NAMES = {
     "near_zero": "|x| < 0.1 σ",
     "ggd_shape": "GGD shape",
 }
-# Closed forms: (Gaussian, Laplace).
+# Values for a Gaussian and for a Laplace distribution, from closed forms.
 REFERENCES = {
     "kurtosis": (3, 6),
     "hoyer": (0.2021, 0.2929),

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import typer
 
 from ndtools.errors import OptionError
+from ndtools.validation import RootMethod
 
 __all__ = [
     "AsJson",
@@ -83,7 +84,7 @@ RelativeEps = Annotated[
     bool, typer.Option("--relative-eps", help="Take eps in units of the mean variance of a pixel (the paper: 1e-5).")
 ]
 Method = Annotated[
-    Literal["eigh", "coupled", "vanilla"],
+    RootMethod,
     typer.Option(help="Inverse square root: exact (eigh), or Newton-Schulz (vanilla is unstable)."),
 ]
 Iterations = Annotated[int, typer.Option(help="Number of Newton-Schulz iterations, for the other methods than eigh.")]

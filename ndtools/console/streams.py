@@ -1,4 +1,4 @@
-"""Standard output and standard error of the command line, which may be closed, full, or a pipe that nobody reads."""
+"""Standard output and standard error, prepared for streams that are closed, full, or pipes that nobody reads."""
 
 import errno
 import io
@@ -13,31 +13,31 @@ from ndtools.errors import OutputError
 __all__ = ["prepare_standard_streams"]
 
 
-class _Results(io.BufferedWriter):
-    """Standard output: a failure to write is a known error of the command, unless a reader has had enough."""
+class _ResultStream(io.BufferedWriter):
+    """Standard output. A failure to write is an `OutputError`, except that a reader may close its pipe."""
 
     def write(self, data: bytes, /) -> int:  # type: ignore[override]
-        with _named():
+        with _output_errors():
             return super().write(data)
 
     def flush(self) -> None:
-        with _named():
+        with _output_errors():
             super().flush()
 
 
 @contextmanager
-def _named() -> Iterator[None]:
+def _output_errors() -> Iterator[None]:
     try:
         yield
-    except BrokenPipeError:  # Typer ends quietly
+    except BrokenPipeError:  # Typer ends the command without a message
         raise
     except OSError as error:
         reason = "it is closed" if error.errno == errno.EBADF else error.strerror
         raise OutputError(f"cannot write to standard output: {reason}") from None
 
 
-class _Words(io.BufferedWriter):
-    """Standard error: words that cannot be written are dropped, since they are no reason to stop working."""
+class _RemarkStream(io.BufferedWriter):
+    """Standard error. Text that cannot be written is dropped, since that is no reason to stop the computation."""
 
     def write(self, data: bytes, /) -> int:  # type: ignore[override]
         with suppress(OSError):
@@ -52,17 +52,19 @@ class _Words(io.BufferedWriter):
 def prepare_standard_streams() -> None:
     """Make `sys.stdout` raise an `OutputError` where it cannot be written to, and `sys.stderr` never raise.
 
-    File descriptors that are closed are opened on the null device; otherwise the next file that is opened would
-    receive what C libraries write to standard error. What has no place in an encoding is written as an escape: a
-    terminal that cannot show "×", or a file name that is not UTF-8, must not end a run.
+    Closed file descriptors are opened on the null device. Otherwise the next file that is opened would get their
+    numbers, and receive what C libraries write to standard error. Characters that an encoding lacks are written as
+    escapes: a terminal that cannot show "×", or a file name that is not UTF-8, must not end a run.
     """
     if sys.stdin is None:
         sys.stdin = open(os.devnull)  # noqa: SIM115  # for the whole process
-    sys.stdout = _text(sys.stdout, _Results, os.O_RDONLY)  # read only, so that writing fails as on a closed stream
-    sys.stderr = _text(sys.stderr, _Words, os.O_WRONLY)
+    sys.stdout = _text_stream(
+        sys.stdout, _ResultStream, os.O_RDONLY
+    )  # read only, so that writing fails as on a closed stream
+    sys.stderr = _text_stream(sys.stderr, _RemarkStream, os.O_WRONLY)
 
 
-def _text(stream: TextIO | None, kind: type[io.BufferedWriter], flags: int) -> io.TextIOWrapper:
+def _text_stream(stream: TextIO | None, kind: type[io.BufferedWriter], flags: int) -> io.TextIOWrapper:
     if stream is None:
         null = kind(io.FileIO(os.open(os.devnull, flags), "w"))
         return io.TextIOWrapper(null, encoding="utf-8", errors="backslashreplace")

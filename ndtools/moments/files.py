@@ -145,7 +145,9 @@ def read_written(
 
 
 def _read(path: str) -> tuple[Covariance, int]:
-    arrays = read_written(path, KEYS, "files of moments are those that ndtools kernels saves", [ROUNDING])
+    arrays = read_written(
+        path, KEYS, "files of moments are those that ndtools kernels saves with `save_moments`", [ROUNDING]
+    )
     numbers = {key: arrays[key].ravel() for key in ("patches", "images", "channels", "kernel_size")}
     if any(not (values.size and (values >= 1).all() and (values % 1 == 0).all()) for values in numbers.values()):
         raise MatrixError(

@@ -12,15 +12,13 @@ import torch
 
 from ndtools.computing.memory import MemoryGate, free_memory
 from ndtools.computing.operators import single_threaded_operators
+from ndtools.computing.progress import Progress
 from ndtools.computing.threads import TOO_MANY_THREADS
 from ndtools.data.images.reading import Decoded, Encoded, load_images, processors, read_images
 from ndtools.data.images.sources import ImageSource, Skipped
 from ndtools.errors import NdtoolsError, NoUsableImageError
 
-__all__ = ["Gathered", "Progress", "gather"]
-
-Progress = Callable[[int, int], None]
-"""Function that is called with the number of images done and the number of all images."""
+__all__ = ["Gathered", "gather"]
 
 A = TypeVar("A")
 

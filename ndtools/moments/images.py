@@ -6,10 +6,11 @@ from typing import Literal
 import torch
 
 from ndtools.computing.memory import free_memory
+from ndtools.computing.progress import Progress
 from ndtools.data.images.reading import Decoded, processors
 from ndtools.data.images.sources import ImageSource, Skipped
 from ndtools.errors import OptionError
-from ndtools.moments.gathering import Progress, gather
+from ndtools.moments.gathering import gather
 from ndtools.numerics.patch_covariance import PatchCovariance, memory_needed, transform_dtype
 from ndtools.numerics.patches import Pair
 

@@ -19,9 +19,10 @@ from ndtools.numerics.covariance import TOLERANCE, Covariance, rounding_effect
 from ndtools.numerics.inverse_sqrt import Eigh, Method, inverse_sqrt
 from ndtools.numerics.patch_covariance import PatchCovariance
 from ndtools.numerics.patches import Pair, as_pixels, to_pair
+from ndtools.numerics.pixels import white
 from ndtools.numerics.products import ridged
 
-__all__ = ["RIDGE_AND_PRECISION", "Deconvolution", "fit_deconvolution"]
+__all__ = ["RIDGE_AND_PRECISION", "Deconvolution", "fit_deconvolution", "has_variance"]
 
 RIDGE_AND_PRECISION = ("eps", "eps_relative_to_mean_variance", "condition", "residual", "covariance_error")
 """Names of the numbers about ridge and precision that .json files hold for every deconvolution."""
@@ -185,7 +186,7 @@ class Deconvolution:
         """
         pixels = as_pixels(image)
         if pixels.dtype == torch.uint8:
-            pixels = pixels.float() / 255
+            pixels = pixels.float() / white(pixels)
         weight, bias = self.fold(self._centre_weight())
         return conv2d(pixels, weight.to(pixels), bias.to(pixels))
 
@@ -285,6 +286,15 @@ def fit_deconvolution(
     return Deconvolution.from_covariance(moments.finalize(), eps=eps, relative=relative, method=method)
 
 
+def has_variance(covariance: Covariance) -> list[bool]:
+    """Return for each channel of a covariance whether its variance is more than rounding."""
+    # A variance is a difference of squares; if it is this small beside them, it is only their rounding.
+    variance = covariance.matrix.diagonal().view(covariance.channels, -1).amax(1)
+    square = covariance.mean.square().view(covariance.channels, -1).amax(1)
+    varies: list[bool] = (variance > 1e-15 * square).tolist()
+    return varies
+
+
 def _warn_if_degenerate(covariance: Covariance) -> None:
     """Warn if the kernels would show the ridge instead of the images."""
     features = len(covariance.matrix)
@@ -296,10 +306,7 @@ def _warn_if_degenerate(covariance: Covariance) -> None:
             stacklevel=3,
         )
         return
-    # A variance is a difference of squares; if it is this small beside them, it is only their rounding.
-    variance = covariance.matrix.diagonal().view(covariance.channels, -1).amax(1)
-    square = covariance.mean.square().view(covariance.channels, -1).amax(1)
-    constant = (variance <= 1e-15 * square).nonzero().flatten().tolist()
+    constant = [channel for channel, varies in enumerate(has_variance(covariance)) if not varies]
     if len(constant) == covariance.channels:
         message = "the images have constant colour, without variance"
     elif constant:

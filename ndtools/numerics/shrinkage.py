@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 
 from ndtools.errors import OptionError
+from ndtools.validation import SHRINKAGES
 
-__all__ = ["SHRINKAGES", "oas_shrunk", "shrink", "shrinkage_intensity", "weakened"]
-
-SHRINKAGES = ("none", "lw", "oas")
+__all__ = ["oas_shrunk", "shrink", "shrinkage_intensity", "weakened"]
 
 
 def shrinkage_intensity(centred: Tensor, covariance: Tensor, kind: str) -> Tensor:

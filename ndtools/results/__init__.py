@@ -1,1 +1,1 @@
-"""Result files: arrays, numbers and manifests, written whole or not at all."""
+"""Result files: arrays, numbers and manifests, written and read back."""

@@ -1,4 +1,4 @@
-"""Small values that results share: which images were used, and which data set."""
+"""The images, or the data set with labels, that a result comes from."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class ImagesUsed:
     read : int
         Number of images used.
     skipped : tuple of Skipped
-        Images that were not used, and why.
+        Images that were not used, each with the reason.
     """
 
     label: str

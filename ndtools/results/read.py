@@ -1,4 +1,4 @@
-"""Results read back from their files STEM.json and STEM.npz."""
+"""Read results back from their files STEM.json and STEM.npz."""
 
 import dataclasses
 import json
@@ -135,7 +135,8 @@ def load(path: str | os.PathLike[str]) -> SavedResult:
     Raises
     ------
     DataError
-        If a file is absent, unreadable, cut short, no result of an experiment, or of a newer or unknown form.
+        If a file is absent, unreadable or cut short, is not the result of an experiment, or has a format version that
+        this version of ndtools does not know.
     """
     path, name = Path(path), printable(path)
     content = _parsed(path, name)
@@ -145,10 +146,10 @@ def load(path: str | os.PathLike[str]) -> SavedResult:
     versions = content["versions"]
     if not isinstance(content["config"], dict) or not isinstance(versions, dict):
         raise DataError(f"{name} is no result of an experiment: its 'config' or 'versions' is no object; {REMEDY}")
-    form = content.get("format_version", 0)
-    if not isinstance(form, int) or isinstance(form, bool) or not 0 <= form <= FORMAT_VERSION:
+    version = content.get("format_version", 0)
+    if not isinstance(version, int) or isinstance(version, bool) or not 0 <= version <= FORMAT_VERSION:
         raise DataError(
-            f"{name} has the form {form}, where this version of ndtools reads forms up to {FORMAT_VERSION}: ndtools"
+            f"{name} has format version {version}, and this version of ndtools reads those up to {FORMAT_VERSION}: ndtools"
             f" {versions.get('ndtools', 'of an unknown version')} wrote it; update ndtools"
         )
     return SavedResult(
@@ -161,7 +162,7 @@ def load(path: str | os.PathLike[str]) -> SavedResult:
 
 
 def _command(line: str) -> str:
-    """Return the command in a command line, "" if there is none: files of version 0 say no more."""
+    """Return the command in a command line, or "": files of version 0 do not name the command otherwise."""
     try:
         words = shlex.split(line)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Layers of the published code: what they gave for recorded inputs."""
+"""Layers of the published code: their outputs for recorded inputs; see ``make_reference_layers.py``."""
 
 from pathlib import Path
 

@@ -17,6 +17,7 @@ from ndtools.data.images.decoding import Pixels, decode_image, decoding_memory, 
 from ndtools.data.images.folders import Skipped
 from ndtools.data.images.sources import ImageRef, ImageSource, resolve_source
 from ndtools.errors import DataError, OptionError, SkippedImageWarning
+from ndtools.numerics.pixels import white
 
 __all__ = [
     "Decoded",
@@ -321,8 +322,7 @@ def _as_float(loaded: Iterator[Decoded | Skipped]) -> Iterator[NDArray[np.float3
             # With level 2, the warning points to the line that iterates.
             warnings.warn(f"skipped {item.name}: {item.reason}", SkippedImageWarning, stacklevel=2)
         else:
-            scale = 255 if item.pixels.dtype == np.uint8 else 1
-            yield np.divide(item.pixels, scale, dtype=np.float32, order="C")
+            yield np.divide(item.pixels, white(item.pixels), dtype=np.float32, order="C")
 
 
 def _ahead(source: ImageSource, work: Callable[[ImageRef, Claim], T | Skipped], threads: int) -> Iterator[T | Skipped]:

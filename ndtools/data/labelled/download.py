@@ -7,10 +7,11 @@ import shutil
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ndtools.computing.progress import Progress
 from ndtools.data.files import read_pieces
 from ndtools.data.labelled.catalogue import BUILT_IN, KNOWN, Download, KnownSet, known_set
 from ndtools.data.labelled.layouts import Layout, spellings
@@ -24,9 +25,6 @@ OK, WRONG, MISSING, DAMAGED, UNKNOWN = "ok", "wrong checksum", "missing", "unrea
 """The states of a file that :func:`verify` distinguishes."""
 
 _OF_ANOTHER = "the file of "
-
-Progress = Callable[[int, int], None]
-"""Function that is called with the number of bytes received so far and the total number of bytes."""
 
 _TIMEOUT = 30  # Seconds without data after which a mirror is given up.
 _CHUNK = 1 << 16

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ndtools.data.labelled.dataset import Dataset
+from ndtools.numerics.pixels import white
 
 __all__ = ["ROWS", "FlatDataset"]
 
@@ -66,7 +67,7 @@ class FlatDataset:
 
     def rows(self, index: Tensor | slice, dtype: torch.dtype) -> Tensor:
         """Return the features of the selected training images: values in [0, 1] of shape (n, f)."""
-        return self.pixels[index].to(dtype).div_(255)
+        return self.pixels[index].to(dtype).div_(white(self.pixels))
 
     def batches(self, size: int, iterations: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield training batches in random order.
@@ -112,7 +113,7 @@ class FlatDataset:
         """
         right = 0
         for at in range(0, len(self.test_labels), ROWS):
-            logits = model(self.test_pixels[at : at + ROWS].float().div_(255))
+            logits = model(self.test_pixels[at : at + ROWS].float().div_(white(self.test_pixels)))
             correct = logits.isfinite().all(1) & (logits.argmax(1) == self.test_labels[at : at + ROWS])
             right += int(correct.sum())
         return right / len(self.test_labels)

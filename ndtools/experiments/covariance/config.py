@@ -1,17 +1,8 @@
-"""What ``ndtools covariance`` can be told, with the paper's values as defaults. Imports nothing heavy."""
+"""Configuration of ``ndtools covariance``: its settings, with their defaults and limits. Imports nothing heavy."""
 
 from dataclasses import dataclass
-from typing import Literal
 
-from ndtools.validation import (
-    DEVICES,
-    METHODS,
-    MOST_NEWTON_SCHULZ,
-    check_choice,
-    check_count,
-    check_eps,
-    check_positive,
-)
+from ndtools.validation import RootMethod, check_positive, check_run, check_whitening
 
 __all__ = ["CovarianceConfig"]
 
@@ -23,7 +14,7 @@ class CovarianceConfig:
     Attributes
     ----------
     source : str
-        Images: see :func:`ndtools.data.images.sources.resolve_source`.
+        Source of images; see :func:`ndtools.data.images.sources.resolve_source`.
     kernel_size : int
         Side of the patches in pixels.
     images : int, optional
@@ -33,13 +24,13 @@ class CovarianceConfig:
     relative_eps : bool
         Whether ``eps`` is in units of the mean variance of a pixel.
     method : {"eigh", "coupled", "vanilla"}
-        Inverse square root: exact, or by Newton-Schulz.
+        Method of the inverse square root: exact ("eigh"), or coupled or vanilla Newton-Schulz.
     iterations : int
         Number of Newton-Schulz iterations.
     seed : int
         Seed of the random draw of ``images``.
     jobs : int, optional
-        Threads; one for each processor by default.
+        Number of threads; one for each processor by default.
     device : {"auto", "cpu", "cuda", "mps"}
         Device that computes; "auto" is CUDA where there is a device.
     """
@@ -49,15 +40,13 @@ class CovarianceConfig:
     images: int | None = None
     eps: float = 1e-3
     relative_eps: bool = False
-    method: Literal["eigh", "coupled", "vanilla"] = "eigh"
+    method: RootMethod = "eigh"
     iterations: int = 15
     seed: int = 0
     jobs: int | None = None
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        check_positive(self, "kernel_size", "images", "jobs")
-        check_count("iterations", self.iterations, MOST_NEWTON_SCHULZ)
-        check_eps(self.eps)
-        check_choice("method", self.method, METHODS)
-        check_choice("device", self.device, DEVICES)
+        check_run(self)
+        check_positive(self, "kernel_size", "images")
+        check_whitening(self)

@@ -3,10 +3,11 @@
 import torch
 
 from ndtools.computing.operators import resolve_device
+from ndtools.computing.progress import Progress
 from ndtools.data.images.sources import resolve_source
 from ndtools.experiments.covariance.config import CovarianceConfig
 from ndtools.experiments.covariance.result import CovarianceResult, MeanCorrelation
-from ndtools.moments.images import Progress, image_moments
+from ndtools.moments.images import image_moments
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.inverse_sqrt import method_from_name
 from ndtools.results.inputs import ImagesUsed

@@ -18,6 +18,7 @@ from torch import Tensor
 from ndtools.errors import NumericalWarning
 from ndtools.numerics.patch_covariance import PatchCovariance
 from ndtools.numerics.patches import Pair
+from ndtools.numerics.pixels import white
 
 __all__ = ["KernelMoments", "blur", "correlate", "descend", "gaussian_kernel", "motion_kernel", "solve", "unit_pixels"]
 
@@ -156,8 +157,8 @@ def correlate(image: Tensor, other: Tensor) -> Tensor:
 
 
 def unit_pixels(pixels: NDArray[Any], device: torch.device) -> Tensor:
-    """Return pixels as float64 in [0, 1]: uint8 divided by 255, all else as it is."""
-    return torch.from_numpy(np.divide(pixels, 255 if pixels.dtype == np.uint8 else 1, dtype=np.float64)).to(device)
+    """Return pixels as float64 numbers in [0, 1] on a device."""
+    return torch.from_numpy(np.divide(pixels, white(pixels), dtype=np.float64)).to(device)
 
 
 @dataclass(frozen=True, eq=False)

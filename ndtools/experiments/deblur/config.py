@@ -1,10 +1,10 @@
-"""What ``ndtools deblur`` can be told, with the paper's values as defaults. Imports nothing heavy."""
+"""Configuration of ``ndtools deblur``: its settings, with their defaults and limits. Imports nothing heavy."""
 
 import math
 from dataclasses import dataclass
 
 from ndtools.errors import OptionError
-from ndtools.validation import DEVICES, check_choice, check_count, check_eps, check_odd, check_positive
+from ndtools.validation import check_count, check_eps, check_odd, check_positive, check_run
 
 __all__ = ["DeblurConfig", "LARGEST_BLUR", "LARGEST_NOISE", "MOST_STEPS"]
 
@@ -16,26 +16,26 @@ class DeblurConfig:
     Attributes
     ----------
     source : str
-        One sharp image: see :func:`ndtools.data.images.sources.resolve_source`.
+        Source of one sharp image; see :func:`ndtools.data.images.sources.resolve_source`.
     blur : str
         "gaussian:SIGMA" (standard deviation in pixels), "motion:LENGTH,ANGLE" (in pixels, and degrees anticlockwise
         from the horizontal), or a file with the kernel: an image, .npy, or .npz with "kernel".
     noise : float
         Standard deviation of the Gaussian noise that is added to the blurred image, in units of [0, 1] pixels.
     kernel_size : int, optional
-        Side in pixels of the kernel that is estimated, odd, at most :data:`LARGEST_BLUR`. By default what holds the
-        true kernel, and 15 at least.
+        Side in pixels of the kernel that is estimated, odd, at most :data:`LARGEST_BLUR`. By default the side of
+        the true kernel, and at least 15.
     iterations : int
         Number of steps of gradient descent.
     n_iter : int
-        Number of coupled Newton-Schulz iterations for D. 15 is the paper's for inputs (A.2) and makes one step do; with
-        5, the paper's for inner layers, D whitens less and tens of steps are needed.
+        Number of coupled Newton-Schulz iterations for D. 15 is the paper's for inputs (A.2), with which one step of
+        descent is enough; with 5, the paper's for inner layers, D whitens in part and tens of steps are needed.
     eps : float
         Ridge added to the covariance of [0, 1] pixels before D is taken, at least 0. The closed form has none.
     seed : int
         Seed of the noise.
     jobs : int, optional
-        Threads that read the image; one for each processor by default.
+        Number of threads that read the image; one for each processor by default.
     device : {"auto", "cpu", "cuda", "mps"}
         Device that computes the moments; "auto" is CUDA where there is a device.
     """
@@ -52,6 +52,7 @@ class DeblurConfig:
     device: str = "auto"
 
     def __post_init__(self) -> None:
+        check_run(self)
         if not 0 <= self.noise <= LARGEST_NOISE:
             raise OptionError(
                 "noise", f"must be from 0 to {LARGEST_NOISE:g}, in units of [0, 1] pixels, got {self.noise}"
@@ -60,21 +61,20 @@ class DeblurConfig:
             check_odd(self.kernel_size)
             if self.kernel_size > LARGEST_BLUR:
                 raise OptionError("kernel_size", f"must be at most {LARGEST_BLUR}, got {self.kernel_size}")
-        check_positive(self, "n_iter", "jobs")
+        check_positive(self, "n_iter")
         check_count("iterations", self.iterations, MOST_STEPS)
         check_eps(self.eps)
-        check_choice("device", self.device, DEVICES)
         self.blur_parameters()
 
     def blur_parameters(self) -> tuple[str, tuple[float, ...]]:
-        """Take ``blur`` apart.
+        """Parse ``blur``.
 
         Returns
         -------
         kind : {"gaussian", "motion", "file"}
             Kind of the blur.
         values : tuple of float
-            (sigma,), (length, angle), or ().
+            Numbers of the blur: (sigma,), (length, angle), or () for a file.
 
         Raises
         ------

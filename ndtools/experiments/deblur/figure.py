@@ -10,6 +10,7 @@ from matplotlib.ticker import StrMethodFormatter
 from numpy.typing import NDArray
 
 from ndtools.drawing.palette import DIVERGING
+from ndtools.numerics.pixels import white
 from ndtools.text import counted, shortened
 
 if TYPE_CHECKING:
@@ -82,10 +83,9 @@ def _axes(fig: Figure, left: float, bottom: float, width: float, height: float) 
 
 def _draw_images(fig: Figure, result: "DeblurResult") -> None:
     sharp, blurred = result.middles()
-    scale = 255 if sharp.dtype == np.uint8 else 1
     half = len(result.true_kernel) // 2
     inner = slice(half, -half or None)
-    pictures = (("sharp image", sharp[:, inner, inner] / scale), ("blurred image", blurred))
+    pictures = (("sharp image", sharp[:, inner, inner] / white(sharp)), ("blurred image", blurred))
     for i, (title, picture) in enumerate(pictures):
         ax = _axes(fig, LEFT + i * (PHOTO + 0.15), PHOTO_BOTTOM, PHOTO, PHOTO)
         ax.imshow(picture.clip(0, 1).transpose(1, 2, 0), interpolation="nearest")
@@ -165,8 +165,8 @@ def _title(result: "DeblurResult") -> str:
     config = result.config
     gradient, deconv, _ = result.arms
     return (
-        f"Blur {config.blur[-40:]} of {shortened(result.source, 50)}, noise {config.noise:.3g} (pixels in [0, 1]),"
-        f" estimated from the pair\n"
+        f"Blur {shortened(config.blur, 40)} of {shortened(result.source, 50)}, noise {config.noise:.3g}"
+        f" (pixels in [0, 1]), estimated from the pair\n"
         f"gradient descent at rate {gradient.lr:.3g}, stable below 2/λ_max = {gradient.stability_limit:.3g};"
         f" with deconvolution {deconv.lr:.3g}, stable below {deconv.stability_limit:.3g}\n"
         f"D: eps {config.eps:.3g}, {config.n_iter} Newton-Schulz iterations,"

@@ -1,18 +1,9 @@
-"""What ``ndtools deconvolve`` can be told, with the paper's values as defaults. Imports nothing heavy."""
+"""Configuration of ``ndtools deconvolve``: its settings, with their defaults and limits. Imports nothing heavy."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-from ndtools.validation import (
-    DEVICES,
-    METHODS,
-    MOST_NEWTON_SCHULZ,
-    check_choice,
-    check_count,
-    check_eps,
-    check_odd,
-    check_positive,
-)
+from ndtools.validation import RootMethod, check_choice, check_odd, check_run, check_whitening
 
 __all__ = ["DeconvolveConfig"]
 
@@ -24,10 +15,10 @@ class DeconvolveConfig:
     Attributes
     ----------
     source : str
-        One image: see :func:`ndtools.data.images.sources.resolve_source`.
+        Source of one image; see :func:`ndtools.data.images.sources.resolve_source`.
     from_file : str, optional
-        A .npz file of ``ndtools kernels``, whose kernels and mean are applied. By default they come from the image
-        itself, and the five settings below say how.
+        A .npz file of ``ndtools kernels`` whose kernels and mean are applied. By default kernels and mean are computed
+        from the image itself, with the five settings below.
     kernel_size : int
         Side of the patches in pixels, odd.
     eps : float
@@ -35,16 +26,16 @@ class DeconvolveConfig:
     relative_eps : bool
         Whether ``eps`` is in units of the mean variance of a pixel.
     method : {"eigh", "coupled", "vanilla"}
-        Inverse square root: exact, or by Newton-Schulz.
+        Method of the inverse square root: exact ("eigh"), or coupled or vanilla Newton-Schulz.
     iterations : int
         Number of Newton-Schulz iterations.
     border : {"valid", "reflect"}
-        Only where a whole patch lies in the image, which loses k // 2 pixels on every side; or everywhere, the image
-        continued by its mirror image.
+        Pixels of the output: those with a whole patch in the image, without k // 2 pixels on every side ("valid"); or
+        all pixels, with the image mirrored at its border ("reflect").
     seed : int
-        Nothing here is random; recorded with the result.
+        Seed that is recorded with the result. It has no effect, since nothing is random.
     jobs : int, optional
-        Threads; one for each processor by default.
+        Number of threads; one for each processor by default.
     device : {"auto", "cpu", "cuda", "mps"}
         Device that computes the covariance; "auto" is CUDA where there is a device.
     """
@@ -54,7 +45,7 @@ class DeconvolveConfig:
     kernel_size: int = 3
     eps: float = 1e-3
     relative_eps: bool = False
-    method: Literal["eigh", "coupled", "vanilla"] = "eigh"
+    method: RootMethod = "eigh"
     iterations: int = 15
     border: Literal["valid", "reflect"] = "valid"
     seed: int = 0
@@ -62,10 +53,7 @@ class DeconvolveConfig:
     device: str = "auto"
 
     def __post_init__(self) -> None:
+        check_run(self)
         check_odd(self.kernel_size)
-        check_positive(self, "jobs")
-        check_count("iterations", self.iterations, MOST_NEWTON_SCHULZ)
-        check_eps(self.eps)
-        check_choice("method", self.method, METHODS)
+        check_whitening(self)
         check_choice("border", self.border, ("valid", "reflect"))
-        check_choice("device", self.device, DEVICES)

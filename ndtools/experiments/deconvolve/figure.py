@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ndtools.numerics.pixels import white
 from ndtools.text import ridge_in_words, shortened
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def _magnitude(values: NDArray[np.float32]) -> NDArray[np.float32]:
 def _show(ax: Axes, values: NDArray[np.float32] | NDArray[np.uint8]) -> None:
     if values.ndim == 3 and values.dtype != np.uint8:
         values = values[0] if len(values) == 1 else values.transpose(1, 2, 0)
-    ax.imshow(values, cmap="gray", interpolation="antialiased", vmin=0, vmax=255 if values.dtype == np.uint8 else 1)
+    ax.imshow(values, cmap="gray", interpolation="antialiased", vmin=0, vmax=white(values))
 
 
 def _words(measures: "dict[str, Estimate]") -> str:

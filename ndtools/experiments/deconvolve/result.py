@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ndtools.data.images.decoding import Pixels
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
 from ndtools.numerics.deconvolution import Deconvolution
+from ndtools.numerics.pixels import white
 from ndtools.numerics.sparsity import Distribution
 from ndtools.results.deconvolutions import deconvolution_arrays, deconvolution_numbers, saved_deconvolution
 from ndtools.results.distributions import density_arrays, saved_distribution
@@ -61,7 +62,7 @@ class DeconvolveResult:
     @property
     def pixels(self) -> NDArray[np.float32]:
         """Image as numbers in [0, 1], of shape (C, H, W)."""
-        return np.divide(self.image, 255 if self.image.dtype == np.uint8 else 1, dtype=np.float32)
+        return np.divide(self.image, white(self.image), dtype=np.float32)
 
     @property
     def centred(self) -> NDArray[np.float32]:

@@ -19,6 +19,7 @@ from ndtools.moments.images import too_small
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.inverse_sqrt import method_from_name
 from ndtools.numerics.patch_covariance import PatchCovariance
+from ndtools.numerics.pixels import white
 from ndtools.numerics.sparsity import REACH, ROUNDING, Density, Distribution, SparsitySums
 
 __all__ = ["run"]
@@ -62,7 +63,7 @@ def run(config: DeconvolveConfig) -> DeconvolveResult:
     k = kernels.shape[-1]
     if reason := too_small(image, (k, k)):
         raise DataError(f"{image.name}: {reason}")
-    pixels = torch.from_numpy(np.divide(image.pixels, 255 if image.pixels.dtype == np.uint8 else 1, dtype=np.float32))
+    pixels = torch.from_numpy(np.divide(image.pixels, white(image.pixels), dtype=np.float32))
     bias = -(kernels.flatten(1) @ mean)
     half = k // 2
     whole = pad(pixels[None], (half,) * 4, mode="reflect") if config.border == "reflect" and half else pixels[None]

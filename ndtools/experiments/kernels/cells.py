@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from ndtools.experiments.kernels.bootstrap import KernelBootstrap
 from ndtools.numerics.center_surround import DifferenceOfGaussians, fit_difference_of_gaussians
 from ndtools.numerics.covariance import Covariance
+from ndtools.numerics.deconvolution import has_variance
 from ndtools.numerics.kernel_profiles import FrequencyResponse, RadialProfile, frequency_response, radial_profile
 from ndtools.results.read import floats, optional_float
 
-__all__ = ["CellMeasures", "has_variance", "is_grey", "measure_cells"]
+__all__ = ["CellMeasures", "is_grey", "measure_cells"]
 
 FITTED = 50  # replicates at most: a standard error is then known to a tenth, and a fit takes some time
 ERRORS = ("center_sigma", "surround_sigma", "volume_ratio", "low_frequency_slope")
@@ -139,14 +140,6 @@ def measure_cells(
     varies: Sequence[bool] = has_variance(covariance)
     cells = [CellMeasures.of(kernels[i, i], varies=varies[i]) for i in range(len(kernels))]
     return tuple(cell.with_errors(found, i) if found else cell for i, cell in enumerate(cells))
-
-
-def has_variance(covariance: Covariance) -> list[bool]:
-    """Tell of each channel whether its variance is more than the rounding of squares."""
-    variance = covariance.matrix.diagonal().view(covariance.channels, -1).amax(1)
-    square = covariance.mean.square().view(covariance.channels, -1).amax(1)
-    found: list[bool] = (variance > 1e-15 * square).tolist()
-    return found
 
 
 def is_grey(covariance: Covariance) -> bool:

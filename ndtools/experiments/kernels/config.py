@@ -1,19 +1,17 @@
-"""What ``ndtools kernels`` can be told, with the paper's values as defaults. Imports nothing heavy."""
+"""Configuration of ``ndtools kernels``: its settings, with their defaults and limits. Imports nothing heavy."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from ndtools.errors import OptionError
 from ndtools.validation import (
-    DEVICES,
-    METHODS,
-    MOST_NEWTON_SCHULZ,
+    RootMethod,
     check_bootstrap,
     check_choice,
-    check_count,
-    check_eps,
     check_odd,
     check_positive,
+    check_run,
+    check_whitening,
 )
 
 __all__ = ["KernelsConfig"]
@@ -26,7 +24,7 @@ class KernelsConfig:
     Attributes
     ----------
     source : str
-        Images: see :func:`ndtools.data.images.sources.resolve_source`. "sample" is the built-in set.
+        Source of images; see :func:`ndtools.data.images.sources.resolve_source`. "sample" is the built-in set.
     kernel_size : int
         Side of the kernels in pixels, odd. 15 in fig. 2.
     images : int, optional
@@ -36,28 +34,29 @@ class KernelsConfig:
     relative_eps : bool
         Whether ``eps`` is in units of the mean variance of a pixel.
     method : {"eigh", "coupled", "vanilla"}
-        Inverse square root: exact, or by Newton-Schulz.
+        Method of the inverse square root: exact ("eigh"), or coupled or vanilla Newton-Schulz.
     iterations : int
         Number of Newton-Schulz iterations; 15 in the paper's first layer (A.2).
     covariance : {"exact", "im2col"}
-        All patch positions at the cost of a Fourier transform, or the patch matrix.
+        Method of the covariance: of all patches by Fourier transforms ("exact"), or from a patch matrix ("im2col").
     stride : int
         Step between patch positions in pixels ("im2col" only).
     gray : bool
         Whether to reduce images to luma.
     resize : int, optional
-        Short side in pixels to which images are resized; as they are by default.
+        Short side in pixels to which images are resized. By default they are not resized.
     fit : bool
-        Whether to measure each channel's kernel as a cell: difference of Gaussians, profile, frequency response.
+        Whether to fit a difference of Gaussians to each channel's kernel, and to compute its radial profile and its
+        frequency response.
     bootstrap : int
-        Replicates of a bootstrap over images, for the standard error of each weight; 0 for none.
+        Number of replicates of a bootstrap over images, for the standard error of each weight; 0 for no errors.
     from_moments : tuple of str
         Files of moments, as ``ndtools kernels`` saves them, to add up in place of images. Kernel size and channels are
         then those of the files.
     seed : int
         Seed of the random draw of ``images``.
     jobs : int, optional
-        Threads; one for each processor by default.
+        Number of threads; one for each processor by default.
     device : {"auto", "cpu", "cuda", "mps"}
         Device that computes; "auto" is CUDA where there is a device.
     """
@@ -67,7 +66,7 @@ class KernelsConfig:
     images: int | None = None
     eps: float = 1e-3
     relative_eps: bool = False
-    method: Literal["eigh", "coupled", "vanilla"] = "eigh"
+    method: RootMethod = "eigh"
     iterations: int = 15
     covariance: Literal["exact", "im2col"] = "exact"
     stride: int = 1
@@ -81,13 +80,11 @@ class KernelsConfig:
     device: str = "auto"
 
     def __post_init__(self) -> None:
+        check_run(self)
         check_odd(self.kernel_size)
-        check_positive(self, "images", "stride", "resize", "jobs")
-        check_count("iterations", self.iterations, MOST_NEWTON_SCHULZ)
-        check_eps(self.eps)
+        check_positive(self, "images", "stride", "resize")
+        check_whitening(self)
         check_bootstrap(self.bootstrap)
-        check_choice("method", self.method, METHODS)
         check_choice("covariance", self.covariance, ("exact", "im2col"))
-        check_choice("device", self.device, DEVICES)
         if self.stride != 1 and self.covariance == "exact":
             raise OptionError("stride", 'needs `covariance="im2col"`: the exact covariance takes every position')

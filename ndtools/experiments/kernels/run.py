@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from ndtools.computing.operators import resolve_device
+from ndtools.computing.progress import Progress
 from ndtools.data.images.sources import ImageSource, Skipped, resolve_source
 from ndtools.errors import DataError, MatrixError, NoUsableImageError, NumericalWarning
 from ndtools.experiments.kernels.bootstrap import GROUPS, KernelBootstrap, bootstrap_kernels
@@ -15,7 +16,7 @@ from ndtools.experiments.kernels.cells import is_grey, measure_cells
 from ndtools.experiments.kernels.config import KernelsConfig
 from ndtools.experiments.kernels.result import ChannelKernel, KernelsResult
 from ndtools.moments.files import iterate_moments
-from ndtools.moments.images import Progress, image_moments
+from ndtools.moments.images import image_moments
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.inverse_sqrt import Method, method_from_name

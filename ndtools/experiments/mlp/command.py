@@ -25,8 +25,8 @@ def mlp(
     hidden: Annotated[str, typer.Option(help="Widths of the hidden layers, separated by commas.")] = ",".join(
         map(str, MlpConfig.hidden)
     ),
-    epochs: Annotated[int, typer.Option(help="Passes through the data.")] = MlpConfig.epochs,
-    batch_size: Annotated[int, typer.Option(help="Images in a batch.")] = MlpConfig.batch_size,
+    epochs: Annotated[int, typer.Option(help="Number of passes through the data.")] = MlpConfig.epochs,
+    batch_size: Annotated[int, typer.Option(help="Number of images in a batch.")] = MlpConfig.batch_size,
     lr: Annotated[str, typer.Option(help="Learning rate, or several, of which each arm takes its best.")] = ",".join(
         map(str, MlpConfig.lr)
     ),

@@ -1,9 +1,9 @@
-"""What ``ndtools mlp`` can be told, with the paper's values as defaults. Imports nothing heavy."""
+"""Configuration of ``ndtools mlp``: its settings, with their defaults and limits. Imports nothing heavy."""
 
 from dataclasses import dataclass
 
 from ndtools.errors import OptionError
-from ndtools.validation import DEVICES, check_choice, check_count, check_eps, check_positive, check_rate
+from ndtools.validation import check_count, check_eps, check_positive, check_rate, check_run
 
 __all__ = ["MlpConfig"]
 
@@ -15,33 +15,33 @@ class MlpConfig:
     Attributes
     ----------
     dataset : str
-        Name or folder: see :func:`ndtools.data.labelled.datasets.load_dataset`. The paper has MNIST.
+        Name of a data set or its folder; see :func:`ndtools.data.labelled.datasets.load_dataset`. The paper has MNIST.
     data_dir : str, optional
         Folder in which a name is looked for first.
     hidden : tuple of int
         Widths of the hidden layers. Three of 128 in the paper.
     epochs : int
-        Passes through the data.
+        Number of passes through the data.
     batch_size : int
-        Images in a batch; all if there are fewer.
+        Number of images in a batch; all images if there are fewer.
     lr : tuple of float
-        Learning rates, positive. Of several, each arm keeps to the one that gave it the least training loss in runs
-        for this choice alone.
+        Learning rates, positive. Of several rates, each arm takes the one with the least training loss in runs that
+        serve this choice only.
     momentum : float
         Momentum of SGD, in [0, 1).
     n_iter : int
-        Iterations of Newton-Schulz.
+        Number of Newton-Schulz iterations.
     eps : float
         Ridge added to covariances, above 0.
     block_size : int, optional
-        Features that are decorrelated together; all inputs of a layer by default, as in the paper.
+        Number of features that are decorrelated together; all inputs of a layer by default, as in the paper.
     repeats : int
         Number of runs, with other initial weights and batches in each, which are the same for all arms.
     seed : int
         Seed of the initial weights and batches with which several rates are compared. The repeats have seed + 1,
         seed + 2, ..., whether rates were compared or not.
     jobs : int, optional
-        Threads of torch's operators; as torch has it by default.
+        Number of threads of torch's operators. The default is torch's own.
     device : {"auto", "cpu", "cuda", "mps"}
         Device that computes; "auto" is CUDA where there is a device.
     """
@@ -62,13 +62,13 @@ class MlpConfig:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        check_positive(self, "epochs", "n_iter", "block_size", "repeats", "jobs")
+        check_run(self)
+        check_positive(self, "epochs", "n_iter", "block_size", "repeats")
         check_count("batch_size", self.batch_size)
         if self.batch_size < 2:
             raise OptionError(
                 "batch_size", f"must be at least 2, since one image has no variance, got {self.batch_size}"
             )
-        check_choice("device", self.device, DEVICES)
         if not self.hidden or min(self.hidden) < 1:
             raise OptionError("hidden", "must be one or more widths of at least 1, such as 128,128,128")
         check_count("hidden", max(self.hidden))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ndtools.computing.operators import check_memory, operator_threads, resolve_device, seconds_at, threads_for
+from ndtools.computing.progress import Progress
 from ndtools.data.labelled.datasets import load_dataset
 from ndtools.data.labelled.flat import FlatDataset
 from ndtools.errors import DataError, NumericalWarning
@@ -19,7 +20,6 @@ from ndtools.experiments.mlp.config import MlpConfig
 from ndtools.experiments.mlp.result import MlpArm, MlpResult
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.linear import DeconvLinear
-from ndtools.moments.gathering import Progress
 from ndtools.results.inputs import DataUsed
 
 __all__ = ["ARMS", "build_mlp", "run"]

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ndtools.computing.progress import Progress
 from ndtools.experiments.ns_stability.config import ALGORITHMS, DTYPES, NsStabilityConfig
-from ndtools.moments.images import Progress
 from ndtools.numerics.inverse_sqrt import Eigh, method_from_name
 from ndtools.numerics.iterations import Norm
 from ndtools.numerics.stability import Landmarks, inverse_sqrt_trace, predict_vanilla

@@ -1,10 +1,10 @@
-"""What ``ndtools ns-stability`` can be told, with the paper's values as defaults. Imports nothing heavy."""
+"""Configuration of ``ndtools ns-stability``: its settings, with their defaults and limits. Imports nothing heavy."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from ndtools.errors import OptionError
-from ndtools.validation import DEVICES, MOST_FOLLOWED, check_choice, check_count, check_eps, check_positive
+from ndtools.validation import MOST_FOLLOWED, check_choice, check_count, check_eps, check_positive, check_run
 
 __all__ = ["ALGORITHMS", "DTYPES", "NsStabilityConfig"]
 
@@ -20,8 +20,8 @@ class NsStabilityConfig:
     Attributes
     ----------
     source : str
-        Images (see :func:`ndtools.data.images.sources.resolve_source`), of whose patches the covariance is taken; or a
-        .npy or .npz file with a square symmetric matrix, in the latter under "covariance". The paper has Lenna;
+        Source of images whose patches give the covariance (see :func:`ndtools.data.images.sources.resolve_source`); or
+        a .npy or .npz file with a square symmetric matrix, in a .npz file under "covariance". The paper has Lenna;
         "sample-photo" is a free photograph.
     kernel_size : int
         Side of the patches in pixels. 3 in the paper, which makes 27 features of colour images.
@@ -30,15 +30,15 @@ class NsStabilityConfig:
     eps : float
         Ridge added to the covariance (of [0, 1] pixels, or to the given matrix), at least 0.
     dtype : tuple of str
-        Precisions of the iterations, of :data:`DTYPES`.
+        Precisions of the iterations, each one of :data:`DTYPES`.
     norm : {"fro", "trace"}
         Norm that A is divided by at first: Frobenius (the paper's) or trace.
     sweep : bool
-        Whether to run all algorithms, precisions and norms over condition numbers, too.
+        Whether to run all algorithms, precisions and norms on matrices of many condition numbers, too.
     seed : int
         Seed of the random eigenvectors of ``sweep``.
     jobs : int, optional
-        Threads that read images; one for each processor by default.
+        Number of threads that read images; one for each processor by default.
     device : {"auto", "cpu", "cuda", "mps"}
         Device that computes; "auto" is CUDA where there is a device.
     """
@@ -55,11 +55,11 @@ class NsStabilityConfig:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        check_positive(self, "kernel_size", "jobs")
+        check_run(self)
+        check_positive(self, "kernel_size")
         check_count("iterations", self.iterations, MOST_FOLLOWED)
         check_eps(self.eps)
         check_choice("norm", self.norm, ("fro", "trace"))
-        check_choice("device", self.device, DEVICES)
         if not self.dtype or len(set(self.dtype)) < len(self.dtype):
             raise OptionError("dtype", f"must name one or more precisions, each once, got {', '.join(self.dtype)!r}")
         for name in self.dtype:

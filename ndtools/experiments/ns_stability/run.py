@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ndtools.computing.operators import resolve_device, single_threaded_operators
+from ndtools.computing.progress import Progress
 from ndtools.data.arrays import is_matrix_file, read_matrix
 from ndtools.data.images.sources import resolve_source
 from ndtools.errors import MatrixError
 from ndtools.experiments.ns_stability.atlas import run_atlas
 from ndtools.experiments.ns_stability.config import ALGORITHMS, NsStabilityConfig
 from ndtools.experiments.ns_stability.result import Curve, NsStabilityResult
-from ndtools.moments.images import Progress, image_moments
+from ndtools.moments.images import image_moments
 from ndtools.numerics.inverse_sqrt import Eigh, Method, checked, method_from_name, symmetric_part
 from ndtools.numerics.iterations import norms
 from ndtools.numerics.products import ridged

@@ -9,6 +9,7 @@ from ndtools.console.options import DataDir, Dataset, SharedOptions, with_shared
 from ndtools.console.results import ExperimentOutput
 from ndtools.console.tables import new_table
 from ndtools.experiments.regress.config import RegressConfig
+from ndtools.validation import Shrinkage
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,10 +41,10 @@ def regress(
     baseline_lr: Annotated[
         str, typer.Option(help="Learning rates of SGD and BN: numbers, or 'auto' for 0.9 of the stability limit.")
     ] = ",".join(RegressConfig.baseline_lr),
-    batch_size: Annotated[int, typer.Option(help="Images in a batch.")] = RegressConfig.batch_size,
+    batch_size: Annotated[int, typer.Option(help="Number of images in a batch.")] = RegressConfig.batch_size,
     iterations: Annotated[int, typer.Option(help="Number of batches.")] = RegressConfig.iterations,
     epochs: Annotated[
-        int | None, typer.Option(help="Passes through the data, instead of --iterations.")
+        int | None, typer.Option(help="Number of passes through the data, instead of --iterations.")
     ] = RegressConfig.epochs,
     n_iter: Annotated[int, typer.Option(help="Number of Newton-Schulz iterations for D.")] = RegressConfig.n_iter,
     method: Annotated[
@@ -51,7 +52,7 @@ def regress(
     ] = RegressConfig.method,
     eps: Annotated[float, typer.Option(help="Ridge added to the covariance of [0, 1] pixels.")] = RegressConfig.eps,
     shrinkage: Annotated[
-        Literal["none", "lw", "oas"],
+        Shrinkage,
         typer.Option(help="Shrinkage of a batch's covariance: Ledoit-Wolf (lw) or oracle-approximating (oas)."),
     ] = RegressConfig.shrinkage,
     repeats: Annotated[

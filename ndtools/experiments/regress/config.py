@@ -1,10 +1,10 @@
-"""What ``ndtools regress`` can be told, with the paper's values as defaults. Imports nothing heavy."""
+"""Configuration of ``ndtools regress``: its settings, with their defaults and limits. Imports nothing heavy."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from ndtools.errors import OptionError
-from ndtools.validation import DEVICES, SHRINKAGES, check_choice, check_eps, check_positive, check_rate
+from ndtools.validation import SHRINKAGES, Shrinkage, check_choice, check_eps, check_positive, check_rate, check_run
 
 __all__ = ["RegressConfig"]
 
@@ -16,7 +16,8 @@ class RegressConfig:
     Attributes
     ----------
     dataset : str
-        Name or folder: see :func:`ndtools.data.labelled.datasets.load_dataset`. The paper has Fashion-MNIST.
+        Name of a data set or its folder; see :func:`ndtools.data.labelled.datasets.load_dataset`. The paper has
+        Fashion-MNIST.
     data_dir : str, optional
         Folder in which a name is looked for first.
     loss : {"l2", "logistic", "both"}
@@ -28,21 +29,21 @@ class RegressConfig:
         Learning rates of the other arms: numbers, or "auto" for 0.9 of the stability limit of each. The paper has
         0.02 to 0.1 for SGD.
     batch_size : int
-        Images in a batch; all if there are fewer.
+        Number of images in a batch; all images if there are fewer.
     iterations : int
-        Batches, in an order shuffled anew in each epoch.
+        Number of batches. Their order is shuffled anew in each epoch.
     epochs : int, optional
-        Instead of ``iterations``.
+        Number of passes through the data, instead of ``iterations``.
     method : {"coupled", "eigh"}
-        Inverse square root of the covariance: by Newton-Schulz, or exact.
+        Method of the inverse square root: coupled Newton-Schulz, or exact.
     n_iter : int
-        Iterations of Newton-Schulz. 5 in the paper's layers.
+        Number of Newton-Schulz iterations. 5 in the paper's layers.
     eps : float
         Ridge added to the covariance of [0, 1] pixels and to variances, at least 0.
     shrinkage : {"none", "lw", "oas"}
         Shrinkage of the covariance of a batch, see :mod:`ndtools.numerics.shrinkage`.
     repeats : int
-        Runs with other batches, whose results are averaged.
+        Number of runs with other batches, whose results are averaged.
     theory : bool
         Whether to predict the L2 losses of full-batch gradient descent, too.
     full_batch : bool
@@ -50,7 +51,7 @@ class RegressConfig:
     seed : int
         Seed of the order in which batches are drawn.
     jobs : int, optional
-        Threads of torch's operators; as torch has it by default.
+        Number of threads of torch's operators. The default is torch's own.
     device : {"auto", "cpu", "cuda", "mps"}
         Device that computes; "auto" is CUDA where there is a device.
     """
@@ -66,7 +67,7 @@ class RegressConfig:
     method: Literal["coupled", "eigh"] = "coupled"
     n_iter: int = 5
     eps: float = 1e-5
-    shrinkage: Literal["none", "lw", "oas"] = "none"
+    shrinkage: Shrinkage = "none"
     repeats: int = 1
     theory: bool = False
     full_batch: bool = False
@@ -75,12 +76,12 @@ class RegressConfig:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        check_positive(self, "batch_size", "iterations", "epochs", "n_iter", "repeats", "jobs")
+        check_run(self)
+        check_positive(self, "batch_size", "iterations", "epochs", "n_iter", "repeats")
         check_eps(self.eps)
         check_choice("loss", self.loss, ("l2", "logistic", "both"))
         check_choice("method", self.method, ("coupled", "eigh"))
         check_choice("shrinkage", self.shrinkage, SHRINKAGES)
-        check_choice("device", self.device, DEVICES)
         for name, rates in (("lr", (self.lr,)), ("baseline_lr", self.baseline_lr)):
             for rate in rates:
                 if rate != "auto":

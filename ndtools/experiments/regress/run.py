@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ndtools.computing.operators import operator_threads, resolve_device, threads_for
+from ndtools.computing.progress import Progress
 from ndtools.data.labelled.datasets import load_dataset
 from ndtools.data.labelled.flat import ROWS, FlatDataset
 from ndtools.errors import DataError, NumericalWarning
@@ -25,7 +26,6 @@ from ndtools.experiments.regress.linear_models import (
 )
 from ndtools.experiments.regress.logistic import logistic_optimum
 from ndtools.experiments.regress.result import ArmResult, LossResult, RegressResult
-from ndtools.moments.gathering import Progress
 from ndtools.numerics.inverse_sqrt import method_from_name
 from ndtools.results.inputs import DataUsed
 

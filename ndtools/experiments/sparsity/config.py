@@ -1,10 +1,18 @@
-"""What ``ndtools sparsity`` can be told, with the paper's values as defaults. Imports nothing heavy."""
+"""Configuration of ``ndtools sparsity``: its settings, with their defaults and limits. Imports nothing heavy."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from ndtools.errors import OptionError
-from ndtools.validation import DEVICES, check_bootstrap, check_choice, check_count, check_eps, check_odd, check_positive
+from ndtools.validation import (
+    check_bootstrap,
+    check_choice,
+    check_count,
+    check_eps,
+    check_odd,
+    check_positive,
+    check_run,
+)
 
 __all__ = ["SparsityConfig"]
 
@@ -16,7 +24,7 @@ class SparsityConfig:
     Attributes
     ----------
     source : str
-        Images: see :func:`ndtools.data.images.sources.resolve_source`.
+        Source of images; see :func:`ndtools.data.images.sources.resolve_source`.
     kernel_size : int
         Side of the patches in pixels, odd.
     images : int
@@ -28,13 +36,14 @@ class SparsityConfig:
     bins : int
         Number of bins of the histograms, from -10 to 10 standard deviations; at least 10.
     whitening : {"patch", "channel", "none"}
-        D of the patches (deconvolution), of the channels of single pixels, or the identity.
+        Features that D decorrelates: those of a patch (deconvolution), the channels of a single pixel, or none (D is
+        the identity).
     bootstrap : int
-        Groups of images for the intervals, at least 2, each of which is left out once; 0 for no intervals.
+        Number of groups of images for the intervals, at least 2. Each group is left out once. 0 for no intervals.
     seed : int
-        Draws the images, and deals them to groups.
+        Seed of the random draw of the images, and of their assignment to groups.
     jobs : int, optional
-        Threads; one for each processor by default.
+        Number of threads; one for each processor by default.
     device : {"auto", "cpu", "cuda", "mps"}
         Device that computes the covariance; "auto" is CUDA where there is a device.
     """
@@ -52,12 +61,12 @@ class SparsityConfig:
     device: str = "auto"
 
     def __post_init__(self) -> None:
+        check_run(self)
         check_odd(self.kernel_size)
-        check_positive(self, "images", "jobs")
+        check_positive(self, "images")
         if self.bins < 10:
             raise OptionError("bins", f"must be at least 10, two standard deviations wide, got {self.bins}")
         check_count("bins", self.bins)
         check_eps(self.eps)
         check_choice("whitening", self.whitening, ("patch", "channel", "none"))
-        check_choice("device", self.device, DEVICES)
         check_bootstrap(self.bootstrap)

@@ -12,15 +12,17 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 
 from ndtools.computing.operators import resolve_device
+from ndtools.computing.progress import Progress
 from ndtools.data.images.reading import Decoded
 from ndtools.data.images.sources import resolve_source
 from ndtools.experiments.sparsity.config import SparsityConfig
 from ndtools.experiments.sparsity.result import SparsityResult
-from ndtools.moments.gathering import Progress, gather
+from ndtools.moments.gathering import gather
 from ndtools.moments.images import image_moments, too_small
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.patches import as_pixels
+from ndtools.numerics.pixels import white
 from ndtools.numerics.sparsity import REACH, ROUNDING, Density, Distribution, SparsitySums
 from ndtools.results.inputs import ImagesUsed
 
@@ -122,7 +124,7 @@ class _Map:
     def __call__(self, image: Decoded) -> NDArray[np.float32]:
         """Return the output at every valid position, (C, H', W')."""
         pixels = as_pixels(image.pixels)
-        pixels = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels.float()
+        pixels = pixels.float() / white(pixels)
         values: NDArray[np.float32] = conv2d(pixels[None], self.weight, self.bias)[0].numpy()
         return values
 

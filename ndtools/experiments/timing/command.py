@@ -37,13 +37,13 @@ def timing(
         str, typer.Option(help="Rows of the table, such as 1-5,16.", show_default="all")
     ] = f"1-{len(TABLE_3)}",
     batch_size: Annotated[
-        int, typer.Option(help="Images in a batch. The paper has 128, with which a row takes up to 9 GB.")
+        int, typer.Option(help="Number of images in a batch. The paper has 128, with which a row takes up to 9 GB.")
     ] = TimingConfig.batch_size,
     repeats: Annotated[
         int, typer.Option(help="Number of measurements, of which the median is taken.")
     ] = TimingConfig.repeats,
     backward: Annotated[
-        bool, typer.Option("--backward", help="Run each stage forwards and backwards.")
+        bool, typer.Option("--backward", help="Time the backward pass of each stage, too.")
     ] = TimingConfig.backward,
     shared: SharedOptions,
 ) -> None:

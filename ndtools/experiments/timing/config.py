@@ -1,10 +1,10 @@
-"""What ``ndtools timing`` can be told, with the paper's values as defaults. Imports nothing heavy."""
+"""Configuration of ``ndtools timing``: its settings, with their defaults and limits. Imports nothing heavy."""
 
 from dataclasses import dataclass
 
 from ndtools.errors import OptionError
 from ndtools.experiments.timing.table import TABLE_3
-from ndtools.validation import DEVICES, check_choice, check_positive
+from ndtools.validation import check_positive, check_run
 
 __all__ = ["TimingConfig"]
 
@@ -18,15 +18,15 @@ class TimingConfig:
     rows : tuple of int
         Rows of the table, counted from 1; all by default.
     batch_size : int
-        Images in a batch. 128 in the paper, which takes some GB and minutes.
+        Number of images in a batch. 128 in the paper, which takes some GB and minutes.
     repeats : int
-        Number of repeats whose median is taken, after one that does not count.
+        Number of measurements whose median is taken, after one that is discarded.
     backward : bool
-        Whether each stage is run backwards, too.
+        Whether the backward pass of each stage is timed, too.
     seed : int
-        Seed of images and weights.
+        Seed of the random images and weights.
     jobs : int, optional
-        Threads of torch's operators; as torch has it by default.
+        Number of threads of torch's operators. The default is torch's own.
     device : {"auto", "cpu", "cuda", "mps"}
         Device that computes; "auto" is CUDA where there is a device.
     """
@@ -40,8 +40,8 @@ class TimingConfig:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        check_positive(self, "batch_size", "repeats", "jobs")
-        check_choice("device", self.device, DEVICES)
+        check_run(self)
+        check_positive(self, "batch_size", "repeats")
         if not self.rows:
             raise OptionError("rows", f"must be one row or more, from 1 to {len(TABLE_3)}")
         for row in self.rows:

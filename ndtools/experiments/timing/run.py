@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from ndtools.computing.operators import available_memory, operator_threads, resolve_device, seconds_at
+from ndtools.computing.progress import Progress
 from ndtools.errors import NumericalWarning, OptionError
 from ndtools.experiments.timing.config import TimingConfig
 from ndtools.experiments.timing.result import ARMS, LAYER, LeftOut, RowTiming, Seconds, TimingResult
 from ndtools.experiments.timing.stages import Stage, memory_needed, our_stages, published_stages
 from ndtools.experiments.timing.table import PUBLISHED_BATCH_SIZE, TABLE_3, TimedLayer
-from ndtools.moments.images import Progress
 
 __all__ = ["run"]
 
