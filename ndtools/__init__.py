@@ -23,6 +23,7 @@ _GROUPS: dict[str, dict[str, str | tuple[str, str]]] = {
     "networks": {  # whole networks: build, convert, inspect, fold, save
         "Audit": "surgery.audit",
         "AuditRow": "surgery.audit",
+        "LayerSpec": "models.factories",
         "NetworkSpec": "models.spec",
         "Plan": "surgery.convert",
         "PlanEntry": "surgery.convert",

@@ -66,6 +66,7 @@ from ndtools.layers.conv_transpose import FastDeconvTranspose2d as FastDeconvTra
 from ndtools.layers.conv_transpose import FastDeconvTranspose3d as FastDeconvTranspose3d
 from ndtools.layers.linear import DeconvLinear as DeconvLinear
 from ndtools.models.catalogue import build as build
+from ndtools.models.factories import LayerSpec as LayerSpec
 from ndtools.models.spec import NetworkSpec as NetworkSpec
 from ndtools.numerics.center_surround import fit_difference_of_gaussians as fit_difference_of_gaussians
 from ndtools.numerics.covariance import Covariance as Covariance

@@ -169,8 +169,11 @@ class DeconvConfig:
         DeconvConfig
             These settings with ``n_iter`` and ``freeze_after`` changed.
         """
-        return replace(self, n_iter=15, freeze_after=200)
+        return replace(self, **FIRST_LAYER)
 
+
+FIRST_LAYER: dict[str, Any] = {"n_iter": 15, "freeze_after": 200}
+"""Settings of a network's first layer that differ from those of its other layers (Ye et al. 2020, appendix A.2)."""
 
 MOST = 1_000_000_000
 MOST_ITERATIONS = 1000  # Newton-Schulz iterations have converged after some tens, or never will

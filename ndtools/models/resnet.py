@@ -109,8 +109,8 @@ class ResNet(nn.Module):
         active_stem: bool = True,
     ) -> None:
         super().__init__()
-        self.conv1 = factories.first(in_channels, 64, 3, padding=1)
-        self.bn1 = factories.norm(64) if active_stem else None
+        self.conv1 = factories.conv(in_channels, 64, 3, padding=1, role="first")
+        self.bn1 = factories.norm(64, role="first") if active_stem else None
         self.layer1 = _stage(block, 64, 64, counts[0], 1, factories)
         self.layer2 = _stage(block, 64 * block.expansion, 128, counts[1], 2, factories)
         self.layer3 = _stage(block, 128 * block.expansion, 256, counts[2], 2, factories)
@@ -196,4 +196,5 @@ def _shortcut(block: Block, inputs: int, planes: int, stride: int, factories: Fa
     if not block.projects:
         return nn.Sequential()
     outputs = planes * block.expansion
-    return chain(factories.conv(inputs, outputs, 1, stride=stride), factories.norm(outputs))
+    conv = factories.conv(inputs, outputs, 1, stride=stride, role="shortcut")
+    return chain(conv, factories.norm(outputs, role="shortcut"))
