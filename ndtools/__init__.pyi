@@ -90,10 +90,10 @@ from ndtools.numerics.stability import predict_vanilla as predict_vanilla
 from ndtools.surgery.audit import Audit as Audit
 from ndtools.surgery.audit import AuditRow as AuditRow
 from ndtools.surgery.audit import audit as audit
-from ndtools.surgery.convert import Plan as Plan
-from ndtools.surgery.convert import PlanEntry as PlanEntry
 from ndtools.surgery.convert import convert as convert
 from ndtools.surgery.fold import fold as fold
+from ndtools.surgery.plan import Plan as Plan
+from ndtools.surgery.plan import PlanEntry as PlanEntry
 from ndtools.surgery.recalibrate import recalibrate as recalibrate
 
 __version__: str

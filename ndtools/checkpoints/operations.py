@@ -17,9 +17,11 @@ from ndtools.errors import DataError, NumericalError, OptionError
 from ndtools.models.factories import LayerSpec
 from ndtools.models.spec import NetworkSpec
 from ndtools.surgery.audit import Audit, audit
-from ndtools.surgery.convert import LINEAR_BLOCK, Plan, PlanEntry, convert
+from ndtools.surgery.convert import convert
 from ndtools.surgery.fold import fold, poor_statistics
+from ndtools.surgery.plan import Plan, PlanEntry
 from ndtools.surgery.replacing import deconvolves
+from ndtools.surgery.selection import LINEAR_BLOCK
 
 __all__ = [
     "ConvertResult",
@@ -41,7 +43,7 @@ class ConvertResult:
     state : dict of Tensor
         Weights and statistics of the network.
     plan : Plan
-        Fate of each layer: converted, removed or kept.
+        Result of the conversion for each layer: converted, removed or kept.
     given : Checkpoint
         The checkpoint that was converted. One of the published code was translated, and computes the same function;
         any other became a network that must be trained.
