@@ -17,6 +17,7 @@ from ndtools.models.factories import Factories, batch_norm, deconv, plain
 from ndtools.models.preact_resnet import preact_resnet
 from ndtools.models.resnet import resnet
 from ndtools.models.vgg import vgg
+from tests.narrow_networks import narrow
 
 pytestmark = pytest.mark.filterwarnings("ignore::ndtools.errors.NumericalWarning")
 
@@ -122,7 +123,8 @@ def test_each_halving_and_class_is_in_the_output_shape(name):
 
 @pytest.mark.parametrize("factories", FACTORIES)
 @pytest.mark.parametrize("name", SHALLOW)
-def test_all_parameters_receive_gradients(name, factories):
+def test_all_parameters_receive_gradients(name, factories, monkeypatch):
+    narrow(monkeypatch)
     torch.manual_seed(0)
     network = build(name, FACTORIES[factories])
     logits = network(torch.randn(4, 3, 32, 32))
@@ -135,7 +137,8 @@ def test_all_parameters_receive_gradients(name, factories):
 
 
 @pytest.mark.parametrize("name", SHALLOW)
-def test_one_channel_and_a_hundred_classes(name):
+def test_one_channel_and_a_hundred_classes(name, monkeypatch):
+    narrow(monkeypatch)
     torch.manual_seed(0)
     network = build(name, FACTORIES["deconv"], num_classes=100, in_channels=1)
     assert network(torch.randn(2, 1, 32, 32)).shape == (2, 100)

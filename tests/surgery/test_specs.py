@@ -12,6 +12,7 @@ from ndtools.models.factories import Factories, LayerSpec, batch_norm, deconv, p
 from ndtools.models.spec import NetworkSpec
 from ndtools.surgery.convert import convert
 from ndtools.surgery.fold import fold
+from tests.narrow_networks import narrow
 
 pytestmark = pytest.mark.filterwarnings("ignore::ndtools.errors.NumericalWarning")
 CONFIG = DeconvConfig(block_size=16)
@@ -44,7 +45,8 @@ def test_makers_of_ones_own_leave_no_specification():
         assert build("vgg11", Own(plain().layers)).spec is None
 
 
-def test_conversion_and_folding_keep_it_true():
+def test_conversion_and_folding_keep_it_true(monkeypatch):
+    narrow(monkeypatch)
     network = build("vgg11", batch_norm(), num_classes=3)
     converted, _ = convert(network, CONFIG, first=DeconvConfig(n_iter=7))
     assert network.spec.form == "batch_norm"
