@@ -51,8 +51,8 @@ def network(factories: Factories) -> nn.Sequential:
     widths = [3, 16, 32, 64, 64, 64]
     layers: list[nn.Module] = []
     for i, (before, after) in enumerate(zip(widths, widths[1:], strict=False)):
-        make = factories.first if i == 0 else factories.conv
-        layers += [make(before, after, 3, padding=1), factories.norm(after), nn.ReLU()]
+        role = "first" if i == 0 else "conv"
+        layers += [factories.conv(before, after, 3, padding=1, role=role), factories.norm(after, role=role), nn.ReLU()]
         if 0 < i < 4:
             layers.append(nn.MaxPool2d(2))
     return chain(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), factories.linear(64, 10))

@@ -23,9 +23,10 @@ _GROUPS: dict[str, dict[str, str | tuple[str, str]]] = {
     "networks": {  # whole networks: build, convert, inspect, fold, save
         "Audit": "surgery.audit",
         "AuditRow": "surgery.audit",
+        "LayerSpec": "models.factories",
         "NetworkSpec": "models.spec",
-        "Plan": "surgery.convert",
-        "PlanEntry": "surgery.convert",
+        "Plan": "surgery.plan",
+        "PlanEntry": "surgery.plan",
         "audit": "surgery.audit",
         "build": "models.catalogue",
         "convert": "surgery.convert",

@@ -66,6 +66,7 @@ from ndtools.layers.conv_transpose import FastDeconvTranspose2d as FastDeconvTra
 from ndtools.layers.conv_transpose import FastDeconvTranspose3d as FastDeconvTranspose3d
 from ndtools.layers.linear import DeconvLinear as DeconvLinear
 from ndtools.models.catalogue import build as build
+from ndtools.models.factories import LayerSpec as LayerSpec
 from ndtools.models.spec import NetworkSpec as NetworkSpec
 from ndtools.numerics.center_surround import fit_difference_of_gaussians as fit_difference_of_gaussians
 from ndtools.numerics.covariance import Covariance as Covariance
@@ -89,10 +90,10 @@ from ndtools.numerics.stability import predict_vanilla as predict_vanilla
 from ndtools.surgery.audit import Audit as Audit
 from ndtools.surgery.audit import AuditRow as AuditRow
 from ndtools.surgery.audit import audit as audit
-from ndtools.surgery.convert import Plan as Plan
-from ndtools.surgery.convert import PlanEntry as PlanEntry
 from ndtools.surgery.convert import convert as convert
 from ndtools.surgery.fold import fold as fold
+from ndtools.surgery.plan import Plan as Plan
+from ndtools.surgery.plan import PlanEntry as PlanEntry
 from ndtools.surgery.recalibrate import recalibrate as recalibrate
 
 __version__: str

@@ -2,15 +2,16 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from ndtools.checkpoints.metadata import checked
 from ndtools.data.files import read_file
 from ndtools.errors import DataError, OptionError
-from ndtools.layers.config import DeconvConfig
-from ndtools.models import NAMES
+from ndtools.layers.config import FIRST_LAYER, DeconvConfig
+from ndtools.models.catalogue import CATALOGUE
+from ndtools.models.factories import lineage
 
 __all__ = ["LAYOUT", "PRESETS", "CheckpointConfig", "LayerSettings"]
 
@@ -20,6 +21,7 @@ PRESETS: dict[str, Callable[..., DeconvConfig]] = {
     "reference": DeconvConfig.reference,
 }
 LAYOUT = ("grouping", "shared", "running")  # settings in which the presets, and the tensors of their layers, differ
+_COMMON_ROLES = ("first", "conv", "linear")
 _LARGEST_FILE = 1 << 20
 _OR = " or "
 _EXAMPLE = 'such as {"eps": 0.001, "first": {"n_iter": 5}}'
@@ -35,21 +37,22 @@ class LayerSettings:
         Name of the preset; None leaves the choice to whoever uses the settings, who takes "interleaved".
     everywhere : mapping
         Settings of all layers by name, see :class:`ndtools.layers.config.DeconvConfig`.
-    first : mapping
-        Settings of the first layer by name. The first layer otherwise has 15 iterations, and its statistics freeze
-        after 200 batches.
+    roles : mapping
+        Settings by name of the layers in one role, by the role (see :mod:`ndtools.models.factories`); None for layers
+        that do not deconvolve. The first layer otherwise has 15 iterations, and its statistics freeze after 200
+        batches.
     """
 
     preset: str | None = None
     everywhere: Mapping[str, Any] = field(default_factory=dict)
-    first: Mapping[str, Any] = field(default_factory=dict)
+    roles: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.preset is not None and self.preset not in PRESETS:
             raise OptionError("config", f"preset must be {_OR.join(PRESETS)}, got {self.preset!r}")
-        for prefix, settings in (("", self.everywhere), ("first.", self.first)):
+        for role, settings in {"": self.everywhere, **self.roles}.items():
             try:
-                checked(DeconvConfig, settings, prefix)
+                checked(DeconvConfig, settings or {}, f"{role}." if role else "")
             except ValueError as error:
                 raise OptionError("config", str(error)) from None
 
@@ -60,8 +63,9 @@ class LayerSettings:
         Parameters
         ----------
         given : str, Path or mapping, optional
-            Name of a preset; or a JSON file, or a mapping, with any of the keys "preset", "first" (a mapping with
-            settings of the first layer) and the names of settings of all layers.
+            Name of a preset; or a JSON file, or a mapping, with any of the keys "preset", the names of settings of all
+            layers, and roles such as "first" or "shortcut", whose value is a mapping with the settings of the layers in
+            that role, or None if they do not deconvolve.
 
         Returns
         -------
@@ -83,49 +87,64 @@ class LayerSettings:
                 return cls.of(content)
             except OptionError as error:
                 raise OptionError("config", f"{given}: {error.message}") from None
-        everywhere = dict(given)
-        preset, first = everywhere.pop("preset", None), everywhere.pop("first", {})
-        if not isinstance(first, Mapping):
-            raise OptionError("config", f"first must be an object of settings, got {first!r}")
+        names = {each.name for each in fields(DeconvConfig)}
+        roles = {key: value for key, value in given.items() if key not in (*names, "preset")}
+        for role, settings in roles.items():
+            if not isinstance(settings, Mapping | None):
+                if role in _COMMON_ROLES:
+                    raise OptionError("config", f"{role} must be an object of settings or null, got {settings!r}")
+                known = f"settings are {', '.join(sorted(names))}; a role of layers has an object of settings"
+                raise OptionError("config", f"there is no setting {role!r}; {known}")
+        preset = given.get("preset")
         if preset is not None and not isinstance(preset, str):
             raise OptionError("config", f"preset must be {_OR.join(PRESETS)}, got {preset!r}")
-        return cls(preset=preset, everywhere=everywhere, first=first)
+        everywhere = {key: value for key, value in given.items() if key in names}
+        return cls(preset=preset, everywhere=everywhere, roles=roles)
 
-    def of_network(
+    def by_role(
         self,
         make: Callable[..., DeconvConfig] | None = None,
         *,
-        block_size: int | None = None,
-        linear: int | None,
-        published_first: Mapping[str, Any] | None = None,
-    ) -> dict[str, Any]:
-        """Return the settings of a network's layers by their role.
+        block_sizes: Mapping[str, int],
+        published: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> dict[str, DeconvConfig | None]:
+        """Return the configuration of a network's layers by their role.
 
         Parameters
         ----------
         make : callable, optional
             Constructor of a configuration; by default that of the preset.
-        block_size : int, optional
-            Block size of the convolutions; by default that of the preset.
-        linear : int, optional
-            Block size of the linear layer, which by default does not deconvolve.
-        published_first : mapping, optional
-            Settings of a published network's first layer, in place of those of
-            :meth:`~ndtools.layers.config.DeconvConfig.for_first_layer`.
+        block_sizes : mapping
+            Block size by role, where the preset's is not meant. A role without one has that of the role that it
+            refines, or of "conv". Without one for "linear", linear layers do not deconvolve.
+        published : mapping, optional
+            Settings of a published network by role, in place of the 15 iterations and freezing of the first layer.
 
         Returns
         -------
         dict
-            Configurations "config", "first" and "linear" of a :class:`ndtools.models.spec.NetworkSpec`.
+            Configurations by role, among them "conv", "first" and "linear"; None for layers that do not deconvolve.
         """
-        blocks = {} if block_size is None else {"block_size": block_size}
-        config = (make or PRESETS[self.preset or "interleaved"])(**(blocks | dict(self.everywhere)))
-        first = config.for_first_layer() if published_first is None else replace(config, **published_first)
-        return {
-            "config": config,
-            "first": replace(first, **(dict(self.everywhere) | dict(self.first))),
-            "linear": None if linear is None else replace(config, block_size=linear),
-        }
+        make = make or PRESETS[self.preset or "interleaved"]
+        defaults: Mapping[str, Mapping[str, Any]] = {"first": FIRST_LAYER} if published is None else published
+        configs: dict[str, DeconvConfig | None] = {}
+        for role in dict.fromkeys(["conv", "first", "linear", *defaults, *block_sizes, *self.roles]):
+            names = lineage(role)
+            own = [self.roles[name] for name in names if name in self.roles]
+            linear = names[0] == "linear"
+            if (own and own[-1] is None) or (linear and not own and "linear" not in block_sizes):
+                configs[role] = None
+                continue
+            sized = [name for name in (names if linear else ("conv", *names)) if name in block_sizes]
+            settings: dict[str, Any] = {"block_size": block_sizes[sized[-1]]} if sized else {}
+            for name in names:
+                settings |= defaults.get(name, {})
+            # the block size that a user gives for all layers is that of convolutions
+            settings = {**self.everywhere, **settings} if linear else {**settings, **self.everywhere}
+            for name in names if names[0] in _COMMON_ROLES else ("conv", *names):
+                settings |= self.roles.get(name) or {}
+            configs[role] = make(**settings)
+        return configs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,8 +173,8 @@ class CheckpointConfig:
     settings: LayerSettings = LayerSettings()
 
     def __post_init__(self) -> None:
-        if self.arch is not None and self.arch not in NAMES:
-            raise OptionError("arch", f"must be one of {', '.join(NAMES)}, got {self.arch!r}")
+        if self.arch is not None and self.arch not in CATALOGUE:
+            raise OptionError("arch", f"must be one of {', '.join(CATALOGUE)}, got {self.arch!r}")
         for name in ("num_classes", "in_channels"):
             value = getattr(self, name)
             if value is not None and value < 1:

@@ -1,22 +1,21 @@
 """Checkpoints of the project's networks: which network a file is of, by what it says or by its tensors."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ndtools.checkpoints.block_sizes import deconvolving
 from ndtools.checkpoints.config import LAYOUT, PRESETS, CheckpointConfig, LayerSettings
 from ndtools.checkpoints.metadata import spec_from_metadata, spec_to_metadata
 from ndtools.checkpoints.state_dicts import State, from_published, is_published, load_state, save_state
 from ndtools.errors import DataError, OptionError
 from ndtools.layers.checks import check_model
-from ndtools.layers.config import DeconvConfig
-from ndtools.models import NAMES
 from ndtools.models.catalogue import CATALOGUE
-from ndtools.models.factories import Form
+from ndtools.models.factories import batch_norm, lineage, plain
 from ndtools.models.spec import NetworkSpec
 
 __all__ = ["Checkpoint", "load_network", "read_checkpoint", "save_network"]
@@ -37,8 +36,8 @@ class Checkpoint:
     published : bool
         Whether the file is one of the published code.
     assumed : dict, optional
-        Settings of the deconvolution layers by role, ``config``, ``first`` and ``linear``, if the file does not say
-        them; None if it does.
+        Settings of the layers by role, None for a role that does not deconvolve, if the file does not say them. None
+        if it does.
     """
 
     network: NetworkSpec
@@ -57,17 +56,20 @@ class Checkpoint:
         Returns
         -------
         list of str
-            Settings such as "eps=1e-05", and those of the first layer that differ, such as "first.n_iter=15"; empty if
-            the file says all that matters.
+            The assumed settings, such as "eps=1e-05", and those of single roles that differ, such as "first.n_iter=15";
+            empty if the file says all that matters.
         """
         if self.assumed is None:
             return []
         names = names or ("eps", "n_iter", "momentum", "sampling_stride", "freeze_after", "through_statistics")
-        config, first = self.assumed["config"], self.assumed["first"]
-        if config["running"] == "matrix":  # D is in the file
+        stated = {role: settings for role, settings in self.assumed.items() if settings is not None}
+        common: dict[str, Any] = stated.get("conv") or next(iter(stated.values()))
+        if common["running"] == "matrix":  # D is in the file
             names = [name for name in names if name not in ("eps", "n_iter")] if names[2:] else []
-        everywhere = [f"{name}={config[name]}" for name in names if config[name] is not None]
-        return everywhere + [f"first.{name}={first[name]}" for name in names if first[name] != config[name]]
+        said = [f"{name}={common[name]}" for name in names if common[name] is not None]
+        for role, settings in stated.items():
+            said += [f"{role}.{name}={settings[name]}" for name in names if settings[name] != common[name]]
+        return said
 
 
 def load_network(
@@ -170,18 +172,12 @@ def save_network(model: nn.Module, path: str | Path) -> None:
             f" ndtools.models.build have one; {_INSTEAD}"
         )
     outline = spec.outline()
-    if _layers(model) != _layers(outline):
+    if not spec.describes(model):
         raise ValueError(f"the network is no longer a {spec.arch} in the form {spec.form!r}; {_INSTEAD}")
     save_state(path, dict(zip(outline.state_dict(), model.state_dict().values(), strict=True)), spec_to_metadata(spec))
 
 
 _INSTEAD = "write its state_dict with torch.save, and read it into the same network"
-
-
-def _layers(model: nn.Module) -> list[tuple[str, str]]:
-    """Return the types and hyperparameters of a network's layers, without those that do nothing."""
-    nothing = (nn.Sequential, nn.Identity)  # the published networks are numbered without them
-    return [(type(m).__name__, m.extra_repr()) for m in model.modules() if not isinstance(m, nothing)]
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:
@@ -225,15 +221,22 @@ def read_checkpoint(config: CheckpointConfig) -> Checkpoint:
         else:
             state = from_published(state) if published else state
             network = _recognise(config, state, published)
-        mismatch = _mismatch(network.outline(), state)
-        if mismatch:
+        try:
+            outline = network.outline()
+        except OptionError as error:  # a role that the network does not have
+            if metadata:
+                raise DataError(f"metadata that this version does not know: {error.message}") from None
+            raise
+        if mismatch := _mismatch(outline, state):
             hint = "" if metadata else _other_preset(network, state)
             raise DataError(f"not a checkpoint of {network.arch} in the form {network.form!r}: {mismatch}{hint}")
     except DataError as error:
         raise DataError(f"{config.source}: {error}") from None
-    said = metadata or network.form != "deconv"
-    settings = None if said else {key: spec_to_metadata(network)[key] for key in ("config", "first", "linear")}
-    return Checkpoint(network=network, state=state, published=published, assumed=settings)
+    assumed = None
+    if network.form == "deconv" and not metadata:
+        configs = {role: network.layer(role).deconv for role in ("conv", "first", "linear", *network.layers)}
+        assumed = {role: config and asdict(config) for role, config in configs.items()}
+    return Checkpoint(network=network, state=state, published=published, assumed=assumed)
 
 
 def _compare(config: CheckpointConfig, network: NetworkSpec) -> None:
@@ -244,89 +247,61 @@ def _compare(config: CheckpointConfig, network: NetworkSpec) -> None:
             raise OptionError(name, f"{given} contradicts the checkpoint, which says {found}; leave the option out")
     if network.form != "deconv":
         return
-    ours = network.config or DeconvConfig()
-    first = network.first or ours.for_first_layer()
     asked = config.settings
     layout = {name: getattr(PRESETS[asked.preset](), name) for name in LAYOUT} if asked.preset else {}
     everywhere = dict(asked.everywhere)
-    for prefix, settings, given in (("", ours, layout | everywhere), ("first.", first, everywhere | dict(asked.first))):
+    for role in dict.fromkeys(["conv", "first", *asked.roles]):
+        stored = network.layer(role).deconv
+        given = {} if lineage(role)[0] == "linear" else (layout if role == "conv" else {}) | everywhere
+        given |= asked.roles.get(role) or {}
+        if stored is None and given:
+            raise OptionError("config", f"{role} contradicts the checkpoint, in which these layers do not deconvolve")
+        prefix = "" if role == "conv" else f"{role}."
         for name, value in given.items():
-            stored = getattr(settings, name)
-            if stored != value:
+            if getattr(stored, name) != value:
                 raise OptionError(
                     "config",
-                    f"{prefix}{name} = {value} contradicts the checkpoint, which says {stored}; leave the option out",
+                    f"{prefix}{name} = {value} contradicts the checkpoint, which says {getattr(stored, name)}; leave"
+                    " the option out",
                 )
 
 
 def _recognise(config: CheckpointConfig, state: State, published: bool) -> NetworkSpec:
     if config.arch is None:
         raise OptionError(
-            "arch", f"is needed: {config.source} does not say of which network it is, one of {', '.join(NAMES)}"
+            "arch", f"is needed: {config.source} does not say of which network it is, one of {', '.join(CATALOGUE)}"
         )
     if published and config.settings.preset not in (None, "reference"):
         raise OptionError(
             "config", f"{config.settings.preset} contradicts the checkpoint, which is one of the published code"
         )
-    weights = [value for key, value in state.items() if key.endswith("weight")]
-    matrices, kernels = ([value for value in weights if value.dim() == dims] for dims in (2, 4))
-    if not matrices or not kernels:
-        raise DataError(f"not a checkpoint of {config.arch}: it has no convolutions or no linear layer")
-    sizes = {"num_classes": len(matrices[-1]), "in_channels": kernels[0].shape[1]}
+    network = NetworkSpec(arch=config.arch, num_classes=1, in_channels=1, layers=plain().layers)
+    named = [(name, module) for name, module in network.outline().named_modules() if hasattr(module, "role")]
+    first = next(name for name, module in named if module.role == "first")
+    last = [name for name, module in named if isinstance(module, nn.Linear)][-1]
+    kernel, matrix = state.get(f"{first}.weight"), state.get(f"{last}.weight")
+    if kernel is None or matrix is None or (kernel.dim(), matrix.dim()) != (4, 2):
+        raise DataError(f"not a checkpoint of {config.arch}: it has no convolution {first} or no linear layer {last}")
+    sizes = {"num_classes": len(matrix), "in_channels": kernel.shape[1]}
     for name, found in sizes.items():
         given = getattr(config, name)
         if given is not None and given != found:
             raise OptionError(name, f"{given} contradicts the checkpoint, which has {found}")
-    base: dict[str, Any] = {"arch": config.arch, **sizes}
+    network = replace(network, num_classes=sizes["num_classes"], in_channels=sizes["in_channels"])
     if any(".whitening." in key for key in state):
-        settings = _published(config, state) if published else _own(config, state)
-        return NetworkSpec(**base, form="deconv", **settings)
-    form: Form = "plain"
+        return deconvolving(network, state, config.settings, published=published)
     if any(key.endswith("running_var") for key in state):
-        first = next(key for key, value in state.items() if key.endswith("weight") and value.dim() == 4)
-        form = "batch_norm_with_bias" if f"{first.removesuffix('weight')}bias" in state else "batch_norm"
-    network = NetworkSpec(**base, form=form)
+        network = replace(network, layers=batch_norm(conv_bias=f"{first}.bias" in state).layers)
     if mismatch := _mismatch(network.outline(), state):
         raise DataError(f"not a checkpoint of {config.arch}: {mismatch}")
     return network
 
 
-def _published(config: CheckpointConfig, state: State) -> dict[str, Any]:
-    """Return the settings of a network of the published code; its block sizes follow from shapes."""
-    assert config.arch is not None
-    return config.settings.of_network(
-        DeconvConfig.reference,
-        block_size=max(_blocks(state, 4), default=64),
-        linear=max(_blocks(state, 2), default=None),
-        published_first=CATALOGUE[config.arch].published_first,
-    )
-
-
-def _own(config: CheckpointConfig, state: State) -> dict[str, Any]:
-    """Return the settings of a network of this project, as far as they follow from the shapes of its statistics."""
-    own = any(key.endswith(_AVERAGES["covariance"]) and value.shape[1] > 1 for key, value in state.items())
-    return config.settings.of_network(
-        DeconvConfig.paper if own and config.settings.preset is None else None,
-        block_size=max(_blocks(state, 4), default=None),
-        linear=max(_blocks(state, 2), default=None),
-    )
-
-
-def _blocks(state: State, dims: int) -> list[int]:
-    """Return the block sizes of layers with weights of so many dimensions."""
-    layers = [key.partition("whitening.")[0] for key in state if key.endswith("whitening.running_mean")]
-    weights = {layer: state[f"{layer}weight"] for layer in layers if f"{layer}weight" in state}
-    return [
-        state[f"{layer}whitening.running_mean"].shape[-1] // weight[0, 0].numel()
-        for layer, weight in weights.items()
-        if weight.dim() == dims
-    ]
-
-
 def _other_preset(network: NetworkSpec, state: State) -> str:
     """Return a hint, if a state dict has what layers of the other preset average."""
     running = {name for name in ("covariance", "matrix") if any(key.endswith(_AVERAGES[name]) for key in state)}
-    if network.config is None or not running or network.config.running in running:
+    assumed = {layer.deconv.running for layer in network.layers.values() if layer.deconv}
+    if not assumed or not running or assumed & running:
         return ""
     if running == {"matrix"}:
         return '; the file holds averages of D: try `config="reference"`'

@@ -1,14 +1,15 @@
 """Specifications of networks as JSON: written into checkpoints, and read from there without trusting them."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from reprlib import repr as short
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from ndtools.errors import DataError, OptionError
 from ndtools.layers.config import DeconvConfig
-from ndtools.models import NAMES
+from ndtools.models.catalogue import CATALOGUE
+from ndtools.models.factories import LayerSpec, batch_norm, deconv, plain
 from ndtools.models.spec import NetworkSpec
 
 __all__ = ["checked", "spec_from_metadata", "spec_to_metadata"]
@@ -41,16 +42,55 @@ def spec_from_metadata(metadata: Mapping[str, Any]) -> NetworkSpec:
     """
     wrong = "metadata that this version does not know: "
     try:
-        spec = checked(NetworkSpec, metadata)
+        spec = _spec(metadata)
     except ValueError as error:
         raise DataError(f"{wrong}{error}") from None
-    if spec.arch not in NAMES:
-        raise DataError(f"{wrong}arch must be one of {', '.join(NAMES)}, got {spec.arch!r}")
+    if spec.arch not in CATALOGUE:
+        raise DataError(f"{wrong}arch must be one of {', '.join(CATALOGUE)}, got {spec.arch!r}")
     for name in ("num_classes", "in_channels"):
         value = getattr(spec, name)
         if not 1 <= value < 2**31:
             raise DataError(f"{wrong}{name} must be at least 1 and below 2**31, got {value}")
     return spec
+
+
+def _spec(metadata: Mapping[str, Any]) -> NetworkSpec:
+    if "form" in metadata:
+        return checked(_EarlierSpec, metadata).spec()
+    size = checked(_Size, {name: value for name, value in metadata.items() if name != "layers"})
+    layers = metadata.get("layers")
+    if not isinstance(layers, Mapping) or not all(isinstance(layer, Mapping) for layer in layers.values()):
+        raise ValueError(f"layers must be an object with an object for each role, got {short(layers)}")
+    given = {role: checked(LayerSpec, layer, f"layers.{role}.") for role, layer in layers.items()}
+    return NetworkSpec(**asdict(size), layers=given)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Size:
+    """What a specification says beside its layers."""
+
+    arch: str
+    num_classes: int
+    in_channels: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _EarlierSpec(_Size):
+    """The specification that files had before settings could differ between more roles than three."""
+
+    form: Literal["plain", "batch_norm", "batch_norm_with_bias", "deconv"]
+    config: DeconvConfig | None = None
+    first: DeconvConfig | None = None
+    linear: DeconvConfig | None = None
+
+    def spec(self) -> NetworkSpec:
+        if self.form == "deconv":
+            made = deconv(self.config, first=self.first, linear=self.linear)
+        else:
+            made = plain() if self.form == "plain" else batch_norm(conv_bias=self.form == "batch_norm_with_bias")
+        return NetworkSpec(
+            arch=self.arch, num_classes=self.num_classes, in_channels=self.in_channels, layers=made.layers
+        )
 
 
 def checked(cls: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
@@ -100,5 +140,11 @@ def _fits(value: Any, hint: Any) -> bool:  # noqa: ANN401
 def _words(hint: Any) -> str:  # noqa: ANN401
     if args := get_args(hint):
         return " or ".join(repr(arg) if get_origin(hint) is Literal else _words(arg) for arg in args)
-    words = {int: "a whole number", float: "a number", bool: "true or false", NoneType: "null"}
+    words = {
+        int: "a whole number",
+        float: "a number",
+        bool: "true or false",
+        NoneType: "null",
+        DeconvConfig: "an object of settings",
+    }
     return words.get(hint, f"a {hint.__name__}")

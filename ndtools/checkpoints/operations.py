@@ -14,11 +14,14 @@ from ndtools.checkpoints.metadata import spec_to_metadata
 from ndtools.checkpoints.state_dicts import State, save_state
 from ndtools.computing.operators import check_memory
 from ndtools.errors import DataError, NumericalError, OptionError
+from ndtools.models.factories import LayerSpec
 from ndtools.models.spec import NetworkSpec
 from ndtools.surgery.audit import Audit, audit
-from ndtools.surgery.convert import LINEAR_BLOCK, Plan, PlanEntry, convert
+from ndtools.surgery.convert import convert
 from ndtools.surgery.fold import fold, poor_statistics
+from ndtools.surgery.plan import Plan, PlanEntry
 from ndtools.surgery.replacing import deconvolves
+from ndtools.surgery.selection import LINEAR_BLOCK
 
 __all__ = [
     "ConvertResult",
@@ -40,7 +43,7 @@ class ConvertResult:
     state : dict of Tensor
         Weights and statistics of the network.
     plan : Plan
-        Fate of each layer: converted, removed or kept.
+        Result of the conversion for each layer: converted, removed or kept.
     given : Checkpoint
         The checkpoint that was converted. One of the published code was translated, and computes the same function;
         any other became a network that must be trained.
@@ -125,7 +128,7 @@ def convert_checkpoint(config: CheckpointConfig) -> ConvertResult:
     Returns
     -------
     ConvertResult
-        The network in its deconvolution form, built by :func:`ndtools.models.factories.deconv`.
+        The network in its deconvolution form.
 
     Raises
     ------
@@ -140,21 +143,25 @@ def convert_checkpoint(config: CheckpointConfig) -> ConvertResult:
         return ConvertResult(network, state, _translation(network), given)
     if network.form == "deconv":
         raise DataError(f"{config.source}: it has deconvolution layers of ndtools already; nothing to convert")
-    target = replace(network, form="deconv", **config.settings.of_network(linear=LINEAR_BLOCK))
-    settings, linear = target.config, target.linear
+    settings = config.settings.by_role(block_sizes={"linear": LINEAR_BLOCK})
+    layers = {role: LayerSpec(deconv=own) if own else network.layer(role) for role, own in settings.items()}
+    target = replace(network, layers=layers)
+    result = target.outline()
     converted, plan = convert(
         network.holding(state),
-        lambda _, module: linear if isinstance(module, nn.Linear) else settings,
-        first=target.first,
+        lambda _, module: target.layer(str(module.role)).deconv,
+        first=target.layer("first").deconv,
         inplace=True,
     )
-    result = target.outline()
-    renamed = {}
+    if not target.describes(converted):
+        raise DataError(
+            f"{config.source}: the layers that config leaves as they are have normalisations that no specification"
+            " describes: convert the network in Python (ndtools.convert), and write its state_dict with torch.save"
+        )
     pairs = zip(_deconvolving(converted), _deconvolving(result), strict=True)  # names differ where norms are gone
-    for (before, old), (after, new) in pairs:
-        new.load_state_dict(old.state_dict(), assign=True)
-        renamed[before] = after
-    return ConvertResult(target, result.state_dict(), _as_written(plan, renamed), given)
+    renamed = {before: after for (before, _), (after, _) in pairs}
+    tensors = dict(zip(result.state_dict(), converted.state_dict().values(), strict=True))
+    return ConvertResult(target, tensors, _as_written(plan, renamed), given)
 
 
 def _as_written(plan: Plan, renamed: dict[str, str]) -> Plan:
@@ -225,8 +232,8 @@ def fold_checkpoint(config: CheckpointConfig, *, size: int = 32, seed: int = 0) 
         largest = float(folded(example).abs().max())
     if not math.isfinite(difference) or not math.isfinite(largest):
         raise NumericalError(f"{config.source}: outputs for random images are not finite; nothing is written")
-    target = replace(network, form="plain", config=None, first=None, linear=None)
-    return FoldResult(target, folded.state_dict(), difference, largest, len(_deconvolving(model)), given)
+    assert isinstance(folded.spec, NetworkSpec)  # all layers in a role are folded alike
+    return FoldResult(folded.spec, folded.state_dict(), difference, largest, len(_deconvolving(model)), given)
 
 
 def audit_checkpoint(

@@ -174,8 +174,11 @@ class DeconvConfig:
         DeconvConfig
             These settings with ``n_iter`` and ``freeze_after`` changed.
         """
-        return replace(self, n_iter=15, freeze_after=200)
+        return replace(self, **FIRST_LAYER)
 
+
+FIRST_LAYER: dict[str, Any] = {"n_iter": 15, "freeze_after": 200}
+"""Settings of a network's first layer that differ from those of its other layers (Ye et al. 2020, appendix A.2)."""
 
 _LEAST_RIDGE = 1e-18  # where the input does not vary, D is eps^(-1/2), and its derivative about eps^(-3/2)
 _MOST = {

@@ -26,8 +26,11 @@ class FastDeconvTransposeNd(WhitenedConvolution, _ConvTransposeNd):
 
     A transposed convolution is a convolution with stride 1 of its input with s − 1 zeros put between neighbouring
     pixels (s its stride) and zeros around it, by the flipped kernel with input and output channels exchanged. The
-    patches of that convolution, zeros included, are whitened like those of any other; D is merged into the weight, and
-    the input is transformed neither by D nor by zeros, except for the sampled patches.
+    patches of that convolution, zeros included, are whitened like those of any other. D is merged into the weight;
+    zeros are put only into the patches that are sampled for the statistics.
+
+    The transposed layers of the published code are another method, also under ``DeconvConfig.reference()``: they take
+    the statistics of the input without zeros, and multiply D with the output channels of the weight.
     """
 
     padding: tuple[int, ...]  # never one of torch's words, such as "same"
@@ -177,7 +180,7 @@ class FastDeconvTranspose1d(FastDeconvTransposeNd, nn.ConvTranspose1d):
     *args, **kwargs
         All arguments of :class:`torch.nn.ConvTranspose1d`.
     config : DeconvConfig, optional
-        Settings of the deconvolution; ``DeconvConfig.paper()`` by default.
+        Settings of the deconvolution; ``DeconvConfig()`` by default.
     """
 
     def __init__(self, *args: Any, config: DeconvConfig | None = None, **kwargs: Any) -> None:  # noqa: ANN401
@@ -193,7 +196,7 @@ class FastDeconvTranspose2d(FastDeconvTransposeNd, nn.ConvTranspose2d):
     *args, **kwargs
         All arguments of :class:`torch.nn.ConvTranspose2d`.
     config : DeconvConfig, optional
-        Settings of the deconvolution; ``DeconvConfig.paper()`` by default.
+        Settings of the deconvolution; ``DeconvConfig()`` by default.
 
     Examples
     --------
@@ -216,7 +219,7 @@ class FastDeconvTranspose3d(FastDeconvTransposeNd, nn.ConvTranspose3d):
     *args, **kwargs
         All arguments of :class:`torch.nn.ConvTranspose3d`.
     config : DeconvConfig, optional
-        Settings of the deconvolution; ``DeconvConfig.paper()`` by default.
+        Settings of the deconvolution; ``DeconvConfig()`` by default.
     """
 
     def __init__(self, *args: Any, config: DeconvConfig | None = None, **kwargs: Any) -> None:  # noqa: ANN401

@@ -26,23 +26,28 @@ class Entry(NamedTuple):
         Module and function that build the network, as "module:function" within ``ndtools.models``.
     arguments : mapping
         Arguments of the builder beside the makers of layers and the numbers of channels and classes.
-    published_first : mapping
-        Settings of the published network's first deconvolution layer that differ from those of its other layers. The
-        published ``freeze_iter`` of 100 freezes the statistics after the 101st batch.
+    published : mapping
+        Settings of the published network's layers that differ from ``DeconvConfig.reference()``, by role (see
+        :mod:`ndtools.models.factories`). The published ``freeze_iter`` of 100 freezes the statistics after the 101st
+        batch.
     """
 
     builder: str
     arguments: Mapping[str, Any]
-    published_first: Mapping[str, Any]
+    published: Mapping[str, Mapping[str, Any]]
+
+
+def _first_frozen(n_iter: int) -> dict[str, dict[str, Any]]:
+    return {"first": {"n_iter": n_iter, "freeze_after": 101}}
 
 
 _RESNET_DEPTHS = (18, 34, 50, 101, 152)
 
 CATALOGUE: dict[str, Entry] = {
-    **{f"vgg{d}": Entry("vgg:vgg", {"depth": d}, {"n_iter": 15, "freeze_after": 101}) for d in (11, 13, 16, 19)},
+    **{f"vgg{d}": Entry("vgg:vgg", {"depth": d}, _first_frozen(n_iter=15)) for d in (11, 13, 16, 19)},
     **{f"resnet{d}": Entry("resnet:resnet", {"depth": d}, {}) for d in _RESNET_DEPTHS},
     **{
-        f"preact{d}": Entry("preact_resnet:preact_resnet", {"depth": d}, {"n_iter": 10, "freeze_after": 101})
+        f"preact{d}": Entry("preact_resnet:preact_resnet", {"depth": d}, _first_frozen(n_iter=10))
         for d in _RESNET_DEPTHS
     },
 }
@@ -70,13 +75,13 @@ def build(name: str, factories: "Factories", *, num_classes: int = 10, in_channe
     -------
     torch.nn.Module
         The network, which maps images (N, in_channels, 32, 32) to logits (N, num_classes). Its attribute ``spec`` is a
-        :class:`ndtools.models.spec.NetworkSpec`, from which the same network can be built again; it is None for makers
-        of layers that a specification cannot name.
+        :class:`ndtools.models.spec.NetworkSpec`, from which the same network can be built again; it is None if a
+        subclass of ``Factories`` makes the layers.
 
     Raises
     ------
     OptionError
-        If there is no network of this name.
+        If there is no network of this name, or if it has no layers in a role that the makers have settings for.
 
     Examples
     --------
@@ -88,18 +93,21 @@ def build(name: str, factories: "Factories", *, num_classes: int = 10, in_channe
     ('vgg11', 'batch_norm')
     """
     if name not in CATALOGUE:
-        raise OptionError("name", f"must be one of {', '.join(NAMES)}, got {name!r}")
+        raise OptionError("name", f"must be one of {', '.join(CATALOGUE)}, got {name!r}")
+    from ndtools.models.factories import Factories, roles_of
     from ndtools.models.spec import NetworkSpec
 
     entry = CATALOGUE[name]
     module, function = entry.builder.split(":")
     make = getattr(import_module(f"ndtools.models.{module}"), function)
     network: nn.Module = make(factories=factories, num_classes=num_classes, in_channels=in_channels, **entry.arguments)
-    network.spec = (
-        None
-        if factories.form is None
-        else NetworkSpec(  # type: ignore[assignment]
-            arch=name, num_classes=num_classes, in_channels=in_channels, form=factories.form, **factories.settings
-        )
-    )
+    network.spec = None  # type: ignore[assignment]
+    if type(factories) is Factories:  # a subclass makes layers that no specification describes
+        roles = roles_of(network) | {"first", "conv", "linear"}
+        for role in factories.layers:
+            if role not in roles:
+                its = ", ".join(sorted(roles))
+                raise OptionError("config", f"{name} has no layers in the role {role!r}; its roles are {its}")
+        spec = NetworkSpec(arch=name, num_classes=num_classes, in_channels=in_channels, layers=factories.layers)
+        network.spec = spec  # type: ignore[assignment]
     return network

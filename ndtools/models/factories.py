@@ -1,9 +1,14 @@
-"""Makers of layers: the only difference between a network with batch normalisation and one with deconvolution."""
+"""Makers of a network's layers by role: the only difference between batch normalisation and deconvolution.
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, Literal, Protocol
+A role is a word for the place of a layer in its network. All networks have the roles "first" (the convolution that sees
+the images), "conv" (convolutions without a role of their own) and "linear"; a network may have others, such as
+"shortcut". A role with dots refines the one before the dot: a layer in the role "projection.16" has the settings of
+"projection.16", or else of "projection", or else of "conv".
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeVar
 
 from torch import nn
 
@@ -12,57 +17,146 @@ from ndtools.layers.config import DeconvConfig
 from ndtools.layers.conv import FastDeconv2d
 from ndtools.layers.linear import DeconvLinear
 
-__all__ = ["Conv", "Factories", "Form", "batch_norm", "chain", "deconv", "plain"]
+__all__ = ["Factories", "LayerSpec", "batch_norm", "chain", "deconv", "layer_in", "lineage", "plain", "roles_of"]
 
-Form = Literal["plain", "batch_norm", "batch_norm_with_bias", "deconv"]
-"""Kinds of layers that a network can be made of."""
+M = TypeVar("M", bound=nn.Module)
 
 
-class Conv(Protocol):
-    """Maker of a convolution; it decides itself whether the convolution has a bias."""
+@dataclass(frozen=True, kw_only=True)
+class LayerSpec:
+    """Kind and settings of the layers in one role of a network.
 
-    def __call__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
-        /,
-        *,
-        stride: int = 1,
-        padding: int = 0,
-        groups: int = 1,
-    ) -> nn.Module:
-        """Return a layer that maps (N, in_channels, H, W) to (N, out_channels, H', W')."""
-        ...
+    Attributes
+    ----------
+    deconv : DeconvConfig, optional
+        Settings of the deconvolution; None for layers that do not deconvolve.
+    norm : {"none", "batch_norm"}
+        Normalisation that the network puts beside a convolution in this role.
+    bias : bool
+        Whether the layers add a bias.
+    """
+
+    deconv: DeconvConfig | None = None
+    norm: Literal["none", "batch_norm"] = "none"
+    bias: bool = True
+
+
+def lineage(role: str) -> tuple[str, ...]:
+    """Return a role after the roles that it refines: ("projection", "projection.16") for "projection.16"."""
+    words = role.split(".")
+    return tuple(".".join(words[: i + 1]) for i in range(len(words)))
+
+
+def layer_in(layers: Mapping[str, LayerSpec], role: str) -> LayerSpec:
+    """Return the specification of the layers in a role.
+
+    Parameters
+    ----------
+    layers : mapping
+        Specifications by role, among them that of "conv".
+    role : str
+        Role of the layers.
+
+    Returns
+    -------
+    LayerSpec
+        Specification of this role, or else of the nearest role that it refines, or else of "conv".
+    """
+    return next((layers[name] for name in reversed(lineage(role)) if name in layers), layers["conv"])
+
+
+def roles_of(network: nn.Module) -> set[str]:
+    """Return the roles of a network's layers, and the roles that they refine."""
+    roles = {module.role for module in network.modules() if isinstance(getattr(module, "role", None), str)}
+    return {name for role in roles for name in lineage(str(role))}
 
 
 @dataclass(frozen=True)
 class Factories:
-    """Makers of a network's layers, by the role of the layer in the network.
+    """Makers of a network's layers. Each layer remembers its role as the attribute ``role``.
+
+    A subclass may make layers of another kind; the networks that it makes have no specification.
 
     Attributes
     ----------
-    first : Conv
-        Maker of the convolution that sees the images.
-    conv : Conv
-        Maker of all other convolutions.
-    norm : callable
-        Maker of a normalisation, from the number of channels; ``torch.nn.Identity`` for none.
-    linear : callable
-        Maker of the linear layer, from the numbers of inputs and outputs.
-    form : {"plain", "batch_norm", "batch_norm_with_bias", "deconv"}, optional
-        Name of these makers in the specification of a network; None for makers of one's own, whose networks have no
-        specification.
-    settings : dict
-        Settings of deconvolution layers by role, as the specification holds them.
+    layers : mapping of str to LayerSpec
+        Specifications of the layers by role, among them "conv" and "linear".
     """
 
-    first: Conv
-    conv: Conv
-    norm: Callable[[int], nn.Module]
-    linear: Callable[[int, int], nn.Module]
-    form: Form | None = None
-    settings: dict[str, Any] = field(default_factory=dict)
+    layers: Mapping[str, LayerSpec]
+
+    def conv(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        stride: int = 1,
+        padding: int = 0,
+        groups: int = 1,
+        role: str = "conv",
+    ) -> nn.Module:
+        """Make a convolution.
+
+        Parameters
+        ----------
+        in_channels, out_channels : int
+            Number of channels of the input and of the output.
+        kernel_size : int
+            Side of the kernel, pixels.
+        stride, padding, groups : int
+            Arguments of :class:`torch.nn.Conv2d`.
+        role : str
+            Role of the layer in its network.
+
+        Returns
+        -------
+        Module
+            A layer that maps (N, in_channels, H, W) to (N, out_channels, H', W').
+        """
+        spec = layer_in(self.layers, role)
+        shape = (in_channels, out_channels, kernel_size, stride, padding)
+        if spec.deconv is None:
+            return _in_role(nn.Conv2d(*shape, groups=groups, bias=spec.bias), role)
+        return _in_role(FastDeconv2d(*shape, groups=groups, bias=spec.bias, config=spec.deconv), role)
+
+    def norm(self, channels: int, *, role: str = "conv") -> nn.Module:
+        """Make the normalisation beside a convolution.
+
+        Parameters
+        ----------
+        channels : int
+            Number of channels that are normalised.
+        role : str
+            Role of the convolution.
+
+        Returns
+        -------
+        Module
+            A normalisation; ``torch.nn.Identity`` for none.
+        """
+        normalised = layer_in(self.layers, role).norm == "batch_norm"
+        return _in_role(nn.BatchNorm2d(channels) if normalised else nn.Identity(), role)
+
+    def linear(self, in_features: int, out_features: int, *, role: str = "linear") -> nn.Module:
+        """Make a linear layer.
+
+        Parameters
+        ----------
+        in_features, out_features : int
+            Number of features of the input and of the output.
+        role : str
+            Role of the layer in its network, "linear" or one that refines it.
+
+        Returns
+        -------
+        Module
+            A layer that maps (N, in_features) to (N, out_features).
+        """
+        spec = layer_in(self.layers, role)
+        if spec.deconv is None:
+            return _in_role(nn.Linear(in_features, out_features, bias=spec.bias), role)
+        return _in_role(DeconvLinear(in_features, out_features, bias=spec.bias, config=spec.deconv), role)
 
 
 def plain() -> Factories:
@@ -73,7 +167,7 @@ def plain() -> Factories:
     Factories
         Makers of plain convolutions with a bias.
     """
-    return Factories(nn.Conv2d, nn.Conv2d, nn.Identity, nn.Linear, form="plain")
+    return Factories({"conv": LayerSpec(), "linear": LayerSpec()})
 
 
 def batch_norm(conv_bias: bool = False) -> Factories:
@@ -90,13 +184,15 @@ def batch_norm(conv_bias: bool = False) -> Factories:
     Factories
         Makers of convolutions and batch normalisations.
     """
-    conv = partial(nn.Conv2d, bias=conv_bias)
-    form: Form = "batch_norm_with_bias" if conv_bias else "batch_norm"
-    return Factories(conv, conv, nn.BatchNorm2d, nn.Linear, form=form)
+    return Factories({"conv": LayerSpec(norm="batch_norm", bias=conv_bias), "linear": LayerSpec()})
 
 
 def deconv(
-    config: DeconvConfig | None = None, *, first: DeconvConfig | None = None, linear: DeconvConfig | None = None
+    config: DeconvConfig | None = None,
+    *,
+    first: DeconvConfig | None = None,
+    linear: DeconvConfig | None = None,
+    **roles: DeconvConfig | None,
 ) -> Factories:
     """Return makers of layers for networks with deconvolution and without normalisation.
 
@@ -109,6 +205,9 @@ def deconv(
         after 200 batches (Ye et al. 2020, appendix A.2).
     linear : DeconvConfig, optional
         Settings of the linear layer, which by default does not deconvolve.
+    **roles : DeconvConfig, optional
+        Settings of the convolutions in other roles that the network has, such as ``shortcut``; None if they do not
+        deconvolve. A role with dots is passed as ``**{"projection.16": ...}``.
 
     Returns
     -------
@@ -119,19 +218,19 @@ def deconv(
     ------
     TypeError
         If a configuration is not a DeconvConfig.
+
+    Examples
+    --------
+    >>> from ndtools.models import build
+    >>> network = build("resnet18", deconv(shortcut=DeconvConfig(n_iter=3)))
+    >>> network.layer2[0].shortcut[0].role, network.layer2[0].shortcut[0].whitening.config.n_iter
+    ('shortcut', 3)
     """
-    for name, settings in (("config", config), ("first", first), ("linear", linear)):
+    for name, settings in {"config": config, "first": first, "linear": linear, **roles}.items():
         check_config(name, settings)
     config = config or DeconvConfig()
-    first = first or config.for_first_layer()
-    return Factories(
-        first=partial(FastDeconv2d, config=first),
-        conv=partial(FastDeconv2d, config=config),
-        norm=nn.Identity,
-        linear=partial(DeconvLinear, config=linear) if linear else nn.Linear,
-        form="deconv",
-        settings={"config": config, "first": first, "linear": linear},
-    )
+    by_role = {"conv": config, "first": first or config.for_first_layer(), "linear": linear, **roles}
+    return Factories({role: LayerSpec(deconv=settings) for role, settings in by_role.items()})
 
 
 def chain(*layers: nn.Module) -> nn.Sequential:
@@ -148,3 +247,8 @@ def chain(*layers: nn.Module) -> nn.Sequential:
         All layers that are not ``torch.nn.Identity``.
     """
     return nn.Sequential(*(layer for layer in layers if not isinstance(layer, nn.Identity)))
+
+
+def _in_role(layer: M, role: str) -> M:
+    layer.role = role  # type: ignore[assignment]
+    return layer

@@ -19,7 +19,7 @@ class PreActBlock(Block):
         self.bn2 = factories.norm(planes)
         self.conv2 = factories.conv(planes, planes, 3, padding=1)
         if self.projects:
-            shortcut = factories.conv(inputs, planes, 1, stride=stride)
+            shortcut = factories.conv(inputs, planes, 1, stride=stride, role="shortcut")
             # the published network without normalisation does not wrap it: "shortcut.weight", not "shortcut.0.weight"
             self.shortcut = shortcut if isinstance(self.bn1, nn.Identity) else nn.Sequential(shortcut)
 
@@ -44,7 +44,8 @@ class PreActBottleneck(Block):
         self.bn3 = factories.norm(planes)
         self.conv3 = factories.conv(planes, self.expansion * planes, 1)
         if self.projects:
-            self.shortcut = nn.Sequential(factories.conv(inputs, self.expansion * planes, 1, stride=stride))
+            shortcut = factories.conv(inputs, self.expansion * planes, 1, stride=stride, role="shortcut")
+            self.shortcut = nn.Sequential(shortcut)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (N, 4 * planes, H/stride, W/stride)."""

@@ -10,7 +10,10 @@ from ndtools.models.factories import Factories, chain
 
 __all__ = ["BasicBlock", "Block", "Bottleneck", "ResNet", "block_counts", "resnet"]
 
+_WIDTHS = (64, 128, 256, 512)
+"""Number of channels within the blocks of each stage; the first is also that of the first convolution."""
 _COUNTS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+"""For each depth, the numbers of blocks in the stages."""
 
 
 class Block(nn.Module):
@@ -109,13 +112,14 @@ class ResNet(nn.Module):
         active_stem: bool = True,
     ) -> None:
         super().__init__()
-        self.conv1 = factories.first(in_channels, 64, 3, padding=1)
-        self.bn1 = factories.norm(64) if active_stem else None
-        self.layer1 = _stage(block, 64, 64, counts[0], 1, factories)
-        self.layer2 = _stage(block, 64 * block.expansion, 128, counts[1], 2, factories)
-        self.layer3 = _stage(block, 128 * block.expansion, 256, counts[2], 2, factories)
-        self.layer4 = _stage(block, 256 * block.expansion, 512, counts[3], 2, factories)
-        self.linear = factories.linear(512 * block.expansion, num_classes)
+        self.conv1 = factories.conv(in_channels, _WIDTHS[0], 3, padding=1, role="first")
+        self.bn1 = factories.norm(_WIDTHS[0], role="first") if active_stem else None
+        inputs = (_WIDTHS[0], *(width * block.expansion for width in _WIDTHS))
+        self.layer1 = _stage(block, inputs[0], _WIDTHS[0], counts[0], 1, factories)
+        self.layer2 = _stage(block, inputs[1], _WIDTHS[1], counts[1], 2, factories)
+        self.layer3 = _stage(block, inputs[2], _WIDTHS[2], counts[2], 2, factories)
+        self.layer4 = _stage(block, inputs[3], _WIDTHS[3], counts[3], 2, factories)
+        self.linear = factories.linear(inputs[4], num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Classify images.
@@ -196,4 +200,5 @@ def _shortcut(block: Block, inputs: int, planes: int, stride: int, factories: Fa
     if not block.projects:
         return nn.Sequential()
     outputs = planes * block.expansion
-    return chain(factories.conv(inputs, outputs, 1, stride=stride), factories.norm(outputs))
+    conv = factories.conv(inputs, outputs, 1, stride=stride, role="shortcut")
+    return chain(conv, factories.norm(outputs, role="shortcut"))

@@ -1,13 +1,13 @@
 """What a network of this package is: enough to build it again, and what its files say of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from ndtools.layers.config import DeconvConfig
 from ndtools.models.catalogue import build
-from ndtools.models.factories import Factories, Form, batch_norm, deconv, plain
+from ndtools.models.factories import Factories, LayerSpec, layer_in
 
 __all__ = ["NetworkSpec"]
 
@@ -27,39 +27,49 @@ class NetworkSpec:
         Number of outputs.
     in_channels : int
         Number of channels of the images.
-    form : {"plain", "batch_norm", "batch_norm_with_bias", "deconv"}
-        Kind of the layers: without normalisation, with batch normalisation (and convolutions with or without a bias),
-        or with deconvolution.
-    config : DeconvConfig, optional
-        Settings of the convolutions, in the form "deconv".
-    first : DeconvConfig, optional
-        Settings of the convolution that sees the images, in the form "deconv".
-    linear : DeconvConfig, optional
-        Settings of the linear layer; None if it does not deconvolve.
+    layers : mapping of str to LayerSpec
+        Kind and settings of the layers by role, see :mod:`ndtools.models.factories`. "conv" and "linear" are always
+        there; a role with the same settings as the role that stands in for it is left out, so that equal networks have
+        equal specifications.
     """
 
     arch: str
     num_classes: int
     in_channels: int
-    form: Form
-    config: DeconvConfig | None = None
-    first: DeconvConfig | None = None
-    linear: DeconvConfig | None = None
+    layers: Mapping[str, LayerSpec]
 
-    def factories(self) -> Factories:
-        """Return the makers of the network's layers."""
-        if self.form == "deconv":
-            return deconv(self.config, first=self.first, linear=self.linear)
-        return plain() if self.form == "plain" else batch_norm(conv_bias=self.form == "batch_norm_with_bias")
+    def __post_init__(self) -> None:
+        layers = {"conv": LayerSpec(), "linear": LayerSpec(), **self.layers}
+        needed = {}
+        for role, spec in layers.items():
+            others = {name: other for name, other in layers.items() if name != role}
+            if role in ("conv", "linear") or layer_in(others, role) != spec:
+                needed[role] = spec
+        object.__setattr__(self, "layers", needed)
+
+    def layer(self, role: str) -> LayerSpec:
+        """Return the kind and settings of the layers in a role."""
+        return layer_in(self.layers, role)
+
+    @property
+    def form(self) -> str:
+        """Kind of most networks in a word: "deconv", "batch_norm" or "plain", by the layers that it has."""
+        if any(layer.deconv for layer in self.layers.values()):
+            return "deconv"
+        return "batch_norm" if any(layer.norm == "batch_norm" for layer in self.layers.values()) else "plain"
 
     def build(self) -> nn.Module:
         """Build the network, untrained."""
-        return build(self.arch, self.factories(), num_classes=self.num_classes, in_channels=self.in_channels)
+        return build(self.arch, Factories(self.layers), num_classes=self.num_classes, in_channels=self.in_channels)
 
     def outline(self) -> nn.Module:
         """Build the network on torch's meta device, where tensors have shapes but take no memory."""
         with torch.device("meta"):
             return self.build()
+
+    def describes(self, model: nn.Module) -> bool:
+        """Return whether a network has the layers of this specification, with the same hyperparameters."""
+        return _layers(model) == _layers(self.outline())
 
     def holding(self, state: dict[str, torch.Tensor]) -> nn.Module:
         """Build the network around the tensors of a state dict, which it shares.
@@ -77,3 +87,9 @@ class NetworkSpec:
         model = self.outline().to(next(value.dtype for value in state.values() if value.is_floating_point()))
         model.load_state_dict(state, assign=True)
         return model
+
+
+def _layers(model: nn.Module) -> list[tuple[str, str]]:
+    """Return the types and hyperparameters of a network's layers, without those that do nothing."""
+    nothing = (nn.Sequential, nn.Identity)  # the published networks are numbered without them
+    return [(type(m).__name__, m.extra_repr()) for m in model.modules() if not isinstance(m, nothing)]

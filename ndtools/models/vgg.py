@@ -33,8 +33,9 @@ class VGG(nn.Module):
         channels = in_channels
         for width, count in zip(_WIDTHS, counts, strict=True):
             for _ in range(count):
-                conv = factories.conv if layers else factories.first
-                layers += [conv(channels, width, 3, padding=1), factories.norm(width), nn.ReLU()]
+                role = "conv" if layers else "first"
+                conv = factories.conv(channels, width, 3, padding=1, role=role)
+                layers += [conv, factories.norm(width, role=role), nn.ReLU()]
                 channels = width
             layers.append(nn.MaxPool2d(2))
         self.features = chain(*layers)

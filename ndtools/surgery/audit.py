@@ -20,6 +20,7 @@ from ndtools.layers.whitening import Whitening
 from ndtools.numerics.products import ridged
 from ndtools.surgery.fold import call, check_example, copied
 from ndtools.surgery.replacing import copy_of, deconvolves, whitening_of
+from ndtools.text import counted
 
 __all__ = ["Audit", "AuditRow", "audit"]
 
@@ -160,7 +161,11 @@ class Audit:
             for line in lines
         ]
         left = f": {', '.join(self.batch_norms)}" if self.batch_norms else ""
-        count = f"{len(self.rows)} deconvolution layers, {len(self.batch_norms)} batch normalisations left{left}"
+        layers, norms = (
+            counted(len(self.rows), "deconvolution layer"),
+            counted(len(self.batch_norms), "batch normalisation"),
+        )
+        count = f"{layers}, {norms} left{left}"
         return "\n".join([*(line.rstrip() for line in table), count, *self.warnings()])
 
 

@@ -1,124 +1,29 @@
 """Conversion of networks: deconvolution layers in place of convolutions, linear layers and batch normalisation."""
 
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
-from torch.nn.modules.conv import _ConvNd
-from torch.nn.modules.instancenorm import _InstanceNorm
-from torch.nn.modules.lazy import LazyModuleMixin
-from torch.nn.parameter import is_lazy
-from torch.nn.utils.parametrize import ParametrizationList, is_parametrized
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ndtools.layers.checks import check_config, check_model
 from ndtools.layers.config import DeconvConfig
-from ndtools.layers.conv import FastDeconv1d, FastDeconv2d, FastDeconv3d
-from ndtools.layers.conv_transpose import FastDeconvTranspose1d, FastDeconvTranspose2d, FastDeconvTranspose3d
 from ndtools.layers.linear import DeconvLinear
-from ndtools.surgery.replacing import (
-    carry_hooks,
-    copy_of,
-    deconvolves,
-    has_hooks,
-    held_aside,
-    own_names,
-    replace_modules,
-    shape_of,
+from ndtools.surgery.plan import Plan, PlanEntry
+from ndtools.surgery.replacing import carry_hooks, copy_of, has_hooks, own_names, replace_modules, shape_of
+from ndtools.surgery.selection import (
+    DECONVOLUTIONS,
+    Choice,
+    candidates,
+    convolution_class,
+    reasons_to_keep,
+    relevant_modules,
+    removable_norms,
+    why_nothing,
 )
 from ndtools.surgery.specs import update_spec
 
-__all__ = ["Plan", "PlanEntry", "convert"]
-
-Choice = Callable[[str, nn.Module], DeconvConfig | None]
-
-LINEAR_BLOCK = 512  # block size of linear layers, as in the published experiments; most layers have fewer features
-
-_CONVOLUTIONS: dict[type, type[Any]] = {
-    nn.Conv1d: FastDeconv1d,
-    nn.Conv2d: FastDeconv2d,
-    nn.Conv3d: FastDeconv3d,
-    nn.ConvTranspose1d: FastDeconvTranspose1d,
-    nn.ConvTranspose2d: FastDeconvTranspose2d,
-    nn.ConvTranspose3d: FastDeconvTranspose3d,
-}
-_COMPUTING = (
-    "forward",
-    "_conv_forward",
-    "__call__",
-    "_call_impl",
-    "__getattr__",
-    "_output_padding",
-)  # methods that determine the output
-_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
-_OTHER_NORMS = (_InstanceNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
-_NORMS = (_NormBase, *_OTHER_NORMS)
-
-
-@dataclass(frozen=True)
-class PlanEntry:
-    """Result of the conversion for one module.
-
-    Attributes
-    ----------
-    name : str
-        Name of the module in the network, or its first name if it is shared. "" is the network itself.
-    was : str
-        Type of the module before the conversion.
-    became : str
-        Type of the module after the conversion; the same if it is kept.
-    action : {"converted", "removed", "kept"}
-        Action on the module.
-    reason : str
-        Reason for keeping the module, or further changes to it; may be empty.
-    """
-
-    name: str
-    was: str
-    became: str
-    action: Literal["converted", "removed", "kept"]
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Result of the conversion for each module that holds parameters or normalises.
-
-    Attributes
-    ----------
-    entries : tuple of PlanEntry
-        Results in the order of the network.
-    """
-
-    entries: tuple[PlanEntry, ...]
-
-    @property
-    def converted(self) -> int:
-        """Number of layers that were converted."""
-        return self._count("converted")
-
-    @property
-    def removed(self) -> int:
-        """Number of batch normalisations that were removed."""
-        return self._count("removed")
-
-    @property
-    def kept(self) -> int:
-        """Number of modules that were not changed."""
-        return self._count("kept")
-
-    def _count(self, action: str) -> int:
-        return sum(entry.action == action for entry in self.entries)
-
-    def __str__(self) -> str:
-        rows = [("name", "was", "became", "action", "")]
-        rows += [(e.name or "(model)", e.was, e.became, e.action, e.reason) for e in self.entries]
-        widths = [max(len(row[i]) for row in rows) for i in range(4)]
-        lines = ["  ".join([*map(str.ljust, row[:4], widths), row[4]]).rstrip() for row in rows]
-        return "\n".join([*lines, f"{self.converted} converted, {self.removed} removed, {self.kept} kept"])
+__all__ = ["convert"]
 
 
 def convert(
@@ -173,7 +78,7 @@ def convert(
     model : Module
         Deconvolution form of the network; a new module if ``model`` is itself a layer.
     plan : Plan
-        Fate of each module that holds parameters or normalises.
+        Result for each module that holds parameters or normalises.
 
     Raises
     ------
@@ -198,11 +103,11 @@ def convert(
     _refuse_wrappers(model)
     if not inplace:
         model = copy_of(model)
-    names, kept = own_names(model), _kept(model)
-    convolutions, linears, norms = _candidates(model, names, kept, config)
+    names, kept = own_names(model), reasons_to_keep(model)
+    convolutions, linears, norms = candidates(model, names, kept, config)
     if not convolutions and not linears:
-        raise ValueError(f"nothing to convert in {type(model).__name__}: {_found(model, names, kept)}")
-    norms = _without_object(model, names, kept, norms)
+        raise ValueError(f"nothing to convert in {type(model).__name__}: {why_nothing(model, kept)}")
+    norms = removable_norms(model, names, kept, norms)
     if convolutions:
         module, given = convolutions[0]
         default = given if callable(config) else given.for_first_layer()
@@ -219,7 +124,7 @@ def convert(
         new[id(norm)] = nn.Identity().train(norm.training)
         notes[id(norm)] = []
     entries = []
-    for module in _listed(model):
+    for module in relevant_modules(model):
         name, *others = names[id(module)]
         was = type(module).__name__
         also = [f"also {', '.join(others)}"] if others else []
@@ -252,161 +157,10 @@ def _refuse_wrappers(model: nn.Module) -> None:
             raise ValueError("the network is distributed: convert its .module, then wrap that")
 
 
-def _listed(model: nn.Module) -> list[nn.Module]:
-    """Return the modules that hold parameters or normalise, without those inside a deconvolution layer."""
-    inside = {
-        id(part)
-        for module in model.modules()
-        for whole in ([module] if deconvolves(module) else [])
-        for part in whole.modules()
-        if part is not whole
-    }
-    inside |= {id(p) for m in model.modules() if isinstance(m, ParametrizationList) for p in m.modules()}
-    return [
-        module
-        for module in model.modules()
-        if id(module) not in inside
-        and (module._parameters or isinstance(module, _NORMS) or deconvolves(module) or is_parametrized(module))
-    ]
-
-
-def _kept(model: nn.Module) -> dict[int, str]:
-    """Return the reasons for keeping modules, by the modules' ids."""
-    reasons = {}
-    read = {
-        id(layer): f"{type(module).__name__} reads its weight"
-        for module in model.modules()
-        if isinstance(module, nn.TransformerEncoderLayer)
-        for layer in (module.linear1, module.linear2)
-    }
-    held = {id(module): f"{where} holds it, too" for module, where in held_aside(model)}
-    for module in _listed(model):
-        reason = read.get(id(module)) or _reason(module) or held.get(id(module))
-        if reason:
-            reasons[id(module)] = reason
-    return reasons
-
-
-def _reason(module: nn.Module) -> str:
-    """Return the reason why a module cannot be converted or removed; empty if it can."""
-    known = (*_CONVOLUTIONS, nn.Linear, *_BATCH_NORMS)
-    if deconvolves(module):
-        return "deconvolves already"
-    if is_parametrized(module):
-        return "parametrised"
-    if isinstance(module, LazyModuleMixin):
-        return "lazy: run the network once first"
-    if isinstance(module, _OTHER_NORMS):
-        return "normalises samples, not batches"
-    if type(module) not in known and _convolution(module) is None:
-        bases = [base.__name__ for base in known if isinstance(module, base)]
-        if bases:
-            return f"a subclass of {bases[0]}, which may do something else"
-        torchs_own = type(module).__module__.startswith("torch.nn.")
-        return "it has no deconvolution form" if torchs_own else "holds parameters of its own"
-    if "forward" in vars(module):
-        return "its forward is replaced"
-    if any(getattr(module, name, None) for name in vars(module) if "state_dict" in name and "hooks" in name):
-        return "hooks on its state_dict"
-    if isinstance(module, _BatchNorm):
-        return ""
-    if module._parameters.get("weight") is None or set(module._parameters) - {"weight", "bias"} or module._buffers:
-        return "its weight is computed from other tensors"
-    weight = module._parameters["weight"]
-    if weight is None or weight.is_complex():
-        return "complex"
-    return "" if weight.numel() else "no weights"
-
-
-def _convolution(module: nn.Module) -> type[nn.Module] | None:
-    """Return the class of torch whose output a convolution computes; None for other modules and other outputs."""
-    for base in _CONVOLUTIONS:
-        if type(module) is base:
-            return base
-        if isinstance(module, base) and not module._modules:
-            same = (getattr(type(module), name, None) is getattr(base, name, None) for name in _COMPUTING)
-            return base if all(same) else None
-    return None
-
-
-def _candidates(
-    model: nn.Module, names: dict[int, list[str]], kept: dict[int, str], config: DeconvConfig | Choice | None
-) -> tuple[list[tuple[Any, DeconvConfig]], list[tuple[Any, DeconvConfig]], list[nn.Module]]:
-    """Return the convolutions and linear layers to convert, with their settings, and the normalisations to remove."""
-    convolutions: list[tuple[Any, DeconvConfig]] = []
-    linears: list[tuple[Any, DeconvConfig]] = []
-    norms: list[nn.Module] = []
-    for module in _listed(model):
-        if id(module) in kept:
-            continue
-        if callable(config):
-            settings = config(names[id(module)][0], module)
-            check_config(f"what config returns for {names[id(module)][0] or '(model)'}", settings)
-            if settings is None:
-                kept[id(module)] = "left by config"
-                continue
-        elif config is None and type(module) is nn.Linear:
-            settings = DeconvConfig(block_size=LINEAR_BLOCK)
-        else:
-            settings = config or DeconvConfig()
-        if isinstance(module, _BatchNorm):
-            norms.append(module)
-        else:
-            (convolutions if isinstance(module, _ConvNd) else linears).append((module, settings))
-    return convolutions, linears, norms
-
-
-def _without_object(
-    model: nn.Module, names: dict[int, list[str]], kept: dict[int, str], norms: list[nn.Module]
-) -> list[nn.Module]:
-    """Return the normalisations of converted layers; add the reasons for keeping the others to ``kept``."""
-    layers = [module for module in _listed(model) if _multiplies(module) or module in norms]
-    for norm in norms:
-        place = layers.index(norm)
-        before, after = ([m for m in side if m not in norms] for side in (layers[place::-1], layers[place:]))
-        fitting = [module for module in before if norm.num_features in _outputs(module)]
-        siblings = [module for module in fitting if _parents(names[id(module)]) & _parents(names[id(norm)])]
-        for module in [*siblings[:1], *(fitting or before or after)[:1]]:
-            if id(module) in kept and not deconvolves(module):
-                what = "" if before else "the input of "
-                kept[id(norm)] = f"probably normalises {what}{names[id(module)][0] or '(model)'}, which stays"
-    return [norm for norm in norms if id(norm) not in kept]
-
-
-def _parents(names: list[str]) -> set[str]:
-    return {name.rpartition(".")[0] for name in names if name}
-
-
-def _multiplies(module: nn.Module) -> bool:
-    """Return whether a module has, or may have, a matrix of weights."""
-    if isinstance(module, _NORMS):
-        return False
-    known = isinstance(module, _ConvNd | nn.Linear) or deconvolves(module) or is_parametrized(module)
-    return known or any(sum(n > 1 for n in shape) > 1 for shape in _shapes(module))
-
-
-def _outputs(module: nn.Module) -> set[int]:
-    """Return the number of outputs of a layer, or all sizes of its weights if it has no such attribute."""
-    said = [getattr(module, name, None) for name in ("out_channels", "out_features", "num_channels")]
-    return {n for n in said if isinstance(n, int)} or {n for shape in _shapes(module) for n in shape}
-
-
-def _shapes(module: nn.Module) -> list[torch.Size]:
-    return [p.shape for p in module._parameters.values() if p is not None and not is_lazy(p)]
-
-
-def _found(model: nn.Module, names: dict[int, list[str]], kept: dict[int, str]) -> str:
-    listed = _listed(model)
-    if not listed:
-        return "it has no layers with parameters"
-    kinds = Counter((type(m).__name__, kept.get(id(m), "no convolution or linear layer")) for m in listed)
-    return ", ".join(f"{count} {kind} ({reason})" for (kind, reason), count in kinds.items())
-
-
 def _deconvolving(module: Any, config: DeconvConfig, *, bias: bool) -> Any:  # noqa: ANN401
     """Return the deconvolution form of a convolution or linear layer, with its Parameters."""
-    convolution = _convolution(module)
-    kind = DeconvLinear if convolution is None else _CONVOLUTIONS[convolution]
+    convolution = convolution_class(module)
+    kind = DeconvLinear if convolution is None else DECONVOLUTIONS[convolution]
     layer: Any = kind(**shape_of(module), bias=False, device="meta", dtype=module.weight.dtype, config=config)
     layer.whitening.to_empty(device=module.weight.device)
     layer.whitening.reset_running_stats()

@@ -22,6 +22,7 @@ from ndtools.layers.running import Statistics
 from ndtools.layers.whitening import Whitening
 from ndtools.surgery.replacing import (
     carry_hooks,
+    carry_role,
     copy_of,
     deconvolves,
     held_aside,
@@ -107,6 +108,7 @@ def fold(model: nn.Module, example: Any) -> tuple[nn.Module, float]:  # noqa: AN
         if deconvolves(module):
             new[id(module)] = _plain(module, name, reached.get(name, set()))
             carry_hooks(module, new[id(module)])
+            carry_role(module, new[id(module)])
     folded = replace_modules(folded, new)
     after = _tensors(call(folded, copied(example)))
     differences = [_difference(a, b) for a, b in zip(before, after, strict=True) if a.numel()]

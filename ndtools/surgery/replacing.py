@@ -11,6 +11,7 @@ from ndtools.layers.whitening import Whitening
 
 __all__ = [
     "carry_hooks",
+    "carry_role",
     "copy_of",
     "deconvolves",
     "has_hooks",
@@ -97,6 +98,18 @@ def carry_hooks(old: nn.Module, new: nn.Module) -> None:
     for name in _HOOKS:
         if hasattr(old, name):
             setattr(new, name, getattr(old, name))
+
+
+def carry_role(old: nn.Module, new: nn.Module) -> None:
+    """Give a module the role of another one in a network of :mod:`ndtools.models`; other modules have none.
+
+    Parameters
+    ----------
+    old, new : Module
+        Module that the role is taken from, and module that it is given to.
+    """
+    if hasattr(old, "role"):
+        new.role = old.role
 
 
 def own_names(model: nn.Module) -> dict[int, list[str]]:

@@ -1,7 +1,7 @@
 """``ndtools convert``, ``fold`` and ``audit`` as their user meets them: screen, files, exit codes."""
 
 import json
-import re
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -11,24 +11,25 @@ from ndtools.checkpoints.config import CheckpointConfig
 from ndtools.checkpoints.files import load_network, read_checkpoint, save_network
 from ndtools.checkpoints.metadata import spec_from_metadata, spec_to_metadata
 from ndtools.checkpoints.state_dicts import load_state, save_state
+from ndtools.errors import DataError
 from ndtools.layers.config import DeconvConfig
-from ndtools.models import build, vgg
-from ndtools.models.factories import batch_norm, deconv, plain
+from ndtools.models import build
+from ndtools.models.factories import LayerSpec, batch_norm, deconv, plain
 from ndtools.models.spec import NetworkSpec
 from ndtools.surgery.convert import convert
 from ndtools.surgery.fold import fold
 from ndtools.surgery.replacing import deconvolves
 from tests.commands import invoke
+from tests.narrow_networks import narrow
 
 pytestmark = pytest.mark.filterwarnings("ignore::ndtools.errors.NumericalWarning")
 BLOCK = 16  # small, so that tests are quick
 
 
 @pytest.fixture(scope="module", autouse=True)
-def narrow():
-    """VGGs of few channels, and so small files."""
+def narrow_networks():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(vgg, "_WIDTHS", (16, 16, 32, 32, 32))
+        narrow(patch)
         yield
 
 
@@ -75,7 +76,8 @@ def own(tmp_path_factory):
     """A checkpoint of the project, and the network."""
     path = tmp_path_factory.mktemp("own") / "net.safetensors"
     config = DeconvConfig(block_size=BLOCK, sampling_stride=2)
-    network = NetworkSpec(arch="vgg11", num_classes=5, in_channels=1, form="deconv", config=config, first=config)
+    layers = deconv(config, first=config).layers
+    network = NetworkSpec(arch="vgg11", num_classes=5, in_channels=1, layers=layers)
     torch.manual_seed(0)
     model = trained(network.build(), 1).eval()
     save_state(path, model.state_dict(), spec_to_metadata(network))
@@ -113,8 +115,9 @@ def test_from_published_to_folded(published, images, tmp_path):
     assert result.stderr.startswith(f"{ours}   ")
     given = read_checkpoint(CheckpointConfig(source=str(ours)))
     network, state = given.network, given.state
-    assert (network.config.block_size, network.config.grouping) == (BLOCK, "published")
-    assert (network.first.n_iter, network.first.freeze_after) == (15, 101)
+    conv, first = network.layer("conv").deconv, network.layer("first").deconv
+    assert (conv.block_size, conv.grouping) == (BLOCK, "published")
+    assert (first.n_iter, first.freeze_after) == (15, 101)
     again = network.build().eval()
     again.load_state_dict(state)
     torch.testing.assert_close(again(images), model(images))
@@ -126,7 +129,7 @@ def test_from_published_to_folded(published, images, tmp_path):
     simple = build("vgg11", plain(), num_classes=7).eval()
     state, metadata = load_state(folded)
     simple.load_state_dict(state)
-    assert metadata["form"] == "plain"
+    assert metadata["layers"] == {role: asdict(LayerSpec()) for role in ("conv", "linear")}
     torch.testing.assert_close(simple(images), model(images), rtol=1e-3, atol=1e-4)
     straight = invoke("fold", source, "--arch", "vgg11", "--to", tmp_path / "straight.safetensors", "--json")
     assert straight.exit_code == 0, straight.stderr
@@ -161,8 +164,8 @@ def test_a_network_that_is_not_of_the_method(arch, make, images, tmp_path):
     assert content["layers"][0]["reason"].startswith("first")
     given = read_checkpoint(CheckpointConfig(source=str(tmp_path / "net-deconv.safetensors")))
     network, state = given.network, given.state
-    assert network.first == DeconvConfig(n_iter=15, freeze_after=200)
-    assert network.linear == DeconvConfig(block_size=512)
+    assert network.layer("first").deconv == DeconvConfig(n_iter=15, freeze_after=200)
+    assert network.layer("linear").deconv == DeconvConfig(block_size=512)
     ours = network.build()
     ours.load_state_dict(state)
     layers = [m for m in ours.modules() if deconvolves(m)]
@@ -196,7 +199,7 @@ def test_audit(own):
     result = invoke("audit", path, "--json", "--batch-size", 4)
     content = json.loads(result.stdout)
     assert result.stderr == ""
-    assert content["network"]["config"]["sampling_stride"] == 2
+    assert content["network"]["layers"]["conv"]["deconv"]["sampling_stride"] == 2
     assert content["settings_assumed"] is None
     assert [row["batches"] for row in content["rows"]] == [2] * 8
     assert content["rows"][0]["condition"] > 1
@@ -357,7 +360,7 @@ def test_settings_that_a_file_does_not_say(own, tmp_path, settings):
     assert difference < 1e-4
     assumed = json.loads(result.stdout)["settings_assumed"]
     assert (assumed["first"]["n_iter"], assumed["first"]["freeze_after"]) == (5, None)
-    assert (assumed["config"]["block_size"], assumed["linear"]) == (BLOCK, None)
+    assert (assumed["conv"]["block_size"], assumed["linear"]) == (BLOCK, None)
     result, difference = fold("--config", settings(n_iter=5))  # in all layers
     assert difference < 1e-4
     assert "first." not in result.stdout
@@ -374,9 +377,9 @@ def test_settings_to_convert_to(tmp_path, settings):
     result = invoke("convert", tmp_path / "net.safetensors", *options)
     assert "settings assumed" not in result.stdout
     network = read_checkpoint(CheckpointConfig(source=str(tmp_path / "net-deconv.safetensors"))).network
-    assert network.config == DeconvConfig.reference(eps=0.01, block_size=16)
-    assert network.first == DeconvConfig.reference(eps=0.1, block_size=16, n_iter=15, freeze_after=200)
-    assert network.linear == DeconvConfig.reference(eps=0.01, block_size=512)
+    assert network.layer("conv").deconv == DeconvConfig.reference(eps=0.01, block_size=16)
+    assert network.layer("first").deconv == DeconvConfig.reference(eps=0.1, block_size=16, n_iter=15, freeze_after=200)
+    assert network.layer("linear").deconv == DeconvConfig.reference(eps=0.01, block_size=512)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
@@ -401,6 +404,15 @@ def test_tensors_that_are_no_floating_numbers(own, tmp_path):
     assert "features.0.weight is of torch.int32, not torch.float32" in result.stderr
 
 
+EARLIER = {"form": "deconv", "config": None, "first": None, "linear": None}
+
+
+def role(name, **values):
+    """Metadata with a change in the layers of one role."""
+    layers = {"conv": {}, "linear": {}, name: {"deconv": {"n_iter": 9}, **values}}
+    return {"layers": layers}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -411,23 +423,43 @@ def test_tensors_that_are_no_floating_numbers(own, tmp_path):
         ({"num_classes": 0}, "num_classes must be at least 1"),
         ({"arch": "vgg12"}, "arch must be one of vgg11, .* got 'vgg12'"),
         ({"arch": ["vgg11"]}, r"arch must be a str, got \['vgg11'\]"),
-        ({"form": "deconvolved"}, "form must be 'plain' or .*, got 'deconvolved'"),
-        ({"config": {"block_size": 2.5}}, "config.block_size must be a whole number or a str or null, got 2.5"),
-        ({"config": {"n_iter": None}}, "config.n_iter must be a whole number, got None"),
-        ({"first": {"sync": 0}}, "first.sync must be true or false, got 0"),
-        ({"linear": {"eps": -1}}, "linear.eps: must be above 0"),
-        ({"linear": {"epsilon": 1}}, "there is no linear.epsilon"),
-        ({"config": 3}, "config must be a DeconvConfig or null, got 3"),
+        (
+            role("conv", deconv={"block_size": 2.5}),
+            "layers.conv.deconv.block_size must be a whole number or a str or null",
+        ),
+        (role("conv", deconv={"n_iter": None}), "layers.conv.deconv.n_iter must be a whole number, got None"),
+        (role("first", deconv={"sync": 0}), "layers.first.deconv.sync must be true or false, got 0"),
+        (role("linear", deconv={"eps": -1}), "layers.linear.deconv.eps: must be above 0"),
+        (role("linear", deconv={"epsilon": 1}), "there is no layers.linear.deconv.epsilon"),
+        (role("conv", deconv=3), "layers.conv.deconv must be an object of settings or null, got 3"),
+        (role("conv", norm="odd"), "layers.conv.norm must be 'none' or 'batch_norm', got 'odd'"),
+        (role("conv", bias=1), "layers.conv.bias must be true or false, got 1"),
+        (role("depthwise"), "vgg11 has no layers in the role 'depthwise'; its roles are conv, first, linear"),
+        ({"layers": [1]}, r"layers must be an object with an object for each role, got \[1\]"),
+        ({"layers": {"conv": 1}}, "layers must be an object with an object for each role, got {'conv': 1}"),
+        ({**EARLIER, "form": "deconvolved"}, "form must be 'plain' or .*, got 'deconvolved'"),
+        ({**EARLIER, "config": {"n_iter": None}}, "config.n_iter must be a whole number, got None"),
+        ({**EARLIER, "first": {"epsilon": 1}}, "there is no first.epsilon"),
+        ({**EARLIER, "layers": {}}, "there is no layers; settings are arch"),
     ],
 )
 def test_metadata_of_other_types(own, tmp_path, change, message):
     state, metadata = load_state(own[0])
     path = tmp_path / "odd.safetensors"
+    if "form" in change:
+        metadata.pop("layers")
     save_state(path, state, metadata | change)
+    with pytest.raises(DataError, match=f"{path}: metadata that this version does not know: {message}"):
+        read_checkpoint(CheckpointConfig(source=str(path)))
+
+
+def test_every_command_refuses_metadata_that_it_does_not_know(own, tmp_path):
+    state, metadata = load_state(own[0])
+    save_state(tmp_path / "odd.safetensors", state, metadata | {"later": 1})
     for command in ("fold", "audit", "convert"):
-        result = invoke(command, path)
+        result = invoke(command, tmp_path / "odd.safetensors")
         assert result.exit_code == 3
-        assert re.search(f"{path}: metadata that this version does not know: {message}", result.stderr), result.stderr
+        assert "odd.safetensors: metadata that this version does not know: there is no later" in result.stderr
 
 
 def test_metadata_that_is_not_whole(own, tmp_path):
@@ -474,7 +506,7 @@ def test_contradictions(own, options, code, message, tmp_path, monkeypatch):
     [
         ('{"n_iter": 7}', "--config n_iter = 7 contradicts the checkpoint, which says 5"),
         ('{"first": {"n_iter": 7}}', "--config first.n_iter = 7 contradicts the checkpoint, which says 5"),
-        ('{"preset": "paper", "foo": 1}', "there is no foo; settings are block_size, n_iter, eps"),
+        ('{"preset": "paper", "foo": 1}', "there is no setting 'foo'; settings are block_size, eps"),
         ('{"n_iter": "x"}', "settings.json: n_iter must be a whole number, got 'x'"),
         ('{"first": {"grid": "round"}}', "first.grid must be 'staggered' or 'corner', got 'round'"),
         ('{"eps": -1}', "settings.json: eps: must be above 0"),
@@ -483,7 +515,7 @@ def test_contradictions(own, options, code, message, tmp_path, monkeypatch):
         ('{"n_iter": 1000000}', "n_iter: must be at most 1000"),
         ('{"preset": 3}', "preset must be interleaved or paper or reference, got 3"),
         ('{"preset": "x"}', "preset must be interleaved or paper or reference, got 'x'"),
-        ('{"first": 3}', "first must be an object of settings, got 3"),
+        ('{"first": 3}', "first must be an object of settings or null, got 3"),
         ("[]", "must hold a JSON object, such as"),
         ("", "is not a JSON file"),
     ],
@@ -511,7 +543,7 @@ def test_unusable_checkpoints(own, published, tmp_path):
     for arguments, code, message in (
         (["fold", tmp_path / "none.pt"], 3, "no such file"),
         (["fold", source], 2, "does not say of which network it is, one of vgg11, vgg13, "),
-        (["fold", source, "--arch", "resnet18"], 3, "not a checkpoint of resnet18 in the form 'deconv': "),
+        (["fold", source, "--arch", "resnet18"], 3, "not a checkpoint of resnet18: it has no convolution conv1 or"),
         (["fold", source, "--arch", "vgg11", "--num-classes", 8], 2, "--num-classes 8 contradicts the checkpoint"),
         (["convert", source, "--arch", "vgg11", "--config", "paper"], 2, "paper contradicts the checkpoint"),
         (["fold", source, "--arch", "vgg11", "--config", "paper"], 2, "paper contradicts the checkpoint"),

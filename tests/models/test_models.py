@@ -17,6 +17,7 @@ from ndtools.models.factories import Factories, batch_norm, deconv, plain
 from ndtools.models.preact_resnet import preact_resnet
 from ndtools.models.resnet import resnet
 from ndtools.models.vgg import vgg
+from tests.narrow_networks import narrow
 
 pytestmark = pytest.mark.filterwarnings("ignore::ndtools.errors.NumericalWarning")
 
@@ -122,7 +123,8 @@ def test_each_halving_and_class_is_in_the_output_shape(name):
 
 @pytest.mark.parametrize("factories", FACTORIES)
 @pytest.mark.parametrize("name", SHALLOW)
-def test_all_parameters_receive_gradients(name, factories):
+def test_all_parameters_receive_gradients(name, factories, monkeypatch):
+    narrow(monkeypatch)
     torch.manual_seed(0)
     network = build(name, FACTORIES[factories])
     logits = network(torch.randn(4, 3, 32, 32))
@@ -135,7 +137,8 @@ def test_all_parameters_receive_gradients(name, factories):
 
 
 @pytest.mark.parametrize("name", SHALLOW)
-def test_one_channel_and_a_hundred_classes(name):
+def test_one_channel_and_a_hundred_classes(name, monkeypatch):
+    narrow(monkeypatch)
     torch.manual_seed(0)
     network = build(name, FACTORIES["deconv"], num_classes=100, in_channels=1)
     assert network(torch.randn(2, 1, 32, 32)).shape == (2, 100)
@@ -144,20 +147,23 @@ def test_one_channel_and_a_hundred_classes(name):
 
 
 @pytest.mark.parametrize("name", SHALLOW)
-def test_only_the_first_layer_is_made_by_first(name):
+def test_the_layer_that_sees_the_images_has_the_role_first(name):
     made = []
 
-    def tagged(tag):
-        def make(*args, **kwargs):
-            made.append((tag, args[0]))
-            return nn.Conv2d(*args, **kwargs)
-
-        return make
+    class Tagged(Factories):
+        def conv(self, *shape, role="conv", **kwargs):
+            made.append((role, shape[0]))
+            return super().conv(*shape, role=role, **kwargs)
 
     with torch.device("meta"):
-        build(name, Factories(tagged("first"), tagged("conv"), nn.Identity, nn.Linear), in_channels=5)
+        build(name, Tagged(plain().layers), in_channels=5)
     assert made[0] == ("first", 5)
-    assert {tag for tag, _ in made[1:]} == {"conv"}
+    assert {role for role, _ in made[1:]} == ({"conv"} if name == "vgg11" else {"conv", "shortcut"})
+
+
+def test_a_role_that_the_network_does_not_have_is_refused():
+    with pytest.raises(OptionError, match="vgg11 has no layers in the role 'depthwise'; its roles are conv, first, li"):
+        shape_of("vgg11", deconv(depthwise=SMALL))
 
 
 def configs_of(network):

@@ -187,7 +187,7 @@ def test_the_table():
     assert lines[1].split()[:6] == ["conv", "FastDeconv1d", "1×3", "9", "30", "3.33"]
     assert lines[1].endswith("7%  1 frozen")
     assert lines[3].split() == ["unused", "DeconvLinear", "1×2", "2", "-", "-", "-", "-", "-", "0"]
-    assert lines[-1] == "4 deconvolution layers, 1 batch normalisations left: norm"
+    assert lines[-1] == "4 deconvolution layers, 1 batch normalisation left: norm"
     assert str(audit(nn.ReLU())).endswith("0 deconvolution layers, 0 batch normalisations left")
 
 

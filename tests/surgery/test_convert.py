@@ -13,8 +13,9 @@ from ndtools.layers.conv import FastDeconv1d, FastDeconv2d, FastDeconv3d
 from ndtools.layers.linear import DeconvLinear
 from ndtools.models.factories import deconv
 from ndtools.surgery.audit import audit
-from ndtools.surgery.convert import Plan, convert
+from ndtools.surgery.convert import convert
 from ndtools.surgery.fold import fold
+from ndtools.surgery.plan import Plan
 from tests.tolerance import rtol
 
 pytestmark = pytest.mark.filterwarnings("ignore::ndtools.errors.NumericalWarning")
@@ -308,8 +309,8 @@ def weight_normed():
         (Mine(3, 3, 3), "a subclass of Conv2d, which may do something else"),
         (nn.LazyConv2d(3, 3), "lazy: run the network once first"),
         (nn.LazyBatchNorm1d(), "lazy: run the network once first"),
-        (nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 3, 3)), "parametrised"),
-        (nn.utils.parametrizations.spectral_norm(nn.Linear(3, 3)), "parametrised"),
+        (nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 3, 3)), "its weight is parametrised"),
+        (nn.utils.parametrizations.spectral_norm(nn.Linear(3, 3)), "its weight is parametrised"),
         (weight_normed(), "its weight is computed from other tensors"),
         (nn.InstanceNorm2d(3, affine=True), "normalises samples, not batches"),
         (nn.InstanceNorm2d(3), "normalises samples, not batches"),
@@ -318,7 +319,7 @@ def weight_normed():
         (DeconvLinear(3, 3), "deconvolves already"),
         (ChannelDeconv(3), "deconvolves already"),
         (nn.PReLU(), "it has no deconvolution form"),
-        (nn.Conv2d(3, 3, 3, dtype=torch.complex64), "complex"),
+        (nn.Conv2d(3, 3, 3, dtype=torch.complex64), "its weight is complex"),
         (nn.Bilinear(2, 2, 2), "it has no deconvolution form"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else "",

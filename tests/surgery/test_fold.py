@@ -25,6 +25,7 @@ from ndtools.surgery.audit import audit
 from ndtools.surgery.convert import convert
 from ndtools.surgery.fold import fold
 from ndtools.surgery.replacing import deconvolves
+from tests.narrow_networks import narrow
 from tests.tolerance import rtol
 
 pytestmark = pytest.mark.filterwarnings("ignore::ndtools.errors.NumericalWarning")
@@ -413,8 +414,9 @@ def test_the_example_is_left_alone_by_networks_that_write_to_it():
 
 
 @pytest.mark.parametrize("arch", ["resnet18", "preact18"])
-def test_converted_trained_and_folded_networks(arch):
+def test_converted_trained_and_folded_networks(arch, monkeypatch):
     """Images of 16×16: the last stage has maps of 2×2."""
+    narrow(monkeypatch)
     torch.manual_seed(0)
     model = convert(build(arch, batch_norm()).double(), DeconvConfig.paper(block_size=8))[0]
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
