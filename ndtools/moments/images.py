@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 
 from ndtools.computing.memory import free_memory
+from ndtools.data.images.folders import Frames
 from ndtools.data.images.reading import Decoded, processors
 from ndtools.data.images.sources import ImageSource, Skipped
 from ndtools.errors import OptionError
@@ -32,11 +33,14 @@ class ImageMoments:
         Number of images that were used.
     skipped : tuple of Skipped
         Images that were not used, each with the reason, sorted by name.
+    frames : tuple of Frames
+        Images of several frames, of which the first was used, sorted by name.
     """
 
     moments: PatchCovariance
     read: int
     skipped: tuple[Skipped, ...]
+    frames: tuple[Frames, ...] = ()
 
 
 def image_moments(
@@ -104,7 +108,7 @@ def image_moments(
     total, *others = gathered.parts
     for moments in others:
         total.merge(moments)
-    return ImageMoments(total, gathered.read, gathered.skipped)
+    return ImageMoments(total, gathered.read, gathered.skipped, gathered.frames)
 
 
 def _add(moments: PatchCovariance, image: Decoded) -> str | None:

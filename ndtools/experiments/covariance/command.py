@@ -32,6 +32,7 @@ def covariance(
     ] = CovarianceConfig.images,
     eps: Eps = CovarianceConfig.eps,
     relative_eps: RelativeEps = CovarianceConfig.relative_eps,
+    gray: Annotated[bool, typer.Option("--gray", help="Reduce images to luma.")] = CovarianceConfig.gray,
     method: Annotated[
         Literal["eigh", "coupled", "vanilla"],
         typer.Option(help="Inverse square root: exact (eigh), or Newton-Schulz (vanilla is unstable)."),
@@ -55,6 +56,7 @@ def covariance(
         images=images,
         eps=eps,
         relative_eps=relative_eps,
+        gray=gray,
         method=method,
         iterations=iterations,
         seed=shared.seed,

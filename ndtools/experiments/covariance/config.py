@@ -32,6 +32,8 @@ class CovarianceConfig:
         Ridge added to the covariance of [0, 1] pixels, at least 0.
     relative_eps : bool
         Whether ``eps`` is in units of the mean variance of a pixel.
+    gray : bool
+        Whether to reduce images to luma: one channel in place of three. Default False.
     method : {"eigh", "coupled", "vanilla"}
         Inverse square root: exact, or by Newton-Schulz.
     iterations : int
@@ -49,6 +51,7 @@ class CovarianceConfig:
     images: int | None = None
     eps: float = 1e-3
     relative_eps: bool = False
+    gray: bool = False
     method: Literal["eigh", "coupled", "vanilla"] = "eigh"
     iterations: int = 15
     seed: int = 0

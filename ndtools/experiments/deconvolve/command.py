@@ -37,6 +37,7 @@ def deconvolve(
         typer.Option(help="Inverse square root: exact (eigh), or Newton-Schulz (vanilla is unstable)."),
     ] = DeconvolveConfig.method,
     iterations: Annotated[int, typer.Option(help="Iterations of Newton-Schulz.")] = DeconvolveConfig.iterations,
+    gray: Annotated[bool, typer.Option("--gray", help="Reduce images to luma.")] = DeconvolveConfig.gray,
     border: Annotated[
         Literal["valid", "reflect"],
         typer.Option(help="Only where whole patches are (smaller by k - 1), or mirror the image at its border."),
@@ -65,6 +66,7 @@ def deconvolve(
         relative_eps=relative_eps,
         method=method,
         iterations=iterations,
+        gray=gray,
         border=border,
         seed=shared.seed,
         jobs=shared.jobs,

@@ -38,6 +38,8 @@ class DeconvolveConfig:
         Inverse square root: exact, or by Newton-Schulz.
     iterations : int
         Number of Newton-Schulz iterations.
+    gray : bool
+        Whether to reduce images to luma: one channel in place of three. Default False.
     border : {"valid", "reflect"}
         Only where a whole patch lies in the image, which loses k // 2 pixels on every side; or everywhere, the image
         continued by its mirror image.
@@ -56,6 +58,7 @@ class DeconvolveConfig:
     relative_eps: bool = False
     method: Literal["eigh", "coupled", "vanilla"] = "eigh"
     iterations: int = 15
+    gray: bool = False
     border: Literal["valid", "reflect"] = "valid"
     seed: int = 0
     jobs: int | None = None

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ndtools.experiments.kernels.bootstrap import KernelBootstrap
-from ndtools.experiments.kernels.cells import CellMeasures, has_variance
+from ndtools.experiments.kernels.cells import CellMeasures
 from ndtools.experiments.kernels.config import KernelsConfig
 from ndtools.moments.files import moments_arrays
+from ndtools.moments.grey import has_variance
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.kernel_profiles import opponency

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ndtools.console.conflicts import refuse_given
 from ndtools.console.options import SharedOptions, with_shared_options
 from ndtools.console.output import Output
 from ndtools.experiments.ns_stability.config import NsStabilityConfig
@@ -24,6 +25,7 @@ SHOWN = (5, 10, 15)  # iterations in the table; 5 and 15 are the paper's
 
 @with_shared_options
 def ns_stability(
+    context: typer.Context,
     source: Annotated[
         str,
         typer.Argument(
@@ -35,6 +37,7 @@ def ns_stability(
     kernel_size: Annotated[
         int, typer.Option("--kernel-size", "-k", help="Side of the patches in pixels.")
     ] = NsStabilityConfig.kernel_size,
+    gray: Annotated[bool, typer.Option("--gray", help="Reduce images to luma.")] = NsStabilityConfig.gray,
     iterations: Annotated[int, typer.Option(help="How many iterations to follow.")] = NsStabilityConfig.iterations,
     eps: Annotated[
         float, typer.Option(help="Ridge added to the covariance, or to the matrix given.")
@@ -60,9 +63,14 @@ def ns_stability(
     Example: [bold]ndtools ns-stability lenna.png[/bold]
     """
     output = Output(shared, "ns-stability")
+    if sweep:
+        refuse_given(context, ["dtype", "norm"], "with --sweep, which takes all precisions and norms")
+    if source.lower().endswith((".npy", ".npz")):
+        refuse_given(context, ["kernel_size", "gray"], "for a matrix, which does not come from images")
     config = NsStabilityConfig(
         source=source,
         kernel_size=kernel_size,
+        gray=gray,
         iterations=iterations,
         eps=eps,
         dtype=tuple(name.strip() for name in dtype.split(",") if name.strip()),

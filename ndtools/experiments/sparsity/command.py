@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ndtools.console.conflicts import refuse_given
 from ndtools.console.measures import NAMES, REFERENCES
 from ndtools.console.options import Eps, RelativeEps, SharedOptions, with_shared_options
 from ndtools.console.output import Output
@@ -20,6 +21,7 @@ __all__ = ["sparsity"]
 
 @with_shared_options
 def sparsity(
+    context: typer.Context,
     source: Annotated[
         str, typer.Argument(help="Images, as for kernels; 'sample' is built in.")
     ] = SparsityConfig.source,
@@ -32,6 +34,7 @@ def sparsity(
     ] = SparsityConfig.images,
     eps: Eps = SparsityConfig.eps,
     relative_eps: RelativeEps = SparsityConfig.relative_eps,
+    gray: Annotated[bool, typer.Option("--gray", help="Reduce images to luma.")] = SparsityConfig.gray,
     bins: Annotated[int, typer.Option(help="Bins of the histograms.")] = SparsityConfig.bins,
     whitening: Annotated[
         Literal["patch", "channel", "none"],
@@ -52,12 +55,15 @@ def sparsity(
     Example: [bold]ndtools sparsity photos/[/bold]
     """
     output = Output(shared, "sparsity")
+    if whitening == "none":
+        refuse_given(context, ["eps", "relative_eps"], "with --whitening none, which decorrelates nothing")
     config = SparsityConfig(
         source=source,
         kernel_size=kernel_size,
         images=images,
         eps=eps,
         relative_eps=relative_eps,
+        gray=gray,
         bins=bins,
         whitening=whitening,
         bootstrap=bootstrap,
