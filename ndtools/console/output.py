@@ -260,6 +260,7 @@ class Output:
         further : mapping, optional
             Arrays of further .npz files, by path.
         """
+        from ndtools.results.companions import other_files, remove_files
         from ndtools.results.files import strict_json, write_results
         from ndtools.results.manifest import manifest as describe
         from ndtools.results.read import FORMAT_VERSION
@@ -279,6 +280,8 @@ class Output:
             ),
             **result.numbers(),
         }
+        others, current = other_files(self.shared.out, self.stem, self._paths(), numbers["config"])
+        numbers["files"] = [path.name for path in (*self._paths(), *(others if current else ()))]
         figures = dict(figure) if isinstance(figure, Mapping) else {"": figure}
         paths = write_results(
             self.shared.out,
@@ -292,6 +295,8 @@ class Output:
             image_format=self.shared.image_format.value,
             dpi=self.shared.dpi,
         )
+        if not current and (removed := remove_files(others)):
+            self.note(f"removed {'  '.join(map(str, removed))}: not of this run, but of the result that it replaces")
         try:
             if self.shared.json:
                 typer.echo(strict_json(numbers), nl=False)
