@@ -177,12 +177,15 @@ class ExperimentOutput(Output):
         further : mapping, optional
             Arrays of further .npz files, by path.
         """
+        from ndtools.results.companions import other_files, remove_files
         from ndtools.results.files import write_results
         from ndtools.results.read import FORMAT_VERSION
 
         replaced = any(path.exists() for path in self.paths())
         run = self.manifest(config=result.config, seed=result.config.seed, device=result.device, source=result.source)
         numbers = {"experiment": self.command, "format_version": FORMAT_VERSION, **run, **result.numbers()}
+        others, current = other_files(self.shared.out, self.stem, self.paths(), run["config"])
+        numbers["files"] = [path.name for path in (*self.paths(), *(others if current else ()))]
         figures = dict(figure) if isinstance(figure, Mapping) else {"": figure}
         paths = write_results(
             self.shared.out,
@@ -196,6 +199,8 @@ class ExperimentOutput(Output):
             image_format=self.shared.image_format.value,
             dpi=self.shared.dpi,
         )
+        if not current and (removed := remove_files(others)):
+            self.note(f"removed {'  '.join(map(str, removed))}: not of this run, but of the result that it replaces")
         try:
             self.json(numbers)
             self.table(table, title)

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import torch
@@ -14,6 +14,7 @@ from ndtools.computing.memory import MemoryGate, free_memory
 from ndtools.computing.operators import single_threaded_operators
 from ndtools.computing.progress import Progress
 from ndtools.computing.threads import TOO_MANY_THREADS
+from ndtools.data.images.folders import Frames
 from ndtools.data.images.reading import Decoded, Encoded, load_images, processors, read_images
 from ndtools.data.images.sources import ImageSource, Skipped
 from ndtools.errors import NdtoolsError, NoUsableImageError
@@ -37,11 +38,14 @@ class Gathered(Generic[A]):
         Number of images that were used.
     skipped : tuple of Skipped
         Images that were not used, each with the reason, sorted by name.
+    frames : tuple of Frames
+        Images of several frames, of which the first was used, sorted by name.
     """
 
     parts: tuple[A, ...]
     read: int
     skipped: tuple[Skipped, ...]
+    frames: tuple[Frames, ...] = ()
 
 
 def gather(
@@ -129,7 +133,8 @@ def gather(
         first = f"{skipped[0].name}: {skipped[0].reason}" if skipped else "it is empty"
         message = f"no image of {source.label} can be used ({len(skipped)} tried; {first})"
         raise NoUsableImageError(message, tuple(skipped))
-    return Gathered(accumulators, sum(result.read for result in results), tuple(skipped))
+    frames = sorted((f for result in results for f in result.frames), key=lambda f: f.name)
+    return Gathered(accumulators, sum(result.read for result in results), tuple(skipped), tuple(frames))
 
 
 def _submitted(
@@ -151,8 +156,9 @@ class _ThreadResult(Generic[A]):
     """Accumulator of one thread, and the images that it used and skipped."""
 
     accumulator: A | None
-    read: int
-    skipped: list[Skipped]
+    read: int = 0
+    skipped: list[Skipped] = field(default_factory=list)
+    frames: list[Frames] = field(default_factory=list)
 
 
 class _Dealer:
@@ -217,7 +223,7 @@ def _consume(
     gate: MemoryGate,
     working: int,
 ) -> _ThreadResult[A]:
-    result: _ThreadResult[A] = _ThreadResult(None, 0, [])
+    result: _ThreadResult[A] = _ThreadResult(None)
     for taken in items:
         with taken.decoded(gate, working) if isinstance(taken, Encoded) else nullcontext(taken) as item:
             if isinstance(item, Skipped):
@@ -228,6 +234,8 @@ def _consume(
                 reason = add(result.accumulator, item)
         if reason is None:
             result.read += 1
+            if isinstance(item, Decoded) and item.frames > 1:
+                result.frames.append(Frames(item.name, item.frames))
         else:
             result.skipped.append(Skipped(taken.name, reason))
     return result

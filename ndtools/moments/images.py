@@ -7,6 +7,7 @@ import torch
 
 from ndtools.computing.memory import free_memory
 from ndtools.computing.progress import Progress
+from ndtools.data.images.folders import Frames
 from ndtools.data.images.reading import Decoded, processors
 from ndtools.data.images.sources import ImageSource, Skipped
 from ndtools.errors import OptionError
@@ -33,11 +34,14 @@ class ImageMoments:
         Number of images that were used.
     skipped : tuple of Skipped
         Images that were not used, each with the reason, sorted by name.
+    frames : tuple of Frames
+        Images of several frames, of which the first was used, sorted by name.
     """
 
     moments: PatchCovariance
     read: int
     skipped: tuple[Skipped, ...]
+    frames: tuple[Frames, ...] = ()
 
 
 def image_moments(
@@ -105,7 +109,7 @@ def image_moments(
     total, *others = gathered.parts
     for moments in others:
         total.merge(moments)
-    return ImageMoments(total, gathered.read, gathered.skipped)
+    return ImageMoments(total, gathered.read, gathered.skipped, gathered.frames)
 
 
 def _add(moments: PatchCovariance, image: Decoded) -> str | None:

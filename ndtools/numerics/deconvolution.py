@@ -4,8 +4,9 @@
 whitening of its patches). It is neither a transposed convolution nor the undoing of a known blur.
 """
 
+import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from ndtools.numerics.patch_covariance import PatchCovariance
 from ndtools.numerics.patches import Pair, as_pixels, to_pair
 from ndtools.numerics.pixels import white
 from ndtools.numerics.products import ridged
+from ndtools.text import counted
 
 __all__ = ["RIDGE_AND_PRECISION", "Deconvolution", "fit_deconvolution", "has_variance"]
 
@@ -183,7 +185,23 @@ class Deconvolution:
         -------
         Tensor of shape (C, H - k_y + 1, W - k_x + 1), or (N, ...)
             Deconvolved image in the dtype of the input (float32 for uint8).
+
+        Raises
+        ------
+        TypeError
+            If the image is neither a tensor nor an array, or its numbers are neither uint8 nor floating point.
+        ValueError
+            If the image has another shape, or is smaller than the patch.
         """
+        if not isinstance(image, Tensor | np.ndarray):
+            raise TypeError(f"image must be a Tensor or an array, got {type(image).__name__}")
+        (ky, kx), shape = self.kernel_size, tuple(image.shape)
+        if len(shape) not in (3, 4) or shape[-3] != self.channels or shape[-2] < ky or shape[-1] < kx:
+            c = self.channels
+            raise ValueError(
+                f"image must have shape ({c}, H, W) or (N, {c}, H, W) with H at least {ky} and W at least {kx}, as the"
+                f" deconvolution was fitted to images of {counted(c, 'channel')}, got {shape}"
+            )
         pixels = as_pixels(image)
         if pixels.dtype == torch.uint8:
             pixels = pixels.float() / white(pixels)
@@ -231,7 +249,7 @@ class Deconvolution:
 
 
 def fit_deconvolution(
-    images: Iterable[Tensor | np.ndarray[Any, Any]],
+    images: Tensor | np.ndarray[Any, Any] | Iterable[Tensor | np.ndarray[Any, Any]],
     kernel_size: int | Pair = 15,
     eps: float = 1e-3,
     *,
@@ -242,9 +260,9 @@ def fit_deconvolution(
 
     Parameters
     ----------
-    images : iterable of Tensor or array, each of shape (C, H, W)
-        Images of floating point in [0, 1], or of uint8. Sizes may differ; images smaller than the patch are left out
-        with a warning. Each image is held only while it is added.
+    images : Tensor or array of shape (C, H, W) or (N, C, H, W), or iterable of such of shape (C, H, W)
+        Images of floating point in [0, 1], or of uint8: one, a batch, or any number one after the other. Sizes may
+        differ; images smaller than the patch are left out with a warning. Each image is held only while it is added.
     kernel_size : int or (int, int)
         Height and width of the patches in pixels.
     eps, relative, method
@@ -260,6 +278,10 @@ def fit_deconvolution(
     ------
     DataError
         If no image is at least as large as the patch.
+    TypeError
+        If ``images`` are no images, such as the name of a folder, which `ndtools.iter_images` reads.
+    ValueError
+        If an image has another shape, other channels than the first, or numbers that are not finite.
 
     Examples
     --------
@@ -270,7 +292,11 @@ def fit_deconvolution(
     ky, kx = to_pair(kernel_size)
     moments = None
     small = 0
-    for image in images:
+    for image in _each(images):
+        if not isinstance(image, Tensor | np.ndarray):
+            raise TypeError(f"images must hold Tensors or arrays of shape (C, H, W), got {type(image).__name__}")
+        if len(image.shape) != 3:
+            raise ValueError(f"images must hold images of shape (C, H, W), got one of shape {tuple(image.shape)}")
         if moments is None:
             moments = PatchCovariance(image.shape[0], kernel_size, eps=eps, relative=relative)
         if image.shape[-2] < ky or image.shape[-1] < kx:
@@ -293,6 +319,21 @@ def has_variance(covariance: Covariance) -> list[bool]:
     square = covariance.mean.square().view(covariance.channels, -1).amax(1)
     varies: list[bool] = (variance > 1e-15 * square).tolist()
     return varies
+
+
+def _each(images: object) -> Iterator[object]:
+    """Return an iterator over images, of which a tensor or array may hold one or a batch."""
+    if isinstance(images, Tensor | np.ndarray):
+        if len(images.shape) not in (3, 4):
+            shape = tuple(images.shape)
+            raise ValueError(f"images must have shape (C, H, W) or (N, C, H, W), or be a list of images, got {shape}")
+        return iter([images] if len(images.shape) == 3 else images)
+    if isinstance(images, str | os.PathLike) or not isinstance(images, Iterable):
+        raise TypeError(
+            "images must be Tensors or arrays, one or an iterable of them, got"
+            f" {type(images).__name__}; ndtools.iter_images reads the images of a file or folder"
+        )
+    return iter(images)
 
 
 def _warn_if_degenerate(covariance: Covariance) -> None:

@@ -1,13 +1,17 @@
 """The images, or the data set with labels, that a result comes from."""
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ndtools.data.images.sources import Skipped
+from ndtools.data.images.folders import Frames
+from ndtools.data.images.reading import warn_of_frames
+from ndtools.data.images.sources import ImageSource, Skipped
+from ndtools.errors import NumericalWarning
 from ndtools.text import counted
 
-__all__ = ["DataUsed", "ImagesUsed"]
+__all__ = ["DataUsed", "ImagesUsed", "images_used"]
 
 
 @dataclass(frozen=True)
@@ -22,11 +26,17 @@ class ImagesUsed:
         Number of images used.
     skipped : tuple of Skipped
         Images that were not used, each with the reason.
+    frames : tuple of Frames
+        Images of several frames, of which the first was used. Default: none.
+    repeated : int
+        Number of paths in a list that named an image again, which counts once. Default 0.
     """
 
     label: str
     read: int
     skipped: tuple[Skipped, ...] = ()
+    frames: tuple[Frames, ...] = ()
+    repeated: int = 0
 
     @property
     def counted(self) -> str:
@@ -40,12 +50,60 @@ class ImagesUsed:
 
     def numbers(self) -> dict[str, Any]:
         """Return the content of the key "images" of .json files."""
-        return {"read": self.read, "skipped": [{"path": s.name, "reason": s.reason} for s in self.skipped]}
+        return {
+            "read": self.read,
+            "skipped": [{"path": s.name, "reason": s.reason} for s in self.skipped],
+            "first_frame_only": [{"path": f.name, "frames": f.count} for f in self.frames],
+            "repeated": self.repeated,
+        }
 
     @classmethod
     def from_numbers(cls, label: str, numbers: Mapping[str, Any]) -> "ImagesUsed":
         """Restore the value from its label and from what `numbers` returned."""
-        return cls(label, numbers["read"], tuple(Skipped(s["path"], s["reason"]) for s in numbers["skipped"]))
+        return cls(
+            label,
+            numbers["read"],
+            tuple(Skipped(s["path"], s["reason"]) for s in numbers["skipped"]),
+            # Versions before this one did not record the last two.
+            tuple(Frames(f["path"], f["frames"]) for f in numbers.get("first_frame_only", ())),
+            numbers.get("repeated", 0),
+        )
+
+
+def images_used(
+    source: ImageSource, read: int, skipped: Sequence[Skipped], frames: Sequence[Frames] = ()
+) -> ImagesUsed:
+    """Describe the images of a source that were used, and warn of what a user may not expect of them.
+
+    Parameters
+    ----------
+    source : ImageSource
+        Source of the images.
+    read : int
+        Number of images that were used.
+    skipped : sequence of Skipped
+        Images that were not used.
+    frames : sequence of Frames
+        Images of several frames. Default: none.
+
+    Returns
+    -------
+    ImagesUsed
+        The images used.
+
+    Warns
+    -----
+    NumericalWarning
+        If images have several frames, of which only the first is used; or if a list names images more than once.
+    """
+    warn_of_frames(frames, stacklevel=3)
+    if source.repeated:
+        warnings.warn(
+            f"{source.label} names {counted(source.repeated, 'image')} again; each image counts once",
+            NumericalWarning,
+            stacklevel=3,
+        )
+    return ImagesUsed(source.label, read, tuple(skipped), tuple(frames), source.repeated)
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,19 @@ FORMAT_VERSION = 1
 """Version of the content of result files, to be raised when they change. Files without a version have version 0."""
 
 REMEDY = "give the .json file that an experiment of ndtools wrote"
-_MANIFEST = ("experiment", "format_version", "command", "config", "seed", "versions", "device", "input", "seconds")
-_OPTIONAL = ("experiment", "format_version")  # absent from files of version 0
+_MANIFEST = (
+    "experiment",
+    "format_version",
+    "command",
+    "config",
+    "seed",
+    "versions",
+    "device",
+    "input",
+    "seconds",
+    "files",
+)
+_OPTIONAL = ("experiment", "format_version", "files")  # absent from files of older versions
 # What NumPy, zipfile and zlib raise on files that are damaged or of another kind.
 _DAMAGED = (ValueError, EOFError, OverflowError, SyntaxError, RuntimeError, zipfile.BadZipFile, zlib.error)
 _MISFITS = (LookupError, TypeError, ValueError, AttributeError)
@@ -44,7 +55,7 @@ class SavedResult:
     experiment : str
         Command that wrote the files, such as "kernels" or "ns-stability".
     manifest : dict
-        Command line, configuration, seed, versions, device, input and seconds of the run.
+        Command line, configuration, seed, versions, device, input and seconds of the run, and names of its files.
     numbers : dict
         All other keys of the .json file. Numbers that were not finite are None.
     arrays : dict of str to array

@@ -64,6 +64,10 @@ class AuditRow:
         Whether training leaves the statistics as they are, after the configured number of batches.
     batches : int
         Number of training batches in the statistics.
+    shrinkage : str
+        Shrinkage of the covariance, as in `DeconvConfig`.
+    grid : str
+        Positions of the sampled patches, as in `DeconvConfig`.
     """
 
     name: str
@@ -77,6 +81,8 @@ class AuditRow:
     padding_share: float | None
     frozen: bool
     batches: int
+    shrinkage: str
+    grid: str
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -125,14 +131,16 @@ class Audit:
                 more = f" and {len(names) - 3} more" if len(names) > 3 else ""
                 said.append(f"{', '.join(names[:3])}{more}: {meaning}")
         if few:
+            weakened = (
+                " (shrinkage='auto' weakens their correlations)" if any(r.shrinkage == "none" for r in few) else ""
+            )
             said.append(
-                f"{_layers(few)} no more samples than features: take larger batches or smaller blocks"
-                " (shrinkage='auto' weakens their correlations)"
+                f"{_layers(few)} no more samples than features: take larger batches or smaller blocks{weakened}"
             )
         if padded:
+            staggered = ", or grid='staggered' in place of 'corner'" if any(r.grid == "corner" for r in padded) else ""
             said.append(
-                f"{_layers(padded)} more than a third of padding in the sampled patches: take larger images, or"
-                " grid='staggered' in place of 'corner'"
+                f"{_layers(padded)} more than a third of padding in the sampled patches: take larger images{staggered}"
             )
         return tuple(said)
 
@@ -231,7 +239,8 @@ def audit(model: nn.Module, example: Any = None) -> Audit:  # noqa: ANN401
     (160, 27, ('1',))
     """
     check_model(model)
-    check_example(example)
+    if example is not None:
+        check_example(example)
     if isinstance(model, nn.parallel.DistributedDataParallel):
         model = model.module
     model = copy_of(model)
@@ -263,6 +272,8 @@ def audit(model: nn.Module, example: Any = None) -> Audit:  # noqa: ANN401
                 padding_share=padding,
                 frozen=frozen[name],
                 batches=counts[name],
+                shrinkage=whitening.config.shrinkage,
+                grid=whitening.config.grid,
             )
         )
     left = [name for name, module in model.named_modules() if isinstance(module, _BatchNorm)]

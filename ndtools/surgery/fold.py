@@ -175,7 +175,9 @@ def check_example(example: Any) -> None:  # noqa: ANN401
     Raises
     ------
     TypeError
-        If the example is a NumPy array or a list.
+        If the example is a NumPy array, a list, or anything else but a Tensor, tuple or dict.
+    ValueError
+        If a Tensor in it holds no samples.
     """
     expected = "example must be a Tensor, a tuple of arguments or a dict of arguments by name"
     if isinstance(example, np.ndarray):
@@ -184,6 +186,18 @@ def check_example(example: Any) -> None:  # noqa: ANN401
         raise TypeError(
             f"{expected}, got a list: of a batch [x, y] pass x; where a list is the network's argument, (list,)"
         )
+    if not isinstance(example, Tensor | tuple | Mapping):
+        raise TypeError(
+            f"{expected}, got {type(example).__name__}: pass a small batch of inputs, or a tuple with the argument"
+        )
+    values = (
+        (example,)
+        if isinstance(example, Tensor)
+        else tuple(example.values() if isinstance(example, Mapping) else example)
+    )
+    for value in values:
+        if isinstance(value, Tensor) and not value.numel():
+            raise ValueError(f"example must hold at least one sample, got a Tensor of shape {tuple(value.shape)}")
 
 
 def poor_statistics(model: nn.Module) -> str:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ndtools.errors import NumericalWarning
+from ndtools.layers.checks import check_model
 from ndtools.layers.whitening import Whitening
 
 __all__ = ["recalibrate"]
@@ -55,7 +56,19 @@ def recalibrate(model: nn.Module, batches: Iterable[Tensor | Sequence[Tensor]]) 
     ------
     ValueError
         If the model has no deconvolution layers, or there is no batch. The statistics are not changed then.
+    TypeError
+        If the model is not a Module, or ``batches`` is a single tensor or holds no tensors. The statistics are not
+        changed then.
     """
+    check_model(model)
+    if isinstance(batches, Tensor):
+        raise TypeError(
+            f"batches must be an iterable of batches, got one Tensor of shape {tuple(batches.shape)}: pass [x] for one"
+            " batch x, or x.split(100) for batches of 100 samples"
+        )
+    given: object = batches
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise TypeError(f"batches must be an iterable of batches, such as a loader, got {type(batches).__name__}")
     layers = {name: module for name, module in model.named_modules() if isinstance(module, Whitening)}
     if not layers:
         raise ValueError(f"there is no deconvolution layer in this {type(model).__name__}")
@@ -70,8 +83,7 @@ def recalibrate(model: nn.Module, batches: Iterable[Tensor | Sequence[Tensor]]) 
             layer.average_all()
         with torch.no_grad():
             for batch in batches:
-                inputs = batch if isinstance(batch, Tensor) else batch[0]
-                model(inputs.to(device))
+                model(_inputs(batch).to(device))
                 count += 1
         if not count:
             raise ValueError("there is no batch to take the statistics from")
@@ -98,6 +110,16 @@ def recalibrate(model: nn.Module, batches: Iterable[Tensor | Sequence[Tensor]]) 
             stacklevel=2,
         )
     return count
+
+
+def _inputs(batch: object) -> Tensor:
+    inputs = batch[0] if isinstance(batch, Sequence) and len(batch) else batch
+    if not isinstance(inputs, Tensor):
+        raise TypeError(
+            "batches must hold Tensors, or sequences that begin with one, such as (inputs, targets), got"
+            f" {type(batch).__name__}"
+        )
+    return inputs
 
 
 def _restore(layer: Whitening, buffers: dict[str, Tensor]) -> None:

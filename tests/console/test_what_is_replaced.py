@@ -1,5 +1,6 @@
 """Results replace older results, and nothing else."""
 
+import json
 import os
 import shutil
 
@@ -93,3 +94,44 @@ def test_pipes_are_refused_and_links_kept(photos, tmp_path):
     assert kernels(photos, out).exit_code == 0
     assert (out / "kernels.npz").is_symlink()
     assert (tmp_path / "elsewhere.npz").stat().st_ino != before
+
+
+def test_figures_of_the_replaced_result_do_not_stay_beside_the_new_one(photos, tmp_path):
+    out = tmp_path / "out"
+    names = ["kernels.json", "kernels.npz", "kernels.png"]
+    assert kernels(photos, out, "--fit").exit_code == 0
+    assert numbers(out)["files"] == ["kernels.png", "kernels.npz", "kernels.json", "kernels_fit.png"]
+    (out / "kernels_mine.png").write_bytes(b"mine")
+    assert kernels(photos, out, "--name", "kernels_fit2").exit_code == 0
+    again = kernels(photos, out)
+    assert f"removed {out / 'kernels_fit.png'}: not of this run" in again.stderr
+    others = ["kernels_fit2.json", "kernels_fit2.npz", "kernels_fit2.png", "kernels_mine.png"]
+    assert sorted(path.name for path in out.iterdir()) == sorted(names + others)
+
+
+def test_the_same_result_in_another_format_stays(photos, tmp_path):
+    out = tmp_path / "out"
+    for image_format in ("svg", "png", "pdf"):
+        again = kernels(photos, out, "--format", image_format, "-j", 1 + (image_format == "png"))
+        assert "removed" not in again.stderr
+    assert sorted(path.suffix for path in out.iterdir()) == [".json", ".npz", ".pdf", ".png", ".svg"]
+    changed = kernels(photos, out, "--gray")
+    assert f"removed {out / 'kernels.pdf'}  {out / 'kernels.svg'}" in changed.stderr
+    assert sorted(path.suffix for path in out.iterdir()) == [".json", ".npz", ".png"]
+
+
+@pytest.mark.parametrize(
+    "files", [["../mine.png", "mine.png", "kernels.json/..", 3, "kernels_dir"], "kernels_a.png", 7]
+)
+def test_a_list_of_files_leads_nowhere_else(photos, tmp_path, files):
+    out = tmp_path / "out"
+    assert kernels(photos, out).exit_code == 0
+    (out / "kernels_dir").mkdir()
+    for path in (out / "mine.png", tmp_path / "mine.png", out / "kernels_a.png"):
+        path.write_bytes(b"mine")
+    text = (out / "kernels.json").read_text()
+    (out / "kernels.json").write_text(json.dumps(json.loads(text) | {"files": files}))
+    again = kernels(photos, out, "--gray")
+    assert again.exit_code == 0
+    assert "removed" not in again.stderr
+    assert (tmp_path / "mine.png").exists() and (out / "mine.png").exists() and (out / "kernels_a.png").exists()

@@ -42,7 +42,7 @@ VARIANTS = {
     "sparsity-flat": ("sparsity", "{flat}"),
     "ns-stability": ("ns-stability", "{photo}", "--dtype", "float16,float64"),
     "ns-stability-matrix": ("ns-stability", "{matrix}", "--eps", 0),
-    "ns-stability-sweep": ("ns-stability", "{matrix}", "--sweep", "--iterations", 12, "--norm", "trace"),
+    "ns-stability-sweep": ("ns-stability", "{matrix}", "--sweep", "--iterations", 12),
     "regress": ("regress", "{set}", *SMALL_REGRESS, "--baseline-lr", "auto,30"),
     "regress-theory": ("regress", "{set}", *SMALL_REGRESS, "--theory", "--repeats", 2, "--shrinkage", "oas"),
     "regress-full-batch": ("regress", "{set}", "--full-batch", "--theory", "--loss", "l2", "--method", "eigh"),

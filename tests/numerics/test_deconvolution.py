@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import scipy.linalg
@@ -165,3 +167,38 @@ def test_wrong_use_is_refused():
         fit_deconvolution([picture()], 3, eps=-1)
     with pytest.raises(ValueError, match="kernel_size must be odd"):
         fit_deconvolution([picture()], 4).kernels()
+
+
+def test_one_image_or_a_batch_in_place_of_a_list():
+    images = torch.rand(2, 3, 9, 8, generator=torch.Generator().manual_seed(0))
+    expected = fit_deconvolution(list(images), kernel_size=3).matrix
+    assert torch.equal(fit_deconvolution(images, kernel_size=3).matrix, expected)
+    assert torch.equal(fit_deconvolution(images.numpy(), kernel_size=3).matrix, expected)
+    one = fit_deconvolution([images[0]], kernel_size=3).matrix
+    assert torch.equal(fit_deconvolution(images[0].numpy(), kernel_size=3).matrix, one)
+
+
+@pytest.mark.parametrize(
+    ("images", "error", "message"),
+    [
+        ("photos", TypeError, "got str; ndtools.iter_images reads the images of a file or folder"),
+        (Path("photos"), TypeError, "got PosixPath; ndtools.iter_images"),
+        (None, TypeError, "images must be Tensors or arrays, one or an iterable of them, got NoneType"),
+        ([[1, 2]], TypeError, r"images must hold Tensors or arrays of shape \(C, H, W\), got list"),
+        (torch.zeros(9, 8), ValueError, r"images must have shape \(C, H, W\) or \(N, C, H, W\), .*got \(9, 8\)"),
+        ([torch.zeros(9, 8)], ValueError, r"images of shape \(C, H, W\), got one of shape \(9, 8\)"),
+    ],
+)
+def test_what_is_no_image_is_refused(images, error, message):
+    with pytest.raises(error, match=message):
+        fit_deconvolution(images, kernel_size=3)
+
+
+@pytest.mark.parametrize("shape", [(9, 8), (1, 9, 8), (9, 8, 3), (3, 2, 8), (3, 9, 2), (2, 2, 3, 9, 8)])
+def test_images_of_another_shape_are_not_deconvolved(shape):
+    fit = fit_deconvolution(torch.rand(3, 9, 8), kernel_size=3)
+    message = r"image must have shape \(3, H, W\) or \(N, 3, H, W\) with H at least 3 .* images of 3 channels, got "
+    with pytest.raises(ValueError, match=message):
+        fit.apply(torch.zeros(shape))
+    with pytest.raises(TypeError, match="image must be a Tensor or an array, got list"):
+        fit.apply([0.0])

@@ -249,3 +249,15 @@ def test_an_example_that_is_written_to_and_a_batch_of_one():
     x = -torch.ones(1, 6)
     assert audit(net, x).rows[0].rows == 1
     assert (x == -1).all()
+
+
+@pytest.mark.parametrize("shrinkage", ["none", "auto", "oas"])
+def test_only_what_would_change_something_is_advised(shrinkage):
+    for grid in ("staggered", "corner"):
+        config = DeconvConfig(shrinkage=shrinkage, grid=grid)
+        net = nn.Sequential(FastDeconv2d(8, 4, 3, padding=1, config=config))
+        few, padded = audit(net, torch.randn(2, 8, 2, 2)).warnings()
+        assert few.startswith("1 layer has no more samples than features: take larger batches or smaller blocks")
+        assert ("shrinkage='auto'" in few) == (shrinkage == "none")
+        assert padded.startswith("1 layer has more than a third of padding in the sampled patches: take larger images")
+        assert ("grid='staggered'" in padded) == (grid == "corner")

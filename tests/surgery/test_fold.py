@@ -475,3 +475,15 @@ def test_type_errors_of_the_network_are_its_own():
     net(x)
     with pytest.raises(TypeError, match="has no len"):
         fold(net, x)
+
+
+@pytest.mark.parametrize("function", [fold, audit])
+def test_examples_that_are_none(function):
+    net = nn.Sequential(FastDeconv2d(3, 4, 3))
+    net(torch.randn(4, 3, 8, 8))
+    for example in ("abc", 3, *([None] if function is fold else [])):
+        with pytest.raises(TypeError, match=f"example must be a Tensor, .* got {type(example).__name__}: pass a small"):
+            function(net, example)
+    for example in (torch.zeros(0, 3, 8, 8), (torch.zeros(0, 3, 8, 8),), {"input": torch.zeros(0, 3, 8, 8)}):
+        with pytest.raises(ValueError, match=r"at least one sample, got a Tensor of shape \(0, 3, 8, 8\)"):
+            function(net, example)

@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -177,3 +178,25 @@ def test_layers_that_the_batches_do_not_reach_stay_and_are_named():
         recalibrate(model, [5 + torch.randn(30, 4)])
     assert all(torch.equal(value, before[key]) for key, value in model.auxiliary.state_dict().items())
     assert (model.main.whitening.running_statistics()[0][0] > 4).all()
+
+
+@pytest.mark.parametrize(
+    ("batches", "message"),
+    [
+        (torch.zeros(4, 3, 8, 8), r"got one Tensor of shape \(4, 3, 8, 8\): pass \[x\] for one batch x"),
+        ("abc", "batches must be an iterable of batches, such as a loader, got str"),
+        (None, "got NoneType"),
+        ([np.zeros((4, 3, 8, 8))], "batches must hold Tensors, or sequences that begin with one, .* got ndarray"),
+        ([{"x": torch.zeros(4, 3, 8, 8)}], "got dict"),
+        ([[]], "got list"),
+    ],
+)
+def test_batches_that_are_none(batches, message):
+    net = nn.Sequential(FastDeconv2d(3, 4, 3))
+    net(torch.randn(4, 3, 8, 8))
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    with pytest.raises(TypeError, match=message):
+        recalibrate(net, batches)
+    assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
+    with pytest.raises(TypeError, match="model must be a torch.nn.Module, got one of type str"):
+        recalibrate("net", [torch.zeros(4, 3, 8, 8)])

@@ -3,7 +3,7 @@
 import io
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, TypeAlias
 
 import numpy as np
@@ -15,7 +15,7 @@ from ndtools.data.files import read_file
 from ndtools.errors import DataError, OptionError
 from ndtools.text import reason
 
-__all__ = ["Pixels", "decode_image", "decoding_memory", "open_image", "using_memory"]
+__all__ = ["Pixels", "decode_image", "decoding_memory", "number_of_frames", "open_image", "using_memory"]
 
 Pixels: TypeAlias = NDArray[np.uint8 | np.float32]
 
@@ -178,6 +178,27 @@ def using_memory(image: Image.Image, working: int, resize: int | None = None) ->
     """
     scale = resize / min(image.size) if resize is not None and 0 not in image.size else 1.0
     return round((working + (_COPY if _is_deep(image) else 0)) * scale**2 * image.width * image.height)
+
+
+def number_of_frames(image: Image.Image) -> int:
+    """Return the number of frames or pages of a picture, of which `decode_image` uses the first.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        Picture that is decoded already: counting moves through the file.
+
+    Returns
+    -------
+    int
+        Number of frames, at least 1. 1 for MPO, the format of cameras, whose further frames are previews; and for a
+        file whose further frames cannot be counted.
+    """
+    if image.format == "MPO":
+        return 1
+    with suppress(Exception):  # the first frame is usable even if the others are damaged
+        return max(1, int(getattr(image, "n_frames", 1)))
+    return 1
 
 
 def _is_deep(image: Image.Image) -> bool:

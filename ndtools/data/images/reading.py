@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -13,11 +13,19 @@ from PIL import Image
 
 from ndtools.computing.memory import MemoryGate, require_memory
 from ndtools.data.images.ahead import Claim, ahead
-from ndtools.data.images.decoding import Pixels, decode_image, decoding_memory, open_image, using_memory
-from ndtools.data.images.folders import Skipped
+from ndtools.data.images.decoding import (
+    Pixels,
+    decode_image,
+    decoding_memory,
+    number_of_frames,
+    open_image,
+    using_memory,
+)
+from ndtools.data.images.folders import Frames, Skipped
 from ndtools.data.images.sources import ImageRef, ImageSource, resolve_source
-from ndtools.errors import DataError, OptionError, SkippedImageWarning
+from ndtools.errors import DataError, NumericalWarning, OptionError, SkippedImageWarning
 from ndtools.numerics.pixels import white
+from ndtools.text import counted
 
 __all__ = [
     "Decoded",
@@ -28,6 +36,7 @@ __all__ = [
     "load_images",
     "processors",
     "read_images",
+    "warn_of_frames",
 ]
 
 LOOK_AHEAD_BYTES = 2**28
@@ -35,6 +44,7 @@ LOOK_AHEAD_BYTES = 2**28
 READERS = 32
 """Number of threads that only read. They wait for storage, not for a processor; 32 hide a network delay of 100 ms."""
 
+_NAMED = 3  # images that a warning names
 _TOO_LARGE = "too large for the memory"
 
 T = TypeVar("T")
@@ -50,10 +60,13 @@ class Decoded:
         Printable name of the image.
     pixels : numpy.ndarray of shape (C, H, W)
         Pixels: uint8 in 0..255, or float32 in [0, 1] for sources of higher depth; see `decode_image`.
+    frames : int
+        Number of frames or pages of the file, of which the pixels are the first. Default 1.
     """
 
     name: str
     pixels: Pixels
+    frames: int = 1
 
     @property
     def nbytes(self) -> int:
@@ -133,7 +146,8 @@ class Encoded:
 
     def _decode(self, image: Image.Image) -> Decoded | Skipped:
         try:
-            return Decoded(self.name, decode_image(image, gray=self.gray, resize=self.resize))
+            pixels = decode_image(image, gray=self.gray, resize=self.resize)
+            return Decoded(self.name, pixels, number_of_frames(image))
         except DataError as error:
             return Skipped(self.name, str(error))
         except MemoryError:
@@ -212,6 +226,11 @@ def load_image(source: ImageSource, *, gray: bool = False, working: int = 0) -> 
     DataError
         The source holds more than one image, the image cannot be read, or the work on it needs more memory than is
         free. The message contains the name of the image.
+
+    Warns
+    -----
+    NumericalWarning
+        The image has several frames, of which only the first is used.
     """
     if len(source) != 1:
         raise DataError(f"{source.label} holds {len(source)} images, where one is wanted; name a file")
@@ -226,7 +245,36 @@ def load_image(source: ImageSource, *, gray: bool = False, working: int = 0) -> 
     if isinstance(item, Skipped):
         raise DataError(f"{item.name}: {item.reason}")
     assert isinstance(item, Decoded)
+    if item.frames > 1:
+        warn_of_frames([Frames(item.name, item.frames)], stacklevel=3)
     return item
+
+
+def warn_of_frames(images: Sequence[Frames], *, stacklevel: int = 2) -> None:
+    """Warn that only the first frame of some images is used.
+
+    Parameters
+    ----------
+    images : sequence of Frames
+        Images of several frames; no warning is given if there are none.
+    stacklevel : int
+        Position of the line that the warning points to, as for `warnings.warn`. Default 2: the caller.
+
+    Warns
+    -----
+    NumericalWarning
+        The message counts the images, and names up to three of them with their numbers of frames.
+    """
+    if not images:
+        return
+    names = ", ".join(f"{image.name} ({image.count} frames)" for image in images[:_NAMED])
+    more = f" and {len(images) - _NAMED} more" if len(images) > _NAMED else ""
+    have = "has" if len(images) == 1 else "have"
+    warnings.warn(
+        f"{counted(len(images), 'image')} {have} several frames, of which only the first is used: {names}{more}",
+        NumericalWarning,
+        stacklevel=stacklevel + 1,
+    )
 
 
 def read_images(source: ImageSource, *, gray: bool = False, resize: int | None = None) -> Iterator[Encoded | Skipped]:
@@ -301,7 +349,8 @@ def iter_images(
     -------
     iterator of numpy.ndarray
         Arrays of shape (C, H, W), float32 in [0, 1], contiguous and writable. A `SkippedImageWarning` names each
-        unreadable image and the reason.
+        unreadable image and the reason, and a `NumericalWarning` each image with several frames, of which the first
+        is used.
 
     Raises
     ------
@@ -322,6 +371,8 @@ def _as_float(loaded: Iterator[Decoded | Skipped]) -> Iterator[NDArray[np.float3
             # With level 2, the warning points to the line that iterates.
             warnings.warn(f"skipped {item.name}: {item.reason}", SkippedImageWarning, stacklevel=2)
         else:
+            if item.frames > 1:
+                warn_of_frames([Frames(item.name, item.frames)])
             yield np.divide(item.pixels, white(item.pixels), dtype=np.float32, order="C")
 
 

@@ -77,11 +77,14 @@ class ImageSource:
         Entries of the source, one for each image.
     skipped : tuple of Skipped
         Entries that cannot be used: unreadable folders, dangling links, encrypted members.
+    repeated : int
+        Number of paths of a list that were left out because the list names them before. Default 0.
     """
 
     label: str
     entries: tuple[ImageRef | _TarEntry, ...] = field(repr=False)
     skipped: tuple[Skipped, ...] = ()
+    repeated: int = 0
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -157,9 +160,9 @@ def resolve_source(source: str | os.PathLike[str], *, stdin: BinaryIO | TextIO |
 
     In folders, archives and matches of a glob that does not spell out an extension, the images are the files with one
     of `EXTENSIONS`, and hidden files are left out. Links are followed, and each folder is entered once. The paths of a
-    list may be separated by NUL instead of newlines. Blank lines are ignored. A relative path in a list is looked for
-    in the current folder, then in the folder of the list. Images are ordered by the bytes of their paths; lists and
-    tar archives keep their own order.
+    list may be separated by NUL instead of newlines. Blank lines are ignored. A file that a list names again counts
+    once. A relative path in a list is looked for in the current folder, then in the folder of the list. Images are
+    ordered by the bytes of their paths; lists and tar archives keep their own order.
 
     Parameters
     ----------
@@ -202,7 +205,7 @@ def resolve_source(source: str | os.PathLike[str], *, stdin: BinaryIO | TextIO |
         raise DataError(f"no usable images in '{printable(text)}': {first.name}: {first.reason}")
     if not collector.entries:
         raise DataError(no_images)
-    return ImageSource(printable(text), tuple(collector.entries), tuple(collector.skipped))
+    return ImageSource(printable(text), tuple(collector.entries), tuple(collector.skipped), collector.repeated)
 
 
 class _Collector:
@@ -211,20 +214,32 @@ class _Collector:
     def __init__(self) -> None:
         self.entries: list[ImageRef | _TarEntry] = []
         self.skipped: list[Skipped] = []
+        self.repeated = 0  # paths of files that were added before
+        self._added: set[str] = set()
         self._entered: set[tuple[int, int]] = set()  # device and inode of each folder: links may form loops
 
     def add(self, path: str) -> None:
         if os.path.isdir(path):
-            self._add_files(self._files_in(path))
+            for file in self._files_in(path):
+                self._add_file(file)
         elif is_archive(path):
-            self._add_archive(path)
+            if self._is_new(path):
+                self._add_archive(path)
         else:
-            self._add_files([path])
+            self._add_file(path)
 
-    def _add_files(self, paths: list[str]) -> None:
-        self.entries.extend(
-            ImageRef(printable(path), partial(read_file, path), size=partial(_size, path)) for path in paths
-        )
+    def _add_file(self, path: str) -> None:
+        if self._is_new(path):
+            self.entries.append(ImageRef(printable(path), partial(read_file, path), size=partial(_size, path)))
+
+    def _is_new(self, path: str) -> bool:
+        """Return whether a file is added for the first time, judged by its path."""
+        full = os.path.abspath(path)
+        if full in self._added:
+            self.repeated += 1
+            return False
+        self._added.add(full)
+        return True
 
     def add_list(self, paths: list[str], folder: str) -> None:
         for path in paths:

@@ -7,6 +7,7 @@ import typer
 from ndtools.console.conflicts import refuse_given
 from ndtools.console.options import (
     Eps,
+    Gray,
     Images,
     Iterations,
     Method,
@@ -37,6 +38,7 @@ def covariance(
     images: Images = CovarianceConfig.images,
     eps: Eps = CovarianceConfig.eps,
     relative_eps: RelativeEps = CovarianceConfig.relative_eps,
+    gray: Gray = CovarianceConfig.gray,
     method: Method = CovarianceConfig.method,
     iterations: Iterations = CovarianceConfig.iterations,
     shared: SharedOptions,
@@ -57,6 +59,7 @@ def covariance(
         images=images,
         eps=eps,
         relative_eps=relative_eps,
+        gray=gray,
         method=method,
         iterations=iterations,
         **shared.of_run(),

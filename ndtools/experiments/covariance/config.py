@@ -23,6 +23,8 @@ class CovarianceConfig:
         Ridge added to the covariance of [0, 1] pixels, at least 0.
     relative_eps : bool
         Whether ``eps`` is in units of the mean variance of a pixel.
+    gray : bool
+        Whether to reduce images to luma: one channel in place of three. Default False.
     method : {"eigh", "coupled", "vanilla"}
         Method of the inverse square root: exact ("eigh"), or coupled or vanilla Newton-Schulz.
     iterations : int
@@ -40,6 +42,7 @@ class CovarianceConfig:
     images: int | None = None
     eps: float = 1e-3
     relative_eps: bool = False
+    gray: bool = False
     method: RootMethod = "eigh"
     iterations: int = 15
     seed: int = 0

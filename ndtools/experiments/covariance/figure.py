@@ -60,7 +60,7 @@ def plot_covariance(result: "CovarianceResult", *, fig: Figure | None = None) ->
 
 
 def _name_blocks(ax: Axes, matrix: NDArray[np.float64], channels: int, k: int) -> None:
-    names = ("R", "G", "B") if channels == 3 else tuple(str(c) for c in range(channels))
+    names = ("R", "G", "B") if channels == 3 else ("gray",)
     size = len(matrix) // channels
     middles = np.arange(channels) * size + (size - 1) / 2
     ax.set_xticks(middles, names)

@@ -7,10 +7,11 @@ from ndtools.computing.progress import Progress
 from ndtools.data.images.sources import resolve_source
 from ndtools.experiments.covariance.config import CovarianceConfig
 from ndtools.experiments.covariance.result import CovarianceResult, MeanCorrelation
+from ndtools.moments.grey import warn_if_grey
 from ndtools.moments.images import image_moments
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.inverse_sqrt import method_from_name
-from ndtools.results.inputs import ImagesUsed
+from ndtools.results.inputs import images_used
 
 __all__ = ["run"]
 
@@ -31,6 +32,11 @@ def run(config: CovarianceConfig, *, progress: Progress | None = None) -> Covari
     -------
     CovarianceResult
         On the CPU.
+
+    Warns
+    -----
+    NumericalWarning
+        If colour images are grey, have several frames, or are named more than once.
     """
     device = resolve_device(config.device)
     images = resolve_source(config.source)
@@ -42,10 +48,12 @@ def run(config: CovarianceConfig, *, progress: Progress | None = None) -> Covari
         eps=config.eps,
         relative=config.relative_eps,
         device=device,
+        gray=config.gray,
         jobs=config.jobs,
         progress=progress,
     )
     covariance = found.moments.finalize().cpu()
+    warn_if_grey(covariance)
     method = method_from_name(config.method, n_iter=config.iterations)
     fit = Deconvolution.from_covariance(covariance, eps=config.eps, relative=config.relative_eps, method=method)
     whitened = (fit.matrix @ covariance.matrix @ fit.matrix).numpy()
@@ -53,7 +61,7 @@ def run(config: CovarianceConfig, *, progress: Progress | None = None) -> Covari
     gain = torch.linalg.matrix_norm(fit.matrix, 2).item()
     return CovarianceResult(
         config=config,
-        images=ImagesUsed(images.label, found.read, found.skipped),
+        images=images_used(images, found.read, found.skipped, found.frames),
         covariance=covariance,
         deconvolution=fit,
         whitened=whitened,

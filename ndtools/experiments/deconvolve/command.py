@@ -8,6 +8,7 @@ from ndtools.console.conflicts import refuse_given
 from ndtools.console.measures import NAMES, REFERENCES
 from ndtools.console.options import (
     Eps,
+    Gray,
     Iterations,
     KernelSize,
     Method,
@@ -44,6 +45,7 @@ def deconvolve(
     relative_eps: RelativeEps = DeconvolveConfig.relative_eps,
     method: Method = DeconvolveConfig.method,
     iterations: Iterations = DeconvolveConfig.iterations,
+    gray: Gray = DeconvolveConfig.gray,
     border: Annotated[
         Literal["valid", "reflect"],
         typer.Option(help="Leave out pixels without a whole patch (k - 1 a side), or mirror the image at its border."),
@@ -74,6 +76,7 @@ def deconvolve(
         relative_eps=relative_eps,
         method=method,
         iterations=iterations,
+        gray=gray,
         border=border,
         **shared.of_run(),
     )

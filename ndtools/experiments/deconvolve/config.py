@@ -29,6 +29,8 @@ class DeconvolveConfig:
         Method of the inverse square root: exact ("eigh"), or coupled or vanilla Newton-Schulz.
     iterations : int
         Number of Newton-Schulz iterations.
+    gray : bool
+        Whether to reduce images to luma: one channel in place of three. Default False.
     border : {"valid", "reflect"}
         Pixels of the output: those with a whole patch in the image, without k // 2 pixels on every side ("valid"); or
         all pixels, with the image mirrored at its border ("reflect").
@@ -47,6 +49,7 @@ class DeconvolveConfig:
     relative_eps: bool = False
     method: RootMethod = "eigh"
     iterations: int = 15
+    gray: bool = False
     border: Literal["valid", "reflect"] = "valid"
     seed: int = 0
     jobs: int | None = None

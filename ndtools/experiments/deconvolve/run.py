@@ -9,12 +9,13 @@ from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
 from ndtools.computing.operators import resolve_device
-from ndtools.data.images.reading import Decoded, load_image
+from ndtools.data.images.reading import Decoded, load_image, load_images
 from ndtools.data.images.sources import resolve_source
-from ndtools.errors import DataError, MatrixError, NumericalError
+from ndtools.errors import DataError, MatrixError, NumericalError, OptionError
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
 from ndtools.experiments.deconvolve.result import DeconvolveResult, centred
 from ndtools.moments.files import read_written
+from ndtools.moments.grey import warn_if_grey
 from ndtools.moments.images import too_small
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.inverse_sqrt import method_from_name
@@ -50,15 +51,26 @@ def run(config: DeconvolveConfig) -> DeconvolveResult:
         holds none.
     NumericalError
         If the output overflows.
+    OptionError
+        If ``gray`` is set and the kernels from a file are those of colour images.
+
+    Warns
+    -----
+    NumericalWarning
+        If a colour image is grey, or has several frames.
     """
     device = resolve_device(config.device)
     fit = None
     if config.from_file is None:
-        image = _image(config, gray=False)
+        image = _image(config, gray=config.gray)
         fit = _fit(image, config, device)
         kernels, mean = fit.kernels(), fit.mean
     else:
         kernels, mean = _kernels_from(config.from_file)
+        if config.gray and len(kernels) == 3:
+            raise OptionError(
+                "gray", f"cannot be combined with {config.from_file}, which holds kernels of colour images"
+            )
         image = _image(config, gray=len(kernels) == 1)
     k = kernels.shape[-1]
     if reason := too_small(image, (k, k)):
@@ -82,7 +94,7 @@ def run(config: DeconvolveConfig) -> DeconvolveResult:
         before=_distribution(centred(pixels.numpy(), mean.numpy(), k, config.border), largest),
         after=_distribution(deconvolved, largest * float(kernels.abs().sum((1, 2, 3)).max())),
         device=str(device),
-        reduced_to_luma=config.from_file is not None and len(kernels) == 1 and _has_colour(config),
+        reduced_to_luma=len(kernels) == 1 and not config.gray and _has_colour(config),
     )
 
 
@@ -91,7 +103,8 @@ def _image(config: DeconvolveConfig, *, gray: bool) -> Decoded:
 
 
 def _has_colour(config: DeconvolveConfig) -> bool:
-    red, green, blue = _image(config, gray=False).pixels
+    images = load_images(resolve_source(config.source))
+    red, green, blue = next(image.pixels for image in images if isinstance(image, Decoded))
     return bool((red != green).any() or (red != blue).any())
 
 
@@ -102,6 +115,7 @@ def _fit(image: Decoded, config: DeconvolveConfig, device: torch.device) -> Deco
         raise DataError(f"{image.name}: {reason}")
     moments = PatchCovariance(len(image.pixels), k, eps=config.eps, relative=config.relative_eps, device=device)
     covariance = moments.update(image.pixels).finalize().cpu()
+    warn_if_grey(covariance, stacklevel=3)
     method = method_from_name(config.method, n_iter=config.iterations)
     return Deconvolution.from_covariance(covariance, eps=config.eps, relative=config.relative_eps, method=method)
 

@@ -15,7 +15,7 @@ from ndtools.numerics.deconvolution import has_variance
 from ndtools.numerics.kernel_profiles import FrequencyResponse, RadialProfile, frequency_response, radial_profile
 from ndtools.results.read import floats, optional_float
 
-__all__ = ["CellMeasures", "is_grey", "measure_cells"]
+__all__ = ["CellMeasures", "measure_cells"]
 
 FITTED = 50  # replicates at most: a standard error is then known to a tenth, and a fit takes some time
 ERRORS = ("center_sigma", "surround_sigma", "volume_ratio", "low_frequency_slope")
@@ -140,14 +140,3 @@ def measure_cells(
     varies: Sequence[bool] = has_variance(covariance)
     cells = [CellMeasures.of(kernels[i, i], varies=varies[i]) for i in range(len(kernels))]
     return tuple(cell.with_errors(found, i) if found else cell for i, cell in enumerate(cells))
-
-
-def is_grey(covariance: Covariance) -> bool:
-    """Tell whether three channels are the same to rounding: their differences have no variance."""
-    if covariance.channels != 3 or not all(has_variance(covariance)):
-        return False
-    size = len(covariance.mean) // 3
-    blocks = covariance.matrix.view(3, size, 3, size).diagonal(dim1=1, dim2=3)  # (3, 3, size)
-    variance = blocks[0, 0]
-    differences = (variance + blocks[i, i] - 2 * blocks[0, i] for i in (1, 2))
-    return all(bool((difference.abs() <= 1e-6 * variance).all()) for difference in differences)

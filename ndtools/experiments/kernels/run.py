@@ -1,6 +1,5 @@
 """The deconvolution kernels of an image set (Ye et al. 2020, fig. 2)."""
 
-import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -9,18 +8,20 @@ from numpy.typing import NDArray
 
 from ndtools.computing.operators import resolve_device
 from ndtools.computing.progress import Progress
+from ndtools.data.images.folders import Frames
 from ndtools.data.images.sources import ImageSource, Skipped, resolve_source
-from ndtools.errors import DataError, MatrixError, NoUsableImageError, NumericalWarning
+from ndtools.errors import DataError, MatrixError, NoUsableImageError
 from ndtools.experiments.kernels.bootstrap import GROUPS, KernelBootstrap, bootstrap_kernels
-from ndtools.experiments.kernels.cells import is_grey, measure_cells
+from ndtools.experiments.kernels.cells import measure_cells
 from ndtools.experiments.kernels.config import KernelsConfig
 from ndtools.experiments.kernels.result import ChannelKernel, KernelsResult
 from ndtools.moments.files import iterate_moments
+from ndtools.moments.grey import warn_if_grey
 from ndtools.moments.images import image_moments
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.inverse_sqrt import Method, method_from_name
-from ndtools.results.inputs import ImagesUsed
+from ndtools.results.inputs import ImagesUsed, images_used
 from ndtools.text import printable
 
 __all__ = ["run"]
@@ -51,25 +52,25 @@ def run(config: KernelsConfig, *, progress: Progress | None = None) -> KernelsRe
     Warns
     -----
     NumericalWarning
-        If colour images are grey.
+        If colour images are grey, have several frames, or are named more than once.
     """
     device = resolve_device(config.device)
     if config.from_moments:
-        parts, skipped = _moments_of_files(config), tuple[Skipped, ...]()
+        parts = _moments_of_files(config)
         source = ", ".join(map(printable, config.from_moments))
         config = replace(config, kernel_size=parts[0][0].kernel_size[0], gray=parts[0][0].channels == 1)
+        used = ImagesUsed(source, sum(size for _, size in parts))
     else:
         images = resolve_source(config.source)
         if config.images is not None:
             images = images.subset(config.images, config.seed)
-        parts, skipped = _parts(images, config, device, progress)
+        parts, skipped, frames = _parts(images, config, device, progress)
+        used = images_used(images, sum(size for _, size in parts), skipped, frames)
         source = images.label
     if config.bootstrap and len(parts) < 2:
         raise DataError(f"a bootstrap needs two images, or files of moments, at least; {source} is one")
     covariance = Covariance.pooled([part for part, _ in parts])
-    if is_grey(covariance):
-        message = "the images are grey: what their equal channels do to each other is set by eps alone; use `gray=True`"
-        warnings.warn(message, NumericalWarning, stacklevel=2)
+    warn_if_grey(covariance)
     method = method_from_name(config.method, n_iter=config.iterations)
     deconvolution = Deconvolution.from_covariance(
         covariance, eps=config.eps, relative=config.relative_eps, method=method
@@ -79,7 +80,7 @@ def run(config: KernelsConfig, *, progress: Progress | None = None) -> KernelsRe
     names = ("gray",) if config.gray else ("R", "G", "B")
     return KernelsResult(
         config=config,
-        images=ImagesUsed(source, sum(size for _, size in parts), skipped),
+        images=used,
         covariance=covariance,
         deconvolution=deconvolution,
         kernels=kernels,
@@ -124,10 +125,10 @@ def _resample(
 
 def _parts(
     images: ImageSource, config: KernelsConfig, device: torch.device, progress: Progress | None
-) -> tuple[list[tuple[Covariance, int]], tuple[Skipped, ...]]:
-    """Return covariances of groups of images (one without bootstrap) with their sizes, and what was skipped."""
+) -> tuple[list[tuple[Covariance, int]], tuple[Skipped, ...], tuple[Frames, ...]]:
+    """Return covariances of groups of images (one without bootstrap) with their sizes, skipped images, and frames."""
     groups = images.parts(GROUPS, config.seed) if config.bootstrap else (images,)
-    parts, skipped, before = [], list[Skipped](), 0
+    parts, skipped, frames, before = [], list[Skipped](), list[Frames](), 0
     failure: NoUsableImageError | None = None
     for group in groups:
 
@@ -151,13 +152,14 @@ def _parts(
             )
             parts.append((found.moments.finalize().cpu(), found.read))
             skipped += found.skipped
+            frames += found.frames
         except NoUsableImageError as error:
             skipped += error.skipped
             failure = failure or error
         before += len(group) + len(group.skipped)
     if failure and not parts:
         raise failure
-    return parts, tuple(sorted(skipped, key=lambda s: s.name))
+    return parts, tuple(sorted(skipped, key=lambda s: s.name)), tuple(sorted(frames, key=lambda f: f.name))
 
 
 def _channel_kernel(

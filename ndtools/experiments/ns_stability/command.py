@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ndtools.console.options import PatchSize, SharedOptions, with_shared_options
+from ndtools.console.conflicts import refuse_given
+from ndtools.console.options import Gray, PatchSize, SharedOptions, with_shared_options
 from ndtools.console.results import ExperimentOutput
 from ndtools.console.tables import new_table
 from ndtools.experiments.ns_stability.config import NsStabilityConfig
@@ -25,6 +26,7 @@ SHOWN = (5, 10, 15)  # iterations in the table; 5 and 15 are the paper's
 
 @with_shared_options
 def ns_stability(
+    context: typer.Context,
     source: Annotated[
         str,
         typer.Argument(
@@ -34,6 +36,7 @@ def ns_stability(
     ] = NsStabilityConfig.source,
     *,
     kernel_size: PatchSize = NsStabilityConfig.kernel_size,
+    gray: Gray = NsStabilityConfig.gray,
     iterations: Annotated[int, typer.Option(help="Number of iterations to follow.")] = NsStabilityConfig.iterations,
     eps: Annotated[
         float, typer.Option(help="Ridge added to the covariance, or to the matrix given.")
@@ -61,9 +64,14 @@ def ns_stability(
     Example: [bold]ndtools ns-stability lenna.png[/bold]
     """
     output = ExperimentOutput(shared, "ns-stability")
+    if sweep:
+        refuse_given(context, ["dtype", "norm"], "with --sweep, which takes all precisions and norms")
+    if source.lower().endswith((".npy", ".npz")):
+        refuse_given(context, ["kernel_size", "gray"], "for a matrix, which does not come from images")
     config = NsStabilityConfig(
         source=source,
         kernel_size=kernel_size,
+        gray=gray,
         iterations=iterations,
         eps=eps,
         dtype=tuple(name.strip() for name in dtype.split(",") if name.strip()),

@@ -25,6 +25,8 @@ class NsStabilityConfig:
         "sample-photo" is a free photograph.
     kernel_size : int
         Side of the patches in pixels. 3 in the paper, which makes 27 features of colour images.
+    gray : bool
+        Whether to reduce images to luma: one channel in place of three. Default False.
     iterations : int
         Number of iterations to follow.
     eps : float
@@ -45,6 +47,7 @@ class NsStabilityConfig:
 
     source: str = "sample-photo"
     kernel_size: int = 3
+    gray: bool = False
     iterations: int = 50
     eps: float = 1e-5
     dtype: tuple[str, ...] = ("float32", "float64")

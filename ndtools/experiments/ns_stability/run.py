@@ -16,12 +16,13 @@ from ndtools.errors import MatrixError
 from ndtools.experiments.ns_stability.atlas import run_atlas
 from ndtools.experiments.ns_stability.config import ALGORITHMS, NsStabilityConfig
 from ndtools.experiments.ns_stability.result import Curve, NsStabilityResult
+from ndtools.moments.grey import warn_if_grey
 from ndtools.moments.images import image_moments
 from ndtools.numerics.inverse_sqrt import Eigh, Method, checked, method_from_name, symmetric_part
 from ndtools.numerics.iterations import norms
 from ndtools.numerics.products import ridged
 from ndtools.numerics.stability import Landmarks, inverse_sqrt_trace, predict_vanilla, vanilla_growth
-from ndtools.results.inputs import ImagesUsed
+from ndtools.results.inputs import ImagesUsed, images_used
 from ndtools.text import printable
 
 __all__ = ["run"]
@@ -51,6 +52,11 @@ def run(config: NsStabilityConfig, *, progress: Progress | None = None) -> NsSta
         If the matrix is not square, symmetric and finite, or has only one row.
     NotPositiveDefiniteError
         If, with eps, it is not positive definite.
+
+    Warns
+    -----
+    NumericalWarning
+        If colour images are grey, have several frames, or are named more than once.
     """
     device = resolve_device(config.device)
     covariance, images = _matrix(config, device, None if config.sweep else progress)
@@ -94,8 +100,17 @@ def _matrix(
         matrix = torch.from_numpy(read_matrix(config.source, copies=MATRICES))
         return symmetric_part(matrix.to(device)).double(), None
     source = resolve_source(config.source)
-    found = image_moments(source, kernel_size=config.kernel_size, device=device, jobs=config.jobs, progress=progress)
-    return found.moments.finalize().matrix, ImagesUsed(source.label, found.read, found.skipped)
+    found = image_moments(
+        source,
+        kernel_size=config.kernel_size,
+        device=device,
+        gray=config.gray,
+        jobs=config.jobs,
+        progress=progress,
+    )
+    covariance = found.moments.finalize()
+    warn_if_grey(covariance, stacklevel=3)
+    return covariance.matrix, images_used(source, found.read, found.skipped, found.frames)
 
 
 def _curve(algorithm: str, dtype: str, a: Tensor, method: Method, eigenvalues: NDArray[np.float64]) -> Curve:

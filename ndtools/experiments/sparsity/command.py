@@ -4,10 +4,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ndtools.console.conflicts import refuse_given
 from ndtools.console.measures import NAMES, REFERENCES
 from ndtools.console.options import (
     AtMostImages,
     Eps,
+    Gray,
     KernelSize,
     RelativeEps,
     SharedOptions,
@@ -29,12 +31,14 @@ __all__ = ["sparsity"]
 
 @with_shared_options
 def sparsity(
+    context: typer.Context,
     source: Source = SparsityConfig.source,
     *,
     kernel_size: KernelSize = SparsityConfig.kernel_size,
     images: AtMostImages = SparsityConfig.images,
     eps: Eps = SparsityConfig.eps,
     relative_eps: RelativeEps = SparsityConfig.relative_eps,
+    gray: Gray = SparsityConfig.gray,
     bins: Annotated[int, typer.Option(help="Number of bins of the histograms.")] = SparsityConfig.bins,
     whitening: Annotated[
         Literal["patch", "channel", "none"],
@@ -56,12 +60,15 @@ def sparsity(
     Example: [bold]ndtools sparsity photos/[/bold]
     """
     output = ExperimentOutput(shared, "sparsity")
+    if whitening == "none":
+        refuse_given(context, ["eps", "relative_eps"], "with --whitening none, which decorrelates nothing")
     config = SparsityConfig(
         source=source,
         kernel_size=kernel_size,
         images=images,
         eps=eps,
         relative_eps=relative_eps,
+        gray=gray,
         bins=bins,
         whitening=whitening,
         bootstrap=bootstrap,

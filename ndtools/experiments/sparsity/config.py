@@ -33,6 +33,8 @@ class SparsityConfig:
         Ridge added to the covariance of [0, 1] pixels, at least 0.
     relative_eps : bool
         Whether ``eps`` is in units of the mean variance of a pixel.
+    gray : bool
+        Whether to reduce images to luma: one channel in place of three. Default False.
     bins : int
         Number of bins of the histograms, from -10 to 10 standard deviations; at least 10.
     whitening : {"patch", "channel", "none"}
@@ -53,6 +55,7 @@ class SparsityConfig:
     images: int = 1000
     eps: float = 1e-3
     relative_eps: bool = False
+    gray: bool = False
     bins: int = 201
     whitening: Literal["patch", "channel", "none"] = "patch"
     bootstrap: int = 200

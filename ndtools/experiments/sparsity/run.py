@@ -18,13 +18,14 @@ from ndtools.data.images.sources import resolve_source
 from ndtools.experiments.sparsity.config import SparsityConfig
 from ndtools.experiments.sparsity.result import SparsityResult
 from ndtools.moments.gathering import gather
+from ndtools.moments.grey import warn_if_grey
 from ndtools.moments.images import image_moments, too_small
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.patches import as_pixels
 from ndtools.numerics.pixels import white
 from ndtools.numerics.sparsity import REACH, ROUNDING, Density, Distribution, SparsitySums
-from ndtools.results.inputs import ImagesUsed
+from ndtools.results.inputs import images_used
 
 __all__ = ["Whitening", "run"]
 
@@ -46,6 +47,11 @@ def run(config: SparsityConfig, *, progress: Progress | None = None) -> Sparsity
     SparsityResult
         Both distributions with their measures. Intervals are those for the D and μ of these images, which stay as
         they are in all replicates.
+
+    Warns
+    -----
+    NumericalWarning
+        If colour images are grey, have several frames, or are named more than once.
     """
     device = resolve_device(config.device)
     images = resolve_source(config.source)
@@ -61,10 +67,13 @@ def run(config: SparsityConfig, *, progress: Progress | None = None) -> Sparsity
         eps=config.eps,
         relative=config.relative_eps,
         device=device,
+        gray=config.gray,
         jobs=config.jobs,
         progress=report(0),
     )
     covariance = found.moments.finalize().cpu()
+    if config.whitening != "none":
+        warn_if_grey(covariance)
     whitening = Whitening.of(covariance, config.whitening, config.eps, relative=config.relative_eps)
     edges = np.linspace(-REACH, REACH, config.bins + 1)
     maps = (whitening.pixel, whitening.output)
@@ -82,7 +91,7 @@ def run(config: SparsityConfig, *, progress: Progress | None = None) -> Sparsity
                 density.add(values)
         return reason
 
-    gathered = gather(images, new, add, jobs=config.jobs, working=WORKING, progress=report(1))
+    gathered = gather(images, new, add, gray=config.gray, jobs=config.jobs, working=WORKING, progress=report(1))
     total, *others = gathered.parts
     for part in others:
         for mine, theirs in zip(total, part, strict=True):
@@ -94,7 +103,7 @@ def run(config: SparsityConfig, *, progress: Progress | None = None) -> Sparsity
     )
     return SparsityResult(
         config=config,
-        images=ImagesUsed(images.label, gathered.read, gathered.skipped),
+        images=images_used(images, gathered.read, gathered.skipped, gathered.frames),
         count=total[0][0].count,
         edges=edges,
         before=before,

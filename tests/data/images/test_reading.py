@@ -12,7 +12,7 @@ from ndtools.computing import memory
 from ndtools.data.images import reading as images
 from ndtools.data.images.reading import Decoded, Encoded, Skipped, iter_images, load_image, load_images, read_images
 from ndtools.data.images.sources import ImageRef, ImageSource, resolve_source
-from ndtools.errors import DataError, NdtoolsError, OptionError, SkippedImageWarning
+from ndtools.errors import DataError, NdtoolsError, NumericalWarning, OptionError, SkippedImageWarning
 from tests.commands import save
 from tests.waiting import wait_for
 
@@ -350,3 +350,20 @@ def test_an_image_that_is_too_large_to_work_on_is_not_decoded(tmp_path, monkeypa
     message = "a.png: an image of 800 x 600 pixels needs about 0.096 GB of memory, and 0.05 GB are free; crop it"
     with pytest.raises(DataError, match=message):
         load_image(resolve_source(tmp_path), working=200)
+
+
+@pytest.mark.parametrize("format", ["GIF", "TIFF", "PNG", "WEBP"])
+def test_further_frames_are_counted(tmp_path, format):
+    frames = [Image.new("L", (6, 5), 50 * i) for i in range(4)]
+    frames[0].save(tmp_path / f"a.{format.lower()}", save_all=True, append_images=frames[1:])
+    with pytest.warns(NumericalWarning, match=r"1 image has several frames, .*: .*a\.\w+ \(4 frames\)"):
+        (image,) = iter_images(tmp_path)
+    assert image.max() < 0.1
+    with pytest.warns(NumericalWarning, match="only the first is used"):
+        assert load_image(resolve_source(tmp_path)).frames == 4
+
+
+def test_previews_are_no_frames(tmp_path):
+    frames = [Image.new("RGB", (6, 5), 50 * i) for i in range(2)]
+    frames[0].save(tmp_path / "a.mpo", "MPO", save_all=True, append_images=frames[1:])
+    assert load_image(resolve_source(tmp_path)).frames == 1
