@@ -10,6 +10,7 @@ __all__ = ["ALGORITHMS", "DTYPES", "NsStabilityConfig"]
 
 
 ALGORITHMS = ("coupled", "vanilla", "chebyshev", "denman-beavers")
+COEFFICIENTS = ("simple", "quintic", "polar-express")
 DTYPES = ("bfloat16", "float16", "float32", "float64")
 
 
