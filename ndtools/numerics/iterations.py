@@ -75,9 +75,18 @@ class Iteration:
         raise NotImplementedError
 
     def products(self, iteration: int) -> int:
-        """Return the number of products of d×d matrices in iterations 1 to ``iteration``.
+        """Return the number of matrix products up to an iteration.
 
-        An inverse counts as one product: it has as many operations, but takes several times as long.
+        Parameters
+        ----------
+        iteration : int
+            Number of an iteration, counted from 1.
+
+        Returns
+        -------
+        int
+            Number of products of d×d matrices in iterations 1 to ``iteration``. An inverse counts as one: it has as
+            many operations, but takes several times as long.
         """
         return 3 * (iteration - 1)
 

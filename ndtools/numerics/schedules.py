@@ -12,7 +12,18 @@ from collections.abc import Iterator
 
 from ndtools.errors import OptionError
 
-__all__ = ["POLAR_EXPRESS", "PUBLISHED", "QUINTIC", "SIMPLE", "SOURCES", "Coefficients", "check_rows", "final_gains"]
+__all__ = [
+    "POLAR_EXPRESS",
+    "PUBLISHED",
+    "QUINTIC",
+    "SIMPLE",
+    "SOURCES",
+    "Coefficients",
+    "check_rows",
+    "converges",
+    "final_gains",
+    "steps_of",
+]
 
 Coefficients = tuple[tuple[float, ...], ...]
 """Rows of a schedule, from the first step to the last."""
@@ -72,10 +83,8 @@ def check_rows(rows: Coefficients) -> None:
         raise OptionError("coefficients", f"must have 1 to {MOST_ROWS} rows, got {len(rows)}")
     for number, row in enumerate(rows, start=1):
         if not 2 <= len(row) <= MOST_COEFFICIENTS:
-            raise OptionError(
-                "coefficients",
-                f"must have 2 to {MOST_COEFFICIENTS} numbers in each row, got {len(row)} in row {number}",
-            )
+            wanted = f"2 to {MOST_COEFFICIENTS} numbers in each row"
+            raise OptionError("coefficients", f"must have {wanted}, got {len(row)} in row {number}")
         if bad := [value for value in row if not math.isfinite(value)]:
             raise OptionError("coefficients", f"must be finite, got {bad[0]} in row {number}")
 
@@ -111,3 +120,9 @@ def final_gains(rows: Coefficients) -> tuple[float, float] | None:
             if step >= max(len(rows), 200):
                 low, high = min(low, gain), max(high, gain)
     return low, high
+
+
+def converges(rows: Coefficients) -> bool:
+    """Return whether all gains of a schedule end at 1, in exact arithmetic."""
+    gains = final_gains(rows)
+    return gains is not None and all(abs(gain - 1) < 1e-6 for gain in gains)

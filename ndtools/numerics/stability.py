@@ -12,8 +12,8 @@ Their errors level off at about eps·κ. They fail if that exceeds 1: then A is 
 precision.
 
 The Gram iteration Z ← T Z, M ← T M T maps errors of M to 0 and leaves those of Z alone. A restart M = Z A Zᵀ maps the
-errors of Z by an idempotent: e_ij ← (e_ij − ρ e_ji)/2 with ρ² = x_i/x_j. What it leaves turns D without changing D A Dᵀ,
-so that ‖D D A − I‖ may grow slowly while ‖D A Dᵀ − I‖ does not. With M = Z A Z it is e_ij ← e_ij (1 − ρ)/2 instead,
+errors of Z by an idempotent: e_ij ← (e_ij − ρ e_ji)/2 with ρ² = x_i/x_j. What it leaves turns D and keeps D A Dᵀ:
+‖D D A − I‖ may grow slowly while ‖D A Dᵀ − I‖ does not. With M = Z A Z it is e_ij ← e_ij (1 − ρ)/2 instead,
 unstable for κ > 9. No iteration at which it overflows is predicted.
 
 :func:`predict_vanilla` follows the variances of the errors from the first iteration to overflow:

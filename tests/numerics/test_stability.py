@@ -17,6 +17,7 @@ from ndtools.numerics.iterations import (
     GramNewtonSchulz,
     VanillaNewtonSchulz,
 )
+from ndtools.numerics.schedules import PUBLISHED
 from ndtools.numerics.stability import (
     Landmarks,
     inverse_sqrt_trace,
@@ -25,7 +26,6 @@ from ndtools.numerics.stability import (
     spectral_gain,
     vanilla_growth,
 )
-from ndtools.numerics.schedules import PUBLISHED
 from tests.oracles.inverse_roots import SPECTRUM, assert_stable, photograph_covariance, rotation, spd
 
 F16, BF16, F32, F64 = torch.float16, torch.bfloat16, torch.float32, torch.float64

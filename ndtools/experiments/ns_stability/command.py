@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ndtools.console.conflicts import refuse_given
 from ndtools.console.options import SharedOptions, with_shared_options
 from ndtools.console.output import Output
 from ndtools.experiments.ns_stability.config import NsStabilityConfig
@@ -17,13 +18,14 @@ if TYPE_CHECKING:
 
 __all__ = ["ns_stability"]
 
-CAPTION = "cost: products until twice the best; lost: not finite; (predicted)"
+CAPTION = "D·A·Dᵀ: ‖D·A·Dᵀ - I‖ at the best; cost: products until twice the best; lost: not finite; (predicted)"
 ATLAS_CAPTION = "up to κ every run reaches 1e-3; at κ the first one is lost"
 SHOWN = (5, 10, 15)  # iterations in the table; 5 and 15 are the paper's
 
 
 @with_shared_options
 def ns_stability(
+    context: typer.Context,
     source: Annotated[
         str,
         typer.Argument(
@@ -45,13 +47,32 @@ def ns_stability(
     norm: Annotated[
         Literal["fro", "trace"], typer.Option(help="What the matrix is divided by: Frobenius norm or trace.")
     ] = NsStabilityConfig.norm,
+    algorithms: Annotated[
+        str,
+        typer.Option(help="Algorithms, with commas between: coupled, vanilla, chebyshev, denman-beavers, gram."),
+    ] = ",".join(NsStabilityConfig.algorithms),
+    coefficients: Annotated[
+        str,
+        typer.Option(
+            help="Coefficients of the steps of coupled and gram: simple (Newton-Schulz), quintic (Muon's, which do "
+            "not converge to 1), polar-express, or a .json or .csv file with a row of numbers for each step."
+        ),
+    ] = NsStabilityConfig.coefficients,
+    restart: Annotated[
+        int | None,
+        typer.Option(help="Iterations after which gram computes its M afresh from Z and A (default: never)."),
+    ] = NsStabilityConfig.restart,
+    restart_form: Annotated[
+        Literal["zazt", "zaz"],
+        typer.Option(help="Formula of the restarts: Z·A·Zᵀ (zazt), or Z·A·Z (zaz), which is unstable."),
+    ] = NsStabilityConfig.restart_form,
     sweep: Annotated[
         bool,
         typer.Option("--sweep", help="Run every algorithm, precision and norm over condition numbers; draw that."),
     ] = NsStabilityConfig.sweep,
     shared: SharedOptions,
 ) -> None:
-    """Compare coupled and vanilla Newton-Schulz (Ye et al. 2020, fig. 6), and two quicker iterations.
+    """Compare coupled, vanilla and Gram Newton-Schulz (Ye et al. 2020, fig. 6), and two quicker iterations.
 
     How far D is from the inverse square root of A = Cov + eps·I after each
     iteration, Cov being the covariance of all k×k patches: where it settles,
@@ -60,13 +81,20 @@ def ns_stability(
     Example: [bold]ndtools ns-stability lenna.png[/bold]
     """
     output = Output(shared, "ns-stability")
+    if sweep:
+        names = ["algorithms", "coefficients", "restart", "restart_form"]
+        refuse_given(context, names, "with --sweep, which runs every algorithm in its default form")
     config = NsStabilityConfig(
         source=source,
         kernel_size=kernel_size,
         iterations=iterations,
         eps=eps,
-        dtype=tuple(name.strip() for name in dtype.split(",") if name.strip()),
+        dtype=_names(dtype),
         norm=norm,
+        algorithms=_names(algorithms),
+        coefficients=coefficients,
+        restart=restart,
+        restart_form=restart_form,
         sweep=sweep,
         seed=shared.seed,
         jobs=shared.jobs,
@@ -89,6 +117,10 @@ def ns_stability(
     )
 
 
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
 def _title(result: "NsStabilityResult") -> str:
     if result.atlas:
         d, n = result.atlas.features, result.atlas.iterations
@@ -105,11 +137,12 @@ def _table(result: "NsStabilityResult") -> "Table":
     from rich.table import Table
 
     shown = [n for n in SHOWN if n <= result.config.iterations]
-    # 80 columns at most.
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), caption=CAPTION, caption_justify="left")
+    # 100 columns at most.
+    caption = "\n".join([CAPTION, *_steps(result)])
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), caption=caption, caption_justify="left")
     for heading in ("algorithm", "dtype"):
         table.add_column(heading, no_wrap=True)
-    for heading in (*(f"it {n}" for n in shown), "best", "cost", "diverges", "lost"):
+    for heading in (*(f"it {n}" for n in shown), "best", "D·A·Dᵀ", "cost", "diverges", "lost"):
         table.add_column(heading, justify="right", no_wrap=True)
     for curve in result.curves:
         table.add_row(
@@ -119,6 +152,25 @@ def _table(result: "NsStabilityResult") -> "Table":
             *_row(curve, result.floor(curve.dtype)),
         )
     return table
+
+
+def _steps(result: "NsStabilityResult") -> list[str]:
+    """Return what is not standard in the steps of the coupled and the Gram iteration, as lines of a caption."""
+    from ndtools.numerics.schedules import converges, final_gains
+    from ndtools.text import counted, printable, shortened
+
+    config, lines = result.config, []
+    if config.coefficients != NsStabilityConfig.coefficients:
+        line = f"coefficients of coupled and gram: {shortened(printable(config.coefficients), 30)}"
+        if not converges(result.coefficients):
+            gains = final_gains(result.coefficients)
+            end = "grow without bound" if gains is None else f"end between {gains[0]:.2f} and {gains[1]:.2f}"
+            line += f", which do not converge:\n  gains (standard deviations) {end}, not at 1"
+        lines.append(line)
+    if config.restart:
+        formula = "Z·A·Zᵀ" if config.restart_form == "zazt" else "Z·A·Z, which is unstable,"
+        lines.append(f"gram: M = {formula} after every {counted(config.restart, 'iteration')}")
+    return lines
 
 
 def _atlas_table(atlas: "PrecisionAtlas") -> "Table":
@@ -140,6 +192,7 @@ def _row(curve: "Curve", floor: float) -> tuple[str, ...]:
     settled = measured.settled_iteration
     return (
         _residual(measured.best_residual),
+        _residual(curve.whitening_at_best),
         "-" if settled is None or diverges else str(curve.products[settled - 1]),
         _both(diverges, predicted.divergence_iteration if predicted else None),
         _both(measured.first_bad_iteration, predicted.first_bad_iteration if predicted else None),
