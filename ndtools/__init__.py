@@ -57,6 +57,7 @@ _GROUPS: dict[str, dict[str, str | tuple[str, str]]] = {
         "CoupledNewtonSchulz": "numerics.iterations",
         "DenmanBeavers": "numerics.iterations",
         "Eigh": "numerics.inverse_sqrt",
+        "GramNewtonSchulz": "numerics.iterations",
         "InverseSqrt": "numerics.inverse_sqrt",
         "TraceRecord": "numerics.stability",
         "VanillaNewtonSchulz": "numerics.iterations",

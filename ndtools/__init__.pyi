@@ -78,6 +78,7 @@ from ndtools.numerics.inverse_sqrt import inverse_sqrt as inverse_sqrt
 from ndtools.numerics.iterations import CoupledChebyshev as CoupledChebyshev
 from ndtools.numerics.iterations import CoupledNewtonSchulz as CoupledNewtonSchulz
 from ndtools.numerics.iterations import DenmanBeavers as DenmanBeavers
+from ndtools.numerics.iterations import GramNewtonSchulz as GramNewtonSchulz
 from ndtools.numerics.iterations import VanillaNewtonSchulz as VanillaNewtonSchulz
 from ndtools.numerics.kernel_profiles import frequency_response as frequency_response
 from ndtools.numerics.kernel_profiles import opponency as opponency

@@ -31,6 +31,7 @@ ALGORITHMS: dict[str, dict[str, Any]] = {
     "vanilla": {"color": VERMILION, "marker": "^"},
     "chebyshev": {"color": GREEN, "marker": "s"},
     "denman-beavers": {"color": PURPLE, "marker": "D"},
+    "gram": {"color": ORANGE, "marker": "v"},
 }
 """Iterations for the inverse square root."""
 

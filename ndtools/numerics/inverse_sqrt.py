@@ -23,6 +23,7 @@ from ndtools.numerics.iterations import (
     CoupledChebyshev,
     CoupledNewtonSchulz,
     DenmanBeavers,
+    GramNewtonSchulz,
     Iteration,
     Norm,
     VanillaNewtonSchulz,
@@ -46,9 +47,10 @@ class Eigh:
 
 Method = Eigh | Iteration
 _EIGH = Eigh()
-_ITERATIONS: dict[str, type[CoupledNewtonSchulz] | type[VanillaNewtonSchulz]] = {
+_ITERATIONS: dict[str, type[CoupledNewtonSchulz] | type[VanillaNewtonSchulz] | type[GramNewtonSchulz]] = {
     "coupled": CoupledNewtonSchulz,
     "vanilla": VanillaNewtonSchulz,
+    "gram": GramNewtonSchulz,
 }
 _BOUNDED: dict[str, type[CoupledChebyshev] | type[DenmanBeavers]] = {
     "chebyshev": CoupledChebyshev,
@@ -61,7 +63,7 @@ def method_from_name(name: str, *, n_iter: int = N_ITER, norm: Norm = "fro", low
 
     Parameters
     ----------
-    name : {"eigh", "coupled", "vanilla", "chebyshev", "denman-beavers"}
+    name : {"eigh", "coupled", "vanilla", "gram", "chebyshev", "denman-beavers"}
         Short name of the method.
     n_iter, norm
         Number of iterations, and the norm ‖A‖ that an iteration divides by; ignored for "eigh".

@@ -4,41 +4,48 @@ All of them act on A/‖A‖ and yield Z with D = Z/√‖A‖ ≈ A^(-1/2). The
 ‖A‖ >= λ_max (Frobenius norm, trace). In exact arithmetic each iteration acts on every eigenvalue alone, by a recurrence
 z ← z·h(x z²) from z = 1, where h may change from step to step. The limit is x^(-1/2).
 
-Newton-Schulz, coupled or vanilla, has h(m) = (3 − m)/2, and z rises monotonically. A fixed number n of iterations
+Newton-Schulz, in whichever form, has h(m) = (3 − m)/2, and z rises monotonically. A fixed number n of iterations
 therefore whitens partially: all eigenvalues far below ‖A‖·1.5^(−2n) are amplified alike, by 1.5^n/√‖A‖
-(n = 5: below ‖A‖/58). Along an eigenvector, the standard deviation becomes the gain √x·z_n(x): 1 is white.
+(n = 5: below ‖A‖/58). Along an eigenvector, the standard deviation becomes the gain √x·z_n(x): 1 is white. Other
+polynomials h are in :mod:`ndtools.numerics.schedules`.
 
-The two differ in floating point. The coupled iteration carries Y ≈ A Z along, which corrects the effect of rounding on
-Z. The vanilla iteration has no such correction, and its errors grow (:mod:`ndtools.numerics.stability`).
+The forms differ in floating point. The coupled iteration carries Y ≈ A Z along, which corrects the effect of rounding
+on Z. The vanilla iteration has no such correction, and its errors grow (:mod:`ndtools.numerics.stability`). The Gram
+iteration carries M ≈ Z A Z along: it converges to I whatever happened to Z, whose errors stay as they are.
 
 References: Higham 2008, *Functions of Matrices*, eq. 6.35 (coupled), 7.12 (vanilla), and Cheng, Higham, Kenney and
 Laub 2001 (product form of Denman-Beavers), with the scaling of Byers and Xu 2008. Ye et al. 2020, sec. 4.5.3, A.2,
-A.8. Amsel et al. 2025, *The Polar Express* (the best polynomial in each step makes the best composition).
+A.8. Amsel et al. 2025, *The Polar Express* (the best polynomial in each step makes the best composition). Zhang, Amsel,
+Chen and Dao 2026, *Gram Newton-Schulz*, https://dao-lab.ai/blog/2026/gram-newton-schulz (with restarts).
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ndtools.errors import OptionError
+from ndtools.numerics.schedules import SIMPLE, Coefficients, check_rows, steps_of
 
 __all__ = [
     "CoupledChebyshev",
     "CoupledNewtonSchulz",
     "DenmanBeavers",
+    "GramNewtonSchulz",
     "Iteration",
     "Norm",
+    "RestartForm",
     "VanillaNewtonSchulz",
     "iterates",
     "norms",
 ]
 
 Norm = Literal["fro", "trace"]
+RestartForm = Literal["zazt", "zaz"]
 N_ITER = 15  # Ye et al. 2020, A.2, for the first layer; 5 for the others
 
 
@@ -54,10 +61,6 @@ class Iteration:
         Norm ‖A‖ that A is divided by: Frobenius norm (default) or trace.
     """
 
-    PRODUCTS: ClassVar[tuple[int, int]]
-    """Number of products of d×d matrices in the first and in each further iteration. An inverse counts as one: it has
-    as many operations, but takes several times as long."""
-
     n_iter: int = N_ITER
     norm: Norm = "fro"
 
@@ -71,26 +74,96 @@ class Iteration:
         """Yield Z after iteration 1, 2, ..., ``n_iter`` for normalised ``a`` of shape (..., d, d), in its dtype."""
         raise NotImplementedError
 
+    def products(self, iteration: int) -> int:
+        """Return the number of matrix products up to an iteration.
+
+        Parameters
+        ----------
+        iteration : int
+            Number of an iteration, counted from 1.
+
+        Returns
+        -------
+        int
+            Number of products of d×d matrices in iterations 1 to ``iteration``. An inverse counts as one: it has as
+            many operations, but takes several times as long.
+        """
+        return 3 * (iteration - 1)
+
 
 @dataclass(frozen=True, kw_only=True)
-class CoupledNewtonSchulz(Iteration):
+class _Scheduled(Iteration):
+    coefficients: Coefficients = SIMPLE
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_rows(self.coefficients)
+
+    def products(self, iteration: int) -> int:  # noqa: D102
+        powers = sum(len(row) - 2 for row in steps_of(self.coefficients, iteration))  # M² and higher
+        return super().products(iteration) + powers
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoupledNewtonSchulz(_Scheduled):
     """Coupled Newton-Schulz iteration, numerically stable.
 
     Y = A/‖A‖, Z = I; then ``n_iter`` times T = (3I − Z Y)/2, Y ← Y T, Z ← T Z; D = Z/√‖A‖. ``norm`` chooses
     ‖A‖: Frobenius norm or trace. Convergence takes about ln(‖A‖/λ_min)/(2 ln 1.5) + 4 iterations.
+
+    Attributes
+    ----------
+    coefficients : tuple of tuple of float
+        Coefficients (q_0, q_1, ...) of T = q_0 I + q_1 Z Y + q_2 (Z Y)² + ... in iteration 1, 2, ...; the last row
+        repeats. Default: (3I − Z Y)/2. Published ones are in :mod:`ndtools.numerics.schedules`.
     """
 
-    PRODUCTS: ClassVar[tuple[int, int]] = (0, 3)
+    def steps(self, a: Tensor) -> Iterator[Tensor]:  # noqa: D102
+        return _coupled(a, steps_of(self.coefficients, self.n_iter))
+
+
+@dataclass(frozen=True, kw_only=True)
+class GramNewtonSchulz(_Scheduled):
+    """Newton-Schulz iteration on M = Z A Z/‖A‖, which converges to I: Muon's Gram Newton-Schulz, ND++'s inverse Newton.
+
+    M = A/‖A‖, Z = I; then ``n_iter`` times T = (3I − M)/2, Z ← T Z, M ← T M T; D = Z/√‖A‖. It takes as many products
+    as the coupled iteration, which it equals in exact arithmetic. Rounding errors of Z do not reach M and stay in Z.
+
+    With ``restart``, M is computed afresh from Z and A before every ``restart`` iterations. The form Z A Zᵀ corrects
+    the errors of Z, except rotations of D, which leave D A Dᵀ as it is. For a square A it takes the two products
+    that T M T takes. With Z A Z, errors grow by :func:`ndtools.numerics.stability.restart_growth`, and with Z ← Z T
+    (as in ND++, which does not restart) they grow for κ > 14.
+
+    Attributes
+    ----------
+    coefficients : tuple of tuple of float
+        Coefficients (q_0, q_1, ...) of T = q_0 I + q_1 M + q_2 M² + ... in iteration 1, 2, ...; the last row repeats.
+        Default: (3I − M)/2. Published ones are in :mod:`ndtools.numerics.schedules`.
+    restart : int, optional
+        Number of iterations after which M is computed afresh, at least 1. Default: never.
+    restart_form : {"zazt", "zaz"}
+        Formula of the restart: Z A Zᵀ (default), or Z A Z, which is unstable unless A is nearly c·I.
+    """
+
+    restart: int | None = None
+    restart_form: RestartForm = "zazt"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.restart is not None and self.restart < 1:
+            raise OptionError("restart", f"must be at least 1, got {self.restart}")
+        if self.restart_form not in {"zazt", "zaz"}:
+            raise OptionError("restart_form", f"must be 'zazt' or 'zaz', got {self.restart_form!r}")
 
     def steps(self, a: Tensor) -> Iterator[Tensor]:  # noqa: D102
-        eye = _eye(a)
-        y = a
-        z = t = (3 * eye - y) / 2
-        yield z
-        for _ in range(self.n_iter - 1):
-            y = y @ t  # at the start of an iteration, because the last one needs no new Y afterwards
-            t = (3 * eye - z @ y) / 2
-            z = t @ z
+        m = z = t = a
+        for i, row in enumerate(steps_of(self.coefficients, self.n_iter)):
+            if i and self.restart and i % self.restart == 0:
+                m = z @ a @ (z.mT if self.restart_form == "zazt" else z)
+            elif i:
+                m = t @ m @ t  # T M Tᵀ would keep an antisymmetric error of M, which turns Z a little in each step
+            t = _polynomial(m, row)
+            z = t @ z if i else t
             yield z
 
 
@@ -100,8 +173,6 @@ class VanillaNewtonSchulz(Iteration):
 
     Z = I; then ``n_iter`` times Z ← (3Z − Z³ A/‖A‖)/2; D = Z/√‖A‖, ``norm`` as above.
     """
-
-    PRODUCTS: ClassVar[tuple[int, int]] = (0, 3)
 
     def steps(self, a: Tensor) -> Iterator[Tensor]:  # noqa: D102
         z = (3 * _eye(a) - a) / 2
@@ -145,19 +216,18 @@ class CoupledChebyshev(_Bounded):
         Values below the machine epsilon are raised to it.
     """
 
-    PRODUCTS: ClassVar[tuple[int, int]] = (1, 4)
-
     def steps(self, a: Tensor) -> Iterator[Tensor]:  # noqa: D102
-        eye, y = _eye(a), a
-        z, low, high = eye, math.sqrt(self._lower(a.dtype)), 1.0
-        for i in range(self.n_iter):
+        return _coupled(a, self._rows(a.dtype))
+
+    def products(self, iteration: int) -> int:  # noqa: D102
+        return super().products(iteration) + iteration  # M²
+
+    def _rows(self, dtype: torch.dtype) -> Iterator[tuple[float, ...]]:
+        low, high = math.sqrt(self._lower(dtype)), 1.0
+        for _ in range(self.n_iter):
             p, q, r, error = best_quintic(low, high)
+            yield p, q, r
             low, high = low * (p + low**2 * (q + low**2 * r)), 1 + error
-            m = z @ y if i else a
-            t = p * eye + q * m + r * (m @ m)
-            z = t @ z if i else t
-            yield z
-            y = y @ t if i + 1 < self.n_iter else y
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +246,8 @@ class DenmanBeavers(_Bounded):
         machine epsilon are raised to it.
     """
 
-    PRODUCTS: ClassVar[tuple[int, int]] = (1, 2)
+    def products(self, iteration: int) -> int:  # noqa: D102
+        return 2 * iteration - 1
 
     def steps(self, a: Tensor) -> Iterator[Tensor]:  # noqa: D102
         if a.dtype not in (torch.float32, torch.float64):
@@ -257,6 +328,26 @@ def iterates(matrix: Tensor, method: Iteration) -> Iterator[Tensor]:
     scale = norm.sqrt().to(matrix.dtype)
     for z in method.steps((matrix / norm).to(matrix.dtype)):  # divided in float64, where the norm fits
         yield z / scale
+
+
+def _coupled(a: Tensor, rows: Iterable[tuple[float, ...]]) -> Iterator[Tensor]:
+    """Yield Z of the coupled iteration with these coefficients in its steps."""
+    y = z = t = a
+    for i, row in enumerate(rows):
+        y = y @ t if i else a  # at the start of an iteration, because the last one needs no new Y afterwards
+        t = _polynomial(z @ y if i else a, row)
+        z = t @ z if i else t
+        yield z
+
+
+def _polynomial(m: Tensor, coefficients: tuple[float, ...]) -> Tensor:
+    """Return q_0 I + q_1 M + q_2 M² + ..."""
+    constant, linear, *further = coefficients
+    total, power = constant * _eye(m) + linear * m, m
+    for coefficient in further:
+        power = power @ m
+        total = total + coefficient * power
+    return total
 
 
 def _eye(a: Tensor) -> Tensor:

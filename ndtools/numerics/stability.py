@@ -11,6 +11,11 @@ coupled iterations map their errors (E_Y, E_Z) by an idempotent at the fixed poi
 Their errors level off at about eps·κ. They fail if that exceeds 1: then A is no longer positive definite to working
 precision.
 
+The Gram iteration Z ← T Z, M ← T M T maps errors of M to 0 and leaves those of Z alone. A restart M = Z A Zᵀ maps the
+errors of Z by an idempotent: e_ij ← (e_ij − ρ e_ji)/2 with ρ² = x_i/x_j. What it leaves turns D and keeps D A Dᵀ:
+‖D D A − I‖ may grow slowly while ‖D A Dᵀ − I‖ does not. With M = Z A Z it is e_ij ← e_ij (1 − ρ)/2 instead,
+unstable for κ > 9. No iteration at which it overflows is predicted.
+
 :func:`predict_vanilla` follows the variances of the errors from the first iteration to overflow:
 
 * Every product P Q adds errors like those of independent roundings of its entries and of the d terms of each entry.
@@ -36,7 +41,15 @@ from ndtools.errors import MatrixError
 from ndtools.numerics.inverse_sqrt import checked, full_precision
 from ndtools.numerics.iterations import Iteration, norms
 
-__all__ = ["Landmarks", "TraceRecord", "inverse_sqrt_trace", "predict_vanilla", "spectral_gain", "vanilla_growth"]
+__all__ = [
+    "Landmarks",
+    "TraceRecord",
+    "inverse_sqrt_trace",
+    "predict_vanilla",
+    "restart_growth",
+    "spectral_gain",
+    "vanilla_growth",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +64,9 @@ class TraceRecord:
         Number of matrix products so far (an inverse counts as one).
     residual : float
         Residual ‖D·D·A − I‖_F, evaluated in float64 from the iterate and not divided by √d; inf or nan once D is not
-        finite.
+        finite. It is 0 only for the symmetric square root.
+    whitening_residual : float
+        Residual ‖D·A·Dᵀ − I‖_F, evaluated likewise. It is 0 for every D that whitens, thus also for a rotated one.
     matrix : Tensor of shape (d, d)
         Approximation D of A^(-1/2), rescaled in float64.
     """
@@ -59,6 +74,7 @@ class TraceRecord:
     iteration: int
     products: int
     residual: float
+    whitening_residual: float
     matrix: Tensor
 
 
@@ -117,14 +133,14 @@ def inverse_sqrt_trace(
 def _trace(a: Tensor, method: Iteration, dtype: torch.dtype) -> Iterator[TraceRecord]:
     norm = norms(a, method.norm)
     eye = torch.eye(len(a), dtype=torch.float64, device=a.device)
-    first, further = method.PRODUCTS
     steps = method.steps((a / norm).to(dtype))
     for iteration in range(1, method.n_iter + 1):
         with full_precision(a.device):  # not across the yield, where the caller's code runs
             z = next(steps)
             d = z.double() / norm.sqrt()
             residual = torch.linalg.matrix_norm(d @ d @ a - eye).item()
-        yield TraceRecord(iteration, first + further * (iteration - 1), residual, d)
+            whitening = torch.linalg.matrix_norm(d @ a @ d.mT - eye).item()
+        yield TraceRecord(iteration, method.products(iteration), residual, whitening, d)
 
 
 @dataclass(frozen=True)
@@ -192,6 +208,25 @@ def vanilla_growth(condition: float) -> float:
     """
     ratios = np.array([condition, 1 / condition])
     return float((np.abs(2 - ratios - np.sqrt(ratios)) / 2).max())
+
+
+def restart_growth(condition: float) -> float:
+    """Return the factor by which the Gram iteration multiplies an error at each restart with M = Z A Z.
+
+    It holds near the solution, for coefficients that converge to it quadratically or faster. With M = Z A Zᵀ the
+    factor is at most 1.
+
+    Parameters
+    ----------
+    condition : float
+        Condition number κ of A, at least 1.
+
+    Returns
+    -------
+    float
+        Largest |1 − ρ|/2 over 1/κ <= ρ² <= κ, which is (√κ − 1)/2. The iteration is unstable if it exceeds 1.
+    """
+    return (math.sqrt(condition) - 1) / 2
 
 
 def predict_vanilla(

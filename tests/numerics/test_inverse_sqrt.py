@@ -19,6 +19,7 @@ from ndtools.numerics.iterations import (
     CoupledChebyshev,
     CoupledNewtonSchulz,
     DenmanBeavers,
+    GramNewtonSchulz,
     VanillaNewtonSchulz,
     iterates,
 )
@@ -342,10 +343,13 @@ def test_methods_by_name() -> None:
     assert method_from_name("eigh", n_iter=3) == Eigh()
     assert method_from_name("coupled", n_iter=3) == CoupledNewtonSchulz(n_iter=3)
     assert method_from_name("vanilla", n_iter=3) == VanillaNewtonSchulz(n_iter=3)
+    assert method_from_name("gram", n_iter=3) == GramNewtonSchulz(n_iter=3)
     assert method_from_name("chebyshev", n_iter=3, lower=0.1) == CoupledChebyshev(n_iter=3, lower=0.1)
     assert method_from_name("denman-beavers", norm="trace") == DenmanBeavers(n_iter=15, norm="trace")
     assert method_from_name("coupled") == CoupledNewtonSchulz() == CoupledNewtonSchulz(n_iter=15, norm="fro")
-    with pytest.raises(OptionError, match="eigh, coupled, vanilla, chebyshev, denman-beavers, got 'svd'") as caught:
+    with pytest.raises(
+        OptionError, match="eigh, coupled, vanilla, gram, chebyshev, denman-beavers, got 'svd'"
+    ) as caught:
         method_from_name("svd")
     assert caught.value.option == "method"
 

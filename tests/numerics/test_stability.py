@@ -10,15 +10,23 @@ from hypothesis import strategies as st
 
 from ndtools.errors import MatrixError, NotPositiveDefiniteError, OptionError
 from ndtools.numerics.inverse_sqrt import inverse_sqrt
-from ndtools.numerics.iterations import CoupledChebyshev, CoupledNewtonSchulz, DenmanBeavers, VanillaNewtonSchulz
+from ndtools.numerics.iterations import (
+    CoupledChebyshev,
+    CoupledNewtonSchulz,
+    DenmanBeavers,
+    GramNewtonSchulz,
+    VanillaNewtonSchulz,
+)
+from ndtools.numerics.schedules import PUBLISHED
 from ndtools.numerics.stability import (
     Landmarks,
     inverse_sqrt_trace,
     predict_vanilla,
+    restart_growth,
     spectral_gain,
     vanilla_growth,
 )
-from tests.oracles.inverse_roots import SPECTRUM, assert_stable, photograph_covariance, spd
+from tests.oracles.inverse_roots import SPECTRUM, assert_stable, photograph_covariance, rotation, spd
 
 F16, BF16, F32, F64 = torch.float16, torch.bfloat16, torch.float32, torch.float64
 
@@ -114,6 +122,61 @@ def test_growth_is_that_of_a_perturbation_near_the_solution(condition):
     assert vanilla_growth(condition) == pytest.approx(grown, rel=1e-5, abs=1e-6)
 
 
+def grown_by(once, fixed, step=1e-7):
+    """Largest factor, over many steps, by which the map multiplies a perturbation of its fixed point."""
+    d = len(fixed)
+    columns = []
+    for k in range(d * d):
+        e = np.zeros(d * d)
+        e[k] = step
+        e = e.reshape(d, d)
+        columns.append(((once(fixed + e) - once(fixed - e)) / (2 * step)).ravel())
+    return np.abs(np.linalg.eigvals(np.stack(columns, axis=1))).max()
+
+
+@pytest.mark.parametrize("condition", [2.0, 8.9, 9.1, 100.0, 8.31e3])
+@pytest.mark.parametrize("name", ["simple", "polar-express"])
+def test_growth_at_a_restart_is_that_of_a_perturbation(condition, name):
+    """The maps that restart in every step, differentiated numerically at their fixed point."""
+    x, row = np.diag([1 / condition, 1.0]), PUBLISHED[name][-1]
+    fixed = np.diag(np.diag(x) ** -0.5)
+
+    def t(m):
+        return sum(c * np.linalg.matrix_power(m, n) for n, c in enumerate(row))
+
+    # An error of the 2×2 entries; a factor of 1 is a turn of Z, or at a fixed point none at all.
+    assert grown_by(lambda z: t(z @ x @ z) @ z, fixed) == pytest.approx(
+        max(restart_growth(condition), (1 - condition**-0.5) / 2), rel=1e-4
+    )
+    assert grown_by(lambda z: t(z @ x @ z.T) @ z, fixed) == pytest.approx(1, rel=1e-4)
+    other_order = grown_by(lambda z: z @ t(z @ x @ z.T), fixed)
+    assert other_order == pytest.approx(max(1, abs(1 - (condition**0.5 + condition**-0.5) / 2)), rel=1e-4)
+
+
+@pytest.mark.parametrize(("dtype", "eps"), [(F32, 2**-23), (F64, 2**-52)])
+def test_gram_on_a_photograph(natural, dtype, eps):
+    """Restarted as Z A Zᵀ it whitens to rounding for good; as Z A Z, it overflows."""
+    values = torch.linalg.eigvalsh(natural)
+    allowed = math.sqrt(len(values)) * eps * float(values[-1] / values[0])
+    for restart in (None, 1, 2):
+        *_, last = inverse_sqrt_trace(natural, GramNewtonSchulz(restart=restart), 60, dtype)
+        assert last.whitening_residual < allowed
+        assert last.residual < 20 * allowed  # also symmetric, but for what rounding turns
+    *_, last = inverse_sqrt_trace(natural, GramNewtonSchulz(restart=1, restart_form="zaz"), 60, dtype)
+    assert not math.isfinite(last.whitening_residual)
+
+
+def test_a_turned_root_whitens():
+    a = spd(np.geomspace(0.1, 1, 4))
+    *_, last = inverse_sqrt_trace(a, CoupledNewtonSchulz(), 20)
+    turned = torch.from_numpy(rotation(4, seed=1)) @ last.matrix
+    eye = torch.eye(4)
+    assert last.whitening_residual == pytest.approx(
+        float(torch.linalg.norm(last.matrix @ a @ last.matrix.mT - eye)), abs=1e-14
+    )
+    assert torch.linalg.norm(turned @ a @ turned.mT - eye) < 1e-13 < torch.linalg.norm(turned @ turned @ a - eye)
+
+
 def test_errors_of_coupled_do_not_grow():
     a = spd(np.geomspace(1e-3, 1, 8)).numpy()
     values, vectors = np.linalg.eigh(a / np.linalg.norm(a))
@@ -129,7 +192,15 @@ def test_errors_of_coupled_do_not_grow():
     assert sizes[-1] <= 1.01 * max(sizes[:2])
 
 
-@pytest.mark.parametrize("method", [CoupledNewtonSchulz(n_iter=9), CoupledChebyshev(n_iter=5), DenmanBeavers(n_iter=4)])
+@pytest.mark.parametrize(
+    "method",
+    [
+        CoupledNewtonSchulz(n_iter=9),
+        GramNewtonSchulz(n_iter=9, restart=4),
+        CoupledChebyshev(n_iter=5),
+        DenmanBeavers(n_iter=4),
+    ],
+)
 def test_the_trace_is_that_of_the_result(method):
     a = spd(np.geomspace(1e-2, 3, 7))
     records = list(inverse_sqrt_trace(a, method))
@@ -139,7 +210,7 @@ def test_the_trace_is_that_of_the_result(method):
     assert records[-1].residual == pytest.approx(
         float(torch.linalg.norm(d @ d @ a - torch.eye(7))), rel=1e-9, abs=1e-14
     )
-    assert records[-1].products == method.PRODUCTS[0] + (method.n_iter - 1) * method.PRODUCTS[1]
+    assert records[-1].products == method.products(method.n_iter)
 
 
 @pytest.mark.parametrize("scale", [2.0**-100, 2.0**100])

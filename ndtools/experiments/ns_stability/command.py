@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ns_stability"]
 
-CAPTION = "cost: products until twice the best; overflows: not finite; (predicted)"
+CAPTION = "D·A·Dᵀ: ‖D·A·Dᵀ - I‖ at the best; cost: products until twice the best; overflows: not finite; (predicted)"
 ATLAS_CAPTION = "up to κ every run reaches 1e-3; at κ the first one overflows"
 SHOWN = (5, 10, 15)  # iterations in the table; 5 and 15 are the paper's
 
@@ -48,13 +48,32 @@ def ns_stability(
         Literal["fro", "trace"],
         typer.Option(help="Norm that the matrix is divided by at first: Frobenius norm (fro) or trace."),
     ] = NsStabilityConfig.norm,
+    algorithms: Annotated[
+        str,
+        typer.Option(help="Algorithms, with commas between: coupled, vanilla, chebyshev, denman-beavers, gram."),
+    ] = ",".join(NsStabilityConfig.algorithms),
+    coefficients: Annotated[
+        str,
+        typer.Option(
+            help="Coefficients of the steps of coupled and gram: simple (Newton-Schulz), quintic (Muon's, which do "
+            "not converge to 1), polar-express, or a .json or .csv file with a row of numbers for each step."
+        ),
+    ] = NsStabilityConfig.coefficients,
+    restart: Annotated[
+        int | None,
+        typer.Option(help="Iterations after which gram computes its M afresh from Z and A (default: never)."),
+    ] = NsStabilityConfig.restart,
+    restart_form: Annotated[
+        Literal["zazt", "zaz"],
+        typer.Option(help="Formula of the restarts: Z·A·Zᵀ (zazt), or Z·A·Z (zaz), which is unstable."),
+    ] = NsStabilityConfig.restart_form,
     sweep: Annotated[
         bool,
         typer.Option("--sweep", help="Run all algorithms, precisions and norms on matrices of many condition numbers."),
     ] = NsStabilityConfig.sweep,
     shared: SharedOptions,
 ) -> None:
-    """Compare coupled and vanilla Newton-Schulz (Ye et al. 2020, fig. 6), and two faster iterations.
+    """Compare coupled, vanilla and Gram Newton-Schulz (Ye et al. 2020, fig. 6), and two quicker iterations.
 
     The figure shows how far D is from the inverse square root of
     A = Cov + eps·I after each iteration, where Cov is the covariance of all
@@ -65,7 +84,8 @@ def ns_stability(
     """
     output = ExperimentOutput(shared, "ns-stability")
     if sweep:
-        refuse_given(context, ["dtype", "norm"], "with --sweep, which takes all precisions and norms")
+        names = ["dtype", "norm", "algorithms", "coefficients", "restart", "restart_form"]
+        refuse_given(context, names, "with --sweep, which runs all precisions and norms, and algorithms as they are")
     if source.lower().endswith((".npy", ".npz")):
         refuse_given(context, ["kernel_size", "gray"], "for a matrix, which does not come from images")
     config = NsStabilityConfig(
@@ -74,8 +94,12 @@ def ns_stability(
         gray=gray,
         iterations=iterations,
         eps=eps,
-        dtype=tuple(name.strip() for name in dtype.split(",") if name.strip()),
+        dtype=_names(dtype),
         norm=norm,
+        algorithms=_names(algorithms),
+        coefficients=coefficients,
+        restart=restart,
+        restart_form=restart_form,
         sweep=sweep,
         **shared.of_run(),
     )
@@ -96,6 +120,10 @@ def ns_stability(
     )
 
 
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
 def _title(result: "NsStabilityResult") -> str:
     if result.atlas:
         d, n = result.atlas.features, result.atlas.iterations
@@ -110,8 +138,9 @@ def _title(result: "NsStabilityResult") -> str:
 
 def _table(result: "NsStabilityResult") -> "Table":
     shown = [n for n in SHOWN if n <= result.config.iterations]
-    numbers = (*(f"it {n}" for n in shown), "best", "cost", "diverges", "overflows")
-    table = new_table(("algorithm", "dtype"), numbers, gap=1, caption=CAPTION)  # 80 columns at most
+    numbers = (*(f"it {n}" for n in shown), "best", "D·A·Dᵀ", "cost", "diverges", "overflows")
+    caption = "\n".join([CAPTION, *_steps(result)])
+    table = new_table(("algorithm", "dtype"), numbers, gap=1, caption=caption)  # 100 columns at most
     for curve in result.curves:
         table.add_row(
             curve.algorithm,
@@ -120,6 +149,25 @@ def _table(result: "NsStabilityResult") -> "Table":
             *_cells(curve, result.floor(curve.dtype)),
         )
     return table
+
+
+def _steps(result: "NsStabilityResult") -> list[str]:
+    """Return what is not standard in the steps of the coupled and the Gram iteration, as lines of a caption."""
+    from ndtools.numerics.schedules import converges, final_gains
+    from ndtools.text import counted, printable, shortened
+
+    config, lines = result.config, []
+    if config.coefficients != NsStabilityConfig.coefficients:
+        line = f"coefficients of coupled and gram: {shortened(printable(config.coefficients), 30)}"
+        if not converges(result.coefficients):
+            gains = final_gains(result.coefficients)
+            end = "grow without bound" if gains is None else f"end between {gains[0]:.2f} and {gains[1]:.2f}"
+            line += f", which do not converge:\n  gains (standard deviations) {end}, not at 1"
+        lines.append(line)
+    if config.restart:
+        formula = "Z·A·Zᵀ" if config.restart_form == "zazt" else "Z·A·Z, which is unstable,"
+        lines.append(f"gram: M = {formula} after every {counted(config.restart, 'iteration')}")
+    return lines
 
 
 def _atlas_table(atlas: "PrecisionAtlas") -> "Table":
@@ -136,6 +184,7 @@ def _cells(curve: "Curve", floor: float) -> tuple[str, ...]:
     settled = measured.settled_iteration
     return (
         _residual(measured.best_residual),
+        _residual(curve.whitening_at_best),
         "-" if settled is None or diverges else str(curve.products[settled - 1]),
         _both(diverges, predicted.divergence_iteration if predicted else None),
         _both(measured.first_bad_iteration, predicted.first_bad_iteration if predicted else None),

@@ -22,11 +22,13 @@ ALGORITHMS: dict[str, dict[str, Any]] = {
     "vanilla": {"color": "#c1272d", "marker": "^"},
     "chebyshev": {"color": "#1b7f3b", "marker": "s"},
     "denman-beavers": {"color": "#7b3f9d", "marker": "D"},
+    "gram": {"color": "#b8860b", "marker": "v"},
 }
 LABELS = {
     "coupled": "coupled Newton-Schulz",
     "chebyshev": "coupled Chebyshev",
     "denman-beavers": "Denman-Beavers",
+    "gram": "Gram Newton-Schulz",
 }
 DASHES = {"bfloat16": ":", "float16": "-.", "float32": "--", "float64": "-"}
 PAPER = {5: "middle layers", 15: "first layer"}  # Ye et al. 2020, A.2

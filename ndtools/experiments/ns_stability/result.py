@@ -8,7 +8,9 @@ import torch
 from numpy.typing import NDArray
 
 from ndtools.experiments.ns_stability.atlas import PrecisionAtlas, saved_landmarks
+from ndtools.experiments.ns_stability.coefficients import source_of
 from ndtools.experiments.ns_stability.config import NsStabilityConfig
+from ndtools.numerics.schedules import Coefficients, final_gains
 from ndtools.numerics.stability import Landmarks, spectral_gain
 from ndtools.results.inputs import ImagesUsed
 from ndtools.results.read import SavedResult
@@ -31,23 +33,34 @@ class Curve:
         In which it iterated.
     residual : array of shape (iterations,)
         ‖D·D·A − I‖_F, evaluated in float64 from the iterates; nan where not finite.
+    whitening_residual : array of shape (iterations,)
+        ‖D·A·Dᵀ − I‖_F, evaluated likewise. Unlike ``residual`` it is 0 for a rotated D, too.
     products : array of shape (iterations,)
         Matrix products up to each iteration; an inverse counts as one.
     measured : Landmarks
         Landmarks of ``residual``.
     predicted : Landmarks or None
-        From spectrum and precision alone; None where no divergence is predicted: the algorithm is stable.
-    growth : float
-        Predicted growth of an error per step near the solution; 1 if the algorithm is stable.
+        From spectrum and precision alone, for the vanilla iteration; None for the others, of which nothing is
+        predicted.
+    growth : float or None
+        Predicted growth of an error per step near the solution; 1 if the algorithm is stable. None if its coefficients
+        do not converge to the solution.
     """
 
     algorithm: str
     dtype: str
     residual: NDArray[np.float64]
+    whitening_residual: NDArray[np.float64]
     products: NDArray[np.int64]
     measured: Landmarks
     predicted: Landmarks | None
-    growth: float
+    growth: float | None
+
+    @property
+    def whitening_at_best(self) -> float | None:
+        """‖D·A·Dᵀ − I‖_F at the iteration where ``residual`` is smallest; None if it never is finite."""
+        best = self.measured.best_iteration
+        return None if best is None else float(self.whitening_residual[best - 1])
 
     def diverges(self, floor: float) -> int | None:
         """Return the first iteration whose residual exceeds ten times the best, and ten times a floor.
@@ -81,6 +94,8 @@ class Curve:
             "algorithm": self.algorithm,
             "dtype": self.dtype,
             "residual": self.residual,
+            "whitening_residual": self.whitening_residual,
+            "whitening_residual_at_best": self.whitening_at_best,
             "products": self.products,
             **vars(self.measured),
             "predicted_divergence_iteration": predicted and predicted.divergence_iteration,
@@ -96,6 +111,7 @@ class Curve:
             algorithm=numbers["algorithm"],
             dtype=numbers["dtype"],
             residual=arrays[_name(numbers["algorithm"], numbers["dtype"])],
+            whitening_residual=arrays[_whitening(_name(numbers["algorithm"], numbers["dtype"]))],
             products=np.array(numbers["products"], dtype=np.int64),
             measured=saved_landmarks(numbers),
             predicted=None if numbers["predicted"] is None else saved_landmarks(numbers["predicted"]),
@@ -119,6 +135,8 @@ class NsStabilityResult:
         Eigenvalues of A = Cov + eps·I, ascending.
     norm : float
         ‖A‖, what A was divided by. The Chebyshev and Denman-Beavers iterations are told λ_min/‖A‖.
+    coefficients : Coefficients
+        Rows of coefficients of the steps of the coupled and the Gram iteration.
     curves : tuple of Curve
         Algorithm by algorithm.
     left_out : tuple of str
@@ -134,6 +152,7 @@ class NsStabilityResult:
     covariance: NDArray[np.float64]
     eigenvalues: NDArray[np.float64]
     norm: float
+    coefficients: Coefficients
     curves: tuple[Curve, ...]
     left_out: tuple[str, ...]
     atlas: PrecisionAtlas | None
@@ -165,6 +184,7 @@ class NsStabilityResult:
             "eigenvalues": self.eigenvalues,
             "iterations": np.arange(1, self.config.iterations + 1),
             **{curve.name: curve.residual for curve in self.curves},
+            **{_whitening(curve.name): curve.whitening_residual for curve in self.curves},
             "gain_iterations": np.array(GAIN_ITERATIONS),
             "gain": self.gain(self.eigenvalues),
             **(self.atlas.arrays() if self.atlas else {}),
@@ -186,6 +206,11 @@ class NsStabilityResult:
             "norm": self.config.norm,
             "matrix_norm": self.norm,
             "lower": float(self.eigenvalues[0]) / self.norm,
+            "coefficients": {
+                "source": source_of(self.config.coefficients),
+                "rows": self.coefficients,
+                "final_gains": final_gains(self.coefficients),
+            },
             "rounding_floor": {dtype: self.floor(dtype) for dtype in self.config.dtype},
             "curves": [curve.numbers() for curve in self.curves],
             "left_out": self.left_out,
@@ -204,6 +229,7 @@ class NsStabilityResult:
                 covariance=saved.arrays["covariance"],
                 eigenvalues=saved.arrays["eigenvalues"],
                 norm=numbers["matrix_norm"],
+                coefficients=tuple(tuple(row) for row in numbers["coefficients"]["rows"]),
                 curves=tuple(Curve.from_numbers(curve, saved.arrays) for curve in numbers["curves"]),
                 left_out=tuple(numbers["left_out"]),
                 atlas=None if sweep is None else PrecisionAtlas.from_numbers(sweep),
@@ -213,3 +239,7 @@ class NsStabilityResult:
 
 def _name(algorithm: str, dtype: str) -> str:
     return f"{algorithm}_{dtype}"
+
+
+def _whitening(name: str) -> str:
+    return f"{name}_whitening"

@@ -14,14 +14,22 @@ from ndtools.data.arrays import is_matrix_file, read_matrix
 from ndtools.data.images.sources import resolve_source
 from ndtools.errors import MatrixError
 from ndtools.experiments.ns_stability.atlas import run_atlas
-from ndtools.experiments.ns_stability.config import ALGORITHMS, NsStabilityConfig
+from ndtools.experiments.ns_stability.coefficients import read_coefficients
+from ndtools.experiments.ns_stability.config import NsStabilityConfig
 from ndtools.experiments.ns_stability.result import Curve, NsStabilityResult
 from ndtools.moments.grey import warn_if_grey
 from ndtools.moments.images import image_moments
-from ndtools.numerics.inverse_sqrt import Eigh, Method, checked, method_from_name, symmetric_part
-from ndtools.numerics.iterations import norms
+from ndtools.numerics.inverse_sqrt import Eigh, checked, method_from_name, symmetric_part
+from ndtools.numerics.iterations import (
+    CoupledNewtonSchulz,
+    GramNewtonSchulz,
+    Iteration,
+    VanillaNewtonSchulz,
+    norms,
+)
 from ndtools.numerics.products import ridged
-from ndtools.numerics.stability import Landmarks, inverse_sqrt_trace, predict_vanilla, vanilla_growth
+from ndtools.numerics.schedules import Coefficients, converges
+from ndtools.numerics.stability import Landmarks, inverse_sqrt_trace, predict_vanilla, restart_growth, vanilla_growth
 from ndtools.results.inputs import ImagesUsed, images_used
 from ndtools.text import printable
 
@@ -48,6 +56,8 @@ def run(config: NsStabilityConfig, *, progress: Progress | None = None) -> NsSta
 
     Raises
     ------
+    DataError
+        If the file of coefficients is absent, unreadable, or does not hold rows of numbers.
     MatrixError
         If the matrix is not square, symmetric and finite, or has only one row.
     NotPositiveDefiniteError
@@ -59,6 +69,7 @@ def run(config: NsStabilityConfig, *, progress: Progress | None = None) -> NsSta
         If colour images are grey, have several frames, or are named more than once.
     """
     device = resolve_device(config.device)
+    coefficients = read_coefficients(config.coefficients)
     covariance, images = _matrix(config, device, None if config.sweep else progress)
     if len(covariance) == 1:
         source = images.label if images else printable(config.source)
@@ -71,11 +82,11 @@ def run(config: NsStabilityConfig, *, progress: Progress | None = None) -> NsSta
     lower = float(eigenvalues[0]) / norm
     curves, left_out = [], []
     with single_threaded_operators() if len(a) <= SMALL else nullcontext():
-        for algorithm, dtype in itertools.product(ALGORITHMS, config.dtype):
+        for algorithm, dtype in itertools.product(config.algorithms, config.dtype):
             if algorithm == "denman-beavers" and dtype in ("float16", "bfloat16"):
                 left_out.append(f"{algorithm} in {dtype}: torch inverts no matrix in that precision")
                 continue
-            method = method_from_name(algorithm, n_iter=config.iterations, norm=config.norm, lower=lower)
+            method = _method(algorithm, config, coefficients, lower)
             curves.append(_curve(algorithm, dtype, a, method, eigenvalues))
         atlas = run_atlas(eigenvalues, vectors, config, progress) if config.sweep else None
     return NsStabilityResult(
@@ -84,6 +95,7 @@ def run(config: NsStabilityConfig, *, progress: Progress | None = None) -> NsSta
         covariance=covariance.cpu().numpy(),
         eigenvalues=eigenvalues,
         norm=norm,
+        coefficients=coefficients,
         curves=tuple(curves),
         left_out=tuple(left_out),
         atlas=atlas,
@@ -113,12 +125,28 @@ def _matrix(
     return covariance.matrix, images_used(source, found.read, found.skipped, found.frames)
 
 
-def _curve(algorithm: str, dtype: str, a: Tensor, method: Method, eigenvalues: NDArray[np.float64]) -> Curve:
+def _method(algorithm: str, config: NsStabilityConfig, coefficients: Coefficients, lower: float) -> Iteration:
+    if algorithm == "coupled":
+        return CoupledNewtonSchulz(n_iter=config.iterations, norm=config.norm, coefficients=coefficients)
+    if algorithm == "gram":
+        return GramNewtonSchulz(
+            n_iter=config.iterations,
+            norm=config.norm,
+            coefficients=coefficients,
+            restart=config.restart,
+            restart_form=config.restart_form,
+        )
+    method = method_from_name(algorithm, n_iter=config.iterations, norm=config.norm, lower=lower)
     assert not isinstance(method, Eigh)
+    return method
+
+
+def _curve(algorithm: str, dtype: str, a: Tensor, method: Iteration, eigenvalues: NDArray[np.float64]) -> Curve:
     precision: torch.dtype = getattr(torch, dtype)
     records = list(inverse_sqrt_trace(a, method, dtype=precision))
-    residual = np.array([record.residual for record in records])
+    residual, whitening = np.array([(record.residual, record.whitening_residual) for record in records]).T
     residual[~np.isfinite(residual)] = np.nan
+    whitening[~np.isfinite(whitening)] = np.nan
     vanilla = algorithm == "vanilla"
     # Rounding mixes no eigenvectors of a diagonal matrix: what theory expects of others does not happen to it.
     mixing = bool((a - a.diagonal().diag()).abs().max() > 0)
@@ -127,8 +155,21 @@ def _curve(algorithm: str, dtype: str, a: Tensor, method: Method, eigenvalues: N
         algorithm=algorithm,
         dtype=dtype,
         residual=residual,
+        whitening_residual=whitening,
         products=np.array([record.products for record in records]),
         measured=Landmarks.of(residual),
         predicted=None if predicted is None else Landmarks.of(predicted),
-        growth=vanilla_growth(float(eigenvalues[-1] / eigenvalues[0])) if vanilla else 1.0,
+        growth=_growth(method, float(eigenvalues[-1] / eigenvalues[0])),
     )
+
+
+def _growth(method: Iteration, condition: float) -> float | None:
+    """Return the predicted growth of an error per iteration near the solution; None for what never comes near it."""
+    if isinstance(method, VanillaNewtonSchulz):
+        return vanilla_growth(condition)
+    if isinstance(method, (CoupledNewtonSchulz, GramNewtonSchulz)) and not converges(method.coefficients):
+        return None
+    if isinstance(method, GramNewtonSchulz) and method.restart and method.restart_form == "zaz":
+        growth: float = restart_growth(condition) ** (1 / method.restart)
+        return growth
+    return 1.0
