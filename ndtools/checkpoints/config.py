@@ -1,4 +1,4 @@
-"""What a command, or its user, knows of a checkpoint beyond what the file says."""
+"""What a user states about a checkpoint that the file does not: network, sizes, settings of layers."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ PRESETS: dict[str, Callable[..., DeconvConfig]] = {
 LAYOUT = ("grouping", "shared", "running")  # settings in which the presets, and the tensors of their layers, differ
 _COMMON_ROLES = ("first", "conv", "linear")
 _LARGEST_FILE = 1 << 20
-_OR = " or "
+_PRESET_NAMES = ", ".join(PRESETS)
 _EXAMPLE = 'such as {"eps": 0.001, "first": {"n_iter": 5}}'
 
 
@@ -34,7 +34,7 @@ class LayerSettings:
     Attributes
     ----------
     preset : {"interleaved", "paper", "reference"}, optional
-        Name of the preset; None leaves the choice to whoever uses the settings, who takes "interleaved".
+        Name of the preset; None is "interleaved", or the one that the tensors of a checkpoint show.
     everywhere : mapping
         Settings of all layers by name, see :class:`ndtools.layers.config.DeconvConfig`.
     roles : mapping
@@ -49,7 +49,7 @@ class LayerSettings:
 
     def __post_init__(self) -> None:
         if self.preset is not None and self.preset not in PRESETS:
-            raise OptionError("config", f"preset must be {_OR.join(PRESETS)}, got {self.preset!r}")
+            raise OptionError("config", f"preset must be one of {_PRESET_NAMES}, got {self.preset!r}")
         for role, settings in {"": self.everywhere, **self.roles}.items():
             try:
                 checked(DeconvConfig, settings or {}, f"{role}." if role else "")
@@ -97,7 +97,7 @@ class LayerSettings:
                 raise OptionError("config", f"there is no setting {role!r}; {known}")
         preset = given.get("preset")
         if preset is not None and not isinstance(preset, str):
-            raise OptionError("config", f"preset must be {_OR.join(PRESETS)}, got {preset!r}")
+            raise OptionError("config", f"preset must be one of {_PRESET_NAMES}, got {preset!r}")
         everywhere = {key: value for key, value in given.items() if key in names}
         return cls(preset=preset, everywhere=everywhere, roles=roles)
 
@@ -149,7 +149,7 @@ class LayerSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointConfig:
-    """A checkpoint, and what its user knows of it; what is None is taken from the file.
+    """Path of a checkpoint, and what its user states about it. Fields that are None follow from the file.
 
     Attributes
     ----------
@@ -183,8 +183,7 @@ class CheckpointConfig:
 
 def _from_json(path: Path) -> Mapping[str, Any]:
     if path.suffix != ".json":
-        presets = _OR.join(PRESETS)
-        raise OptionError("config", f"must be {presets}, or a .json file of settings, got {str(path)!r}")
+        raise OptionError("config", f"must be one of {_PRESET_NAMES}, or a .json file of settings, got {str(path)!r}")
     try:
         content = json.loads(read_file(path, limit=_LARGEST_FILE))
     except DataError as error:

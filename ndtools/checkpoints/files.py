@@ -1,4 +1,4 @@
-"""Checkpoints of the project's networks: which network a file is of, by what it says or by its tensors."""
+"""Checkpoints of the networks of ``ndtools.models``: writing, reading, and recognising them by their tensors."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -190,7 +190,7 @@ def _unwrapped(model: nn.Module) -> nn.Module:
 
 
 def read_checkpoint(config: CheckpointConfig) -> Checkpoint:
-    """Read a checkpoint, and complete what is known of its network.
+    """Read a checkpoint, and complete the specification of its network from its tensors.
 
     Parameters
     ----------

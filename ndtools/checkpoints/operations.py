@@ -22,6 +22,7 @@ from ndtools.surgery.fold import fold, poor_statistics
 from ndtools.surgery.plan import Plan, PlanEntry
 from ndtools.surgery.replacing import deconvolves
 from ndtools.surgery.selection import LINEAR_BLOCK
+from ndtools.text import counted
 
 __all__ = [
     "ConvertResult",
@@ -219,7 +220,7 @@ def fold_checkpoint(config: CheckpointConfig, *, size: int = 32, seed: int = 0) 
     given = read_checkpoint(config)
     network = given.network
     if network.form != "deconv":
-        raise DataError(f"{config.source}: a network without deconvolution layers: there is nothing to fold")
+        raise DataError(f"{config.source}: the network has no deconvolution layers: there is nothing to fold")
     model = network.holding(given.state).eval()
     example = _images(given, 8, size, seed)
     if poor := poor_statistics(model):
@@ -265,14 +266,14 @@ def audit_checkpoint(
         If the file cannot be read, is not one of the network, or has no deconvolution layers.
     """
     given = read_checkpoint(config)
-    found = audit(given.network.holding(given.state), _images(given, batch_size, size, seed))
-    if not found.rows:
-        norms = f", with {len(found.batch_norms)} batch normalisations" if found.batch_norms else ""
+    findings = audit(given.network.holding(given.state), _images(given, batch_size, size, seed))
+    if not findings.rows:
+        norms = f" but {counted(len(findings.batch_norms), 'batch normalisation')}" if findings.batch_norms else ""
         raise DataError(
-            f"{config.source}: a network without deconvolution layers{norms}: there is nothing to inspect; see"
+            f"{config.source}: the network has no deconvolution layers{norms}: there is nothing to inspect; see"
             " ndtools convert"
         )
-    return given, found
+    return given, findings
 
 
 def _images(given: Checkpoint, count: int, size: int, seed: int) -> Tensor:

@@ -24,8 +24,8 @@ __all__ = ["State", "from_published", "is_published", "load_state", "save_state"
 State = dict[str, Tensor]
 
 _WRAPPERS = ("state_dict", "model_state_dict", "net", "model")
-_PREFIXES = ("module.", "_orig_mod.")  # of DataParallel, of torch.compile
-_KEY = "ndtools"  # of what the metadata of a file says of its network
+_PREFIXES = ("module.", "_orig_mod.")  # names begin so within DataParallel and torch.compile
+_KEY = "ndtools"  # key of the specification in the metadata of a file
 _SAVE_TENSORS = "torch.save(model.state_dict(), 'checkpoint.pt')"
 
 
@@ -58,7 +58,7 @@ def load_state(path: str | Path) -> tuple[State, dict[str, Any]]:
         file = open_regular(path)
     except DataError as error:
         if os.path.isdir(path):  # False, too, for names that are too long
-            raise DataError(f"{path}: a folder, not a checkpoint") from None
+            raise DataError(f"{path}: it is a folder, not a checkpoint") from None
         raise DataError(f"{path}: {error if os.path.lexists(path) else 'no such file'}") from None
     with file:
         return _load_safetensors(path) if path.suffix == ".safetensors" else _load_pickled(file, path)
@@ -136,14 +136,16 @@ def unwrap(content: object) -> State:
         inner = [content[key] for key in _WRAPPERS if key in content] if isinstance(content, Mapping) else []
         content = next((each for each in inner if isinstance(each, Mapping)), content)
     if not isinstance(content, Mapping) or not content:
-        kind = "nothing" if isinstance(content, Mapping) else f"a {type(content).__name__}"
+        kind = "an empty dictionary" if isinstance(content, Mapping) else f"a {type(content).__name__}"
         raise DataError(f"it holds {kind}, not a state dict; write one with {_SAVE_TENSORS}")
     wrong = [str(key) for key, value in content.items() if not (isinstance(key, str) and isinstance(value, Tensor))]
     if wrong:
         hint = ""
         if any(isinstance(value, Mapping) for value in content.values()):
-            hint = f"; of dictionaries within, {', '.join(_WRAPPERS)} are read: write another with {_SAVE_TENSORS}"
-        raise DataError(f"no state dict: {_some(wrong)} {'is' if len(wrong) == 1 else 'are'} no tensor{hint}")
+            hint = (
+                f"; state dicts are looked for under the keys {', '.join(_WRAPPERS)}: write yours with {_SAVE_TENSORS}"
+            )
+        raise DataError(f"it holds no state dict: {_some(wrong)} {'is' if len(wrong) == 1 else 'are'} no tensor{hint}")
     state = {str(key): value for key, value in content.items()}
     for key, value in state.items():
         if problem := _unusable(value):
@@ -236,13 +238,13 @@ def from_published(state: Mapping[str, Tensor]) -> State:
             unknown.append(key)
     if unknown:
         raise DataError(
-            f"{_some(unknown)}: not of layers of the published code that are known, FastDeconv and Delinear; its"
-            " ChannelDeconv and older versions cannot be translated"
+            f"{_some(unknown)}: not part of a layer that can be translated, which are FastDeconv and Delinear of the"
+            " published code and torch's layers; ChannelDeconv and older versions of the published code are not"
         )
     for layer in layers:
         mean, matrix = f"{layer}whitening.running_mean", f"{layer}whitening.running_deconv"
         if mean not in translated:
-            raise DataError(f"{layer}running_deconv without {layer}running_mean: a damaged state dict")
+            raise DataError(f"{layer}running_mean is missing beside {layer}running_deconv: the state dict is damaged")
         found = [tuple(translated[each].shape) for each in (mean, matrix)]
         groups, features = found[1][0] if len(found[1]) == 3 else 1, found[1][-1] if found[1] else 0
         if found[1] not in ((features, features), (groups, features, features)) or found[0] != (groups * features,):

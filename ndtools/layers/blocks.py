@@ -1,4 +1,4 @@
-"""Layout of a layer's features in blocks. Features are decorrelated within their block."""
+"""Layout of a layer's features in blocks. Features are decorrelated with those of their own block."""
 
 import math
 from dataclasses import dataclass

@@ -62,7 +62,7 @@ def preact_resnet(depth: int, factories: Factories, *, num_classes: int = 10, in
     Parameters
     ----------
     depth : {18, 34, 50, 101, 152}
-        Layers with weights, those of shortcuts left out; bottlenecks from 50.
+        Number of layers with weights, without those of shortcuts. From 50 on, the blocks are bottlenecks.
     factories : Factories
         Makers of the network's layers.
     num_classes : int

@@ -26,7 +26,7 @@ class Block(nn.Module):
     planes : int
         Number of channels within the block; ``expansion * planes`` channels leave it.
     stride : int
-        Step of the block in pixels, which is that of one of its convolutions.
+        Stride of the block in pixels, which one of its convolutions has.
     factories : Factories
         Makers of the network's layers.
 
@@ -98,7 +98,7 @@ class ResNet(nn.Module):
     in_channels : int
         Number of channels of the images.
     active_stem : bool
-        Whether normalisation and ReLU follow the first convolution. Not for pre-activation blocks, which bring them.
+        Whether normalisation and ReLU follow the first convolution. Pre-activation blocks begin with both themselves.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ def resnet(depth: int, factories: Factories, *, num_classes: int = 10, in_channe
     Parameters
     ----------
     depth : {18, 34, 50, 101, 152}
-        Layers with weights, those of shortcuts left out; bottlenecks from 50.
+        Number of layers with weights, without those of shortcuts. From 50 on, the blocks are bottlenecks.
     factories : Factories
         Makers of the network's layers.
     num_classes : int

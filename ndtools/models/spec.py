@@ -1,4 +1,4 @@
-"""What a network of this package is: enough to build it again, and what its files say of it."""
+"""Specification of a network of this package, from which it can be built again; files store it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -27,7 +27,7 @@ __all__ = ["Audit", "AuditRow", "audit"]
 MUCH_PADDING = 1 / 3  # share of the sampled pixels that is worth a note
 _MEANINGS = {
     "non-finite": "non-finite statistics: train again, or estimate them anew (ndtools.recalibrate)",
-    "singular": "singular statistics: a larger eps, or more samples",
+    "singular": "singular statistics: choose a larger eps, or take more samples",
 }
 
 
@@ -286,7 +286,7 @@ def _measure(whitening: Whitening) -> tuple[float | None, float | None]:
         return None, None
     statistics = whitening.running_statistics()
     if whitening.config.running == "matrix":
-        return _worst(_conditions(matrix, matrix.dtype) for _, matrix in statistics), None
+        return _largest(_conditions(matrix, matrix.dtype) for _, matrix in statistics), None
     conditions, residuals = [], []
     for covariance, (_, matrix) in zip(whitening.running_covariances(), statistics, strict=True):
         d = matrix.cpu().double()
@@ -294,7 +294,7 @@ def _measure(whitening: Whitening) -> tuple[float | None, float | None]:
         a = ridged(covariance.cpu().double(), whitening.config.eps)
         conditions.append(_conditions(a, covariance.dtype))
         residuals.append((d @ a @ d - identity).norm(dim=(-2, -1)) / math.sqrt(d.shape[-1]))
-    return _worst(conditions), _worst(torch.where(each.isfinite(), each, torch.nan) for each in residuals)
+    return _largest(conditions), _largest(torch.where(each.isfinite(), each, torch.nan) for each in residuals)
 
 
 def _conditions(matrices: Tensor, dtype: torch.dtype) -> Tensor:
@@ -310,21 +310,21 @@ def _conditions(matrices: Tensor, dtype: torch.dtype) -> Tensor:
     return conditions.masked_fill(singular, torch.inf).masked_fill(~finite, torch.nan)
 
 
-def _worst(numbers: Iterable[Tensor]) -> float:
+def _largest(numbers: Iterable[Tensor]) -> float:
     """Return the largest of all numbers, or NaN if one of them is NaN."""
     return float(torch.cat([each.flatten() for each in numbers]).max())
 
 
-_Taken = tuple[int, float | None]
+_SampleCount = tuple[int, float | None]
 
 
-def _samples(model: nn.Module, layers: dict[str, nn.Module], example: Any) -> dict[str, _Taken]:  # noqa: ANN401
+def _samples(model: nn.Module, layers: dict[str, nn.Module], example: Any) -> dict[str, _SampleCount]:  # noqa: ANN401
     """Return the number of samples that each layer takes from a training batch, and the share of padding in them."""
-    taken: dict[str, list[_Taken]] = {}
+    taken: dict[str, list[_SampleCount]] = {}
 
     def note(name: str) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
         def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            taken.setdefault(name, []).append(_taken(module, *args, **kwargs))
+            taken.setdefault(name, []).append(_count_samples(module, *args, **kwargs))
 
         return hook
 
@@ -336,12 +336,12 @@ def _samples(model: nn.Module, layers: dict[str, nn.Module], example: Any) -> di
         whitening = whitening_of(module)
         whitening.config = replace(whitening.config, sync=False)
         module.register_forward_pre_hook(note(name), with_kwargs=True)
-    with _unheard(model):
+    with _without_warnings(model):
         call(model, copied(example))
     return {name: min(calls, key=lambda samples: samples[0]) for name, calls in taken.items()}
 
 
-def _taken(module: Any, *args: Any, **kwargs: Any) -> _Taken:  # noqa: ANN401
+def _count_samples(module: Any, *args: Any, **kwargs: Any) -> _SampleCount:  # noqa: ANN401
     """Return the number of samples that a layer takes from an input, and the share of padding in them."""
     batch, sampler = module.sampled_input(*args, **kwargs)
     sampling = whitening_of(module).sampling(batch, sampler)
@@ -362,8 +362,8 @@ def _taken(module: Any, *args: Any, **kwargs: Any) -> _Taken:  # noqa: ANN401
 
 
 @contextmanager
-def _unheard(model: nn.Module) -> Iterator[None]:
-    """Suppress warnings of few samples, which the rows report, and restore the random numbers that dropout draws."""
+def _without_warnings(model: nn.Module) -> Iterator[None]:
+    """Suppress warnings of few samples, which the rows report, and restore the state of torch's random generators."""
     devices = sorted({t.device.index for t in model.parameters() if t.device.type == "cuda"})
     with warnings.catch_warnings(), torch.random.fork_rng(devices=devices):
         warnings.simplefilter("ignore", NumericalWarning)

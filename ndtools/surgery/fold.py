@@ -122,7 +122,7 @@ def call(model: nn.Module, example: Any) -> Any:  # noqa: ANN401
     Parameters
     ----------
     model : Module
-        Network that is looked through.
+        Network to apply.
     example : Tensor, tuple or dict
         Argument of the network, a tuple of arguments, or a dict of arguments by name.
 
@@ -228,9 +228,9 @@ def poor_statistics(model: nn.Module) -> str:
 
 
 _TROUBLES = {
-    "non-finite": "the averaged statistics are non-finite, as after a training batch that was",
-    "indefinite": "the averaged covariance is indefinite, as of statistics rounded to half precision (keep them in"
-    " float32)",
+    "non-finite": "the averaged statistics contain NaN or Inf, as after a training batch that did",
+    "indefinite": "the averaged covariance has negative eigenvalues, as after rounding to half precision (keep"
+    " statistics in float32)",
 }
 
 
@@ -248,7 +248,7 @@ def _check(model: nn.Module, names: dict[int, str]) -> None:
     for module in model.modules():
         if isinstance(module, Whitening) and id(module) not in known:
             raise ValueError(
-                f"a module of an unknown kind holds the statistics {names[id(module)]!r}: cannot be folded"
+                f"a module of an unknown type holds the statistics {names[id(module)]!r}, and cannot be folded"
             )
     untrained = [names[id(m)] or "(model)" for m in layers if int(whitening_of(m).num_batches_tracked) == 0]
     if untrained:
@@ -334,7 +334,7 @@ def _filled(
 def _tensors(output: Any) -> list[Tensor]:  # noqa: ANN401
     found = list(_tensors_in(output))
     if not found:
-        raise TypeError(f"expected an output with tensors, got {type(output).__name__}")
+        raise TypeError(f"the output of the network must hold tensors, got {type(output).__name__}")
     return found
 
 

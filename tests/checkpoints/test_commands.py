@@ -225,7 +225,7 @@ def test_audit_refuses_networks_without_deconvolution_layers(tmp_path):
     save_state(tmp_path / "bn.safetensors", build("vgg11", batch_norm()).state_dict())
     result = invoke("audit", tmp_path / "bn.safetensors", "--arch", "vgg11", "--batch-size", 1)
     assert (result.exit_code, result.stdout) == (3, "")
-    assert "a network without deconvolution layers, with 8 batch normalisations" in result.stderr
+    assert "the network has no deconvolution layers but 8 batch normalisations" in result.stderr
 
 
 def test_fold_writes_nothing_for_poor_statistics(own, tmp_path):
@@ -234,9 +234,9 @@ def test_fold_writes_nothing_for_poor_statistics(own, tmp_path):
     for change, words in (
         (
             torch.linspace(-1, 2, 9).diag(),
-            "features.0: the averaged covariance is indefinite, as of statistics rounded",
+            "features.0: the averaged covariance has negative eigenvalues, as after rounding",
         ),
-        (torch.full((9, 9), torch.nan), "features.0: the averaged statistics are non-finite, as after a training"),
+        (torch.full((9, 9), torch.nan), "features.0: the averaged statistics contain NaN or Inf, as after a training"),
     ):
         save_state(tmp_path / "poor.safetensors", state | {covariance: change.expand_as(state[covariance])}, metadata)
         result = invoke("fold", tmp_path / "poor.safetensors")
@@ -485,7 +485,7 @@ def test_metadata_that_is_not_whole(own, tmp_path):
         (
             ["--config", "papers"],
             2,
-            "--config must be interleaved or paper or reference, or a .json file of settings, got 'papers'",
+            "--config must be one of interleaved, paper, reference, or a .json file of settings, got 'papers'",
         ),
         (["--config", "none.json"], 2, "--config cannot read none.json: "),
         (["--size", 31], 2, "--size must be at least 32, got 31"),
@@ -513,8 +513,8 @@ def test_contradictions(own, options, code, message, tmp_path, monkeypatch):
         ('{"eps": ' + "[" * 300 + "]" * 300 + "}", "eps must be a number, got [[[[[[[...]]]]]]]"),
         ('{"eps": ' + "[" * 100_000, "settings.json is not a JSON file"),
         ('{"n_iter": 1000000}', "n_iter: must be at most 1000"),
-        ('{"preset": 3}', "preset must be interleaved or paper or reference, got 3"),
-        ('{"preset": "x"}', "preset must be interleaved or paper or reference, got 'x'"),
+        ('{"preset": 3}', "preset must be one of interleaved, paper, reference, got 3"),
+        ('{"preset": "x"}', "preset must be one of interleaved, paper, reference, got 'x'"),
         ('{"first": 3}', "first must be an object of settings or null, got 3"),
         ("[]", "must hold a JSON object, such as"),
         ("", "is not a JSON file"),

@@ -97,13 +97,13 @@ def test_one_key_named_like_a_prefix_is_kept():
         ("x.pt", b"something else", "not a file of torch.save, or a damaged one"),
         ("x.pt", b"\x80\x02\x00\x01", "not a file of torch.save, or a damaged one"),
         ("x.safetensors", b"something else", "not a safetensors file, or a damaged one"),
-        ("x.pt", {}, "it holds nothing, not a state dict"),
+        ("x.pt", {}, "it holds an empty dictionary, not a state dict"),
         ("x.pt", [1, 2], "it holds a list, not a state dict"),
-        ("x.pt", {"epoch": 3, "best": 0.5}, "no state dict: epoch, best are no tensor"),
+        ("x.pt", {"epoch": 3, "best": 0.5}, "it holds no state dict: epoch, best are no tensor"),
         (
             "x.pt",
             {"model_ema": {"a": torch.ones(1)}},
-            "model_ema is no tensor; of dictionaries within, state_dict, model",
+            "model_ema is no tensor; state dicts are looked for under the keys state_dict, model",
         ),
         ("x.pt", {"args": argparse.Namespace(lr=0.1), **STATE}, "Python objects beside tensors.*torch.save"),
     ],
@@ -192,13 +192,13 @@ def test_other_layers_pass():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"x.running_mean1": torch.zeros(4, 1)}, "x.running_mean1: not of layers of the published code.*ChannelDeconv"),
-        ({"x.something": torch.zeros(4), "y": torch.zeros(1)}, "x.something, y: not of layers"),
+        ({"x.running_mean1": torch.zeros(4, 1)}, "x.running_mean1: not part of a layer that can be.*ChannelDeconv"),
+        ({"x.something": torch.zeros(4), "y": torch.zeros(1)}, "x.something, y: not part of a layer"),
         ({"x.running_mean": torch.zeros(2, 1)}, r"x.running_mean \(2, 1\) and x.running_deconv \(4, 4\): expected"),
-        ({"x.running_mean": None}, "x.running_deconv without x.running_mean"),
+        ({"x.running_mean": None}, "x.running_mean is missing beside x.running_deconv"),
         ({"x.running_deconv": torch.eye(4)[:3]}, "expected"),
         ({"x.running_deconv": torch.zeros(())}, "expected"),
-        ({"x.running_var": torch.zeros(4)}, "x.running_var: not of layers"),
+        ({"x.running_var": torch.zeros(4)}, "x.running_var: not part of a layer"),
     ],
 )
 def test_what_the_published_layers_do_not_have(change, message):

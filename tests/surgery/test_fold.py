@@ -297,7 +297,7 @@ def test_without_layers_or_training_there_is_nothing_to_fold():
         fold(nn.Linear(4, 3), x)
     with pytest.raises(ValueError, match="1 of 2 deconvolution layers have not seen a training batch.*'1'"):
         fold(nn.Sequential(trained(DeconvLinear(4, 4), x), DeconvLinear(4, 3)), x)
-    with pytest.raises(TypeError, match="expected an output with tensors, got int"):
+    with pytest.raises(TypeError, match="the output of the network must hold tensors, got int"):
         model = trained(nn.Sequential(DeconvLinear(4, 3)), x)
         model.forward = lambda x: 3
         fold(model, x)
@@ -313,7 +313,7 @@ def test_unknown_holders_of_statistics_are_refused():
             return self.layer(x)
 
     x = batch(20, 4).float()
-    with pytest.raises(ValueError, match="unknown kind holds the statistics 'mine'"):
+    with pytest.raises(ValueError, match="unknown type holds the statistics 'mine'"):
         fold(trained(Own(), x), x)
 
 
@@ -437,11 +437,11 @@ def test_poor_statistics_are_refused():
     net(x)
     covariance = net[1].whitening.running_covariance
     covariance[0, 0] -= 3 * torch.eye(36)
-    with pytest.raises(ValueError, match="^1: the averaged covariance is indefinite, .*; estimate them anew"):
+    with pytest.raises(ValueError, match="^1: the averaged covariance has negative eigenvalues, .*; estimate"):
         fold(net, x)
     covariance[0, 0, 3, 3] = torch.nan
     net[0].whitening.running_mean[:] = torch.inf
-    with pytest.raises(ValueError, match="^0, 1: the averaged statistics are non-finite, as after a training batch"):
+    with pytest.raises(ValueError, match="^0, 1: the averaged statistics contain NaN or Inf, as after a training"):
         fold(net, x)
 
 
