@@ -39,7 +39,7 @@ def ridged(covariance: Tensor, eps: float) -> Tensor:
     Parameters
     ----------
     covariance : Tensor of shape (..., d, d)
-        Covariance Cov.
+        Covariance Cov of some features, such as the pixels of a patch.
     eps : float
         Ridge, in the units of the covariance.
 
