@@ -149,8 +149,8 @@ def load(path: str | os.PathLike[str]) -> SavedResult:
     version = content.get("format_version", 0)
     if not isinstance(version, int) or isinstance(version, bool) or not 0 <= version <= FORMAT_VERSION:
         raise DataError(
-            f"{name} has format version {version}, and this version of ndtools reads those up to {FORMAT_VERSION}: ndtools"
-            f" {versions.get('ndtools', 'of an unknown version')} wrote it; update ndtools"
+            f"{name} has format version {version}, and this version of ndtools reads those up to {FORMAT_VERSION}:"
+            f" ndtools {versions.get('ndtools', 'of an unknown version')} wrote it; update ndtools"
         )
     return SavedResult(
         path=name,
