@@ -58,9 +58,7 @@ def prepare_standard_streams() -> None:
     """
     if sys.stdin is None:
         sys.stdin = open(os.devnull)  # noqa: SIM115  # for the whole process
-    sys.stdout = _text_stream(
-        sys.stdout, _ResultStream, os.O_RDONLY
-    )  # read only, so that writing fails as on a closed stream
+    sys.stdout = _text_stream(sys.stdout, _ResultStream, os.O_RDONLY)  # read only: writing fails as if closed
     sys.stderr = _text_stream(sys.stderr, _RemarkStream, os.O_WRONLY)
 
 

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 import ndtools as nd
-from ndtools.console.output import Output
+from ndtools.console.results import ExperimentOutput
 from ndtools.errors import DataError
 from ndtools.experiments.saved import EXPERIMENTS, draw_result, load_result
 from tests.commands import invoke, save
@@ -104,9 +104,9 @@ def inputs(tmp_path_factory):
 def run_command(arguments, inputs, out, monkeypatch):
     """Run a command; return its live result and the path of the .json file."""
     live = []
-    write = Output.results
+    write = ExperimentOutput.results
     monkeypatch.setattr(
-        Output, "results", lambda self, result, **more: live.append(result) or write(self, result, **more)
+        ExperimentOutput, "results", lambda self, result, **more: live.append(result) or write(self, result, **more)
     )
     words = [str(word).format(**inputs) for word in arguments]
     result = invoke(*words, "-o", out, "--name", "x", "--device", "cpu", "--dpi", 30)

@@ -46,7 +46,7 @@ def test_files_without_a_version_are_known_by_their_command_line(tmp_path):
 
 @pytest.mark.parametrize("form", [FORMAT_VERSION + 1, -1, "1", 1.5, True, None, [1]])
 def test_newer_and_unknown_forms_are_refused(tmp_path, form):
-    with pytest.raises(DataError, match="has the form .*ndtools 9.9 wrote it; update ndtools"):
+    with pytest.raises(DataError, match="has format version .*ndtools 9.9 wrote it; update ndtools"):
         load(write(tmp_path, format_version=form))
 
 
