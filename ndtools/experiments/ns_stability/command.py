@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ns_stability"]
 
-CAPTION = "D·A·Dᵀ: ‖D·A·Dᵀ - I‖ at the best; cost: products until twice the best; lost: not finite; (predicted)"
+CAPTION = """\
+whitening: ‖D·A·Dᵀ - I‖ at the best; lost: not finite; (predicted)
+cost: products until twice the best"""
 ATLAS_CAPTION = "up to κ every run reaches 1e-3; at κ the first one is lost"
 SHOWN = (5, 10, 15)  # iterations in the table; 5 and 15 are the paper's
 
@@ -142,7 +144,7 @@ def _table(result: "NsStabilityResult") -> "Table":
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), caption=caption, caption_justify="left")
     for heading in ("algorithm", "dtype"):
         table.add_column(heading, no_wrap=True)
-    for heading in (*(f"it {n}" for n in shown), "best", "D·A·Dᵀ", "cost", "diverges", "lost"):
+    for heading in (*(f"it {n}" for n in shown), "best", "whitening", "cost", "diverges", "lost"):
         table.add_column(heading, justify="right", no_wrap=True)
     for curve in result.curves:
         table.add_row(
@@ -157,7 +159,7 @@ def _table(result: "NsStabilityResult") -> "Table":
 def _steps(result: "NsStabilityResult") -> list[str]:
     """Return what is not standard in the steps of the coupled and the Gram iteration, as lines of a caption."""
     from ndtools.numerics.schedules import converges, final_gains
-    from ndtools.text import counted, printable, shortened
+    from ndtools.text import printable, shortened
 
     config, lines = result.config, []
     if config.coefficients != NsStabilityConfig.coefficients:
@@ -169,7 +171,8 @@ def _steps(result: "NsStabilityResult") -> list[str]:
         lines.append(line)
     if config.restart:
         formula = "Z·A·Zᵀ" if config.restart_form == "zazt" else "Z·A·Z, which is unstable,"
-        lines.append(f"gram: M = {formula} after every {counted(config.restart, 'iteration')}")
+        often = "iteration" if config.restart == 1 else f"{config.restart} iterations"
+        lines.append(f"gram: M = {formula} after every {often}")
     return lines
 
 
