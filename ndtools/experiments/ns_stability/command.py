@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ns_stability"]
 
-CAPTION = "D·A·Dᵀ: ‖D·A·Dᵀ - I‖ at the best; cost: products until twice the best; overflows: not finite; (predicted)"
+CAPTION = """\
+whitening: ‖D·A·Dᵀ - I‖ at the best; overflows: not finite; (predicted)
+cost: products until twice the best"""
 ATLAS_CAPTION = "up to κ every run reaches 1e-3; at κ the first one overflows"
 SHOWN = (5, 10, 15)  # iterations in the table; 5 and 15 are the paper's
 
@@ -138,7 +140,7 @@ def _title(result: "NsStabilityResult") -> str:
 
 def _table(result: "NsStabilityResult") -> "Table":
     shown = [n for n in SHOWN if n <= result.config.iterations]
-    numbers = (*(f"it {n}" for n in shown), "best", "D·A·Dᵀ", "cost", "diverges", "overflows")
+    numbers = (*(f"it {n}" for n in shown), "best", "whitening", "cost", "diverges", "overflows")
     caption = "\n".join([CAPTION, *_steps(result)])
     table = new_table(("algorithm", "dtype"), numbers, gap=1, caption=caption)  # 100 columns at most
     for curve in result.curves:
@@ -154,7 +156,7 @@ def _table(result: "NsStabilityResult") -> "Table":
 def _steps(result: "NsStabilityResult") -> list[str]:
     """Return what is not standard in the steps of the coupled and the Gram iteration, as lines of a caption."""
     from ndtools.numerics.schedules import converges, final_gains
-    from ndtools.text import counted, printable, shortened
+    from ndtools.text import printable, shortened
 
     config, lines = result.config, []
     if config.coefficients != NsStabilityConfig.coefficients:
@@ -166,7 +168,8 @@ def _steps(result: "NsStabilityResult") -> list[str]:
         lines.append(line)
     if config.restart:
         formula = "Z·A·Zᵀ" if config.restart_form == "zazt" else "Z·A·Z, which is unstable,"
-        lines.append(f"gram: M = {formula} after every {counted(config.restart, 'iteration')}")
+        often = "iteration" if config.restart == 1 else f"{config.restart} iterations"
+        lines.append(f"gram: M = {formula} after every {often}")
     return lines
 
 

@@ -170,6 +170,5 @@ def _growth(method: Iteration, condition: float) -> float | None:
     if isinstance(method, (CoupledNewtonSchulz, GramNewtonSchulz)) and not converges(method.coefficients):
         return None
     if isinstance(method, GramNewtonSchulz) and method.restart and method.restart_form == "zaz":
-        growth: float = restart_growth(condition) ** (1 / method.restart)
-        return growth
+        return float(restart_growth(condition) ** (1 / method.restart))
     return 1.0

@@ -1,11 +1,16 @@
 """``ndtools ns-stability`` as its user meets it: screen, files, exit codes."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 
+from ndtools.experiments.ns_stability import atlas
 from ndtools.experiments.ns_stability.atlas import CONDITIONS, Cell, PrecisionAtlas
+from ndtools.experiments.ns_stability.coefficients import read_coefficients
 from ndtools.numerics.iterations import CoupledNewtonSchulz
+from ndtools.numerics.schedules import PUBLISHED
 from ndtools.numerics.stability import Landmarks, inverse_sqrt_trace
 from tests.commands import invoke, numbers, save
 from tests.oracles.inverse_roots import SPECTRUM, assert_stable, spd
@@ -41,16 +46,17 @@ def test_an_image(tmp_path, out):
         "it",
         "15",
         "best",
+        "whitening",
         "cost",
         "diverges",
         "overflows",
     ]
-    assert [line.split()[:2] for line in lines[2:10]] == [
+    assert [line.split()[:2] for line in lines[2:12]] == [
         [algorithm, dtype]
-        for algorithm in ("coupled", "vanilla", "chebyshev", "denman-beavers")
+        for algorithm in ("coupled", "vanilla", "chebyshev", "denman-beavers", "gram")
         for dtype in ("float32", "float64")
     ]
-    assert all(len(line) <= 80 for line in lines[1:])
+    assert all(len(line) <= 100 for line in lines[1:])
     content = numbers(out, "ns-stability")
     assert content["features"] == 27
     assert content["images"] == {"read": 1, "skipped": [], "first_frame_only": [], "repeated": 0}
@@ -63,6 +69,9 @@ def test_an_image(tmp_path, out):
             found = arrays[f"{algorithm}_{dtype}"]
             assert [None if np.isnan(x) else x for x in found] == curve["residual"]
             assert curve["best_residual"] == np.nanmin(found) == found[curve["best_iteration"] - 1]
+            whitening = arrays[f"{algorithm}_{dtype}_whitening"]
+            assert [None if np.isnan(x) else x for x in whitening] == curve["whitening_residual"]
+            assert curve["whitening_residual_at_best"] == whitening[curve["best_iteration"] - 1]
     coupled, vanilla = curves(content)["coupled", "float32"], curves(content)["vanilla", "float32"]
     assert coupled["divergence_iteration"] is coupled["first_bad_iteration"] is None
     assert vanilla["residual"][vanilla["first_bad_iteration"] - 1] is None
@@ -153,21 +162,29 @@ def test_no_divergence_is_predicted_of_a_diagonal_matrix(tmp_path, out):
 def test_rounding_about_a_lucky_best_is_no_divergence(tmp_path, out):
     np.save(tmp_path / "a.npy", np.eye(3) * 0.3)
     result = stability(tmp_path / "a.npy", out, "--eps", 0)
-    rows = [line.split() for line in result.stdout.splitlines()[2:10]]
-    assert {row[7] for row in rows} == {"-"}
+    rows = [line.split() for line in result.stdout.splitlines()[2:12]]
+    assert {row[8] for row in rows} == {"-"}
 
 
+@pytest.fixture
+def three_conditions(monkeypatch):
+    """Sweeps over three condition numbers instead of twenty."""
+    assert len(CONDITIONS) == 20
+    monkeypatch.setattr(atlas, "CONDITIONS", (CONDITIONS[0], 1e3, 1e9))
+
+
+@pytest.mark.usefixtures("three_conditions")
 def test_sweep(tmp_path, out):
     np.save(tmp_path / "a.npy", np.diag([1.0, 2.0, 5.0]))
     result = stability(tmp_path / "a.npy", out, "--sweep", "--iterations", 20, "--seed", 3)
     assert result.exit_code == 0, result.stderr
     sweep = numbers(out, "ns-stability")["sweep"]
-    assert len(sweep["runs"]) == 20 * 2 * 2 * (4 * 4 - 2)
+    assert len(sweep["runs"]) == 3 * 2 * 2 * (5 * 4 - 2)
     assert sweep["conditions"][0] == pytest.approx(10**0.5)
     with np.load(out / "ns-stability.npz") as arrays:
-        assert arrays["sweep_best_residual"].shape == (2, 2, 20, 4, 4)
+        assert arrays["sweep_best_residual"].shape == (2, 2, 3, 5, 4)
         run = sweep["runs"][-1]
-        assert run["algorithm"] == "denman-beavers"
+        assert run["algorithm"] == "gram"
         assert arrays["sweep_best_residual"][-1, -1, -1, -1, -1] == run["best_residual"]
         assert arrays["sweep_dtypes"].tolist() == ["bfloat16", "float16", "float32", "float64"]
     # One cell, on its own.
@@ -217,6 +234,23 @@ def test_limits_of_an_atlas():
         (np.eye(2), ("--dtype", "float8"), 2, "--dtype must be one of bfloat16, float16, float32, float64"),
         (np.eye(2), ("--dtype", ","), 2, "--dtype must name one or more"),
         (np.eye(2), ("--dtype", "float32,float32"), 2, "each once"),
+        (np.eye(2), ("--algorithms", "gram,newton"), 2, "--algorithms must be one of coupled, vanilla, chebyshev, "),
+        (np.eye(2), ("--algorithms", "gram,gram"), 2, "--algorithms must name one or more algorithms, each once"),
+        (np.eye(2), ("--restart", "0"), 2, "--restart must be at least 1, got 0"),
+        (np.eye(2), ("--restart", "2", "--algorithms", "coupled"), 2, "--restart has no meaning without the algorithm"),
+        (np.eye(2), ("--restart-form", "zaz"), 2, "--restart-form has no meaning without a number of iterations"),
+        (np.eye(2), ("--coefficients", "cubic"), 2, "simple, quintic, polar-express, or a .json or .csv file, got"),
+        (np.eye(2), ("--coefficients", "quintic", "--algorithms", "vanilla"), 2, "--coefficients have no meaning"),
+        (np.eye(2), ("--coefficients", "none.json"), 3, "cannot read the coefficients in none.json"),
+        *(
+            (np.eye(2), ("--sweep", *option), 2, f"{option[0]} has no meaning with --sweep, which runs every algorithm")
+            for option in (
+                ("--algorithms", "gram"),
+                ("--coefficients", "quintic"),
+                ("--restart", "1"),
+                ("--restart-form", "zaz"),
+            )
+        ),
     ],
 )
 def test_bad_input(tmp_path, out, matrix, arguments, code, message):
@@ -228,6 +262,84 @@ def test_bad_input(tmp_path, out, matrix, arguments, code, message):
     assert not list(out.glob("*"))
 
 
+def test_restarts_of_gram(tmp_path, out):
+    np.save(tmp_path / "a.npy", spd(SPECTRUM, seed=1).numpy())
+    options = ("--eps", 0, "--algorithms", "gram,coupled", "--dtype", "float64", "--restart", 2)
+    result = stability(tmp_path / "a.npy", out, *options)
+    assert [line.split()[0] for line in result.stdout.splitlines()[2:4]] == ["gram", "coupled"]
+    assert "gram: M = Z·A·Zᵀ after every 2 iterations" in result.stdout
+    stable = curves(numbers(out, "ns-stability"))["gram", "float64"]
+    assert stable["first_bad_iteration"] is None
+    assert stable["whitening_residual"][-1] < 1e-10
+    assert stable["predicted_growth"] == 1
+    assert stability(tmp_path / "a.npy", out, *options, "--restart-form", "zaz").exit_code == 0
+    unstable = curves(numbers(out, "ns-stability"))["gram", "float64"]
+    assert unstable["first_bad_iteration"] < 50
+    # Two restarts are four iterations; an error grows by (√κ - 1)/2 at each.
+    assert unstable["predicted_growth"] == pytest.approx((((8.31e3) ** 0.5 - 1) / 2) ** 0.5, rel=1e-3)
+    grown = unstable["residual"][25] / unstable["residual"][21]
+    assert grown == pytest.approx(unstable["predicted_growth"] ** 4, rel=0.3)
+
+
+def test_coefficients_of_muon_are_said_not_to_converge(tmp_path, out):
+    np.save(tmp_path / "a.npy", spd(SPECTRUM, seed=1).numpy())
+    result = stability(tmp_path / "a.npy", out, "--eps", 0, "--coefficients", "quintic")
+    assert "quintic, which do not converge:" in result.stdout
+    assert "gains (standard deviations) end between 0.68 and 1.13, not at 1" in result.stdout
+    content = numbers(out, "ns-stability")
+    assert content["coefficients"]["rows"] == [[3.4445, -4.7750, 2.0315]]
+    assert "kellerjordan.github.io" in content["coefficients"]["source"]
+    for name in ("coupled", "gram"):
+        curve = curves(content)[name, "float64"]
+        assert 1 < curve["best_residual"] < curve["residual"][-1] < 5.2  # √27, that of D = 0
+        assert curve["predicted_growth"] is None
+
+
+def test_the_same_coefficients_by_name_and_from_a_file(tmp_path, out):
+    np.save(tmp_path / "a.npy", spd(SPECTRUM, seed=1).numpy())
+    rows = [list(row) for row in PUBLISHED["polar-express"]]
+    file = tmp_path / "rows.json"
+    file.write_text(json.dumps(rows))
+    found = []
+    for name in ("polar-express", file):
+        options = ("--coefficients", name, "--algorithms", "gram", "--iterations", 9)
+        assert stability(tmp_path / "a.npy", out, "--eps", 0, *options).exit_code == 0
+        content = numbers(out, "ns-stability")
+        assert content["coefficients"]["rows"] == rows
+        assert content["coefficients"]["final_gains"] == pytest.approx([1, 1])
+        found.append(curves(content)["gram", "float64"]["residual"])
+    assert content["coefficients"]["source"] == str(file)
+    assert found[0] == found[1]
+    assert found[0][-1] < 1e-10
+    (tmp_path / "rows.csv").write_text("# q0, q1, q2\n" + "\n\n".join(", ".join(map(str, row)) for row in rows))
+    assert read_coefficients(str(tmp_path / "rows.csv")) == PUBLISHED["polar-express"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.json", "[[1.5, -0.5", "must hold rows such as [[3.4, -4.8, 2.0], [1.5, -0.5]]: it cannot be read"),
+        ("a.json", "[1.5, -0.5]", "must hold rows such as"),
+        ("a.json", '{"rows": []}', "must hold rows such as"),
+        ("a.json", "[[1.5, true]]", "must hold numbers only, got 'True'"),
+        ("a.json", "[]", "must have 1 to 1000 rows, got 0"),
+        ("a.json", "[[1.5, -0.5], [1]]", "must have 2 to 8 numbers in each row, got 1 in row 2"),
+        ("a.json", "[[1.5, 1e999]]", "must be finite, got inf in row 1"),
+        ("a.csv", "a, b", "must hold numbers only, got 'a'"),
+        ("a.csv", "1.5; -0.5", "must hold numbers only, got '1.5; -0.5'"),
+        ("a.csv", "1.5,nan", "must be finite, got nan in row 1"),
+        ("a.csv", b"\xff\xfe1", "is not text in UTF-8"),
+    ],
+)
+def test_files_of_coefficients_that_are_refused(tmp_path, out, name, content, message):
+    np.save(tmp_path / "m.npy", np.eye(2))
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    result = stability(tmp_path / "m.npy", out, "--coefficients", tmp_path / name)
+    assert result.exit_code == 3
+    assert f"{name} {message}" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
 def test_images_that_are_too_small_or_absent(tmp_path, out):
     assert stability(save(tmp_path / "a.png", (2, 9)), out).exit_code == 3
     assert stability(tmp_path / "nothing.png", out).exit_code == 3
@@ -235,6 +347,7 @@ def test_images_that_are_too_small_or_absent(tmp_path, out):
     assert stability(save(tmp_path / "b.png"), out, "-k", 0).exit_code == 2
 
 
+@pytest.mark.usefixtures("three_conditions")
 def test_equal_eigenvalues(tmp_path, out):
     np.save(tmp_path / "a.npy", np.eye(4))
     assert stability(tmp_path / "a.npy", out, "--sweep", "--iterations", 5).exit_code == 0
