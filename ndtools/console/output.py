@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import typer
 
 from ndtools.computing.threads import start_thread
+from ndtools.console.heartbeat import heartbeat
 from ndtools.console.options import SharedOptions
 from ndtools.errors import OptionError
 from ndtools.text import counted
@@ -119,7 +120,7 @@ class Output:
 
     @contextmanager
     def progress(self, what: str) -> Iterator[Callable[[int, int], None] | None]:
-        """Show a bar with rate and time left, when standard error is a terminal.
+        """Show a bar with rate and time left, or a line every 30 s where standard error is no terminal.
 
         Parameters
         ----------
@@ -129,10 +130,14 @@ class Output:
         Yields
         ------
         callable or None
-            To be told how many of how many are done.
+            To be told how many of how many are done; None with ``--quiet``.
         """
-        if self.shared.quiet or not sys.stderr.isatty():
+        if self.shared.quiet:
             yield None
+            return
+        if not sys.stderr.isatty():
+            with heartbeat(what, self.note) as update_lines:
+                yield update_lines
             return
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["kernels"]
 
+POLARITY = "on: centre > 0 > surround, however weak; off: the reverse"
 OF_IMAGES = ("kernel_size", "images", "gray", "resize", "covariance", "stride")
 
 
@@ -27,8 +28,8 @@ def kernels(
     source: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Images: a file, a folder (with its subfolders), a quoted glob, @list.txt, - (paths on stdin), "
-            "a .zip or .tar, or 'sample' (built in).",
+            help="Images: a file, a folder (with its subfolders), a quoted glob, @list.txt (a path a line), - "
+            "(such a list from standard input), a .zip or .tar, or 'sample' (built in).",
             show_default="sample",
         ),
     ] = None,
@@ -171,7 +172,13 @@ def _table(result: "KernelsResult") -> "Table":
 
     from ndtools.text import with_error
 
-    table = Table(box=None, pad_edge=False, padding=(0, 1 if result.cells else 3, 0, 0))
+    table = Table(
+        box=None,
+        pad_edge=False,
+        padding=(0, 1 if result.cells else 3, 0, 0),
+        caption=POLARITY,
+        caption_justify="left",
+    )
     table.add_column("channel")
     table.add_column("polarity")
     surround = "surround" if result.cells else "surround (8 nearest)"

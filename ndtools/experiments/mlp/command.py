@@ -96,7 +96,13 @@ def _table(result: "MlpResult") -> "Table":
     from rich.table import Table
 
     epochs = result.config.epochs
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(
+        box=None,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+        caption="train loss: mean over the batches of the epoch,\neach before its step; test: after the epoch",
+        caption_justify="left",
+    )
     table.add_column("arm", no_wrap=True)
     last = [] if epochs == 1 else [f"test, epoch {epochs}"]
     for heading in ("lr", f"train loss, epoch {epochs}", "test, epoch 1", *last, "s/epoch"):
