@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from scipy.stats import gennorm
+from scipy.stats import gennorm, laplace, norm
 
 from ndtools.text import ridge_in_words, shortened
 
@@ -20,6 +20,9 @@ LINEAR_REACH = 3.0  # standard deviations in the left panel
 
 def plot_sparsity(result: "SparsityResult", *, fig: Figure | None = None) -> Figure:
     """Draw both histograms, on a linear and on a logarithmic axis, beside densities of known shape.
+
+    Densities of known shape are averaged over the width of a bin, as a histogram averages them: the cusp of a
+    generalised Gaussian with a shape below 1 may be many times higher than any bin.
 
     Parameters
     ----------
@@ -39,8 +42,9 @@ def plot_sparsity(result: "SparsityResult", *, fig: Figure | None = None) -> Fig
         fig.add_axes((left / width, 1.25 / height, 4.6 / width, 3.15 / height)) for left in (0.75, 6.2)
     )
     x = np.linspace(result.edges[0], result.edges[-1], 2001)
+    references = _references(x, float(result.edges[1] - result.edges[0]), result.after)
     for ax in (linear, logarithmic):
-        for name, (density, style) in _references(x, result.after).items():
+        for name, (density, style) in references.items():
             ax.plot(x, density, color="0.45", linestyle=style, linewidth=1.1, label=name)
         for name, (side, colour, style) in _sides(result).items():
             if side.sigma:
@@ -60,8 +64,8 @@ def plot_sparsity(result: "SparsityResult", *, fig: Figure | None = None) -> Fig
     seen = np.concatenate(
         [side.density[side.density > 0] for side in (result.before, result.after) if side.sigma] or [np.zeros(0)]
     )
-    highest = max(float(seen.max()) if seen.size else 0.0, 1 / np.sqrt(2))
-    linear.set_ylim(0, 1.08 * highest)  # a density with β < 1 has a cusp far above its bin
+    highest = max([*seen, *(float(density.max()) for density, _ in references.values())])
+    linear.set_ylim(0, 1.08 * highest)
     linear.set_ylabel("probability density")
     logarithmic.set_xlim(result.edges[0], result.edges[-1])
     logarithmic.set_yscale("log")
@@ -76,17 +80,24 @@ def plot_sparsity(result: "SparsityResult", *, fig: Figure | None = None) -> Fig
     return fig
 
 
-def _references(x: NDArray[np.float64], after: "Distribution") -> dict[str, tuple[NDArray[np.float64], Any]]:
-    """Return densities of unit variance: Gaussian, Laplace, and the generalised Gaussian fitted to ``after``."""
-    found: dict[str, tuple[NDArray[np.float64], Any]] = {
-        "Gaussian, equal variance": (np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi), ":"),
-        "Laplace, equal variance": (np.exp(-np.sqrt(2) * np.abs(x)) / np.sqrt(2), "-."),
+def _references(
+    x: NDArray[np.float64], width: float, after: "Distribution"
+) -> dict[str, tuple[NDArray[np.float64], Any]]:
+    """Return densities of unit variance, averaged over bins about x: Gaussian, Laplace, and the one fitted to after."""
+    distributions: dict[str, tuple[Any, Any]] = {
+        "Gaussian, equal variance": (norm(), ":"),
+        "Laplace, equal variance": (laplace(scale=1 / np.sqrt(2)), "-."),
     }
-    shape = after.measures["ggd_shape"]
-    if shape.value is not None:
-        density = gennorm.pdf(x, shape.value, scale=1 / gennorm.std(shape.value))
-        found[f"generalised Gaussian, shape {shape.value:.3g} as fitted to after"] = density, (0, (5, 1.5))
-    return found
+    shape = after.measures["ggd_shape"].value
+    if shape is not None:
+        fitted = gennorm(shape, scale=1 / gennorm.std(shape))
+        distributions[f"generalised Gaussian, shape {shape:.3g} as fitted to after"] = fitted, (0, (5, 1.5))
+    # Of a symmetric density the lower tail, where a difference of probabilities has no cancellation.
+    ends = -np.abs(x) + np.multiply.outer((0.5, -0.5), np.full(len(x), width))
+    return {
+        name: ((distribution.cdf(ends[0]) - distribution.cdf(ends[1])) / width, style)
+        for name, (distribution, style) in distributions.items()
+    }
 
 
 def _sides(result: "SparsityResult") -> dict[str, tuple["Distribution", str, str]]:
