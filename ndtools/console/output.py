@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import typer
 
 from ndtools.computing.threads import start_thread
+from ndtools.console.heartbeat import heartbeat
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -155,7 +156,7 @@ class Output:
 
     @contextmanager
     def progress(self, label: str, *, of_bytes: bool = False) -> Iterator[Callable[[int, int], None] | None]:
-        """Show a progress bar with rate and time left, if standard error is a terminal.
+        """Show a bar with rate and time left, or a line every 30 s where standard error is no terminal.
 
         Parameters
         ----------
@@ -167,10 +168,14 @@ class Output:
         Yields
         ------
         callable or None
-            Function that takes the number done and the total; None if there is no bar.
+            Function that takes the number done and the total; None if the user asked for quiet.
         """
-        if self.quiet or not sys.stderr.isatty():
+        if self.quiet:
             yield None
+            return
+        if not sys.stderr.isatty():
+            with heartbeat(label, self.note) as update_lines:
+                yield update_lines
             return
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn

@@ -2,11 +2,14 @@
 
 import json
 import threading
+from contextlib import nullcontext
 
 import pytest
 
+from ndtools.console.heartbeat import heartbeat
 from ndtools.console.output import Output
 from ndtools.console.tables import new_table
+from tests.waiting import wait_for
 
 
 def speak(output):
@@ -67,3 +70,26 @@ def test_progress_is_shown_on_a_terminal(monkeypatch, capsys, of_bytes, shown):
     screen = capsys.readouterr()
     assert "things" in screen.err and shown in screen.err
     assert screen.out == ""
+
+
+def test_a_run_without_a_terminal_says_how_far_it_is():
+    lines = []
+    with heartbeat("images", lines.append, interval=0.001) as update:
+        wait_for(lambda: lines)
+        update(12, 1500)
+        wait_for(lambda: any(line.startswith("12 of 1,500 images after ") for line in lines))
+    assert lines[0].startswith("counting images after ")
+    said = len(lines)
+    with heartbeat("images", lines.append) as update:
+        update(1, 2)
+    assert len(lines) == said  # a short run says nothing
+
+
+def test_a_quiet_run_says_nothing(monkeypatch):
+    used = []
+    monkeypatch.setattr("ndtools.console.output.heartbeat", lambda *_: used.append(1) or nullcontext("update"))
+    assert Output().compute(lambda progress: progress, counting="images") == "update"
+    assert used
+    used.clear()
+    Output(quiet=True).compute(lambda progress: progress, counting="images")
+    assert not used

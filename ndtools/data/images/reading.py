@@ -219,7 +219,7 @@ def load_image(source: ImageSource, *, gray: bool = False, working: int = 0) -> 
     Returns
     -------
     Decoded
-        The image.
+        Name, pixels and number of frames of the image.
 
     Raises
     ------

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["kernels"]
 
+POLARITY = "on: centre > 0 > surround, however weak; off: the reverse"
 # Options that say what moments are made of images.
 OF_IMAGES = ("kernel_size", "images", "gray", "resize", "covariance", "stride")
 
@@ -39,8 +40,8 @@ def kernels(
     source: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Images: a file, a folder (with its subfolders), a quoted glob, @list.txt, - (paths on stdin), "
-            "a .zip or .tar, or 'sample' (built in).",
+            help="Images: a file, a folder (with its subfolders), a quoted glob, @list.txt (a path a line), - "
+            "(such a list from standard input), a .zip or .tar, or 'sample' (built in).",
             show_default="sample",
         ),
     ] = None,
@@ -179,7 +180,7 @@ def _table(result: "KernelsResult") -> "Table":
 
     surround = "surround" if result.cells else "surround (8 nearest)"
     headings = ("centre", surround, "centre/surround")
-    weights = new_table(("channel", "polarity"), headings, gap=1 if result.cells else 3)
+    weights = new_table(("channel", "polarity"), headings, gap=1 if result.cells else 3, caption=POLARITY)
     for channel in result.channels:
         error = (channel.standard_error or {}).get("center_surround_ratio")
         center, surround_mean = (with_error(x, digits=4) for x in (channel.center, channel.surround_mean))

@@ -46,7 +46,12 @@ def plot_kernels(result: "KernelsResult", *, fig: Figure | None = None) -> Figur
     count = len(names)
     pictures = 1 if count == 3 else 0
     columns = count + pictures + 1
-    fig = fig or Figure(figsize=(1.6 + CELL * (columns + 0.9) + GAP * (columns - 1), 2.15 + (CELL + GAP) * count - GAP))
+    fig = fig or Figure(
+        figsize=(
+            1.6 + CELL * (columns + 0.9) + GAP * (columns - 1),
+            (2.15 if count > 1 else 2.35) + (CELL + GAP) * count - GAP,
+        )
+    )
     axes, bar_axes = _axes(fig, count, columns)
     limit = float(np.abs(kernels).max())
     norm = SymLogNorm(linthresh=limit / LINEAR_SHARE, linscale=0.5, vmin=-limit, vmax=limit, base=10)
@@ -79,7 +84,7 @@ def plot_kernels(result: "KernelsResult", *, fig: Figure | None = None) -> Figur
     bar.set_label(f"weight (linear within ±{norm.linthresh:.2g}, logarithmic beyond)")
     if count > 1:
         axes[-1, -1].legend(loc="upper center", bbox_to_anchor=(0.5, -0.3), ncols=count, frameon=False)
-    fig.suptitle(_title(result, int(13 * fig.get_figwidth())), fontsize="medium", y=1 - 0.1 / fig.get_figheight())
+    fig.suptitle(_title(result, int(13 * fig.get_figwidth())), fontsize="medium", y=1 - 0.07 / fig.get_figheight())
     return fig
 
 
@@ -96,7 +101,7 @@ def _axes(fig: Figure, rows: int, columns: int) -> tuple[NDArray[Any], Axes]:
         left=left,
         right=1 - 0.85 / width,
         bottom=bottom,
-        top=1 - 0.75 / height,
+        top=1 - (0.75 if rows > 1 else 0.95) / height,
         hspace=GAP / CELL,
         wspace=GAP / CELL * columns / sum(ratios),
     )
@@ -137,11 +142,11 @@ def _ticks(norm: SymLogNorm, limit: float) -> list[float]:
 
 
 def _title(result: "KernelsResult", room: int) -> str:
-    """Return two lines, of which the first takes about as many characters as there is room for."""
+    """Return two lines, or three for a narrow figure; the source has the room that the first line leaves."""
     k, fit = result.config.kernel_size, result.deconvolution
-    room -= 60  # for all but the source
+    room, separator = max(20, room - 60), "," if room > 100 else ",\n"  # 60 for all but the source
     return (
         f"{k}×{k} deconvolution kernels of {shortened(result.source, room)}: {result.images.counted},"
         f" {result.covariance.count:.3g} patches\n"
-        f"pixels in [0, 1], {ridge_in_words(fit)}, {result.config.method}, {precision_in_words(fit, ', ')}"
+        f"pixels in [0, 1], {ridge_in_words(fit)}, {result.config.method}{separator} {precision_in_words(fit, ', ')}"
     )

@@ -101,10 +101,11 @@ def _draw_change(curve: Axes, found: "KernelBootstrap") -> None:
         100 * found.change,
         100 * found.change_error,
         fmt="o",
-        markersize=4.5,
-        linewidth=1,
+        markersize=3,
+        linewidth=1.3,
+        capsize=4,
         color="#1f4e9c",
-        label=f"subsets, against all {total} (bars: standard error over orders)",
+        label=f"subsets, against all {total} (bars: ± 1 standard error over orders)",
     )
     inside = n[n < total]
     expected = 100 * found.expected_change(inside)
@@ -139,10 +140,10 @@ def _draw_change(curve: Axes, found: "KernelBootstrap") -> None:
 
 def _settled(found: "KernelBootstrap") -> str:
     if found.settles_at is None:
-        return "subsets are not as the bootstrap expects"
+        return f"subsets of {found.images[-1]}: more than 2 standard errors from the solid line"
     if found.settles_at == found.images[0]:
-        return "subsets of all sizes: as the bootstrap expects (2 standard errors)"
-    return f"below n = {found.settles_at} subsets are not as the bootstrap expects"
+        return "all subsets: within 2 standard errors of the solid line"
+    return f"subsets of {found.settles_at} and more: within 2 standard errors of the solid line"
 
 
 def _inches(ax: Axes) -> float:

@@ -33,7 +33,8 @@ def plot_kernel_fit(result: "KernelsResult", *, fig: Figure | None = None) -> Fi
     -------
     Figure
         Radial means (with the scatter over the pixels of each ring) and differences of Gaussians; mean |H| over
-        orientations, with the slopes; the weights of a uniform image.
+        orientations, with the slopes; the weights of a uniform image. Grey images have no map of these weights: the one
+        number is in the title.
 
     Raises
     ------
@@ -42,14 +43,30 @@ def plot_kernel_fit(result: "KernelsResult", *, fig: Figure | None = None) -> Fi
     """
     if not result.cells:
         raise ValueError("result has no fits: run with KernelsConfig(fit=True)")
-    width, height = 14.6, HEIGHT + BELOW + 0.85
+    channels, values = len(result.channels), result.opponency
+    width, height = 14.6 if channels > 1 else 10.2, HEIGHT + BELOW + 0.85
     fig = fig or Figure(figsize=(width, height))
-    profile, response, weights, bar = (
-        fig.add_axes((left / width, BELOW / height, wide / width, HEIGHT / height))
-        for left, wide in ((0.8, 4.4), (6.0, 3.9), (10.75, 2.6), (13.55, 0.13))
+    panels = [(0.8, 4.4), (6.0, 3.9), *([(10.75, 2.6), (13.55, 0.13)] if channels > 1 else [])]
+    profile, response, *opponents = (
+        fig.add_axes((left / width, BELOW / height, wide / width, HEIGHT / height)) for left, wide in panels
     )
     _draw_profiles(profile, result)
     _draw_responses(response, result)
+    if opponents:
+        weights, bar = opponents
+        _draw_opponency(weights, bar, result)
+    whole = "" if channels > 1 else f"; sum of weights / sum of |weights|: {values[0, 0]:.2g}"
+    k, eps = result.config.kernel_size, result.deconvolution.eps
+    fig.suptitle(
+        f"{k}×{k} kernels of {shortened(result.source)}, eps {eps:.3g}: each channel's own kernel{whole}",
+        fontsize="medium",
+        y=1 - 0.1 / height,
+    )
+    return fig
+
+
+def _draw_opponency(weights: Axes, bar: Axes, result: "KernelsResult") -> None:
+    """Draw the weights of a uniform image as a map with a colour bar."""
     names = [channel.name for channel in result.channels]
     values = result.opponency
     limit = float(np.abs(values).max()) or 1.0
@@ -61,15 +78,9 @@ def plot_kernel_fit(result: "KernelsResult", *, fig: Figure | None = None) -> Fi
     weights.set_yticks(range(len(names)), [f"to {name}" for name in names])
     weights.set_title("opponency: sum of weights /\nsum of |weights| of the row", fontsize="small")
     box = weights.get_position()
-    bar.set_position((13.55 / width, box.y0 + box.height * 0.14, 0.13 / width, box.height * 0.72))
-    fig.colorbar(mesh, cax=bar)
-    k = result.config.kernel_size
-    fig.suptitle(
-        f"{k}×{k} kernels of {shortened(result.source)}, eps {result.deconvolution.eps:.3g}: each channel's own kernel",
-        fontsize="medium",
-        y=1 - 0.1 / height,
-    )
-    return fig
+    place = bar.get_position()
+    bar.set_position((place.x0, box.y0 + box.height * 0.14, place.width, box.height * 0.72))
+    weights.figure.colorbar(mesh, cax=bar)
 
 
 def _draw_profiles(ax: Axes, result: "KernelsResult") -> None:

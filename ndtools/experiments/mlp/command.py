@@ -97,7 +97,8 @@ def _table(result: "MlpResult") -> "Table":
     epochs = result.config.epochs
     tested = [1] if epochs == 1 else [1, epochs]
     headings = ("lr", f"train loss, epoch {epochs}", *(f"test, epoch {epoch}" for epoch in tested), "s/epoch")
-    table = new_table(("arm",), headings, gap=2)
+    caption = "train loss: mean over the batches of the epoch,\neach before its step; test: after the epoch"
+    table = new_table(("arm",), headings, gap=2, caption=caption)
     for arm in result.arms:
         table.add_row(
             arm.name,

@@ -47,7 +47,7 @@ def plot_mlp(result: "MlpResult", *, fig: Figure | None = None) -> Figure:
     loss.set_ylabel("training loss: cross-entropy, nats")
     loss.set_xlim(0, result.config.epochs)
     accuracy.set_ylabel("test accuracy (logarithmic in the error)")
-    accuracy.set_xlim(0.8, result.config.epochs + 0.2)
+    accuracy.set_xlim(0.5, result.config.epochs + 0.5)
     accuracy.set_yscale("log")  # of the error, upside down
     accuracy.invert_yaxis()
     least = max(1 - max(float(arm.test_accuracy.max()) for arm in result.arms), LEAST)
@@ -57,7 +57,7 @@ def plot_mlp(result: "MlpResult", *, fig: Figure | None = None) -> Figure:
     accuracy.yaxis.set_minor_locator(NullLocator())
     for ax in (loss, accuracy):
         ax.set_xlabel("epoch")
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     handles, labels = accuracy.get_legend_handles_labels()
     fig.legend(handles, labels, loc="lower center", ncols=len(labels), fontsize="small", frameon=False)
     fig.suptitle(_title(result), fontsize="medium", y=1 - 0.1 / height)

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from scipy.stats import gennorm
+from scipy.stats import gennorm, laplace, norm
 
 from ndtools.drawing.palette import SIDES
 from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
@@ -26,6 +26,9 @@ def plot_sparsity(
     result: "SparsityResult", *, width: float = PAGE, title: bool = True, fig: Figure | None = None
 ) -> Figure:
     """Draw both histograms, on a linear and on a logarithmic axis, beside densities of known shape.
+
+    Densities of known shape are averaged over the width of a bin, as a histogram averages them: the cusp of a
+    generalised Gaussian with a shape below 1 may be many times higher than any bin.
 
     Parameters
     ----------
@@ -48,15 +51,19 @@ def plot_sparsity(
         wide = is_wide(width)
         fig = new_figure(fig, width, 78 if wide else 135)
         linear, logarithmic = fig.subplots(1, 2) if wide else fig.subplots(2, 1)
+        x = np.linspace(result.edges[0], result.edges[-1], 2001)
+        references = _references(x, float(result.edges[1] - result.edges[0]), result.after)
         for ax in (linear, logarithmic):
-            _draw_densities(ax, result)
+            for name, (density, style) in references.items():
+                ax.plot(x, density, color="0.5", linestyle=style, linewidth=0.8, label=name)
+            _draw_histograms(ax, result)
             ax.set_xlabel("x / σ")
             ax.set_ylabel("probability density")
         seen = [s.density[s.density > 0] for s in (result.before, result.after) if s.sigma and s.density.any()]
         lowest = min((float(density.min()) for density in seen), default=1e-6)
-        highest = max([float(density.max()) for density in seen] + [1 / np.sqrt(2)])  # 1/√2: the peak of Laplace's
+        highest = max(float(density.max()) for density in [*seen, *(density for density, _ in references.values())])
         linear.set_xlim(-LINEAR_REACH, LINEAR_REACH)
-        linear.set_ylim(0, 1.08 * highest)  # a density with β < 1 has a cusp far above its bin
+        linear.set_ylim(0, 1.08 * highest)
         logarithmic.set_xlim(result.edges[0], result.edges[-1])
         logarithmic.set_yscale("log")
         logarithmic.set_ylim(lowest / 3, 3 * highest)
@@ -94,10 +101,7 @@ def caption_sparsity(result: "SparsityResult") -> str:
     )
 
 
-def _draw_densities(ax: Axes, result: "SparsityResult") -> None:
-    x = np.linspace(result.edges[0], result.edges[-1], 2001)
-    for name, (density, style) in _references(x, result.after).items():
-        ax.plot(x, density, color="0.5", linestyle=style, linewidth=0.8, label=name)
+def _draw_histograms(ax: Axes, result: "SparsityResult") -> None:
     for label, (side, style) in _sides(result).items():
         if side.sigma:
             ax.stairs(side.density, result.edges, label=label, baseline=None, linewidth=1.1, **style)
@@ -105,17 +109,24 @@ def _draw_densities(ax: Axes, result: "SparsityResult") -> None:
             ax.plot([], [], label=f"{label}: no variance", **style)
 
 
-def _references(x: NDArray[np.float64], after: "Distribution") -> dict[str, tuple[NDArray[np.float64], Any]]:
-    """Return densities of unit variance: Gaussian, Laplace, and the generalised Gaussian fitted to ``after``."""
-    densities: dict[str, tuple[NDArray[np.float64], Any]] = {
-        "Gaussian": (np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi), ":"),
-        "Laplace": (np.exp(-np.sqrt(2) * np.abs(x)) / np.sqrt(2), "-."),
+def _references(
+    x: NDArray[np.float64], width: float, after: "Distribution"
+) -> dict[str, tuple[NDArray[np.float64], Any]]:
+    """Return densities of unit variance, averaged over bins about x: Gaussian, Laplace, and the one fitted to after."""
+    distributions: dict[str, tuple[Any, Any]] = {
+        "Gaussian": (norm(), ":"),
+        "Laplace": (laplace(scale=1 / np.sqrt(2)), "-."),
     }
     shape = after.measures["ggd_shape"].value
     if shape is not None:
-        density = gennorm.pdf(x, shape, scale=1 / gennorm.std(shape))
-        densities[f"generalised Gaussian, shape {shape:.3g} (fit to after)"] = density, (0, (5, 1.5))
-    return densities
+        fitted = gennorm(shape, scale=1 / gennorm.std(shape))
+        distributions[f"generalised Gaussian, shape {shape:.3g} (fit to after)"] = fitted, (0, (5, 1.5))
+    # Of a symmetric density the lower tail, where a difference of probabilities has no cancellation.
+    ends = -np.abs(x) + np.multiply.outer((0.5, -0.5), np.full(len(x), width))
+    return {
+        name: ((distribution.cdf(ends[0]) - distribution.cdf(ends[1])) / width, style)
+        for name, (distribution, style) in distributions.items()
+    }
 
 
 def _sides(result: "SparsityResult") -> dict[str, tuple["Distribution", dict[str, Any]]]:
