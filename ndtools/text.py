@@ -3,6 +3,7 @@
 import math
 import os
 import re
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ __all__ = [
     "reason",
     "ridge_in_words",
     "shortened",
+    "source_name",
     "with_error",
 ]
 
@@ -130,6 +132,27 @@ def counted(number: int, noun: str) -> str:
 def shortened(text: str, length: int = 60) -> str:
     """Return a text that is too long for a title as "…" and its end, ``length`` characters in all."""
     return text if len(text) <= length else f"…{text[len(text) - length + 1 :]}"
+
+
+def source_name(source: str) -> str:
+    """Return the name of a source of images for a title: without the folders that it lies in, and shortened.
+
+    Parameters
+    ----------
+    source : str
+        Name of a source, or several of them with commas between.
+
+    Returns
+    -------
+    str
+        The last part of each path, 60 characters in all at most.
+
+    Examples
+    --------
+    >>> source_name("/home/me/photos/, more/a.zip")
+    'photos, a.zip'
+    """
+    return shortened(", ".join(PurePath(part).name or part for part in source.split(", ")))
 
 
 def percent(share: float, error: float | None = None, digits: int = 3) -> str:

@@ -1,152 +1,252 @@
 """Picture of deconvolution kernels (Ye et al. 2020, fig. 2)."""
 
-import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import SymLogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, StrMethodFormatter
+from matplotlib.image import AxesImage
+from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
 from ndtools.drawing.palette import CHANNELS, DIVERGING
-from ndtools.text import precision_in_words, ridge_in_words, shortened
+from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
+from ndtools.drawing.weights import scale_axis, weight_norm, weight_ticks
+from ndtools.text import precision_in_words, ridge_in_words, source_name
 
 if TYPE_CHECKING:
     from ndtools.experiments.kernels.result import KernelsResult
 
-__all__ = ["plot_kernels"]
+__all__ = ["caption_kernels", "extent_of", "has_room", "plot_kernels", "tick_pixels"]
 
-CELL, GAP = 1.7, 0.16  # one kernel and the space between two, inches
-LINEAR_SHARE = 100  # the scales are linear up to this part of the largest weight
+Array = NDArray[np.float64]
+
+# Millimetres of width at which titles have room beside a letter: of nine maps in a row, and of three.
+ROOMY_ROW, ROOMY_COLUMN = 150.0, 75.0
 
 
-def plot_kernels(result: "KernelsResult", *, fig: Figure | None = None) -> Figure:
-    """Draw the C×C grid of kernels, and the profiles of each of its rows through the centre.
+def plot_kernels(
+    result: "KernelsResult", *, width: float = PAGE, title: bool = True, fig: Figure | None = None
+) -> Figure:
+    """Draw each output channel's kernels: as one colour picture, as profiles through the centre, and one by one.
 
-    The centre of a kernel exceeds its surround many times over, so colours and profiles are linear up to 1/100
-    of the largest weight and logarithmic beyond, symmetric about 0. Of colour images each row ends with the
-    three kernels as the red, green and blue of one picture, grey being 0: the colour that the cell prefers
-    at each place.
+    The centre of a kernel exceeds its surround many times over, so colours and profiles are linear about 0 and
+    logarithmic beyond. The scale ends at 1, 3, 10, 30, ..., and so is the same for most sets of images. In the colour
+    pictures the kernels from red, green and blue are the red, green and blue of one picture, grey being 0: the colour
+    that the output channel prefers at each place. Grey images have one kernel, and no colour picture.
 
     Parameters
     ----------
     result : KernelsResult
         Result of :func:`ndtools.experiments.kernels.run.run`.
+    width : float
+        Width of the figure in print, millimetres. Default 180; below 120 the maps of an output channel stand one
+        above the other.
+    title : bool
+        Whether the figure has a title. Default True.
     fig : Figure, optional
-        An empty figure to draw on.
+        An empty figure to draw on, which keeps its size. Default: a new one.
 
     Returns
     -------
     Figure
-        With one row of axes for each output channel.
+        With a column for each output channel. The axes are: colour pictures (of colour images), profiles, maps by
+        output and input channel, and the colour bar.
     """
-    kernels, names = result.kernels, [channel.name for channel in result.channels]
-    count = len(names)
-    pictures = 1 if count == 3 else 0
-    columns = count + pictures + 1
-    fig = fig or Figure(
-        figsize=(
-            1.6 + CELL * (columns + 0.9) + GAP * (columns - 1),
-            (2.15 if count > 1 else 2.35) + (CELL + GAP) * count - GAP,
+    names = [channel.name for channel in result.channels]
+    norm = weight_norm(result.kernels)
+    with drawing_style():
+        width = width_of(fig, width)
+        wide = is_wide(width)
+        fig = new_figure(fig, width, _height(width, len(names)))
+        pictures, profiles, maps = _axes(fig, len(names), wide=wide)
+        for ax, kernels in zip(pictures, result.kernels, strict=False):
+            _draw_colours(ax, kernels, norm)
+        for ax, kernels in zip(profiles, result.kernels, strict=True):
+            _draw_profiles(ax, kernels, names, norm, size=_marker_size(result.config.kernel_size, width))
+        for (i, j), ax in np.ndenumerate(maps):
+            image = _draw_map(ax, result.kernels[i, j], norm)
+        _label(pictures, profiles, maps, names, width=width)
+        bar = fig.colorbar(
+            image,
+            ax=maps.ravel().tolist(),
+            location="bottom",
+            ticks=weight_ticks(norm),
+            aspect=45,
+            pad=0.02,
+            fraction=0.06,
         )
-    )
-    axes, bar_axes = _axes(fig, count, columns)
-    limit = float(np.abs(kernels).max())
-    norm = SymLogNorm(linthresh=limit / LINEAR_SHARE, linscale=0.5, vmin=-limit, vmax=limit, base=10)
-    half = kernels.shape[-1] / 2
-    place = {"extent": (-half, half, half, -half), "interpolation": "nearest"}
-    for i, name in enumerate(names):
-        for j in range(count):
-            mesh = axes[i, j].imshow(kernels[i, j], cmap=DIVERGING, norm=norm, **place)
-        if pictures:
-            colours = np.ma.filled(norm(kernels[i].ravel())).reshape(kernels[i].shape)
-            axes[i, count].imshow(colours.transpose(1, 2, 0), **place)
-        axes[i, 0].set_ylabel(f"output {name}\nΔy / pixels")
-        _draw_profiles(axes[i, -1], kernels[i], names, norm, limit)
-        for ax in axes[i, 1:-1]:
-            ax.tick_params(labelleft=False)
-        for ax in axes[i]:
-            ax.tick_params(labelbottom=i == count - 1)
-    titles = [f"from input {name}" for name in names] + ["as colour"] * pictures + ["profile at Δy = 0"]
-    for ax, title in zip(axes[0], titles, strict=True):
-        ax.set_title(title, fontsize="medium")
-    for ax in axes[-1]:
-        ax.set_xlabel("Δx / pixels")
-    for ax in axes.flat:
-        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5]))
-    for ax in axes[:, :-1].flat:
-        ax.yaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5]))
-    bar = fig.colorbar(mesh, cax=bar_axes, orientation="horizontal", ticks=_ticks(norm, limit))
-    bar.ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    bar.ax.xaxis.set_minor_locator(NullLocator())
-    bar.set_label(f"weight (linear within ±{norm.linthresh:.2g}, logarithmic beyond)")
-    if count > 1:
-        axes[-1, -1].legend(loc="upper center", bbox_to_anchor=(0.5, -0.3), ncols=count, frameon=False)
-    fig.suptitle(_title(result, int(13 * fig.get_figwidth())), fontsize="medium", y=1 - 0.07 / fig.get_figheight())
+        _label_bar(bar.ax, result.kernels)
+        add_letters([pictures[0], profiles[0], maps[0, 0]] if pictures.size else [maps[0, 0], profiles[0]])
+        if len(names) > 1:
+            handles, labels = profiles[0].get_legend_handles_labels()
+            fig.legend(handles, labels, loc="outside lower center", ncols=len(names))
+        if title:
+            k = result.config.kernel_size
+            add_title(fig, f"{k}×{k} deconvolution kernels of {source_name(result.source)}")
     return fig
 
 
-def _axes(fig: Figure, rows: int, columns: int) -> tuple[NDArray[Any], Axes]:
-    """Lay out a grid of axes, its last column wider, and those of the colour bar under all others."""
-    # Margins in inches: matplotlib's automatic layouts would take as long as drawing.
-    width, height = (float(inches) for inches in fig.get_size_inches())
-    left, bottom = 0.75 / width, 1.4 / height
-    ratios = [1.0] * (columns - 1) + [1.9]
-    grid = fig.add_gridspec(
-        rows,
-        columns,
-        width_ratios=ratios,
-        left=left,
-        right=1 - 0.85 / width,
-        bottom=bottom,
-        top=1 - (0.75 if rows > 1 else 0.95) / height,
-        hspace=GAP / CELL,
-        wspace=GAP / CELL * columns / sum(ratios),
-    )
-    axes = grid.subplots(squeeze=False)
-    end = axes[0, -2 if rows > 1 else -1].get_position().x1
-    return axes, fig.add_axes((left, 0.62 / height, end - left, 0.13 / height))
+def caption_kernels(result: "KernelsResult") -> str:
+    """Say in words what the figure of :func:`plot_kernels` shows.
 
+    Parameters
+    ----------
+    result : KernelsResult
+        Result of :func:`ndtools.experiments.kernels.run.run`.
 
-def _draw_profiles(ax: Axes, kernel: NDArray[np.float64], names: list[str], norm: SymLogNorm, limit: float) -> None:
-    """Draw the middle row of a kernel (C, k, k), a line for each input channel, on the scale of ``norm``."""
-    middle = kernel.shape[-1] // 2
-    ax.axhline(0, color="0.7", linewidth=0.8)
-    for name, row in zip(names, kernel[:, middle], strict=True):
-        ax.plot(
-            np.arange(-middle, middle + 1),
-            row,
-            markersize=3,
-            linewidth=1.1,
-            label=f"from {name}",
-            **CHANNELS[name],
-        )
-    ax.set_yscale("symlog", linthresh=norm.linthresh, linscale=0.5)
-    ax.set_ylim(-1.3 * limit, 1.3 * limit)
-    ax.set_xlim(-middle - 0.5, middle + 0.5)
-    ax.yaxis.tick_right()
-    ax.yaxis.set_label_position("right")
-    ax.set_ylabel("weight, scaled as in the maps", fontsize="small")
-    ax.yaxis.set_major_locator(FixedLocator(_ticks(norm, limit)))
-    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    ax.yaxis.set_minor_locator(NullLocator())
-
-
-def _ticks(norm: SymLogNorm, limit: float) -> list[float]:
-    """Return 0 and those powers of ten in the logarithmic parts of a scale that are not too close to it."""
-    exponents = range(math.ceil(math.log10(3 * norm.linthresh)), math.floor(math.log10(limit)) + 1)
-    powers = [10.0**n for n in exponents]
-    return [-p for p in reversed(powers)] + [0.0] + powers
-
-
-def _title(result: "KernelsResult", room: int) -> str:
-    """Return two lines, or three for a narrow figure; the source has the room that the first line leaves."""
+    Returns
+    -------
+    str
+        The caption, one paragraph.
+    """
     k, fit = result.config.kernel_size, result.deconvolution
-    room, separator = max(20, room - 60), "," if room > 100 else ",\n"  # 60 for all but the source
-    return (
-        f"{k}×{k} deconvolution kernels of {shortened(result.source, room)}: {result.images.counted},"
-        f" {result.covariance.count:.3g} patches\n"
-        f"pixels in [0, 1], {ridge_in_words(fit)}, {result.config.method}{separator} {precision_in_words(fit, ', ')}"
+    norm = weight_norm(result.kernels)
+    profiles = "Profiles through the centre (Δy = 0), with the largest weight."
+    panels = (
+        "(a) The weights of the red, green and blue input of each output channel, as the red, green and blue of one"
+        f" picture; grey is 0. (b) {profiles} (c) Each kernel by itself, below its output channel; the mark at the"
+        f" colour bar is the largest weight of all, {np.abs(result.kernels).max():.3g}."
+        if len(result.channels) > 1
+        else f"(a) The kernel; the mark at the colour bar is the largest weight. (b) {profiles}"
     )
+    return (
+        f"{k}×{k} deconvolution kernels of {result.source} ({result.images.counted}, {result.covariance.count:.3g}"
+        f" patches; pixels in [0, 1]). {panels} All scales are linear within ±{norm.linthresh:.2g} and logarithmic"
+        f" beyond. {ridge_in_words(fit)}; inverse square root by {result.config.method};"
+        f" {precision_in_words(fit, ', ')}."
+    )
+
+
+def extent_of(kernel_size: int) -> tuple[float, float, float, float]:
+    """Return the edges of a kernel in pixels from its centre: left, right, bottom, top."""
+    half = kernel_size / 2
+    return -half, half, half, -half
+
+
+def has_room(width: float) -> bool:
+    """Return whether the titles of maps have room for "from R" beside a letter, in a figure of this width."""
+    return width >= (ROOMY_ROW if is_wide(width) else ROOMY_COLUMN)
+
+
+def tick_pixels(ax: Axes, *, vertical: bool = True) -> None:
+    """Put a few ticks at whole pixels."""
+    for axis in (ax.xaxis, ax.yaxis) if vertical else (ax.xaxis,):
+        axis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 4, 5, 10], min_n_ticks=1))
+
+
+def _height(width: float, channels: int) -> float:
+    """Return the height in millimetres at which square panels fill their columns."""
+    wide = is_wide(width)
+    if channels == 1:
+        return 0.36 * width + 26 if wide else 1.45 * width + 27
+    return (0.575 * width + 46) if wide else (1.52 * width + 45)
+
+
+def _axes(
+    fig: Figure, count: int, *, wide: bool
+) -> tuple[NDArray[np.object_], NDArray[np.object_], NDArray[np.object_]]:
+    """Lay out the panels: colour pictures (count or 0), profiles (count), and maps (count × count) by output, input."""
+    # A column is an output channel. Its maps stand side by side below it if there is room, else one above the other.
+    maps = np.empty((count, count), dtype=object)
+    if count == 1:
+        grid = fig.add_gridspec(1, 2, width_ratios=[1, 1.5]) if wide else fig.add_gridspec(2, 1, height_ratios=[1.5, 1])
+        maps[0, 0] = fig.add_subplot(grid[0])
+        profile = fig.add_subplot(grid[1])
+        return np.empty(0, dtype=object), np.array([profile]), maps
+    spread, rows = (count, 1) if wide else (1, count)  # columns and rows of maps below an output channel
+    each = spread + 1  # a narrow column sets output channels apart
+    grid = fig.add_gridspec(
+        2 + rows,
+        count * each - 1,
+        height_ratios=[3.0, 2.0, 1.1] if wide else [1.0, 1.25, *([1.0] * rows)],
+        width_ratios=([1.0] * spread + [0.06 * spread]) * (count - 1) + [1.0] * spread,
+    )
+    columns = [slice(i * each, i * each + spread) for i in range(count)]
+    pictures = np.array([fig.add_subplot(grid[0, column]) for column in columns])
+    profiles = np.array([fig.add_subplot(grid[1, column]) for column in columns])
+    for i, j in np.ndindex(count, count):
+        maps[i, j] = fig.add_subplot(grid[2, i * each + j] if wide else grid[2 + j, i * each])
+    return pictures, profiles, maps
+
+
+def _draw_colours(ax: Axes, kernels: Array, norm: SymLogNorm) -> None:
+    """Draw the kernels (3, k, k) of an output channel as the colours of one picture."""
+    colours = np.ma.filled(norm(kernels.ravel())).reshape(kernels.shape)
+    ax.imshow(colours.transpose(1, 2, 0), extent=extent_of(kernels.shape[-1]), interpolation="nearest")
+
+
+def _draw_map(ax: Axes, kernel: Array, norm: SymLogNorm) -> AxesImage:
+    return ax.imshow(kernel, cmap=DIVERGING, norm=norm, extent=extent_of(len(kernel)), interpolation="nearest")
+
+
+def _marker_size(kernel_size: int, width: float) -> float:
+    """Return the size in points at which markers in a third of the width do not hide their lines."""
+    return float(np.clip(0.35 * width / kernel_size, 1.2, 3))
+
+
+def _draw_profiles(ax: Axes, kernels: Array, names: list[str], norm: SymLogNorm, *, size: float) -> None:
+    """Draw the middle row of kernels (C, k, k), a line for each input channel, on the scale of ``norm``."""
+    middle = kernels.shape[-1] // 2
+    ax.axhline(0, color="0.7", linewidth=0.5)
+    for name, row in zip(names, kernels[:, middle], strict=True):
+        ax.plot(np.arange(-middle, middle + 1), row, markersize=size, label=f"from {name}", **CHANNELS[name])
+    at = np.unravel_index(np.abs(kernels).argmax(), kernels.shape)
+    largest, x = kernels[at], at[-1] - middle
+    right = x <= 0
+    ax.annotate(
+        f"{largest:.3g}",
+        (x, largest),
+        xytext=(4 if right else -4, 0),
+        textcoords="offset points",
+        ha="left" if right else "right",
+        va="center",
+    )
+    scale_axis(ax, norm)
+    low, high = ax.get_ylim()
+    ax.set_ylim(1.6 * low, 1.6 * high)  # room for the markers
+    ax.set_xlim(-middle - 0.5, middle + 0.5)
+
+
+def _label(
+    pictures: NDArray[np.object_],
+    profiles: NDArray[np.object_],
+    maps: NDArray[np.object_],
+    names: list[str],
+    *,
+    width: float,
+) -> None:
+    """Name the panels and their axes, each only where nothing above or at its left says the same."""
+    count, wide = len(names), is_wide(width)
+    roomy = has_room(width)
+    for i, name in enumerate(names):
+        for ax in (*pictures[i : i + 1], profiles[i]):
+            tick_pixels(ax, vertical=ax is not profiles[i])
+            ax.tick_params(labelleft=i == 0)
+        if count > 1:
+            pictures[i].set_title(f"output {name}" if wide or roomy else f"to {name}")
+            pictures[i].tick_params(labelbottom=False)
+        profiles[i].set_xlabel("Δx / pixels")
+    for (i, j), ax in np.ndenumerate(maps):
+        tick_pixels(ax)
+        beside, below = (i == j == 0, True) if wide else (i == 0, j == count - 1)
+        ax.tick_params(labelleft=beside, labelbottom=below)
+        if count > 1:
+            ax.set_title(f"from {names[j]}" if roomy else names[j])
+        if beside:
+            ax.set_ylabel("Δy / pixels")
+        if below and (not wide or j == count // 2):
+            ax.set_xlabel("Δx / pixels")
+    profiles[0].set_ylabel("weight")
+    for ax in pictures[:1]:
+        ax.set_ylabel("Δy / pixels")
+
+
+def _label_bar(ax: Axes, kernels: Array) -> None:
+    """Name the colour bar, and mark the largest weight on it."""
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_xlabel("weight")
+    largest = float(kernels.flat[np.abs(kernels).argmax()])
+    ax.plot(largest, 1.0, "v", color="k", transform=ax.get_xaxis_transform(), clip_on=False)

@@ -6,146 +6,203 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator, StrMethodFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodFormatter
+from numpy.typing import NDArray
 
-from ndtools.text import shortened, with_error
+from ndtools.drawing.palette import METHODS, SIDES
+from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
+from ndtools.experiments.kernels.figure import extent_of, has_room, tick_pixels
+from ndtools.text import counted, ridge_in_words, source_name, with_error
 
 if TYPE_CHECKING:
     from ndtools.experiments.kernels.bootstrap import KernelBootstrap
     from ndtools.experiments.kernels.result import KernelsResult
 
-__all__ = ["plot_kernel_bootstrap"]
+__all__ = ["caption_kernel_bootstrap", "plot_kernel_bootstrap"]
 
-CELL, GAP = 1.5, 0.14  # one map and the space between two, inches
 PAPER = (128, 1024)  # numbers of images in the paper's caption and text of fig. 2
+BEYOND = 2.5  # times as many images as there are: where the curves end
+SUBSETS, LIMIT = SIDES["after"]["color"], SIDES["before"]["color"]
 
 
-def plot_kernel_bootstrap(result: "KernelsResult", *, fig: Figure | None = None) -> Figure:
-    """Draw the standard error of each weight, and how kernels settle as images are added.
+def plot_kernel_bootstrap(
+    result: "KernelsResult", *, width: float = PAGE, title: bool = True, fig: Figure | None = None
+) -> Figure:
+    """Draw how kernels settle as images are added, and the standard error of each weight.
 
     Parameters
     ----------
     result : KernelsResult
         From :func:`ndtools.experiments.kernels.run.run` with ``bootstrap``.
+    width : float
+        Width of the figure in print, millimetres. Default 180; below 120 the maps stand below the curve.
+    title : bool
+        Whether the figure has a title. Default True.
     fig : Figure, optional
-        An empty figure to draw on.
+        An empty figure to draw on, which keeps its size. Default: a new one.
 
     Returns
     -------
     Figure
-        A C×C grid of maps on one logarithmic scale with a colour bar, and the change against the number of images.
+        The change against the number of images, a C×C grid of maps on one logarithmic scale, and a colour bar.
 
     Raises
     ------
     ValueError
         If the result has no bootstrap.
     """
+    found = _bootstrap(result)
+    count = len(result.channels)
+    with drawing_style():
+        width = width_of(fig, width)
+        wide = is_wide(width)
+        fig = new_figure(fig, width, 0.34 * width + 20 if wide else 1.5 * width + 32)
+        grid = fig.add_gridspec(1, 2) if wide else fig.add_gridspec(2, 1, height_ratios=[0.8, 1])
+        curve = fig.add_subplot(grid[0])
+        maps = grid[1].subgridspec(count, count).subplots(squeeze=False)
+        if found.per_image > 0:
+            _draw_change(curve, found)
+            handles, labels = curve.get_legend_handles_labels()
+            fig.legend(handles, labels, loc="outside lower center", ncols=len(handles) if wide else 1)
+        else:
+            curve.text(0.5, 0.5, _no_curve(found), ha="center", transform=curve.transAxes)
+            curve.set_axis_off()
+        _draw_maps(fig, maps, result, roomy=has_room(width))
+        add_letters([curve, maps[0, 0]])
+        if title:
+            k = result.config.kernel_size
+            add_title(fig, f"Uncertainty of {k}×{k} kernels of {source_name(result.source)}")
+    return fig
+
+
+def caption_kernel_bootstrap(result: "KernelsResult") -> str:
+    """Say in words what the figure of :func:`plot_kernel_bootstrap` shows.
+
+    Parameters
+    ----------
+    result : KernelsResult
+        From :func:`ndtools.experiments.kernels.run.run` with ``bootstrap``.
+
+    Returns
+    -------
+    str
+        The caption, one paragraph.
+
+    Raises
+    ------
+    ValueError
+        If the result has no bootstrap.
+    """
+    found = _bootstrap(result)
+    k, total = result.config.kernel_size, found.total
+    if found.per_image > 0:
+        paper = " and ".join(f"{found.change_in_words(images)} for {images} images" for images in PAPER)
+        curve = (
+            "(a) Relative change ‖Kₙ − K‖/‖K‖ of the kernels Kₙ of n images. Points: subsets, against the kernels of"
+            f" all {total} images; bars are standard errors over the orders in which images were added. Solid line: the"
+            f" change that the bootstrap predicts for them. Dashed line: c/√n, c ="
+            f" {with_error(found.per_image, found.per_image_error, 2)}, the predicted distance from the kernels of"
+            f" infinitely many images; it is {found.change_in_words(total)} for these {total}, and {paper}, the numbers"
+            f" in the paper. {_settled(found)}"
+        )
+    else:
+        curve = f"(a) There is no curve: {_no_curve(found)}."
+    failed = f"; {counted(found.failed, 'resampled set')} had no kernels and were left out" if found.failed else ""
+    return (
+        f"Uncertainty of {k}×{k} kernels of {result.source}: bootstrap of {total} images in {found.groups} groups,"
+        f" {found.replicates} replicates{failed}. {curve}"
+        f" (b) Standard error of each weight, by output and input channel. {ridge_in_words(result.deconvolution)}."
+    )
+
+
+def _bootstrap(result: "KernelsResult") -> "KernelBootstrap":
     if result.bootstrap is None:
         raise ValueError("result has no bootstrap: run with KernelsConfig(bootstrap=200)")
-    found, names = result.bootstrap, [channel.name for channel in result.channels]
-    count, half = len(names), result.config.kernel_size / 2
-    maps = CELL * count + GAP * (count - 1)
-    width, height = maps + 7.0, max(maps, 3.4) + 2.5
-    fig = fig or Figure(figsize=(width, height))
-    positive = found.error[found.error > 0]
+    return result.bootstrap
+
+
+def _draw_maps(fig: Figure, maps: NDArray[np.object_], result: "KernelsResult", *, roomy: bool) -> None:
+    error, names = _bootstrap(result).error, [channel.name for channel in result.channels]
+    positive = error[error > 0]
     norm = LogNorm(float(positive.min()), float(positive.max())) if positive.size and np.ptp(positive) else None
-    bottom = (height - 0.95 - maps) / height
-    for i in range(count):
-        for j in range(count):
-            place = (0.85 + j * (CELL + GAP)) / width, bottom + (count - 1 - i) * (CELL + GAP) / height
-            ax = fig.add_axes((*place, CELL / width, CELL / height))
-            mesh = ax.imshow(
-                found.error[i, j], norm=norm, cmap="viridis", extent=(-half, half, half, -half), interpolation="nearest"
-            )
-            for axis in (ax.xaxis, ax.yaxis):
-                axis.set_major_locator(MaxNLocator(4, integer=True))
-            ax.tick_params(labelleft=j == 0, labelbottom=i == count - 1)
-            if i == 0:
-                ax.set_title(f"from input {names[j]}", fontsize="small")
-            if j == 0:
-                ax.set_ylabel(f"output {names[i]}\nΔy / pixels", fontsize="small")
-            if i == count - 1:
-                ax.set_xlabel("Δx / pixels", fontsize="small")
-    bar = fig.add_axes(((1.0 + maps) / width, bottom, 0.13 / width, maps / height))
-    colours = fig.colorbar(mesh, cax=bar, ticks=LogLocator(subs=(1, 2, 5)) if norm else None, format="%g")
-    colours.set_label("standard error" + (" of the weight" if count > 1 else ""), fontsize="small")
-    bar.tick_params(labelsize="small", which="both")
-    bar.yaxis.set_minor_locator(NullLocator())
-    curve = fig.add_axes(((2.95 + maps) / width, 1.55 / height, 3.8 / width, (height - 2.5) / height))
-    if found.per_image > 0:
-        _draw_change(curve, found)
-    elif not np.isfinite(found.relative_error):
-        curve.text(0.5, 0.5, "too few replicates have kernels", ha="center", transform=curve.transAxes)
-        curve.set_axis_off()
-    else:  # as of one set of moments given twice
-        curve.text(0.5, 0.5, "no change at all", ha="center", transform=curve.transAxes)
-        curve.set_axis_off()
-    k, total = result.config.kernel_size, result.images.read
-    fig.suptitle(
-        f"{k}×{k} kernels of {shortened(result.source)}: {total} images in {found.groups} groups,"
-        f" {found.replicates} replicates"
-        f"{f', {found.failed} sets without kernels' if found.failed else ''}\n"
-        f"standard error of all weights together: {found.change_in_words(total)} of the kernels",
-        fontsize="medium",
-        y=1 - 0.1 / height,
-    )
-    return fig
+    for (i, j), ax in np.ndenumerate(maps):
+        image = ax.imshow(
+            error[i, j],
+            norm=norm,
+            cmap="viridis",
+            extent=extent_of(result.config.kernel_size),
+            interpolation="nearest",
+        )
+        tick_pixels(ax)
+        first, last = j == 0, i == len(names) - 1
+        ax.tick_params(labelleft=first, labelbottom=last)
+        if len(names) > 1 and i == 0:
+            ax.set_title(f"from {names[j]}" if roomy else names[j])
+        if first:
+            ax.set_ylabel(f"output {names[i]}\nΔy / pixels" if len(names) > 1 else "Δy / pixels")
+        if last and j == len(names) // 2:
+            ax.set_xlabel("Δx / pixels")
+    ticks = LogLocator(subs=(1, 2, 5) if np.ptp(np.log10(positive)) < 2.5 else (1,)) if norm else None
+    bar = fig.colorbar(image, ax=maps.ravel().tolist(), ticks=ticks, format="%g", aspect=35, fraction=0.05, pad=0.02)
+    bar.set_label("standard error of the weight")
+    bar.ax.yaxis.set_minor_locator(NullLocator())
 
 
 def _draw_change(curve: Axes, found: "KernelBootstrap") -> None:
     """Draw how far kernels of n images are from those of all, measured and as the bootstrap has it."""
     total = found.total
-    n = np.geomspace(0.8, max(60_000, 4 * total), 300)
+    least = float(min([*found.images, total])) / 1.5
+    n = np.geomspace(least, BEYOND * total, 300)
     curve.errorbar(
         found.images,
         100 * found.change,
         100 * found.change_error,
         fmt="o",
-        markersize=3,
-        linewidth=1.3,
-        capsize=4,
-        color="#1f4e9c",
-        label=f"subsets, against all {total} (bars: ± 1 standard error over orders)",
+        elinewidth=0.6,
+        color=SUBSETS,
+        label=f"subsets against all {total}",
     )
     inside = n[n < total]
     expected = 100 * found.expected_change(inside)
-    curve.plot(inside, expected, color="#1f4e9c", linewidth=1.1, label=f"what the bootstrap expects, N = {total}")
-    label = f"c/√n, c = {with_error(found.per_image, found.per_image_error, 2)}: against infinitely many"
-    curve.plot(n, 100 * found.per_image / np.sqrt(n), color="#c1272d", linestyle="--", linewidth=1.1, label=label)
+    curve.plot(inside, expected, color=SUBSETS, label="predicted for subsets")
+    curve.plot(
+        n, 100 * found.per_image / np.sqrt(n), color=LIMIT, linestyle="--", label="predicted against infinitely many"
+    )
     for images in PAPER:
-        value = 100 * found.per_image / np.sqrt(images)
-        curve.plot(images, value, "D", color="#c1272d", markersize=5)
-        curve.annotate(
-            f"{images}: {found.change_in_words(images)}",
-            (images, value),
-            xytext=(6, 6),
-            textcoords="offset points",
-            fontsize="x-small",
-            ha="left",
-            va="bottom",
-            color="#c1272d",
-        )
+        if least < images <= BEYOND * total:
+            value = 100 * found.per_image / np.sqrt(images)
+            curve.plot(images, value, color=LIMIT, linestyle="", marker=METHODS["published"]["marker"])
+            curve.annotate(
+                f"{images}",
+                (images, value),
+                xytext=(-3, -3),
+                textcoords="offset points",
+                color=LIMIT,
+                ha="right",
+                va="top",
+            )
     curve.set_xscale("log")
     curve.set_yscale("log")
-    curve.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    curve.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    curve.yaxis.set_minor_formatter(NullFormatter())
+    for axis in (curve.xaxis, curve.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_minor_formatter(NullFormatter())
     curve.set_xlim(n[0], n[-1])
-    curve.set_ylim(0.4 * float(expected[expected > 0].min()), None)
+    lowest = [100 * found.per_image / np.sqrt(n[-1]), *(100 * found.change[found.change > 0])]
+    curve.set_ylim(0.6 * float(min(lowest)), None)
     curve.set_xlabel("number of images n")
-    curve.set_ylabel("change of the kernels, ‖Kₙ − K‖ / ‖K‖ / %")
-    curve.set_title(_settled(found), fontsize="small")
-    curve.legend(fontsize="x-small", frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.6 / _inches(curve)))
+    curve.set_ylabel("change of the kernels / %")
+
+
+def _no_curve(found: "KernelBootstrap") -> str:
+    if not np.isfinite(found.relative_error):
+        return "too few replicates have kernels"
+    return "the kernels do not change at all"  # as of one set of moments given twice
 
 
 def _settled(found: "KernelBootstrap") -> str:
     if found.settles_at is None:
-        return f"subsets of {found.images[-1]}: more than 2 standard errors from the solid line"
+        return "Not even the largest subsets change as predicted, within two standard errors."
     if found.settles_at == found.images[0]:
-        return "all subsets: within 2 standard errors of the solid line"
-    return f"subsets of {found.settles_at} and more: within 2 standard errors of the solid line"
-
-
-def _inches(ax: Axes) -> float:
-    height: float = ax.get_position().height * ax.figure.get_size_inches()[1]  # type: ignore[union-attr]
-    return height
+        return "Subsets of all sizes change as predicted, within two standard errors."
+    return f"Subsets of {found.settles_at} images and more change as predicted, within two standard errors."

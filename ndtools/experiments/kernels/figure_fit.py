@@ -5,165 +5,209 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter, SymmetricalLogLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from ndtools.drawing.palette import CHANNELS, DIVERGING
-from ndtools.text import shortened, with_error
+from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
+from ndtools.drawing.weights import scale_axis, weight_norm
+from ndtools.text import ridge_in_words, source_name, with_error
 
 if TYPE_CHECKING:
     from ndtools.experiments.kernels.cells import CellMeasures
     from ndtools.experiments.kernels.result import KernelsResult
 
-__all__ = ["plot_kernel_fit"]
-
-HEIGHT, BELOW = 3.6, 1.3  # of the panels and of what is under them, inches
+__all__ = ["caption_kernel_fit", "plot_kernel_fit"]
 
 
-def plot_kernel_fit(result: "KernelsResult", *, fig: Figure | None = None) -> Figure:
+def plot_kernel_fit(
+    result: "KernelsResult", *, width: float = PAGE, title: bool = True, fig: Figure | None = None
+) -> Figure:
     """Draw radial profiles with their fits, frequency responses, and how channels oppose each other.
 
     Parameters
     ----------
     result : KernelsResult
         From :func:`ndtools.experiments.kernels.run.run` with ``fit``.
+    width : float
+        Width of the figure in print, millimetres. Default 180; below 120 the panels stand one above the other.
+    title : bool
+        Whether the figure has a title. Default True.
     fig : Figure, optional
-        An empty figure to draw on.
+        An empty figure to draw on, which keeps its size. Default: a new one.
 
     Returns
     -------
     Figure
-        Radial means (with the scatter over the pixels of each ring) and differences of Gaussians; mean |H| over
-        orientations, with the slopes; the weights of a uniform image. Grey images have no map of these weights: the one
-        number is in the title.
+        With three axes: radial means (with the scatter over the pixels of each ring) and differences of Gaussians;
+        mean |H| over orientations; the weights of a uniform image.
 
     Raises
     ------
     ValueError
         If the result has no fits.
     """
-    if not result.cells:
-        raise ValueError("result has no fits: run with KernelsConfig(fit=True)")
-    channels, values = len(result.channels), result.opponency
-    width, height = 14.6 if channels > 1 else 10.2, HEIGHT + BELOW + 0.85
-    fig = fig or Figure(figsize=(width, height))
-    panels = [(0.8, 4.4), (6.0, 3.9), *([(10.75, 2.6), (13.55, 0.13)] if channels > 1 else [])]
-    profile, response, *opponents = (
-        fig.add_axes((left / width, BELOW / height, wide / width, HEIGHT / height)) for left, wide in panels
-    )
-    _draw_profiles(profile, result)
-    _draw_responses(response, result)
-    if opponents:
-        weights, bar = opponents
-        _draw_opponency(weights, bar, result)
-    whole = "" if channels > 1 else f"; sum of weights / sum of |weights|: {values[0, 0]:.2g}"
-    k, eps = result.config.kernel_size, result.deconvolution.eps
-    fig.suptitle(
-        f"{k}×{k} kernels of {shortened(result.source)}, eps {eps:.3g}: each channel's own kernel{whole}",
-        fontsize="medium",
-        y=1 - 0.1 / height,
-    )
+    _check(result)
+    with drawing_style():
+        width = width_of(fig, width)
+        wide = is_wide(width)
+        fig = new_figure(fig, width, 72 if wide else 40 + 1.55 * width)
+        if wide:
+            profile, response, weights = fig.subplots(1, 3, width_ratios=[1.25, 1.1, 0.85])
+        else:
+            profile, response, weights = fig.subplots(3, 1, height_ratios=[1, 1, 0.75])
+        _draw_profiles(profile, result)
+        _draw_responses(response, result)
+        _draw_opponency(weights, result)
+        add_letters([profile, response, weights])
+        if len(result.channels) > 1:
+            handles, labels = response.get_legend_handles_labels()
+            fig.legend(handles, labels, loc="outside lower center", ncols=len(handles))
+        if title:
+            k = result.config.kernel_size
+            add_title(fig, f"{k}×{k} kernels of {source_name(result.source)} measured as cells")
     return fig
 
 
-def _draw_opponency(weights: Axes, bar: Axes, result: "KernelsResult") -> None:
-    """Draw the weights of a uniform image as a map with a colour bar."""
-    names = [channel.name for channel in result.channels]
-    values = result.opponency
-    limit = float(np.abs(values).max()) or 1.0
-    mesh = weights.imshow(values, cmap=DIVERGING, vmin=-limit, vmax=limit)
-    for (i, j), value in np.ndenumerate(values):
-        colour = "w" if abs(value) > 0.6 * limit else "k"
-        weights.text(j, i, f"{value:.2g}", ha="center", va="center", fontsize="small", color=colour)
-    weights.set_xticks(range(len(names)), [f"from {name}" for name in names])
-    weights.set_yticks(range(len(names)), [f"to {name}" for name in names])
-    weights.set_title("opponency: sum of weights /\nsum of |weights| of the row", fontsize="small")
-    box = weights.get_position()
-    place = bar.get_position()
-    bar.set_position((place.x0, box.y0 + box.height * 0.14, place.width, box.height * 0.72))
-    weights.figure.colorbar(mesh, cax=bar)
+def caption_kernel_fit(result: "KernelsResult") -> str:
+    """Say in words what the figure of :func:`plot_kernel_fit` shows.
+
+    Parameters
+    ----------
+    result : KernelsResult
+        From :func:`ndtools.experiments.kernels.run.run` with ``fit``.
+
+    Returns
+    -------
+    str
+        The caption, one paragraph.
+
+    Raises
+    ------
+    ValueError
+        If the result has no fits.
+    """
+    _check(result)
+    k, cells = result.config.kernel_size, zip(result.channels, result.cells, strict=True)
+    norm = weight_norm(result.kernels)
+    fits, slopes = [], []
+    for channel, cell in cells:
+        fits.append(_fit_in_words(channel.name, cell))
+        slope = cell.response.low_frequency_slope
+        if slope is not None:
+            words = with_error(slope, cell.errors.get("low_frequency_slope"), 2)
+            low, high = cell.response.low_band
+            slopes.append(f"{channel.name} {words} between {low:.2g} and {high:.2g} cycles/pixel")
+    measured = f" The slopes are {'; '.join(slopes)} (grey: the band of the first)." if slopes else ""
+    misfit = (
+        " The misfit is that of the weights off the centre, which the fit always meets; no Gaussian falls as slowly as"
+        " the tails of such kernels."
+        if any(cell.dog for cell in result.cells)
+        else ""
+    )
+    return (
+        f"Each channel's own {k}×{k} kernel of {result.source} ({result.images.counted}), measured as a cell."
+        f" (a) Mean of the weights over rings about the centre; bars: standard deviation within a ring; lines:"
+        f" difference of two Gaussians. The axis is linear within ±{norm.linthresh:.2g} and logarithmic beyond."
+        f" {'; '.join(fits)}.{misfit}"
+        f" (b) Response to gratings, mean of |H| over orientations.{measured}"
+        " (c) Sum of the weights from each channel (columns) to each channel (rows), in per cent of the sum of all"
+        " magnitudes in the row: the response to a uniform image. The colours end at ±100 %."
+        f" {ridge_in_words(result.deconvolution)}."
+    )
+
+
+def _check(result: "KernelsResult") -> None:
+    if not result.cells:
+        raise ValueError("result has no fits: run with KernelsConfig(fit=True)")
 
 
 def _draw_profiles(ax: Axes, result: "KernelsResult") -> None:
     k = result.config.kernel_size
-    largest = max(float(np.abs(cell.profile.mean).max()) for cell in result.cells)
     radius = np.linspace(0, k // 2, 60 * (k // 2) + 1)
+    ax.axhline(0, color="0.7", linewidth=0.5)
     for i, (channel, cell) in enumerate(zip(result.channels, result.cells, strict=True)):
         style = CHANNELS[channel.name]
         shift = 0.12 * (i - (len(result.cells) - 1) / 2)  # so that none hides another
         if cell.dog:
-            line = {"color": style["color"], "linestyle": style["linestyle"]}
-            ax.plot(radius, cell.dog.radial(radius), linewidth=1, **line)
+            ax.plot(radius, cell.dog.radial(radius), color=style["color"], linestyle=style["linestyle"])
         ax.errorbar(
             cell.profile.radius + shift,
             cell.profile.mean,
             cell.profile.standard_deviation,
             color=style["color"],
             marker=style["marker"],
-            markersize=4,
             linestyle="none",
-            linewidth=0.8,
-            label=_words(channel.name, cell),
+            elinewidth=0.6,
         )
-    ax.axhline(0, color="0.7", linewidth=0.8)
-    ax.set_yscale("symlog", linthresh=largest / 1000, linscale=0.6)
-    lowest = min(float((cell.profile.mean - cell.profile.standard_deviation).min()) for cell in result.cells)
-    highest = max(float((cell.profile.mean + cell.profile.standard_deviation).max()) for cell in result.cells)
-    ax.set_ylim(min(2 * lowest, -largest / 500), max(2 * highest, largest / 500))
-    ax.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=largest / 100))
-    ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    scale_axis(ax, weight_norm(result.kernels))
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
     ax.set_xlabel("distance from the centre / pixels")
-    ax.set_ylabel("weight (linear within 1/1000 of the largest)")
-    ax.set_title("mean over rings; bars: scatter of a ring's pixels\nlines: difference of Gaussians", fontsize="small")
-    _legend_below(ax)
-
-
-def _words(name: str, cell: "CellMeasures") -> str:
-    """Say what was fitted, a line for each channel under the panel."""
-    dog = cell.dog
-    if dog is None:
-        return name if cell.varies else f"{name}: no variance"
-    center, surround = (
-        f"{bound} {limit:.2g}" if bound and limit is not None else with_error(sigma, cell.errors.get(key))
-        for sigma, bound, limit, key in (
-            (dog.center_sigma, dog.center_bound, dog.center_limit, "center_sigma"),
-            (dog.surround_sigma, dog.surround_bound, dog.surround_limit, "surround_sigma"),
-        )
-    )
-    misfit = "-" if dog.residual_off_center is None else f"{dog.residual_off_center:.0%}"
-    if not dog.surround_volume:
-        return f"{name}: σc {center} px, no surround, misfit off centre {misfit}"
-    ratio = with_error(dog.volume_ratio, cell.errors.get("volume_ratio"), 2)
-    return f"{name}: σc {center}, σs {surround} px, volumes {ratio}, misfit off centre {misfit}"
-
-
-def _legend_below(ax: Axes) -> None:
-    box = (0.5, -0.14)
-    ax.legend(fontsize="x-small", frameon=False, loc="upper center", bbox_to_anchor=box, borderaxespad=0)
+    ax.set_ylabel("weight")
 
 
 def _draw_responses(ax: Axes, result: "KernelsResult") -> None:
     for channel, cell in zip(result.channels, result.cells, strict=True):
-        style, r = CHANNELS[channel.name], cell.response
-        label = channel.name
-        if r.low_frequency_slope is not None:
-            label += f": slope {with_error(r.low_frequency_slope, cell.errors.get('low_frequency_slope'), 2)}"
-            label += f" over {r.low_band[0]:.2g}-{r.low_band[1]:.2g} cycles/pixel"
-        ax.plot(
-            r.frequency, r.magnitude, color=style["color"], linestyle=style["linestyle"], linewidth=1.4, label=label
-        )
+        style, response = CHANNELS[channel.name], cell.response
+        # The marker stands for the points of the other panel in the legend.
+        ax.plot(response.frequency, response.magnitude, label=channel.name, markevery=(1000, 1000), **style)
     first = result.cells[0].response
     low, high = first.low_band
     if first.low_frequency_slope is not None:
         band = np.array([low, high])
         middle = float(np.interp(np.sqrt(low * high), first.frequency, first.magnitude))
-        ax.plot(band, 0.5 * middle * band / np.sqrt(low * high), color="k", linewidth=0.9)
-        ax.text(high, 0.5 * middle * high / np.sqrt(low * high), " slope 1", fontsize="x-small", va="top")
+        ax.plot(band, 0.5 * middle * band / np.sqrt(low * high), color="k", linewidth=0.7)
+        ax.annotate(
+            "slope 1",
+            (np.sqrt(low * high), 0.5 * middle),
+            xytext=(2, -2),
+            textcoords="offset points",
+            ha="left",
+            va="top",
+        )
         ax.axvspan(low, high, color="0.95", zorder=0)
     ax.set_xscale("log")
     ax.set_yscale("log")
-    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    ax.xaxis.set_minor_formatter(NullFormatter())
+    magnitudes = np.concatenate([cell.response.magnitude for cell in result.cells])
+    few = magnitudes.max() < 30 * magnitudes.min()
+    ax.set_ylim(magnitudes.min() / 1.3, 1.3 * magnitudes.max())  # also if all are equal
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_minor_formatter(NullFormatter())
     ax.set_xlabel("spatial frequency / cycles per pixel")
-    ax.set_ylabel("mean |H| over orientations", labelpad=2)
-    ax.set_title("frequency response; grey: where the slope is taken", fontsize="small")
-    _legend_below(ax)
+    ax.set_ylabel("mean |H|")
+
+
+def _draw_opponency(ax: Axes, result: "KernelsResult") -> None:
+    """Draw a table: values near 0 are white, as they are small."""
+    names, values = [channel.name for channel in result.channels], result.opponency
+    ax.imshow(values, cmap=DIVERGING, vmin=-1, vmax=1)
+    for (i, j), value in np.ndenumerate(values):
+        colour = "w" if value < -0.4 else "k"
+        ax.text(j, i, f"{100 * value:.2g}".replace("-", "−"), ha="center", va="center", color=colour)
+    ax.set_xticks(range(len(names)), [f"from {name}" for name in names])
+    ax.set_yticks(range(len(names)), [f"to {name}" for name in names])
+    ax.tick_params(length=0)
+    ax.set_xlabel("sum of weights / %")
+
+
+def _fit_in_words(name: str, cell: "CellMeasures") -> str:
+    """Say what was fitted to the kernel of a channel."""
+    dog = cell.dog
+    if dog is None:
+        return f"{name}: no fit to so few pixels" if cell.varies else f"{name}: no variance"
+    center, surround = (
+        f"{bound} {limit:.2g}" if bound and limit is not None else f"= {with_error(sigma, cell.errors.get(key))}"
+        for sigma, bound, limit, key in (
+            (dog.center_sigma, dog.center_bound, dog.center_limit, "center_sigma"),
+            (dog.surround_sigma, dog.surround_bound, dog.surround_limit, "surround_sigma"),
+        )
+    )
+    misfit = "none" if dog.residual_off_center is None else f"{dog.residual_off_center:.0%}"
+    if not dog.surround_volume:
+        return f"{name}: centre σ {center} pixels, no surround, misfit {misfit}"
+    ratio = with_error(dog.volume_ratio, cell.errors.get("volume_ratio"), 2)
+    return (
+        f"{name}: centre σ {center} pixels, surround σ {surround} pixels, volume of surround/centre {ratio},"
+        f" misfit {misfit}"
+    )

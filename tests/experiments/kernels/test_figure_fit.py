@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 import ndtools as nd
-from ndtools.experiments.kernels.figure_fit import plot_kernel_fit
+from ndtools.drawing.style import COLUMN
+from ndtools.experiments.kernels.figure_fit import caption_kernel_fit, plot_kernel_fit
+from tests.layout import faults, smallest_type
 
 
 @pytest.fixture(scope="module")
@@ -19,24 +21,41 @@ def nd_sample(folder):
 
 def test_profiles_responses_and_opponency(folder):
     result = nd.run_kernels(nd.KernelsConfig(source=str(folder), kernel_size=7, fit=True))
-    profile, response, weights, _ = plot_kernel_fit(result).axes
+    profile, response, weights = plot_kernel_fit(result).axes
     assert profile.get_yscale() == "symlog"
     assert profile.get_xlabel().endswith("pixels")
-    labels = [text.get_text() for text in profile.get_legend().get_texts()]
-    for label, cell in zip(labels, result.cells, strict=True):
-        assert f"σs {cell.dog.surround_sigma:.3g} px" in label
-        assert f"misfit off centre {cell.dog.residual_off_center:.0%}" in label
+    caption = caption_kernel_fit(result)
+    for name, cell in zip("RGB", result.cells, strict=True):
+        words = caption.split(f" {name}: ")[1].split(";")[0]
+        assert f"surround σ = {cell.dog.surround_sigma:.3g} pixels" in words
+        assert f"misfit {cell.dog.residual_off_center:.0%}" in words
+    for container, cell in zip(profile.containers, result.cells, strict=True):
+        np.testing.assert_array_equal(container.lines[0].get_ydata(), cell.profile.mean)
     for line, cell in zip(response.lines[:3], result.cells, strict=True):
         np.testing.assert_array_equal(line.get_xdata(), cell.response.frequency)
         np.testing.assert_array_equal(line.get_ydata(), cell.response.magnitude)
     assert (response.get_xscale(), response.get_yscale()) == ("log", "log")
     np.testing.assert_array_equal(weights.images[0].get_array(), result.opponency)
+    assert weights.images[0].get_clim() == (-1, 1)  # a response of one per cent is nearly white
+    assert [text.get_text() for text in weights.texts] == [
+        f"{100 * value:.2g}".replace("-", "−") for value in result.opponency.flat
+    ]
 
 
 def test_without_fits_there_is_no_picture(folder):
     result = nd.run_kernels(nd.KernelsConfig(source=str(folder), kernel_size=3))
-    with pytest.raises(ValueError, match="fit=True"):
-        plot_kernel_fit(result)
+    for function in (plot_kernel_fit, caption_kernel_fit):
+        with pytest.raises(ValueError, match="fit=True"):
+            function(result)
+
+
+@pytest.mark.parametrize(("kernel_size", "gray", "width"), [(9, False, COLUMN), (9, False, 120), (1, True, 60)])
+def test_layout(folder, kernel_size, gray, width):
+    result = nd.run_kernels(nd.KernelsConfig(source=str(folder), kernel_size=kernel_size, gray=gray, fit=True))
+    fig = plot_kernel_fit(result, width=width)
+    assert faults(fig) == []
+    assert smallest_type(fig) >= 5.5
+    assert ("no fit to so few pixels" in caption_kernel_fit(result)) == (kernel_size == 1)
 
 
 def test_dead_leaves_are_whitened_like_f(folder):
