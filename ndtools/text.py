@@ -16,6 +16,7 @@ __all__ = [
     "printable",
     "reason",
     "ridge_in_words",
+    "short_name",
     "shortened",
     "with_error",
 ]
@@ -130,6 +131,30 @@ def counted(number: int, noun: str) -> str:
 def shortened(text: str, length: int = 60) -> str:
     """Return a text that is too long for a title as "…" and its end, ``length`` characters in all."""
     return text if len(text) <= length else f"…{text[len(text) - length + 1 :]}"
+
+
+def short_name(source: str, length: int = 60) -> str:
+    """Return the name of a data source as titles have it: without the folders that it lies in, and not too long.
+
+    Parameters
+    ----------
+    source : str
+        Name of a file, folder or built-in set; several are separated by ", ".
+    length : int
+        Most characters. Default 60.
+
+    Returns
+    -------
+    str
+        Last part of each path, shortened as by `shortened`.
+
+    Examples
+    --------
+    >>> short_name("/home/me/photos/, b/c.zip")
+    'photos, c.zip'
+    """
+    parts = (re.split(r"[/\\]", part.rstrip("/\\"))[-1] or part for part in source.split(", "))
+    return shortened(", ".join(parts), length)
 
 
 def percent(share: float, error: float | None = None, digits: int = 3) -> str:

@@ -1,19 +1,15 @@
 """The covariance of patches before and after deconvolution (Ye et al. 2020, fig. 3)."""
 
-import torch
-
 from ndtools.computing.operators import resolve_device
 from ndtools.data.images.sources import resolve_source
 from ndtools.experiments.covariance.config import CovarianceConfig
-from ndtools.experiments.covariance.result import CovarianceResult, MeanCorrelation
+from ndtools.experiments.covariance.result import CovarianceResult, MeanCorrelation, roundings
 from ndtools.moments.images import Progress, image_moments
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.inverse_sqrt import method_from_name
 from ndtools.results.inputs import ImagesUsed
 
 __all__ = ["run"]
-
-ROUNDING = 1e-15  # relative
 
 
 def run(config: CovarianceConfig, *, progress: Progress | None = None) -> CovarianceResult:
@@ -48,8 +44,7 @@ def run(config: CovarianceConfig, *, progress: Progress | None = None) -> Covari
     method = method_from_name(config.method, n_iter=config.iterations)
     fit = Deconvolution.from_covariance(covariance, eps=config.eps, relative=config.relative_eps, method=method)
     whitened = (fit.matrix @ covariance.matrix @ fit.matrix).numpy()
-    rounding = ROUNDING * covariance.mean.square().max().item()  # of the squares that a variance is the difference of
-    gain = torch.linalg.matrix_norm(fit.matrix, 2).item()
+    rounding, rounding_after = roundings(covariance, fit)
     return CovarianceResult(
         config=config,
         images=ImagesUsed(images.label, found.read, found.skipped),
@@ -57,6 +52,6 @@ def run(config: CovarianceConfig, *, progress: Progress | None = None) -> Covari
         deconvolution=fit,
         whitened=whitened,
         before=MeanCorrelation.of(covariance.matrix.numpy(), covariance.channels, rounding),
-        after=MeanCorrelation.of(whitened, covariance.channels, rounding * gain**2),
+        after=MeanCorrelation.of(whitened, covariance.channels, rounding_after),
         device=str(device),
     )
