@@ -23,6 +23,7 @@ _SPARSE = (2, 3, 5, 10, 20, 50, 100)  # every so many decades, where each one is
 _LETTER = 0.65  # of a digit: width, in units of the size of type
 _LINE = 1.2  # of a line of text: height, in the same units
 _AIRY = 1.5  # distance of labels of a vertical axis, in lines of text
+NAME_AT = 7.0  # points right of a panel where names of lines begin
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -161,23 +162,36 @@ def name_ends(ax: Axes, ends: Sequence[End]) -> None:
     # The constrained layout comes later; it leaves no less height than this.
     height = 0.9 * ax.get_position().height * ax.figure.get_figheight() * 72  # type: ignore[union-attr]
     lines = np.array([ends[i].name.count("\n") + 1 for i in order])
-    gaps = np.concatenate([[0], (lines[1:] + lines[:-1]) / 2]).cumsum() * _LINE * SMALL / height
-    # The least sum of squared moves under the gaps is a monotone regression.
-    moved = isotonic_regression(places[order] - gaps).x.clip(0, max(0.0, 1 - gaps[-1])) + gaps
-    moved -= max(0.0, gaps[-1] - 1) / 2  # more names than have room reach beyond both edges alike
+    halves = lines / 2 * _LINE * SMALL / height
+    above = np.concatenate([[0], halves[1:] + halves[:-1]]).cumsum()  # the lowest name
+    lowest, highest = halves[0], 1 - halves[-1] - above[-1]
+    if highest < lowest:  # more names than have room reach beyond both edges alike
+        lowest = highest = (lowest + highest) / 2
+    # The least sum of squared moves under these distances is a monotone regression.
+    moved = isotonic_regression(places[order] - above).x.clip(lowest, highest) + above
     for i, place in zip(order, moved, strict=True):
+        color = ends[i].color
         ax.annotate(
             ends[i].name,
-            (1, places[i]),
+            (1, place),
             xycoords="axes fraction",
-            xytext=(7, place),
-            textcoords=("offset points", "axes fraction"),
-            color=ends[i].color,
+            xytext=(NAME_AT, 0),
+            textcoords="offset points",
+            color=color,
             fontsize=SMALL,
             va="center",
-            arrowprops={"arrowstyle": "-", "linewidth": 0.4, "color": ends[i].color, "shrinkA": 0.5, "shrinkB": 0.5},
             annotation_clip=False,
         )
+        if 0 < places[i] < 1:  # a line that leaves the panel ends nowhere at its right edge
+            ax.annotate(
+                "",
+                (1, places[i]),
+                xycoords="axes fraction",
+                xytext=(NAME_AT - 0.5, place),
+                textcoords=("offset points", "axes fraction"),
+                arrowprops={"arrowstyle": "-", "linewidth": 0.4, "color": color, "shrinkA": 0, "shrinkB": 0},
+                annotation_clip=False,
+            )
 
 
 def _share(ax: Axes, value: float) -> float:

@@ -21,7 +21,7 @@ EXPERIMENTS = {
     "deconvolve": ("result.DeconvolveResult", "figure.plot_deconvolve"),
     "sparsity": ("result.SparsityResult", "figure.plot_sparsity"),
     "ns-stability": ("result.NsStabilityResult", "figures.draw"),
-    "regress": ("result.RegressResult", "figure.plot_regress"),
+    "regress": ("result.RegressResult", "figures.draw"),
     "mlp": ("result.MlpResult", "figure.plot_mlp"),
     "deblur": ("result.DeblurResult", "figure.plot_deblur"),
     "timing": ("result.TimingResult", "figure.plot_timing"),

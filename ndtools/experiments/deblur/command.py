@@ -54,7 +54,7 @@ def deblur(
     """Blur an image and estimate the kernel from the pair (Ye et al. 2020, sec. 4.4.1).
 
     Least squares on the patches x - μ of the sharp image: by gradient descent
-    at 95 % of the learning rate where it diverges (at first the strongest
+    at 80 % of the learning rate where it diverges (at first the strongest
     pattern swings), by gradient descent at rate 1 on D(x - μ),
     D = (Cov + eps·I)^(-1/2), and in closed form without a ridge.
     With noise the closed form need not be the nearest to the true kernel: it
