@@ -3,7 +3,6 @@
 import math
 import os
 import re
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -134,25 +133,28 @@ def shortened(text: str, length: int = 60) -> str:
     return text if len(text) <= length else f"…{text[len(text) - length + 1 :]}"
 
 
-def source_name(source: str) -> str:
-    """Return the name of a source of images for a title: without the folders that it lies in, and shortened.
+def source_name(source: str, length: int = 60) -> str:
+    """Return the name of a data source as titles have it: without the folders that it lies in, and not too long.
 
     Parameters
     ----------
     source : str
-        Name of a source, or several of them with commas between.
+        Name of a file, folder or built-in set; several are separated by ", ".
+    length : int
+        Most characters. Default 60.
 
     Returns
     -------
     str
-        The last part of each path, 60 characters in all at most.
+        Last part of each path, shortened as by `shortened`.
 
     Examples
     --------
-    >>> source_name("/home/me/photos/, more/a.zip")
-    'photos, a.zip'
+    >>> source_name("/home/me/photos/, b/c.zip")
+    'photos, c.zip'
     """
-    return shortened(", ".join(PurePath(part).name or part for part in source.split(", ")))
+    parts = (re.split(r"[/\\]", part.rstrip("/\\"))[-1] or part for part in source.split(", "))
+    return shortened(", ".join(parts), length)
 
 
 def percent(share: float, error: float | None = None, digits: int = 3) -> str:

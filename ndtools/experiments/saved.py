@@ -17,11 +17,11 @@ __all__ = ["EXPERIMENTS", "draw_result", "load_result"]
 # Command: class of its result, and function that draws it, in the folder of the experiment.
 EXPERIMENTS = {
     "kernels": ("result.KernelsResult", "figures.draw"),
-    "covariance": ("result.CovarianceResult", "figure.plot_covariance"),
+    "covariance": ("result.CovarianceResult", "figures.draw"),
     "deconvolve": ("result.DeconvolveResult", "figure.plot_deconvolve"),
     "sparsity": ("result.SparsityResult", "figure.plot_sparsity"),
     "ns-stability": ("result.NsStabilityResult", "figures.draw"),
-    "regress": ("result.RegressResult", "figure.plot_regress"),
+    "regress": ("result.RegressResult", "figures.draw"),
     "mlp": ("result.MlpResult", "figure.plot_mlp"),
     "deblur": ("result.DeblurResult", "figure.plot_deblur"),
     "timing": ("result.TimingResult", "figure.plot_timing"),
@@ -63,13 +63,17 @@ def load_result(path: str | os.PathLike[str]) -> Result:
     return result
 
 
-def draw_result(result: Result) -> "dict[str, Figure]":
+def draw_result(result: Result, *, width: float | None = None, title: bool = True) -> "dict[str, Figure]":
     """Draw all figures of a result.
 
     Parameters
     ----------
     result : Result
         Result of an experiment, as its ``run`` function or `load_result` returned it.
+    width : float, optional
+        Width of the figures in print, millimetres. Default: that of a page, 180.
+    title : bool
+        Whether the figures have titles. Default True.
 
     Returns
     -------
@@ -77,7 +81,10 @@ def draw_result(result: Result) -> "dict[str, Figure]":
         Figures by what is added to the file name: "" for the main one.
     """
     command = next(name for name, (kind, _) in EXPERIMENTS.items() if kind == f"result.{type(result).__name__}")
-    drawn = _attribute(command, EXPERIMENTS[command][1])(result)
+    settings: dict[str, Any] = {} if width is None else {"width": width}
+    if not title:
+        settings["title"] = False
+    drawn = _attribute(command, EXPERIMENTS[command][1])(result, **settings)
     return dict(drawn) if isinstance(drawn, Mapping) else {"": drawn}
 
 

@@ -50,7 +50,7 @@ def covariance(
 
     Example: [bold]ndtools covariance photos/ --method coupled --iterations 5[/bold]
     """
-    output = ExperimentOutput(shared, "covariance")
+    output = ExperimentOutput(shared, "covariance", figures=("correlation",))
     if method == "eigh":
         refuse_given(context, ["iterations"], "with --method eigh, which is exact")
     config = CovarianceConfig(
@@ -66,7 +66,7 @@ def covariance(
     )
     output.check(config.source)
 
-    from ndtools.experiments.covariance.figure import plot_covariance
+    from ndtools.experiments.covariance.figures import draw
     from ndtools.experiments.covariance.run import run
 
     result = output.compute(run, config, counting="images")
@@ -74,7 +74,7 @@ def covariance(
     output.fewer(result.images, images)
     output.results(
         result,
-        figure=plot_covariance(result),
+        figure=draw(result),
         title=_title(result),
         table=_table(result),
     )

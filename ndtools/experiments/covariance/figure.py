@@ -1,4 +1,4 @@
-"""Picture of the covariance of patches before and after deconvolution (Ye et al. 2020, fig. 3)."""
+"""Pictures of the covariance and correlation of patches before and after deconvolution (Ye et al. 2020, fig. 3)."""
 
 from typing import TYPE_CHECKING
 
@@ -8,54 +8,153 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ndtools.drawing.palette import DIVERGING
-from ndtools.text import ridge_in_words, shortened
+from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
+from ndtools.text import precision_in_words, ridge_in_words, source_name
 
 if TYPE_CHECKING:
     from ndtools.experiments.covariance.result import CovarianceResult, MeanCorrelation
 
-__all__ = ["plot_covariance"]
+__all__ = ["caption_correlation", "caption_covariance", "plot_correlation", "plot_covariance"]
 
-PANEL = 4.2  # inches
+NAMES = ("before", "after")
+NO_VARIANCE = "0.8"  # colour of features without correlations
+ROWS_SHOWN = 7  # side of the largest patches whose rows are marked by lines
+BAR, THICK = 20.0, 4.5  # millimetres that the colour bar takes with its labels and without
 
 
-def plot_covariance(result: "CovarianceResult", *, fig: Figure | None = None) -> Figure:
+def plot_covariance(
+    result: "CovarianceResult", *, width: float = PAGE, title: bool = True, fig: Figure | None = None
+) -> Figure:
     """Draw Cov and D Cov D, each in units of its mean variance, on one colour scale.
 
     Parameters
     ----------
     result : CovarianceResult
         Result of :func:`ndtools.experiments.covariance.run.run`.
+    width : float
+        Width of the figure in print, millimetres. Default 180.
+    title : bool
+        Whether the figure has a title. Default True.
     fig : Figure, optional
-        An empty figure to draw on.
+        An empty figure to draw on, which keeps its size. Default: a new one.
 
     Returns
     -------
     Figure
         With two heat maps, whose blocks are named by channel, and a colour bar.
     """
-    width, height = 2 * PANEL + 2.3, PANEL + 1.75
-    fig = fig or Figure(figsize=(width, height))
-    k, channels = result.config.kernel_size, result.covariance.channels
-    sides = (
-        (result.covariance.matrix.numpy(), "before: Cov", result.before),
-        (result.whitened, "after: D Cov D", result.after),
+    scaled = [matrix / variance for matrix, variance in zip(_matrices(result), _variances(result), strict=True)]
+    limit = max(float(np.abs(matrix).max()) for matrix in scaled) or 1.0
+    heading = f"Covariance of patches of {source_name(result.source)}" if title else ""
+    return _draw(result, scaled, limit, "covariance / mean variance", heading, width, fig)
+
+
+def plot_correlation(
+    result: "CovarianceResult", *, width: float = PAGE, title: bool = True, fig: Figure | None = None
+) -> Figure:
+    """Draw the correlations of Cov and of D Cov D, on a colour scale from -1 to 1.
+
+    Parameters
+    ----------
+    result : CovarianceResult
+        Result of :func:`ndtools.experiments.covariance.run.run`.
+    width : float
+        Width of the figure in print, millimetres. Default 180.
+    title : bool
+        Whether the figure has a title. Default True.
+    fig : Figure, optional
+        An empty figure to draw on, which keeps its size. Default: a new one.
+
+    Returns
+    -------
+    Figure
+        With two heat maps, whose blocks are named by channel, and a colour bar. Features without variance, which have
+        no correlations, are grey.
+    """
+    heading = f"Correlation of patches of {source_name(result.source)}" if title else ""
+    return _draw(result, result.correlations(), 1.0, "correlation", heading, width, fig)
+
+
+def caption_covariance(result: "CovarianceResult") -> str:
+    """Say in words what the figure of :func:`plot_covariance` shows.
+
+    Parameters
+    ----------
+    result : CovarianceResult
+        Result of :func:`ndtools.experiments.covariance.run.run`.
+
+    Returns
+    -------
+    str
+        The caption, one paragraph.
+    """
+    before, after = _variances(result)
+    return (
+        f"Covariance of the pixels of {_patches(result)}. (a) Covariance Cov before deconvolution, in units of its mean"
+        f" variance {before:.3g}. (b) Covariance D Cov D after it, in units of its mean variance {after:.3g}."
+        f" {_layout(result)} {_how(result)}"
     )
-    variances = [float(matrix.diagonal().mean()) or 1.0 for matrix, *_ in sides]
-    limit = max(float(np.abs(matrix).max()) / v for (matrix, *_), v in zip(sides, variances, strict=True)) or 1.0
-    for i, ((matrix, name, correlation), variance) in enumerate(zip(sides, variances, strict=True)):
-        left = 0.65 + i * (PANEL + 0.35)
-        ax = fig.add_axes((left / width, 0.75 / height, PANEL / width, PANEL / height))
-        mesh = ax.imshow(matrix / variance, cmap=DIVERGING, vmin=-limit, vmax=limit, interpolation="nearest")
-        _name_blocks(ax, matrix, channels, k)
-        ax.set_title(f"{name}, mean variance {variance:.3g}\n{_words(correlation)}", fontsize="small")
-        if i:
-            ax.tick_params(labelleft=False)
-        else:
-            ax.set_ylabel(f"channel, and pixel of the {k}×{k} patch row by row")
-        ax.set_xlabel("channel, and pixel of the patch")
-    bar_axes = fig.add_axes(((width - 0.85) / width, 0.75 / height, 0.15 / width, PANEL / height))
-    fig.colorbar(mesh, cax=bar_axes).set_label("covariance / mean variance")
-    fig.suptitle(_title(result), fontsize="medium", y=1 - 0.1 / height)
+
+
+def caption_correlation(result: "CovarianceResult") -> str:
+    """Say in words what the figure of :func:`plot_correlation` shows.
+
+    Parameters
+    ----------
+    result : CovarianceResult
+        Result of :func:`ndtools.experiments.covariance.run.run`.
+
+    Returns
+    -------
+    str
+        The caption, one paragraph.
+    """
+    none = any(np.isnan(matrix).any() for matrix in result.correlations())
+    return (
+        f"Correlation of the pixels of {_patches(result)}. (a) Before deconvolution{_words(result.before)}. (b) After"
+        f" it{_words(result.after)}. {_layout(result)}"
+        + (" Pixels without variance, which have no correlations, are grey." if none else "")
+        + f" {_how(result)}"
+    )
+
+
+def _matrices(result: "CovarianceResult") -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return result.covariance.matrix.numpy(), result.whitened
+
+
+def _variances(result: "CovarianceResult") -> list[float]:
+    return [float(matrix.diagonal().mean()) or 1.0 for matrix in _matrices(result)]
+
+
+def _draw(
+    result: "CovarianceResult",
+    matrices: "list[NDArray[np.float64]] | tuple[NDArray[np.float64], NDArray[np.float64]]",
+    limit: float,
+    quantity: str,
+    heading: str,
+    width: float,
+    fig: Figure | None,
+) -> Figure:
+    with drawing_style():
+        width = width_of(fig, width)
+        wide = is_wide(width)
+        panel = (width - (BAR if wide else 0) - 14) / 2
+        fig = new_figure(fig, width, panel + (14 if wide else 30) + (6 if heading else 0))
+        axes = list(fig.subplots(1, 2))
+        colours = DIVERGING.with_extremes(bad=NO_VARIANCE)
+        for ax, matrix, name in zip(axes, matrices, NAMES, strict=True):
+            mesh = ax.imshow(matrix, cmap=colours, vmin=-limit, vmax=limit, interpolation="nearest")
+            _name_blocks(ax, matrix, result.covariance.channels, result.config.kernel_size)
+            ax.set_title(name)
+            ax.set_xlabel("channel, pixel")
+        axes[0].set_ylabel("channel, pixel")
+        axes[1].tick_params(labelleft=False)
+        length = panel if wide else width - 12
+        bar = fig.colorbar(mesh, ax=axes, location="right" if wide else "bottom", aspect=length / THICK, pad=0.02)
+        bar.set_label(quantity)
+        add_letters(axes)
+        if heading:
+            add_title(fig, heading)
     return fig
 
 
@@ -67,27 +166,37 @@ def _name_blocks(ax: Axes, matrix: NDArray[np.float64], channels: int, k: int) -
     ax.set_yticks(middles, names)
     ax.tick_params(length=0)
     for edge in np.arange(1, channels) * size - 0.5:
-        ax.axhline(edge, color="k", linewidth=1.0)
-        ax.axvline(edge, color="k", linewidth=1.0)
-    if 2 <= k <= 7:  # the rows of the patch within each block
+        ax.axhline(edge, color="k", linewidth=0.6)
+        ax.axvline(edge, color="k", linewidth=0.6)
+    if 2 <= k <= ROWS_SHOWN:
         for edge in np.arange(1, channels * k) * k - 0.5:
-            ax.axhline(edge, color="0.6", linewidth=0.3)
-            ax.axvline(edge, color="0.6", linewidth=0.3)
+            ax.axhline(edge, color="0.6", linewidth=0.2)
+            ax.axvline(edge, color="0.6", linewidth=0.2)
+
+
+def _patches(result: "CovarianceResult") -> str:
+    k = result.config.kernel_size
+    return f"{result.covariance.count:.3g} {k}×{k} patches of {result.source} ({result.images.counted})"
+
+
+def _layout(result: "CovarianceResult") -> str:
+    lines = "; thin lines part the rows" if 2 <= result.config.kernel_size <= ROWS_SHOWN else ""
+    blocks = "" if result.covariance.channels == 1 else "Blocks are channels. "
+    return f"{blocks}Within a channel, pixels follow row by row{lines}."
+
+
+def _how(result: "CovarianceResult") -> str:
+    config = result.config
+    exact = "exact inverse square root"
+    method = exact if config.method == "eigh" else f"{config.iterations} {config.method} Newton-Schulz iterations"
+    fit = result.deconvolution
+    return f"Deconvolution D = (Cov + eps·I)^(-1/2): {ridge_in_words(fit)}, {method}, {precision_in_words(fit, ', ')}."
 
 
 def _words(correlation: "MeanCorrelation") -> str:
     parts = {
         "within channels": correlation.within_channel,
-        "across": correlation.across_channels,
+        "across channels": correlation.across_channels,
     }
-    found = ", ".join(f"{value:.3g} {name}" for name, value in parts.items() if value is not None)
-    return f"mean |correlation| {found}" if found else "no correlations"
-
-
-def _title(result: "CovarianceResult") -> str:
-    config = result.config
-    method = config.method if config.method == "eigh" else f"{config.method}, {config.iterations} iterations"
-    return (
-        f"{shortened(result.source)}: {result.images.counted}, {result.covariance.count:.3g} patches\n"
-        f"{ridge_in_words(result.deconvolution)}, {method}, condition {result.deconvolution.condition:.3g}"
-    )
+    found = " and ".join(f"{value:.3g} {name}" for name, value in parts.items() if value is not None)
+    return f" (mean absolute correlation {found})" if found else " (no correlations)"

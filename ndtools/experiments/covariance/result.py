@@ -18,7 +18,9 @@ from ndtools.results.deconvolutions import (
 from ndtools.results.inputs import ImagesUsed
 from ndtools.results.read import SavedResult
 
-__all__ = ["CovarianceResult", "MeanCorrelation"]
+__all__ = ["CovarianceResult", "MeanCorrelation", "roundings"]
+
+ROUNDING = 1e-15  # relative
 
 
 @dataclass(frozen=True)
@@ -60,14 +62,11 @@ class MeanCorrelation:
         MeanCorrelation
             Mean correlations of all features that have variance.
         """
-        variance = covariance.diagonal()
-        varies = variance > max(rounding, 0.0)
-        deviation = np.sqrt(np.where(varies, variance, 1.0))
-        correlation = covariance / np.outer(deviation, deviation)
+        correlation = _correlation(covariance, rounding)
         features, area = np.arange(len(covariance)), len(covariance) // channels
         channel, pixel = features // area, features % area
         same = channel[:, None] == channel[None, :]
-        used = np.outer(varies, varies) & ~np.eye(len(covariance), dtype=bool)
+        used = ~np.isnan(correlation) & ~np.eye(len(covariance), dtype=bool)
         within, across = (np.abs(correlation[used & where]) for where in (same, ~same))
         same_pixel = correlation[used & ~same & (pixel[:, None] == pixel[None, :])]
         every = np.concatenate([within, across])
@@ -110,6 +109,11 @@ class CovarianceResult:
     def source(self) -> str:
         """Name of the image source, printable."""
         return self.images.label
+
+    def correlations(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the correlations before and after, each of shape (d, d); NaN where a feature has no variance."""
+        before, after = roundings(self.covariance, self.deconvolution)
+        return _correlation(self.covariance.matrix.numpy(), before), _correlation(self.whitened, after)
 
     def arrays(self) -> dict[str, NDArray[np.float64]]:
         """Return the arrays of the .npz file by name."""
@@ -155,6 +159,32 @@ class CovarianceResult:
                 after=_saved_correlation(saved.numbers, "after"),
                 device=saved.device,
             )
+
+
+def roundings(covariance: Covariance, deconvolution: Deconvolution) -> tuple[float, float]:
+    """Return what variances before and after deconvolution must exceed to be more than rounding.
+
+    Parameters
+    ----------
+    covariance : Covariance
+        Cov of all patches.
+    deconvolution : Deconvolution
+        D that is applied to it.
+
+    Returns
+    -------
+    (float, float)
+        Variances, in squared units of [0, 1] pixels for Cov.
+    """
+    before = ROUNDING * covariance.mean.square().max().item()  # of the squares that a variance is the difference of
+    gain = deconvolution.matrix.abs().sum(1).max().item()  # at least the largest eigenvalue, and quickly found
+    return before, before * gain**2
+
+
+def _correlation(covariance: NDArray[np.float64], rounding: float) -> NDArray[np.float64]:
+    variance = covariance.diagonal()
+    deviation = np.sqrt(np.where(variance > max(rounding, 0.0), variance, np.nan))
+    return np.asarray(covariance / np.outer(deviation, deviation))
 
 
 def _saved_correlation(numbers: dict[str, Any], side: str) -> MeanCorrelation:

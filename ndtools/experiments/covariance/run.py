@@ -1,12 +1,10 @@
 """The covariance of patches before and after deconvolution (Ye et al. 2020, fig. 3)."""
 
-import torch
-
 from ndtools.computing.operators import resolve_device
 from ndtools.computing.progress import Progress
 from ndtools.data.images.sources import resolve_source
 from ndtools.experiments.covariance.config import CovarianceConfig
-from ndtools.experiments.covariance.result import CovarianceResult, MeanCorrelation
+from ndtools.experiments.covariance.result import CovarianceResult, MeanCorrelation, roundings
 from ndtools.moments.grey import warn_if_grey
 from ndtools.moments.images import image_moments
 from ndtools.numerics.deconvolution import Deconvolution
@@ -14,8 +12,6 @@ from ndtools.numerics.inverse_sqrt import method_from_name
 from ndtools.results.inputs import images_used
 
 __all__ = ["run"]
-
-ROUNDING = 1e-15  # relative
 
 
 def run(config: CovarianceConfig, *, progress: Progress | None = None) -> CovarianceResult:
@@ -57,8 +53,7 @@ def run(config: CovarianceConfig, *, progress: Progress | None = None) -> Covari
     method = method_from_name(config.method, n_iter=config.iterations)
     fit = Deconvolution.from_covariance(covariance, eps=config.eps, relative=config.relative_eps, method=method)
     whitened = (fit.matrix @ covariance.matrix @ fit.matrix).numpy()
-    rounding = ROUNDING * covariance.mean.square().max().item()  # of the squares that a variance is the difference of
-    gain = torch.linalg.matrix_norm(fit.matrix, 2).item()
+    rounding, rounding_after = roundings(covariance, fit)
     return CovarianceResult(
         config=config,
         images=images_used(images, found.read, found.skipped, found.frames),
@@ -66,6 +61,6 @@ def run(config: CovarianceConfig, *, progress: Progress | None = None) -> Covari
         deconvolution=fit,
         whitened=whitened,
         before=MeanCorrelation.of(covariance.matrix.numpy(), covariance.channels, rounding),
-        after=MeanCorrelation.of(whitened, covariance.channels, rounding * gain**2),
+        after=MeanCorrelation.of(whitened, covariance.channels, rounding_after),
         device=str(device),
     )

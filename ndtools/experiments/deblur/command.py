@@ -62,7 +62,7 @@ def deblur(
     """Blur an image and estimate the kernel from the pair (Ye et al. 2020, sec. 4.4.1).
 
     The estimate is a least-squares fit on the patches x - μ of the sharp
-    image. Three ways are compared: gradient descent at 95 % of the learning
+    image. Three ways are compared: gradient descent at 80 % of the learning
     rate at which it diverges, gradient descent at rate 1 on D(x - μ) with
     D = (Cov + eps·I)^(-1/2), and the closed form without a ridge.
     With noise, the closed form is often not the nearest to the true kernel,

@@ -1,110 +1,174 @@
 """Picture of the estimation of a blur kernel (Ye et al. 2020, sec. 4.4.1 and fig. 1)."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpec
 from matplotlib.image import AxesImage
-from matplotlib.ticker import StrMethodFormatter
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from ndtools.drawing.palette import DIVERGING
+from ndtools.drawing.axes import End, name_ends, plain_ticks
+from ndtools.drawing.palette import DIVERGING, METHODS
+from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
 from ndtools.numerics.pixels import white
-from ndtools.text import counted, shortened
+from ndtools.text import counted, source_name
 
 if TYPE_CHECKING:
     from ndtools.experiments.deblur.result import Arm, DeblurResult
 
-__all__ = ["plot_deblur"]
+__all__ = ["caption_deblur", "plot_deblur"]
 
-STYLES: dict[str, dict[str, Any]] = {
-    "gradient": {"color": "#c1272d", "linestyle": "--", "marker": "^"},
-    "deconv": {"color": "#1f4e9c", "linestyle": "-", "marker": "o"},
-    "closed_form": {"color": "0.2", "linestyle": ":", "marker": ""},
-}
-NAMES = {"gradient": "gradient descent", "deconv": "gradient descent\nwith deconvolution", "closed_form": "closed form"}
+STYLES = {"gradient": METHODS["none"], "deconv": METHODS["deconv"], "closed_form": METHODS["optimum"]}
+NAMES = {"gradient": "plain gradient\ndescent", "deconv": "with\ndeconvolution", "closed_form": "closed form"}
+ROWS = {"gradient": "plain", "deconv": "with D"}
 SHOWN = 6  # kernels of each arm
-WIDTH, HEIGHT = 13.1, 7.3  # inches
-CELL, GAP, LEFT = 1.36, 0.12, 1.15
-PHOTO, PHOTO_BOTTOM = 2.25, 4.05
-LABEL_GAP = 0.15  # between the names of lines, of the height of the axes
+COLUMNS = SHOWN + 1  # of kernels: behind them stand the true kernel and the closed form
 BELOW = 100  # how far under the curves a closed form is drawn; beyond, its name tells its error
 FLOOR = 1e-14  # of errors that are drawn: what is less is rounding
+THICK = 4.2  # millimetres of the colour bar
 
 
-def plot_deblur(result: "DeblurResult", *, fig: Figure | None = None) -> Figure:
-    """Draw both images, the true kernel, its estimates by iteration, and their errors.
+def plot_deblur(
+    result: "DeblurResult", *, width: float = PAGE, title: bool = True, fig: Figure | None = None
+) -> Figure:
+    """Draw both images, the errors of the kernel by iteration, the kernels on the way, and the true one.
 
-    Top: the middle of the sharp and of the blurred image, the true kernel, and the kernel error by iteration on
-    logarithmic axes with the closed form as a line. Below: the kernels of gradient descent without and with
-    deconvolution after 1, 2, 5, ... iterations, and the closed form; all on the scale of the true kernel, white at 0.
+    Above: a detail of the sharp and of the blurred image, and the kernel error by iteration on logarithmic axes with
+    the closed form as a line. Below: the kernels of gradient descent without and with deconvolution after 1, 2, 5, ...
+    iterations, and in the last column the true kernel and the closed form; all on the scale of the true kernel, white
+    at 0.
 
     Parameters
     ----------
     result : DeblurResult
         Result of :func:`ndtools.experiments.deblur.run.run`.
+    width : float
+        Width of the figure in print, millimetres. Default 180; below 120 the errors stand below the images.
+    title : bool
+        Whether the figure has a title. Default True.
     fig : Figure, optional
-        An empty figure to draw on.
+        An empty figure to draw on, which keeps its size. Default: a new one.
 
     Returns
     -------
     Figure
-        With four axes on top, those of the kernels, and that of the colour bar.
+        With axes of the images and the errors, those of the kernels, and that of the colour bar.
     """
-    fig = fig or Figure(figsize=(WIDTH, HEIGHT))
-    _draw_images(fig, result)
-    limit = float(result.true_kernel.max())
-    true_axes = _axes(fig, LEFT + 2 * (PHOTO + 0.15), PHOTO_BOTTOM, PHOTO, PHOTO)
-    mesh = _show(true_axes, result.true_kernel, limit)
-    true_axes.set_title(
-        f"true kernel in a {len(result.true_kernel)}×{len(result.true_kernel)} window", fontsize="medium"
-    )
-    _draw_errors(_axes(fig, LEFT + 3 * (PHOTO + 0.15) + 0.65, PHOTO_BOTTOM, 2.65, PHOTO), result)
-    largest = limit
-    arms = {arm.name: arm for arm in result.arms}
-    for row, name in enumerate(("gradient", "deconv")):
-        largest = max(largest, _draw_row(fig, arms[name], 2.05 - row * (CELL + GAP), limit, top=row == 0))
-    closed = arms["closed_form"].kernel
-    largest = max(largest, float(np.abs(closed).max()))
-    ax = _axes(fig, LEFT + SHOWN * (CELL + GAP) + 0.25, 2.05 - (CELL + GAP) / 2, CELL, CELL)
-    _show(ax, closed, limit)
-    ax.set_title("closed form\n(no ridge)", fontsize="small")
-    bar_axes = _axes(fig, LEFT + (SHOWN + 1) * (CELL + GAP) + 0.4, 2.05 - CELL - GAP, 0.13, 2 * CELL + GAP)
-    bar = fig.colorbar(mesh, cax=bar_axes, extend="both" if largest > 1.001 * limit else "neither")
-    bar.set_label("weight per pixel (the true ones sum to 1)", fontsize="small")
-    fig.suptitle(_title(result), fontsize="medium", y=1 - 0.1 / HEIGHT)
+    with drawing_style():
+        width = width_of(fig, width)
+        wide = is_wide(width)
+        cell = (width - (32 if wide else 10)) / COLUMNS
+        image = width * 0.28 if wide else width / 2
+        kernels = 2 * cell + (6 if wide else 22)
+        above = image + 9 if wide else image + 52
+        fig = new_figure(fig, width, above + kernels + (14 if title else 8))
+        grid = fig.add_gridspec(2, 1, height_ratios=(above, kernels))
+        sharp, blurred, errors = _upper_axes(fig, grid, image, wide=wide)
+        _draw_images(sharp, blurred, result)
+        _draw_errors(errors, result)
+        first = _draw_kernels(fig, grid, result, bar=2 * cell if wide else width - 14, wide=wide)
+        add_letters([sharp, blurred, errors, first])
+        if title:
+            add_title(fig, f"Estimation of the kernel that blurred {source_name(result.source)}")
     return fig
 
 
-def _axes(fig: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
-    return fig.add_axes((left / WIDTH, bottom / HEIGHT, width / WIDTH, height / HEIGHT))
+def caption_deblur(result: "DeblurResult") -> str:
+    """Say in words what the figure of :func:`plot_deblur` shows.
+
+    Parameters
+    ----------
+    result : DeblurResult
+        Result of :func:`ndtools.experiments.deblur.run.run`.
+
+    Returns
+    -------
+    str
+        The caption, one paragraph.
+    """
+    config, side = result.config, len(result.true_kernel)
+    gradient, deconv, closed = result.arms
+    _, height, width = result.size
+    _, picture = result.detail()
+    return (
+        f"Estimation of the kernel ({config.blur}) that blurred {result.source} ({width}×{height} pixels; noise of"
+        f" standard deviation {config.noise:.3g} of [0, 1] pixels), from the sharp and the blurred image."
+        f" (a) Sharp and (b) blurred image, {picture.shape[2]}×{picture.shape[1]} pixels where there is most detail."
+        f" (c) Error of the kernel, ‖estimate − true‖ / ‖true‖, after each iteration: gradient descent at rate"
+        f" {gradient.lr:.3g} (it is stable below 2/λ_max = {gradient.stability_limit:.3g}), with deconvolution at rate"
+        f" {deconv.lr:.3g} (stable below {deconv.stability_limit:.3g}), and least squares in closed form without a"
+        f" ridge (error {closed.kernel_error[-1]:.2g}). (d) {side}×{side} kernels after these numbers of iterations of"
+        " both, and at the right the true kernel and the closed form, on one colour scale, that of the true kernel,"
+        f" whose weights sum to 1. D: eps {config.eps:.3g}, {counted(config.n_iter, 'Newton-Schulz iteration')},"
+        f" condition {result.condition:.3g}, residual {result.residual:.2g}."
+    )
 
 
-def _draw_images(fig: Figure, result: "DeblurResult") -> None:
-    sharp, blurred = result.middles()
+def _upper_axes(fig: Figure, grid: GridSpec, image: float, *, wide: bool) -> tuple[Axes, Axes, Axes]:
+    """Return the axes of the sharp and the blurred image and of the errors."""
+    if wide:
+        row = grid[0].subgridspec(1, 3, width_ratios=(1, 1, 1.1))
+        return fig.add_subplot(row[0]), fig.add_subplot(row[1]), fig.add_subplot(row[2])
+    rows = grid[0].subgridspec(2, 1, height_ratios=(image + 6, 46))
+    pair = rows[0].subgridspec(1, 2)
+    return fig.add_subplot(pair[0]), fig.add_subplot(pair[1]), fig.add_subplot(rows[1])
+
+
+def _draw_images(sharp: Axes, blurred: Axes, result: "DeblurResult") -> None:
+    pixels, picture = result.detail()
     half = len(result.true_kernel) // 2
     inner = slice(half, -half or None)
-    pictures = (("sharp image", sharp[:, inner, inner] / white(sharp)), ("blurred image", blurred))
-    for i, (title, picture) in enumerate(pictures):
-        ax = _axes(fig, LEFT + i * (PHOTO + 0.15), PHOTO_BOTTOM, PHOTO, PHOTO)
-        ax.imshow(picture.clip(0, 1).transpose(1, 2, 0), interpolation="nearest")
-        ax.set_title(f"{title}, middle {picture.shape[2]}×{picture.shape[1]}", fontsize="medium")
-        ax.set_axis_off()
+    for ax, name, values in ((sharp, "sharp", pixels[:, inner, inner] / white(pixels)), (blurred, "blurred", picture)):
+        ax.imshow(values.clip(0, 1).transpose(1, 2, 0), interpolation="nearest")
+        ax.set_xlabel(name)
+        ax.set(xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
 
 
-def _draw_row(fig: Figure, arm: "Arm", bottom: float, limit: float, *, top: bool) -> float:
-    """Draw an arm's kernels and return their largest magnitude."""
-    chosen = _chosen(len(arm.iterations))
-    for column, i in enumerate(chosen):
-        ax = _axes(fig, LEFT + column * (CELL + GAP), bottom, CELL, CELL)
-        _show(ax, arm.snapshots[i], limit)
-        n = int(arm.iterations[i])
-        if top:
-            ax.set_title(counted(n, "iteration"), fontsize="small")
-        if column == 0:
-            ax.set_ylabel(f"{NAMES[arm.name]}\nrate {arm.lr:.3g}", fontsize="small")
-    return float(np.abs(arm.snapshots[chosen]).max())
+def _draw_kernels(fig: Figure, grid: GridSpec, result: "DeblurResult", *, bar: float, wide: bool) -> Axes:
+    """Draw the kernels of both descents, the true one and the closed form; return the first axes."""
+    limit = float(result.true_kernel.max())
+    gradient, deconv, closed = result.arms
+    cells = grid[1].subgridspec(2, max(len(_chosen(len(arm.iterations))) for arm in (gradient, deconv)) + 1)
+    axes = []
+    largest = limit
+    for row, (arm, name, last) in enumerate(
+        ((gradient, "true kernel", result.true_kernel), (deconv, "closed form", closed.kernel))
+    ):
+        chosen = _chosen(len(arm.iterations))
+        for column, i in enumerate(chosen):
+            axes.append(fig.add_subplot(cells[row, column]))
+            mesh = _show(axes[-1], arm.snapshots[i], limit)
+            if row == 0:
+                _head(axes[-1], str(int(arm.iterations[i])), top=True)
+            if column == 0:
+                axes[-1].set_ylabel(ROWS[arm.name])
+        axes.append(fig.add_subplot(cells[row, len(chosen)]))
+        _show(axes[-1], last, limit)
+        _head(axes[-1], name.replace(" ", "\n"), top=row == 0)
+        largest = max(largest, float(np.abs(arm.snapshots[chosen]).max()), float(np.abs(last).max()))
+    colours = fig.colorbar(
+        mesh,
+        ax=axes,
+        location="right" if wide else "bottom",
+        extend="both" if largest > 1.001 * limit else "neither",
+        aspect=bar / THICK,
+        fraction=0.15 if wide else 0.4,
+        ticks=MaxNLocator(4),
+        pad=0.02,
+    )
+    colours.set_label("weight per pixel")
+    return axes[0]
+
+
+def _head(ax: Axes, text: str, *, top: bool) -> None:
+    """Write a text above or below a kernel, in the type of ticks."""
+    left, right = ax.get_xlim()
+    ax.set_xticks([(left + right) / 2], [text])
+    ax.tick_params(top=top, labeltop=top, labelbottom=not top, length=0)
 
 
 def _chosen(count: int) -> list[int]:
@@ -113,8 +177,7 @@ def _chosen(count: int) -> list[int]:
 
 
 def _show(ax: Axes, kernel: NDArray[np.float64], limit: float) -> AxesImage:
-    ax.set_xticks([])
-    ax.set_yticks([])
+    ax.set(xticks=[], yticks=[])
     return ax.imshow(kernel, cmap=DIVERGING, vmin=-limit, vmax=limit, interpolation="nearest")
 
 
@@ -125,50 +188,26 @@ def _draw_errors(ax: Axes, result: "DeblurResult") -> None:
         error = np.maximum(arm.kernel_error, FLOOR)
         style = STYLES[arm.name]
         if arm.lr is None:
-            ax.axhline(error[-1], linewidth=1.4, **style)
+            ax.axhline(error[-1], **style)
         else:
             marked = [int(n) - 1 for n in arm.iterations]
-            ax.plot(np.arange(1, last + 1), error[1:], markevery=marked, markersize=4, linewidth=1.4, **style)
+            ax.plot(np.arange(1, last + 1), error[1:], markevery=marked, **style)
         ends.append((float(error[-1]), arm))
     ax.set_xscale("log")
     ax.set_yscale("log")
-    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     ax.set_xlim(0.9, max(last, 2) * 1.1)
     descents = [np.maximum(arm.kernel_error, FLOOR) for arm in result.arms if arm.lr is not None]
     # A closed form that is exact but for rounding must not squeeze the curves.
     low = max(min(error for error, _ in ends), min(error.min() for error in descents) / BELOW)
     high = max(1.0, *(error.max() for error in descents), *(error for error, _ in ends))
     ax.set_ylim(10 ** (np.floor(np.log10(low) * 2) / 2) / 1.2, 1.5 * high)
-    ax.set_xlabel("iteration", labelpad=1)
-    ax.set_ylabel("kernel error: ‖estimate − true‖ / ‖true‖", fontsize="small", labelpad=2)
-    ax.set_title("error by iteration", fontsize="medium")
-    _label_ends(ax, ends)
+    plain_ticks(ax.xaxis, whole=True)
+    plain_ticks(ax.yaxis)
+    ax.set_xlabel("iteration")
+    ax.set_ylabel("relative kernel error")
+    name_ends(ax, [_end(error, arm, ax.get_ylim()[0]) for error, arm in ends])
 
 
-def _label_ends(ax: Axes, ends: "list[tuple[float, Arm]]") -> None:
-    """Name each line at its right end, moved apart where they meet."""
-    low, high = np.log(ax.get_ylim())
-    ends = sorted(ends, key=lambda end: end[0])
-    places = np.array([max(0.12, (np.log(error) - low) / (high - low)) for error, _ in ends])
-    for _ in range(100):
-        for i in range(len(places) - 1):
-            missing = max(0.0, LABEL_GAP - (places[i + 1] - places[i]))
-            places[i : i + 2] += (-missing / 2, missing / 2)
-    for y, (error, arm) in zip(places, ends, strict=True):
-        color, name = STYLES[arm.name]["color"], NAMES[arm.name]
-        if error < ax.get_ylim()[0]:
-            name += f"\n{error:.1e}, below ↓"
-        ax.text(1.03, y, name, transform=ax.transAxes, color=color, fontsize="small", va="center")
-
-
-def _title(result: "DeblurResult") -> str:
-    config = result.config
-    gradient, deconv, _ = result.arms
-    return (
-        f"Blur {shortened(config.blur, 40)} of {shortened(result.source, 50)}, noise {config.noise:.3g}"
-        f" (pixels in [0, 1]), estimated from the pair\n"
-        f"gradient descent at rate {gradient.lr:.3g}, stable below 2/λ_max = {gradient.stability_limit:.3g};"
-        f" with deconvolution {deconv.lr:.3g}, stable below {deconv.stability_limit:.3g}\n"
-        f"D: eps {config.eps:.3g}, {config.n_iter} Newton-Schulz iterations,"
-        f" condition {result.condition:.3g}, residual {result.residual:.2g}"
-    )
+def _end(error: float, arm: "Arm", lowest: float) -> End:
+    below = f"\n{error:.1e}, below ↓" if error < lowest else ""
+    return End(error, NAMES[arm.name] + below, STYLES[arm.name]["color"])

@@ -14,6 +14,7 @@ __all__ = ["CROP", "Arm", "DeblurResult"]
 
 THRESHOLDS = (0.5, 0.2, 0.1, 0.05)
 CROP = 160  # pixels of the images that are drawn and saved: of a whole photograph the blur would not be seen
+CELL = 8  # pixels of the grid on which the part that is drawn lies
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,10 +88,10 @@ class DeblurResult:
     size : (int, int, int)
         Channels, height and width of the sharp image.
     sharp : array of shape (C, H, W)
-        Sharp image as decoded. Files hold its middle alone: that of `middles`, with the K − 1 pixels around it that
+        Sharp image as decoded. Files hold a detail alone: that of `detail`, with the K − 1 pixels around it that
         the blur reaches.
     blurred : array of shape (C, H − K + 1, W − K + 1)
-        Blurred image of [0, 1] pixels, with the noise. Files hold its middle alone: that of `middles`.
+        Blurred image of [0, 1] pixels, with the noise. Files hold a detail alone: that of `detail`.
     true_kernel : array of shape (K, K)
         Kernel that the image was blurred with; its weights sum to 1.
     arms : tuple of Arm
@@ -114,8 +115,8 @@ class DeblurResult:
     residual: float
     device: str
 
-    def middles(self) -> tuple[Pixels, NDArray[np.float64]]:
-        """Return the middles of both images at the same place: at most 160 pixels a side of the blurred one.
+    def detail(self) -> tuple[Pixels, NDArray[np.float64]]:
+        """Return the same part of both images, where the sharp one varies most: at most 160 pixels a side.
 
         Returns
         -------
@@ -124,8 +125,11 @@ class DeblurResult:
         blurred : array of shape (C, h, w)
             Pixels in [0, 1].
         """
-        (top, height), (left, width) = (_middle(n) for n in self.blurred.shape[1:])
         more = len(self.true_kernel) - 1
+        half = more // 2
+        height, width = (min(CROP, n) for n in self.blurred.shape[1:])
+        inner = self.sharp[:, half : half + self.blurred.shape[1], half : half + self.blurred.shape[2]]
+        top, left = _most_varied(inner, height, width)
         return (
             self.sharp[:, top : top + height + more, left : left + width + more],
             self.blurred[:, top : top + height, left : left + width],
@@ -133,7 +137,7 @@ class DeblurResult:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of the .npz file by name."""
-        sharp, blurred = self.middles()
+        sharp, blurred = self.detail()
         arrays: dict[str, NDArray[Any]] = {"true_kernel": self.true_kernel, "sharp": sharp, "blurred": blurred}
         for arm in self.arms:
             arrays[arm.name] = arm.kernel
@@ -175,10 +179,23 @@ class DeblurResult:
             )
 
 
-def _middle(length: int) -> tuple[int, int]:
-    """Return where the middle of a side begins, and its length."""
-    size = min(CROP, length)
-    return (length - size) // 2, size
+def _most_varied(pixels: Pixels, height: int, width: int) -> tuple[int, int]:
+    """Return the top and left of the window of this size in which neighbouring pixels differ most, on a grid of CELL.
+
+    Of equal windows it is the first.
+    """
+    rows, columns = pixels.shape[1] // CELL, pixels.shape[2] // CELL
+    variation = np.zeros((rows + 1, columns + 1))
+    for row in range(rows):  # a strip at a time: an image of numbers would take many times the memory of its pixels
+        strip = pixels[:, row * CELL : (row + 1) * CELL, : columns * CELL].astype(np.float32)
+        across, down = np.zeros_like(strip), np.zeros_like(strip)
+        across[:, :, 1:], down[:, 1:] = np.diff(strip, axis=2), np.diff(strip, axis=1)
+        varied = (np.abs(across) + np.abs(down)).sum((0, 1)).reshape(columns, CELL).sum(1)
+        variation[row + 1, 1:] = variation[row, 1:] + varied.cumsum(dtype=np.float64)
+    high, wide = height // CELL, width // CELL
+    windows = variation[high:, wide:] - variation[:-high, wide:] - variation[high:, :-wide] + variation[:-high, :-wide]
+    top, left = np.unravel_index(int(windows.argmax()), windows.shape)
+    return CELL * int(top), CELL * int(left)
 
 
 def _saved_arm(numbers: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Arm:

@@ -7,77 +7,120 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ndtools.numerics.pixels import white
-from ndtools.text import ridge_in_words, shortened
+from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
+from ndtools.experiments.deconvolve.result import brightest
+from ndtools.text import percent, precision_in_words, ridge_in_words, source_name
 
 if TYPE_CHECKING:
     from ndtools.experiments.deconvolve.result import DeconvolveResult
-    from ndtools.numerics.sparsity import Estimate
+    from ndtools.numerics.sparsity import Distribution
 
-__all__ = ["plot_deconvolve"]
+__all__ = ["caption_deconvolve", "plot_deconvolve"]
 
-PANEL = 3.6  # inches: width of a panel
-BRIGHTEST = 99.5  # percentile of a magnitude that is shown white: the very largest would leave the rest black
+HIGHEST = 225.0  # millimetres: a page holds no more
+NAMED = 9.0  # millimetres above and below a panel for its letter and its name
+TALL, FLAT = 1.1, 0.4  # height by width, above which panels stand side by side, and below which each has a row
 
 
-def plot_deconvolve(result: "DeconvolveResult", *, fig: Figure | None = None) -> Figure:
+def plot_deconvolve(
+    result: "DeconvolveResult", *, width: float = PAGE, title: bool = True, fig: Figure | None = None
+) -> Figure:
     """Draw the input, its zero-mean magnitude, the deconvolved image (grey is 0), and its magnitude.
 
-    The deconvolved image spans its range (min-max). Both magnitudes are scaled to their own 99.5th percentile, all
-    channels alike: what is sparser is darker.
+    The deconvolved image and both magnitudes are scaled each to the 99.5th percentile of its own magnitude, all
+    channels alike: of the magnitudes, what is sparser is darker.
 
     Parameters
     ----------
     result : DeconvolveResult
         Result of :func:`ndtools.experiments.deconvolve.run.run`.
+    width : float
+        Width of the figure in print, millimetres. Default 180.
+    title : bool
+        Whether the figure has a title. Default True.
     fig : Figure, optional
-        An empty figure to draw on.
+        An empty figure to draw on, which keeps its size. Default: a new one.
 
     Returns
     -------
     Figure
-        With four axes.
+        With four axes, two in a row; four in a row if the image is tall and the figure 120 mm wide or more, and one
+        if it is flat.
     """
     rows, columns = result.pixels.shape[1:]
-    tall = PANEL * min(max(rows / columns, 0.3), 2.5)
-    width, height = 4 * PANEL + 1.1, tall + 1.0
-    fig = fig or Figure(figsize=(width, height))
-    panels: tuple[tuple[str, NDArray[np.float32] | NDArray[np.uint8]], ...] = (
-        ("(a) input", result.pixels),
-        ("(b) |pixels − mean|, white = 99.5 %" + _words(result.before.measures), _magnitude(result.centred)),
-        ("(c) deconvolved, min-max\ngrey = 0", result.picture()),
-        ("(d) |deconvolved|, white = 99.5 %" + _words(result.after.measures), _magnitude(result.deconvolved)),
+    panels = (
+        ("input", result.pixels),
+        ("|input − mean|", _magnitude(result.centred)),
+        ("deconvolved", result.picture()),
+        ("|deconvolved|", _magnitude(result.deconvolved)),
     )
-    for i, (title, values) in enumerate(panels):
-        left = 0.25 + i * (PANEL + 0.2)
-        ax = fig.add_axes((left / width, 0.1 / height, PANEL / width, tall / height))
-        _show(ax, values)
-        ax.set_title(title, fontsize="small")
-        ax.set_axis_off()
-    fig.suptitle(_title(result), fontsize="medium", y=1 - 0.1 / height)
+    with drawing_style():
+        width = width_of(fig, width)
+        across = 4 if is_wide(width) and rows > TALL * columns else 1 if rows < FLAT * columns else 2
+        down = len(panels) // across
+        height = down * (width / across * rows / columns + NAMED) + 6.0 * title
+        fig = new_figure(fig, width, min(max(height, 16.0 * down), HIGHEST))
+        axes = fig.subplots(down, across).ravel()
+        for ax, (name, values) in zip(axes, panels, strict=True):
+            _show(ax, values)
+            ax.set_xlabel(name)
+        add_letters(axes)
+        if title:
+            add_title(fig, f"Deconvolution of {source_name(result.source)}")
     return fig
 
 
+def caption_deconvolve(result: "DeconvolveResult") -> str:
+    """Say in words what the figure of :func:`plot_deconvolve` shows.
+
+    Parameters
+    ----------
+    result : DeconvolveResult
+        Result of :func:`ndtools.experiments.deconvolve.run.run`.
+
+    Returns
+    -------
+    str
+        The caption, one paragraph.
+    """
+    config, k = result.config, result.kernels.shape[-1]
+    how = f"the {k}×{k} kernels of {config.from_file}"
+    if result.fit:
+        method = "" if config.method == "eigh" else f", {config.iterations} {config.method} Newton-Schulz iterations"
+        how = (
+            f"kernels of its own {k}×{k} patches ({ridge_in_words(result.fit)}{method},"
+            f" {precision_in_words(result.fit, ', ')})"
+        )
+    height, width = result.pixels.shape[1:]
+    luma = ", reduced to luma" if result.reduced_to_luma else ""
+    border = (
+        "the border where no whole patch lies is left out"
+        if config.border == "valid"
+        else "the image is continued by its mirror image"
+    )
+    return (
+        f"{result.source} ({width}×{height} pixels{luma}) and its deconvolution with {how}; {border}."
+        f" (a) Input. (b) Magnitude of the pixels less their mean{_words(result.before)}."
+        f" (c) Deconvolved image, in which mid-grey is 0. (d) Its magnitude{_words(result.after)}."
+        " Each of (b) to (d) is scaled to the 99.5th percentile of its magnitude in all channels, beyond which it is"
+        " clipped."
+    )
+
+
 def _magnitude(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    size = np.abs(values)
-    scale = float(np.percentile(size, BRIGHTEST)) or float(size.max()) or 1.0
-    return np.minimum(size / np.float32(scale), 1)
+    return np.minimum(np.abs(values) / np.float32(brightest(values)), 1)
 
 
 def _show(ax: Axes, values: NDArray[np.float32] | NDArray[np.uint8]) -> None:
     if values.ndim == 3 and values.dtype != np.uint8:
         values = values[0] if len(values) == 1 else values.transpose(1, 2, 0)
-    ax.imshow(values, cmap="gray", interpolation="antialiased", vmin=0, vmax=white(values))
+    ax.imshow(values, cmap="gray", interpolation="antialiased", vmin=0, vmax=255 if values.dtype == np.uint8 else 1)
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
 
 
-def _words(measures: "dict[str, Estimate]") -> str:
-    kurtosis, near = measures["kurtosis"].value, measures["near_zero"].value
-    return "" if kurtosis is None or near is None else f"\nkurtosis {kurtosis:.3g}, {near:.0%} within 0.1 σ"
-
-
-def _title(result: "DeconvolveResult") -> str:
-    k, config = result.kernels.shape[-1], result.config
-    how = f"{k}×{k} kernels of {config.from_file}"
-    if result.fit:
-        how = f"{k}×{k} patches of itself, {ridge_in_words(result.fit)}, {config.method}"
-    return f"{shortened(result.source)}, deconvolved with {how}; border: {config.border}"
+def _words(side: "Distribution") -> str:
+    kurtosis, near = side.measures["kurtosis"].value, side.measures["near_zero"].value
+    if kurtosis is None or near is None:
+        return ""
+    return f" (kurtosis {kurtosis:.3g}, {percent(near, digits=2)} of the values within 0.1 standard deviations)"

@@ -15,7 +15,9 @@ from ndtools.results.deconvolutions import deconvolution_arrays, deconvolution_n
 from ndtools.results.distributions import density_arrays, saved_distribution
 from ndtools.results.read import SavedResult
 
-__all__ = ["DeconvolveResult", "centred"]
+__all__ = ["DeconvolveResult", "brightest", "centred"]
+
+BRIGHTEST = 99.5  # percentile of a magnitude that is shown white: scaled to the very largest, the rest is a grey haze
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,15 +72,15 @@ class DeconvolveResult:
         return centred(self.pixels, self.mean, self.kernels.shape[-1], self.config.border)
 
     def picture(self) -> NDArray[np.uint8]:
-        """Scale the deconvolved image such that 0 is mid-grey and the largest magnitude black or white.
+        """Scale the deconvolved image such that 0 is mid-grey and large magnitudes are black or white.
 
         Returns
         -------
         array of shape (H', W') or (H', W', 3)
-            Nothing is clipped: the paper's "min-max".
+            The largest 0.5 % of magnitudes are clipped.
         """
-        limit = float(np.abs(self.deconvolved).max()) or 1.0
-        levels: NDArray[np.uint8] = np.rint(127.5 * (1 + self.deconvolved / limit)).astype(np.uint8)
+        scaled = np.clip(self.deconvolved / brightest(self.deconvolved), -1, 1)
+        levels: NDArray[np.uint8] = np.rint(127.5 * (1 + scaled)).astype(np.uint8)
         return levels[0] if len(levels) == 1 else levels.transpose(1, 2, 0)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -121,6 +123,12 @@ class DeconvolveResult:
                 device=saved.device,
                 reduced_to_luma=saved.numbers["reduced_to_luma"],
             )
+
+
+def brightest(values: NDArray[np.float32]) -> float:
+    """Return the magnitude that pictures show black or white: the 99.5th percentile, or else the largest, or else 1."""
+    size = np.abs(values)
+    return float(np.percentile(size, BRIGHTEST)) or float(size.max()) or 1.0
 
 
 def centred(

@@ -7,61 +7,103 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
+from ndtools.drawing.axes import plain_ticks
+from ndtools.drawing.palette import METHODS
+from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
 from ndtools.text import percent
 
 if TYPE_CHECKING:
     from ndtools.experiments.mlp.result import MlpArm, MlpResult
 
-__all__ = ["plot_mlp"]
+__all__ = ["caption_mlp", "plot_mlp"]
 
 NAMES = {"none": "no normalisation", "bn": "batch normalisation", "deconv": "deconvolution"}
-STYLES = {"none": ("#555555", ":", "s"), "bn": ("#d98c00", "--", "^"), "deconv": ("#2166ac", "-", "o")}
 POINTS = 10  # of the loss in an epoch
 ERRORS = (0.9, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)  # labelled as accuracies
 LEAST = 1e-3  # error that is drawn
 
 
-def plot_mlp(result: "MlpResult", *, fig: Figure | None = None) -> Figure:
+def plot_mlp(result: "MlpResult", *, width: float = PAGE, title: bool = True, fig: Figure | None = None) -> Figure:
     """Draw training loss and test accuracy by epoch, mean and standard deviation over the runs.
 
     Parameters
     ----------
     result : MlpResult
         Result of :func:`ndtools.experiments.mlp.run.run`.
+    width : float
+        Width of the figure in print, millimetres. Default 180; below 120 the panels stand one above the other.
+    title : bool
+        Whether the figure has a title. Default True.
     fig : Figure, optional
-        An empty figure to draw on.
+        An empty figure to draw on, which keeps its size. Default: a new one.
 
     Returns
     -------
     Figure
         With two axes; that of the accuracy is logarithmic in the error.
     """
-    width, height = 10.5, 4.8
-    fig = fig or Figure(figsize=(width, height))
-    loss, accuracy = (fig.add_axes((left / width, 1.0 / height, 4.2 / width, 3.0 / height)) for left in (0.95, 6.1))
-    for arm in result.arms:
-        epochs = np.arange(1, arm.test_accuracy.shape[1] + 1)
-        _band(accuracy, arm, epochs, np.clip(1 - arm.test_accuracy, LEAST, None))
-        _band(loss, arm, *_parts_of_epochs(arm.loss), marked=False)
-    loss.set_yscale("log")
-    loss.set_ylabel("training loss: cross-entropy, nats")
-    loss.set_xlim(0, result.config.epochs)
-    accuracy.set_ylabel("test accuracy (logarithmic in the error)")
-    accuracy.set_xlim(0.5, result.config.epochs + 0.5)
-    accuracy.set_yscale("log")  # of the error, upside down
-    accuracy.invert_yaxis()
-    least = max(1 - max(float(arm.test_accuracy.max()) for arm in result.arms), LEAST)
-    errors = [error for error in ERRORS if error > least / 3]
-    accuracy.set_ylim(1, least / 1.5)
-    accuracy.set_yticks(errors, [percent(1 - e, digits=6) for e in errors])
-    accuracy.yaxis.set_minor_locator(NullLocator())
-    for ax in (loss, accuracy):
-        ax.set_xlabel("epoch")
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    handles, labels = accuracy.get_legend_handles_labels()
-    fig.legend(handles, labels, loc="lower center", ncols=len(labels), fontsize="small", frameon=False)
-    fig.suptitle(_title(result), fontsize="medium", y=1 - 0.1 / height)
+    with drawing_style():
+        width = width_of(fig, width)
+        wide = is_wide(width)
+        fig = new_figure(fig, width, 72 if wide else 130)
+        loss, accuracy = fig.subplots(1, 2) if wide else fig.subplots(2, 1)
+        for arm in result.arms:
+            epochs = np.arange(1, arm.test_accuracy.shape[1] + 1)
+            _band(accuracy, arm, epochs, np.clip(1 - arm.test_accuracy, LEAST, None))
+            _band(loss, arm, *_parts_of_epochs(arm.loss), marked=False)
+        last = result.config.epochs
+        loss.set_xlim(0, last)
+        loss.set_yscale("log")
+        loss.set_ylabel("training loss (cross-entropy, nats)")
+        plain_ticks(loss.yaxis)
+        _accuracy_axis(accuracy, np.clip([1 - arm.test_accuracy.mean(0) for arm in result.arms], LEAST, 1))
+        accuracy.set_xlim(0.5, last + 0.5)
+        for ax in (loss, accuracy):
+            ax.set_xlabel("epoch")
+            ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
+        add_letters([loss, accuracy])
+        handles, labels = accuracy.get_legend_handles_labels()
+        fig.legend(handles, labels, loc="outside lower center", ncols=len(labels) if wide else 1)
+        if title:
+            add_title(fig, f"Learning curves of a perceptron on {result.data.label}")
     return fig
+
+
+def caption_mlp(result: "MlpResult") -> str:
+    """Say in words what the figure of :func:`plot_mlp` shows.
+
+    Parameters
+    ----------
+    result : MlpResult
+        Result of :func:`ndtools.experiments.mlp.run.run`.
+
+    Returns
+    -------
+    str
+        The caption, one paragraph.
+    """
+    config = result.config
+    block = "all inputs of a layer" if config.block_size is None else f"blocks of {config.block_size} inputs"
+    spread = "a single run" if config.repeats == 1 else f"mean ± standard deviation of {config.repeats} runs"
+    rates = "" if len(config.lr) == 1 else " Each rate is the best of those tried, chosen in runs of their own."
+    return (
+        f"Learning curves of a sigmoid perceptron ({'-'.join(map(str, result.widths))} units) on {result.data.label}:"
+        f" {result.data.images:,} training and {result.data.test_images:,} test images, batches of"
+        f" {result.batch_size:,}, momentum {config.momentum:g}; {spread}. (a) Training loss, averaged over parts of an"
+        " epoch. (b) Test accuracy after each epoch, on an axis that is logarithmic in the error. The inputs of each"
+        f" layer are left as they are, batch-normalised (sums of the hidden layers), or deconvolved: {block} together,"
+        f" {config.n_iter} Newton-Schulz iterations, eps {config.eps:.3g}.{rates}"
+    )
+
+
+def _accuracy_axis(ax: Axes, errors: np.ndarray) -> None:
+    ax.set_ylabel("test accuracy (logarithmic in the error)")
+    ax.set_yscale("log")  # of the error, upside down
+    worst, best = min(1.4 * errors.max(), 1.0), errors.min() / 1.5
+    ticks = [error for error in ERRORS if best <= error <= worst]
+    ax.set_yticks(ticks, [percent(1 - error, digits=6) for error in ticks])
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.set_ylim(worst, best)
 
 
 def _parts_of_epochs(loss: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -73,29 +115,9 @@ def _parts_of_epochs(loss: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _band(ax: Axes, arm: "MlpArm", x: np.ndarray, values: np.ndarray, *, marked: bool = True) -> None:
-    colour, style, marker = STYLES[arm.name]
-    mean = values.mean(0)
-    ax.plot(
-        x,
-        mean,
-        color=colour,
-        linestyle=style,
-        marker=marker if marked else None,
-        markersize=4,
-        linewidth=1.6,
-        label=f"{NAMES[arm.name]}, lr {arm.lr:.3g}",
-    )
+    style = METHODS[arm.name] if marked else {**METHODS[arm.name], "marker": ""}
+    mean = np.where(np.isfinite(values), values, np.nan).mean(0)
+    ax.plot(x, mean, label=f"{NAMES[arm.name]}, rate {arm.lr:.3g}", **style)
     if len(values) > 1:
         std = values.std(0, ddof=1)
-        ax.fill_between(x, mean - std, mean + std, color=colour, alpha=0.2, linewidth=0)
-
-
-def _title(result: "MlpResult") -> str:
-    config = result.config
-    block = "all inputs" if config.block_size is None else f"blocks of {config.block_size}"
-    spread = "" if config.repeats == 1 else f", mean ± std of {config.repeats} runs"
-    return (
-        f"Sigmoid perceptron {'-'.join(map(str, result.widths))} on {result.data.label}\n"
-        f"{result.data.images:,} images, batches of {result.batch_size}, momentum {config.momentum:g};"
-        f" D of {block}, {config.n_iter} iterations, eps {config.eps:.3g}{spread}"
-    )
+        ax.fill_between(x, mean - std, mean + std, color=style["color"], alpha=0.2, linewidth=0)

@@ -80,7 +80,7 @@ def regress(
 
     Example: [bold]ndtools regress fashion-mnist --data-dir data/ --lr 1.0[/bold]
     """
-    output = ExperimentOutput(shared, "regress")
+    output = ExperimentOutput(shared, "regress", figures=("kernels",))
     if full_batch:
         refuse_given(context, ["batch_size", "epochs", "shrinkage", "repeats"], "with --full-batch")
     if epochs is not None:
@@ -107,13 +107,13 @@ def regress(
     )
     output.check()
 
-    from ndtools.experiments.regress.figure import plot_regress
+    from ndtools.experiments.regress.figures import draw
     from ndtools.experiments.regress.run import run
 
     result = output.compute(run, config, counting="iterations", say=output.note)
     output.results(
         result,
-        figure=plot_regress(result),
+        figure=draw(result),
         title=_title(result),
         table=_table(result),
     )

@@ -10,7 +10,7 @@ from scipy.stats import gennorm, laplace, norm
 
 from ndtools.drawing.palette import SIDES
 from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
-from ndtools.text import percent, ridge_in_words, shortened
+from ndtools.text import percent, ridge_in_words, source_name
 
 if TYPE_CHECKING:
     from ndtools.experiments.sparsity.result import SparsityResult
@@ -71,7 +71,7 @@ def plot_sparsity(
         handles, labels = linear.get_legend_handles_labels()
         fig.legend(handles, labels, loc="outside lower center", ncols=3 if wide else 1)
         if title:
-            add_title(fig, f"Sparsity of {shortened(result.source)} before and after deconvolution")
+            add_title(fig, f"Sparsity of {source_name(result.source)} before and after deconvolution")
     return fig
 
 
