@@ -12,8 +12,6 @@ from ndtools.errors import OptionError
 from ndtools.experiments.kernels.config import KernelsConfig
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from ndtools.experiments.kernels.result import KernelsResult
 
 __all__ = ["kernels"]
@@ -109,6 +107,7 @@ def kernels(
 
     from ndtools.experiments.kernels.figures import draw
     from ndtools.experiments.kernels.run import run
+    from ndtools.experiments.kernels.table import kernels_table
 
     result = output.compute(run, config, counting="images")
     output.skipped(result.images)
@@ -117,7 +116,7 @@ def kernels(
         result,
         figure=draw(result),
         title=_title(result),
-        table=_table(result),
+        table=kernels_table(result),
         further={save_moments: result.moments()} if save_moments else None,
     )
 
@@ -164,68 +163,6 @@ def _title(result: "KernelsResult") -> str:
         f" · {ridge_in_words(d)} · {result.config.method} · {precision_in_words(d)}"
         + (f" · standard error {result.bootstrap.change_in_words(result.bootstrap.total)}" if result.bootstrap else "")
     )
-
-
-def _table(result: "KernelsResult") -> "Table":
-    from rich.table import Table
-
-    from ndtools.text import with_error
-
-    table = Table(box=None, pad_edge=False, padding=(0, 1 if result.cells else 3, 0, 0))
-    table.add_column("channel")
-    table.add_column("polarity")
-    surround = "surround" if result.cells else "surround (8 nearest)"
-    for heading in ("centre", surround, "centre/surround"):
-        table.add_column(heading, justify="right")
-    for c in result.channels:
-        error = (c.standard_error or {}).get("center_surround_ratio")
-        numbers = ("-" if x is None else f"{x:.4g}" for x in (c.center, c.surround_mean))
-        table.add_row(c.name, c.polarity or "-", *numbers, with_error(c.center_surround_ratio, error, 4))
-    if not result.cells:
-        return table
-    whole = Table.grid()
-    whole.add_row(table)
-    whole.add_row(_cells(result))
-    bands = sorted({cell.response.low_band for cell in result.cells if cell.response.low_frequency_slope is not None})
-    lines = [f"slope: of log |H| over log f, f from {a:.3g} to {b:.3g} cycles/pixel" for a, b in bands]
-    lines.append("misfit: of the difference of Gaussians, off the centre; <=, >=: a bound")
-    for line in lines:
-        whole.add_row(line)
-    return whole
-
-
-def _cells(result: "KernelsResult") -> "Table":
-    """Return what the kernels are as cells."""
-    from rich.table import Table
-
-    from ndtools.text import with_error
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("channel")
-    for heading in ("centre σ", "surround σ", "misfit", "slope of |H|", "peak of |H|"):
-        table.add_column(heading, justify="right")
-    for channel, cell in zip(result.channels, result.cells, strict=True):
-        dog, response = cell.dog, cell.response
-        center = surround = misfit = "-"
-        if dog:
-            center = _bounded(dog.center_sigma, dog.center_bound, dog.center_limit, cell.errors.get("center_sigma"))
-            if dog.surround_volume:
-                surround = _bounded(
-                    dog.surround_sigma, dog.surround_bound, dog.surround_limit, cell.errors.get("surround_sigma")
-                )
-            misfit = "-" if dog.residual_off_center is None else f"{dog.residual_off_center:.0%}"
-        peak = ">= 0.5 (Nyquist)" if response.peaks_at_end else f"{response.peak_frequency:.3g}"
-        slope = with_error(response.low_frequency_slope, cell.errors.get("low_frequency_slope"), 3)
-        table.add_row(channel.name, center, surround, misfit, slope, peak if cell.varies else "-")
-    return table
-
-
-def _bounded(value: float, bound: str | None, limit: float | None, error: float | None) -> str:
-    from ndtools.text import with_error
-
-    if bound is None:
-        return with_error(value, error, 3)
-    return f"{'<=' if bound == '≤' else '>='} {value if limit is None else limit:.2g}"
 
 
 def _count(n: int) -> str:
