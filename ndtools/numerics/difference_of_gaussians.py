@@ -8,6 +8,7 @@ tails, the more so the larger k is. :mod:`ndtools.numerics.center_surround` meas
 
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,6 +36,8 @@ Array = NDArray[np.float64]
 Interval = tuple[float | None, float | None]
 
 CONFIDENCE = 0.95
+TOLERANCE = 1e-7  # of sums of squares at the ends of intervals, which are found to 1e-4 of their width
+OPEN = 1e9  # step, in units of the largest weight, from which on a volume counts as unlimited
 PARAMETERS = ("center_sigma", "surround_sigma", "center_volume", "surround_volume", "volume_ratio")
 
 
@@ -267,39 +270,35 @@ class _Region:
         return self._end(name, -1), self._end(name, 1)
 
     def _end(self, name: str, direction: int) -> float | None:
-        at, near = _value(name, self.best), self.best.log_sigma
+        """Return the lower (direction −1) or upper (1) end of a parameter; None if it is open."""
+        inside, near = _value(name, self.best), self.best.log_sigma
         farthest = max(self.reached, key=lambda optimum: direction * _value(name, optimum), default=self.best)
-        if direction * (_value(name, farthest) - at) > 0:
-            at, near = _value(name, farthest), farthest.log_sigma
+        if direction * (_value(name, farthest) - inside) > 0:
+            inside, near = _value(name, farthest), farthest.log_sigma
         limit = math.inf
         if name in PARAMETERS[:2]:
             limit = direction * self.pairs.ranges[PARAMETERS.index(name)][direction > 0]
-        step = self.steps[name]
-        inside, optimum = at, self.best
-        for _ in range(60):
-            outside = direction * min(direction * inside + step, limit)
-            optimum = self._nearest(name, outside, near)
-            if optimum.squares > self.allowed:
-                break
-            if direction * outside >= limit:
-                return None
-            inside, near, step = outside, optimum.log_sigma, 2 * step
-        else:
-            return None
 
+        @lru_cache
         def excess(value: float) -> float:
+            """Return how far the best fit with this value is outside: linear in it, if the model is linear."""
             nonlocal near
             found = self._nearest(name, value, near)
             if found.squares <= self.allowed:  # else it may be far from all that are
                 near = found.log_sigma
-            return found.squares - self.allowed
+            return math.sqrt(max(0.0, found.squares - self.best.squares) / (self.allowed - self.best.squares)) - 1
 
+        step = 1.2 * self.steps[name]
+        outside = direction * min(direction * inside + step, limit)
+        while excess(outside) <= 0:
+            if direction * outside >= limit or step > OPEN:
+                return None
+            inside, step = outside, 2 * step
+            outside = direction * min(direction * inside + step, limit)
         end = inside
         if excess(inside) < 0:  # else by rounding only: the fit itself has no excess
             end = brentq(excess, inside, outside, xtol=1e-4 * abs(outside - inside) + 1e-15, rtol=1e-14)
-        if name not in PARAMETERS[:2] and self._is_cut(near):
-            return None
-        return float(end)
+        return None if name not in PARAMETERS[:2] and self._is_cut(near) else float(end)
 
     def _nearest(self, name: str, value: float, near: Array) -> Optimum:
         """Return the best fit with a parameter held at a value, from a nearby fit or from the grid."""
@@ -313,9 +312,14 @@ class _Region:
             volumes = held_ratio(value)
         else:
             volumes = held_volume(("center_volume", "surround_volume").index(name), value, self.base)
-        starts = [near, *(self.pairs.starts(volumes, held)[:1] if self.base is FREE else [])]
-        fits = (self.pairs.refine(volumes, start, held=held, tolerance=1e-9) for start in starts)
-        return min(fits, key=lambda optimum: optimum.squares)
+        found = self.pairs.refine(volumes, near, held=held, tolerance=TOLERANCE)
+        if found.squares > self.allowed and self.base is FREE:  # elsewhere there may be a fit that is not outside
+            others = (
+                self.pairs.refine(volumes, start, held=held, tolerance=TOLERANCE)
+                for start in self.pairs.starts(volumes, held)[:2]
+            )
+            found = min((found, *others), key=lambda optimum: optimum.squares)
+        return found
 
     def _is_cut(self, log_sigma: Array) -> bool:
         """Return whether a fit has Gaussians as close, or a surround as wide, as they may be."""

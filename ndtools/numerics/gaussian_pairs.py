@@ -179,14 +179,15 @@ class GaussianPairs:
 
         if len(p):
             # Method "dogbox" ends on a bound exactly; "trf" would only approach it.
-            tolerances = dict.fromkeys(("ftol", "xtol", "gtol"), tolerance)
             p = least_squares(
                 lambda p: evaluated(tuple(p))[0],
                 p,
                 lambda p: evaluated(tuple(p))[1],
                 tuple(box),
                 method="dogbox",
-                **tolerances,
+                ftol=tolerance,
+                xtol=tolerance,
+                gtol=1e-15,  # absolute, where squares may be small
             ).x
         log_sigma = to_log_sigma(p)[0]
         solved, rest, _ = self.solve(volumes, log_sigma)
