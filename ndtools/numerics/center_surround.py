@@ -96,7 +96,7 @@ def measure_center_surround(kernel: ArrayLike) -> CenterSurround:
         ratio = (center - float(np.sign(means[0]) * scaled.sum())) / center
         half_width = _half_width(distance, -profile, first)
         if half_width is None:
-            missing["surround_half_width"] = "the surround does not fall to half of its maximum within the kernel"
+            missing["surround_half_width"] = "at the edge the surround is above half its maximum"
     else:
         reason = "the radial profile does not change sign" if means[0] else "the centre pixel is 0"
         missing |= dict.fromkeys(MEASURES[:3], reason)

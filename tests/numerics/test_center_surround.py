@@ -60,7 +60,7 @@ def test_what_does_not_exist_has_a_reason():
     laplacian = measure_center_surround(embedded(-np.array([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]]), 3))
     assert (laplacian.surround_ratio, laplacian.peak_to_dc, laplacian.surround_half_width) == (1, None, None)
     assert laplacian.missing["peak_to_dc"] == "the response to a uniform image is 0"
-    assert "within the kernel" in laplacian.missing["surround_half_width"]
+    assert "at the edge" in laplacian.missing["surround_half_width"]
     hollow = measure_center_surround(1 - pixel(5))
     assert hollow.missing["zero_crossing"] == "the centre pixel is 0"
     for measures in (alone, laplacian, hollow):

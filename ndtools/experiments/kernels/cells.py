@@ -66,10 +66,10 @@ class CellMeasures:
         if self.dog:
             return None
         if not self.varies:
-            return "the channel has no variance, so that its kernel shows the ridge alone"
+            return "no variance: the kernel shows the ridge alone"
         if len(self.profile.radius) == 1:
             return "a kernel of one pixel has no surround"
-        return "a 3×3 kernel has too few pixels for four parameters"
+        return "a 3×3 kernel has too few pixels"
 
     def with_errors(self, found: KernelBootstrap, channel: int) -> "CellMeasures":
         """Return the same with standard errors, from what replicates of the kernel make of it."""

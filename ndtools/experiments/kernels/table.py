@@ -139,7 +139,8 @@ def _reasons(result: KernelsResult) -> list[str]:
         if cell.dog_missing:
             by_reason.setdefault(cell.dog_missing, []).append("difference of Gaussians")
         for reason, names in by_reason.items():
-            missing.setdefault((", ".join(names), reason), []).append(channel.name)
+            words = "surround" if len(names) == len(IN_SPACE) else ", ".join(names)
+            missing.setdefault((words, reason), []).append(channel.name)
     lines = [f"no {names} ({', '.join(channels)}): {reason}" for (names, reason), channels in missing.items()]
     if result.config.kernel_size < 5:
         lines.append("take -k 5 or more for a difference of Gaussians")
