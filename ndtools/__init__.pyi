@@ -68,10 +68,11 @@ from ndtools.layers.linear import DeconvLinear as DeconvLinear
 from ndtools.models.catalogue import build as build
 from ndtools.models.factories import LayerSpec as LayerSpec
 from ndtools.models.spec import NetworkSpec as NetworkSpec
-from ndtools.numerics.center_surround import fit_difference_of_gaussians as fit_difference_of_gaussians
+from ndtools.numerics.center_surround import measure_center_surround as measure_center_surround
 from ndtools.numerics.covariance import Covariance as Covariance
 from ndtools.numerics.deconvolution import Deconvolution as Deconvolution
 from ndtools.numerics.deconvolution import fit_deconvolution as fit_deconvolution
+from ndtools.numerics.difference_of_gaussians import fit_difference_of_gaussians as fit_difference_of_gaussians
 from ndtools.numerics.inverse_sqrt import Eigh as Eigh
 from ndtools.numerics.inverse_sqrt import InverseSqrt as InverseSqrt
 from ndtools.numerics.inverse_sqrt import inverse_sqrt as inverse_sqrt

@@ -18,18 +18,14 @@ from ndtools.console.options import (
     with_shared_options,
 )
 from ndtools.console.results import ExperimentOutput
-from ndtools.console.tables import new_table
 from ndtools.errors import OptionError
 from ndtools.experiments.kernels.config import KernelsConfig
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from ndtools.experiments.kernels.result import KernelsResult
 
 __all__ = ["kernels"]
 
-POLARITY = "on: centre > 0 > surround, however weak; off: the reverse"
 # Options that say what moments are made of images.
 OF_IMAGES = ("kernel_size", "images", "gray", "resize", "covariance", "stride")
 
@@ -118,6 +114,7 @@ def kernels(
 
     from ndtools.experiments.kernels.figures import draw
     from ndtools.experiments.kernels.run import run
+    from ndtools.experiments.kernels.table import kernels_table
 
     result = output.compute(run, config, counting="images")
     output.skipped(result.images)
@@ -126,7 +123,7 @@ def kernels(
         result,
         figure=draw(result),
         title=_title(result),
-        table=_table(result),
+        table=kernels_table(result),
         further={save_moments: result.moments()} if save_moments else None,
     )
 
@@ -171,62 +168,6 @@ def _title(result: "KernelsResult") -> str:
         f" · {ridge_in_words(d)} · {result.config.method} · {precision_in_words(d)}"
         + (f" · standard error {result.bootstrap.change_in_words(result.bootstrap.total)}" if result.bootstrap else "")
     )
-
-
-def _table(result: "KernelsResult") -> "Table":
-    from rich.table import Table
-
-    from ndtools.text import with_error
-
-    surround = "surround" if result.cells else "surround (8 nearest)"
-    headings = ("centre", surround, "centre/surround")
-    weights = new_table(("channel", "polarity"), headings, gap=1 if result.cells else 3, caption=POLARITY)
-    for channel in result.channels:
-        error = (channel.standard_error or {}).get("center_surround_ratio")
-        center, surround_mean = (with_error(x, digits=4) for x in (channel.center, channel.surround_mean))
-        ratio = with_error(channel.center_surround_ratio, error, 4)
-        weights.add_row(channel.name, channel.polarity or "-", center, surround_mean, ratio)
-    if not result.cells:
-        return weights
-    whole = Table.grid()
-    whole.add_row(weights)
-    whole.add_row(_table_of_fits(result))
-    bands = sorted({cell.response.low_band for cell in result.cells if cell.response.low_frequency_slope is not None})
-    lines = [f"slope: of log |H| over log f, f from {a:.3g} to {b:.3g} cycles/pixel" for a, b in bands]
-    lines.append("misfit: error of the difference of Gaussians off the centre; <=, >=: a bound")
-    for line in lines:
-        whole.add_row(line)
-    return whole
-
-
-def _table_of_fits(result: "KernelsResult") -> "Table":
-    """Return the table of the differences of Gaussians and of the frequency responses."""
-    from ndtools.text import with_error
-
-    table = new_table(("channel",), ("centre σ", "surround σ", "misfit", "slope of |H|", "peak of |H|"), gap=2)
-    for channel, cell in zip(result.channels, result.cells, strict=True):
-        dog, response = cell.dog, cell.response
-        center = surround = misfit = "-"
-        if dog:
-            center = _bounded(dog.center_sigma, dog.center_bound, dog.center_limit, cell.errors.get("center_sigma"))
-            if dog.surround_volume:
-                surround = _bounded(
-                    dog.surround_sigma, dog.surround_bound, dog.surround_limit, cell.errors.get("surround_sigma")
-                )
-            misfit = "-" if dog.residual_off_center is None else f"{dog.residual_off_center:.0%}"
-        peak = ">= 0.5 (Nyquist)" if response.peaks_at_end else f"{response.peak_frequency:.3g}"
-        slope = with_error(response.low_frequency_slope, cell.errors.get("low_frequency_slope"), 3)
-        table.add_row(channel.name, center, surround, misfit, slope, peak if cell.varies else "-")
-    return table
-
-
-def _bounded(value: float, bound: str | None, limit: float | None, error: float | None) -> str:
-    """Format a width with its error or, if the kernel determines only a bound, the bound."""
-    from ndtools.text import with_error
-
-    if bound is None:
-        return with_error(value, error, 3)
-    return f"{'<=' if bound == '≤' else '>='} {value if limit is None else limit:.2g}"
 
 
 def _count(n: int) -> str:

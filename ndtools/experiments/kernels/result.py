@@ -151,15 +151,19 @@ class KernelsResult:
             if fit is None:
                 raise ValueError("it has no deconvolution")
             covariance = saved_covariance(saved, fit)
+            kernels = saved.arrays["kernels"]
             cells = zip(numbers["channels"], has_variance(covariance), strict=True) if config.fit else ()
             return cls(
                 config=config,
                 images=ImagesUsed.from_numbers(saved.source, numbers["images"]),
                 covariance=covariance,
                 deconvolution=fit,
-                kernels=saved.arrays["kernels"],
+                kernels=kernels,
                 channels=tuple(ChannelKernel.from_numbers(channel) for channel in numbers["channels"]),
                 device=saved.device,
-                cells=tuple(CellMeasures.from_numbers(channel, varies=varies) for channel, varies in cells),
+                cells=tuple(
+                    CellMeasures.from_numbers(channel, kernels[i, i], varies=varies)
+                    for i, (channel, varies) in enumerate(cells)
+                ),
                 bootstrap=KernelBootstrap.from_saved(saved) if config.bootstrap else None,
             )

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 import ndtools
+from ndtools.numerics.center_surround import MEASURES
 from tests.commands import invoke, numbers, save
 
 
@@ -37,7 +38,8 @@ def test_table_on_stdout_and_paths_on_stderr(photos, out):
         lines[0],
     )
     assert lines[1].split("  ")[0] == "channel"
-    assert [line.split()[:2] for line in lines[2:]] == [["R", "on"], ["G", "on"], ["B", "on"]]
+    assert [line.split()[0] for line in lines[2:]] == ["R", "G", "B"]
+    assert "polarity" not in lines[1]  # all are "on", as D is positive definite
     for extension in ("png", "npz", "json"):
         assert str(out / f"kernels.{extension}") in result.stderr
     assert "(replaced)" not in result.stderr
@@ -313,7 +315,7 @@ def test_fit_measures_kernels_as_cells(photos, out):
     result = invoke("kernels", photos, "-o", out, "-k", 5, "--fit", "--format", "svg")
     assert result.exit_code == 0, result.stderr
     assert str(out / "kernels_fit.svg") in result.stderr
-    assert all(len(line) <= 80 for line in result.stdout.splitlines()[1:])
+    assert max(map(len, result.stdout.splitlines()[1:])) <= 80, result.stdout
     content = numbers(out)
     with np.load(out / "kernels.npz") as arrays:
         kernels = arrays["kernels"]
@@ -331,6 +333,54 @@ def test_fit_measures_kernels_as_cells(photos, out):
     assert invoke("kernels", photos, "-o", out, "-k", 1, "--gray", "--fit").exit_code == 0
     assert invoke("kernels", photos, "-o", out, "-k", 3).exit_code == 0
     assert "opponency" not in numbers(out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "lines"),
+    [
+        (
+            ("-k", 3),
+            [
+                "no half-width (R, G, B): at the edge the surround is above half its maximum",
+                "no difference of Gaussians (R, G, B): a 3×3 kernel has too few pixels",
+                "take -k 5 or more for a difference of Gaussians",
+            ],
+        ),
+        (
+            ("-k", 1, "--gray"),
+            [
+                "no surround (gray): the radial profile does not change sign",
+                "no difference of Gaussians (gray): a kernel of one pixel has no surround",
+            ],
+        ),
+    ],
+)
+def test_what_cannot_be_fitted_has_a_reason(photos, out, arguments, lines):
+    result = invoke("kernels", photos, "-o", out, "--fit", *arguments)
+    printed = [line.rstrip() for line in result.stdout.splitlines()]
+    assert set(lines) <= set(printed), result.stdout
+    assert max(map(len, printed[1:])) <= 80
+    channel = numbers(out)["channels"][0]
+    assert channel["dog"] is None
+    assert channel["dog_missing"] in lines[-2 if len(lines) == 3 else -1]
+    assert set(channel["center_surround"]["missing"]) == {
+        name for name, value in channel["center_surround"].items() if value is None
+    }
+
+
+def test_the_fit_has_intervals_and_radii(photos, out):
+    result = invoke("kernels", photos, "-o", out, "-k", 7, "--fit", "--gray")
+    (channel,) = numbers(out)["channels"]
+    dog = channel["dog"]
+    assert dog["center_radius"] == pytest.approx(2**0.5 * dog["center_sigma"])
+    assert dog["surround_radius"] == pytest.approx(2**0.5 * dog["surround_sigma"])
+    for name, (low, high) in dog["intervals"].items():
+        assert low is None or low <= dog[name]
+        assert high is None or dog[name] <= high
+    assert dog["center_bound"] == "≤"
+    assert f"<= {dog['intervals']['center_sigma'][1]:.2g}" in result.stdout
+    assert channel["dog_missing"] is None
+    assert set(channel["center_surround"]) == {*MEASURES, "missing"}
 
 
 def test_moments_do_not_overwrite_results(photos, out):
