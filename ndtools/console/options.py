@@ -3,6 +3,7 @@
 import copy
 import functools
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
@@ -22,9 +23,8 @@ __all__ = [
     "Device",
     "Dpi",
     "Eps",
-    "Format",
+    "Formats",
     "Gray",
-    "ImageFormat",
     "Images",
     "Iterations",
     "KernelSize",
@@ -36,17 +36,13 @@ __all__ = [
     "Seed",
     "SharedOptions",
     "Source",
+    "Title",
+    "Width",
+    "formats_from",
     "numbers_from",
+    "width_from",
     "with_shared_options",
 ]
-
-
-class ImageFormat(StrEnum):
-    """Formats of figures."""
-
-    png = "png"
-    svg = "svg"
-    pdf = "pdf"
 
 
 class Device(StrEnum):
@@ -59,6 +55,9 @@ class Device(StrEnum):
 
 
 N = TypeVar("N", int, float)
+
+IMAGE_FORMATS = ("png", "svg", "pdf")
+LEAST_WIDTH, MOST_WIDTH = 60.0, 500.0  # millimetres: below, texts overlap; above, type is too small to read
 
 _FILES, _SCREEN, _RUN = "Files", "Screen", "Run"
 
@@ -99,10 +98,27 @@ DataDir = Annotated[
 ]
 
 # Files, screen and run, for all commands.
-Format = Annotated[ImageFormat, typer.Option("--format", help="Format of the figure.", rich_help_panel=_FILES)]
+Formats = Annotated[
+    str,
+    typer.Option(
+        "--format", help="Formats of the figures, separated by commas: png, svg, pdf.", rich_help_panel=_FILES
+    ),
+]
+Width = Annotated[
+    str,
+    typer.Option(
+        "--width",
+        metavar="MM",
+        help="Width of the figures in print, millimetres: 85 for one column of a journal, 180 for a page.",
+        rich_help_panel=_FILES,
+    ),
+]
+Title = Annotated[
+    bool, typer.Option("--title/--no-title", help="Write a title above the figures.", rich_help_panel=_FILES)
+]
 Dpi = Annotated[
     int,
-    typer.Option("--dpi", min=10, max=2400, help="Resolution of the figure, pixels per inch.", rich_help_panel=_FILES),
+    typer.Option("--dpi", min=10, max=2400, help="Resolution of the figures, pixels per inch.", rich_help_panel=_FILES),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.", rich_help_panel=_SCREEN)]
 Quiet = Annotated[
@@ -129,8 +145,10 @@ class SharedOptions:
             rich_help_panel=_FILES,
         ),
     ] = None
-    image_format: Format = ImageFormat.png
-    dpi: Dpi = 150
+    formats: Formats = "png"
+    width: Width = "180"
+    title: Title = True
+    dpi: Dpi = 300
     json: AsJson = False
     quiet: Quiet = False
     verbose: Annotated[
@@ -152,6 +170,10 @@ class SharedOptions:
     device: Annotated[Device, typer.Option("--device", help="Device that computes.", rich_help_panel=_RUN)] = (
         Device.auto
     )
+
+    def of_figures(self) -> dict[str, Any]:
+        """Return how figures are drawn: their width in millimetres, and whether they have titles."""
+        return {"width": width_from(self.width), "title": self.title}
 
     def of_run(self) -> dict[str, Any]:
         """Return the settings that every configuration has: seed, jobs and device."""
@@ -185,6 +207,59 @@ def numbers_from(option: str, text: str, kind: Callable[[str], N]) -> tuple[N, .
     except ValueError:
         wanted = "whole numbers" if kind is int else "numbers"
         raise OptionError(option, f"must be {wanted} separated by commas, got {text!r}") from None
+
+
+def formats_from(text: str) -> tuple[str, ...]:
+    """Read the formats of figures.
+
+    Parameters
+    ----------
+    text : str
+        Formats separated by commas, such as "png,pdf".
+
+    Returns
+    -------
+    tuple of str
+        Formats in the order of the text, each once.
+
+    Raises
+    ------
+    OptionError
+        If a format is unknown.
+    """
+    formats = tuple(dict.fromkeys(part.strip().lower() for part in text.split(",")))
+    if not set(formats) <= set(IMAGE_FORMATS):
+        raise OptionError(
+            "formats", f"must be {', '.join(IMAGE_FORMATS)}, or several separated by commas, got {text!r}"
+        )
+    return formats
+
+
+def width_from(text: str) -> float:
+    """Read a width in print.
+
+    Parameters
+    ----------
+    text : str
+        Number of millimetres, as in "85" or "85mm", or of inches, as in "7in".
+
+    Returns
+    -------
+    float
+        Width in millimetres.
+
+    Raises
+    ------
+    OptionError
+        If the text is no such number, or the width is below 60 mm or above 500 mm.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(mm|in)?\s*", text)
+    width = float(match[1]) * (25.4 if match[2] == "in" else 1.0) if match else 0.0
+    if not LEAST_WIDTH <= width <= MOST_WIDTH:
+        raise OptionError(
+            "width", f"must be {LEAST_WIDTH:g} to {MOST_WIDTH:g} millimetres, as in 85 or 3.5in, got {text!r}"
+        )
+    return width
 
 
 def with_shared_options(command: Callable[..., None], texts: Mapping[str, str] | None = None) -> Callable[..., None]:

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
-from ndtools.console.options import SharedOptions
+from ndtools.console.options import SharedOptions, formats_from
 from ndtools.console.output import Output
 from ndtools.errors import OptionError, OutputError
 from ndtools.text import counted
 
 if TYPE_CHECKING:
     import numpy as np
-    from matplotlib.figure import Figure
     from rich.table import Table
 
+    from ndtools.drawing.pictures import Picture
     from ndtools.results.inputs import ImagesUsed
 
 __all__ = ["ANOTHER_FOLDER", "SHORTER_NAME", "ExperimentOutput", "Result", "check_stem"]
@@ -77,12 +77,13 @@ class ExperimentOutput(Output):
         super().__init__(quiet=shared.quiet, as_json=shared.json)
         self.shared, self.command, self.images, self.figures = shared, command, images, figures
         self.stem = command if shared.name is None else shared.name
+        self.formats, self.drawn = formats_from(shared.formats), shared.of_figures()
 
     def paths(self) -> list[Path]:
-        """Return the paths of the result files: figure, arrays, numbers, images, further figures."""
+        """Return the paths of the result files; see `ndtools.results.files.result_paths`."""
         from ndtools.results.files import result_paths
 
-        return result_paths(self.shared.out, self.stem, self.shared.image_format.value, self.images, self.figures)
+        return result_paths(self.shared.out, self.stem, self.formats, self.images, self.figures)
 
     def check(self, *inputs: str) -> None:
         """Check, before any work, that the result can be written and that it replaces nothing but older results.
@@ -99,8 +100,6 @@ class ExperimentOutput(Output):
         OptionError
             If the name of the files is a path, or a result would replace an input of the command.
         """
-        import matplotlib
-
         from ndtools.results.files import is_result
         from ndtools.writing import check_writable
 
@@ -117,7 +116,6 @@ class ExperimentOutput(Output):
                     f"cannot write {path}: it exists, and is no result of ndtools (none in {self.stem}.json); choose"
                     " another --name or --out, or remove it"
                 )
-        matplotlib.rcdefaults()  # figures look the same whatever the user's matplotlibrc says
 
     def skipped(self, images: "ImagesUsed | None") -> None:
         """Warn of images that were left out, and name them with the reasons.
@@ -154,7 +152,7 @@ class ExperimentOutput(Output):
         self,
         result: Result,
         *,
-        figure: "Figure | Mapping[str, Figure]",
+        pictures: "Mapping[str, Picture]",
         title: str,
         table: "Table",
         images: "Mapping[str, np.ndarray[Any, Any]] | None" = None,
@@ -166,8 +164,8 @@ class ExperimentOutput(Output):
         ----------
         result : Result
             Result of the experiment.
-        figure : Figure, or mapping of str to Figure
-            Figure of the result, or its figures by label: "" for the first, and the labels given to the constructor.
+        pictures : mapping of str to Picture
+            Figures of the experiment by label: "" for the main one, and the labels given to the constructor.
         title : str
             One line above the table.
         table : rich.table.Table
@@ -177,6 +175,7 @@ class ExperimentOutput(Output):
         further : mapping, optional
             Arrays of further .npz files, by path.
         """
+        from ndtools.drawing.pictures import captions, draw
         from ndtools.results.companions import other_files, remove_files
         from ndtools.results.files import write_results
         from ndtools.results.read import FORMAT_VERSION
@@ -186,17 +185,16 @@ class ExperimentOutput(Output):
         numbers = {"experiment": self.command, "format_version": FORMAT_VERSION, **run, **result.numbers()}
         others, current = other_files(self.shared.out, self.stem, self.paths(), run["config"])
         numbers["files"] = [path.name for path in (*self.paths(), *(others if current else ()))]
-        figures = dict(figure) if isinstance(figure, Mapping) else {"": figure}
         paths = write_results(
             self.shared.out,
             self.stem,
             arrays=result.arrays(),
             numbers=numbers,
-            figure=figures.pop(""),
+            figures=draw(pictures, result, **self.drawn),
+            captions=captions(pictures, result),
             images=images,
-            figures=figures,
             further=further,
-            image_format=self.shared.image_format.value,
+            formats=self.formats,
             dpi=self.shared.dpi,
         )
         if not current and (removed := remove_files(others)):

@@ -1,30 +1,32 @@
 """Results of all experiments, restored from their files and drawn again."""
 
 import os
-from collections.abc import Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from ndtools.console.results import Result
 from ndtools.errors import DataError
-from ndtools.results.read import load
+from ndtools.results.read import SavedResult, load
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["EXPERIMENTS", "draw_result", "load_result"]
+    from ndtools.drawing.pictures import Picture
 
-# Command: class of its result, and function that draws it, in the folder of the experiment.
+__all__ = ["EXPERIMENTS", "draw_result", "load_result", "pictures_of", "restore"]
+
+# Command: class of its result, in the folder of the experiment.
 EXPERIMENTS = {
-    "kernels": ("result.KernelsResult", "figures.draw"),
-    "covariance": ("result.CovarianceResult", "figures.draw"),
-    "deconvolve": ("result.DeconvolveResult", "figure.plot_deconvolve"),
-    "sparsity": ("result.SparsityResult", "figure.plot_sparsity"),
-    "ns-stability": ("result.NsStabilityResult", "figures.draw"),
-    "regress": ("result.RegressResult", "figures.draw"),
-    "mlp": ("result.MlpResult", "figure.plot_mlp"),
-    "deblur": ("result.DeblurResult", "figure.plot_deblur"),
-    "timing": ("result.TimingResult", "figure.plot_timing"),
+    "kernels": "KernelsResult",
+    "covariance": "CovarianceResult",
+    "deconvolve": "DeconvolveResult",
+    "sparsity": "SparsityResult",
+    "ns-stability": "NsStabilityResult",
+    "regress": "RegressResult",
+    "mlp": "MlpResult",
+    "deblur": "DeblurResult",
+    "timing": "TimingResult",
 }
 
 
@@ -53,25 +55,37 @@ def load_result(path: str | os.PathLike[str]) -> Result:
     >>> result = nd.load_result("figures/kernels.json")  # doctest: +SKIP
     >>> nd.plot_kernels(result).savefig("kernels.pdf")  # doctest: +SKIP
     """
-    saved = load(path)
+    return restore(load(path))
+
+
+def restore(saved: SavedResult) -> Result:
+    """Restore the result of an experiment from the content of its files; DataError if it is of an unknown form."""
     if saved.experiment not in EXPERIMENTS:
         raise DataError(
             f"{saved.path} is no result of an experiment that this version of ndtools knows ({', '.join(EXPERIMENTS)});"
             f" its command is {saved.experiment!r}"
         )
-    result: Result = _attribute(saved.experiment, EXPERIMENTS[saved.experiment][0]).from_saved(saved)
+    kind = getattr(_module(saved.experiment, "result"), EXPERIMENTS[saved.experiment])
+    result: Result = kind.from_saved(saved)
     return result
 
 
-def draw_result(result: Result, *, width: float | None = None, title: bool = True) -> "dict[str, Figure]":
+def pictures_of(result: Result) -> "dict[str, Picture]":
+    """Return the figures of the experiment that a result comes from, by label: "" for the main one."""
+    command = next(name for name, kind in EXPERIMENTS.items() if kind == type(result).__name__)
+    pictures: dict[str, Picture] = _module(command, "figures").FIGURES
+    return pictures
+
+
+def draw_result(result: Result, *, width: float = 180.0, title: bool = True) -> "dict[str, Figure]":
     """Draw all figures of a result.
 
     Parameters
     ----------
     result : Result
         Result of an experiment, as its ``run`` function or `load_result` returned it.
-    width : float, optional
-        Width of the figures in print, millimetres. Default: that of a page, 180.
+    width : float
+        Width of the figures in print, millimetres. Default 180, the width of a page.
     title : bool
         Whether the figures have titles. Default True.
 
@@ -80,14 +94,10 @@ def draw_result(result: Result, *, width: float | None = None, title: bool = Tru
     dict of str to Figure
         Figures by what is added to the file name: "" for the main one.
     """
-    command = next(name for name, (kind, _) in EXPERIMENTS.items() if kind == f"result.{type(result).__name__}")
-    settings: dict[str, Any] = {} if width is None else {"width": width}
-    if not title:
-        settings["title"] = False
-    drawn = _attribute(command, EXPERIMENTS[command][1])(result, **settings)
-    return dict(drawn) if isinstance(drawn, Mapping) else {"": drawn}
+    from ndtools.drawing.pictures import draw
+
+    return draw(pictures_of(result), result, width=width, title=title)
 
 
-def _attribute(command: str, name: str) -> Any:  # noqa: ANN401
-    module, _, attribute = name.partition(".")
-    return getattr(import_module(f"ndtools.experiments.{command.replace('-', '_')}.{module}"), attribute)
+def _module(command: str, name: str) -> ModuleType:
+    return import_module(f"ndtools.experiments.{command.replace('-', '_')}.{name}")

@@ -1,4 +1,4 @@
-"""Write the result files STEM.png, STEM.npz and STEM.json, whole or not at all."""
+"""Write the result files STEM.png, STEM.npz, STEM.json and STEM.txt, whole or not at all."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -10,13 +10,15 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
+from ndtools import __version__
 from ndtools.results.strict_json import strict_json
 from ndtools.text import begins_as_result
 from ndtools.writing import write_whole
 
 __all__ = [
+    "captions_text",
+    "figure_paths",
     "is_result",
-    "figure_path",
     "result_paths",
     "write_figures",
     "write_results",
@@ -24,9 +26,9 @@ __all__ = [
 
 
 def result_paths(
-    folder: Path, stem: str, image_format: str, images: Sequence[str] = (), figures: Sequence[str] = ()
+    folder: Path, stem: str, formats: Sequence[str], images: Sequence[str] = (), figures: Sequence[str] = ()
 ) -> list[Path]:
-    """Return the paths of the picture, arrays, numbers and further pictures of a result.
+    """Return the paths of the files of a result.
 
     Parameters
     ----------
@@ -34,26 +36,49 @@ def result_paths(
         Folder of the files.
     stem : str
         File name without extension.
-    image_format : {"png", "svg", "pdf"}
-        File extension of the picture.
+    formats : sequence of {"png", "svg", "pdf"}
+        Formats of the figures, which are their file extensions.
     images : sequence of str
         Labels of further PNG files, which are named STEM_LABEL.png. Default: none.
     figures : sequence of str
-        Labels of further pictures, which are named STEM_LABEL with the extension of the picture. Default: none.
+        Labels of further figures, which are named STEM_LABEL with the extension of their format. Default: none.
 
     Returns
     -------
     list of Path
-        Paths of the picture, the .npz file, the .json file, the images and the figures, in this order.
+        Paths of the main figure in each format, the .npz file, the .json file, the .txt file of the captions, the
+        images, and the further figures in each format.
     """
-    names = [f"{stem}.{extension}" for extension in (image_format, "npz", "json")]
+    names = [f"{stem}.{extension}" for extension in (*formats, "npz", "json", "txt")]
     names += [f"{stem}_{label}.png" for label in images]
-    return [folder / name for name in names] + [figure_path(folder, stem, what, image_format) for what in figures]
+    further = (path for label in figures for path in figure_paths(folder, stem, label, formats))
+    return [*(folder / name for name in names), *further]
 
 
-def figure_path(folder: Path, stem: str, what: str, image_format: str) -> Path:
-    """Return the path of a figure: STEM in its format, or STEM_WHAT if it is not the main one ("")."""
-    return folder / f"{stem}{what and '_'}{what}.{image_format}"
+def figure_paths(folder: Path, stem: str, label: str, formats: Sequence[str]) -> list[Path]:
+    """Return the paths of a figure in each format: STEM.png, or STEM_LABEL.png if it is not the main one ("")."""
+    return [folder / f"{stem}{label and '_'}{label}.{image_format}" for image_format in formats]
+
+
+def captions_text(stem: str, captions: Mapping[str, str], command: str) -> str:
+    """Return the content of the .txt file: the caption of each figure, and the command that made them.
+
+    Parameters
+    ----------
+    stem : str
+        File name of the figures without extension.
+    captions : mapping of str to str
+        Captions by the labels of the figures: "" for the main one.
+    command : str
+        Command line of the run.
+
+    Returns
+    -------
+    str
+        One paragraph for each figure, and one for the command.
+    """
+    named = [f"{stem}{label and '_'}{label}: {caption}" for label, caption in captions.items()]
+    return "\n\n".join([*named, f"Made with ndtools {__version__}: {command}"]) + "\n"
 
 
 def is_result(path: Path) -> bool:
@@ -65,8 +90,15 @@ def is_result(path: Path) -> bool:
         return False
 
 
-def _write_figure(figure: Figure, file: IO[bytes], *, image_format: str, dpi: int) -> None:
-    figure.savefig(file, format=image_format, dpi=dpi)
+def _figure_writers(
+    paths: Sequence[Path], figure: Figure, *, dpi: int, about: str | None
+) -> dict[Path, Callable[[IO[bytes]], object]]:
+    """Return functions that write a figure to each path, in the format of its extension."""
+
+    def write(file: IO[bytes], image_format: str) -> None:
+        figure.savefig(file, format=image_format, dpi=dpi, metadata=about and {"Title": about})
+
+    return {path: partial(write, image_format=path.suffix[1:]) for path in paths}
 
 
 def _write_npz(arrays: Mapping[str, Any], file: IO[bytes]) -> None:
@@ -83,14 +115,14 @@ def write_results(
     *,
     arrays: Mapping[str, Any],
     numbers: Mapping[str, Any],
-    figure: Figure,
+    figures: Mapping[str, Figure],
+    captions: Mapping[str, str],
     images: Mapping[str, NDArray[np.uint8]] | None = None,
-    figures: Mapping[str, Figure] | None = None,
     further: Mapping[Path, Mapping[str, Any]] | None = None,
-    image_format: str = "png",
-    dpi: int = 150,
+    formats: Sequence[str] = ("png",),
+    dpi: int = 300,
 ) -> list[Path]:
-    """Write the picture, arrays and numbers of a result, and return their paths.
+    """Write the figures, arrays, numbers and captions of a result, and return their paths.
 
     All files are first written completely under temporary names. Only then is each one renamed.
 
@@ -104,64 +136,87 @@ def write_results(
         Arrays of the .npz file by name.
     numbers : mapping
         Content of the .json file; see :func:`ndtools.results.strict_json.strict_json`.
-    figure : Figure
-        Figure that becomes the picture.
+    figures : mapping of str to Figure
+        Figures by label: "" for the main one.
+    captions : mapping of str to str
+        Captions of the figures by label, for the .txt file.
     images : mapping, optional
         Images of shape (H, W) or (H, W, 3) by label, written as PNG files without change; see `result_paths`.
-    figures : mapping, optional
-        Further figures by label, written as pictures; see `result_paths`.
     further : mapping, optional
         Arrays of further .npz files, by path.
-    image_format : {"png", "svg", "pdf"}
-        Format and extension of the pictures. Default "png".
+    formats : sequence of {"png", "svg", "pdf"}
+        Formats of the figures. Default: PNG alone.
     dpi : int
-        Resolution of the pictures in pixels per inch. Default 150.
+        Resolution of the figures in pixels per inch. Default 300.
 
     Returns
     -------
     list of Path
-        Paths of the picture, arrays, numbers, images, figures and further files, in this order.
+        Paths of the files, in the order of `result_paths`, and then of ``further``.
 
     Raises
     ------
     OutputError
         If a file cannot be written. Existing files then remain unchanged.
     """
-    images, figures = images or {}, figures or {}
-    paths = iter(result_paths(folder, stem, image_format, list(images), list(figures)))
-    draw = partial(_write_figure, image_format=image_format, dpi=dpi)
-    writers: dict[Path, Callable[[IO[bytes]], object]] = {
-        next(paths): partial(draw, figure),
-        next(paths): partial(_write_npz, arrays),
-        next(paths): lambda file: file.write(strict_json(numbers).encode()),
-    }
-    writers |= {next(paths): partial(_write_png, pixels) for pixels in images.values()}
-    writers |= {next(paths): partial(draw, picture) for picture in figures.values()}
+    command = str(numbers.get("command", ""))
+    about = f"ndtools {numbers['experiment']}" if "experiment" in numbers else None
+    writers = _figure_writers(figure_paths(folder, stem, "", formats), figures[""], dpi=dpi, about=about)
+    writers[folder / f"{stem}.npz"] = partial(_write_npz, arrays)
+    writers[folder / f"{stem}.json"] = lambda file: file.write(strict_json(numbers).encode())
+    writers[folder / f"{stem}.txt"] = lambda file: file.write(captions_text(stem, captions, command).encode())
+    for label, pixels in (images or {}).items():
+        writers[folder / f"{stem}_{label}.png"] = partial(_write_png, pixels)
+    for label in filter(None, figures):
+        writers |= _figure_writers(figure_paths(folder, stem, label, formats), figures[label], dpi=dpi, about=about)
     writers |= {path: partial(_write_npz, content) for path, content in (further or {}).items()}
     return write_whole(writers)
 
 
-def write_figures(figures: Mapping[Path, Figure], *, image_format: str = "png", dpi: int = 150) -> list[Path]:
-    """Write figures, whole or not at all, and return their paths.
+def write_figures(
+    folder: Path,
+    stem: str,
+    figures: Mapping[str, Figure],
+    captions: Mapping[str, str],
+    *,
+    command: str,
+    formats: Sequence[str] = ("png",),
+    dpi: int = 300,
+    about: str | None = None,
+) -> list[Path]:
+    """Write figures and their captions, whole or not at all, and return their paths.
 
     Parameters
     ----------
-    figures : mapping of Path to Figure
-        Figures by the path of the file that each is written to. The folders exist.
-    image_format : {"png", "svg", "pdf"}
-        Format of the files. Default "png".
+    folder : Path
+        Folder of the files, which must exist.
+    stem : str
+        File name without extension.
+    figures : mapping of str to Figure
+        Figures by label: "" for the main one.
+    captions : mapping of str to str
+        Captions of the figures by label, for the .txt file.
+    command : str
+        Command line for the .txt file.
+    formats : sequence of {"png", "svg", "pdf"}
+        Formats of the figures. Default: PNG alone.
     dpi : int
-        Resolution in pixels per inch. Default 150.
+        Resolution in pixels per inch. Default 300.
+    about : str, optional
+        Title that the files of the figures hold. By default they have none.
 
     Returns
     -------
     list of Path
-        Paths of the files, in the order of ``figures``.
+        Paths of the files, of each figure in each format, and of the captions.
 
     Raises
     ------
     OutputError
         If a file cannot be written. Existing files then remain unchanged.
     """
-    draw = partial(_write_figure, image_format=image_format, dpi=dpi)
-    return write_whole({path: partial(draw, figure) for path, figure in figures.items()})
+    writers: dict[Path, Callable[[IO[bytes]], object]] = {}
+    for label, figure in figures.items():
+        writers |= _figure_writers(figure_paths(folder, stem, label, formats), figure, dpi=dpi, about=about)
+    writers[folder / f"{stem}.txt"] = lambda file: file.write(captions_text(stem, captions, command).encode())
+    return write_whole(writers)

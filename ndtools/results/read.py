@@ -74,6 +74,11 @@ class SavedResult:
         return str(self.manifest["input"])
 
     @property
+    def command(self) -> str:
+        """Command line that made the result."""
+        return str(self.manifest["command"])
+
+    @property
     def device(self) -> str:
         """Device on which the result was computed."""
         return str(self.manifest["device"])

@@ -66,7 +66,7 @@ def covariance(
     )
     output.check(config.source)
 
-    from ndtools.experiments.covariance.figures import draw
+    from ndtools.experiments.covariance.figures import FIGURES
     from ndtools.experiments.covariance.run import run
 
     result = output.compute(run, config, counting="images")
@@ -74,7 +74,7 @@ def covariance(
     output.fewer(result.images, images)
     output.results(
         result,
-        figure=draw(result),
+        pictures=FIGURES,
         title=_title(result),
         table=_table(result),
     )

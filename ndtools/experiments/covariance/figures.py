@@ -1,21 +1,16 @@
-"""All figures of ``ndtools covariance``."""
+"""All figures of ``ndtools covariance``, with their captions."""
 
-from typing import TYPE_CHECKING
+from ndtools.drawing.pictures import Picture
+from ndtools.experiments.covariance.figure import (
+    caption_correlation,
+    caption_covariance,
+    plot_correlation,
+    plot_covariance,
+)
 
-from matplotlib.figure import Figure
+__all__ = ["FIGURES"]
 
-from ndtools.drawing.style import PAGE
-from ndtools.experiments.covariance.figure import plot_correlation, plot_covariance
-
-if TYPE_CHECKING:
-    from ndtools.experiments.covariance.result import CovarianceResult
-
-__all__ = ["draw"]
-
-
-def draw(result: "CovarianceResult", *, width: float = PAGE, title: bool = True) -> dict[str, Figure]:
-    """Draw the covariances ("") and the correlations ("correlation")."""
-    return {
-        "": plot_covariance(result, width=width, title=title),
-        "correlation": plot_correlation(result, width=width, title=title),
-    }
+FIGURES = {
+    "": Picture(plot_covariance, caption_covariance),
+    "correlation": Picture(plot_correlation, caption_correlation),
+}

@@ -85,13 +85,13 @@ def deblur(
     )
     output.check(config.source, config.blur)
 
-    from ndtools.experiments.deblur.figure import plot_deblur
+    from ndtools.experiments.deblur.figures import FIGURES
     from ndtools.experiments.deblur.run import run
 
     result = output.compute(run, config)
     output.results(
         result,
-        figure=plot_deblur(result),
+        pictures=FIGURES,
         title=_title(result),
         table=_table(result),
     )

@@ -82,7 +82,7 @@ def deconvolve(
     )
     output.check(config.source, config.from_file or "")
 
-    from ndtools.experiments.deconvolve.figure import plot_deconvolve
+    from ndtools.experiments.deconvolve.figures import FIGURES
     from ndtools.experiments.deconvolve.run import run
 
     result = output.compute(run, config)
@@ -90,7 +90,7 @@ def deconvolve(
         output.note(f"note: {from_file} holds kernels of grey images; {result.source} is reduced to luma")
     output.results(
         result,
-        figure=plot_deconvolve(result),
+        pictures=FIGURES,
         title=_title(result),
         table=_table(result),
         images={"image": result.picture()},

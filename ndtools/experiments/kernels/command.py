@@ -112,7 +112,7 @@ def kernels(
     if save_moments:
         _check_moments_file(save_moments, output)
 
-    from ndtools.experiments.kernels.figures import draw
+    from ndtools.experiments.kernels.figures import FIGURES
     from ndtools.experiments.kernels.run import run
     from ndtools.experiments.kernels.table import kernels_table
 
@@ -121,7 +121,7 @@ def kernels(
     output.fewer(result.images, images)
     output.results(
         result,
-        figure=draw(result),
+        pictures=FIGURES,
         title=_title(result),
         table=kernels_table(result),
         further={save_moments: result.moments()} if save_moments else None,

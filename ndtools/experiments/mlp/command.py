@@ -68,13 +68,13 @@ def mlp(
     )
     output.check()
 
-    from ndtools.experiments.mlp.figure import plot_mlp
+    from ndtools.experiments.mlp.figures import FIGURES
     from ndtools.experiments.mlp.run import run
 
     result = output.compute(run, config, counting="epochs, all arms")
     output.results(
         result,
-        figure=plot_mlp(result),
+        pictures=FIGURES,
         title=_title(result),
         table=_table(result),
     )

@@ -1,22 +1,12 @@
-"""All figures of ``ndtools regress``."""
+"""All figures of ``ndtools regress``, with their captions."""
 
-from typing import TYPE_CHECKING
+from ndtools.drawing.pictures import Picture
+from ndtools.experiments.regress.figure import caption_regress, plot_regress
+from ndtools.experiments.regress.figure_kernels import caption_regress_kernels, plot_regress_kernels
 
-from matplotlib.figure import Figure
+__all__ = ["FIGURES"]
 
-from ndtools.drawing.style import PAGE
-from ndtools.experiments.regress.figure import plot_regress
-from ndtools.experiments.regress.figure_kernels import plot_regress_kernels
-
-if TYPE_CHECKING:
-    from ndtools.experiments.regress.result import RegressResult
-
-__all__ = ["draw"]
-
-
-def draw(result: "RegressResult", *, width: float = PAGE, title: bool = True) -> dict[str, Figure]:
-    """Draw the losses ("") and the kernels ("kernels")."""
-    return {
-        "": plot_regress(result, width=width, title=title),
-        "kernels": plot_regress_kernels(result, width=width, title=title),
-    }
+FIGURES = {
+    "": Picture(plot_regress, caption_regress),
+    "kernels": Picture(plot_regress_kernels, caption_regress_kernels),
+}

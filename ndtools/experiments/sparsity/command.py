@@ -76,14 +76,14 @@ def sparsity(
     )
     output.check(config.source)
 
-    from ndtools.experiments.sparsity.figure import plot_sparsity
+    from ndtools.experiments.sparsity.figures import FIGURES
     from ndtools.experiments.sparsity.run import run
 
     result = output.compute(run, config, counting="images, twice")
     output.skipped(result.images)
     output.results(
         result,
-        figure=plot_sparsity(result),
+        pictures=FIGURES,
         title=_title(result),
         table=_table(result),
     )

@@ -66,7 +66,7 @@ def timing(
     )
     output.check()
 
-    from ndtools.experiments.timing.figure import plot_timing
+    from ndtools.experiments.timing.figures import FIGURES
     from ndtools.experiments.timing.run import run
 
     result = output.compute(run, config, counting="layers")
@@ -74,7 +74,7 @@ def timing(
         output.note(f"note: left out row {row.number}, which {row.reason}")
     output.results(
         result,
-        figure=plot_timing(result),
+        pictures=FIGURES,
         title=_title(result),
         table=_table(result),
     )
