@@ -13,6 +13,8 @@ from ndtools.numerics.covariance import Covariance, PatchCovariance
 from ndtools.numerics.inverse_sqrt import Eigh
 from tests.commands import invoke, numbers, save
 
+pytestmark = pytest.mark.usefixtures("unpainted")
+
 
 def images(count, seed):
     """Noise of contrasts that differ from image to image: what kernels vary by."""
