@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 
 from ndtools.computing.memory import free_memory
-from ndtools.data.images.folders import Frames
+from ndtools.data.images.frames import Frames
 from ndtools.data.images.reading import Decoded, processors
 from ndtools.data.images.sources import ImageSource, Skipped
 from ndtools.errors import OptionError

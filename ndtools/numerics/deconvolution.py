@@ -126,7 +126,7 @@ class Deconvolution:
         if not root.converged:
             warnings.warn(
                 f"{type(method).__name__} whitens only in part after {root.n_iter} iterations: residual "
-                f"{root.residual:.2g} at condition {root.condition:.3g}; use more iterations, or method 'eigh'",
+                f'{root.residual:.2g} at condition {root.condition:.3g}; use more `iterations`, or `method="eigh"`',
                 NumericalWarning,
                 stacklevel=2,
             )
