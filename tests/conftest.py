@@ -28,3 +28,9 @@ def photos(tmp_path):
     for i in range(4):
         save(folder / f"{i}.jpg", seed=i)
     return folder
+
+
+@pytest.fixture
+def unpainted(monkeypatch):
+    """Lay out the figures of commands, but paint none: for tests that do not look at pictures, which take longest."""
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda _, file, **__: file.write(b"not painted"))

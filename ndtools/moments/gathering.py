@@ -14,7 +14,7 @@ from ndtools.computing.memory import MemoryGate, free_memory
 from ndtools.computing.operators import single_threaded_operators
 from ndtools.computing.progress import Progress
 from ndtools.computing.threads import TOO_MANY_THREADS
-from ndtools.data.images.folders import Frames
+from ndtools.data.images.frames import Frames
 from ndtools.data.images.reading import Decoded, Encoded, load_images, processors, read_images
 from ndtools.data.images.sources import ImageSource, Skipped
 from ndtools.errors import NdtoolsError, NoUsableImageError

@@ -7,7 +7,7 @@ import torch
 
 from ndtools.computing.memory import free_memory
 from ndtools.computing.progress import Progress
-from ndtools.data.images.folders import Frames
+from ndtools.data.images.frames import Frames
 from ndtools.data.images.reading import Decoded, processors
 from ndtools.data.images.sources import ImageSource, Skipped
 from ndtools.errors import OptionError

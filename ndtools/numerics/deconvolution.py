@@ -127,8 +127,8 @@ class Deconvolution:
         root = inverse_sqrt(ridged(covariance.matrix, ridge), method)
         if not root.converged:
             warnings.warn(
-                f"{type(method).__name__} whitens only in part after {root.n_iter} iterations: residual "
-                f"{root.residual:.2g} at condition {root.condition:.3g}; use more iterations, or method 'eigh'",
+                f"D whitens only in part after {counted(root.n_iter or 0, 'iteration')}: residual "
+                f'{root.residual:.2g} at condition {root.condition:.3g}; use more `iterations`, or `method="eigh"`',
                 NumericalWarning,
                 stacklevel=2,
             )

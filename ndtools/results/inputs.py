@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ndtools.data.images.folders import Frames
-from ndtools.data.images.reading import warn_of_frames
+from ndtools.data.images.frames import Frames, warn_of_frames
 from ndtools.data.images.sources import ImageSource, Skipped
 from ndtools.errors import NumericalWarning
 from ndtools.text import counted

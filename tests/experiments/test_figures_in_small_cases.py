@@ -27,7 +27,9 @@ def grey():
 
 def texts_outside(figure):
     """Return the titles of a figure and its axes that reach beyond its edges."""
-    renderer = FigureCanvasAgg(figure).get_renderer()
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    renderer = canvas.get_renderer()
     width, height = figure.bbox.size
     titles = [figure._suptitle, *(ax.title for ax in figure.axes)]
     boxes = {title.get_text(): title.get_window_extent(renderer) for title in titles}
@@ -69,7 +71,9 @@ def test_peaks_of_densities_are_within_the_frame():
     """The density of shape 0.6 has a cusp above all bins."""
     result = run_sparsity(SparsityConfig(images=4, eps=1e-7, bootstrap=0))
     assert result.after.measures["ggd_shape"].value < 0.8
-    linear, logarithmic = plot_sparsity(result).axes
+    figure = plot_sparsity(result)
+    FigureCanvasAgg(figure).draw()
+    linear, logarithmic = figure.axes
     for ax in (linear, logarithmic):
         curves = [line.get_ydata() for line in ax.lines]
         assert len(curves) == 3

@@ -6,6 +6,9 @@ from PIL import Image
 
 from tests.commands import invoke, numbers, save
 
+pytestmark = pytest.mark.usefixtures("unpainted")
+
+
 IMAGE_SETS = {
     "kernels": ("-k", 3),
     "covariance": ("-k", 3),

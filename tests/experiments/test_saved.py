@@ -19,6 +19,9 @@ from tests.figures import shown
 from tests.places import ROOT
 from tests.small_set import write_small_set
 
+pytestmark = pytest.mark.usefixtures("unpainted")
+
+
 SMALL_REGRESS = ("--iterations", 8, "--batch-size", 100)
 SMALL_MLP = ("--hidden", "6,5", "--epochs", 2, "--batch-size", 50)
 VARIANTS = {
@@ -42,7 +45,7 @@ VARIANTS = {
     "sparsity-flat": ("sparsity", "{flat}"),
     "ns-stability": ("ns-stability", "{photo}", "--dtype", "float16,float64"),
     "ns-stability-matrix": ("ns-stability", "{matrix}", "--eps", 0),
-    "ns-stability-sweep": ("ns-stability", "{matrix}", "--sweep", "--iterations", 12),
+    "ns-stability-sweep": ("ns-stability", "{matrix}", "--sweep", "--iterations", 4),
     "regress": ("regress", "{set}", *SMALL_REGRESS, "--baseline-lr", "auto,30"),
     "regress-theory": ("regress", "{set}", *SMALL_REGRESS, "--theory", "--repeats", 2, "--shrinkage", "oas"),
     "regress-full-batch": ("regress", "{set}", "--full-batch", "--theory", "--loss", "l2", "--method", "eigh"),

@@ -202,3 +202,8 @@ def test_images_of_another_shape_are_not_deconvolved(shape):
         fit.apply(torch.zeros(shape))
     with pytest.raises(TypeError, match="image must be a Tensor or an array, got list"):
         fit.apply([0.0])
+
+
+def test_a_poor_inverse_square_root_names_arguments_not_classes():
+    with pytest.warns(NumericalWarning, match=r"^D whitens only in part after 1 iteration: .*, or `method=\"eigh\"`$"):
+        fit_deconvolution([picture()], kernel_size=3, eps=1e-6, method=CoupledNewtonSchulz(n_iter=1))

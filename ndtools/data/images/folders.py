@@ -9,7 +9,7 @@ from ndtools.data.files import irregular, open_regular
 from ndtools.errors import DataError
 from ndtools.text import begins_as_result, printable, reason
 
-__all__ = ["EXTENSIONS", "Frames", "Skipped", "glob_matches", "is_hidden", "is_image", "walk"]
+__all__ = ["EXTENSIONS", "Skipped", "glob_matches", "is_hidden", "is_image", "walk"]
 
 # fmt: off
 EXTENSIONS = frozenset([
@@ -35,22 +35,6 @@ class Skipped:
 
     name: str
     reason: str
-
-
-@dataclass(frozen=True)
-class Frames:
-    """An image of several frames or pages, of which only the first is used.
-
-    Parameters
-    ----------
-    name : str
-        Printable name of the image.
-    count : int
-        Number of its frames, at least 2.
-    """
-
-    name: str
-    count: int
 
 
 def walk(root: str, entered: set[tuple[int, int]]) -> Iterator[tuple[str, list[str], list[Skipped]]]:

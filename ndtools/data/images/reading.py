@@ -2,9 +2,9 @@
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -21,22 +21,20 @@ from ndtools.data.images.decoding import (
     open_image,
     using_memory,
 )
-from ndtools.data.images.folders import Frames, Skipped
+from ndtools.data.images.folders import Skipped
+from ndtools.data.images.frames import Frames, warn_of_frames
 from ndtools.data.images.sources import ImageRef, ImageSource, resolve_source
-from ndtools.errors import DataError, NumericalWarning, OptionError, SkippedImageWarning
+from ndtools.errors import DataError, OptionError, SkippedImageWarning
 from ndtools.numerics.pixels import white
-from ndtools.text import counted
 
 __all__ = [
     "Decoded",
     "Encoded",
     "Skipped",
     "iter_images",
-    "load_image",
     "load_images",
     "processors",
     "read_images",
-    "warn_of_frames",
 ]
 
 LOOK_AHEAD_BYTES = 2**28
@@ -44,7 +42,6 @@ LOOK_AHEAD_BYTES = 2**28
 READERS = 32
 """Number of threads that only read. They wait for storage, not for a processor; 32 hide a network delay of 100 ms."""
 
-_NAMED = 3  # images that a warning names
 _TOO_LARGE = "too large for the memory"
 
 T = TypeVar("T")
@@ -202,79 +199,6 @@ def load_images(
         return loaded
 
     return _ahead(source, load, threads)
-
-
-def load_image(source: ImageSource, *, gray: bool = False, working: int = 0) -> Decoded:
-    """Decode the only image of a source, if there is enough memory to work on it.
-
-    Parameters
-    ----------
-    source : ImageSource
-        Source of the image, from `resolve_source`.
-    gray : bool
-        Whether to return one channel (luma) instead of three. Default False.
-    working : int
-        Bytes that the caller's work takes for each pixel of an 8-bit image, including the decoded image. Default 0.
-
-    Returns
-    -------
-    Decoded
-        Name, pixels and number of frames of the image.
-
-    Raises
-    ------
-    DataError
-        The source holds more than one image, the image cannot be read, or the work on it needs more memory than is
-        free. The message contains the name of the image.
-
-    Warns
-    -----
-    NumericalWarning
-        The image has several frames, of which only the first is used.
-    """
-    if len(source) != 1:
-        raise DataError(f"{source.label} holds {len(source)} images, where one is wanted; name a file")
-    item: Encoded | Decoded | Skipped = next(_ahead(replace(source, skipped=()), _reader(gray, None), 1))
-    if isinstance(item, Encoded):
-        image = item.open()
-        if not isinstance(image, Skipped):
-            needed = max(decoding_memory(image), using_memory(image, working))
-            what = f"{item.name}: an image of {image.width} x {image.height} pixels"
-            require_memory(needed, what, "crop it, or make it smaller")
-        item = image if isinstance(image, Skipped) else item.decode()
-    if isinstance(item, Skipped):
-        raise DataError(f"{item.name}: {item.reason}")
-    assert isinstance(item, Decoded)
-    if item.frames > 1:
-        warn_of_frames([Frames(item.name, item.frames)], stacklevel=3)
-    return item
-
-
-def warn_of_frames(images: Sequence[Frames], *, stacklevel: int = 2) -> None:
-    """Warn that only the first frame of some images is used.
-
-    Parameters
-    ----------
-    images : sequence of Frames
-        Images of several frames; no warning is given if there are none.
-    stacklevel : int
-        Position of the line that the warning points to, as for `warnings.warn`. Default 2: the caller.
-
-    Warns
-    -----
-    NumericalWarning
-        The message counts the images, and names up to three of them with their numbers of frames.
-    """
-    if not images:
-        return
-    names = ", ".join(f"{image.name} ({image.count} frames)" for image in images[:_NAMED])
-    more = f" and {len(images) - _NAMED} more" if len(images) > _NAMED else ""
-    have = "has" if len(images) == 1 else "have"
-    warnings.warn(
-        f"{counted(len(images), 'image')} {have} several frames, of which only the first is used: {names}{more}",
-        NumericalWarning,
-        stacklevel=stacklevel + 1,
-    )
 
 
 def read_images(source: ImageSource, *, gray: bool = False, resize: int | None = None) -> Iterator[Encoded | Skipped]:

@@ -10,8 +10,8 @@ from torch import Tensor
 from ndtools.computing.operators import resolve_device
 from ndtools.data.arrays import is_matrix_file, read_arrays
 from ndtools.data.images.decoding import Pixels, decode_image
-from ndtools.data.images.reading import Decoded, load_image
-from ndtools.data.images.sources import resolve_source
+from ndtools.data.images.reading import Decoded
+from ndtools.data.images.single import load_single
 from ndtools.errors import DataError, OptionError
 from ndtools.experiments.deblur.blur import (
     KernelMoments,
@@ -69,7 +69,7 @@ def run(config: DeblurConfig) -> DeblurResult:
         If the image does not determine the kernel.
     """
     device = resolve_device(config.device)
-    image = load_image(resolve_source(config.source), working=WORKING)
+    image = load_single(config.source, working=WORKING)
     kernel = _padded(_true_kernel(config), config.kernel_size)
     _check_size(image, len(kernel))
     blurred = _blurred(image.pixels, kernel, config, device)

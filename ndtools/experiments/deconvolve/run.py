@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
 from ndtools.computing.operators import resolve_device
-from ndtools.data.images.reading import Decoded, load_image, load_images
+from ndtools.data.images.reading import Decoded, load_images
+from ndtools.data.images.single import load_single
 from ndtools.data.images.sources import resolve_source
 from ndtools.errors import DataError, MatrixError, NumericalError, OptionError
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
@@ -99,7 +100,7 @@ def run(config: DeconvolveConfig) -> DeconvolveResult:
 
 
 def _image(config: DeconvolveConfig, *, gray: bool) -> Decoded:
-    return load_image(resolve_source(config.source), gray=gray, working=WORKING_GRAY if gray else WORKING)
+    return load_single(config.source, gray=gray, working=WORKING_GRAY if gray else WORKING)
 
 
 def _has_colour(config: DeconvolveConfig) -> bool:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ndtools.computing.operators import resolve_device
 from ndtools.computing.progress import Progress
-from ndtools.data.images.folders import Frames
+from ndtools.data.images.frames import Frames
 from ndtools.data.images.sources import ImageSource, Skipped, resolve_source
 from ndtools.errors import DataError, MatrixError, NoUsableImageError
 from ndtools.experiments.kernels.bootstrap import GROUPS, KernelBootstrap, bootstrap_kernels

@@ -10,7 +10,8 @@ from PIL import Image
 
 from ndtools.computing import memory
 from ndtools.data.images import reading as images
-from ndtools.data.images.reading import Decoded, Encoded, Skipped, iter_images, load_image, load_images, read_images
+from ndtools.data.images.reading import Decoded, Encoded, Skipped, iter_images, load_images, read_images
+from ndtools.data.images.single import load_single
 from ndtools.data.images.sources import ImageRef, ImageSource, resolve_source
 from ndtools.errors import DataError, NdtoolsError, NumericalWarning, OptionError, SkippedImageWarning
 from tests.commands import save
@@ -331,25 +332,25 @@ def test_fewer_threads_where_the_system_allows_no_more(monkeypatch):
 
 def test_the_only_image_of_a_source(tmp_path):
     save(tmp_path / "a.png")
-    assert load_image(resolve_source(tmp_path)).pixels.shape == (3, 30, 40)
-    assert load_image(resolve_source(tmp_path), gray=True).pixels.shape == (1, 30, 40)
+    assert load_single(str(tmp_path)).pixels.shape == (3, 30, 40)
+    assert load_single(str(tmp_path), gray=True).pixels.shape == (1, 30, 40)
     os.symlink("nothing.png", tmp_path / "link.png")
-    assert load_image(resolve_source(tmp_path)).name.endswith("a.png")
+    assert load_single(str(tmp_path)).name.endswith("a.png")
     (tmp_path / "b.png").write_bytes(b"no image")
     with pytest.raises(DataError, match="holds 2 images, where one is wanted; name a file"):
-        load_image(resolve_source(tmp_path))
+        load_single(str(tmp_path))
     with pytest.raises(DataError, match="b.png: not an image that Pillow can read"):
-        load_image(resolve_source(tmp_path / "b.png"))
+        load_single(str(tmp_path / "b.png"))
 
 
 def test_an_image_that_is_too_large_to_work_on_is_not_decoded(tmp_path, monkeypatch):
     Image.new("RGB", (800, 600)).save(tmp_path / "a.png")
     monkeypatch.setattr(memory, "free_memory", lambda: 50_000_000)
-    assert load_image(resolve_source(tmp_path), working=100).pixels.shape == (3, 600, 800)
+    assert load_single(str(tmp_path), working=100).pixels.shape == (3, 600, 800)
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", None)
     message = "a.png: an image of 800 x 600 pixels needs about 0.096 GB of memory, and 0.05 GB are free; crop it"
     with pytest.raises(DataError, match=message):
-        load_image(resolve_source(tmp_path), working=200)
+        load_single(str(tmp_path), working=200)
 
 
 @pytest.mark.parametrize("format", ["GIF", "TIFF", "PNG", "WEBP"])
@@ -360,10 +361,10 @@ def test_further_frames_are_counted(tmp_path, format):
         (image,) = iter_images(tmp_path)
     assert image.max() < 0.1
     with pytest.warns(NumericalWarning, match="only the first is used"):
-        assert load_image(resolve_source(tmp_path)).frames == 4
+        assert load_single(str(tmp_path)).frames == 4
 
 
 def test_previews_are_no_frames(tmp_path):
     frames = [Image.new("RGB", (6, 5), 50 * i) for i in range(2)]
     frames[0].save(tmp_path / "a.mpo", "MPO", save_all=True, append_images=frames[1:])
-    assert load_image(resolve_source(tmp_path)).frames == 1
+    assert load_single(str(tmp_path)).frames == 1

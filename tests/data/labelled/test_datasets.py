@@ -1,5 +1,6 @@
 import hashlib
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -350,7 +351,8 @@ def test_real_cifar10(tmp_path):
     pickled.mkdir()
     for name in [f"data_batch_{i}" for i in range(1, 6)] + ["test_batch"]:
         labels = np.frombuffer((source / f"{name}.labels").read_bytes(), np.uint8)
-        mosaics = [np.asarray(Image.open(source / f"{name}_{i}.webp").convert("RGB")) for i in range(10)]
+        with ThreadPoolExecutor() as pool:  # decoding, which releases the lock of Python, takes longest
+            mosaics = pool.map(lambda i, name=name: np.asarray(Image.open(source / f"{name}_{i}.webp")), range(10))
         tiles = [m.reshape(25, 32, 40, 32, 3).transpose(0, 2, 4, 1, 3).reshape(1000, 3072) for m in mosaics]
         pixels = np.concatenate(tiles)
         (folder / f"{name}.bin").write_bytes(np.concatenate([labels[:, None], pixels], axis=1).tobytes())

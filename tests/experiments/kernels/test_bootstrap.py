@@ -14,6 +14,8 @@ from ndtools.numerics.inverse_sqrt import Eigh
 from ndtools.numerics.patch_covariance import PatchCovariance
 from tests.commands import invoke, numbers, save
 
+pytestmark = pytest.mark.usefixtures("unpainted")
+
 
 def images(count, seed):
     """Noise of contrasts that differ from image to image: what kernels vary by."""

@@ -18,6 +18,8 @@ import ndtools
 from ndtools.numerics.center_surround import MEASURES
 from tests.commands import invoke, numbers, save
 
+pytestmark = pytest.mark.usefixtures("unpainted")
+
 
 @pytest.fixture
 def out(tmp_path):
@@ -272,7 +274,7 @@ def test_interruption_keeps_older_results(photos, out):
     """A real process on a terminal, interrupted once its progress bar shows that it is under way."""
     assert kernels(photos, out).exit_code == 0
     before = {path: path.read_bytes() for path in out.iterdir()}
-    save(photos / "big.png", (4000, 4000))
+    save(photos / "big.png", (2000, 2000))
     for i in range(40):
         os.link(photos / "big.png", photos / f"big{i}.png")
     ours, theirs = pty.openpty()

@@ -60,7 +60,7 @@ def test_layout(folder, kernel_size, gray, width):
 
 def test_dead_leaves_are_whitened_like_f(folder):
     """Their power spectrum falls about like f^-2, so |H| of grey kernels rises about like f."""
-    result = nd.run_kernels(nd.KernelsConfig(source="sample", kernel_size=15, gray=True, eps=1e-4, fit=True))
+    result = nd.run_kernels(nd.KernelsConfig(source="sample", images=8, kernel_size=15, gray=True, eps=1e-4, fit=True))
     (cell,) = result.cells
     assert cell.response.low_frequency_slope == pytest.approx(1, abs=0.3)
     assert cell.response.dc < 0.1 * cell.response.peak

@@ -8,6 +8,8 @@ import pytest
 from tests.commands import invoke, numbers
 from tests.small_set import write_small_set
 
+pytestmark = pytest.mark.usefixtures("unpainted")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

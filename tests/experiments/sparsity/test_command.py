@@ -8,6 +8,8 @@ from tests.commands import invoke, numbers, save
 from tests.oracles.whitened_pixels import distributions
 from tests.places import real
 
+pytestmark = pytest.mark.usefixtures("unpainted")
+
 
 @pytest.fixture
 def out(tmp_path):
@@ -129,7 +131,7 @@ def test_nothing_usable(tmp_path, out):
 
 
 def test_photographs_are_sparser_after(out):
-    assert run(real("imagenet-sample"), out, "-n", 60).exit_code == 0
+    assert run(real("imagenet-sample"), out, "-n", 40).exit_code == 0
     content = numbers(out, "sparsity")
     before, after = content["before"], content["after"]
     for name in ("kurtosis", "hoyer", "gini", "near_zero"):
