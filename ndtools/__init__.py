@@ -97,6 +97,7 @@ _GROUPS: dict[str, dict[str, str | tuple[str, str]]] = {
         "run_timing": ("experiments.timing.run", "run"),
     },
     "figures": {  # pictures of results
+        "plot_correlation": "experiments.covariance.figure",
         "plot_covariance": "experiments.covariance.figure",
         "plot_deblur": "experiments.deblur.figure",
         "plot_deconvolve": "experiments.deconvolve.figure",
@@ -107,6 +108,7 @@ _GROUPS: dict[str, dict[str, str | tuple[str, str]]] = {
         "plot_ns_stability": "experiments.ns_stability.figure",
         "plot_precision_atlas": "experiments.ns_stability.figure_atlas",
         "plot_regress": "experiments.regress.figure",
+        "plot_regress_kernels": "experiments.regress.figure_kernels",
         "plot_sparsity": "experiments.sparsity.figure",
         "plot_timing": "experiments.timing.figure",
     },

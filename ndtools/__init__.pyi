@@ -17,6 +17,7 @@ from ndtools.errors import NumericalWarning as NumericalWarning
 from ndtools.errors import OptionError as OptionError
 from ndtools.errors import OutputError as OutputError
 from ndtools.experiments.covariance.config import CovarianceConfig as CovarianceConfig
+from ndtools.experiments.covariance.figure import plot_correlation as plot_correlation
 from ndtools.experiments.covariance.figure import plot_covariance as plot_covariance
 from ndtools.experiments.covariance.result import CovarianceResult as CovarianceResult
 from ndtools.experiments.covariance.run import run as _run_covariance
@@ -45,6 +46,7 @@ from ndtools.experiments.ns_stability.result import NsStabilityResult as NsStabi
 from ndtools.experiments.ns_stability.run import run as _run_ns_stability
 from ndtools.experiments.regress.config import RegressConfig as RegressConfig
 from ndtools.experiments.regress.figure import plot_regress as plot_regress
+from ndtools.experiments.regress.figure_kernels import plot_regress_kernels as plot_regress_kernels
 from ndtools.experiments.regress.result import RegressResult as RegressResult
 from ndtools.experiments.regress.run import run as _run_regress
 from ndtools.experiments.saved import load_result as load_result

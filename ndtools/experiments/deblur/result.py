@@ -180,10 +180,7 @@ class DeblurResult:
 
 
 def _most_varied(pixels: Pixels, height: int, width: int) -> tuple[int, int]:
-    """Return the top and left of the window of this size in which neighbouring pixels differ most, on a grid of CELL.
-
-    Of equal windows it is the first.
-    """
+    """Return the top and left of the window, on a grid of CELL, in which neighbouring pixels differ most."""
     rows, columns = pixels.shape[1] // CELL, pixels.shape[2] // CELL
     variation = np.zeros((rows + 1, columns + 1))
     for row in range(rows):  # a strip at a time: an image of numbers would take many times the memory of its pixels

@@ -48,7 +48,7 @@ def plot_deconvolve(
         if it is flat.
     """
     rows, columns = result.pixels.shape[1:]
-    panels = (
+    panels: tuple[tuple[str, NDArray[np.float32] | NDArray[np.uint8]], ...] = (
         ("input", result.pixels),
         ("|input − mean|", _magnitude(result.centred)),
         ("deconvolved", result.picture()),
