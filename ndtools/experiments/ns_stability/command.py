@@ -59,7 +59,7 @@ def ns_stability(
 
     Example: [bold]ndtools ns-stability lenna.png[/bold]
     """
-    output = Output(shared, "ns-stability")
+    output = Output(shared, "ns-stability", figures=[] if sweep else ["gains"])
     config = NsStabilityConfig(
         source=source,
         kernel_size=kernel_size,
