@@ -105,6 +105,7 @@ _GROUPS: dict[str, dict[str, str | tuple[str, str]]] = {
         "plot_kernel_fit": "experiments.kernels.figure_fit",
         "plot_kernels": "experiments.kernels.figure",
         "plot_mlp": "experiments.mlp.figure",
+        "plot_ns_gains": "experiments.ns_stability.figure_gains",
         "plot_ns_stability": "experiments.ns_stability.figure",
         "plot_precision_atlas": "experiments.ns_stability.figure_atlas",
         "plot_regress": "experiments.regress.figure",

@@ -42,6 +42,7 @@ from ndtools.experiments.mlp.run import run as _run_mlp
 from ndtools.experiments.ns_stability.config import NsStabilityConfig as NsStabilityConfig
 from ndtools.experiments.ns_stability.figure import plot_ns_stability as plot_ns_stability
 from ndtools.experiments.ns_stability.figure_atlas import plot_precision_atlas as plot_precision_atlas
+from ndtools.experiments.ns_stability.figure_gains import plot_ns_gains as plot_ns_gains
 from ndtools.experiments.ns_stability.result import NsStabilityResult as NsStabilityResult
 from ndtools.experiments.ns_stability.run import run as _run_ns_stability
 from ndtools.experiments.regress.config import RegressConfig as RegressConfig

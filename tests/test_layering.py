@@ -23,7 +23,7 @@ BELOW = {
     "checkpoints": ("surgery", "data", "writing"),
     "results": ("data", "writing"),
     "drawing": ("errors",),
-    "console": ("results", "data", "validation"),
+    "console": ("results", "drawing", "data", "validation"),
     "experiments": ("validation", "moments", "checkpoints", "drawing", "console"),
     "cli": ("experiments",),
 }

@@ -191,8 +191,8 @@ class NsStabilityResult:
         }
 
     def gain(self, eigenvalues: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return what :data:`GAIN_ITERATIONS` of Newton-Schulz make of eigenvalues, (n, m); 1 is white."""
-        gain = spectral_gain(eigenvalues / self.norm, max(GAIN_ITERATIONS))
+        """Return what :data:`GAIN_ITERATIONS` of the coupled iteration make of eigenvalues, (n, m); 1 is white."""
+        gain = spectral_gain(eigenvalues / self.norm, max(GAIN_ITERATIONS), self.coefficients)
         return np.stack([gain[n - 1] for n in GAIN_ITERATIONS])
 
     def numbers(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["caption_regress", "plot_regress"]
 
-NAMES = {"sgd": "SGD", "bn": "BN", "deconv": "deconvolution"}
+NAMES: dict[str, str] = {"sgd": "SGD", "bn": "BN", "deconv": "deconvolution"}
 STYLES = {name: {**METHODS[method], "marker": ""} for name, method in zip(NAMES, ("none", "bn", "deconv"), strict=True)}
 MARKERS = {name: METHODS[method]["marker"] for name, method in zip(NAMES, ("none", "bn", "deconv"), strict=True)}
 OPTIMUM = {"l2": "closed form", "logistic": "L-BFGS"}
