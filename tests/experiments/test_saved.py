@@ -71,7 +71,6 @@ REACHED = {
 }
 
 
-NOT_YET_FOR_PRINT = {"kernels", "ns-stability", "timing"}
 LONG_NAME = "/home/someone/photographs of a summer/" + "a-name-that-does-not-end-" * 5 + ".png"
 
 

@@ -133,13 +133,18 @@ def steps_in_a_sentence(result: "NsStabilityResult") -> str:
 
 
 def draw_curve(ax: Axes, x: NDArray[Any], residual: NDArray[np.float64], top: float, curve: "Curve") -> None:
-    """Draw a curve up to where it leaves through the top, marked there."""
+    """Draw a curve from where it is in the frame to where it leaves through the top, marked there."""
     with np.errstate(invalid="ignore"):
-        beyond = np.flatnonzero(~(residual <= top))
+        inside = residual <= top
+    if not inside.any():
+        return
+    first = int(inside.argmax())
+    x, residual = x[first:], residual[first:]
+    beyond = np.flatnonzero(~inside[first:])
     last = beyond[0] if len(beyond) else len(residual)
     x_in, y_in = x[:last].astype(float), residual[:last]
     every = max(1, len(x) // 25)
-    if len(beyond) and last:
+    if len(beyond):
         value = residual[last] if np.isfinite(residual[last]) else top
         share = np.log(top / y_in[-1]) / max(np.log(value / y_in[-1]), 1e-12)
         leaves = x_in[-1] + min(share, 1.0) * (x[last] - x_in[-1])

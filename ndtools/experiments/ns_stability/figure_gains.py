@@ -92,8 +92,8 @@ def caption_ns_gains(result: "NsStabilityResult") -> str:
         f"Iterations towards the inverse square root of A. {matrix_in_words(result)}"
         f" (a) Residual of the stable algorithms in {result.widest} by the matrix products that they take; an inverse"
         f" counts as one. Products until twice the least residual: {costs}. (b) Partial whitening: the factor √λ·p(λ)"
-        " by which n coupled iterations change the standard deviation along an eigenvector with eigenvalue λ, in"
-        " units of the one that makes it white. Ticks below: the eigenvalues of A." + steps_in_a_sentence(result)
+        " by which n coupled iterations change the standard deviation along an eigenvector with eigenvalue λ, where 1 is"
+        " white. Ticks below: the eigenvalues of A." + steps_in_a_sentence(result)
     )
 
 

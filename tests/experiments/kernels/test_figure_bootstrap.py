@@ -42,9 +42,15 @@ def test_the_numbers_of_the_paper_are_in_the_caption(result):
     assert "4 replicates" in caption
 
 
-@pytest.mark.parametrize("width", [60, COLUMN, 120, PAGE])
-def test_layout(result, width):
-    fig = plot_kernel_bootstrap(result, width=width)
+@pytest.mark.parametrize(("kernel_size", "width"), [(31, 60), (3, COLUMN), (31, 120), (31, PAGE)])
+def test_layout(result, kernel_size, width):
+    error = np.random.default_rng(0).uniform(1e-3, 1, (3, 3, kernel_size, kernel_size))
+    large = dataclasses.replace(
+        result,
+        config=dataclasses.replace(result.config, kernel_size=kernel_size),
+        bootstrap=dataclasses.replace(result.bootstrap, error=error),
+    )
+    fig = plot_kernel_bootstrap(large, width=width)
     assert faults(fig) == []
     assert smallest_type(fig) >= 5.5
 

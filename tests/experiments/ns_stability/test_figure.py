@@ -3,11 +3,12 @@ import dataclasses
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 
 from ndtools.drawing.palette import ALGORITHMS
 from ndtools.drawing.style import COLUMN, PAGE
 from ndtools.experiments.ns_stability.config import NsStabilityConfig
-from ndtools.experiments.ns_stability.figure import caption_ns_stability, plot_ns_stability
+from ndtools.experiments.ns_stability.figure import caption_ns_stability, draw_curve, plot_ns_stability
 from ndtools.experiments.ns_stability.figure_atlas import caption_precision_atlas, plot_precision_atlas
 from ndtools.experiments.ns_stability.figure_gains import caption_ns_gains, plot_ns_gains
 from ndtools.experiments.ns_stability.figures import captions, draw
@@ -69,6 +70,23 @@ def test_the_caption_tells_where_curves_end(result):
         assert said in caption
     assert f"condition number κ is {result.condition:.3g}" in caption
     assert "coupled in float64" in caption.split("diverges at")[0]
+
+
+def test_a_curve_that_enters_through_the_top_is_drawn_from_there(result):
+    """Denman-Beavers begins far off if the condition number is large, and comes back."""
+    residual = np.array([1e8, 1e6, 10.0, 1e-6, 1e-6])
+    curve = dataclasses.replace(result.curves[0], residual=residual)
+    ax = Figure().add_subplot()
+    draw_curve(ax, np.arange(1, 6), residual, 1e5, curve)
+    (line,) = ax.lines
+    assert line.get_xdata().tolist() == [3, 4, 5]
+    np.testing.assert_array_equal(line.get_ydata(), residual[2:])
+
+
+def test_a_curve_that_is_never_in_the_frame_is_not_drawn(result):
+    ax = Figure().add_subplot()
+    draw_curve(ax, np.arange(1, 4), np.array([1e6, np.inf, np.nan]), 1e5, result.curves[0])
+    assert not ax.lines
 
 
 def test_gains(result):
