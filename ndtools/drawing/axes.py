@@ -164,7 +164,7 @@ def name_ends(ax: Axes, ends: Sequence[End]) -> None:
     places = np.array([_share(ax, end.value) for end in ends])
     order = np.argsort(places, kind="stable")
     # The constrained layout comes later; it leaves no less height than this.
-    height = 0.9 * ax.get_position().height * ax.figure.get_figheight() * 72  # type: ignore[union-attr]
+    height = 0.75 * ax.get_position().height * ax.figure.get_figheight() * 72  # type: ignore[union-attr]
     lines = np.array([ends[i].name.count("\n") + 1 for i in order])
     halves = lines / 2 * _LINE * SMALL / height
     above = np.concatenate([[0], halves[1:] + halves[:-1]]).cumsum()  # the lowest name

@@ -26,7 +26,7 @@ MANIFEST = {
 def write(folder, **changes):
     content = {key: value for key, value in {**MANIFEST, "value": 0.1, **changes}.items() if value is not ...}
     arrays = {"x": np.array([1.0, np.nan]), "names": np.array(["a", "bc"])}
-    write_results(folder, "stem", arrays=arrays, numbers=content, figure=Figure(), dpi=10)
+    write_results(folder, "stem", arrays=arrays, numbers=content, figures={"": Figure()}, captions={"": ""}, dpi=10)
     return folder / "stem.json"
 
 

@@ -190,7 +190,8 @@ def _most_varied(pixels: Pixels, height: int, width: int) -> tuple[int, int]:
         varied = (np.abs(across) + np.abs(down)).sum((0, 1)).reshape(columns, CELL).sum(1)
         variation[row + 1, 1:] = variation[row, 1:] + varied.cumsum(dtype=np.float64)
     high, wide = height // CELL, width // CELL
-    windows = variation[high:, wide:] - variation[:-high, wide:] - variation[high:, :-wide] + variation[:-high, :-wide]
+    upper, left_of = slice(rows + 1 - high), slice(columns + 1 - wide)
+    windows = variation[high:, wide:] - variation[upper, wide:] - variation[high:, left_of] + variation[upper, left_of]
     top, left = np.unravel_index(int(windows.argmax()), windows.shape)
     return CELL * int(top), CELL * int(left)
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["caption_ns_gains", "plot_ns_gains"]
 
+ONE_ROW = 165.0  # millimetres from which all names stand in one row
 LABELS = {
     "coupled": "coupled Newton-Schulz",
     "chebyshev": "coupled Chebyshev",
@@ -68,7 +69,7 @@ def plot_ns_gains(
             Line2D([], [], label=f"{LABELS[curve.algorithm]}, {curve.dtype}", **style(curve))
             for curve in _curves(result)
         ]
-        fig.legend(handles=handles, loc="outside lower center", ncols=4 if wide else 1)
+        fig.legend(handles=handles, loc="outside lower center", ncols=4 if width >= ONE_ROW else 2 if wide else 1)
         if title:
             add_title(fig, f"Cost and partial whitening of iterations on {source_name(result.source)}")
     return fig
@@ -92,8 +93,8 @@ def caption_ns_gains(result: "NsStabilityResult") -> str:
         f"Iterations towards the inverse square root of A. {matrix_in_words(result)}"
         f" (a) Residual of the stable algorithms in {result.widest} by the matrix products that they take; an inverse"
         f" counts as one. Products until twice the least residual: {costs}. (b) Partial whitening: the factor √λ·p(λ)"
-        " by which n coupled iterations change the standard deviation along an eigenvector with eigenvalue λ, where 1 is"
-        " white. Ticks below: the eigenvalues of A." + steps_in_a_sentence(result)
+        " by which n coupled iterations change the standard deviation along an eigenvector with eigenvalue λ, where 1"
+        " is white. Ticks below: the eigenvalues of A." + steps_in_a_sentence(result)
     )
 
 

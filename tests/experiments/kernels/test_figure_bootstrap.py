@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 import ndtools as nd
+from ndtools.drawing.pictures import captions, draw
 from ndtools.drawing.style import COLUMN, PAGE
 from ndtools.experiments.kernels.figure_bootstrap import caption_kernel_bootstrap, plot_kernel_bootstrap
-from ndtools.experiments.kernels.figures import captions, draw
+from ndtools.experiments.kernels.figures import FIGURES
 from tests.layout import faults, smallest_type
 
 pytestmark = pytest.mark.filterwarnings("ignore::ndtools.errors.NumericalWarning")
@@ -70,13 +71,13 @@ def test_without_a_curve_the_reason_is_told(result, relative, per_image, words):
 
 
 def test_all_figures_have_captions_and_take_width_and_title(result):
-    drawn = draw(result, width=COLUMN, title=False)
-    assert list(drawn) == list(captions(result)) == ["", "bootstrap"]
+    drawn = draw(FIGURES, result, width=COLUMN, title=False)
+    assert list(drawn) == list(captions(FIGURES, result)) == ["", "bootstrap"]
     for figure in drawn.values():
         assert figure.get_figwidth() * 25.4 == pytest.approx(COLUMN)
         assert figure.get_suptitle() == ""
     without = dataclasses.replace(result, bootstrap=None)
-    assert list(draw(without)) == [""]
+    assert list(draw(FIGURES, without)) == [""]
     for function in (plot_kernel_bootstrap, caption_kernel_bootstrap):
         with pytest.raises(ValueError, match="bootstrap=200"):
             function(without)

@@ -6,12 +6,13 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from ndtools.drawing.palette import ALGORITHMS
+from ndtools.drawing.pictures import captions, draw
 from ndtools.drawing.style import COLUMN, PAGE
 from ndtools.experiments.ns_stability.config import NsStabilityConfig
 from ndtools.experiments.ns_stability.figure import caption_ns_stability, draw_curve, plot_ns_stability
 from ndtools.experiments.ns_stability.figure_atlas import caption_precision_atlas, plot_precision_atlas
 from ndtools.experiments.ns_stability.figure_gains import caption_ns_gains, plot_ns_gains
-from ndtools.experiments.ns_stability.figures import captions, draw
+from ndtools.experiments.ns_stability.figures import FIGURES
 from ndtools.experiments.ns_stability.run import run
 from tests.layout import faults, smallest_type
 from tests.oracles.inverse_roots import SPECTRUM, spd
@@ -93,7 +94,7 @@ def test_gains(result):
     by_product, gain = plot_ns_gains(result).axes
     assert "products" in by_product.get_xlabel()
     assert all(np.max(line.get_ydata()) <= by_product.get_ylim()[1] for line in by_product.lines)
-    colours = {to_hex(ALGORITHMS[name]["color"]) for name in ("coupled", "chebyshev", "denman-beavers")}
+    colours = {to_hex(ALGORITHMS[name]["color"]) for name in ("coupled", "chebyshev", "denman-beavers", "gram")}
     assert {to_hex(line.get_color()) for line in by_product.lines} == colours
     assert gain.get_xscale() == "log"
     ticks = gain.collections[0].get_segments()
@@ -138,12 +139,12 @@ def test_layout(matrix, result, atlas, width):
 
 @pytest.mark.parametrize("iterations", [1, 5, 15, 200])
 def test_layout_of_short_and_long_runs(matrix, iterations):
-    for fig in draw(half(matrix, iterations), width=COLUMN).values():
+    for fig in draw(FIGURES, half(matrix, iterations), width=COLUMN).values():
         assert faults(fig) == []
 
 
 def test_all_figures_have_captions(result, atlas):
-    assert list(draw(result)) == list(captions(result)) == ["", "gains"]
+    assert list(draw(FIGURES, result)) == list(captions(FIGURES, result)) == ["", "gains"]
     swept = dataclasses.replace(result, atlas=atlas)
-    assert list(draw(swept)) == list(captions(swept)) == [""]
-    assert draw(swept, title=False)[""].get_suptitle() == ""
+    assert list(draw(FIGURES, swept)) == list(captions(FIGURES, swept)) == [""]
+    assert draw(FIGURES, swept, title=False)[""].get_suptitle() == ""
