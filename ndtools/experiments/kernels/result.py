@@ -1,11 +1,13 @@
 """Kernels of an image set: the result of ``ndtools kernels``, live or read back from its files."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ndtools.drawing.shown import ShownResult
 from ndtools.experiments.kernels.bootstrap import KernelBootstrap
 from ndtools.experiments.kernels.cells import CellMeasures
 from ndtools.experiments.kernels.config import KernelsConfig
@@ -21,6 +23,7 @@ from ndtools.results.deconvolutions import (
 )
 from ndtools.results.inputs import ImagesUsed
 from ndtools.results.read import SavedResult
+from ndtools.text import precision_in_words, ridge_in_words, source_name, with_error
 
 __all__ = ["ChannelKernel", "KernelsResult"]
 
@@ -63,8 +66,8 @@ class ChannelKernel:
         return cls(**{name: numbers[name] for name in names}, standard_error=numbers.get("standard_error"))
 
 
-@dataclass(frozen=True, eq=False)
-class KernelsResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class KernelsResult(ShownResult):
     """Kernels of an image set, with all that is needed to judge them.
 
     Attributes
@@ -103,6 +106,19 @@ class KernelsResult:
     def source(self) -> str:
         """Name of the image source, or of the files of moments, printable."""
         return self.images.label
+
+    def summary(self) -> Sequence[str]:
+        """Return lines that say what the result comes from, and its main numbers."""
+        size, name = self.config.kernel_size, "center_surround_ratio"
+        ratios = (
+            f"{channel.name} {with_error(getattr(channel, name), (channel.standard_error or {}).get(name), 4)}"
+            for channel in self.channels
+        )
+        return (
+            f"{source_name(self.source)} · {self.images.counted} · {self.covariance.count:,} patches of {size}×{size}",
+            f"{ridge_in_words(self.deconvolution)} · {precision_in_words(self.deconvolution)}",
+            "center/surround: " + " · ".join(ratios),
+        )
 
     def arrays(self) -> dict[str, NDArray[np.float64]]:
         """Return the arrays of the .npz file by name."""
