@@ -88,17 +88,21 @@ def notebook_bar(label: str) -> Iterator[Update]:
     callable
         Function that takes the number done and the total.
     """
-    from IPython.display import HTML, display  # type: ignore[import-not-found]  # only a notebook calls this
+    from IPython.display import display  # type: ignore[import-not-found]  # only a notebook calls this
 
-    shown: Any = display(HTML(), display_id=True)
+    def content(bar: str, words: str) -> dict[str, str]:
+        return {"text/html": f"{bar}{html.escape(words)}", "text/plain": words}
+
+    shown: Any = display(content("", ""), raw=True, display_id=True)
 
     def update(done: int, total: int) -> None:
-        shown.update(HTML(f'<progress value="{done}" max="{total}"></progress> {done} of {total} {html.escape(label)}'))
+        bar = f'<progress value="{done}" max="{total}"></progress> '
+        shown.update(content(bar, f"{done} of {total} {label}"), raw=True)
 
     try:
         yield update
     finally:
-        shown.update(HTML())
+        shown.update(content("", ""), raw=True)
 
 
 def _in_notebook() -> bool:

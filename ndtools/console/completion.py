@@ -36,12 +36,9 @@ def complete_fetched(incomplete: str) -> list[str]:
 
 
 def _names_or_paths(names: Iterable[str], incomplete: str) -> list[str]:
-    """Return names and paths that begin with what was typed; nothing if it begins no name.
-
-    A shell to which nothing is returned completes paths by itself, and knows folders better.
-    """
+    """Return names and paths that begin with what was typed; nothing if it begins no name."""
     matches = [name for name in names if name.startswith(incomplete)]
-    if not matches:
+    if not matches:  # a shell to which nothing is returned completes paths by itself, and knows folders better
         return []
     try:
         with os.scandir() as entries:

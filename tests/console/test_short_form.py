@@ -57,17 +57,18 @@ def cells(monkeypatch):
     """What a cell of a notebook showed, one entry for each change."""
     changes = []
 
-    class HTML(str):
-        pass
+    def show(content, *, raw, **_):
+        assert raw and list(content) == ["text/html", "text/plain"]
+        changes.append((content["text/html"], content["text/plain"]))
 
-    def display(value, *, display_id):
+    def display(content, *, raw, display_id):
         assert display_id
-        changes.append(value)
-        return SimpleNamespace(update=changes.append)
+        show(content, raw=raw)
+        return SimpleNamespace(update=show)
 
     shell = SimpleNamespace(kernel=object())
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
-    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(HTML=HTML, display=display))
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=display))
     return changes
 
 
@@ -76,14 +77,18 @@ def test_long_runs_show_a_bar_in_a_notebook(cells, monkeypatch):
     monkeypatch.setattr(bars.time, "monotonic", lambda: next(clock))
     form = short_form(nd.KernelsConfig, run, counting="<images>")
     assert form("photos", kernel_size=3) == nd.KernelsConfig(source="photos", kernel_size=3)
-    assert cells == ["", '<progress value="2" max="2"></progress> 2 of 2 &lt;images&gt;', ""]
+    assert cells == [
+        ("", ""),
+        ('<progress value="2" max="2"></progress> 2 of 2 &lt;images&gt;', "2 of 2 <images>"),
+        ("", ""),
+    ]
 
 
 def test_a_bar_vanishes_after_an_error(cells):
     with pytest.raises(KeyboardInterrupt), bars.later_bar("images", delay=0.0) as update:
         update(1, 3)
         raise KeyboardInterrupt
-    assert cells[-1] == "" and len(cells) == 3
+    assert cells[-1] == ("", "") and len(cells) == 3
 
 
 def test_short_runs_and_runs_without_a_screen_show_nothing(cells, monkeypatch, capsys):

@@ -24,7 +24,7 @@ def test_a_result_says_what_it_is(result):
     assert "eps 0.001 (" in lines[1] and "condition " in lines[1] and "residual " in lines[1]
     green = result.channels[1]
     ratio = with_error(green.center_surround_ratio, green.standard_error["center_surround_ratio"])
-    assert "center/surround: R " in lines[2] and f" · G {ratio} · B " in lines[2]
+    assert lines[2].startswith("  center, center/surround: R ") and f" · G {green.center:.4g}, {ratio} · B " in lines[2]
     assert len(repr(result)) < 500
 
 
@@ -56,6 +56,10 @@ def test_deconvolutions_and_covariances_print_no_matrices(result):
     assert "condition" in repr(result.deconvolution) and "tensor" not in repr(result.deconvolution)
     assert f"{result.covariance.count:,} patches of 5×5 pixels and 3 channels" in repr(result.covariance)
     assert "tensor" not in repr(result.covariance)
+
+
+def test_data_sets_print_no_images():
+    assert repr(nd.glyphs(20, 10)) == "Dataset(glyphs, synthetic: 20 + 10 images of 1×28×28, 10 classes)"
 
 
 CONFIGURATIONS = [getattr(nd, name) for name in nd.__all__ if name.endswith("Config") and name != "DeconvConfig"]

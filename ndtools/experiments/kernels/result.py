@@ -59,6 +59,11 @@ class ChannelKernel:
         """Return what the .json file holds of it."""
         return {name: value for name, value in vars(self).items() if name != "standard_error" or value is not None}
 
+    def ratio_in_words(self) -> str:
+        """Return the ratio of centre and surround with its standard error; "-" if there is no ratio."""
+        error = (self.standard_error or {}).get("center_surround_ratio")
+        return with_error(self.center_surround_ratio, error, 4)
+
     @classmethod
     def from_numbers(cls, numbers: dict[str, Any]) -> "ChannelKernel":
         """Restore the summary from what `numbers` returned, with or without further keys."""
@@ -109,15 +114,12 @@ class KernelsResult(ShownResult):
 
     def summary(self) -> Sequence[str]:
         """Return lines that say what the result comes from, and its main numbers."""
-        size, name = self.config.kernel_size, "center_surround_ratio"
-        ratios = (
-            f"{channel.name} {with_error(getattr(channel, name), (channel.standard_error or {}).get(name), 4)}"
-            for channel in self.channels
-        )
+        size = self.config.kernel_size
+        centers = (f"{channel.name} {channel.center:.4g}, {channel.ratio_in_words()}" for channel in self.channels)
         return (
             f"{source_name(self.source)} · {self.images.counted} · {self.covariance.count:,} patches of {size}×{size}",
             f"{ridge_in_words(self.deconvolution)} · {precision_in_words(self.deconvolution)}",
-            "center/surround: " + " · ".join(ratios),
+            "center, center/surround: " + " · ".join(centers),
         )
 
     def arrays(self) -> dict[str, NDArray[np.float64]]:

@@ -40,10 +40,8 @@ def kernels_table(result: KernelsResult) -> Table:
     table = _table("channel", *["polarity"] * polarity, *headings, gap=3)
     table.caption = POLARITY if polarity else None
     for channel in result.channels:
-        error = (channel.standard_error or {}).get("center_surround_ratio")
         numbers = ("-" if x is None else f"{x:.4g}" for x in (channel.center, channel.surround_mean))
-        ratio = with_error(channel.center_surround_ratio, error, 4)
-        table.add_row(channel.name, *[channel.polarity or "-"] * polarity, *numbers, ratio)
+        table.add_row(channel.name, *[channel.polarity or "-"] * polarity, *numbers, channel.ratio_in_words())
     if not result.cells:
         return table
     whole = Table.grid()
