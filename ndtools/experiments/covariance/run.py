@@ -2,6 +2,7 @@
 
 from ndtools.computing.operators import resolve_device
 from ndtools.computing.progress import Progress
+from ndtools.console.short_form import short_form
 from ndtools.data.images.sources import resolve_source
 from ndtools.experiments.covariance.config import CovarianceConfig
 from ndtools.experiments.covariance.result import CovarianceResult, MeanCorrelation, roundings
@@ -11,7 +12,7 @@ from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.inverse_sqrt import method_from_name
 from ndtools.results.inputs import images_used
 
-__all__ = ["run"]
+__all__ = ["covariance", "run"]
 
 
 def run(config: CovarianceConfig, *, progress: Progress | None = None) -> CovarianceResult:
@@ -34,6 +35,7 @@ def run(config: CovarianceConfig, *, progress: Progress | None = None) -> Covari
     NumericalWarning
         If colour images are grey, have several frames, or are named more than once.
     """
+    CovarianceConfig.check_type(config)
     device = resolve_device(config.device)
     images = resolve_source(config.source)
     if config.images is not None:
@@ -64,3 +66,6 @@ def run(config: CovarianceConfig, *, progress: Progress | None = None) -> Covari
         after=MeanCorrelation.of(whitened, covariance.channels, rounding_after),
         device=str(device),
     )
+
+
+covariance = short_form(CovarianceConfig, run, counting="images")

@@ -1,5 +1,6 @@
 """Estimates of a blur kernel: the result of ``ndtools deblur``, live or read back from its files."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ndtools.data.images.decoding import Pixels
+from ndtools.drawing.shown import ShownResult
 from ndtools.experiments.deblur.config import DeblurConfig
 from ndtools.results.read import SavedResult, floats
+from ndtools.text import counted, printable, source_name
 
 __all__ = ["CROP", "Arm", "DeblurResult"]
 
@@ -75,8 +78,8 @@ class Arm:
         }
 
 
-@dataclass(frozen=True, eq=False)
-class DeblurResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class DeblurResult(ShownResult):
     """A blurred image, and its kernel estimated in three ways.
 
     Attributes
@@ -133,6 +136,18 @@ class DeblurResult:
         return (
             self.sharp[:, top : top + height + more, left : left + width + more],
             self.blurred[:, top : top + height, left : left + width],
+        )
+
+    def summary(self) -> Sequence[str]:
+        """Return lines that say what the result comes from, and its main numbers."""
+        (_, height, width), side = self.size, len(self.true_kernel)
+        blur = source_name(printable(self.config.blur))
+        errors = [f"{arm.name.replace('_', ' ')} {arm.kernel_error[-1]:.3g}" for arm in self.arms]
+        return (
+            f"{source_name(self.source)} · {width}×{height} pixels · blur {blur} · noise {self.config.noise:.3g}",
+            f"kernel of {side}×{side} · eps {self.config.eps:.3g} · condition {self.condition:.3g} · residual"
+            f" {self.residual:.2g}",
+            f"kernel error after {counted(self.config.iterations, 'step')}: {' · '.join(errors)}",
         )
 
     def arrays(self) -> dict[str, NDArray[Any]]:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ndtools.computing.operators import resolve_device
+from ndtools.console.short_form import short_form
 from ndtools.data.arrays import is_matrix_file, read_arrays
 from ndtools.data.images.decoding import Pixels, decode_image
 from ndtools.data.images.reading import Decoded
@@ -28,7 +29,7 @@ from ndtools.numerics.inverse_sqrt import inverse_sqrt, method_from_name
 from ndtools.numerics.products import ridged
 from ndtools.text import printable
 
-__all__ = ["run"]
+__all__ = ["deblur", "run"]
 
 SMALLEST = 15  # side of the estimated kernel by default, pixels
 # Of the rate at which gradient descent diverges, 2/λ_max. The nearer to it, the longer the mean brightness of the
@@ -68,6 +69,7 @@ def run(config: DeblurConfig) -> DeblurResult:
     NumericalWarning
         If the image does not determine the kernel.
     """
+    DeblurConfig.check_type(config)
     device = resolve_device(config.device)
     image = load_single(config.source, working=WORKING)
     kernel = _padded(_true_kernel(config), config.kernel_size)
@@ -92,6 +94,9 @@ def run(config: DeblurConfig) -> DeblurResult:
         residual=float(root.residual),
         device=str(device),
     )
+
+
+deblur = short_form(DeblurConfig, run)
 
 
 def _arms(moments: KernelMoments, d: Tensor, true: NDArray[np.float64], iterations: int) -> tuple[Arm, ...]:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
 from ndtools.computing.operators import resolve_device
+from ndtools.console.short_form import short_form
 from ndtools.data.images.reading import Decoded, load_images
 from ndtools.data.images.single import load_single
 from ndtools.data.images.sources import resolve_source
@@ -24,7 +25,7 @@ from ndtools.numerics.patch_covariance import PatchCovariance
 from ndtools.numerics.pixels import white
 from ndtools.numerics.sparsity import REACH, ROUNDING, Density, Distribution, SparsitySums
 
-__all__ = ["run"]
+__all__ = ["deconvolve", "run"]
 
 # Bytes for each pixel that the command takes, its figure included. Measured as the peak of the process at 4, 8 and
 # 16 Mpixel: 179 more for each pixel of three channels, with patches of 3×3 and of 15×15; and 75 to 89 of one channel.
@@ -60,6 +61,7 @@ def run(config: DeconvolveConfig) -> DeconvolveResult:
     NumericalWarning
         If a colour image is grey, or has several frames.
     """
+    DeconvolveConfig.check_type(config)
     device = resolve_device(config.device)
     fit = None
     if config.from_file is None:
@@ -97,6 +99,9 @@ def run(config: DeconvolveConfig) -> DeconvolveResult:
         device=str(device),
         reduced_to_luma=len(kernels) == 1 and not config.gray and _has_colour(config),
     )
+
+
+deconvolve = short_form(DeconvolveConfig, run)
 
 
 def _image(config: DeconvolveConfig, *, gray: bool) -> Decoded:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ndtools.computing.operators import resolve_device
 from ndtools.computing.progress import Progress
+from ndtools.console.short_form import short_form
 from ndtools.data.images.frames import Frames
 from ndtools.data.images.sources import ImageSource, Skipped, resolve_source
 from ndtools.errors import DataError, MatrixError, NoUsableImageError
@@ -24,7 +25,7 @@ from ndtools.numerics.inverse_sqrt import Method, method_from_name
 from ndtools.results.inputs import ImagesUsed, images_used
 from ndtools.text import printable
 
-__all__ = ["run"]
+__all__ = ["kernels", "run"]
 
 
 def run(config: KernelsConfig, *, progress: Progress | None = None) -> KernelsResult:
@@ -54,6 +55,7 @@ def run(config: KernelsConfig, *, progress: Progress | None = None) -> KernelsRe
     NumericalWarning
         If colour images are grey, have several frames, or are named more than once.
     """
+    KernelsConfig.check_type(config)
     device = resolve_device(config.device)
     if config.from_moments:
         parts = _moments_of_files(config)
@@ -89,6 +91,9 @@ def run(config: KernelsConfig, *, progress: Progress | None = None) -> KernelsRe
         cells=measure_cells(kernels, covariance, found) if config.fit else (),
         bootstrap=found,
     )
+
+
+kernels = short_form(KernelsConfig, run, counting="images")
 
 
 def _moments_of_files(config: KernelsConfig) -> list[tuple[Covariance, int]]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ndtools.console.completion import complete_source
 from ndtools.console.conflicts import refuse_given
 from ndtools.console.options import Gray, PatchSize, SharedOptions, with_shared_options
 from ndtools.console.results import ExperimentOutput
@@ -33,7 +34,8 @@ def ns_stability(
         str,
         typer.Argument(
             help="An image, or images as for kernels; or a .npy or .npz file with a symmetric matrix (in the latter "
-            "'covariance'). 'sample-photo' is built in."
+            "'covariance'). 'sample-photo' is built in.",
+            autocompletion=complete_source,
         ),
     ] = NsStabilityConfig.source,
     *,

@@ -13,6 +13,7 @@ from torch.nn.functional import conv2d
 
 from ndtools.computing.operators import resolve_device
 from ndtools.computing.progress import Progress
+from ndtools.console.short_form import short_form
 from ndtools.data.images.reading import Decoded
 from ndtools.data.images.sources import resolve_source
 from ndtools.experiments.sparsity.config import SparsityConfig
@@ -27,7 +28,7 @@ from ndtools.numerics.pixels import white
 from ndtools.numerics.sparsity import REACH, ROUNDING, Density, Distribution, SparsitySums
 from ndtools.results.inputs import images_used
 
-__all__ = ["Whitening", "run"]
+__all__ = ["Whitening", "run", "sparsity"]
 
 WORKING = 130  # bytes for each pixel of an image that measuring it takes
 
@@ -53,6 +54,7 @@ def run(config: SparsityConfig, *, progress: Progress | None = None) -> Sparsity
     NumericalWarning
         If colour images are grey, have several frames, or are named more than once.
     """
+    SparsityConfig.check_type(config)
     device = resolve_device(config.device)
     images = resolve_source(config.source)
     if len(images) > config.images:
@@ -111,6 +113,9 @@ def run(config: SparsityConfig, *, progress: Progress | None = None) -> Sparsity
         fit=whitening.fit,
         device=str(device),
     )
+
+
+sparsity = short_form(SparsityConfig, run, counting="images, twice")
 
 
 @dataclass(frozen=True, eq=False)
