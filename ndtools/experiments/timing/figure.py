@@ -90,7 +90,7 @@ def plot_timing(
             ax.set_xlim(10**low, 10**high)
             ax.set_yticks(range(len(rows)), [""] * len(rows))
             ax.tick_params("y", length=0)
-        for ax in axes if wide else (axes[0], axes[2]):
+        for ax in (axes[0], axes[2]):  # the middle one of the single stages: their axes may be narrower than the label
             ax.set_xlabel(SHARE)
         if width >= IN_COLUMNS:
             _name_layers(axes[0], rows)
