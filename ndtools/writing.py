@@ -39,6 +39,10 @@ def check_writable(
     except OSError as error:
         raise OutputError(f"cannot write to {folder}: {error.strerror}; choose {elsewhere}") from None
     for path in paths:
+        if os.path.islink(path) and not os.path.isdir(os.path.dirname(os.path.realpath(path))):
+            raise OutputError(
+                f"cannot write {path}: it is a link into a folder that does not exist; choose {elsewhere}"
+            )
         if os.path.isdir(path):
             raise OutputError(f"cannot write to {folder}: {path.name} there is a folder; choose {elsewhere}")
         if os.path.exists(path) and not os.path.isfile(path):  # a device or pipe would be replaced by a file
@@ -74,7 +78,8 @@ def write_whole(
     Raises
     ------
     OutputError
-        If a file cannot be written. Existing files then remain unchanged.
+        If a file cannot be written. Existing files then remain unchanged, unless it is the renaming of one of several
+        files that fails.
     """
     targets = {path: Path(os.path.realpath(path)) for path in writers}
     temporary = {path: _temporary(target) for path, target in targets.items()}

@@ -100,21 +100,22 @@ class ExperimentOutput(Output):
         OptionError
             If the name of the files is a path, or a result would replace an input of the command.
         """
-        from ndtools.results.files import is_result
+        from ndtools.results.companions import files_of_result
         from ndtools.writing import check_writable
 
         check_stem(self.stem)
         paths = self.paths()
         check_writable(paths, elsewhere=ANOTHER_FOLDER, shorter=SHORTER_NAME)
         read = {os.path.realpath(name) for name in inputs}
-        replaceable = is_result(self.shared.out / f"{self.stem}.json")
+        older = files_of_result(self.shared.out, self.stem)
         for path in paths:
             if os.path.realpath(path) in read:
                 raise OptionError("name", f"would replace {path}, which is read; choose another --name or --out")
-            if path.exists() and not replaceable:
+            if path.exists() and path.name not in older:
+                reason = f"{self.stem}.json does not list it" if older else f"{self.stem}.json is none"
                 raise OutputError(
-                    f"cannot write {path}: it exists, and is no result of ndtools (none in {self.stem}.json); choose"
-                    " another --name or --out, or remove it"
+                    f"cannot write {path}: it exists, and is not a file of an older result of this name ({reason});"
+                    " choose another --name or --out, or remove it"
                 )
 
     def skipped(self, images: "ImagesUsed | None") -> None:
@@ -176,15 +177,15 @@ class ExperimentOutput(Output):
             Arrays of further .npz files, by path.
         """
         from ndtools.drawing.pictures import captions, draw
-        from ndtools.results.companions import other_files, remove_files
+        from ndtools.results.companions import files_of_result, remove_files
         from ndtools.results.files import write_results
         from ndtools.results.read import FORMAT_VERSION
 
         replaced = any(path.exists() for path in self.paths())
         run = self.manifest(config=result.config, seed=result.config.seed, device=result.device, source=result.source)
         numbers = {"experiment": self.command, "format_version": FORMAT_VERSION, **run, **result.numbers()}
-        others, current = other_files(self.shared.out, self.stem, self.paths(), run["config"])
-        numbers["files"] = [path.name for path in (*self.paths(), *(others if current else ()))]
+        numbers["files"] = [path.name for path in self.paths()]
+        stale = sorted(files_of_result(self.shared.out, self.stem) - set(numbers["files"]))
         paths = write_results(
             self.shared.out,
             self.stem,
@@ -197,7 +198,7 @@ class ExperimentOutput(Output):
             formats=self.formats,
             dpi=self.shared.dpi,
         )
-        if not current and (removed := remove_files(others)):
+        if removed := remove_files([self.shared.out / name for name in stale]):
             self.note(f"removed {'  '.join(map(str, removed))}: not of this run, but of the result that it replaces")
         try:
             self.json(numbers)

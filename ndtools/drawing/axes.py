@@ -91,7 +91,7 @@ class _PlainLocator(Locator):
             kept = self._apart(within, always)
             if kept is not None:
                 return list(kept if len(kept) > 1 or self.whole else self._even(low, high))
-        return sorted(always)
+        return sorted({*always, *self._even(low, high)})
 
     def _apart(self, values: NDArray[np.float64], always: NDArray[np.float64]) -> NDArray[np.float64] | None:
         """Return the values that are clear of ``always``, and those; None if the values have no room."""

@@ -1,5 +1,6 @@
 """Training passes through a layer, so that activation checkpointing repeats each one by its own statistics."""
 
+import warnings
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ndtools.errors import NumericalWarning
 from ndtools.layers.running import Statistics
 
 __all__ = ["Pass", "Passes", "Source"]
@@ -18,6 +20,12 @@ Source = Literal["running", "last", "batch"]
 MOST = 64  # passes that are remembered
 VALUES = 256  # numbers of an input, about, by which it is recognised
 ALIKE = 1e-2  # largest relative difference of an input that is computed again, perhaps by other kernels in bfloat16
+
+AMBIGUOUS = (
+    "the same input went through a deconvolution layer several times before activation checkpointing repeats one of"
+    " these passes; which one is not known, so its statistics, and the gradient, may be those of another; exclude the"
+    " layer from checkpointing, or run the backward pass before the next forward pass"
+)
 
 
 @dataclass(eq=False)
@@ -91,6 +99,11 @@ class Passes:
         Pass
             Pass of the same input; of several, the newest that was not repeated before.
 
+        Warns
+        -----
+        NumericalWarning
+            If several passes had this input, and other statistics: which of them is repeated cannot be known.
+
         Raises
         ------
         RuntimeError
@@ -107,6 +120,13 @@ class Passes:
             ]
             distance, _, i = max(ranks)
             if -distance <= ALIKE * size:
+                alike = [
+                    each
+                    for near, each in zip(distances, passes, strict=True)
+                    if near <= ALIKE * size and not each.repeated
+                ]
+                if any((each.source, each.turn) != (passes[i].source, passes[i].turn) for each in alike):
+                    warnings.warn(AMBIGUOUS, NumericalWarning, stacklevel=2)
                 passes[i].repeated = True
                 return passes[i]
         raise RuntimeError(

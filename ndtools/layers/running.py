@@ -88,7 +88,8 @@ class RunningStatistics(nn.Module):
 
     def reset_running_stats(self) -> None:
         """Discard the averages and the number of batches."""
-        self._refreshed = False  # whether the buffers of ``refresh_every`` hold mean and D of a batch
+        # Whether the buffers of ``refresh_every`` hold mean and D of a batch; to be restored with the buffers.
+        self.refreshed = False
         for name, buffer in self.named_buffers():
             buffer.zero_()
             if "deconv" in name:
@@ -132,7 +133,7 @@ class RunningStatistics(nn.Module):
             return "batch"
         if self.frozen:
             return "running"
-        return "last" if self._refreshed and self._count() % self.config.refresh_every else "batch"
+        return "last" if self.refreshed and self._count() % self.config.refresh_every else "batch"
 
     @torch.no_grad()
     def update(self, count: int, moments: list[Moments], statistics: Statistics) -> None:
@@ -163,7 +164,7 @@ class RunningStatistics(nn.Module):
             if self.config.refresh_every > 1:
                 self._get("last_mean", i).copy_(mean)
                 self._get("last_deconv", i).copy_(matrix)
-        self._refreshed = True
+        self.refreshed = True
         if self.config.running == "covariance":
             self.running_weight.lerp_(torch.ones_like(self.running_weight), momentum)
         self._kept = None
@@ -306,7 +307,7 @@ class RunningStatistics(nn.Module):
         if prefix + "num_batches_tracked" not in state_dict:
             return
         missing = [name for name, _ in self.named_buffers() if prefix + name not in state_dict]
-        self._refreshed = not any(name.startswith("last") for name in missing)
+        self.refreshed = not any(name.startswith("last") for name in missing)
         if lost := [name for name in missing if name.startswith("running")]:
             self.reset_running_stats()
             warnings.warn(

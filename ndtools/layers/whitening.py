@@ -168,7 +168,7 @@ class Whitening(RunningStatistics):
         return sampler(len(x), 1 if everywhere else self.config.sampling_stride, turn)
 
     def _turn(self, images: int) -> int:
-        """Return the number of images in the batches before this one whose statistics were taken."""
+        """Return the number of images before this batch, if all batches whose statistics were taken are as large."""
         batches = self._count() // self.config.refresh_every
         if self.config.sync:  # processes share a batch
             batches = batches * world_size() + rank()

@@ -102,12 +102,12 @@ def build(name: str, factories: "Factories", *, num_classes: int = 10, in_channe
     make = getattr(import_module(f"ndtools.models.{module}"), function)
     network: nn.Module = make(factories=factories, num_classes=num_classes, in_channels=in_channels, **entry.arguments)
     network.spec = None  # type: ignore[assignment]
+    roles = roles_of(network) | {"first", "conv", "linear"}
+    for role in factories.layers:
+        if role not in roles:
+            its = ", ".join(sorted(roles))
+            raise OptionError("config", f"{name} has no layers in the role {role!r}; its roles are {its}")
     if type(factories) is Factories:  # a subclass makes layers that no specification describes
-        roles = roles_of(network) | {"first", "conv", "linear"}
-        for role in factories.layers:
-            if role not in roles:
-                its = ", ".join(sorted(roles))
-                raise OptionError("config", f"{name} has no layers in the role {role!r}; its roles are {its}")
         spec = NetworkSpec(arch=name, num_classes=num_classes, in_channels=in_channels, layers=factories.layers)
         network.spec = spec  # type: ignore[assignment]
     return network

@@ -217,7 +217,7 @@ def deconv(
     Raises
     ------
     TypeError
-        If a configuration is not a DeconvConfig.
+        If a configuration is not a DeconvConfig, or ``conv`` is given beside ``config``.
 
     Examples
     --------
@@ -226,6 +226,8 @@ def deconv(
     >>> network.layer2[0].shortcut[0].role, network.layer2[0].shortcut[0].whitening.config.n_iter
     ('shortcut', 3)
     """
+    if "conv" in roles:
+        raise TypeError("conv must not be given: `config` has the settings of convolutions without a role of theirs")
     for name, settings in {"config": config, "first": first, "linear": linear, **roles}.items():
         check_config(name, settings)
     config = config or DeconvConfig()

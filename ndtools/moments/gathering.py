@@ -23,7 +23,9 @@ __all__ = ["Gathered", "gather"]
 
 A = TypeVar("A")
 
-AHEAD = 2  # images that are dealt to a thread before it has taken them; others wait for it then
+AHEAD = 1  # images that are dealt to a thread before it has taken them; others wait for it then
+# Seconds after which a waiting thread looks whether it is still needed: a closing dealer may not tell it.
+PATIENCE = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,12 +196,12 @@ class _Dealer:
         with self._changed:
             while not self._closed:
                 if not self._hands:
-                    self._changed.wait()
+                    self._changed.wait(PATIENCE)
                 elif self._hands[number]:
                     self._changed.notify_all()
                     return self._hands[number].popleft()
                 elif len(self._hands[self._dealt % len(self._hands)]) >= AHEAD:  # that thread is slow
-                    self._changed.wait()
+                    self._changed.wait(PATIENCE)
                 elif (item := next(self._items, None)) is not None:
                     self._hands[self._dealt % len(self._hands)].append(item)
                     self._dealt += 1

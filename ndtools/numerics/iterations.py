@@ -100,7 +100,9 @@ class _Scheduled(Iteration):
         check_rows(self.coefficients)
 
     def products(self, iteration: int) -> int:  # noqa: D102
-        powers = sum(len(row) - 2 for row in steps_of(self.coefficients, iteration))  # M² and higher
+        rows = self.coefficients[:iteration]
+        repeated = iteration - len(rows)  # of the last row
+        powers = sum(len(row) - 2 for row in rows) + repeated * (len(self.coefficients[-1]) - 2)  # M² and higher
         return super().products(iteration) + powers
 
 

@@ -1,61 +1,56 @@
-"""The files that belong to one result: those of a replaced result are removed when they no longer show its numbers."""
+"""The files that belong to one result: a new result of the same name replaces those of the older one, and no others."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from ndtools.data.files import read_file
 from ndtools.errors import DataError
+from ndtools.results.files import is_result
 
-__all__ = ["other_files", "remove_files"]
+__all__ = ["files_of_result", "remove_files"]
 
-_WITHOUT_EFFECT = ("jobs",)  # fields of a configuration that change no number
+_EXTENSIONS = ("png", "svg", "pdf", "npz", "json")  # of the files of versions that did not list them
 
 
-def other_files(folder: Path, stem: str, written: Sequence[Path], config: Mapping[str, Any]) -> tuple[list[Path], bool]:
-    """Find the files of an older result that a new result of the same name does not replace.
+def files_of_result(folder: Path, stem: str) -> set[str]:
+    """Return the names of the files that belong to the result of a name, whether they exist or not.
 
     Parameters
     ----------
     folder : Path
-        Folder of both results.
+        Folder of the result.
     stem : str
-        File name of both results, without extension.
-    written : sequence of Path
-        Files that the new result writes.
-    config : mapping
-        Configuration of the new result, as its .json file holds it.
+        File name of the result, without extension.
 
     Returns
     -------
-    files : list of Path
-        Further files that the older STEM.json lists and that exist: STEM_fit.png, or STEM.svg beside a new STEM.png.
-    current : bool
-        Whether both results have the same configuration, so that these files show the new numbers too.
+    set of str
+        Names of files in the folder: those that STEM.json lists or, if a version wrote it that listed none, STEM with
+        the extensions of its files. STEM_LABEL.png is not among them where STEM_LABEL.json is a result of its own.
+        Empty if STEM.json is no result of ndtools.
     """
+    path = folder / f"{stem}.json"
+    if not is_result(path):
+        return set()
     try:
-        older = json.loads(read_file(folder / f"{stem}.json"))
-        names, before = older["files"], older["config"]
-    except (DataError, ValueError, LookupError, TypeError, RecursionError):  # absent, or written by an older version
-        return [], False
-    if not isinstance(names, list) or not isinstance(before, dict):
-        return [], False
-    ours = {path.name for path in written}
-    files = [
-        folder / name
+        names = json.loads(read_file(path))["files"]
+    except (DataError, ValueError, LookupError, TypeError, RecursionError):  # written by an older version
+        names = [f"{stem}.{extension}" for extension in _EXTENSIONS]
+    if not isinstance(names, list):
+        return set()
+    # The list is a text that anyone may have edited: it must not lead out of the folder, or to other results.
+    return {
+        name
         for name in names
-        # The list is a text that anyone may have edited: it must not lead out of the folder, or to other results.
         if isinstance(name, str)
-        and name not in ours
         and Path(name).name == name
-        and name.startswith((f"{stem}.", f"{stem}_"))
-    ]
-    return [path for path in files if path.is_file()], _plain(before) == _plain(config)
+        and (name.startswith(f"{stem}.") or (name.startswith(f"{stem}_") and not _has_own_result(folder / name)))
+    }
 
 
-def _plain(config: Mapping[str, Any]) -> Any:  # noqa: ANN401
-    return json.loads(json.dumps({key: value for key, value in config.items() if key not in _WITHOUT_EFFECT}))
+def _has_own_result(path: Path) -> bool:
+    return is_result(path.with_suffix(".json"))
 
 
 def remove_files(paths: Sequence[Path]) -> list[Path]:

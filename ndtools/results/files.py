@@ -105,6 +105,11 @@ def _write_npz(arrays: Mapping[str, Any], file: IO[bytes]) -> None:
     np.savez(file, **arrays)  # uncompressed: measured numbers hardly compress
 
 
+def _write_captions(stem: str, captions: Mapping[str, str], command: str, file: IO[bytes]) -> None:
+    # Commands may hold names of files that are not UTF-8.
+    file.write(captions_text(stem, captions, command).encode("utf-8", "backslashreplace"))
+
+
 def _write_png(pixels: NDArray[np.uint8], file: IO[bytes]) -> None:
     Image.fromarray(pixels).save(file, format="PNG")
 
@@ -164,7 +169,7 @@ def write_results(
     writers = _figure_writers(figure_paths(folder, stem, "", formats), figures[""], dpi=dpi, about=about)
     writers[folder / f"{stem}.npz"] = partial(_write_npz, arrays)
     writers[folder / f"{stem}.json"] = lambda file: file.write(strict_json(numbers).encode())
-    writers[folder / f"{stem}.txt"] = lambda file: file.write(captions_text(stem, captions, command).encode())
+    writers[folder / f"{stem}.txt"] = partial(_write_captions, stem, captions, command)
     for label, pixels in (images or {}).items():
         writers[folder / f"{stem}_{label}.png"] = partial(_write_png, pixels)
     for label in filter(None, figures):
@@ -218,5 +223,5 @@ def write_figures(
     writers: dict[Path, Callable[[IO[bytes]], object]] = {}
     for label, figure in figures.items():
         writers |= _figure_writers(figure_paths(folder, stem, label, formats), figure, dpi=dpi, about=about)
-    writers[folder / f"{stem}.txt"] = lambda file: file.write(captions_text(stem, captions, command).encode())
+    writers[folder / f"{stem}.txt"] = partial(_write_captions, stem, captions, command)
     return write_whole(writers)

@@ -75,7 +75,10 @@ def recalibrate(model: nn.Module, batches: Iterable[Tensor | Sequence[Tensor]]) 
     some = next(iter(layers.values())).num_batches_tracked
     device = next((tensor.device for tensor in model.parameters()), some.device)
     modes = {module: module.training for module in model.modules()}
-    before = {layer: {name: buffer.clone() for name, buffer in layer.named_buffers()} for layer in layers.values()}
+    before = {
+        layer: ({name: buffer.clone() for name, buffer in layer.named_buffers()}, layer.refreshed)
+        for layer in layers.values()
+    }
     count = 0
     try:
         model.eval()
@@ -88,14 +91,14 @@ def recalibrate(model: nn.Module, batches: Iterable[Tensor | Sequence[Tensor]]) 
         if not count:
             raise ValueError("there is no batch to take the statistics from")
         unreached = [name for name, layer in layers.items() if not layer.num_batches_tracked]
-        for layer, buffers in before.items():
+        for layer, (buffers, refreshed) in before.items():
             if not layer.num_batches_tracked:
-                _restore(layer, buffers)
+                _restore(layer, buffers, refreshed)
             elif buffers["num_batches_tracked"]:
                 layer.num_batches_tracked.copy_(buffers["num_batches_tracked"])
     except BaseException:
-        for layer, buffers in before.items():
-            _restore(layer, buffers)
+        for layer, (buffers, refreshed) in before.items():
+            _restore(layer, buffers, refreshed)
         raise
     finally:
         for layer in layers.values():
@@ -122,6 +125,7 @@ def _inputs(batch: object) -> Tensor:
     return inputs
 
 
-def _restore(layer: Whitening, buffers: dict[str, Tensor]) -> None:
+def _restore(layer: Whitening, buffers: dict[str, Tensor], refreshed: bool) -> None:
     for name, buffer in layer.named_buffers():
         buffer.copy_(buffers[name])
+    layer.refreshed = refreshed

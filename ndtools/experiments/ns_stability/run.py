@@ -105,7 +105,7 @@ def run(config: NsStabilityConfig, *, progress: Progress | None = None) -> NsSta
     )
 
 
-ns_stability = short_form(NsStabilityConfig, run, counting="images, then runs")
+ns_stability = short_form(NsStabilityConfig, run, counting="images")
 
 
 def _matrix(
@@ -148,8 +148,10 @@ def _method(algorithm: str, config: NsStabilityConfig, coefficients: Coefficient
 
 def _curve(algorithm: str, dtype: str, a: Tensor, method: Iteration, eigenvalues: NDArray[np.float64]) -> Curve:
     precision: torch.dtype = getattr(torch, dtype)
-    records = list(inverse_sqrt_trace(a, method, dtype=precision))
-    residual, whitening = np.array([(record.residual, record.whitening_residual) for record in records]).T
+    # The matrices of the records are not kept: there may be many thousands.
+    records = inverse_sqrt_trace(a, method, dtype=precision)
+    rows = [(record.residual, record.whitening_residual, record.products) for record in records]
+    residual, whitening, products = np.array(rows, dtype=float).T
     residual[~np.isfinite(residual)] = np.nan
     whitening[~np.isfinite(whitening)] = np.nan
     vanilla = algorithm == "vanilla"
@@ -161,7 +163,7 @@ def _curve(algorithm: str, dtype: str, a: Tensor, method: Iteration, eigenvalues
         dtype=dtype,
         residual=residual,
         whitening_residual=whitening,
-        products=np.array([record.products for record in records]),
+        products=products.astype(int),
         measured=Landmarks.of(residual),
         predicted=None if predicted is None else Landmarks.of(predicted),
         growth=_growth(method, float(eigenvalues[-1] / eigenvalues[0])),
