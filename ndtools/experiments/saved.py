@@ -5,9 +5,10 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from ndtools.console.results import Result
 from ndtools.errors import DataError
 from ndtools.results.read import SavedResult, load
+from ndtools.results.result import Result
+from ndtools.results.series import Series
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,9 +41,9 @@ def load_result(path: str | os.PathLike[str]) -> Result:
 
     Returns
     -------
-    KernelsResult, CovarianceResult, ... or TimingResult
-        The value that the ``run`` function of the experiment returned. The ``plot`` functions of the experiment draw
-        it. Of the images of ``deblur``, only what is drawn is in the files.
+    KernelsResult, CovarianceResult, ..., TimingResult, or Series
+        The value that the ``run`` function of the experiment returned, or its ``run_series``. The ``plot`` functions of
+        the experiment draw it. Of the images of ``deblur``, only what is drawn is in the files.
 
     Raises
     ------
@@ -66,14 +67,16 @@ def restore(saved: SavedResult) -> Result:
             f" its command is {saved.experiment!r}"
         )
     kind = getattr(_module(saved.experiment, "result"), EXPERIMENTS[saved.experiment])
-    result: Result = kind.from_saved(saved)
+    result: Result = Series.from_saved(saved, kind) if "series" in saved.numbers else kind.from_saved(saved)
     return result
 
 
 def pictures_of(result: Result) -> "dict[str, Picture]":
     """Return the figures of the experiment that a result comes from, by label: "" for the main one."""
-    command = next(name for name, kind in EXPERIMENTS.items() if kind == type(result).__name__)
-    pictures: dict[str, Picture] = _module(command, "figures").FIGURES
+    several = isinstance(result, Series)
+    single = result[0] if isinstance(result, Series) else result
+    command = next(name for name, kind in EXPERIMENTS.items() if kind == type(single).__name__)
+    pictures: dict[str, Picture] = getattr(_module(command, "figures"), "SERIES" if several else "FIGURES")
     return pictures
 
 

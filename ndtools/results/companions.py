@@ -55,7 +55,9 @@ def other_files(folder: Path, stem: str, written: Sequence[Path], config: Mappin
 
 
 def _plain(config: Mapping[str, Any]) -> Any:  # noqa: ANN401
-    return json.loads(json.dumps({key: value for key, value in config.items() if key not in _WITHOUT_EFFECT}))
+    # A series has the configurations of its members.
+    whole = {**config, "members": [_plain(member) for member in config.get("members", ())]}
+    return json.loads(json.dumps({key: value for key, value in whole.items() if key not in _WITHOUT_EFFECT}))
 
 
 def remove_files(paths: Sequence[Path]) -> list[Path]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ndtools.validation import RootMethod, check_positive, check_run, check_whitening
+from ndtools.validation import Ridge, RootMethod, check_positive, check_run, check_whitening
 
 __all__ = ["CovarianceConfig"]
 
@@ -19,10 +19,11 @@ class CovarianceConfig:
         Side of the patches in pixels.
     images : int, optional
         Number of images to draw at random from the source; all by default.
-    eps : float
-        Ridge added to the covariance of [0, 1] pixels, at least 0.
+    eps : float, "paper" or "auto"
+        Ridge added to the covariance of [0, 1] pixels, at least 0. "paper" is that of the paper, 1e-5 of the mean
+        variance of a pixel; "auto" chooses the ridge that gives held-out images the highest likelihood.
     relative_eps : bool
-        Whether ``eps`` is in units of the mean variance of a pixel.
+        Whether a number ``eps`` is in units of the mean variance of a pixel.
     gray : bool
         Whether to reduce images to luma: one channel in place of three. Default False.
     method : {"eigh", "coupled", "vanilla"}
@@ -40,7 +41,7 @@ class CovarianceConfig:
     source: str = "sample"
     kernel_size: int = 3
     images: int | None = None
-    eps: float = 1e-3
+    eps: Ridge = 1e-3
     relative_eps: bool = False
     gray: bool = False
     method: RootMethod = "eigh"

@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from ndtools.experiments.covariance.config import CovarianceConfig
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.deconvolution import Deconvolution
+from ndtools.numerics.ridge import RidgeChoice
 from ndtools.results.deconvolutions import (
     deconvolution_arrays,
     deconvolution_numbers,
+    ridge_numbers,
     saved_covariance,
     saved_deconvolution,
 )
@@ -94,6 +96,8 @@ class CovarianceResult:
         Correlations of ``covariance`` and of ``whitened``.
     device : str
         Device on which the result was computed.
+    ridge : RidgeChoice or None
+        Choice of the ridge, if it was "auto".
     """
 
     config: CovarianceConfig
@@ -104,6 +108,12 @@ class CovarianceResult:
     before: MeanCorrelation
     after: MeanCorrelation
     device: str
+    ridge: RidgeChoice | None = None
+
+    @property
+    def fit(self) -> Deconvolution:
+        """The deconvolution, under the name that it has in all results."""
+        return self.deconvolution
 
     @property
     def source(self) -> str:
@@ -132,7 +142,7 @@ class CovarianceResult:
             "covariance_rounding": self.covariance.rounding,
             "kernel_size": self.config.kernel_size,
             **deconvolution_numbers(self.deconvolution),
-            "relative_eps": self.config.relative_eps,
+            **ridge_numbers(self.config, self.ridge),
             "method": self.config.method,
             "mean_abs_correlation": {
                 side: {"within_channel": found.within_channel, "across_channels": found.across_channels}
@@ -158,6 +168,7 @@ class CovarianceResult:
                 before=_saved_correlation(saved.numbers, "before"),
                 after=_saved_correlation(saved.numbers, "after"),
                 device=saved.device,
+                ridge=RidgeChoice.from_numbers(saved.numbers.get("ridge")),
             )
 
 

@@ -10,8 +10,14 @@ from ndtools.data.images.decoding import Pixels
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.pixels import white
+from ndtools.numerics.ridge import RidgeChoice
 from ndtools.numerics.sparsity import Distribution
-from ndtools.results.deconvolutions import deconvolution_arrays, deconvolution_numbers, saved_deconvolution
+from ndtools.results.deconvolutions import (
+    deconvolution_arrays,
+    deconvolution_numbers,
+    ridge_numbers,
+    saved_deconvolution,
+)
 from ndtools.results.distributions import density_arrays, saved_distribution
 from ndtools.results.read import SavedResult
 
@@ -47,6 +53,8 @@ class DeconvolveResult:
         Device on which the covariance was computed.
     reduced_to_luma : bool
         Whether a colour image was, for kernels of grey ones.
+    ridge : RidgeChoice or None
+        Choice of the ridge, if it was "auto".
     """
 
     config: DeconvolveConfig
@@ -60,6 +68,7 @@ class DeconvolveResult:
     after: Distribution
     device: str
     reduced_to_luma: bool = False
+    ridge: RidgeChoice | None = None
 
     @property
     def pixels(self) -> NDArray[np.float32]:
@@ -100,7 +109,7 @@ class DeconvolveResult:
             "shape": self.deconvolved.shape,
             "kernel_size": self.kernels.shape[-1],
             **deconvolution_numbers(self.fit),
-            "relative_eps": None if self.config.from_file else self.config.relative_eps,
+            **(ridge_numbers(self.config, self.ridge) if self.fit else {"relative_eps": None}),
             "method": None if self.config.from_file else self.config.method,
             "from": self.config.from_file,
             "border": self.config.border,
@@ -122,6 +131,7 @@ class DeconvolveResult:
                 after=saved_distribution(saved, "after"),
                 device=saved.device,
                 reduced_to_luma=saved.numbers["reduced_to_luma"],
+                ridge=RidgeChoice.from_numbers(saved.numbers.get("ridge")),
             )
 
 

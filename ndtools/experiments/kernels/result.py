@@ -13,9 +13,11 @@ from ndtools.moments.files import moments_arrays
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.deconvolution import Deconvolution, has_variance
 from ndtools.numerics.kernel_profiles import opponency
+from ndtools.numerics.ridge import RidgeChoice
 from ndtools.results.deconvolutions import (
     deconvolution_arrays,
     deconvolution_numbers,
+    ridge_numbers,
     saved_covariance,
     saved_deconvolution,
 )
@@ -87,6 +89,8 @@ class KernelsResult:
         One for each channel if ``fit`` was asked for; else none.
     bootstrap : KernelBootstrap or None
         If asked for.
+    ridge : RidgeChoice or None
+        Choice of the ridge, if it was "auto".
     """
 
     config: KernelsConfig
@@ -98,6 +102,12 @@ class KernelsResult:
     device: str
     cells: tuple[CellMeasures, ...] = ()
     bootstrap: KernelBootstrap | None = None
+    ridge: RidgeChoice | None = None
+
+    @property
+    def fit(self) -> Deconvolution:
+        """The deconvolution, under the name that it has in all results."""
+        return self.deconvolution
 
     @property
     def source(self) -> str:
@@ -126,7 +136,7 @@ class KernelsResult:
             "covariance_rounding": self.covariance.rounding,
             "kernel_size": self.config.kernel_size,
             **deconvolution_numbers(self.deconvolution),
-            "relative_eps": self.config.relative_eps,
+            **ridge_numbers(self.config, self.ridge),
             "method": self.config.method,
             "centers": self.kernels[:, :, middle, middle].tolist(),
             "channels": [
@@ -166,4 +176,5 @@ class KernelsResult:
                     for i, (channel, varies) in enumerate(cells)
                 ),
                 bootstrap=KernelBootstrap.from_saved(saved) if config.bootstrap else None,
+                ridge=RidgeChoice.from_numbers(numbers.get("ridge")),
             )

@@ -5,12 +5,13 @@ from typing import Literal
 
 from ndtools.errors import OptionError
 from ndtools.validation import (
+    Ridge,
     check_bootstrap,
     check_choice,
     check_count,
-    check_eps,
     check_odd,
     check_positive,
+    check_ridge,
     check_run,
 )
 
@@ -29,10 +30,11 @@ class SparsityConfig:
         Side of the patches in pixels, odd.
     images : int
         Number of images to draw at random from the source, which may have fewer. The paper has 1,000.
-    eps : float
-        Ridge added to the covariance of [0, 1] pixels, at least 0.
+    eps : float, "paper" or "auto"
+        Ridge added to the covariance of [0, 1] pixels, at least 0. "paper" is that of the paper, 1e-5 of the mean
+        variance of a pixel; "auto" chooses the ridge that gives held-out images the highest likelihood.
     relative_eps : bool
-        Whether ``eps`` is in units of the mean variance of a pixel.
+        Whether a number ``eps`` is in units of the mean variance of a pixel.
     gray : bool
         Whether to reduce images to luma: one channel in place of three. Default False.
     bins : int
@@ -53,7 +55,7 @@ class SparsityConfig:
     source: str = "sample"
     kernel_size: int = 3
     images: int = 1000
-    eps: float = 1e-3
+    eps: Ridge = "paper"
     relative_eps: bool = False
     gray: bool = False
     bins: int = 201
@@ -70,6 +72,6 @@ class SparsityConfig:
         if self.bins < 10:
             raise OptionError("bins", f"must be at least 10, two standard deviations wide, got {self.bins}")
         check_count("bins", self.bins)
-        check_eps(self.eps)
+        check_ridge(self.eps)
         check_choice("whitening", self.whitening, ("patch", "channel", "none"))
         check_bootstrap(self.bootstrap)

@@ -8,8 +8,14 @@ from numpy.typing import NDArray
 
 from ndtools.experiments.sparsity.config import SparsityConfig
 from ndtools.numerics.deconvolution import Deconvolution
+from ndtools.numerics.ridge import RidgeChoice
 from ndtools.numerics.sparsity import Distribution
-from ndtools.results.deconvolutions import deconvolution_arrays, deconvolution_numbers, saved_deconvolution
+from ndtools.results.deconvolutions import (
+    deconvolution_arrays,
+    deconvolution_numbers,
+    ridge_numbers,
+    saved_deconvolution,
+)
 from ndtools.results.distributions import density_arrays, saved_distribution
 from ndtools.results.inputs import ImagesUsed
 from ndtools.results.read import SavedResult
@@ -37,6 +43,8 @@ class SparsityResult:
         D of the patches, or of the channels of a pixel; None without whitening.
     device : str
         Device on which the covariance was computed.
+    ridge : RidgeChoice or None
+        Choice of the ridge, if it was "auto".
     """
 
     config: SparsityConfig
@@ -47,6 +55,7 @@ class SparsityResult:
     after: Distribution
     fit: Deconvolution | None
     device: str
+    ridge: RidgeChoice | None = None
 
     @property
     def source(self) -> str:
@@ -68,7 +77,7 @@ class SparsityResult:
             "values": self.count,
             "kernel_size": self.config.kernel_size,
             **deconvolution_numbers(self.fit),
-            "relative_eps": self.config.relative_eps,
+            **ridge_numbers(self.config, self.ridge),
             "whitening": self.config.whitening,
             "before": self.before.numbers(),
             "after": self.after.numbers(),
@@ -87,4 +96,5 @@ class SparsityResult:
                 after=saved_distribution(saved, "after"),
                 fit=saved_deconvolution(saved),
                 device=saved.device,
+                ridge=RidgeChoice.from_numbers(saved.numbers.get("ridge")),
             )

@@ -264,7 +264,7 @@ def test_a_bug_keeps_its_traceback(photos, out, monkeypatch):
     def bug(*args, **kwargs):
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(experiment, "run", bug)
+    monkeypatch.setattr(experiment, "run_series", bug)
     result = kernels(photos, out)
     assert result.exit_code == 1
     assert isinstance(result.exception, ZeroDivisionError)
