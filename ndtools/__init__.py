@@ -120,6 +120,7 @@ _GROUPS: dict[str, dict[str, str | tuple[str, str]]] = {
         "plot_sparsity": "experiments.sparsity.figure",
         "plot_ridge": "drawing.ridge",
         "plot_sparsity_series": "experiments.sparsity.figure_series",
+        "plot_spectrum": "drawing.spectrum",
         "plot_timing": "experiments.timing.figure",
     },
     "errors": {  # what can be raised

@@ -8,6 +8,7 @@ from ndtools.data.labelled.dataset import Split as Split
 from ndtools.data.labelled.datasets import load_dataset as load_dataset
 from ndtools.data.labelled.glyphs import glyphs as glyphs
 from ndtools.drawing.ridge import plot_ridge as plot_ridge
+from ndtools.drawing.spectrum import plot_spectrum as plot_spectrum
 from ndtools.errors import DataError as DataError
 from ndtools.errors import MatrixError as MatrixError
 from ndtools.errors import NdtoolsError as NdtoolsError

@@ -37,6 +37,7 @@ __all__ = [
     "Seed",
     "SharedOptions",
     "Source",
+    "Spectrum",
     "Title",
     "Width",
     "formats_from",
@@ -106,6 +107,13 @@ RelativeEps = Annotated[
     bool,
     typer.Option(
         "--relative-eps", help="Take numbers of eps in units of the mean variance of a pixel (the paper: 1e-5)."
+    ),
+]
+Spectrum = Annotated[
+    bool,
+    typer.Option(
+        "--spectrum",
+        help="Draw the eigenvalues of the covariance, with the ridge and the noise of the files (NAME_spectrum).",
     ),
 ]
 Method = Annotated[

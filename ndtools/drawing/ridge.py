@@ -6,21 +6,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ndtools.drawing.axes import plain_number, plain_ticks
-from ndtools.drawing.palette import BLACK, BLUE, ORANGE, PURPLE, SKY, VERMILION
+from ndtools.drawing.series import sized_styles
 from ndtools.drawing.style import PAGE, add_title, drawing_style, new_figure, width_of
 from ndtools.text import source_name
 
 __all__ = ["caption_ridge", "chosen_ridges", "plot_ridge"]
 
 DEPTH = 4.0  # the axis ends at so many times the height of the best ridge above the middle one
-_STYLES: tuple[dict[str, Any], ...] = (
-    {"color": BLUE, "linestyle": "-"},
-    {"color": VERMILION, "linestyle": "--"},
-    {"color": ORANGE, "linestyle": "-."},
-    {"color": PURPLE, "linestyle": ":"},
-    {"color": SKY, "linestyle": (0, (8, 2))},
-    {"color": BLACK, "linestyle": (0, (3, 1, 1, 1))},
-)
 
 
 def chosen_ridges(result: Any) -> list[Any]:  # noqa: ANN401
@@ -53,7 +45,8 @@ def plot_ridge(result: Any, *, width: float = PAGE, title: bool = True, fig: Fig
         fig = new_figure(fig, width, min(70.0, 0.7 * width) + 6 * title)
         ax = fig.subplots()
         lowest = -1e-3
-        for member, style in zip(members, _STYLES, strict=False):
+        for i, member in enumerate(members):
+            style = sized_styles(i) | {"marker": ""}
             choice, k, d = member.ridge, member.config.kernel_size, len(member.fit.mean)
             below = (choice.log_likelihood - choice.best) / d
             ax.plot(choice.ridges, below, label=f"{k}×{k}: eps {plain_number(float(f'{choice.eps:.2g}'))}", **style)

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from ndtools.drawing.axes import plain_number, plain_ticks
+from ndtools.drawing.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY
 
 __all__ = [
     "add_series_legend",
@@ -24,6 +25,7 @@ __all__ = [
     "rows_of",
     "series_in_words",
     "side_of_pictures",
+    "sized_styles",
     "split_figure",
 ]
 
@@ -39,6 +41,7 @@ _DASHES: tuple[Any, ...] = (
     (0, (8, 2)),
     (0, (3, 1, 1, 1, 1, 1)),
 )
+_SIZES = (BLUE, ORANGE, PURPLE, SKY, GREEN, GREY)
 _MARKERS = "os^DvP<X>p*h"
 _COLOURS, _LIGHTEST = "viridis", 0.86  # its lightest colours are too pale for lines on white
 
@@ -133,6 +136,11 @@ def split_figure(fig: Figure, above: float, below: float) -> tuple[SubFigure, Su
     """Divide a figure into two parts of these heights, each with a layout of its own."""
     parts: Any = fig.subfigures(2, 1, height_ratios=[above, below])
     return parts[0], parts[1]
+
+
+def sized_styles(number: int) -> dict[str, Any]:
+    """Return the style of a line that stands for a kernel size, by its number in a series."""
+    return {"color": _SIZES[number % len(_SIZES)], **_shape(number)}
 
 
 def _size(member: Any) -> str:  # noqa: ANN401

@@ -71,12 +71,15 @@ class GroupedMoments:
         Images that were not used, sorted by name.
     frames : tuple of Frames
         Images of several frames, of which the first was used, sorted by name.
+    noise : float or None
+        Mean variance of the rounding of the files' pixels in [0, 1]; None if it is not known.
     """
 
     by_size: tuple[GroupMoments, ...]
     images: tuple[int, ...]
     skipped: tuple[Skipped, ...] = ()
     frames: tuple[Frames, ...] = ()
+    noise: float | None = None
 
     @property
     def read(self) -> int:
@@ -134,7 +137,7 @@ def grouped_moments(
     groups = max(groups, 2 if "auto" in ridges else 1)
     eps, unit = tightest_ridge(ridges, relative=relative)
     parts: list[list[Covariance]] = [[] for _ in kernel_sizes]
-    images, skipped, frames, before = list[int](), list[Skipped](), list[Frames](), 0
+    images, skipped, frames, before, noise = list[int](), list[Skipped](), list[Frames](), 0, 0.0
     failure: NoUsableImageError | None = None
     for group in source.parts(groups, seed) if groups > 1 and len(source) else (source,):
 
@@ -159,6 +162,7 @@ def grouped_moments(
             for part, moments in zip(parts, found.by_size, strict=True):
                 part.append(moments.finalize().cpu())
             images.append(found.read)
+            noise += found.read * found.noise
             skipped += found.skipped
             frames += found.frames
         except NoUsableImageError as error:
@@ -172,4 +176,5 @@ def grouped_moments(
         tuple(images),
         tuple(sorted(skipped, key=lambda s: s.name)),
         tuple(sorted(frames, key=lambda f: f.name)),
+        noise / sum(images),
     )

@@ -38,12 +38,15 @@ class ImageMoments:
         Images that were not used, each with the reason, sorted by name.
     frames : tuple of Frames
         Images of several frames, of which the first was used, sorted by name.
+    noise : float
+        Mean variance of the rounding of the files' pixels in [0, 1].
     """
 
     by_size: tuple[PatchCovariance, ...]
     read: int
     skipped: tuple[Skipped, ...]
     frames: tuple[Frames, ...] = ()
+    noise: float = 0.0
 
     @property
     def moments(self) -> PatchCovariance:
@@ -126,7 +129,7 @@ def image_moments(
     for part in others:
         for moments, more in zip(total, part, strict=True):
             moments.merge(more)
-    return ImageMoments(tuple(total), gathered.read, gathered.skipped, gathered.frames)
+    return ImageMoments(tuple(total), gathered.read, gathered.skipped, gathered.frames, gathered.noise)
 
 
 def _add(by_size: list[PatchCovariance], image: Decoded) -> str | None:

@@ -14,7 +14,10 @@ from ndtools.experiments.saved import pictures_of
 from tests.commands import invoke, numbers, save
 from tests.layout import faults, smallest_type
 
-pytestmark = pytest.mark.usefixtures("unpainted")
+pytestmark = [
+    pytest.mark.usefixtures("unpainted"),
+    pytest.mark.filterwarnings("ignore:.*below the noise of the files:ndtools.errors.NumericalWarning"),
+]
 
 CONFIGS = {
     "kernels": nd.KernelsConfig(kernel_size=3),

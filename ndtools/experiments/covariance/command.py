@@ -15,6 +15,7 @@ from ndtools.console.options import (
     Ridges,
     SharedOptions,
     Source,
+    Spectrum,
     numbers_from,
     ridges_from,
     with_shared_options,
@@ -44,6 +45,7 @@ def covariance(
     gray: Gray = CovarianceConfig.gray,
     method: Method = CovarianceConfig.method,
     iterations: Iterations = CovarianceConfig.iterations,
+    spectrum: Spectrum = CovarianceConfig.spectrum,
     shared: SharedOptions,
 ) -> None:
     """Draw the covariance of patches before and after deconvolution (Ye et al. 2020, fig. 3).
@@ -54,8 +56,9 @@ def covariance(
     Example: [bold]ndtools covariance photos/ --method coupled --iterations 5[/bold]
     """
     sizes, ridges = numbers_from("kernel_size", kernel_size, int), ridges_from(eps)
-    figures = ["correlation"] * (len(set(sizes)) * len(set(ridges)) == 1) + ["ridge"] * ("auto" in ridges)
-    output = ExperimentOutput(shared, "covariance", figures=figures)
+    single = len(set(sizes)) * len(set(ridges)) == 1
+    further = {"correlation": single, "ridge": "auto" in ridges, "spectrum": spectrum}
+    output = ExperimentOutput(shared, "covariance", figures=[label for label, wanted in further.items() if wanted])
     if method == "eigh":
         refuse_given(context, ["iterations"], "with --method eigh, which is exact")
     config = CovarianceConfig(
@@ -67,6 +70,7 @@ def covariance(
         gray=gray,
         method=method,
         iterations=iterations,
+        spectrum=spectrum,
         **shared.of_run(),
     )
     output.check(config.source)

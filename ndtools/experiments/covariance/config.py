@@ -30,6 +30,8 @@ class CovarianceConfig:
         Method of the inverse square root: exact ("eigh"), or coupled or vanilla Newton-Schulz.
     iterations : int
         Number of Newton-Schulz iterations.
+    spectrum : bool
+        Whether to draw the eigenvalues of the covariance, beside the ridge and the noise of the files.
     seed : int
         Seed of the random draw of ``images``.
     jobs : int, optional
@@ -46,6 +48,7 @@ class CovarianceConfig:
     gray: bool = False
     method: RootMethod = "eigh"
     iterations: int = 15
+    spectrum: bool = False
     seed: int = 0
     jobs: int | None = None
     device: str = "auto"

@@ -9,6 +9,7 @@ from ndtools.experiments.covariance.config import CovarianceConfig
 from ndtools.experiments.covariance.result import CovarianceResult, MeanCorrelation, roundings
 from ndtools.moments.grey import warn_if_grey
 from ndtools.moments.groups import GroupMoments, grouped_moments
+from ndtools.moments.noise import warn_if_below_noise
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.inverse_sqrt import method_from_name
 from ndtools.results.inputs import ImagesUsed, images_used
@@ -36,7 +37,8 @@ def run(config: CovarianceConfig, *, progress: Progress | None = None) -> Covari
     Warns
     -----
     NumericalWarning
-        If colour images are grey, have several frames, or are named more than once.
+        If colour images are grey, have several frames, or are named more than once; or if the ridge is below the noise
+        of files whose pixels are rounded.
     """
     return run_series(config, progress=progress)[0]
 
@@ -90,10 +92,12 @@ def run_series(
     )
     moments = [each for each in found.by_size for _ in eps]
     warn_if_grey(moments[0].whole)
-    used = images_used(images, found.read, found.skipped, found.frames)
-    return Series(
+    used = images_used(images, found.read, found.skipped, found.frames, found.noise)
+    series = Series(
         tuple(_result(member, each, used, str(device)) for member, each in zip(members, moments, strict=True))
     )
+    warn_if_below_noise(min(member.fit.eps for member in series), used.noise)
+    return series
 
 
 def _result(config: CovarianceConfig, moments: GroupMoments, used: ImagesUsed, device: str) -> CovarianceResult:

@@ -15,6 +15,7 @@ from ndtools.console.options import (
     RelativeEps,
     Ridges,
     SharedOptions,
+    Spectrum,
     numbers_from,
     ridges_from,
     with_shared_options,
@@ -75,6 +76,7 @@ def kernels(
     from_moments: Annotated[
         list[str] | None, typer.Option(help="Add up one or more files of --save-moments instead of reading images.")
     ] = None,
+    spectrum: Spectrum = KernelsConfig.spectrum,
     shared: SharedOptions,
 ) -> None:
     """Fit and draw the deconvolution kernels of images (Ye et al. 2020, fig. 2).
@@ -86,7 +88,7 @@ def kernels(
     Example: [bold]ndtools kernels photos/ -k 15[/bold]
     """
     sizes, ridges = numbers_from("kernel_size", kernel_size, int), ridges_from(eps)
-    further = {"fit": fit, "bootstrap": bool(bootstrap), "ridge": "auto" in ridges}
+    further = {"fit": fit, "bootstrap": bool(bootstrap), "ridge": "auto" in ridges, "spectrum": spectrum}
     output = ExperimentOutput(shared, "kernels", figures=[label for label, wanted in further.items() if wanted])
     images_from, moments = _sources(source or [], from_moments or [])
     if moments:
@@ -108,6 +110,7 @@ def kernels(
         stride=stride,
         gray=gray,
         resize=resize,
+        spectrum=spectrum,
         **shared.of_run(),
     )
     output.check(config.source, *config.from_moments)

@@ -56,6 +56,8 @@ class KernelsConfig:
     from_moments : tuple of str
         Files of moments, as ``ndtools kernels`` saves them, to add up in place of images. Kernel size and channels are
         then those of the files.
+    spectrum : bool
+        Whether to draw the eigenvalues of the covariance, beside the ridge and the noise of the files.
     seed : int
         Seed of the random draw of ``images``.
     jobs : int, optional
@@ -78,6 +80,7 @@ class KernelsConfig:
     fit: bool = False
     bootstrap: int = 0
     from_moments: tuple[str, ...] = ()
+    spectrum: bool = False
     seed: int = 0
     jobs: int | None = None
     device: str = "auto"

@@ -18,6 +18,7 @@ from ndtools.experiments.kernels.result import ChannelKernel, KernelsResult
 from ndtools.moments.files import iterate_moments
 from ndtools.moments.grey import warn_if_grey
 from ndtools.moments.groups import GroupedMoments, GroupMoments, grouped_moments
+from ndtools.moments.noise import warn_if_below_noise
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.inverse_sqrt import method_from_name
@@ -54,7 +55,8 @@ def run(config: KernelsConfig, *, progress: Progress | None = None) -> KernelsRe
     Warns
     -----
     NumericalWarning
-        If colour images are grey, have several frames, or are named more than once.
+        If colour images are grey, have several frames, or are named more than once; or if the ridge is below the noise
+        of files whose pixels are rounded.
     """
     return run_series(config, progress=progress)[0]
 
@@ -122,17 +124,19 @@ def run_series(
             jobs=config.jobs,
             progress=progress,
         )
-        used = images_used(images, found.read, found.skipped, found.frames)
+        used = images_used(images, found.read, found.skipped, found.frames, found.noise)
     if config.bootstrap and len(found.images) < 2:
         raise DataError(f"a bootstrap needs two images, or files of moments, at least; {used.label} is one")
     moments = [each for each in found.by_size for _ in eps]
     warn_if_grey(moments[0].whole)
-    return Series(
+    series = Series(
         tuple(
             _result(member, each, used, found.images, device, progress)
             for member, each in zip(members, moments, strict=True)
         )
     )
+    warn_if_below_noise(min(member.fit.eps for member in series), used.noise)
+    return series
 
 
 def _result(

@@ -122,7 +122,7 @@ def _matrix(
     )
     covariance = found.moments.finalize()
     warn_if_grey(covariance, stacklevel=3)
-    return covariance.matrix, images_used(source, found.read, found.skipped, found.frames)
+    return covariance.matrix, images_used(source, found.read, found.skipped, found.frames, found.noise)
 
 
 def _method(algorithm: str, config: NsStabilityConfig, coefficients: Coefficients, lower: float) -> Iteration:

@@ -152,7 +152,7 @@ def run_series(
         Distribution(transform.sigma, sums.measures(), density.density, density.clipped)
         for (sums, density), transform in zip(total, maps, strict=True)
     ]
-    used = images_used(images, gathered.read, gathered.skipped, gathered.frames)
+    used = images_used(images, gathered.read, gathered.skipped, gathered.frames, gathered.noise)
     return Series(
         tuple(
             SparsityResult(
