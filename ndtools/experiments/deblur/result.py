@@ -96,6 +96,8 @@ class DeblurResult:
         Kernel that the image was blurred with; its weights sum to 1.
     arms : tuple of Arm
         "gradient", "deconv", "closed_form".
+    eps : float
+        Ridge that was added, absolute.
     condition : float
         Condition number of C + eps·I, whose inverse square root D is.
     residual : float
@@ -111,6 +113,7 @@ class DeblurResult:
     blurred: NDArray[np.float64]
     true_kernel: NDArray[np.float64]
     arms: tuple[Arm, ...]
+    eps: float
     condition: float
     residual: float
     device: str
@@ -153,7 +156,8 @@ class DeblurResult:
             "blur": self.config.blur,
             "noise": self.config.noise,
             "kernel_size": len(self.true_kernel),
-            "eps": self.config.eps,
+            "eps": self.eps,
+            "relative_eps": self.config.relative_eps,
             "n_iter": self.config.n_iter,
             "condition": self.condition,
             "residual": self.residual,
@@ -173,6 +177,7 @@ class DeblurResult:
                 blurred=saved.arrays["blurred"],
                 true_kernel=saved.arrays["true_kernel"],
                 arms=tuple(_saved_arm(arm, saved.arrays) for arm in saved.numbers["arms"]),
+                eps=saved.numbers["eps"],
                 condition=saved.numbers["condition"],
                 residual=saved.numbers["residual"],
                 device=saved.device,

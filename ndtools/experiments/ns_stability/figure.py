@@ -216,4 +216,4 @@ def _title(result: "NsStabilityResult") -> str:
         what = f"Inverse square root of the {d}×{d} covariance of {k}×{k} patches of {source} ({result.images.counted})"
     else:
         what = f"Inverse square root of the {d}×{d} matrix in {source}"
-    return f"{what}\nridge {result.config.eps:.3g}, condition κ = {result.condition:.3g}; ε: machine epsilon"
+    return f"{what}\nridge {result.eps:.3g}, condition κ = {result.condition:.3g}; ε: machine epsilon"

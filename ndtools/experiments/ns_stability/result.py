@@ -16,7 +16,7 @@ from ndtools.results.inputs import ImagesUsed
 from ndtools.results.read import SavedResult
 from ndtools.text import printable
 
-__all__ = ["GAIN_ITERATIONS", "Curve", "NsStabilityResult"]
+__all__ = ["GAIN_ITERATIONS", "Curve", "NsStabilityResult", "absolute_ridge"]
 
 GAIN_ITERATIONS = (1, 2, 3, 5, 10, 15)
 
@@ -119,6 +119,11 @@ class Curve:
         )
 
 
+def absolute_ridge(config: NsStabilityConfig, mean_diagonal: float) -> float:
+    """Return the absolute ridge of a configuration, for a matrix with this mean diagonal entry."""
+    return config.eps * (mean_diagonal if config.relative_eps else 1.0)
+
+
 @dataclass(frozen=True, eq=False)
 class NsStabilityResult:
     """Curves of all algorithms in all precisions for one matrix.
@@ -164,6 +169,11 @@ class NsStabilityResult:
         return self.images.label if self.images else printable(self.config.source)
 
     @property
+    def eps(self) -> float:
+        """Absolute ridge."""
+        return absolute_ridge(self.config, float(self.covariance.diagonal().mean()))
+
+    @property
     def condition(self) -> float:
         """λ_max/λ_min of A."""
         return float(self.eigenvalues[-1] / self.eigenvalues[0])
@@ -201,7 +211,8 @@ class NsStabilityResult:
             "images": self.images and self.images.numbers(),
             "kernel_size": self.config.kernel_size if self.images else None,
             "features": len(self.eigenvalues),
-            "eps": self.config.eps,
+            "eps": self.eps,
+            "relative_eps": self.config.relative_eps,
             "condition": self.condition,
             "norm": self.config.norm,
             "matrix_norm": self.norm,

@@ -16,7 +16,7 @@ from ndtools.errors import MatrixError
 from ndtools.experiments.ns_stability.atlas import run_atlas
 from ndtools.experiments.ns_stability.coefficients import read_coefficients
 from ndtools.experiments.ns_stability.config import NsStabilityConfig
-from ndtools.experiments.ns_stability.result import Curve, NsStabilityResult
+from ndtools.experiments.ns_stability.result import Curve, NsStabilityResult, absolute_ridge
 from ndtools.moments.grey import warn_if_grey
 from ndtools.moments.images import image_moments
 from ndtools.numerics.inverse_sqrt import Eigh, checked, method_from_name, symmetric_part
@@ -75,7 +75,7 @@ def run(config: NsStabilityConfig, *, progress: Progress | None = None) -> NsSta
         source = images.label if images else printable(config.source)
         remedy = "take larger patches" if images else "give a larger one"
         raise MatrixError(f"{source} gives a 1×1 matrix, which has no correlations to remove; {remedy}")
-    a = ridged(covariance, config.eps)
+    a = ridged(covariance, absolute_ridge(config, covariance.diagonal().mean().item()))
     _, values, vectors, _ = checked(a)
     norm = norms(a, config.norm).item()
     eigenvalues = values.cpu().numpy()
