@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from ndtools.drawing.axes import plain_number, plain_ticks
 from ndtools.drawing.series import sized_styles
-from ndtools.drawing.style import PAGE, add_title, drawing_style, new_figure, width_of
+from ndtools.drawing.style import PAGE, add_title, drawing_style, is_wide, new_figure, width_of
 from ndtools.text import source_name
 
 __all__ = ["caption_ridge", "chosen_ridges", "plot_ridge"]
@@ -42,7 +42,7 @@ def plot_ridge(result: Any, *, width: float = PAGE, title: bool = True, fig: Fig
     members = chosen_ridges(result)
     with drawing_style():
         width = width_of(fig, width)
-        fig = new_figure(fig, width, min(70.0, 0.7 * width) + 6 * title)
+        fig = new_figure(fig, width, min(70.0, 0.7 * width) + 6 * title + 4 * len(members))
         ax = fig.subplots()
         lowest = -1e-3
         for i, member in enumerate(members):
@@ -57,7 +57,7 @@ def plot_ridge(result: Any, *, width: float = PAGE, title: bool = True, fig: Fig
         plain_ticks(ax.xaxis)
         ax.set_xlabel("eps")
         ax.set_ylabel("log-likelihood of held-out\npatches − best / nats per feature")
-        ax.legend(loc="lower center")
+        fig.legend(loc="outside lower center", ncols=len(members) if is_wide(width) else 1)
         if title:
             add_title(fig, f"Choice of the ridge for {source_name(result.source)}")
     return fig
