@@ -17,7 +17,7 @@ copyright = "The ndtools developers, Apache-2.0"  # noqa: A001
 release = version = ndtools.__version__
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
@@ -45,6 +45,11 @@ html_theme_options = {
 
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
+
+nb_execution_mode = "force"  # notebooks are kept without outputs
+nb_execution_raise_on_error = True
+nb_execution_timeout = 600  # seconds for a cell, on a busy machine
+nb_merge_streams = True
 
 autosummary_generate = True
 autodoc_typehints = "none"  # the docstrings state the types

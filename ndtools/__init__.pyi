@@ -19,19 +19,23 @@ from ndtools.errors import NumericalWarning as NumericalWarning
 from ndtools.errors import OptionError as OptionError
 from ndtools.errors import OutputError as OutputError
 from ndtools.experiments.covariance.config import CovarianceConfig as CovarianceConfig
+from ndtools.experiments.covariance.figure import plot_correlation as plot_correlation
 from ndtools.experiments.covariance.figure import plot_covariance as plot_covariance
 from ndtools.experiments.covariance.figure_series import plot_covariance_series as plot_covariance_series
 from ndtools.experiments.covariance.result import CovarianceResult as CovarianceResult
+from ndtools.experiments.covariance.run import covariance as covariance
 from ndtools.experiments.covariance.run import run as _run_covariance
 from ndtools.experiments.covariance.run import run_series as _run_covariance_series
 from ndtools.experiments.deblur.config import DeblurConfig as DeblurConfig
 from ndtools.experiments.deblur.figure import plot_deblur as plot_deblur
 from ndtools.experiments.deblur.result import DeblurResult as DeblurResult
+from ndtools.experiments.deblur.run import deblur as deblur
 from ndtools.experiments.deblur.run import run as _run_deblur
 from ndtools.experiments.deconvolve.config import DeconvolveConfig as DeconvolveConfig
 from ndtools.experiments.deconvolve.figure import plot_deconvolve as plot_deconvolve
 from ndtools.experiments.deconvolve.figure_series import plot_deconvolve_series as plot_deconvolve_series
 from ndtools.experiments.deconvolve.result import DeconvolveResult as DeconvolveResult
+from ndtools.experiments.deconvolve.run import deconvolve as deconvolve
 from ndtools.experiments.deconvolve.run import run as _run_deconvolve
 from ndtools.experiments.deconvolve.run import run_series as _run_deconvolve_series
 from ndtools.experiments.kernels.config import KernelsConfig as KernelsConfig
@@ -40,32 +44,40 @@ from ndtools.experiments.kernels.figure_bootstrap import plot_kernel_bootstrap a
 from ndtools.experiments.kernels.figure_fit import plot_kernel_fit as plot_kernel_fit
 from ndtools.experiments.kernels.figure_series import plot_kernel_series as plot_kernel_series
 from ndtools.experiments.kernels.result import KernelsResult as KernelsResult
+from ndtools.experiments.kernels.run import kernels as kernels
 from ndtools.experiments.kernels.run import run as _run_kernels
 from ndtools.experiments.kernels.run import run_series as _run_kernels_series
 from ndtools.experiments.mlp.config import MlpConfig as MlpConfig
 from ndtools.experiments.mlp.figure import plot_mlp as plot_mlp
 from ndtools.experiments.mlp.result import MlpResult as MlpResult
+from ndtools.experiments.mlp.run import mlp as mlp
 from ndtools.experiments.mlp.run import run as _run_mlp
 from ndtools.experiments.ns_stability.config import NsStabilityConfig as NsStabilityConfig
 from ndtools.experiments.ns_stability.figure import plot_ns_stability as plot_ns_stability
 from ndtools.experiments.ns_stability.figure_atlas import plot_precision_atlas as plot_precision_atlas
+from ndtools.experiments.ns_stability.figure_gains import plot_ns_gains as plot_ns_gains
 from ndtools.experiments.ns_stability.result import NsStabilityResult as NsStabilityResult
+from ndtools.experiments.ns_stability.run import ns_stability as ns_stability
 from ndtools.experiments.ns_stability.run import run as _run_ns_stability
 from ndtools.experiments.regress.config import RegressConfig as RegressConfig
 from ndtools.experiments.regress.figure import plot_regress as plot_regress
+from ndtools.experiments.regress.figure_kernels import plot_regress_kernels as plot_regress_kernels
 from ndtools.experiments.regress.result import RegressResult as RegressResult
+from ndtools.experiments.regress.run import regress as regress
 from ndtools.experiments.regress.run import run as _run_regress
-from ndtools.experiments.saved import load_result as load_result
+from ndtools.experiments.saved import load as load
 from ndtools.experiments.sparsity.config import SparsityConfig as SparsityConfig
 from ndtools.experiments.sparsity.figure import plot_sparsity as plot_sparsity
 from ndtools.experiments.sparsity.figure_series import plot_sparsity_series as plot_sparsity_series
 from ndtools.experiments.sparsity.result import SparsityResult as SparsityResult
 from ndtools.experiments.sparsity.run import run as _run_sparsity
 from ndtools.experiments.sparsity.run import run_series as _run_sparsity_series
+from ndtools.experiments.sparsity.run import sparsity as sparsity
 from ndtools.experiments.timing.config import TimingConfig as TimingConfig
 from ndtools.experiments.timing.figure import plot_timing as plot_timing
 from ndtools.experiments.timing.result import TimingResult as TimingResult
 from ndtools.experiments.timing.run import run as _run_timing
+from ndtools.experiments.timing.run import timing as timing
 from ndtools.layers.channel import ChannelDeconv as ChannelDeconv
 from ndtools.layers.config import DeconvConfig as DeconvConfig
 from ndtools.layers.conv import FastDeconv1d as FastDeconv1d
@@ -112,6 +124,7 @@ from ndtools.surgery.plan import PlanEntry as PlanEntry
 from ndtools.surgery.recalibrate import recalibrate as recalibrate
 
 __version__: str
+load_result = load
 run_covariance = _run_covariance
 run_covariance_series = _run_covariance_series
 run_deblur = _run_deblur

@@ -1,9 +1,11 @@
-"""Checks of the settings that several experiments share, and the allowed choices."""
+"""What all configurations of experiments have in common, checks of the settings that several share, and choices."""
 
 import math
-from typing import Literal, Protocol, get_args
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 from ndtools.errors import OptionError
+from ndtools.text import shortened
 
 __all__ = [
     "DEVICES",
@@ -14,6 +16,7 @@ __all__ = [
     "MOST_NEWTON_SCHULZ",
     "PAPER_RIDGE",
     "SHRINKAGES",
+    "Configuration",
     "Ridge",
     "RootMethod",
     "Shrinkage",
@@ -54,6 +57,44 @@ MOST_FOLLOWED = 100_000
 Shrinkage = Literal["none", "lw", "oas"]
 SHRINKAGES: tuple[str, ...] = get_args(Shrinkage)
 DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+@dataclass(frozen=True, repr=False)
+class Configuration:
+    """Settings of an experiment, printed as far as they differ from their defaults."""
+
+    if TYPE_CHECKING:  # dataclasses would take this property for the default of their field
+
+        @property
+        def seed(self) -> int:
+            """Seed of all random numbers of the run."""
+
+    def __repr__(self) -> str:
+        changed = {f.name: value for f in fields(self) if (value := getattr(self, f.name)) != f.default}
+        return f"{type(self).__name__}({', '.join(f'{name}={shortened(repr(x))}' for name, x in changed.items())})"
+
+    @classmethod
+    def check_type(cls, config: object) -> None:
+        """Raise an error that names the configuration and the short form if a value is no configuration of this class.
+
+        Parameters
+        ----------
+        config : object
+            Argument of the function that runs the experiment.
+
+        Raises
+        ------
+        TypeError
+            If the argument is anything else than an instance of this class.
+        """
+        if isinstance(config, cls):
+            return
+        experiment, given = cls.__module__.split(".")[-2], shortened(repr(config))
+        settings = given if isinstance(config, str) else "..."
+        raise TypeError(
+            f"config must be a {cls.__name__}, got {given}; write nd.{experiment}({settings}), or"
+            f" nd.run_{experiment}(nd.{cls.__name__}({settings}))"
+        )
 
 
 def check_count(name: str, value: int, most: int | None = None) -> None:

@@ -21,9 +21,9 @@ BELOW = {
     "models": ("layers",),
     "surgery": ("models",),
     "checkpoints": ("surgery", "data", "writing"),
-    "results": ("data", "writing"),
+    "results": ("data", "writing", "drawing"),
     "drawing": ("errors",),
-    "console": ("results", "data", "validation"),
+    "console": ("results", "drawing", "data", "validation"),
     "experiments": ("validation", "moments", "checkpoints", "drawing", "console"),
     "cli": ("experiments",),
 }

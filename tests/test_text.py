@@ -1,6 +1,6 @@
 import pytest
 
-from ndtools.text import counted, percent, shortened
+from ndtools.text import counted, percent, shortened, source_name
 
 
 @pytest.mark.parametrize(("number", "words"), [(0, "0 images"), (1, "1 image"), (25, "25 images")])
@@ -19,3 +19,18 @@ def test_long_texts_keep_their_end():
 )
 def test_shares_in_per_cent(values, words):
     assert percent(*values) == words
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("sample", "sample"),
+        ("/home/me/photos/", "photos"),
+        ("/home/me/photos/, more/a.zip", "photos, a.zip"),
+        ("photos/*.png", "*.png"),
+        ("/", "/"),
+        ("/data/" + 70 * "x", "…" + 59 * "x"),
+    ],
+)
+def test_titles_name_a_source_without_its_folders(source, name):
+    assert source_name(source) == name

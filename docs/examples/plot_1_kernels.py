@@ -13,8 +13,8 @@ result = nd.run_kernels(nd.KernelsConfig(source="sample", images=8, kernel_size=
 figure = nd.plot_kernels(result)
 
 # %%
-# Each row of the picture is an output channel. The kernel of a channel on itself has a strong centre and a surround of
-# the opposite sign. The kernels on the other channels subtract them at the centre.
+# Each column of the picture is an output channel. The kernel of a channel on itself has a strong centre and a surround
+# of the opposite sign. The kernels on the other channels subtract them at the centre.
 #
 # The ridge decides how strong the centre is, so kernels are compared at equal eps:
 

@@ -15,6 +15,7 @@ from ndtools.cli.figure import figure
 from ndtools.cli.fold import fold
 from ndtools.computing.threads import limit_spinning
 from ndtools.console.failures import INTERRUPTED, FailureHandlingGroup
+from ndtools.console.flags import FlagsCommand
 from ndtools.console.streams import prepare_standard_streams
 from ndtools.experiments.covariance.command import covariance
 from ndtools.experiments.deblur.command import deblur
@@ -54,19 +55,19 @@ def ndtools(
     """Measure, remove and draw the correlations of images (network deconvolution)."""
 
 
-app.command()(kernels)
-app.command()(sparsity)
-app.command()(deconvolve)
-app.command()(covariance)
-app.command()(ns_stability)
-app.command()(regress)
-app.command()(mlp)
-app.command()(deblur)
-app.command()(timing)
-app.command()(figure)
-app.command()(convert)
-app.command()(fold)
-app.command()(audit)
+app.command(cls=FlagsCommand)(kernels)
+app.command(cls=FlagsCommand)(sparsity)
+app.command(cls=FlagsCommand)(deconvolve)
+app.command(cls=FlagsCommand)(covariance)
+app.command(cls=FlagsCommand)(ns_stability)
+app.command(cls=FlagsCommand)(regress)
+app.command(cls=FlagsCommand)(mlp)
+app.command(cls=FlagsCommand)(deblur)
+app.command(cls=FlagsCommand)(timing)
+app.command(cls=FlagsCommand)(figure)
+app.command(cls=FlagsCommand)(convert)
+app.command(cls=FlagsCommand)(fold)
+app.command(cls=FlagsCommand)(audit)
 app.add_typer(data_app, name="data")
 
 

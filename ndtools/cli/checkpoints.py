@@ -33,10 +33,20 @@ __all__ = [
 CheckpointFile = Annotated[
     Path, typer.Argument(metavar="CHECKPOINT", help="A .safetensors file, or one of torch.save (.pt, .pth).")
 ]
+
+
+def complete_arch(incomplete: str) -> list[str]:
+    """Return the names of networks that begin with what was typed."""
+    from ndtools.models.catalogue import NAMES
+
+    return [name for name in NAMES if name.startswith(incomplete)]
+
+
 Arch = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
+        autocompletion=complete_arch,
         help="Network: vgg11, 13, 16, 19; resnet18, 34, 50, 101, 152; preact18, 34, ... (default: as the file says).",
         show_default=False,
     ),

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ndtools.console.completion import complete_fetched, complete_name_of_dataset
 from ndtools.console.failures import FailureHandlingGroup
+from ndtools.console.flags import FlagsCommand
 from ndtools.console.options import AsJson
 from ndtools.console.output import Output
 from ndtools.console.tables import new_table
@@ -26,8 +28,18 @@ data_app = typer.Typer(
     help="List, fetch and check data sets.",
 )
 
-_Names = Annotated[list[str], typer.Argument(metavar="NAME", help="Data sets, as 'ndtools data list' names them.")]
-_Name = Annotated[str, typer.Argument(metavar="NAME", help="A data set, as 'ndtools data list' names it.")]
+_Fetched = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="NAME", help="Data sets, as 'ndtools data list' names them.", autocompletion=complete_fetched
+    ),
+]
+_Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME", help="A data set, as 'ndtools data list' names it.", autocompletion=complete_name_of_dataset
+    ),
+]
 _DataDir = Annotated[
     Path | None,
     typer.Option(
@@ -44,7 +56,7 @@ _FetchDir = Annotated[
 ]
 
 
-@data_app.command("list")
+@data_app.command("list", cls=FlagsCommand)
 def list_sets(*, data_dir: _DataDir = None, as_json: AsJson = False) -> None:
     """List the data sets that have a name, and the folders that hold them.
 
@@ -65,8 +77,8 @@ def list_sets(*, data_dir: _DataDir = None, as_json: AsJson = False) -> None:
         output.text(line)
 
 
-@data_app.command()
-def fetch(names: _Names, *, data_dir: _FetchDir = None) -> None:
+@data_app.command(cls=FlagsCommand)
+def fetch(names: _Fetched, *, data_dir: _FetchDir = None) -> None:
     """Download data sets and print their folders.
 
     Every file is checked against its published checksum. Files that are
@@ -88,10 +100,15 @@ def fetch(names: _Names, *, data_dir: _FetchDir = None) -> None:
         output.text(str(folder))
 
 
-@data_app.command()
+@data_app.command(cls=FlagsCommand)
 def verify(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME", help="Data sets (default: all that have files here).")
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME",
+            help="Data sets (default: all that have files here).",
+            autocompletion=complete_name_of_dataset,
+        ),
     ] = None,
     *,
     data_dir: _DataDir = None,
@@ -137,7 +154,7 @@ def verify(
     _fail_if_wrong(len(wrong), len(files), remedies)
 
 
-@data_app.command("path")
+@data_app.command("path", cls=FlagsCommand)
 def path_of(name: _Name, *, data_dir: _DataDir = None) -> None:
     """Print the folder that holds the files of a data set.
 

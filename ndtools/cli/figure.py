@@ -13,7 +13,7 @@ __all__ = ["figure"]
 
 def figure(
     result: Annotated[
-        Path, typer.Argument(help="The .json file of a result; its .npz file lies beside it.", show_default=False)
+        Path, typer.Argument(help="The .json or .npz file of a result, which lie side by side.", show_default=False)
     ],
     *,
     formats: Formats = SharedOptions.formats,
@@ -37,7 +37,7 @@ def figure(
     """
     from ndtools.console.results import ANOTHER_FOLDER, SHORTER_NAME, check_stem
     from ndtools.drawing.pictures import captions, draw
-    from ndtools.experiments.saved import pictures_of, restore
+    from ndtools.experiments.saved import restore
     from ndtools.results.files import figure_paths, write_figures
     from ndtools.results.read import load
     from ndtools.writing import check_writable
@@ -49,7 +49,7 @@ def figure(
     saved = load(result)
     restored = restore(saved)
     folder = result.parent if out is None else out
-    pictures = pictures_of(restored)
+    pictures = restored.pictures()
     figures = draw(pictures, restored, width=wide, title=title)
     paths = [path for label in figures for path in figure_paths(folder, stem, label, drawn_in)]
     paths.append(folder / f"{stem}.txt")

@@ -9,6 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from ndtools.console.flags import untyped_flags
 from ndtools.console.spelling import as_options, option_error, spellings
 from ndtools.errors import DataError, NdtoolsError, NumericalError, NumericalWarning, OptionError, OutputError
 
@@ -37,6 +38,10 @@ _WITHOUT_MEMORY = (
 
 class FailureHandlingGroup(TyperGroup):
     """Group of commands whose warnings and errors become lines on standard error and an exit code."""
+
+    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401
+        """Return all parameters, as help shows them."""
+        return untyped_flags(super().get_params(ctx))
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Parse the command line, which may print help or the version."""

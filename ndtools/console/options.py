@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import typer
 
+from ndtools.console.completion import complete_dataset, complete_photo, complete_source
 from ndtools.errors import OptionError
 from ndtools.validation import Ridge, RootMethod
 
@@ -65,8 +66,13 @@ LEAST_WIDTH, MOST_WIDTH = 60.0, 500.0  # millimetres: below, texts overlap; abov
 _FILES, _SCREEN, _RUN = "Files", "Screen", "Run"
 
 # Images and their patches.
-Source = Annotated[str, typer.Argument(help="Images, as for kernels; 'sample' is built in.")]
-OneImage = Annotated[str, typer.Argument(metavar="IMAGE", help="An image file; 'sample-photo' is built in.")]
+Source = Annotated[
+    str, typer.Argument(help="Images, as for kernels; 'sample' is built in.", autocompletion=complete_source)
+]
+OneImage = Annotated[
+    str,
+    typer.Argument(metavar="IMAGE", help="An image file; 'sample-photo' is built in.", autocompletion=complete_photo),
+]
 _DRAWN = "Draw this many images at random, or take all if there are fewer"
 Images = Annotated[int | None, typer.Option("--images", "-n", help=f"{_DRAWN} (default: all).")]
 AtMostImages = Annotated[int, typer.Option("--images", "-n", help=f"{_DRAWN}.")]
@@ -89,7 +95,7 @@ PatchSizes = Annotated[
     ),
 ]
 PatchSize = Annotated[int, typer.Option("--kernel-size", "-k", help="Side of the patches in pixels.")]
-Gray = Annotated[bool, typer.Option("--gray", help="Reduce images to luma.")]
+Gray = Annotated[bool, typer.Option("--gray", "--grey", help="Reduce images to luma.")]
 
 # Deconvolution of patches of images.
 Ridges = Annotated[
@@ -124,7 +130,11 @@ Iterations = Annotated[int, typer.Option(help="Number of Newton-Schulz iteration
 
 # Data sets with labels.
 Dataset = Annotated[
-    str, typer.Argument(help="Name of a data set or its folder; 'glyphs' is built in, synthetic digits.")
+    str,
+    typer.Argument(
+        help="Name of a data set or its folder; 'glyphs' is built in, synthetic digits.",
+        autocompletion=complete_dataset,
+    ),
 ]
 DataDir = Annotated[
     Path | None,

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import typer
 
 from ndtools.computing.threads import start_thread
+from ndtools.console.bars import terminal_bar
 from ndtools.console.heartbeat import heartbeat
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rich.progress import ProgressColumn, Task
     from rich.table import Table
 
 __all__ = ["Output"]
@@ -177,13 +177,8 @@ class Output:
             with heartbeat(label, self.note) as update_lines:
                 yield update_lines
             return
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (TextColumn(label), BarColumn(), *_counting_columns(of_bytes), TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(label, total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
+        with terminal_bar(label, of_bytes=of_bytes) as update_bar:
+            yield update_bar
 
     def compute(self, run: Callable[..., R], *args: Any, counting: str | None = None, **settings: Any) -> R:  # noqa: ANN401
         """Compute a result, with a progress bar, such that Ctrl-C ends the command at once.
@@ -222,15 +217,3 @@ class Output:
         if errors:
             raise errors[0]
         return results[0]
-
-
-def _counting_columns(of_bytes: bool) -> "tuple[ProgressColumn, ...]":
-    """Return the columns that show how much is done, and how fast."""
-    from rich.progress import DownloadColumn, MofNCompleteColumn, ProgressColumn, TransferSpeedColumn
-    from rich.text import Text
-
-    class Rate(ProgressColumn):
-        def render(self, task: "Task") -> Text:
-            return Text(f"{task.speed:.0f}/s" if task.speed else "")
-
-    return (DownloadColumn(), TransferSpeedColumn()) if of_bytes else (MofNCompleteColumn(), Rate())

@@ -10,8 +10,8 @@ import typer
 
 from ndtools.console.options import SharedOptions, formats_from
 from ndtools.console.output import Output
+from ndtools.drawing.shown import ShownResult
 from ndtools.errors import OptionError, OutputError
-from ndtools.results.result import Result
 from ndtools.text import counted
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class ExperimentOutput(Output):
 
     def results(
         self,
-        result: Result,
+        result: ShownResult,
         *,
         pictures: "Mapping[str, Picture]",
         title: str,
@@ -133,7 +133,7 @@ class ExperimentOutput(Output):
 
         Parameters
         ----------
-        result : Result
+        result : ShownResult
             Result of the experiment.
         pictures : mapping of str to Picture
             Figures of the experiment by label: "" for the main one, and the labels given to the constructor.

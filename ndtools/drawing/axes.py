@@ -75,11 +75,11 @@ class _PlainLocator(Locator):
     def __init__(self, always: Sequence[float], whole: bool) -> None:
         self.always, self.whole = np.asarray(always, dtype=float), whole
 
-    def __call__(self) -> NDArray[np.float64]:
+    def __call__(self) -> list[float]:
         low, high = self.axis.get_view_interval()  # type: ignore[union-attr]
         return self.tick_values(low, high)
 
-    def tick_values(self, vmin: float, vmax: float) -> NDArray[np.float64]:
+    def tick_values(self, vmin: float, vmax: float) -> list[float]:
         low, high = sorted((vmin, vmax))
         always = self.always[(self.always >= low) & (self.always <= high)]
         least = max(low, 1.0 if self.whole else 1e-300)
@@ -90,8 +90,8 @@ class _PlainLocator(Locator):
             within = values[(values >= low) & (values <= high) & ((values == values.round()) | (not self.whole))]
             kept = self._apart(within, always)
             if kept is not None:
-                return kept if len(kept) > 1 or self.whole else self._even(low, high)
-        return np.sort(always)
+                return list(kept if len(kept) > 1 or self.whole else self._even(low, high))
+        return sorted(always)
 
     def _apart(self, values: NDArray[np.float64], always: NDArray[np.float64]) -> NDArray[np.float64] | None:
         """Return the values that are clear of ``always``, and those; None if the values have no room."""
@@ -122,8 +122,12 @@ class _PlainLocator(Locator):
         return 72 * float(ends.height if axis.axis_name == "y" else ends.width)
 
     def _even(self, low: float, high: float) -> NDArray[np.float64]:
-        values = np.asarray(MaxNLocator(nbins=3, steps=[1, 2, 5, 10]).tick_values(low, high))
-        return values[(values >= low) & (values <= high)]
+        for bins in (4, 3, 2, 1):
+            values = np.asarray(MaxNLocator(nbins=bins, steps=[1, 2, 5, 10]).tick_values(low, high))
+            values = values[(values >= low) & (values <= high)]
+            if self._have_room(values):
+                break
+        return values
 
 
 @dataclass(frozen=True)
@@ -160,7 +164,7 @@ def name_ends(ax: Axes, ends: Sequence[End]) -> None:
     places = np.array([_share(ax, end.value) for end in ends])
     order = np.argsort(places, kind="stable")
     # The constrained layout comes later; it leaves no less height than this.
-    height = 0.9 * ax.get_position().height * ax.figure.get_figheight() * 72  # type: ignore[union-attr]
+    height = 0.75 * ax.get_position().height * ax.figure.get_figheight() * 72  # type: ignore[union-attr]
     lines = np.array([ends[i].name.count("\n") + 1 for i in order])
     halves = lines / 2 * _LINE * SMALL / height
     above = np.concatenate([[0], halves[1:] + halves[:-1]]).cumsum()  # the lowest name

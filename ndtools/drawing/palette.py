@@ -35,7 +35,7 @@ ALGORITHMS: dict[str, dict[str, Any]] = {
     "vanilla": {"color": VERMILION, "marker": "^"},
     "chebyshev": {"color": GREEN, "marker": "s"},
     "denman-beavers": {"color": SKY, "marker": "D"},
-    "gram": {"color": ORANGE, "marker": "v"},
+    "gram": {"color": BLACK, "marker": "v"},
 }
 """Iterations for the inverse square root."""
 

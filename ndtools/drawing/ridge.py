@@ -42,7 +42,7 @@ def plot_ridge(result: Any, *, width: float = PAGE, title: bool = True, fig: Fig
     members = chosen_ridges(result)
     with drawing_style():
         width = width_of(fig, width)
-        fig = new_figure(fig, width, min(70.0, 0.7 * width) + 6 * title + 4 * len(members))
+        fig = new_figure(fig, width, min(70.0, 30 + 0.5 * width) + 6 * title + 4 * len(members))
         ax = fig.subplots()
         lowest = -1e-3
         for i, member in enumerate(members):

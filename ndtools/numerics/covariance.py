@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ndtools.numerics.patches import Pair
+from ndtools.text import counted
 
 __all__ = ["TOLERANCE", "Covariance", "rounding_effect"]
 
@@ -42,7 +43,7 @@ def rounding_effect(rounding: float, features: int, smallest: float) -> float:
     return math.sqrt(features) * rounding / smallest if smallest > 0 else math.inf
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Covariance:
     """Mean and covariance of patches, which have d = C·k_y·k_x features in (c, ky, kx) order.
 
@@ -69,6 +70,11 @@ class Covariance:
     channels: int
     kernel_size: Pair
     rounding: float = 0.0
+
+    def __repr__(self) -> str:
+        ky, kx = self.kernel_size
+        patches = f"{self.count:,} patches of {ky}×{kx} pixels and {counted(self.channels, 'channel')}"
+        return f"Covariance({patches}, mean variance {self.mean_variance:.3g})"
 
     @property
     def mean_variance(self) -> float:

@@ -22,7 +22,7 @@ from ndtools.numerics.patch_covariance import PatchCovariance
 from ndtools.numerics.patches import Pair, as_pixels, to_pair
 from ndtools.numerics.pixels import white
 from ndtools.numerics.products import ridged
-from ndtools.text import counted
+from ndtools.text import counted, precision_in_words, ridge_in_words
 
 __all__ = ["RIDGE_AND_PRECISION", "Deconvolution", "fit_deconvolution", "has_variance"]
 
@@ -30,7 +30,7 @@ RIDGE_AND_PRECISION = ("eps", "eps_relative_to_mean_variance", "condition", "res
 """Names of the numbers about ridge and precision that .json files hold for every deconvolution."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Deconvolution:
     """Linear map that decorrelates patches: x -> D (x - μ).
 
@@ -70,6 +70,26 @@ class Deconvolution:
     residual: float
     covariance_error: float
     mean_variance: float
+
+    def __repr__(self) -> str:
+        ky, kx = self.kernel_size
+        patches = f"{ky}×{kx} patches of {counted(self.channels, 'channel')}"
+        return f"Deconvolution({patches} · {ridge_in_words(self)} · {precision_in_words(self)})"
+
+    @property
+    def weight(self) -> Tensor:
+        """Weight of the convolution that does what `apply` does, of shape (C, C, k_y, k_x).
+
+        With `bias`, it is an argument of :func:`torch.nn.functional.conv2d`, in torch's default dtype (float32):
+        ``conv2d(images, fit.weight, fit.bias)`` equals ``fit.apply(images)`` for images of shape (N, C, H, W).
+        In float64, the weight is what `kernels` returns. ValueError if a side of the patch is even.
+        """
+        return self._centre()[0].to(torch.get_default_dtype())
+
+    @property
+    def bias(self) -> Tensor:
+        """Bias of the convolution that does what `apply` does, of shape (C,): -D μ at the centre; see `weight`."""
+        return self._centre()[1].to(torch.get_default_dtype())
 
     @property
     def relative_eps(self) -> float | None:
@@ -205,7 +225,7 @@ class Deconvolution:
         pixels = as_pixels(image)
         if pixels.dtype == torch.uint8:
             pixels = pixels.float() / white(pixels)
-        weight, bias = self.fold(self._centre_weight())
+        weight, bias = self._centre()
         return conv2d(pixels, weight.to(pixels), bias.to(pixels))
 
     def fold(self, weight: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -239,13 +259,10 @@ class Deconvolution:
             shift = shift + bias.to(self.matrix)
         return folded.view_as(weight).to(weight), shift.to(weight)
 
-    def _centre_weight(self) -> Tensor:
-        """Return the convolution that picks the centre pixel of each channel: δ, of shape (C, C, k_y, k_x)."""
-        self.kernels()  # raises an error if there is no centre pixel
-        ky, kx = self.kernel_size
-        weight = self.matrix.new_zeros(self.channels, self.channels, ky, kx)
-        weight[:, :, ky // 2, kx // 2] = torch.eye(self.channels).to(weight)
-        return weight
+    def _centre(self) -> tuple[Tensor, Tensor]:
+        """Return weight and bias, in float64, of the convolution that gives the centre pixels of D (x - μ)."""
+        weight = self.kernels()
+        return weight, -weight.flatten(1) @ self.mean
 
 
 def fit_deconvolution(

@@ -40,6 +40,7 @@ from torch import Tensor
 from ndtools.errors import MatrixError
 from ndtools.numerics.inverse_sqrt import checked, full_precision
 from ndtools.numerics.iterations import Iteration, norms
+from ndtools.numerics.schedules import SIMPLE, Coefficients, steps_of
 
 __all__ = [
     "Landmarks",
@@ -287,8 +288,8 @@ def predict_vanilla(
     return residuals
 
 
-def spectral_gain(x: NDArray[np.float64], n_iter: int) -> NDArray[np.float64]:
-    """Return the gain of each eigenvalue after 1, ..., n Newton-Schulz iterations in exact arithmetic.
+def spectral_gain(x: NDArray[np.float64], n_iter: int, coefficients: Coefficients = SIMPLE) -> NDArray[np.float64]:
+    """Return the gain of each eigenvalue after 1, ..., n iterations in exact arithmetic.
 
     Parameters
     ----------
@@ -296,15 +297,17 @@ def spectral_gain(x: NDArray[np.float64], n_iter: int) -> NDArray[np.float64]:
         Eigenvalues divided by ‖A‖, in (0, 1].
     n_iter : int
         Number n of iterations.
+    coefficients : Coefficients
+        Coefficients (q_0, q_1, ...) of each iteration. Default: those of Newton-Schulz, (3/2, -1/2).
 
     Returns
     -------
     array of shape (n_iter, m)
-        Gains √x·z after 1, ..., n iterations z ← z(3 − x z²)/2 from z = 1. A gain is the resulting standard deviation
+        Gains g = √x·z after 1, ..., n iterations z ← z·q(x z²) from z = 1. A gain is the resulting standard deviation
         along an eigenvector; 1 is white.
     """
     z, gains = np.ones_like(x), []
-    for _ in range(n_iter):
-        z = z * (3 - x * z**2) / 2
+    for row in steps_of(coefficients, n_iter):
+        z = z * np.polynomial.polynomial.polyval(x * z**2, row)
         gains.append(np.sqrt(x) * z)
     return np.stack(gains)

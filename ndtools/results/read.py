@@ -23,7 +23,7 @@ __all__ = ["FORMAT_VERSION", "SavedResult", "floats", "load", "optional_float"]
 FORMAT_VERSION = 1
 """Version of the content of result files, to be raised when they change. Files without a version have version 0."""
 
-REMEDY = "give the .json file that an experiment of ndtools wrote"
+REMEDY = "give the .json or .npz file that an experiment of ndtools wrote"
 _MANIFEST = (
     "experiment",
     "format_version",
@@ -141,7 +141,7 @@ def load(path: str | os.PathLike[str]) -> SavedResult:
     Parameters
     ----------
     path : str or path-like
-        The .json file. The .npz file of the same name lies beside it.
+        The .json or the .npz file, which lie side by side.
 
     Returns
     -------
@@ -154,7 +154,10 @@ def load(path: str | os.PathLike[str]) -> SavedResult:
         If a file is absent, unreadable or cut short, is not the result of an experiment, or has a format version that
         this version of ndtools does not know.
     """
-    path, name = Path(path), printable(path)
+    path = Path(path)
+    if path.suffix.lower() == ".npz":
+        path = _beside(path)
+    name = printable(path)
     content = _parsed(path, name)
     absent = [key for key in _MANIFEST if key not in content and key not in _OPTIONAL]
     if absent:
@@ -175,6 +178,17 @@ def load(path: str | os.PathLike[str]) -> SavedResult:
         numbers={key: value for key, value in content.items() if key not in _MANIFEST},
         arrays=_arrays(path.with_suffix(".npz"), name),
     )
+
+
+def _beside(path: Path) -> Path:
+    """Return the .json file of a result of which the .npz file was named."""
+    numbers = path.with_suffix(".json")
+    if os.path.lexists(path) and not os.path.lexists(numbers):
+        raise DataError(
+            f"cannot read {printable(path)} as a result: the file {printable(numbers)}, which holds its numbers, is"
+            " not beside it; both files are needed, side by side"
+        )
+    return numbers
 
 
 def _command(line: str) -> str:

@@ -1,27 +1,31 @@
 """Several results of the same images in one: for a list of ridges, of kernel sizes, or of both."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from numpy.typing import NDArray
 
+from ndtools.drawing.shown import ShownResult, figures_of
 from ndtools.errors import OptionError
 from ndtools.results.read import SavedResult
-from ndtools.results.result import Result
-from ndtools.validation import Ridge
+from ndtools.text import source_name
+from ndtools.validation import Configuration, Ridge
+
+if TYPE_CHECKING:
+    from ndtools.drawing.pictures import Picture
 
 __all__ = ["MOST_RIDGES", "MOST_SIZES", "Series", "SeriesConfig", "configurations"]
 
 MOST_RIDGES, MOST_SIZES = 12, 6  # more make no figure that can be read
 
-R = TypeVar("R", bound=Result)
+R = TypeVar("R", bound=ShownResult)
 C = TypeVar("C")
 
 
-@dataclass(frozen=True)
-class SeriesConfig:
+@dataclass(frozen=True, repr=False)
+class SeriesConfig(Configuration):
     """Configuration of a series.
 
     Attributes
@@ -38,8 +42,8 @@ class SeriesConfig:
         return int(self.members[0].seed)
 
 
-@dataclass(frozen=True, eq=False)
-class Series(Generic[R]):
+@dataclass(frozen=True, eq=False, repr=False)
+class Series(ShownResult, Generic[R]):
     """Results of the same images for several ridges, kernel sizes, or both.
 
     The members are ordinary results, in the order of kernel sizes and then of ridges. The .json file lists their
@@ -77,6 +81,26 @@ class Series(Generic[R]):
     def source(self) -> str:
         """Name of the images, printable."""
         return self.members[0].source
+
+    def summary(self) -> Sequence[str]:
+        """Return lines that say what the results come from, and what they differ in."""
+        members: tuple[Any, ...] = self.members
+        sizes = dict.fromkeys(f"{size}×{size}" for size in (member.config.kernel_size for member in members))
+        asked = dict.fromkeys(member.config.eps for member in members)
+        ridges = ", ".join(eps if isinstance(eps, str) else f"{eps:.3g}" for eps in asked)
+        unit = " of the mean variance" if members[0].config.relative_eps else ""
+        lines = [
+            f"{source_name(self.source)} · {len(members)} of {type(members[0]).__name__}",
+            f"patches of {', '.join(sizes)}",
+            f"eps {ridges}{unit}",
+        ]
+        if conditions := [member.fit.condition for member in members if member.fit]:
+            lines[-1] += f" · condition {min(conditions):.3g} to {max(conditions):.3g}"
+        return lines
+
+    def pictures(self) -> "Mapping[str, Picture]":
+        """Return the figures of a series of the experiment, with their captions, by label: "" for the main one."""
+        return figures_of(type(self.members[0]), "SERIES")
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of the .npz file by name."""

@@ -21,6 +21,15 @@ def help_of(*command):
     return re.sub(r"\x1b\[[\d;]*m", "", result.stdout)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [(), *((name,) for name in COMMANDS), ("data",), *(("data", name) for name in ("list", "fetch", "verify"))],
+)
+def test_help_shows_flags_without_a_type(command):
+    text = help_of(*command)
+    assert "--help" in text and "bool" not in text
+
+
 WITHOUT_PICTURES = ["convert", "fold", "audit"]  # of checkpoints
 WITHOUT_COMPUTING = ["figure"]
 

@@ -98,14 +98,14 @@ def test_pipes_are_refused_and_links_kept(photos, tmp_path):
 
 def test_figures_of_the_replaced_result_do_not_stay_beside_the_new_one(photos, tmp_path):
     out = tmp_path / "out"
-    names = ["kernels.json", "kernels.npz", "kernels.png"]
+    names = ["kernels.json", "kernels.npz", "kernels.png", "kernels.txt"]
     assert kernels(photos, out, "--fit").exit_code == 0
-    assert numbers(out)["files"] == ["kernels.png", "kernels.npz", "kernels.json", "kernels_fit.png"]
+    assert numbers(out)["files"] == ["kernels.png", "kernels.npz", "kernels.json", "kernels.txt", "kernels_fit.png"]
     (out / "kernels_mine.png").write_bytes(b"mine")
     assert kernels(photos, out, "--name", "kernels_fit2").exit_code == 0
     again = kernels(photos, out)
     assert f"removed {out / 'kernels_fit.png'}: not of this run" in again.stderr
-    others = ["kernels_fit2.json", "kernels_fit2.npz", "kernels_fit2.png", "kernels_mine.png"]
+    others = ["kernels_fit2.json", "kernels_fit2.npz", "kernels_fit2.png", "kernels_fit2.txt", "kernels_mine.png"]
     assert sorted(path.name for path in out.iterdir()) == sorted(names + others)
 
 
@@ -114,10 +114,10 @@ def test_the_same_result_in_another_format_stays(photos, tmp_path):
     for image_format in ("svg", "png", "pdf"):
         again = kernels(photos, out, "--format", image_format, "-j", 1 + (image_format == "png"))
         assert "removed" not in again.stderr
-    assert sorted(path.suffix for path in out.iterdir()) == [".json", ".npz", ".pdf", ".png", ".svg"]
+    assert sorted(path.suffix for path in out.iterdir()) == [".json", ".npz", ".pdf", ".png", ".svg", ".txt"]
     changed = kernels(photos, out, "--gray")
     assert f"removed {out / 'kernels.pdf'}  {out / 'kernels.svg'}" in changed.stderr
-    assert sorted(path.suffix for path in out.iterdir()) == [".json", ".npz", ".png"]
+    assert sorted(path.suffix for path in out.iterdir()) == [".json", ".npz", ".png", ".txt"]
 
 
 @pytest.mark.parametrize(

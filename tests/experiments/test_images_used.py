@@ -99,8 +99,8 @@ def test_an_image_that_a_list_names_twice_counts_once(command, photos, tmp_path)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("ns-stability", "--sweep", "--dtype", "float32"), "--dtype has no meaning with --sweep, which takes all"),
-        (("ns-stability", "--sweep", "--norm", "trace"), "--norm has no meaning with --sweep, which takes all"),
+        (("ns-stability", "--sweep", "--dtype", "float32"), "--dtype has no meaning with --sweep, which runs all"),
+        (("ns-stability", "--sweep", "--norm", "trace"), "--norm has no meaning with --sweep, which runs all"),
         (("ns-stability", "matrix.npy", "-k", 3), "--kernel-size has no meaning for a matrix"),
         (("ns-stability", "matrix.npz", "--gray"), "--gray has no meaning for a matrix"),
         (("sparsity", "--whitening", "none", "--eps", 1), "--eps has no meaning with --whitening none"),

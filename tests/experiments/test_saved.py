@@ -13,9 +13,10 @@ from PIL import Image
 import ndtools as nd
 from ndtools.console.results import ExperimentOutput
 from ndtools.errors import DataError
-from ndtools.experiments.saved import EXPERIMENTS, draw_result, load_result
+from ndtools.experiments.saved import EXPERIMENTS
 from tests.commands import invoke, save
 from tests.figures import shown
+from tests.layout import faults, smallest_type
 from tests.places import ROOT
 from tests.small_set import write_small_set
 
@@ -81,6 +82,81 @@ REACHED = {
 }
 
 
+LONG_NAME = "/home/someone/photographs of a summer/" + "a-name-that-does-not-end-" * 5 + ".png"
+
+
+def with_long_name(result):
+    """Name the source of a result such that no title holds it."""
+    if isinstance(result, nd.Series):
+        return dataclasses.replace(result, members=tuple(map(with_long_name, result)))
+    if getattr(result, "images", None):
+        return dataclasses.replace(result, images=dataclasses.replace(result.images, label=LONG_NAME))
+    if hasattr(result, "data"):
+        return dataclasses.replace(result, data=dataclasses.replace(result.data, name=LONG_NAME))
+    own = "source" in {field.name for field in dataclasses.fields(result)}  # that of others is fixed
+    return dataclasses.replace(result, source=LONG_NAME) if own else result
+
+
+def mlp_extremes(result):
+    """Yield runs that diverged, and one that is perfect."""
+    for loss, accuracy in ((np.nan, 0.1), (1e-12, 1.0)):
+        arms = [
+            dataclasses.replace(
+                arm, loss=np.full_like(arm.loss, loss), test_accuracy=np.full_like(arm.test_accuracy, accuracy)
+            )
+            for arm in result.arms
+        ]
+        yield dataclasses.replace(result, arms=tuple(arms))
+
+
+def regress_extremes(result):
+    """Yield a result in which all diverge at once, one of a perfect fit, and one of many rates."""
+    for change in (
+        lambda loss: {"arms": tuple(diverged(arm) for arm in loss.arms)},
+        lambda loss: {"optimum": 0.0},
+        lambda loss: {"arms": tuple(dataclasses.replace(a, lr=a.lr / 2**i) for i in range(4) for a in loss.arms)},
+    ):
+        losses = tuple(dataclasses.replace(loss, **change(loss)) for loss in result.losses)
+        yield dataclasses.replace(result, losses=losses)
+
+
+def diverged(arm):
+    loss = np.where(np.arange(arm.loss.shape[1]), np.nan, arm.loss)
+    nothing = np.full_like(arm.train_loss, np.nan)
+    return dataclasses.replace(arm, loss=loss, train_loss=nothing, kernels=np.full_like(arm.kernels, np.nan))
+
+
+def deblur_extremes(result):
+    """Yield kernels of one pixel and of 31, and steps that were all equally far off."""
+    for side in (1, 31):
+        kernel = np.zeros((side, side))
+        kernel[side // 2, side // 2] = 1.0
+        arms = [
+            dataclasses.replace(arm, kernel=kernel, snapshots=np.repeat(kernel[None], len(arm.snapshots), 0))
+            for arm in result.arms
+        ]
+        yield dataclasses.replace(result, true_kernel=kernel, arms=tuple(arms))
+    still = [dataclasses.replace(arm, kernel_error=np.ones_like(arm.kernel_error)) for arm in result.arms]
+    yield dataclasses.replace(result, arms=tuple(still))
+
+
+def deconvolve_extremes(result):
+    """Yield images much wider than high, and much higher than wide."""
+    for shape in ((30, 240), (240, 30)):
+        image = np.resize(result.image, (len(result.image), *shape))
+        deconvolved = np.resize(result.deconvolved, (len(image), shape[0] - 4, shape[1] - 4))
+        yield dataclasses.replace(result, image=image, deconvolved=deconvolved)
+
+
+# Results that are hard to draw, made from those of variants.
+EXTREMES = {
+    "mlp": mlp_extremes,
+    "regress": regress_extremes,
+    "deblur": deblur_extremes,
+    "deconvolve": deconvolve_extremes,
+}
+
+
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
     """Paths of small inputs by the names that VARIANTS have for them."""
@@ -115,17 +191,24 @@ def inputs(tmp_path_factory):
     return paths
 
 
-def run_command(arguments, inputs, out, monkeypatch):
+def run_command(arguments, inputs, out):
     """Run a command; return its live result and the path of the .json file."""
     live = []
     write = ExperimentOutput.results
-    monkeypatch.setattr(
-        ExperimentOutput, "results", lambda self, result, **more: live.append(result) or write(self, result, **more)
-    )
     words = [str(word).format(**inputs) for word in arguments]
-    result = invoke(*words, "-o", out, "--name", "x", "--device", "cpu", "--dpi", 30)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            ExperimentOutput, "results", lambda self, result, **more: live.append(result) or write(self, result, **more)
+        )
+        result = invoke(*words, "-o", out, "--name", "x", "--device", "cpu", "--dpi", 30)
     assert result.exit_code == 0, result.stderr
     return live[0], out / "x.json"
+
+
+@pytest.fixture(scope="module", params=VARIANTS)
+def outcome(request, inputs, tmp_path_factory):
+    """Name of a variant, its live result, and the path of its .json file; computed once for all tests of it."""
+    return request.param, *run_command(VARIANTS[request.param], inputs, tmp_path_factory.mktemp("out"))
 
 
 def assert_same(live, restored, at="result"):
@@ -150,17 +233,18 @@ def assert_same(live, restored, at="result"):
 
 
 @pytest.mark.filterwarnings("ignore::ndtools.errors.NumericalWarning")
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_a_restored_result_is_the_live_one_and_draws_the_same_figures(variant, inputs, tmp_path, monkeypatch):
-    live, path = run_command(VARIANTS[variant], inputs, tmp_path, monkeypatch)
+def test_a_restored_result_is_the_live_one_and_draws_the_same_figures(outcome):
+    variant, live, path = outcome
     assert REACHED.get(variant, bool)(live)
-    restored = load_result(path)
+    for value in (live, live.config):
+        assert len(repr(value)) < 500 and len(max(repr(value).splitlines(), key=len)) < 200
+    restored = nd.load(path.with_suffix(".npz"))
     if variant.startswith("deblur"):  # whose files hold the middle of the images
-        sharp, blurred = live.middles()
+        sharp, blurred = live.detail()
         live = dataclasses.replace(live, sharp=sharp, blurred=blurred)
     assert_same(live, restored)
     assert restored.source == json.loads(path.read_text())["input"]
-    drawn, again = draw_result(live), draw_result(restored)
+    drawn, again = live.figures(), restored.figures()
     pictures = ()
     if variant.startswith("deconvolve"):
         pictures = [f"_{i}" for i in range(len(live))] if isinstance(live, nd.Series) else [""]
@@ -173,6 +257,26 @@ def test_a_restored_result_is_the_live_one_and_draws_the_same_figures(variant, i
         assert shown(figure) == shown(again[what])
 
 
+@pytest.mark.filterwarnings("ignore::ndtools.errors.NumericalWarning")
+def test_figures_fit_every_width_in_print(outcome):
+    """At the least width with the title of a long name; faults are told together."""
+    variant, live, _ = outcome
+    cases = [("long name", with_long_name(live), 60), *(("", live, width) for width in (85, 180, 250))]
+    for i, hard in enumerate(EXTREMES[variant](live) if variant in EXTREMES else ()):
+        cases += [(f"hard result {i}", hard, width) for width in (85, 180)]
+    wrong = []
+    for name, result, width in cases:
+        for what, figure in result.figures(width=width).items():
+            case = f"{what} {name} at {width} mm"
+            wrong += [f"{case}: {fault}" for fault in faults(figure)]
+            if smallest_type(figure) < 5.5:
+                wrong.append(f"{case}: type of {smallest_type(figure):.1f} points")
+            assert figure.get_figwidth() == pytest.approx(width / 25.4), case
+            assert figure.get_suptitle(), case
+    assert wrong == []
+    assert not any(figure.get_suptitle() for figure in live.figures(title=False).values())
+
+
 def test_rows_left_out_of_timing_are_restored(tmp_path, monkeypatch):
     from ndtools.experiments.timing import run as timing
 
@@ -180,9 +284,9 @@ def test_rows_left_out_of_timing_are_restored(tmp_path, monkeypatch):
     monkeypatch.setattr(
         timing, "_too_large", lambda layer, *more: layer.number == 13 and "is large" or too_large(layer, *more)
     )
-    live, path = run_command(VARIANTS["timing"], {}, tmp_path, monkeypatch)
+    live, path = run_command(VARIANTS["timing"], {}, tmp_path)
     assert [row.number for row in live.left_out] == [13]
-    assert_same(live, load_result(path))
+    assert_same(live, nd.load(path))
 
 
 def test_every_experiment_has_variants():

@@ -10,7 +10,6 @@ import ndtools as nd
 from ndtools.data.images import reading
 from ndtools.drawing.style import COLUMN, PAGE
 from ndtools.errors import OptionError
-from ndtools.experiments.saved import pictures_of
 from tests.commands import invoke, numbers, save
 from tests.layout import faults, smallest_type
 
@@ -136,7 +135,7 @@ def test_a_damaged_series_is_refused(photos, tmp_path):
     for series in ([], content["series"][:1], [{}, {}]):
         path.write_text(json.dumps(content | {"series": series}))
         with pytest.raises(nd.DataError, match="do not hold a whole result"):
-            nd.load_result(path)
+            nd.load(path)
 
 
 @pytest.mark.parametrize(
@@ -183,6 +182,7 @@ SHAPES = {
     "six ridges": {"ridges": tuple(10.0**-i for i in range(1, 7))},
     "two sizes": {"ridges": ("paper", 1e-3), "kernel_sizes": (3, 1)},
     "sizes alone": {"kernel_sizes": (1, 3, 5)},
+    "one": {},
     "very many": {"ridges": tuple(10 ** (-i / 2) for i in range(12)), "kernel_sizes": (1, 3)},
 }
 
@@ -194,7 +194,7 @@ def test_figures_have_no_faults(name, shape, photos):
     for gray in (False, True) if shape in ("six ridges", "sizes alone") else (False,):
         config = replace(CONFIGS[name], source=source_of(name, photos), gray=gray)
         series = RUNS[name][1](config, **SHAPES[shape])
-        picture = pictures_of(series)[""]
+        picture = series.pictures()[""]
         for width in (60, 250) if gray else (COLUMN, PAGE):
             figure = picture.plot(series, width=width)
             assert faults(figure) == [], (gray, width)

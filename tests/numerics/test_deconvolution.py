@@ -66,6 +66,19 @@ def test_apply_gives_the_centre_of_every_deconvolved_patch(fit):
     torch.testing.assert_close(batch[0].double(), centre, rtol=0, atol=1e-3)
 
 
+def test_weight_and_bias_are_those_of_a_convolution(fit):
+    image = torch.stack([picture(seed=9).float(), picture(seed=8).float()])
+    assert fit.weight.shape == (3, 3, 3, 5) and fit.bias.shape == (3,)
+    assert torch.equal(torch.nn.functional.conv2d(image, fit.weight, fit.bias), fit.apply(image))
+    layer = torch.nn.Conv2d(3, 3, (3, 5))
+    layer.load_state_dict({"weight": fit.weight, "bias": fit.bias})
+    assert torch.equal(layer(image), fit.apply(image))
+    assert torch.equal(fit.weight, fit.kernels().float())
+    even = fit_deconvolution(picture(), kernel_size=2)
+    with pytest.raises(ValueError, match="must be odd"):
+        even.bias  # noqa: B018
+
+
 def test_bytes_stand_for_the_unit_interval(fit):
     pixels = np.random.default_rng(0).integers(0, 256, (3, 9, 9), dtype=np.uint8)
     expected = fit.apply(torch.tensor(pixels / 255, dtype=torch.float32))

@@ -215,6 +215,18 @@ def test_nearly_equal_kernels_have_nearly_equal_parameters(center, surround, rat
                     assert abs(end - before) <= 0.25 * max(width, 0.05 * abs(before))
 
 
+def test_a_centre_that_is_hardly_measured_does_not_jump():
+    """With a little more noise σ_c is no longer told from a pixel's: that is for its interval, not for the best fit."""
+    noise = np.random.default_rng(0).standard_normal((9, 9))
+    one, other = (fit_difference_of_gaussians(dog((1, 0.85, 0.2, 0.83), 9) + x * noise) for x in (0.0035, 0.004))
+    assert [fit.intervals["center_sigma"][0] is None for fit in (one, other)] == [False, True]
+    # The noise grows by a seventh, and so do errors to first order, which are within half an interval.
+    for name in PARAMETERS:
+        low, high = one.intervals[name]
+        assert abs(getattr(other, name) - getattr(one, name)) < 0.1 * (high - low)
+    assert other.center_limit == pytest.approx(one.intervals["center_sigma"][1], rel=1 / 14)
+
+
 @pytest.mark.parametrize("polarity", [1, -1])
 def test_errors_are_those_that_noise_must_cause(polarity):
     true, k, noise, n = np.array(CELL) * [polarity, polarity, 1, 1], 15, 2e-3, 40

@@ -148,65 +148,103 @@ class Linear:
         return ((blocks - mean) @ matrix).reshape(x.shape) @ self.weight.mT + self.bias
 
 
-def convolution_arrays(name: str) -> dict[str, Tensor]:
-    """Draw the next layer and its inputs from torch's generator, and return them with what the layer gives."""
-    inputs, outputs, kernel, arguments, settings = CASES[name]
-    layer = Convolution(nn.Conv2d(inputs, outputs, kernel, **arguments), **settings)
+Arrays = dict[str, Tensor]
+
+
+def draw_convolution(name: str) -> Arrays:
+    """Draw the next layer, its inputs and the gradient of its output from torch's generator."""
+    inputs, outputs, kernel, arguments, _ = CASES[name]
+    conv = nn.Conv2d(inputs, outputs, kernel, **arguments)
     mixing = torch.randn(inputs, inputs, dtype=torch.float64)  # of channels
 
     def images() -> Tensor:
         smooth = avg_pool2d(torch.randn(3, inputs, 10, 10, dtype=torch.float64), 3, stride=1)
         return 0.3 + torch.einsum("dc,nchw->ndhw", mixing, smooth)
 
-    arrays = {"weight": layer.weight, "bias": layer.bias, "x0": images().requires_grad_()}
-    arrays["y0"] = layer(arrays["x0"])
-    arrays["g"] = torch.randn(arrays["y0"].shape, dtype=torch.float64)
-    arrays["y0"].backward(arrays["g"])
-    arrays |= {"dx": arrays["x0"].grad, "dw": layer.weight.grad}
-    for step in ("1", "2"):
-        arrays[f"x{step}"] = images()
-        arrays[f"y{step}"] = layer(arrays[f"x{step}"])
-    arrays["yeval"] = layer(arrays["x2"], training=False)
+    drawn = {"weight": conv.weight.detach().double(), "bias": conv.bias.detach().double(), "x0": images()}
+    drawn["g"] = torch.randn(conv(drawn["x0"].float()).shape, dtype=torch.float64)
+    return drawn | {"x1": images(), "x2": images()}
+
+
+def convolution_outputs(name: str, drawn: Arrays) -> Arrays:
+    """Return what a layer gives for inputs, and what it averages."""
+    inputs, outputs, kernel, arguments, settings = CASES[name]
+    conv = nn.Conv2d(inputs, outputs, kernel, **arguments).double()
+    conv.weight.data, conv.bias.data = drawn["weight"].clone(), drawn["bias"].clone()
+    layer = Convolution(conv, **settings)
+    x = drawn["x0"].clone().requires_grad_()
+    made = {"y0": layer(x)}
+    made["y0"].backward(drawn["g"])
+    made |= {"dx": x.grad, "dw": layer.weight.grad}
+    made |= {f"y{step}": layer(drawn[f"x{step}"]) for step in ("1", "2")}
+    made["yeval"] = layer(drawn["x2"], training=False)
     matrix = layer.averages.matrix
-    return arrays | {
+    return made | {
         "running_mean": layer.averages.mean.flatten(),
         "running_deconv": matrix if layer.groups > 1 else matrix[0],
     }
 
 
-def linear_arrays() -> dict[str, Tensor]:
-    """Draw the linear layer and its inputs from torch's generator, and return them with what the layer gives."""
-    inputs, outputs, block_size = LINEAR
-    layer = Linear(nn.Linear(inputs, outputs), block_size)
-    arrays = {"weight": layer.weight, "bias": layer.bias}
+def draw_linear() -> Arrays:
+    """Draw the linear layer and its inputs from torch's generator."""
+    inputs, outputs, _ = LINEAR
+    linear = nn.Linear(inputs, outputs)
+    drawn = {"weight": linear.weight.detach().double(), "bias": linear.bias.detach().double()}
     for step in ("0", "1"):
         independent, mixing = (torch.randn(rows, inputs, dtype=torch.float64) for rows in (40, inputs))
-        arrays[f"x{step}"] = independent @ mixing + 0.5
-        arrays[f"y{step}"] = layer(arrays[f"x{step}"])
-    return arrays | {"yeval": layer(arrays["x1"], training=False)}
+        drawn[f"x{step}"] = independent @ mixing + 0.5
+    return drawn
 
 
-def reference_arrays() -> dict[str, np.ndarray]:
-    """Return all arrays of the file by name."""
+def linear_outputs(drawn: Arrays) -> Arrays:
+    """Return what the linear layer gives for inputs."""
+    inputs, outputs, block_size = LINEAR
+    linear = nn.Linear(inputs, outputs).double()
+    linear.weight.data, linear.bias.data = drawn["weight"].clone(), drawn["bias"].clone()
+    layer = Linear(linear, block_size)
+    made = {f"y{step}": layer(drawn[f"x{step}"]) for step in ("0", "1")}
+    return made | {"yeval": layer(drawn["x1"], training=False)}
+
+
+def draw() -> dict[str, Arrays]:
+    """Draw the layers and inputs of all cases."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        cases = {name: convolution_arrays(name) for name in CASES} | {"linear": linear_arrays()}
-    return {f"{name}/{key}": value.detach().numpy() for name, case in cases.items() for key, value in case.items()}
+        return {name: draw_convolution(name) for name in CASES} | {"linear": draw_linear()}
 
 
-def differences() -> dict[str, float]:
-    """Return the largest difference from each array of the committed file, relative to its largest value."""
-    made = reference_arrays()
-    with np.load(REFERENCE) as committed:
-        assert set(committed.files) == set(made), "the file has other arrays"
+def outputs(drawn: dict[str, Arrays]) -> dict[str, Arrays]:
+    """Return what the layers of all cases give for inputs."""
+    with torch.random.fork_rng(devices=[]):  # torch initialises layers at random
         return {
-            name: float(np.abs(made[name] - committed[name]).max() / np.abs(committed[name]).max()) for name in made
+            name: linear_outputs(case) if name == "linear" else convolution_outputs(name, case)
+            for name, case in drawn.items()
         }
 
 
+def named(cases: dict[str, Arrays]) -> dict[str, np.ndarray]:
+    """Return the arrays of cases under their names in the file."""
+    return {f"{name}/{key}": value.detach().numpy() for name, case in cases.items() for key, value in case.items()}
+
+
+def committed(keys: dict[str, Arrays]) -> dict[str, Arrays]:
+    """Return the arrays of the committed file in place of those given."""
+    with np.load(REFERENCE) as file:
+        return {name: {key: torch.from_numpy(file[f"{name}/{key}"]) for key in case} for name, case in keys.items()}
+
+
+def differences(made: dict[str, Arrays]) -> dict[str, float]:
+    """Return the largest difference of arrays from those of the committed file, relative to its largest value."""
+    theirs = named(committed(made))
+    return {
+        name: float(np.abs(own - theirs[name]).max() / np.abs(theirs[name]).max()) for name, own in named(made).items()
+    }
+
+
 if __name__ == "__main__":
+    inputs_drawn = draw()
     if len(sys.argv) > 1:
-        np.savez(sys.argv[1], **reference_arrays())
+        np.savez(sys.argv[1], **named(inputs_drawn), **named(outputs(inputs_drawn)))
     else:
-        for array, difference in differences().items():
+        for array, difference in (differences(inputs_drawn) | differences(outputs(committed(inputs_drawn)))).items():
             print(f"{array:24} {difference:.1e}")

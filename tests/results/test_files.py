@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from PIL import Image
 
+import ndtools
 from ndtools.errors import OutputError
 from ndtools.results.files import result_paths, write_results
 from ndtools.results.strict_json import strict_json
@@ -53,18 +54,25 @@ def figure():
 
 def write(folder, value=1.0, **options):
     return write_results(
-        folder, "stem", arrays={"x": np.array([value])}, numbers={"value": value}, figure=figure(), **options
+        folder,
+        "stem",
+        arrays={"x": np.array([value])},
+        numbers={"value": value, "command": "ndtools test"},
+        figures={"": figure()},
+        captions={"": "A point."},
+        **options,
     )
 
 
 @pytest.mark.parametrize("image_format", ["png", "svg", "pdf"])
-def test_three_files_and_nothing_else(tmp_path, image_format):
-    paths = write(tmp_path, image_format=image_format, dpi=50)
-    assert [p.name for p in paths] == [f"stem.{image_format}", "stem.npz", "stem.json"]
+def test_four_files_and_nothing_else(tmp_path, image_format):
+    paths = write(tmp_path, formats=[image_format], dpi=50)
+    assert [p.name for p in paths] == [f"stem.{image_format}", "stem.npz", "stem.json", "stem.txt"]
     assert sorted(tmp_path.iterdir()) == sorted(paths)
-    assert paths == result_paths(tmp_path, "stem", image_format)
+    assert paths == result_paths(tmp_path, "stem", [image_format])
     assert np.load(paths[1])["x"] == 1.0
-    assert json.loads(paths[2].read_text()) == {"value": 1.0}
+    assert json.loads(paths[2].read_text())["value"] == 1.0
+    assert paths[3].read_text() == f"stem: A point.\n\nMade with ndtools {ndtools.__version__}: ndtools test\n"
     if image_format == "png":
         with Image.open(paths[0]) as image:
             assert image.size == (320, 240)

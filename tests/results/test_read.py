@@ -26,7 +26,7 @@ MANIFEST = {
 def write(folder, **changes):
     content = {key: value for key, value in {**MANIFEST, "value": 0.1, **changes}.items() if value is not ...}
     arrays = {"x": np.array([1.0, np.nan]), "names": np.array(["a", "bc"])}
-    write_results(folder, "stem", arrays=arrays, numbers=content, figure=Figure(), dpi=10)
+    write_results(folder, "stem", arrays=arrays, numbers=content, figures={"": Figure()}, captions={"": ""}, dpi=10)
     return folder / "stem.json"
 
 
@@ -52,7 +52,9 @@ def test_newer_and_unknown_forms_are_refused(tmp_path, form):
 
 @pytest.mark.parametrize("key", ["command", "config", "versions", "input", "device"])
 def test_other_json_files_are_refused(tmp_path, key):
-    with pytest.raises(DataError, match=f"is no result of an experiment: it has no '{key}'; give the .json file"):
+    with pytest.raises(
+        DataError, match=f"is no result of an experiment: it has no '{key}'; give the .json or .npz file"
+    ):
         load(write(tmp_path, **{key: ...}))
 
 
@@ -71,7 +73,7 @@ def test_a_configuration_that_is_no_object_is_refused(tmp_path):
 
 
 def test_absent_files_and_folders_are_refused(tmp_path):
-    with pytest.raises(DataError, match="no such file: '.*other.json'; give the .json file"):
+    with pytest.raises(DataError, match="no such file: '.*other.json'; give the .json or .npz file"):
         load(tmp_path / "other.json")
     with pytest.raises(DataError, match="cannot read"):
         load(tmp_path)
@@ -79,6 +81,16 @@ def test_absent_files_and_folders_are_refused(tmp_path):
     path.with_suffix(".npz").unlink()
     with pytest.raises(DataError, match=r"stem.npz, which holds the arrays of .*stem.json.*side by side"):
         load(path)
+
+
+def test_the_arrays_find_the_numbers_beside_them(tmp_path):
+    path = write(tmp_path)
+    assert load(path.with_suffix(".npz")).path == str(path)
+    path.unlink()
+    with pytest.raises(DataError, match=r"stem.npz as a result: the file .*stem.json, which holds its numbers, is not"):
+        load(path.with_suffix(".npz"))
+    with pytest.raises(DataError, match="no such file: .*none.json"):
+        load(tmp_path / "none.npz")
 
 
 @pytest.mark.parametrize("kept", [0, 10, 200, -30])

@@ -23,7 +23,7 @@ class Split:
     labels: Tensor
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """A labelled image set.
 
@@ -47,3 +47,9 @@ class Dataset:
     classes: tuple[str, ...]
     synthetic: bool
     location: str
+
+    def __repr__(self) -> str:
+        shape = "×".join(map(str, self.train.images.shape[1:]))
+        kind = ", synthetic" if self.synthetic else ""
+        counts = f"{len(self.train.labels):,} + {len(self.test.labels):,}"
+        return f"Dataset({self.name}{kind}: {counts} images of {shape}, {len(self.classes)} classes)"

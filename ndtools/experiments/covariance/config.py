@@ -1,14 +1,14 @@
 """Configuration of ``ndtools covariance``: its settings, with their defaults and limits. Imports nothing heavy."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
-from ndtools.validation import Ridge, RootMethod, check_positive, check_run, check_whitening
+from ndtools.validation import Configuration, Ridge, RootMethod, check_positive, check_run, check_whitening
 
 __all__ = ["CovarianceConfig"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class CovarianceConfig:
+@dataclass(frozen=True, repr=False)
+class CovarianceConfig(Configuration):
     """Configuration of the covariance of patches before and after deconvolution (Ye et al. 2020, fig. 3).
 
     Attributes
@@ -41,6 +41,7 @@ class CovarianceConfig:
     """
 
     source: str = "sample"
+    _: KW_ONLY
     kernel_size: int = 3
     images: int | None = None
     eps: Ridge = 1e-3

@@ -1,11 +1,13 @@
 """Covariances before and after deconvolution: the result of ``ndtools covariance``, live or read back."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ndtools.drawing.shown import ShownResult
 from ndtools.experiments.covariance.config import CovarianceConfig
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.deconvolution import Deconvolution
@@ -19,6 +21,7 @@ from ndtools.results.deconvolutions import (
 )
 from ndtools.results.inputs import ImagesUsed
 from ndtools.results.read import SavedResult
+from ndtools.text import precision_in_words, ridge_in_words, source_name, with_error
 
 __all__ = ["CovarianceResult", "MeanCorrelation", "roundings"]
 
@@ -76,8 +79,8 @@ class MeanCorrelation:
         return cls(means[0], means[1], means[2], float(every.max()) if every.size else None)
 
 
-@dataclass(frozen=True, eq=False)
-class CovarianceResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class CovarianceResult(ShownResult):
     """Covariances before and after.
 
     Attributes
@@ -124,6 +127,19 @@ class CovarianceResult:
         """Return the correlations before and after, each of shape (d, d); NaN where a feature has no variance."""
         before, after = roundings(self.covariance, self.deconvolution)
         return _correlation(self.covariance.matrix.numpy(), before), _correlation(self.whitened, after)
+
+    def summary(self) -> Sequence[str]:
+        """Return lines that say what the result comes from, and its main numbers."""
+        size, sides = self.config.kernel_size, (self.before, self.after)
+        within, across = (
+            " -> ".join(with_error(getattr(side, where)) for side in sides)
+            for where in ("within_channel", "across_channels")
+        )
+        return (
+            f"{source_name(self.source)} · {self.images.counted} · {self.covariance.count:,} patches of {size}×{size}",
+            f"{ridge_in_words(self.deconvolution, self.ridge)} · {precision_in_words(self.deconvolution)}",
+            f"mean |correlation|, before -> after: {within} within channels · {across} across channels",
+        )
 
     def arrays(self) -> dict[str, NDArray[np.float64]]:
         """Return the arrays of the .npz file by name."""

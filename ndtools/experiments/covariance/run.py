@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from ndtools.computing.operators import resolve_device
 from ndtools.computing.progress import Progress
+from ndtools.console.short_form import short_form
 from ndtools.data.images.sources import resolve_source
 from ndtools.experiments.covariance.config import CovarianceConfig
 from ndtools.experiments.covariance.result import CovarianceResult, MeanCorrelation, roundings
@@ -16,7 +17,7 @@ from ndtools.results.inputs import ImagesUsed, images_used
 from ndtools.results.series import Series, configurations
 from ndtools.validation import Ridge
 
-__all__ = ["run", "run_series"]
+__all__ = ["covariance", "run", "run_series"]
 
 
 def run(config: CovarianceConfig, *, progress: Progress | None = None) -> CovarianceResult:
@@ -74,6 +75,7 @@ def run_series(
     OptionError
         If there are too many of them.
     """
+    CovarianceConfig.check_type(config)
     sizes, eps, members = configurations(config, kernel_sizes, ridges)
     device = resolve_device(config.device)
     images = resolve_source(config.source)
@@ -118,3 +120,6 @@ def _result(config: CovarianceConfig, moments: GroupMoments, used: ImagesUsed, d
         device=device,
         ridge=choice,
     )
+
+
+covariance = short_form(CovarianceConfig, run, run_series, counting="images")

@@ -1,16 +1,16 @@
 """Configuration of ``ndtools deblur``: its settings, with their defaults and limits. Imports nothing heavy."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from ndtools.errors import OptionError
-from ndtools.validation import check_count, check_eps, check_odd, check_positive, check_run
+from ndtools.validation import Configuration, check_count, check_eps, check_odd, check_positive, check_run
 
-__all__ = ["DeblurConfig", "LARGEST_BLUR", "LARGEST_NOISE", "MOST_STEPS"]
+__all__ = ["LARGEST_BLUR", "LARGEST_NOISE", "MOST_STEPS", "DeblurConfig"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class DeblurConfig:
+@dataclass(frozen=True, repr=False)
+class DeblurConfig(Configuration):
     """Configuration of the estimation of a blur kernel (Ye et al. 2020, sec. 4.4.1).
 
     Attributes
@@ -43,6 +43,7 @@ class DeblurConfig:
     """
 
     source: str = "sample-photo"
+    _: KW_ONLY
     blur: str = "gaussian:2"
     noise: float = 0.01
     kernel_size: int | None = None

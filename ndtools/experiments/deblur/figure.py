@@ -62,7 +62,7 @@ def plot_deblur(
         wide = is_wide(width)
         cell = (width - (32 if wide else 10)) / COLUMNS
         image = width * 0.28 if wide else width / 2
-        kernels = 2 * cell + (6 if wide else 22)
+        kernels = 2 * cell + (6 if wide else 27)
         above = image + 9 if wide else image + 52
         fig = new_figure(fig, width, above + kernels + (14 if title else 8))
         grid = fig.add_gridspec(2, 1, height_ratios=(above, kernels))

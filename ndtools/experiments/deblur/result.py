@@ -1,5 +1,6 @@
 """Estimates of a blur kernel: the result of ``ndtools deblur``, live or read back from its files."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ndtools.data.images.decoding import Pixels
+from ndtools.drawing.shown import ShownResult
 from ndtools.experiments.deblur.config import DeblurConfig
 from ndtools.results.read import SavedResult, floats
+from ndtools.text import counted, printable, source_name
 
 __all__ = ["CROP", "Arm", "DeblurResult"]
 
@@ -75,8 +78,8 @@ class Arm:
         }
 
 
-@dataclass(frozen=True, eq=False)
-class DeblurResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class DeblurResult(ShownResult):
     """A blurred image, and its kernel estimated in three ways.
 
     Attributes
@@ -138,6 +141,18 @@ class DeblurResult:
             self.blurred[:, top : top + height, left : left + width],
         )
 
+    def summary(self) -> Sequence[str]:
+        """Return lines that say what the result comes from, and its main numbers."""
+        (_, height, width), side = self.size, len(self.true_kernel)
+        blur = source_name(printable(self.config.blur))
+        errors = [f"{arm.name.replace('_', ' ')} {arm.kernel_error[-1]:.3g}" for arm in self.arms]
+        return (
+            f"{source_name(self.source)} · {width}×{height} pixels · blur {blur} · noise {self.config.noise:.3g}",
+            f"kernel of {side}×{side} · eps {self.eps:.3g} · condition {self.condition:.3g} · residual"
+            f" {self.residual:.2g}",
+            f"kernel error after {counted(self.config.iterations, 'step')}: {' · '.join(errors)}",
+        )
+
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of the .npz file by name."""
         sharp, blurred = self.detail()
@@ -185,10 +200,7 @@ class DeblurResult:
 
 
 def _most_varied(pixels: Pixels, height: int, width: int) -> tuple[int, int]:
-    """Return the top and left of the window of this size in which neighbouring pixels differ most, on a grid of CELL.
-
-    Of equal windows it is the first.
-    """
+    """Return the top and left of the window, on a grid of CELL, in which neighbouring pixels differ most."""
     rows, columns = pixels.shape[1] // CELL, pixels.shape[2] // CELL
     variation = np.zeros((rows + 1, columns + 1))
     for row in range(rows):  # a strip at a time: an image of numbers would take many times the memory of its pixels
@@ -198,7 +210,8 @@ def _most_varied(pixels: Pixels, height: int, width: int) -> tuple[int, int]:
         varied = (np.abs(across) + np.abs(down)).sum((0, 1)).reshape(columns, CELL).sum(1)
         variation[row + 1, 1:] = variation[row, 1:] + varied.cumsum(dtype=np.float64)
     high, wide = height // CELL, width // CELL
-    windows = variation[high:, wide:] - variation[:-high, wide:] - variation[high:, :-wide] + variation[:-high, :-wide]
+    upper, left_of = slice(rows + 1 - high), slice(columns + 1 - wide)
+    windows = variation[high:, wide:] - variation[upper, wide:] - variation[high:, left_of] + variation[upper, left_of]
     top, left = np.unravel_index(int(windows.argmax()), windows.shape)
     return CELL * int(top), CELL * int(left)
 

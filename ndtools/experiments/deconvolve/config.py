@@ -1,15 +1,15 @@
 """Configuration of ``ndtools deconvolve``: its settings, with their defaults and limits. Imports nothing heavy."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
-from ndtools.validation import Ridge, RootMethod, check_choice, check_odd, check_run, check_whitening
+from ndtools.validation import Configuration, Ridge, RootMethod, check_choice, check_odd, check_run, check_whitening
 
 __all__ = ["DeconvolveConfig"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class DeconvolveConfig:
+@dataclass(frozen=True, repr=False)
+class DeconvolveConfig(Configuration):
     """Configuration of the deconvolution of one image (Ye et al. 2020, fig. 4).
 
     Attributes
@@ -45,6 +45,7 @@ class DeconvolveConfig:
     """
 
     source: str = "sample-photo"
+    _: KW_ONLY
     from_file: str | None = None
     kernel_size: int = 3
     eps: Ridge = "paper"

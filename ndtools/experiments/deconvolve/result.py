@@ -1,5 +1,6 @@
 """An image before and after deconvolution: the result of ``ndtools deconvolve``, live or read back from its files."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ndtools.data.images.decoding import Pixels
+from ndtools.drawing.shown import ShownResult
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.pixels import white
@@ -18,16 +20,17 @@ from ndtools.results.deconvolutions import (
     ridge_numbers,
     saved_deconvolution,
 )
-from ndtools.results.distributions import density_arrays, saved_distribution
+from ndtools.results.distributions import before_and_after, density_arrays, saved_distribution
 from ndtools.results.read import SavedResult
+from ndtools.text import precision_in_words, printable, ridge_in_words, source_name
 
 __all__ = ["DeconvolveResult", "brightest", "centred"]
 
 BRIGHTEST = 99.5  # percentile of a magnitude that is shown white: scaled to the very largest, the rest is a grey haze
 
 
-@dataclass(frozen=True, eq=False)
-class DeconvolveResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class DeconvolveResult(ShownResult):
     """An image before and after deconvolution.
 
     Attributes
@@ -91,6 +94,16 @@ class DeconvolveResult:
         scaled = np.clip(self.deconvolved / brightest(self.deconvolved), -1, 1)
         levels: NDArray[np.uint8] = np.rint(127.5 * (1 + scaled)).astype(np.uint8)
         return levels[0] if len(levels) == 1 else levels.transpose(1, 2, 0)
+
+    def summary(self) -> Sequence[str]:
+        """Return lines that say what the result comes from, and its main numbers."""
+        (_, height, width), size = self.image.shape, self.kernels.shape[-1]
+        kernels = f"kernels of {source_name(printable(self.config.from_file or ''))}"
+        return (
+            f"{source_name(self.source)} · {width}×{height} pixels · patches of {size}×{size}",
+            f"{ridge_in_words(self.fit, self.ridge)} · {precision_in_words(self.fit)}" if self.fit else kernels,
+            before_and_after(self.before, self.after),
+        )
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of the .npz file by name."""

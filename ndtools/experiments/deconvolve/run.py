@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
 from ndtools.computing.operators import resolve_device
+from ndtools.console.short_form import short_form
 from ndtools.data.images.decoding import Pixels
 from ndtools.data.images.reading import Decoded, load_images
 from ndtools.data.images.single import load_single
@@ -30,7 +31,7 @@ from ndtools.numerics.sparsity import REACH, ROUNDING, Density, Distribution, Sp
 from ndtools.results.series import Series, configurations
 from ndtools.validation import Ridge
 
-__all__ = ["run", "run_series"]
+__all__ = ["deconvolve", "run", "run_series"]
 
 BANDS = 16  # of rows, at most, into which an image is divided to choose a ridge
 
@@ -98,6 +99,7 @@ def run_series(
     OptionError
         If there are several results of kernels from a file, or too many; and as for :func:`run`.
     """
+    DeconvolveConfig.check_type(config)
     _, eps, members = configurations(config, kernel_sizes, ridges)
     if len(members) > 1 and config.from_file is not None:
         raise OptionError("from_file", "cannot be combined with several kernel sizes or ridges; the file has one each")
@@ -157,6 +159,9 @@ def _result(
         reduced_to_luma=len(kernels) == 1 and not config.gray and _has_colour(config),
         ridge=choice,
     )
+
+
+deconvolve = short_form(DeconvolveConfig, run, run_series)
 
 
 def _image(config: DeconvolveConfig, *, gray: bool) -> Decoded:

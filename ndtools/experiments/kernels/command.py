@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ndtools.console.completion import complete_source
 from ndtools.console.conflicts import refuse_given
 from ndtools.console.options import (
     Gray,
@@ -42,6 +43,7 @@ def kernels(
             help="Images: a file, a folder (with its subfolders), a quoted glob, @list.txt (a path a line), - "
             "(such a list from standard input), a .zip or .tar, or 'sample' (built in).",
             show_default="sample",
+            autocompletion=complete_source,
         ),
     ] = None,
     *,

@@ -1,10 +1,11 @@
 """Configuration of ``ndtools kernels``: its settings, with their defaults and limits. Imports nothing heavy."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
 from ndtools.errors import OptionError
 from ndtools.validation import (
+    Configuration,
     Ridge,
     RootMethod,
     check_bootstrap,
@@ -18,8 +19,8 @@ from ndtools.validation import (
 __all__ = ["KernelsConfig"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class KernelsConfig:
+@dataclass(frozen=True, repr=False)
+class KernelsConfig(Configuration):
     """Configuration of the deconvolution kernels of an image set (Ye et al. 2020, fig. 2).
 
     Attributes
@@ -67,6 +68,7 @@ class KernelsConfig:
     """
 
     source: str = "sample"
+    _: KW_ONLY
     kernel_size: int = 15
     images: int | None = None
     eps: Ridge = 1e-3

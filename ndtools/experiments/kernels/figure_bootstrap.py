@@ -10,7 +10,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodF
 from numpy.typing import NDArray
 
 from ndtools.drawing.palette import METHODS, SIDES
-from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
+from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, new_figure, width_of
 from ndtools.experiments.kernels.figure import extent_of, has_room, tick_pixels
 from ndtools.text import counted, ridge_in_words, source_name, with_error
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["caption_kernel_bootstrap", "plot_kernel_bootstrap"]
 
 PAPER = (128, 1024)  # numbers of images in the paper's caption and text of fig. 2
+IN_A_ROW = 150.0  # millimetres of width from which maps stand beside the curve
 BEYOND = 2.5  # times as many images as there are: where the curves end
 SUBSETS, LIMIT = SIDES["after"]["color"], SIDES["before"]["color"]
 
@@ -35,7 +36,7 @@ def plot_kernel_bootstrap(
     result : KernelsResult
         From :func:`ndtools.experiments.kernels.run.run` with ``bootstrap``.
     width : float
-        Width of the figure in print, millimetres. Default 180; below 120 the maps stand below the curve.
+        Width of the figure in print, millimetres. Default 180; below 150 the maps stand below the curve.
     title : bool
         Whether the figure has a title. Default True.
     fig : Figure, optional
@@ -55,7 +56,7 @@ def plot_kernel_bootstrap(
     count = len(result.channels)
     with drawing_style():
         width = width_of(fig, width)
-        wide = is_wide(width)
+        wide = width >= IN_A_ROW
         fig = new_figure(fig, width, 0.34 * width + 20 if wide else 1.5 * width + 32)
         grid = fig.add_gridspec(1, 2) if wide else fig.add_gridspec(2, 1, height_ratios=[0.8, 1])
         curve = fig.add_subplot(grid[0])

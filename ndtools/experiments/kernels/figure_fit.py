@@ -184,7 +184,8 @@ def _draw_opponency(ax: Axes, result: "KernelsResult") -> None:
     ax.imshow(values, cmap=DIVERGING, vmin=-1, vmax=1)
     for (i, j), value in np.ndenumerate(values):
         colour = "w" if value < -0.4 else "k"
-        ax.text(j, i, f"{100 * value:.2g}".replace("-", "−"), ha="center", va="center", color=colour)
+        words = f"{100 * value:.{2 if abs(value) < 0.995 else 3}g}".replace("-", "−")
+        ax.text(j, i, words, ha="center", va="center", color=colour)
     ax.set_xticks(range(len(names)), [f"from {name}" for name in names])
     ax.set_yticks(range(len(names)), [f"to {name}" for name in names])
     ax.tick_params(length=0)

@@ -1,11 +1,13 @@
 """Kernels of an image set: the result of ``ndtools kernels``, live or read back from its files."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ndtools.drawing.shown import ShownResult
 from ndtools.experiments.kernels.bootstrap import KernelBootstrap
 from ndtools.experiments.kernels.cells import CellMeasures
 from ndtools.experiments.kernels.config import KernelsConfig
@@ -23,6 +25,7 @@ from ndtools.results.deconvolutions import (
 )
 from ndtools.results.inputs import ImagesUsed
 from ndtools.results.read import SavedResult
+from ndtools.text import precision_in_words, ridge_in_words, source_name, with_error
 
 __all__ = ["ChannelKernel", "KernelsResult"]
 
@@ -58,6 +61,11 @@ class ChannelKernel:
         """Return what the .json file holds of it."""
         return {name: value for name, value in vars(self).items() if name != "standard_error" or value is not None}
 
+    def ratio_in_words(self) -> str:
+        """Return the ratio of centre and surround with its standard error; "-" if there is no ratio."""
+        error = (self.standard_error or {}).get("center_surround_ratio")
+        return with_error(self.center_surround_ratio, error, 4)
+
     @classmethod
     def from_numbers(cls, numbers: dict[str, Any]) -> "ChannelKernel":
         """Restore the summary from what `numbers` returned, with or without further keys."""
@@ -65,8 +73,8 @@ class ChannelKernel:
         return cls(**{name: numbers[name] for name in names}, standard_error=numbers.get("standard_error"))
 
 
-@dataclass(frozen=True, eq=False)
-class KernelsResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class KernelsResult(ShownResult):
     """Kernels of an image set, with all that is needed to judge them.
 
     Attributes
@@ -113,6 +121,16 @@ class KernelsResult:
     def source(self) -> str:
         """Name of the image source, or of the files of moments, printable."""
         return self.images.label
+
+    def summary(self) -> Sequence[str]:
+        """Return lines that say what the result comes from, and its main numbers."""
+        size = self.config.kernel_size
+        centers = (f"{channel.name} {channel.center:.4g}, {channel.ratio_in_words()}" for channel in self.channels)
+        return (
+            f"{source_name(self.source)} · {self.images.counted} · {self.covariance.count:,} patches of {size}×{size}",
+            f"{ridge_in_words(self.deconvolution, self.ridge)} · {precision_in_words(self.deconvolution)}",
+            "center, center/surround: " + " · ".join(centers),
+        )
 
     def arrays(self) -> dict[str, NDArray[np.float64]]:
         """Return the arrays of the .npz file by name."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ndtools.computing.operators import resolve_device
 from ndtools.computing.progress import Progress
+from ndtools.console.short_form import short_form
 from ndtools.data.images.sources import resolve_source
 from ndtools.errors import DataError, MatrixError, OptionError
 from ndtools.experiments.kernels.bootstrap import GROUPS, KernelBootstrap, bootstrap_kernels
@@ -27,7 +28,7 @@ from ndtools.results.series import Series, configurations
 from ndtools.text import printable
 from ndtools.validation import Ridge
 
-__all__ = ["run", "run_series"]
+__all__ = ["kernels", "run", "run_series"]
 
 
 def run(config: KernelsConfig, *, progress: Progress | None = None) -> KernelsResult:
@@ -94,6 +95,7 @@ def run_series(
     OptionError
         If there are several results and ``config`` asks for a fit or a bootstrap, or if there are too many.
     """
+    KernelsConfig.check_type(config)
     sizes, eps, members = configurations(config, kernel_sizes, ridges)
     if len(members) > 1:
         for name in ("fit", "bootstrap"):
@@ -177,6 +179,9 @@ def _result(
         bootstrap=found,
         ridge=choice,
     )
+
+
+kernels = short_form(KernelsConfig, run, run_series, counting="images")
 
 
 def _moments_of_files(config: KernelsConfig, *, halves: bool) -> GroupedMoments:

@@ -12,11 +12,11 @@ from ndtools.text import with_error
 
 __all__ = ["kernels_table", "series_table"]
 
-POLARITY = "on: centre > 0 > surround, however weak; off: the reverse"
+POLARITY = "on: center > 0 > surround, however weak; off: the reverse"
 IN_SPACE = {
     "zero_crossing": "zero crossing / px",
     "surround_half_width": "half-width / px",
-    "surround_ratio": "surround/centre sums",
+    "surround_ratio": "surround/center sums",
 }
 NAMES = IN_SPACE | {"peak_to_dc": "peak/DC"}
 
@@ -37,14 +37,12 @@ def kernels_table(result: KernelsResult) -> Table:
     """
     # D is positive definite if it is exact: then no centre is negative, and "on" says nothing of any channel.
     polarity = any(channel.polarity != "on" for channel in result.channels if channel.surround_mean is not None)
-    headings = ("centre", "surround (8 nearest)", "centre/surround")
+    headings = ("center", "surround (8 nearest)", "center/surround")
     table = _table("channel", *["polarity"] * polarity, *headings, gap=3)
     table.caption = POLARITY if polarity else None
     for channel in result.channels:
-        error = (channel.standard_error or {}).get("center_surround_ratio")
         numbers = ("-" if x is None else f"{x:.4g}" for x in (channel.center, channel.surround_mean))
-        ratio = with_error(channel.center_surround_ratio, error, 4)
-        table.add_row(channel.name, *[channel.polarity or "-"] * polarity, *numbers, ratio)
+        table.add_row(channel.name, *[channel.polarity or "-"] * polarity, *numbers, channel.ratio_in_words())
     if not result.cells:
         return table
     whole = Table.grid()
@@ -71,7 +69,7 @@ def series_table(series: Series[KernelsResult]) -> Table:
         Condition, weights at the centre, and ratios of centre to surround.
     """
     names = [channel.name for channel in series[0].channels]
-    headings = [f"{quantity} {name}" for quantity in ("centre", "centre/surround") for name in names]
+    headings = [f"{quantity} {name}" for quantity in ("center", "center/surround") for name in names]
     table = tables.series_table(series, ("condition", *headings))
     for member in series:
         centres = (f"{channel.center:.4g}" for channel in member.channels)
@@ -115,7 +113,7 @@ def _fits(result: KernelsResult) -> Table:
         misfit = "-" if off is None else f"{off:.0%}"
         center, surround = (_parameter(cell, f"{part}_sigma") for part in ("center", "surround"))
         ratio = _parameter(cell, "volume_ratio")
-        table.add_row(channel.name, "centre", center, _radius(cell, "center"), ratio, misfit)
+        table.add_row(channel.name, "center", center, _radius(cell, "center"), ratio, misfit)
         table.add_row("", "surround", surround, _radius(cell, "surround"), "", "")
     return table
 

@@ -1,15 +1,15 @@
 """Configuration of ``ndtools mlp``: its settings, with their defaults and limits. Imports nothing heavy."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from ndtools.errors import OptionError
-from ndtools.validation import check_count, check_eps, check_positive, check_rate, check_run
+from ndtools.validation import Configuration, check_count, check_eps, check_positive, check_rate, check_run
 
 __all__ = ["MlpConfig"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class MlpConfig:
+@dataclass(frozen=True, repr=False)
+class MlpConfig(Configuration):
     """Configuration of a multi-layer perceptron with sigmoids (Ye et al. 2020, fig. 5 c, d).
 
     Attributes
@@ -47,6 +47,7 @@ class MlpConfig:
     """
 
     dataset: str = "glyphs"
+    _: KW_ONLY
     data_dir: str | None = None
     hidden: tuple[int, ...] = (128, 128, 128)
     epochs: int = 5

@@ -20,6 +20,8 @@ __all__ = ["caption_mlp", "plot_mlp"]
 NAMES = {"none": "no normalisation", "bn": "batch normalisation", "deconv": "deconvolution"}
 POINTS = 10  # of the loss in an epoch
 ERRORS = (0.9, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)  # labelled as accuracies
+FINE = (*(0.01 * n for n in (90, 80, 60, 40, 30, 8, 6, 4, 3)), *(0.001 * n for n in (8, 6, 4, 3)), *ERRORS[1:])
+NARROW = 8.0  # range of errors, largest by smallest, within which FINE are labelled
 LEAST = 1e-3  # error that is drawn
 
 
@@ -100,7 +102,7 @@ def _accuracy_axis(ax: Axes, errors: np.ndarray) -> None:
     ax.set_ylabel("test accuracy (logarithmic in the error)")
     ax.set_yscale("log")  # of the error, upside down
     worst, best = min(1.4 * errors.max(), 1.0), errors.min() / 1.5
-    ticks = [error for error in ERRORS if best <= error <= worst]
+    ticks = sorted({e for e in (FINE if worst < NARROW * best else ERRORS) if best <= e <= worst})
     ax.set_yticks(ticks, [percent(1 - error, digits=6) for error in ticks])
     ax.yaxis.set_minor_locator(NullLocator())
     ax.set_ylim(worst, best)

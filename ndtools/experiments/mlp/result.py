@@ -1,14 +1,17 @@
 """Learning curves of a sigmoid perceptron: the result of ``ndtools mlp``, live or read back from its files."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ndtools.drawing.shown import ShownResult
 from ndtools.experiments.mlp.config import MlpConfig
 from ndtools.results.inputs import DataUsed
 from ndtools.results.read import SavedResult, optional_float
+from ndtools.text import counted, percent, shortened
 
 __all__ = ["MlpArm", "MlpResult"]
 
@@ -59,8 +62,8 @@ class MlpArm:
         }
 
 
-@dataclass(frozen=True, eq=False)
-class MlpResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class MlpResult(ShownResult):
     """Learning curves of all arms.
 
     Attributes
@@ -90,6 +93,16 @@ class MlpResult:
     def source(self) -> str:
         """Location of the data set."""
         return self.data.location
+
+    def summary(self) -> Sequence[str]:
+        """Return lines that say what the result comes from, and its main numbers."""
+        data, widths = self.data, "-".join(map(str, self.widths))
+        last = [f"{arm.name} {percent(arm.test_accuracy[:, -1].mean())} (lr {arm.lr:.3g})" for arm in self.arms]
+        return (
+            f"{data.label} · {data.images} images · {shortened(widths)} · eps {self.config.eps:.3g} ·"
+            f" {counted(self.config.repeats, 'run')} of {counted(self.config.epochs, 'epoch')}",
+            f"test accuracy at the end: {' · '.join(last)}",
+        )
 
     def arrays(self) -> dict[str, NDArray[np.float64]]:
         """Return the arrays of the .npz file by name."""

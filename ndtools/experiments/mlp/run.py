@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from ndtools.computing.operators import check_memory, operator_threads, resolve_device, seconds_at, threads_for
 from ndtools.computing.progress import Progress
+from ndtools.console.short_form import short_form
 from ndtools.data.labelled.datasets import load_dataset
 from ndtools.data.labelled.flat import FlatDataset
 from ndtools.errors import DataError, NumericalWarning
@@ -22,7 +23,7 @@ from ndtools.layers.config import DeconvConfig
 from ndtools.layers.linear import DeconvLinear
 from ndtools.results.inputs import DataUsed
 
-__all__ = ["ARMS", "build_mlp", "run"]
+__all__ = ["ARMS", "build_mlp", "mlp", "run"]
 
 ARMS = ("none", "bn", "deconv")
 
@@ -77,6 +78,7 @@ def run(config: MlpConfig, *, progress: Progress | None = None) -> MlpResult:
     DataError
         If the data set is not here, or has one image only.
     """
+    MlpConfig.check_type(config)
     device = resolve_device(config.device)
     dataset = load_dataset(config.dataset, data_dir=config.data_dir)
     data = FlatDataset.of(dataset).to(device)
@@ -105,6 +107,9 @@ def run(config: MlpConfig, *, progress: Progress | None = None) -> MlpResult:
         arms=arms,
         device=str(device),
     )
+
+
+mlp = short_form(MlpConfig, run, counting="epochs, all arms")
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ndtools.console.completion import complete_source
 from ndtools.console.conflicts import refuse_given
 from ndtools.console.options import Gray, PatchSize, RelativeEps, SharedOptions, with_shared_options
 from ndtools.console.results import ExperimentOutput
@@ -33,7 +34,8 @@ def ns_stability(
         str,
         typer.Argument(
             help="An image, or images as for kernels; or a .npy or .npz file with a symmetric matrix (in the latter "
-            "'covariance'). 'sample-photo' is built in."
+            "'covariance'). 'sample-photo' is built in.",
+            autocompletion=complete_source,
         ),
     ] = NsStabilityConfig.source,
     *,
@@ -85,7 +87,7 @@ def ns_stability(
 
     Example: [bold]ndtools ns-stability lenna.png[/bold]
     """
-    output = ExperimentOutput(shared, "ns-stability")
+    output = ExperimentOutput(shared, "ns-stability", figures=[] if sweep else ["gains"])
     if sweep:
         names = ["dtype", "norm", "algorithms", "coefficients", "restart", "restart_form"]
         refuse_given(context, names, "with --sweep, which runs all precisions and norms, and algorithms as they are")
@@ -141,9 +143,11 @@ def _title(result: "NsStabilityResult") -> str:
 
 
 def _table(result: "NsStabilityResult") -> "Table":
+    from ndtools.experiments.ns_stability.words import steps_in_words
+
     shown = [n for n in SHOWN if n <= result.config.iterations]
     numbers = (*(f"it {n}" for n in shown), "best", "whitening", "cost", "diverges", "overflows")
-    caption = "\n".join([CAPTION, *_steps(result)])
+    caption = "\n".join([CAPTION, *steps_in_words(result)])
     table = new_table(("algorithm", "dtype"), numbers, gap=1, caption=caption)  # 100 columns at most
     for curve in result.curves:
         table.add_row(
@@ -153,26 +157,6 @@ def _table(result: "NsStabilityResult") -> "Table":
             *_cells(curve, result.floor(curve.dtype)),
         )
     return table
-
-
-def _steps(result: "NsStabilityResult") -> list[str]:
-    """Return what is not standard in the steps of the coupled and the Gram iteration, as lines of a caption."""
-    from ndtools.numerics.schedules import converges, final_gains
-    from ndtools.text import printable, shortened
-
-    config, lines = result.config, []
-    if config.coefficients != NsStabilityConfig.coefficients:
-        line = f"coefficients of coupled and gram: {shortened(printable(config.coefficients), 30)}"
-        if not converges(result.coefficients):
-            gains = final_gains(result.coefficients)
-            end = "grow without bound" if gains is None else f"end between {gains[0]:.2f} and {gains[1]:.2f}"
-            line += f", which do not converge:\n  gains (standard deviations) {end}, not at 1"
-        lines.append(line)
-    if config.restart:
-        formula = "Z·A·Zᵀ" if config.restart_form == "zazt" else "Z·A·Z, which is unstable,"
-        often = "iteration" if config.restart == 1 else f"{config.restart} iterations"
-        lines.append(f"gram: M = {formula} after every {often}")
-    return lines
 
 
 def _atlas_table(atlas: "PrecisionAtlas") -> "Table":

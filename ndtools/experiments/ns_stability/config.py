@@ -1,11 +1,19 @@
 """Configuration of ``ndtools ns-stability``: its settings, with their defaults and limits. Imports nothing heavy."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Literal
 
 from ndtools.errors import OptionError
-from ndtools.validation import MOST_FOLLOWED, check_choice, check_count, check_eps, check_positive, check_run
+from ndtools.validation import (
+    MOST_FOLLOWED,
+    Configuration,
+    check_choice,
+    check_count,
+    check_eps,
+    check_positive,
+    check_run,
+)
 
 __all__ = ["ALGORITHMS", "COEFFICIENTS", "DTYPES", "NsStabilityConfig"]
 
@@ -15,8 +23,8 @@ COEFFICIENTS = ("simple", "quintic", "polar-express")
 DTYPES = ("bfloat16", "float16", "float32", "float64")
 
 
-@dataclass(frozen=True, kw_only=True)
-class NsStabilityConfig:
+@dataclass(frozen=True, repr=False)
+class NsStabilityConfig(Configuration):
     """Configuration of the study of Newton-Schulz' stability (Ye et al. 2020, fig. 6; fig. 7 of the first version).
 
     Attributes
@@ -61,6 +69,7 @@ class NsStabilityConfig:
     """
 
     source: str = "sample-photo"
+    _: KW_ONLY
     kernel_size: int = 3
     gray: bool = False
     iterations: int = 50

@@ -1,121 +1,128 @@
-"""Picture of which iteration breaks in which precision at which condition number."""
+"""Picture of up to which condition number each iteration works in each precision."""
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from ndtools.drawing.palette import ALGORITHMS
+from ndtools.drawing.style import PAGE, SMALL, add_title, drawing_style, is_wide, new_figure, width_of
 
 if TYPE_CHECKING:
     from ndtools.experiments.ns_stability.atlas import PrecisionAtlas
 
-__all__ = ["plot_precision_atlas"]
+__all__ = ["caption_precision_atlas", "plot_precision_atlas"]
 
-DIGITS = {"bfloat16": 2.0**-7, "float16": 2.0**-10, "float32": 2.0**-23, "float64": 2.0**-52}  # eps
-SHORT = {"bfloat16": "bf16", "float16": "f16", "float32": "f32", "float64": "f64"}
-CELL, HEIGHT = 0.21, 3.0  # inches: width of a column of cells, height of a panel
-NEVER = "0.88"
+GOOD = 1e-3  # residual that is good enough, as in the printed table
+EPSILON = {"bfloat16": 2.0**-7, "float16": 2.0**-10, "float32": 2.0**-23, "float64": 2.0**-52}
+ROW = 3.6  # millimetres
+CROSS: dict[str, Any] = {"color": "k", "linestyle": "", "marker": "x", "markersize": 4}
+LIMIT: dict[str, Any] = {"color": "k", "linewidth": 0.7, "linestyle": ":"}
 
 
-def plot_precision_atlas(atlas: "PrecisionAtlas", *, fig: Figure | None = None) -> Figure:
-    """Draw the best residual of each run, and the first iteration that is not finite, as heat maps.
+def plot_precision_atlas(
+    atlas: "PrecisionAtlas", *, width: float = PAGE, title: bool = True, fig: Figure | None = None
+) -> Figure:
+    """Draw up to which condition number every run reaches a residual of 1e-3, and from which the first is not finite.
 
     Parameters
     ----------
     atlas : PrecisionAtlas
         Result of :func:`ndtools.experiments.ns_stability.atlas.run_atlas`.
+    width : float
+        Width of the figure in print, millimetres. Default 180.
+    title : bool
+        Whether the figure has a title. Default True.
     fig : Figure, optional
-        An empty figure to draw on.
+        An empty figure to draw on, which keeps its size. Default: a new one.
 
     Returns
     -------
     Figure
-        Two rows of four maps (spectrum × norm), condition number against algorithm and precision, and two colour
-        bars. Black bars mark ε·κ = 1, ε the machine epsilon of each precision: beyond, A is not positive definite
-        to it.
+        With one axes, a row for each algorithm and precision: a bar up to the condition number that is reached, a
+        cross at that of the first run that is not finite, and a short line where ε·κ = 1, ε the machine epsilon.
     """
-    arrays = atlas.arrays()
-    conditions = arrays["sweep_conditions"]
-    columns = len(atlas.algorithms) * len(atlas.dtypes)
-    width, gap = CELL * columns, 0.2
-    size = (4 * width + 3 * gap + 2.0, 2 * HEIGHT + 2.35)
-    fig = fig or Figure(figsize=size)
-    best_norm, bad_norm = LogNorm(1e-14, 10), Normalize(1, atlas.iterations)
-    rows: list[tuple[str, Any, Any, str]] = [
-        ("best_residual", best_norm, colormaps["viridis_r"], "best ‖D·D·A − I‖"),
-        ("first_bad_iteration", bad_norm, colormaps["inferno"], "first iteration that is\nnot finite (grey: none)"),
-    ]
-    for row, (quantity, norm, colours, label) in enumerate(rows):
-        bottom = 1.15 + (1 - row) * (HEIGHT + 0.35)
-        for column, (spectrum, kind) in enumerate(atlas.panels):
-            left = 0.85 + column * (width + gap)
-            ax = fig.add_axes((left / size[0], bottom / size[1], width / size[0], HEIGHT / size[1]))
-            table = atlas.table(quantity, spectrum, kind).reshape(len(conditions), columns)
-            missing = np.isnan(atlas.table("best_residual", spectrum, kind).reshape(table.shape))
-            mesh = _draw_map(ax, table, missing, conditions, norm=norm, cmap=colours)
-            _label_columns(ax, atlas, np.asarray(missing.all(0)), names=row == 1)
-            if row == 0:
-                ax.set_title(
-                    f"{spectrum} spectrum, {'Frobenius norm' if kind == 'fro' else 'trace'}", fontsize="medium"
+    limits = atlas.limits(GOOD)
+    conditions = atlas.arrays()["sweep_conditions"]
+    names = list(dict.fromkeys(row[0] for row in limits))
+    # Half a row sets algorithms apart.
+    places = [i + 0.5 * names.index(row[0]) for i, row in enumerate(limits)]
+    with drawing_style():
+        width = width_of(fig, width)
+        fig = new_figure(fig, width, 27 + ROW * places[-1] + (0 if is_wide(width) else 6))
+        ax = fig.add_subplot()
+        lowest, highest = conditions[0] / 3, conditions[-1] * 3
+        for place, (algorithm, dtype, reached, lost) in zip(places, limits, strict=True):
+            colour = ALGORITHMS[algorithm]["color"]
+            if reached is None:
+                ax.annotate(
+                    "–",
+                    (lowest, place),
+                    xytext=(2, 0),
+                    textcoords="offset points",
+                    va="center",
+                    fontsize=SMALL,
+                    color="0.35",
                 )
-            if column == 0:
-                ax.set_ylabel("condition number κ")
             else:
-                ax.tick_params(labelleft=False)
-        bar = fig.add_axes(((size[0] - 1.0) / size[0], bottom / size[1], 0.14 / size[0], HEIGHT / size[1]))
-        fig.colorbar(mesh, cax=bar, extend="both" if row == 0 else "neither").set_label(label)
-    fig.suptitle(
-        f"Inverse square roots of {atlas.features}×{atlas.features} matrices, {atlas.iterations} iterations each\n"
-        "black bars: ε·κ = 1, ε the machine epsilon; hatched: no such iteration in that precision",
-        fontsize="medium",
-        y=1 - 0.1 / size[1],
-    )
+                ax.barh(place, reached - lowest, left=lowest, height=0.6, color=colour)
+            if lost is not None:
+                ax.plot(lost, place, **CROSS)
+            ax.plot([1 / EPSILON[dtype]] * 2, [place - 0.42, place + 0.42], **LIMIT)
+        _label(ax, places, limits)
+        ax.set_xscale("log")
+        ax.set_xlim(lowest, highest)
+        ax.set_ylim(places[-1] + 0.7, -0.7)
+        handles = [
+            Patch(color="0.5", label=f"residual {GOOD:g} reached up to κ"),
+            Line2D([], [], label="first run that is not finite", **CROSS),
+            Line2D([], [], label="ε·κ = 1", **LIMIT),
+        ]
+        fig.legend(handles=handles, loc="outside lower center", ncols=3 if is_wide(width) else 1)
+        if title:
+            add_title(fig, "Largest condition number by algorithm and precision")
     return fig
 
 
-def _draw_map(
-    ax: Axes,
-    table: NDArray[np.float64],
-    missing: NDArray[np.bool_],
-    conditions: NDArray[np.float64],
-    **style: Any,  # noqa: ANN401
-) -> Any:  # noqa: ANN401
-    step = np.log10(conditions[1] / conditions[0])
-    y = np.append(np.log10(conditions) - step / 2, np.log10(conditions[-1]) + step / 2)
-    x = np.arange(table.shape[1] + 1)
-    ax.set_facecolor(NEVER)
-    mesh = ax.pcolormesh(x, 10**y, np.ma.masked_invalid(table), **style)
-    for column in np.flatnonzero(missing.all(0)):
-        ax.axvspan(float(column), float(column) + 1, facecolor="white", edgecolor="0.7", hatch="////", linewidth=0)
-    ax.set_yscale("log")
-    ax.set_ylim(10 ** y[0], 10 ** y[-1])
-    return mesh
+def caption_precision_atlas(atlas: "PrecisionAtlas") -> str:
+    """Say in words what the figure of :func:`plot_precision_atlas` shows.
 
+    Parameters
+    ----------
+    atlas : PrecisionAtlas
+        Result of :func:`ndtools.experiments.ns_stability.atlas.run_atlas`.
 
-def _label_columns(ax: Axes, atlas: "PrecisionAtlas", missing: NDArray[np.bool_], *, names: bool) -> None:
-    count = len(atlas.dtypes)
-    low, high = ax.get_ylim()
-    for i, algorithm in enumerate(atlas.algorithms):
-        if i:
-            ax.axvline(i * count, color="w", linewidth=2)
-        for j, dtype in enumerate(atlas.dtypes):
-            if low < 1 / DIGITS[dtype] < high and not missing[i * count + j]:
-                place = [i * count + j + 0.1, i * count + j + 0.9], [1 / DIGITS[dtype]] * 2
-                ax.plot(*place, color="w", linewidth=3.2, solid_capstyle="butt")
-                ax.plot(*place, color="k", linewidth=1.4, solid_capstyle="butt")
-        if names:
-            below: dict[str, Any] = {
-                "transform": ax.get_xaxis_transform(),
-                "ha": "center",
-                "va": "top",
-                "fontsize": "small",
-            }
-            ax.text((i + 0.5) * count, -0.12, algorithm.replace("-", "-\n"), **below)
-    ax.set_xticks(np.arange(count * len(atlas.algorithms)) + 0.5)
-    ax.set_xticklabels(
-        [SHORT[dtype] for dtype in atlas.dtypes] * len(atlas.algorithms), rotation=90, fontsize="x-small"
+    Returns
+    -------
+    str
+        The caption, one paragraph.
+    """
+    conditions = atlas.arrays()["sweep_conditions"]
+    return (
+        f"Inverse square roots of {atlas.features}×{atlas.features} matrices by {atlas.iterations} iterations of each"
+        f" algorithm in each precision, for condition numbers κ from {conditions[0]:.2g} to {conditions[-1]:.0e}, with"
+        " the stretched spectrum of the images and a log-uniform one, divided by the Frobenius norm or the trace"
+        f" ({len(atlas.cells)} runs). Bars end at the largest κ up to which all these runs reach a residual"
+        f" ‖D·D·A − I‖ of {GOOD:g}; where there is a dash, some run misses it at the smallest κ. The last κ is"
+        " the largest that was run. Crosses: the smallest κ at which some"
+        " run is not finite. Dotted lines: ε·κ = 1, ε the machine epsilon; beyond, A is not positive definite to that"
+        " precision. Denman-Beavers needs an inverse, which does not exist in half precision."
     )
-    ax.tick_params(axis="x", length=0, labelbottom=names)
+
+
+def _label(ax: Axes, places: list[float], limits: "list[tuple[str, str, float | None, float | None]]") -> None:
+    """Name algorithms and precisions at the left, and the axis below."""
+    ax.set_yticks(places, [f"{algorithm}, {dtype}" for algorithm, dtype, *_ in limits])
+    ax.tick_params("y", length=0)
+    ax.set_xlabel("condition number κ")
+    ax.xaxis.set_major_locator(LogLocator(numticks=12))
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.grid(axis="x", color="0.9")
+    ax.set_axisbelow(True)
+    for place, following in zip(places, np.array(places[1:]), strict=False):
+        if following - place > 1:
+            ax.axhline((place + following) / 2, color="0.7", linewidth=0.5)

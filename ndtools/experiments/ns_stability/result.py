@@ -1,5 +1,6 @@
 """Residuals of iterations towards A^(-1/2): the result of ``ndtools ns-stability``, live or read back."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ndtools.drawing.shown import ShownResult
 from ndtools.experiments.ns_stability.atlas import PrecisionAtlas, saved_landmarks
 from ndtools.experiments.ns_stability.coefficients import source_of
 from ndtools.experiments.ns_stability.config import NsStabilityConfig
@@ -14,7 +16,7 @@ from ndtools.numerics.schedules import Coefficients, final_gains
 from ndtools.numerics.stability import Landmarks, spectral_gain
 from ndtools.results.inputs import ImagesUsed
 from ndtools.results.read import SavedResult
-from ndtools.text import printable
+from ndtools.text import printable, source_name, with_error
 
 __all__ = ["GAIN_ITERATIONS", "Curve", "NsStabilityResult", "absolute_ridge"]
 
@@ -124,8 +126,8 @@ def absolute_ridge(config: NsStabilityConfig, mean_diagonal: float) -> float:
     return config.eps * (mean_diagonal if config.relative_eps else 1.0)
 
 
-@dataclass(frozen=True, eq=False)
-class NsStabilityResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class NsStabilityResult(ShownResult):
     """Curves of all algorithms in all precisions for one matrix.
 
     Attributes
@@ -187,6 +189,20 @@ class NsStabilityResult:
         """Return where rounding stops a stable iteration, about: eps of the dtype times the condition number."""
         return float(torch.finfo(getattr(torch, dtype)).eps) * self.condition
 
+    def summary(self) -> Sequence[str]:
+        """Return lines that say what the result comes from, and its main numbers."""
+        images = f"{self.images.counted} · " if self.images else ""
+        best = [
+            f"{curve.algorithm} {with_error(curve.measured.best_residual)} ({curve.measured.best_iteration or '-'})"
+            for curve in self.curves
+            if curve.dtype == self.widest
+        ]
+        return (
+            f"{source_name(self.source)} · {images}{len(self.eigenvalues)} features · eps {self.eps:.3g} ·"
+            f" condition {self.condition:.3g}",
+            f"least residual in {self.widest} (iteration): {' · '.join(best)}",
+        )
+
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of the .npz file by name."""
         return {
@@ -201,8 +217,8 @@ class NsStabilityResult:
         }
 
     def gain(self, eigenvalues: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return what :data:`GAIN_ITERATIONS` of Newton-Schulz make of eigenvalues, (n, m); 1 is white."""
-        gain = spectral_gain(eigenvalues / self.norm, max(GAIN_ITERATIONS))
+        """Return what :data:`GAIN_ITERATIONS` of the coupled iteration make of eigenvalues, (n, m); 1 is white."""
+        gain = spectral_gain(eigenvalues / self.norm, max(GAIN_ITERATIONS), self.coefficients)
         return np.stack([gain[n - 1] for n in GAIN_ITERATIONS])
 
     def numbers(self) -> dict[str, Any]:

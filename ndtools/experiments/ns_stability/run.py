@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ndtools.computing.operators import resolve_device, single_threaded_operators
 from ndtools.computing.progress import Progress
+from ndtools.console.short_form import short_form
 from ndtools.data.arrays import is_matrix_file, read_matrix
 from ndtools.data.images.sources import resolve_source
 from ndtools.errors import MatrixError
@@ -33,7 +34,7 @@ from ndtools.numerics.stability import Landmarks, inverse_sqrt_trace, predict_va
 from ndtools.results.inputs import ImagesUsed, images_used
 from ndtools.text import printable
 
-__all__ = ["run"]
+__all__ = ["ns_stability", "run"]
 
 SMALL = 128  # rows up to which threads cost more time than they save
 MATRICES = 12  # of that size that are held at a time: A, its eigenvectors, iterates, and what LAPACK needs
@@ -68,6 +69,7 @@ def run(config: NsStabilityConfig, *, progress: Progress | None = None) -> NsSta
     NumericalWarning
         If colour images are grey, have several frames, or are named more than once.
     """
+    NsStabilityConfig.check_type(config)
     device = resolve_device(config.device)
     coefficients = read_coefficients(config.coefficients)
     covariance, images = _matrix(config, device, None if config.sweep else progress)
@@ -101,6 +103,9 @@ def run(config: NsStabilityConfig, *, progress: Progress | None = None) -> NsSta
         atlas=atlas,
         device=str(device),
     )
+
+
+ns_stability = short_form(NsStabilityConfig, run, counting="images, then runs")
 
 
 def _matrix(

@@ -1,16 +1,25 @@
 """Configuration of ``ndtools regress``: its settings, with their defaults and limits. Imports nothing heavy."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
 from ndtools.errors import OptionError
-from ndtools.validation import SHRINKAGES, Shrinkage, check_choice, check_eps, check_positive, check_rate, check_run
+from ndtools.validation import (
+    SHRINKAGES,
+    Configuration,
+    Shrinkage,
+    check_choice,
+    check_eps,
+    check_positive,
+    check_rate,
+    check_run,
+)
 
 __all__ = ["RegressConfig"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class RegressConfig:
+@dataclass(frozen=True, repr=False)
+class RegressConfig(Configuration):
     """Configuration of linear regression on images (Ye et al. 2020, fig. 5 a, b).
 
     Attributes
@@ -57,6 +66,7 @@ class RegressConfig:
     """
 
     dataset: str = "glyphs"
+    _: KW_ONLY
     data_dir: str | None = None
     loss: Literal["l2", "logistic", "both"] = "both"
     lr: float | str = 1.0

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["caption_regress", "plot_regress"]
 
-NAMES = {"sgd": "SGD", "bn": "BN", "deconv": "deconvolution"}
+NAMES: dict[str, str] = {"sgd": "SGD", "bn": "BN", "deconv": "deconvolution"}
 STYLES = {name: {**METHODS[method], "marker": ""} for name, method in zip(NAMES, ("none", "bn", "deconv"), strict=True)}
 MARKERS = {name: METHODS[method]["marker"] for name, method in zip(NAMES, ("none", "bn", "deconv"), strict=True)}
 OPTIMUM = {"l2": "closed form", "logistic": "L-BFGS"}
@@ -25,7 +25,7 @@ TITLES = {"l2": "L2 loss", "logistic": "logistic loss"}
 FLOOR = 1e-9  # of the axis, relative to its other end: a perfect fit has no logarithm
 CEILING = 1.6  # times the loss of zero weights: what is above has diverged
 LINE = 2.8  # millimetres of a panel for each of the names at its right
-PREDICTED = "predicted for full batches"
+PREDICTED = "open symbols: predicted for full batches"
 
 
 def plot_regress(
@@ -136,7 +136,7 @@ def _label(arm: "ArmResult") -> str:
 
 
 def _curve(arm: "ArmResult", *, full_batch: bool) -> np.ndarray:
-    """Return the mean loss by step; of a full batch also that after the last step, which is known on the same images."""
+    """Return the mean loss by step; of a full batch also that after the last step, known on the same images."""
     mean = arm.loss.mean(0)
     return np.append(mean, arm.train_loss.mean()) if full_batch else mean
 

@@ -1,14 +1,17 @@
 """Learning curves of linear and logistic regression: the result of ``ndtools regress``, live or read back."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ndtools.drawing.shown import ShownResult
 from ndtools.experiments.regress.config import RegressConfig
 from ndtools.results.inputs import DataUsed
 from ndtools.results.read import SavedResult
+from ndtools.text import counted
 
 __all__ = ["ArmResult", "LossResult", "RegressResult"]
 
@@ -122,6 +125,14 @@ class LossResult:
     optimum_report: dict[str, Any]
     arms: tuple[ArmResult, ...]
 
+    def in_words(self) -> str:
+        """Return a line with the training losses at the end: of the optimum, and of the best arm of each kind."""
+        losses = {arm.name: np.inf for arm in self.arms}
+        for arm in self.arms:
+            losses[arm.name] = min(losses[arm.name], np.inf if arm.diverged else float(arm.train_loss.mean()))
+        ends = [f"{name} {value:.4g}" if value < np.inf else f"{name} diverged" for name, value in losses.items()]
+        return f"{self.name}, training loss at the end: optimum {self.optimum:.4g} · {' · '.join(ends)}"
+
     def numbers(self) -> dict[str, Any]:
         """Return what the .json file holds of it."""
         return {
@@ -130,8 +141,8 @@ class LossResult:
         }
 
 
-@dataclass(frozen=True, eq=False)
-class RegressResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class RegressResult(ShownResult):
     """Learning curves of all arms.
 
     Attributes
@@ -163,6 +174,15 @@ class RegressResult:
     def source(self) -> str:
         """Location of the data set."""
         return self.data.location
+
+    def summary(self) -> Sequence[str]:
+        """Return lines that say what the result comes from, and its main numbers."""
+        data, batches = self.data, "all images" if self.config.full_batch else f"{self.batch_size} images"
+        return (
+            f"{data.label} · {data.images} images · {counted(self.iterations, 'iteration')} of {batches} · eps"
+            f" {self.config.eps:.3g}",
+            *(loss.in_words() for loss in self.losses),
+        )
 
     def arrays(self) -> dict[str, NDArray[np.float64]]:
         """Return the arrays of the .npz file by name."""

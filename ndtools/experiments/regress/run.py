@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ndtools.computing.operators import operator_threads, resolve_device, threads_for
 from ndtools.computing.progress import Progress
+from ndtools.console.short_form import short_form
 from ndtools.data.labelled.datasets import load_dataset
 from ndtools.data.labelled.flat import ROWS, FlatDataset
 from ndtools.errors import DataError, NumericalWarning
@@ -29,7 +30,7 @@ from ndtools.experiments.regress.result import ArmResult, LossResult, RegressRes
 from ndtools.numerics.inverse_sqrt import method_from_name
 from ndtools.results.inputs import DataUsed
 
-__all__ = ["run"]
+__all__ = ["regress", "run"]
 
 MANY = 2000  # features, whose eigenvalues take long
 AUTO = 0.9  # share of the stability limit
@@ -65,6 +66,7 @@ def run(
     NumericalWarning
         If batches have no more images than features and D whitens them fully.
     """
+    RegressConfig.check_type(config)
     device = resolve_device(config.device)
     dataset = load_dataset(config.dataset, data_dir=config.data_dir)
     data = FlatDataset.of(dataset).to(device)
@@ -92,6 +94,9 @@ def run(
         losses=losses,
         device=str(device),
     )
+
+
+regress = short_form(RegressConfig, run, counting="iterations")
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,10 +1,11 @@
 """Configuration of ``ndtools sparsity``: its settings, with their defaults and limits. Imports nothing heavy."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
 from ndtools.errors import OptionError
 from ndtools.validation import (
+    Configuration,
     Ridge,
     check_bootstrap,
     check_choice,
@@ -18,8 +19,8 @@ from ndtools.validation import (
 __all__ = ["SparsityConfig"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class SparsityConfig:
+@dataclass(frozen=True, repr=False)
+class SparsityConfig(Configuration):
     """Configuration of the sparsity of images before and after deconvolution (Ye et al. 2020, fig. 9; later fig. 10).
 
     Attributes
@@ -53,6 +54,7 @@ class SparsityConfig:
     """
 
     source: str = "sample"
+    _: KW_ONLY
     kernel_size: int = 3
     images: int = 1000
     eps: Ridge = "paper"

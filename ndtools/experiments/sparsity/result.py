@@ -1,11 +1,13 @@
 """Distributions before and after deconvolution: the result of ``ndtools sparsity``, live or read back."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ndtools.drawing.shown import ShownResult
 from ndtools.experiments.sparsity.config import SparsityConfig
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.ridge import RidgeChoice
@@ -16,15 +18,16 @@ from ndtools.results.deconvolutions import (
     ridge_numbers,
     saved_deconvolution,
 )
-from ndtools.results.distributions import density_arrays, saved_distribution
+from ndtools.results.distributions import before_and_after, density_arrays, saved_distribution
 from ndtools.results.inputs import ImagesUsed
 from ndtools.results.read import SavedResult
+from ndtools.text import precision_in_words, ridge_in_words, source_name
 
 __all__ = ["SparsityResult"]
 
 
-@dataclass(frozen=True, eq=False)
-class SparsityResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class SparsityResult(ShownResult):
     """Distributions before and after.
 
     Attributes
@@ -61,6 +64,19 @@ class SparsityResult:
     def source(self) -> str:
         """Name of the image source, printable."""
         return self.images.label
+
+    def summary(self) -> Sequence[str]:
+        """Return lines that say what the result comes from, and its main numbers."""
+        size, whitening = self.config.kernel_size, self.config.whitening
+        ridge = "no whitening"
+        if self.fit:
+            ridge = f"{ridge_in_words(self.fit, self.ridge)} · {precision_in_words(self.fit)}"
+        of = {"patch": f"patches of {size}×{size}", "channel": "the channels of a pixel", "none": "single pixels"}
+        return (
+            f"{source_name(self.source)} · {self.images.counted} · {self.count:,} values · {of[whitening]}",
+            ridge,
+            before_and_after(self.before, self.after),
+        )
 
     def arrays(self) -> dict[str, NDArray[np.float64]]:
         """Return the arrays of the .npz file by name."""

@@ -14,6 +14,7 @@ from torch.nn.functional import conv2d
 
 from ndtools.computing.operators import resolve_device
 from ndtools.computing.progress import Progress
+from ndtools.console.short_form import short_form
 from ndtools.data.images.reading import Decoded
 from ndtools.data.images.sources import resolve_source
 from ndtools.errors import OptionError
@@ -33,7 +34,7 @@ from ndtools.results.inputs import images_used
 from ndtools.results.series import Series, configurations
 from ndtools.validation import Ridge
 
-__all__ = ["Whitening", "run", "run_series"]
+__all__ = ["Whitening", "run", "run_series", "sparsity"]
 
 WORKING = 130  # bytes for each pixel of an image that measuring it takes
 
@@ -94,6 +95,7 @@ def run_series(
     OptionError
         If there are several results of images that are not decorrelated, or too many.
     """
+    SparsityConfig.check_type(config)
     sizes, eps, members = configurations(config, kernel_sizes, ridges)
     if len(members) > 1 and config.whitening == "none":
         raise OptionError("whitening", "must decorrelate something where there are several results, got 'none'")
@@ -178,6 +180,9 @@ def _terms(config: SparsityConfig, moments: GroupMoments) -> tuple[float, bool, 
     if config.whitening == "channel":
         moments = GroupMoments(tuple(group.at_centre() for group in moments.groups))
     return moments.terms(config.eps, relative=config.relative_eps)
+
+
+sparsity = short_form(SparsityConfig, run, run_series, counting="images, twice")
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 from ndtools.errors import OptionError
 from ndtools.experiments.timing.table import TABLE_3
-from ndtools.validation import check_positive, check_run
+from ndtools.validation import Configuration, check_positive, check_run
 
 __all__ = ["TimingConfig"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class TimingConfig:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class TimingConfig(Configuration):
     """Configuration of the times of a layer's stages (Ye et al. 2020, table 3).
 
     Attributes

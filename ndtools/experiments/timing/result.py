@@ -1,15 +1,18 @@
 """Times of the stages of deconvolution layers: the result of ``ndtools timing``, live or read back from its files."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ndtools.drawing.shown import ShownResult
 from ndtools.experiments.timing.config import TimingConfig
 from ndtools.experiments.timing.table import PUBLISHED_BATCH_SIZE, TABLE_3, TimedLayer
 from ndtools.layers.config import DeconvConfig
 from ndtools.results.read import SavedResult
+from ndtools.text import counted, shortened
 
 __all__ = ["ARMS", "LAYER", "LeftOut", "RowTiming", "Seconds", "TimingResult"]
 
@@ -128,8 +131,8 @@ class LeftOut:
         return int(self.id.removeprefix("T3-"))
 
 
-@dataclass(frozen=True, eq=False)
-class TimingResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class TimingResult(ShownResult):
     """Times of the stages of deconvolution layers.
 
     Attributes
@@ -159,6 +162,16 @@ class TimingResult:
     torch: str
 
     source: ClassVar[str] = "random images"
+
+    def summary(self) -> Sequence[str]:
+        """Return lines that say what the result comes from, and its main numbers."""
+        sums = {arm: float(np.median([row.shares(arm)["total"] for row in self.rows])) for arm in ARMS}
+        return (
+            f"{counted(len(self.rows), 'row')} of table 3 · batches of {self.config.batch_size} · {self.device}, "
+            f"{shortened(self.processor)}, {counted(self.threads, 'thread')}",
+            "im2col, covariance and inverse in units of the convolution, median of the rows: "
+            + " · ".join(f"{arm} {total:.3g}" for arm, total in sums.items()),
+        )
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of the .npz file by name."""

@@ -10,13 +10,14 @@ from torch import Tensor
 
 from ndtools.computing.operators import available_memory, operator_threads, resolve_device, seconds_at
 from ndtools.computing.progress import Progress
+from ndtools.console.short_form import short_form
 from ndtools.errors import NumericalWarning, OptionError
 from ndtools.experiments.timing.config import TimingConfig
 from ndtools.experiments.timing.result import ARMS, LAYER, LeftOut, RowTiming, Seconds, TimingResult
 from ndtools.experiments.timing.stages import Stage, memory_needed, our_stages, published_stages
 from ndtools.experiments.timing.table import PUBLISHED_BATCH_SIZE, TABLE_3, TimedLayer
 
-__all__ = ["run"]
+__all__ = ["run", "timing"]
 
 
 def run(config: TimingConfig, *, progress: Progress | None = None) -> TimingResult:
@@ -39,6 +40,7 @@ def run(config: TimingConfig, *, progress: Progress | None = None) -> TimingResu
     OptionError
         If there is no such device, or not one of the rows fits into its memory.
     """
+    TimingConfig.check_type(config)
     device = resolve_device(config.device)
     rows, left_out = [], []
     with operator_threads(config.jobs):
@@ -64,6 +66,9 @@ def run(config: TimingConfig, *, progress: Progress | None = None) -> TimingResu
         threads=threads,
         torch=str(torch.__version__),
     )
+
+
+timing = short_form(TimingConfig, run, counting="layers")
 
 
 def _too_large(layer: TimedLayer, config: TimingConfig, device: torch.device) -> str | None:

@@ -183,7 +183,7 @@ def test_a_pipe_in_place_of_a_file_is_refused(tmp_path, server, mnist):
     (tmp_path / "mnist").mkdir()
     os.mkfifo(tmp_path / ALL[0])
     with pytest.raises(OutputError, match=f"cannot write .*{ALL[0]}: it is not a regular file; remove it"):
-        fetch("mnist", root=tmp_path)
+        fetch("mnist", data_dir=tmp_path)
     assert stat.S_ISFIFO((tmp_path / ALL[0]).stat().st_mode)
 
 

@@ -70,7 +70,7 @@ def test_the_default_shows_what_the_paper_claims(out):
     gradient, deconv, closed = numbers(out, "deblur")["arms"]
     assert deconv["iterations_to"]["0.05"] == 1
     assert gradient["iterations_to"]["0.2"] is None
-    assert gradient["kernel_error"][-1] == pytest.approx(0.301, abs=0.01)
+    assert gradient["kernel_error"][-1] == pytest.approx(0.328, abs=0.01)
     assert deconv["best_error"] < closed["kernel_error"][0]  # noise: the best fit is not the nearest kernel
 
 

@@ -5,9 +5,10 @@ import pytest
 from PIL import Image
 
 from ndtools.experiments.deblur.config import DeblurConfig
-from ndtools.experiments.deblur.figure import plot_deblur
+from ndtools.experiments.deblur.figure import caption_deblur, plot_deblur
 from ndtools.experiments.deblur.result import CROP
 from ndtools.experiments.deblur.run import run
+from tests.layout import faults
 
 
 @pytest.fixture(scope="module")
@@ -23,39 +24,56 @@ def result(photo):
     return run(DeblurConfig(source=str(photo), blur="gaussian:1"))
 
 
-def titled(fig):
-    return {ax.get_title(): ax for ax in fig.axes if ax.get_title()}
+def kernels_of(fig):
+    return [ax.images[0] for ax in fig.axes if ax.images and ax.images[0].get_array().shape == (15, 15)]
 
 
 def test_images_and_kernels(result):
     fig = plot_deblur(result)
-    axes = titled(fig)
-    sharp = axes["sharp image, middle 76×160"].images[0].get_array()
-    blurred = axes["blurred image, middle 76×160"].images[0].get_array()
+    sharp, blurred = (ax.images[0].get_array() for ax in fig.axes[:2])
     assert sharp.shape == blurred.shape == (CROP, 90 - 14, 3)
-    middle = result.sharp[:, 20:180, 7:-7].transpose(1, 2, 0) / 255
-    np.testing.assert_allclose(sharp, middle)
-    np.testing.assert_allclose(blurred, result.blurred[:, 13:173].clip(0, 1).transpose(1, 2, 0))
-    kernels = [ax.images[0] for ax in fig.axes if ax.images and ax.images[0].get_array().shape == (15, 15)]
-    assert len(kernels) == 1 + 6 + 6 + 1
+    pixels, picture = result.detail()
+    np.testing.assert_allclose(sharp, pixels[:, 7:-7, 7:-7].transpose(1, 2, 0) / 255)
+    np.testing.assert_allclose(blurred, picture.clip(0, 1).transpose(1, 2, 0))
+    kernels = kernels_of(fig)
+    assert len(kernels) == 7 + 7
     limit = result.true_kernel.max()
     assert {image.get_clim() for image in kernels} == {(-limit, limit)}
     assert kernels[0].cmap(0.5) == (1, 1, 1, 1)
-    for kernel, image in zip(result.arms[0].snapshots[[0, 1, 2, 3, 5, 6]], kernels[1:7], strict=True):
-        np.testing.assert_array_equal(image.get_array(), kernel)
-    np.testing.assert_array_equal(axes["closed form\n(no ridge)"].images[0].get_array(), result.arms[2].kernel)
-    for n in (2, 5, 10, 50, 100):
-        assert f"{n} iterations" in axes
-    assert "weight per pixel" in fig.axes[-1].get_ylabel()
-    words = fig.get_suptitle()
+    for arm, row in zip(result.arms, (kernels[:6], kernels[7:13]), strict=False):
+        for kernel, image in zip(arm.snapshots[[0, 1, 2, 3, 5, 6]], row, strict=True):
+            np.testing.assert_array_equal(image.get_array(), kernel)
+    np.testing.assert_array_equal(kernels[6].get_array(), result.true_kernel)
+    np.testing.assert_array_equal(kernels[13].get_array(), result.arms[2].kernel)
+    heads = [image.axes.get_xticklabels()[0].get_text() for image in kernels[:7]]
+    assert heads == ["1", "2", "5", "10", "50", "100", "true\nkernel"]
+    assert fig.axes[-1].get_ylabel() == "weight per pixel"
+    words = caption_deblur(result)
     assert "gaussian:1" in words
     assert f"2/λ_max = {result.arms[0].stability_limit:.3g}" in words
 
 
+def test_the_images_are_drawn_where_there_is_most_detail(result):
+    sharp = np.full((3, 400, 300), 100, dtype=np.uint8)
+    sharp[:, 250:330, 90:150] = np.random.default_rng(0).integers(0, 255, (3, 80, 60))
+    changed = replace(result, sharp=sharp, blurred=sharp[:, 7:-7, 7:-7] / 255)
+    pixels, picture = changed.detail()
+    assert picture.shape == (3, CROP, CROP)
+    assert pixels.shape == (3, CROP + 14, CROP + 14)
+    np.testing.assert_array_equal(pixels[:, 7:-7, 7:-7] / 255, picture)
+    assert (picture != 100 / 255).sum() == (sharp != 100).sum()  # all of it
+    again = replace(changed, sharp=pixels, blurred=picture).detail()  # as read back from files
+    np.testing.assert_array_equal(again[0], pixels)
+    np.testing.assert_array_equal(again[1], picture)
+
+
+def names_of(ax):
+    return {text.get_text(): text for text in ax.texts if text.get_text()}
+
+
 def test_errors(result):
-    ax = titled(plot_deblur(result))["error by iteration"]
+    ax = plot_deblur(result).axes[2]
     assert (ax.get_xscale(), ax.get_yscale(), ax.get_xlabel()) == ("log", "log", "iteration")
-    assert "‖estimate − true‖" in ax.get_ylabel()
     gradient, deconv, closed = ax.lines
     for line, arm in ((gradient, result.arms[0]), (deconv, result.arms[1])):
         np.testing.assert_array_equal(line.get_xdata(), np.arange(1, 101))
@@ -65,19 +83,15 @@ def test_errors(result):
     low, high = ax.get_ylim()
     for line in ax.lines:
         assert low < min(line.get_ydata()) <= max(line.get_ydata()) < high
-    names = sorted((text.get_position()[1], text.get_text()) for text in ax.texts)
-    assert {name for _, name in names} == {
-        "gradient descent", "gradient descent\nwith deconvolution", "closed form",
-    }  # fmt: skip
-    assert all(b[0] - a[0] > 0.13 for a, b in zip(names, names[1:], strict=False))
+    assert set(names_of(ax)) == {"plain gradient\ndescent", "with\ndeconvolution", "closed form"}
 
 
 def test_an_exact_closed_form_does_not_squeeze_the_curves(photo):
     result = run(DeblurConfig(source=str(photo), blur="gaussian:1", noise=0.0, n_iter=5, iterations=20))
     assert result.arms[2].kernel_error[0] < 1e-8
-    ax = titled(plot_deblur(result))["error by iteration"]
+    ax = plot_deblur(result).axes[2]
     assert ax.get_ylim()[0] > 1e-6
-    assert any("below ↓" in text.get_text() for text in ax.texts)
+    assert any("below ↓" in name for name in names_of(ax))
 
 
 def test_one_iteration_of_a_grey_deep_image(result):
@@ -92,6 +106,6 @@ def test_one_iteration_of_a_grey_deep_image(result):
         arms=(*arms, result.arms[2]),
     )
     fig = plot_deblur(changed)
-    assert "1 iteration" in titled(fig)
-    assert titled(fig)["sharp image, middle 76×160"].images[0].get_array().max() > 0.5
-    fig.canvas.draw()
+    assert len(kernels_of(fig)) == 2 + 2
+    assert fig.axes[0].images[0].get_array().max() > 0.5
+    assert faults(fig) == []

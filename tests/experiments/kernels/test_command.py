@@ -89,7 +89,13 @@ def test_quiet_prints_nothing(photos, out):
 
 def test_name_and_format(photos, out):
     assert kernels(photos, out, "--name", "mine", "--format", "svg").exit_code == 0
-    assert sorted(p.name for p in out.iterdir()) == ["mine.json", "mine.npz", "mine.svg"]
+    assert sorted(p.name for p in out.iterdir()) == ["mine.json", "mine.npz", "mine.svg", "mine.txt"]
+    assert kernels(photos, out / "two", "--format", "png,pdf", "--no-title", "--width", "85").exit_code == 0
+    assert {p.suffix for p in (out / "two").iterdir()} == {".json", ".npz", ".pdf", ".png", ".txt"}
+    for option, value in (("--format", "png,gif"), ("--width", "20"), ("--width", "wide"), ("--width", "1e3")):
+        result = kernels(photos, out, option, value)
+        assert result.exit_code == 2
+        assert f"{option} must be" in result.stderr
     result = kernels(photos, out, "--name", "a/b")
     assert result.exit_code == 2
     assert "--name must be a file name" in result.stderr

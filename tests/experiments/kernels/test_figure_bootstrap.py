@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 import ndtools as nd
+from ndtools.drawing.pictures import captions, draw
 from ndtools.drawing.style import COLUMN, PAGE
 from ndtools.experiments.kernels.figure_bootstrap import caption_kernel_bootstrap, plot_kernel_bootstrap
-from ndtools.experiments.kernels.figures import captions, draw
+from ndtools.experiments.kernels.figures import FIGURES
 from tests.layout import faults, smallest_type
 
 pytestmark = pytest.mark.filterwarnings("ignore::ndtools.errors.NumericalWarning")
@@ -42,9 +43,15 @@ def test_the_numbers_of_the_paper_are_in_the_caption(result):
     assert "4 replicates" in caption
 
 
-@pytest.mark.parametrize("width", [60, COLUMN, 120, PAGE])
-def test_layout(result, width):
-    fig = plot_kernel_bootstrap(result, width=width)
+@pytest.mark.parametrize(("kernel_size", "width"), [(31, 60), (3, COLUMN), (31, 120), (31, PAGE)])
+def test_layout(result, kernel_size, width):
+    error = np.random.default_rng(0).uniform(1e-3, 1, (3, 3, kernel_size, kernel_size))
+    large = dataclasses.replace(
+        result,
+        config=dataclasses.replace(result.config, kernel_size=kernel_size),
+        bootstrap=dataclasses.replace(result.bootstrap, error=error),
+    )
+    fig = plot_kernel_bootstrap(large, width=width)
     assert faults(fig) == []
     assert smallest_type(fig) >= 5.5
 
@@ -64,13 +71,13 @@ def test_without_a_curve_the_reason_is_told(result, relative, per_image, words):
 
 
 def test_all_figures_have_captions_and_take_width_and_title(result):
-    drawn = draw(result, width=COLUMN, title=False)
-    assert list(drawn) == list(captions(result)) == ["", "bootstrap"]
+    drawn = draw(FIGURES, result, width=COLUMN, title=False)
+    assert list(drawn) == list(captions(FIGURES, result)) == ["", "bootstrap"]
     for figure in drawn.values():
         assert figure.get_figwidth() * 25.4 == pytest.approx(COLUMN)
         assert figure.get_suptitle() == ""
     without = dataclasses.replace(result, bootstrap=None)
-    assert list(draw(without)) == [""]
+    assert list(draw(FIGURES, without)) == [""]
     for function in (plot_kernel_bootstrap, caption_kernel_bootstrap):
         with pytest.raises(ValueError, match="bootstrap=200"):
             function(without)

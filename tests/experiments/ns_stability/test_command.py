@@ -249,7 +249,12 @@ def test_limits_of_an_atlas():
         (np.eye(2), ("--coefficients", "quintic", "--algorithms", "vanilla"), 2, "--coefficients have no meaning"),
         (np.eye(2), ("--coefficients", "none.json"), 3, "cannot read the coefficients in none.json"),
         *(
-            (np.eye(2), ("--sweep", *option), 2, f"{option[0]} has no meaning with --sweep, which runs every algorithm")
+            (
+                np.eye(2),
+                ("--sweep", *option),
+                2,
+                f"{option[0]} has no meaning with --sweep, which runs all precisions and norms",
+            )
             for option in (
                 ("--algorithms", "gram"),
                 ("--coefficients", "quintic"),
