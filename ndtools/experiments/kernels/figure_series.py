@@ -67,7 +67,8 @@ def plot_kernel_series(
         lines = lines_of_pictures(series.members, width)
         down, columns = len(lines) * len(outputs), max(2, int(width / 33))
         side = side_of_pictures(lines, width, LARGEST)
-        above, below = down * (side + 1.5) + len(lines) * 4 + 8, PANEL if wide else 3 * PANEL_NARROW
+        titled = sum(map(any, picture_titles(series.members, lines, side)))
+        above, below = down * (side + 1.5) + 4 * (len(lines) + titled) + 4, PANEL if wide else 3 * PANEL_NARROW
         height = above + below + 6 * title + 4 * legend_rows(series.members, columns)
         fig = new_figure(fig, width, min(height, HIGHEST))
         pictures, curves = split_figure(fig, above, below)
