@@ -36,6 +36,8 @@ def test_the_ridge_of_a_matrix(tmp_path):
     assert relative.eps == pytest.approx(0.03)
     assert relative.condition == pytest.approx(absolute.condition)
     assert relative.numbers()["relative_eps"] is True
+    assert "plus eps 0.03 (0.01 of the mean variance)" in relative.caption
+    assert "eps 0.03 ·" in repr(relative)
 
 
 def test_the_ridge_of_a_blurred_image():
@@ -43,4 +45,5 @@ def test_the_ridge_of_a_blurred_image():
     assert 1e-5 < relative.eps < 1e-3  # the variance of a photograph is below 1
     absolute = run_deblur(DeblurConfig(eps=relative.eps, iterations=1, kernel_size=5, blur="gaussian:0.5"))
     assert absolute.condition == pytest.approx(relative.condition)
+    assert f"eps {relative.eps:.3g} ·" in repr(relative)
     assert relative.numbers()["relative_eps"] is True
