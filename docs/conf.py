@@ -25,7 +25,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "sphinxcontrib.typer",
 ]
-exclude_patterns = ["_build", "examples"]
+exclude_patterns = ["_build", "examples", "gallery/*.ipynb"]  # sphinx-gallery offers its examples as notebooks, too
 suppress_warnings = [
     "config.cache",  # sphinx-gallery's settings hold functions, which Sphinx cannot keep between builds
 ]

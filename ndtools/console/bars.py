@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -88,12 +89,12 @@ def notebook_bar(label: str) -> Iterator[Update]:
     callable
         Function that takes the number done and the total.
     """
-    from IPython.display import display  # only a notebook calls this
+    display: Any = import_module("IPython.display").display  # without types, and there in notebooks only
 
     def content(bar: str, words: str) -> dict[str, str]:
         return {"text/html": f"{bar}{html.escape(words)}", "text/plain": words}
 
-    shown: Any = display(content("", ""), raw=True, display_id=True)
+    shown = display(content("", ""), raw=True, display_id=True)
 
     def update(done: int, total: int) -> None:
         bar = f'<progress value="{done}" max="{total}"></progress> '

@@ -57,8 +57,8 @@ def test_a_flipped_bit_in_a_gz_never_gives_another_array(tmp_path, at, bit):
     damaged = bytearray(PACKED)
     damaged[at] ^= 1 << bit
     found = outcome(tmp_path / "images.gz", damaged)
-    # Some bits of the header, such as the time, have no bearing on the content.
-    assert found is None or (at < 10 and np.array_equal(found, IMAGES))
+    # Some bits have no bearing on the content: the time in the header, and those that fill the last compressed byte.
+    assert found is None or np.array_equal(found, IMAGES)
 
 
 @settings(max_examples=60)
