@@ -7,6 +7,8 @@ from ndtools.data.labelled.dataset import Dataset as Dataset
 from ndtools.data.labelled.dataset import Split as Split
 from ndtools.data.labelled.datasets import load_dataset as load_dataset
 from ndtools.data.labelled.glyphs import glyphs as glyphs
+from ndtools.drawing.ridge import plot_ridge as plot_ridge
+from ndtools.drawing.spectrum import plot_spectrum as plot_spectrum
 from ndtools.errors import DataError as DataError
 from ndtools.errors import MatrixError as MatrixError
 from ndtools.errors import NdtoolsError as NdtoolsError
@@ -19,9 +21,11 @@ from ndtools.errors import OutputError as OutputError
 from ndtools.experiments.covariance.config import CovarianceConfig as CovarianceConfig
 from ndtools.experiments.covariance.figure import plot_correlation as plot_correlation
 from ndtools.experiments.covariance.figure import plot_covariance as plot_covariance
+from ndtools.experiments.covariance.figure_series import plot_covariance_series as plot_covariance_series
 from ndtools.experiments.covariance.result import CovarianceResult as CovarianceResult
 from ndtools.experiments.covariance.run import covariance as covariance
 from ndtools.experiments.covariance.run import run as _run_covariance
+from ndtools.experiments.covariance.run import run_series as _run_covariance_series
 from ndtools.experiments.deblur.config import DeblurConfig as DeblurConfig
 from ndtools.experiments.deblur.figure import plot_deblur as plot_deblur
 from ndtools.experiments.deblur.result import DeblurResult as DeblurResult
@@ -29,16 +33,20 @@ from ndtools.experiments.deblur.run import deblur as deblur
 from ndtools.experiments.deblur.run import run as _run_deblur
 from ndtools.experiments.deconvolve.config import DeconvolveConfig as DeconvolveConfig
 from ndtools.experiments.deconvolve.figure import plot_deconvolve as plot_deconvolve
+from ndtools.experiments.deconvolve.figure_series import plot_deconvolve_series as plot_deconvolve_series
 from ndtools.experiments.deconvolve.result import DeconvolveResult as DeconvolveResult
 from ndtools.experiments.deconvolve.run import deconvolve as deconvolve
 from ndtools.experiments.deconvolve.run import run as _run_deconvolve
+from ndtools.experiments.deconvolve.run import run_series as _run_deconvolve_series
 from ndtools.experiments.kernels.config import KernelsConfig as KernelsConfig
 from ndtools.experiments.kernels.figure import plot_kernels as plot_kernels
 from ndtools.experiments.kernels.figure_bootstrap import plot_kernel_bootstrap as plot_kernel_bootstrap
 from ndtools.experiments.kernels.figure_fit import plot_kernel_fit as plot_kernel_fit
+from ndtools.experiments.kernels.figure_series import plot_kernel_series as plot_kernel_series
 from ndtools.experiments.kernels.result import KernelsResult as KernelsResult
 from ndtools.experiments.kernels.run import kernels as kernels
 from ndtools.experiments.kernels.run import run as _run_kernels
+from ndtools.experiments.kernels.run import run_series as _run_kernels_series
 from ndtools.experiments.mlp.config import MlpConfig as MlpConfig
 from ndtools.experiments.mlp.figure import plot_mlp as plot_mlp
 from ndtools.experiments.mlp.result import MlpResult as MlpResult
@@ -60,8 +68,10 @@ from ndtools.experiments.regress.run import run as _run_regress
 from ndtools.experiments.saved import load as load
 from ndtools.experiments.sparsity.config import SparsityConfig as SparsityConfig
 from ndtools.experiments.sparsity.figure import plot_sparsity as plot_sparsity
+from ndtools.experiments.sparsity.figure_series import plot_sparsity_series as plot_sparsity_series
 from ndtools.experiments.sparsity.result import SparsityResult as SparsityResult
 from ndtools.experiments.sparsity.run import run as _run_sparsity
+from ndtools.experiments.sparsity.run import run_series as _run_sparsity_series
 from ndtools.experiments.sparsity.run import sparsity as sparsity
 from ndtools.experiments.timing.config import TimingConfig as TimingConfig
 from ndtools.experiments.timing.figure import plot_timing as plot_timing
@@ -98,9 +108,12 @@ from ndtools.numerics.kernel_profiles import opponency as opponency
 from ndtools.numerics.kernel_profiles import radial_profile as radial_profile
 from ndtools.numerics.patch_covariance import PatchCovariance as PatchCovariance
 from ndtools.numerics.patches import im2col as im2col
+from ndtools.numerics.ridge import RidgeChoice as RidgeChoice
+from ndtools.numerics.ridge import choose_ridge as choose_ridge
 from ndtools.numerics.stability import TraceRecord as TraceRecord
 from ndtools.numerics.stability import inverse_sqrt_trace as inverse_sqrt_trace
 from ndtools.numerics.stability import predict_vanilla as predict_vanilla
+from ndtools.results.series import Series as Series
 from ndtools.surgery.audit import Audit as Audit
 from ndtools.surgery.audit import AuditRow as AuditRow
 from ndtools.surgery.audit import audit as audit
@@ -113,11 +126,15 @@ from ndtools.surgery.recalibrate import recalibrate as recalibrate
 __version__: str
 load_result = load
 run_covariance = _run_covariance
+run_covariance_series = _run_covariance_series
 run_deblur = _run_deblur
 run_deconvolve = _run_deconvolve
+run_deconvolve_series = _run_deconvolve_series
 run_kernels = _run_kernels
+run_kernels_series = _run_kernels_series
 run_mlp = _run_mlp
 run_ns_stability = _run_ns_stability
 run_regress = _run_regress
 run_sparsity = _run_sparsity
+run_sparsity_series = _run_sparsity_series
 run_timing = _run_timing

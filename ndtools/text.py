@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ndtools.numerics.deconvolution import Deconvolution
+    from ndtools.numerics.ridge import RidgeChoice
 
 __all__ = [
     "begins_as_result",
@@ -24,10 +25,23 @@ __all__ = [
 _LONGEST_REASON = 200
 
 
-def ridge_in_words(fit: "Deconvolution") -> str:
-    """Format the ridge of a deconvolution in both of its units, as in "eps 0.001 (0.013 of the mean variance)"."""
+def ridge_in_words(fit: "Deconvolution", choice: "RidgeChoice | None" = None) -> str:
+    """Format the ridge of a deconvolution in both of its units, and why it was chosen if it was.
+
+    Parameters
+    ----------
+    fit : Deconvolution
+        Deconvolution with its ridge.
+    choice : RidgeChoice, optional
+        Choice of the ridge. By default it was given as a number.
+
+    Returns
+    -------
+    str
+        Text such as "eps 0.001 (0.013 of the mean variance)".
+    """
     relative = "" if fit.relative_eps is None else f" ({fit.relative_eps:.2g} of the mean variance)"
-    return f"eps {fit.eps:.3g}{relative}"
+    return f"eps {fit.eps:.3g}{relative}{f', {choice.in_words}' if choice else ''}"
 
 
 def precision_in_words(fit: "Deconvolution", separator: str = " · ") -> str:

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, fields
-from typing import Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 from ndtools.errors import OptionError
 from ndtools.text import shortened
@@ -14,8 +14,10 @@ __all__ = [
     "METHODS",
     "MOST_FOLLOWED",
     "MOST_NEWTON_SCHULZ",
+    "PAPER_RIDGE",
     "SHRINKAGES",
     "Configuration",
+    "Ridge",
     "RootMethod",
     "Shrinkage",
     "check_bootstrap",
@@ -25,6 +27,7 @@ __all__ = [
     "check_odd",
     "check_positive",
     "check_rate",
+    "check_ridge",
     "check_run",
     "check_whitening",
 ]
@@ -32,6 +35,10 @@ __all__ = [
 
 RootMethod = Literal["eigh", "coupled", "vanilla"]
 METHODS: tuple[str, ...] = get_args(RootMethod)
+Ridge = float | Literal["paper", "auto"]
+"""Ridge as a number, the paper's, or the one that suits held-out images best."""
+PAPER_RIDGE = 1e-5
+"""Ridge of Ye et al. 2020, in units of the mean variance: their pixels are standardised."""
 LARGEST_EPS = 1e12  # far above any covariance, and small enough that its square is finite in float32
 LARGEST_RATE = 1e6  # stable learning rates are below 8: the bias alone gives the Hessian an eigenvalue of at least 1/4
 _MOST = {  # larger counts must be typing errors: they would overflow or run for years
@@ -55,6 +62,12 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 @dataclass(frozen=True, repr=False)
 class Configuration:
     """Settings of an experiment, printed as far as they differ from their defaults."""
+
+    if TYPE_CHECKING:  # dataclasses would take this property for the default of their field
+
+        @property
+        def seed(self) -> int:
+            """Seed of all random numbers of the run."""
 
     def __repr__(self) -> str:
         changed = {f.name: value for f in fields(self) if (value := getattr(self, f.name)) != f.default}
@@ -132,6 +145,15 @@ def check_eps(eps: float) -> None:
         raise OptionError("eps", f"must be at most {LARGEST_EPS:g}, got {eps}")
 
 
+def check_ridge(eps: Ridge) -> None:
+    """Raise an error if a ridge is neither a number that `check_eps` accepts nor "paper" or "auto"."""
+    if isinstance(eps, str):
+        if eps not in ("paper", "auto"):
+            raise OptionError("eps", f"must be a number, 'paper' or 'auto', got {eps!r}")
+    else:
+        check_eps(eps)
+
+
 class _Run(Protocol):
     @property
     def jobs(self) -> int | None: ...
@@ -141,7 +163,7 @@ class _Run(Protocol):
 
 class _Whitening(Protocol):
     @property
-    def eps(self) -> float: ...
+    def eps(self) -> Ridge: ...
     @property
     def method(self) -> str: ...
     @property
@@ -156,7 +178,7 @@ def check_run(config: _Run) -> None:
 
 def check_whitening(config: _Whitening) -> None:
     """Raise an error if a field that says how D is computed, ``eps``, ``method`` or ``iterations``, is not allowed."""
-    check_eps(config.eps)
+    check_ridge(config.eps)
     check_choice("method", config.method, METHODS)
     check_count("iterations", config.iterations, MOST_NEWTON_SCHULZ)
 

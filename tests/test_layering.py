@@ -21,7 +21,7 @@ BELOW = {
     "models": ("layers",),
     "surgery": ("models",),
     "checkpoints": ("surgery", "data", "writing"),
-    "results": ("data", "writing"),
+    "results": ("data", "writing", "drawing"),
     "drawing": ("errors",),
     "console": ("results", "drawing", "data", "validation"),
     "experiments": ("validation", "moments", "checkpoints", "drawing", "console"),

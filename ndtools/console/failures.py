@@ -50,9 +50,12 @@ class FailureHandlingGroup(TyperGroup):
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # noqa: ANN401
         """Run the command that ``ctx`` holds."""
+        shown = set()
 
         def show_warning(message: Warning | str, *_: object, **__: object) -> None:
-            sys.stderr.write(f"warning: {as_options(str(message), spellings(ctx))}\n")
+            if str(message) not in shown:  # several ridges of the same images have the same warnings
+                shown.add(str(message))
+                sys.stderr.write(f"warning: {as_options(str(message), spellings(ctx))}\n")
 
         with warnings.catch_warnings(), _exit_codes(ctx):
             warnings.simplefilter("always", NumericalWarning)

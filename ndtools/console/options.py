@@ -14,7 +14,7 @@ import typer
 
 from ndtools.console.completion import complete_dataset, complete_photo, complete_source
 from ndtools.errors import OptionError
-from ndtools.validation import RootMethod
+from ndtools.validation import Ridge, RootMethod
 
 __all__ = [
     "AsJson",
@@ -23,24 +23,27 @@ __all__ = [
     "Dataset",
     "Device",
     "Dpi",
-    "Eps",
     "Formats",
     "Gray",
     "Images",
     "Iterations",
-    "KernelSize",
+    "KernelSizes",
     "Method",
     "OneImage",
     "PatchSize",
+    "PatchSizes",
     "Quiet",
     "RelativeEps",
+    "Ridges",
     "Seed",
     "SharedOptions",
     "Source",
+    "Spectrum",
     "Title",
     "Width",
     "formats_from",
     "numbers_from",
+    "ridges_from",
     "width_from",
     "with_shared_options",
 ]
@@ -73,20 +76,51 @@ OneImage = Annotated[
 _DRAWN = "Draw this many images at random, or take all if there are fewer"
 Images = Annotated[int | None, typer.Option("--images", "-n", help=f"{_DRAWN} (default: all).")]
 AtMostImages = Annotated[int, typer.Option("--images", "-n", help=f"{_DRAWN}.")]
-KernelSize = Annotated[int, typer.Option("--kernel-size", "-k", help="Side of kernels and patches in pixels, odd.")]
+KernelSizes = Annotated[
+    str,
+    typer.Option(
+        "--kernel-size",
+        "-k",
+        metavar="K[,K...]",
+        help="Side of kernels and patches in pixels, odd; or several, separated by commas.",
+    ),
+]
+PatchSizes = Annotated[
+    str,
+    typer.Option(
+        "--kernel-size",
+        "-k",
+        metavar="K[,K...]",
+        help="Side of the patches in pixels; or several, separated by commas.",
+    ),
+]
 PatchSize = Annotated[int, typer.Option("--kernel-size", "-k", help="Side of the patches in pixels.")]
 Gray = Annotated[bool, typer.Option("--gray", "--grey", help="Reduce images to luma.")]
 
 # Deconvolution of patches of images.
-Eps = Annotated[
-    float,
+Ridges = Annotated[
+    str,
     typer.Option(
-        help="Ridge added to the covariance of [0, 1] pixels. A smaller one makes the output sparser, and large "
-        "kernels of JPEG photographs ring: rounding to 8 bits is noise of variance 1.3e-6."
+        "--eps",
+        metavar="EPS[,EPS...]",
+        help="Ridge added to the covariance of [0, 1] pixels: a number; 'paper', 1e-5 of the mean variance of a pixel; "
+        "'auto', the ridge that gives held-out images the highest likelihood; or several, separated by commas. A "
+        "smaller one makes the output sparser, and large kernels of JPEG photographs ring: rounding to 8 bits is noise "
+        "of variance 1.3e-6.",
     ),
 ]
 RelativeEps = Annotated[
-    bool, typer.Option("--relative-eps", help="Take eps in units of the mean variance of a pixel (the paper: 1e-5).")
+    bool,
+    typer.Option(
+        "--relative-eps", help="Take numbers of eps in units of the mean variance of a pixel (the paper: 1e-5)."
+    ),
+]
+Spectrum = Annotated[
+    bool,
+    typer.Option(
+        "--spectrum",
+        help="Draw the eigenvalues of the covariance, with the ridge and the noise of the files (NAME_spectrum).",
+    ),
 ]
 Method = Annotated[
     RootMethod,
@@ -217,6 +251,39 @@ def numbers_from(option: str, text: str, kind: Callable[[str], N]) -> tuple[N, .
     except ValueError:
         wanted = "whole numbers" if kind is int else "numbers"
         raise OptionError(option, f"must be {wanted} separated by commas, got {text!r}") from None
+
+
+def ridges_from(text: str) -> tuple[Ridge, ...]:
+    """Read a list of ridges.
+
+    Parameters
+    ----------
+    text : str
+        Numbers, "paper" or "auto", separated by commas, such as "paper,1e-3".
+
+    Returns
+    -------
+    tuple of float, "paper" or "auto"
+        Ridges in the order of the text.
+
+    Raises
+    ------
+    OptionError
+        If a part of the text is none of these.
+    """
+    ridges: list[Ridge] = []
+    for part in text.split(","):
+        match part.strip():
+            case "paper" | "auto" as name:
+                ridges.append(name)
+            case word:
+                try:
+                    ridges.append(float(word))
+                except ValueError:
+                    raise OptionError(
+                        "eps", f"must be numbers, 'paper' or 'auto', separated by commas, got {text!r}"
+                    ) from None
+    return tuple(ridges)
 
 
 def formats_from(text: str) -> tuple[str, ...]:

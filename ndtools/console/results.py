@@ -4,12 +4,13 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from ndtools.console.options import SharedOptions, formats_from
 from ndtools.console.output import Output
+from ndtools.drawing.shown import ShownResult
 from ndtools.errors import OptionError, OutputError
 from ndtools.text import counted
 
@@ -20,40 +21,10 @@ if TYPE_CHECKING:
     from ndtools.drawing.pictures import Picture
     from ndtools.results.inputs import ImagesUsed
 
-__all__ = ["ANOTHER_FOLDER", "SHORTER_NAME", "ExperimentOutput", "Result", "check_stem"]
+__all__ = ["ANOTHER_FOLDER", "SHORTER_NAME", "ExperimentOutput", "check_stem"]
 
 NAMED_IMAGES = 5  # skipped images that are named without --verbose
 ANOTHER_FOLDER, SHORTER_NAME = "another folder with --out", "a shorter --name"
-
-
-class Configuration(Protocol):
-    """Configuration of an experiment: a frozen dataclass."""
-
-    @property
-    def seed(self) -> int:
-        """Seed of all random numbers of the run."""
-
-
-class Result(Protocol):
-    """Result of an experiment: a frozen dataclass that can be restored from its files."""
-
-    @property
-    def config(self) -> Configuration:
-        """Configuration of the run."""
-
-    @property
-    def device(self) -> str:
-        """Device on which the result was computed."""
-
-    @property
-    def source(self) -> str:
-        """Name of the data that the result comes from, printable."""
-
-    def arrays(self) -> "dict[str, np.ndarray[Any, Any]]":
-        """Return the arrays of the .npz file by name."""
-
-    def numbers(self) -> dict[str, Any]:
-        """Return the numbers of the .json file."""
 
 
 class ExperimentOutput(Output):
@@ -151,7 +122,7 @@ class ExperimentOutput(Output):
 
     def results(
         self,
-        result: Result,
+        result: ShownResult,
         *,
         pictures: "Mapping[str, Picture]",
         title: str,
@@ -163,7 +134,7 @@ class ExperimentOutput(Output):
 
         Parameters
         ----------
-        result : Result
+        result : ShownResult
             Result of the experiment.
         pictures : mapping of str to Picture
             Figures of the experiment by label: "" for the main one, and the labels given to the constructor.

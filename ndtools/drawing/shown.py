@@ -2,18 +2,45 @@
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
     from ndtools.drawing.pictures import Picture
+    from ndtools.validation import Configuration
 
-__all__ = ["ShownResult"]
+__all__ = ["ShownResult", "figures_of"]
 
 
 class ShownResult:
-    """Result of an experiment that notebooks and shells show: as its main figure, and as a few lines of text."""
+    """Result of an experiment that notebooks and shells show: as its main figure, and as a few lines of text.
+
+    It is a frozen dataclass that can be restored from its files.
+    """
+
+    if TYPE_CHECKING:  # dataclasses would take these properties for defaults of their fields
+
+        @property
+        def config(self) -> Configuration:
+            """Configuration of the run."""
+
+        @property
+        def device(self) -> str:
+            """Device on which the result was computed."""
+
+        @property
+        def source(self) -> str:
+            """Name of the data that the result comes from, printable."""
+
+    def arrays(self) -> "dict[str, NDArray[Any]]":
+        """Return the arrays of the .npz file by name."""
+        raise NotImplementedError
+
+    def numbers(self) -> dict[str, Any]:
+        """Return the numbers of the .json file by key."""
+        raise NotImplementedError
 
     def summary(self) -> Sequence[str]:
         """Return lines that say what the result comes from, and its main numbers."""
@@ -21,10 +48,7 @@ class ShownResult:
 
     def pictures(self) -> "Mapping[str, Picture]":
         """Return the figures of the experiment, with their captions, by label: "" for the main one."""
-        # Each experiment is a folder, with its figures beside its result.
-        folder = type(self).__module__.rpartition(".")[0]
-        pictures: Mapping[str, Picture] = import_module(f"{folder}.figures").FIGURES
-        return pictures
+        return figures_of(type(self))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}: " + "\n  ".join(self.summary())
@@ -78,3 +102,11 @@ class ShownResult:
     @property
     def _main(self) -> "Picture":
         return next(picture for picture in self.pictures().values() if picture.wanted(self))
+
+
+def figures_of(kind: type, name: str = "FIGURES") -> "Mapping[str, Picture]":
+    """Return the figures of an experiment, by the class of its result: those of one, or "SERIES", those of several."""
+    # Each experiment is a folder, with its figures beside its result.
+    folder = kind.__module__.rpartition(".")[0]
+    pictures: Mapping[str, Picture] = getattr(import_module(f"{folder}.figures"), name)
+    return pictures

@@ -176,14 +176,17 @@ def add_title(fig: Figure, text: str) -> None:
     fig.suptitle("\n".join(textwrap.wrap(text, columns)))
 
 
-def add_letters(axes: Sequence[Axes]) -> None:
+def add_letters(axes: Sequence[Axes], first: str = "a") -> None:
     """Name panels a, b, c, ... in bold at their upper left, as captions refer to them.
 
     Parameters
     ----------
     axes : sequence of Axes
         One for each panel, in reading order. Fewer than two have no letters.
+    first : str
+        Letter of the first panel, if others come before it. Default "a".
     """
-    if len(axes) > 1:
-        for letter, ax in zip("abcdefghijklmnopqrstuvwxyz", axes, strict=False):
+    if len(axes) > 1 or first != "a":
+        for number, ax in enumerate(axes):
+            letter = chr(ord(first) + number)
             ax.set_title(letter, loc="left", fontweight="bold")

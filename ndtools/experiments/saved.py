@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ndtools.errors import DataError
 from ndtools.results import read
 from ndtools.results.read import SavedResult
+from ndtools.results.series import Series
 
 if TYPE_CHECKING:
     from ndtools.drawing.shown import ShownResult
@@ -37,9 +38,9 @@ def load(path: str | os.PathLike[str]) -> "ShownResult":
 
     Returns
     -------
-    KernelsResult, CovarianceResult, ... or TimingResult
-        The value that the ``run`` function of the experiment returned, with its ``plot()``, ``figures()`` and
-        ``caption``. Of the images of ``deblur``, only what is drawn is in the files.
+    KernelsResult, CovarianceResult, ..., TimingResult, or Series
+        The value that the ``run`` function of the experiment returned, or its ``run_series``, with its ``plot()``,
+        ``figures()`` and ``caption``. Of the images of ``deblur``, only what is drawn is in the files.
 
     Raises
     ------
@@ -64,5 +65,5 @@ def restore(saved: SavedResult) -> "ShownResult":
         )
     module = import_module(f"ndtools.experiments.{saved.experiment.replace('-', '_')}.result")
     kind = getattr(module, EXPERIMENTS[saved.experiment])
-    result: ShownResult = kind.from_saved(saved)
+    result: ShownResult = Series.from_saved(saved, kind) if "series" in saved.numbers else kind.from_saved(saved)
     return result

@@ -1,5 +1,7 @@
 """Covariance of the patches of an image source, computed by several threads."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,26 +30,34 @@ class ImageMoments:
 
     Attributes
     ----------
-    moments : PatchCovariance
-        Sum of the patch moments of all images used.
+    by_size : tuple of PatchCovariance
+        Sums of the patch moments of all images used, for each kernel size.
     read : int
         Number of images that were used.
     skipped : tuple of Skipped
         Images that were not used, each with the reason, sorted by name.
     frames : tuple of Frames
         Images of several frames, of which the first was used, sorted by name.
+    noise : float
+        Mean variance of the rounding of the files' pixels in [0, 1].
     """
 
-    moments: PatchCovariance
+    by_size: tuple[PatchCovariance, ...]
     read: int
     skipped: tuple[Skipped, ...]
     frames: tuple[Frames, ...] = ()
+    noise: float = 0.0
+
+    @property
+    def moments(self) -> PatchCovariance:
+        """Sum of the patch moments for the only, or the first, kernel size."""
+        return self.by_size[0]
 
 
 def image_moments(
     source: ImageSource,
     *,
-    kernel_size: int,
+    kernel_size: int | Sequence[int],
     method: Literal["exact", "im2col"] = "exact",
     stride: int = 1,
     eps: float | None = None,
@@ -61,13 +71,16 @@ def image_moments(
     """Accumulate the patch moments of all images of a source.
 
     Each thread has its own accumulator, as far as the accumulators fit into memory; on a GPU there is only one. At the
-    end they are added. The memory does not grow with the number of images.
+    end they are added. The memory does not grow with the number of images. With several kernel sizes, each image is
+    decoded once, and those smaller than the largest patch are left out for all sizes.
 
     Parameters
     ----------
     source : ImageSource
         Source of the images.
-    kernel_size, method, stride, eps, relative, device
+    kernel_size : int or sequence of int
+        Side of the patches in pixels, or several.
+    method, stride, eps, relative, device
         Settings of the accumulators, as in :class:`ndtools.numerics.patch_covariance.PatchCovariance`.
     gray, resize
         Settings for decoding, as in :func:`ndtools.data.images.reading.load_images`.
@@ -91,31 +104,40 @@ def image_moments(
     device = torch.device(device)
     channels = 1 if gray else 3
 
-    def new() -> PatchCovariance:
-        return PatchCovariance(
-            channels, kernel_size, method=method, stride=stride, eps=eps, relative=relative, device=device
-        )
+    sizes = (kernel_size,) if isinstance(kernel_size, int) else tuple(kernel_size)
+
+    def new() -> list[PatchCovariance]:
+        return [
+            PatchCovariance(channels, k, method=method, stride=stride, eps=eps, relative=relative, device=device)
+            for k in sizes
+        ]
 
     jobs = processors(jobs)
-    widest = torch.float32
-    if eps is not None:
-        widest = transform_dtype(LARGEST_VARIANCE, channels * kernel_size**2, eps, relative=relative)
-    needed = memory_needed(channels, kernel_size, method, widest)
+    needed, widest = 0, torch.float32
+    for k in sizes:
+        dtype = torch.float32
+        if eps is not None:
+            dtype = transform_dtype(LARGEST_VARIANCE, channels * k**2, eps, relative=relative)
+        needed += memory_needed(channels, k, method, dtype)
+        widest = torch.promote_types(widest, dtype)
     workers = 1 if device.type != "cpu" else _affordable(jobs, needed)
     working = WORKING * widest.itemsize // torch.float32.itemsize
     gathered = gather(
         source, new, _add, workers=workers, jobs=jobs, gray=gray, resize=resize, working=working, progress=progress
     )
     total, *others = gathered.parts
-    for moments in others:
-        total.merge(moments)
-    return ImageMoments(total, gathered.read, gathered.skipped, gathered.frames)
+    for part in others:
+        for moments, more in zip(total, part, strict=True):
+            moments.merge(more)
+    return ImageMoments(tuple(total), gathered.read, gathered.skipped, gathered.frames, gathered.noise)
 
 
-def _add(moments: PatchCovariance, image: Decoded) -> str | None:
-    reason = too_small(image, moments.kernel_size)
+def _add(by_size: list[PatchCovariance], image: Decoded) -> str | None:
+    largest = max((moments.kernel_size for moments in by_size), key=math.prod)
+    reason = too_small(image, largest)
     if reason is None:
-        moments.update(image.pixels)
+        for moments in by_size:
+            moments.update(image.pixels)
     return reason
 
 

@@ -119,7 +119,7 @@ class Deconvolution:
         eps : float
             Ridge added to the diagonal, at least 0.
         relative : bool
-            Whether ``eps`` is in units of the mean diagonal entry of the covariance.
+            Whether ``eps`` is in units of the mean diagonal entry of the covariance; of 1 if nothing varies.
         method : Method, optional
             Algorithm for the inverse square root; the eigendecomposition by default.
 
@@ -142,7 +142,7 @@ class Deconvolution:
         if not eps >= 0:
             raise ValueError(f"eps must be at least 0, got {eps}")
         _warn_if_degenerate(covariance)
-        ridge = eps * (covariance.mean_variance if relative else 1.0)
+        ridge = eps * (covariance.mean_variance if relative and any(has_variance(covariance)) else 1.0)
         method = method or Eigh()
         root = inverse_sqrt(ridged(covariance.matrix, ridge), method)
         if not root.converged:

@@ -1,6 +1,6 @@
 """Covariances and deconvolutions in result files, which several experiments write and read."""
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -8,11 +8,14 @@ from numpy.typing import NDArray
 
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.deconvolution import RIDGE_AND_PRECISION, Deconvolution
+from ndtools.numerics.ridge import RidgeChoice
 from ndtools.results.read import SavedResult, optional_float
+from ndtools.validation import Ridge
 
 __all__ = [
     "deconvolution_arrays",
     "deconvolution_numbers",
+    "ridge_numbers",
     "saved_covariance",
     "saved_deconvolution",
 ]
@@ -31,6 +34,19 @@ def deconvolution_numbers(fit: Deconvolution | None) -> dict[str, Any]:
         return {**dict.fromkeys(RIDGE_AND_PRECISION), "deconvolution": None}
     names = ("channels", "kernel_size", "mean_variance")
     return {**fit.numbers(), "deconvolution": {name: getattr(fit, name) for name in names}}
+
+
+class _Ridged(Protocol):
+    @property
+    def eps(self) -> Ridge: ...
+    @property
+    def relative_eps(self) -> bool: ...
+
+
+def ridge_numbers(config: _Ridged, choice: RidgeChoice | None) -> dict[str, Any]:
+    """Return what a .json file says about how a ridge was asked for, and how it was chosen if it was "auto"."""
+    relative = config.eps == "paper" or (config.relative_eps and config.eps != "auto")
+    return {"relative_eps": relative, **({"ridge": choice.numbers()} if choice else {})}
 
 
 def saved_deconvolution(saved: SavedResult) -> Deconvolution | None:

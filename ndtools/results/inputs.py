@@ -29,6 +29,8 @@ class ImagesUsed:
         Images of several frames, of which the first was used. Default: none.
     repeated : int
         Number of paths in a list that named an image again, which counts once. Default 0.
+    noise : float or None
+        Mean variance of the rounding of the files' pixels in [0, 1]; None, the default, if it is not known.
     """
 
     label: str
@@ -36,6 +38,7 @@ class ImagesUsed:
     skipped: tuple[Skipped, ...] = ()
     frames: tuple[Frames, ...] = ()
     repeated: int = 0
+    noise: float | None = None
 
     @property
     def counted(self) -> str:
@@ -54,6 +57,7 @@ class ImagesUsed:
             "skipped": [{"path": s.name, "reason": s.reason} for s in self.skipped],
             "first_frame_only": [{"path": f.name, "frames": f.count} for f in self.frames],
             "repeated": self.repeated,
+            "rounding_noise": self.noise,
         }
 
     @classmethod
@@ -63,14 +67,19 @@ class ImagesUsed:
             label,
             numbers["read"],
             tuple(Skipped(s["path"], s["reason"]) for s in numbers["skipped"]),
-            # Versions before this one did not record the last two.
+            # Versions before this one did not record the last three.
             tuple(Frames(f["path"], f["frames"]) for f in numbers.get("first_frame_only", ())),
             numbers.get("repeated", 0),
+            numbers.get("rounding_noise"),
         )
 
 
 def images_used(
-    source: ImageSource, read: int, skipped: Sequence[Skipped], frames: Sequence[Frames] = ()
+    source: ImageSource,
+    read: int,
+    skipped: Sequence[Skipped],
+    frames: Sequence[Frames] = (),
+    noise: float | None = None,
 ) -> ImagesUsed:
     """Describe the images of a source that were used, and warn of what a user may not expect of them.
 
@@ -84,6 +93,8 @@ def images_used(
         Images that were not used.
     frames : sequence of Frames
         Images of several frames. Default: none.
+    noise : float, optional
+        Mean variance of the rounding of the files' pixels in [0, 1].
 
     Returns
     -------
@@ -102,7 +113,7 @@ def images_used(
             NumericalWarning,
             stacklevel=3,
         )
-    return ImagesUsed(source.label, read, tuple(skipped), tuple(frames), source.repeated)
+    return ImagesUsed(source.label, read, tuple(skipped), tuple(frames), source.repeated, noise)
 
 
 @dataclass(frozen=True)

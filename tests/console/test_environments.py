@@ -93,7 +93,7 @@ def test_too_little_memory_is_one_line(folder, error, monkeypatch):
         raise error
 
     monkeypatch.chdir(folder)
-    monkeypatch.setattr("ndtools.experiments.kernels.run.run", starve)
+    monkeypatch.setattr("ndtools.experiments.kernels.run.run_series", starve)
     result = CliRunner().invoke(app, KERNELS.split())
     assert result.exit_code == 1
     assert result.stderr.startswith("error: out of memory (")
@@ -105,6 +105,6 @@ def test_other_runtime_errors_keep_their_traceback(folder, monkeypatch):
         raise RuntimeError("a bug")
 
     monkeypatch.chdir(folder)
-    monkeypatch.setattr("ndtools.experiments.kernels.run.run", fail)
+    monkeypatch.setattr("ndtools.experiments.kernels.run.run_series", fail)
     with pytest.raises(RuntimeError, match="a bug"):
         CliRunner().invoke(app, KERNELS.split(), catch_exceptions=False)

@@ -10,7 +10,9 @@ import ndtools as nd
 from ndtools.console import bars
 from ndtools.console.short_form import short_form
 
-EXPERIMENTS = [name.removeprefix("run_") for name in nd.__all__ if name.startswith("run_")]
+EXPERIMENTS = [
+    name.removeprefix("run_") for name in nd.__all__ if name.startswith("run_") and not name.endswith("_series")
+]
 
 
 def configuration(experiment):
@@ -44,6 +46,19 @@ def test_a_short_form_is_the_run_of_its_configuration(photos):
     assert (short.kernels == long.kernels).all()
     with pytest.raises(TypeError, match="kernel_sze"):
         nd.kernels(photos, kernel_sze=3)
+
+
+def test_lists_of_settings_give_a_series(photos):
+    short = nd.kernels(photos, kernel_size=[3, 1], eps=(1e-2, 1e-3), gray=True)
+    config = nd.KernelsConfig(source=photos, kernel_size=3, eps=1e-2, gray=True)
+    long = nd.run_kernels_series(config, kernel_sizes=(3, 1), ridges=(1e-2, 1e-3))
+    assert isinstance(short, nd.Series) and short.config == long.config
+    for one, other in zip(short, long, strict=True):
+        assert (one.kernels == other.kernels).all()
+    deconvolved = nd.deconvolve(photos / "1.jpg", kernel_size=(3,))
+    assert [result.config.kernel_size for result in deconvolved] == [3]
+    with pytest.raises(nd.OptionError, match="at least one value"):
+        nd.sparsity(photos, eps=[])
 
 
 def run(config, *, progress):

@@ -51,6 +51,28 @@ def test_all_figures_have_labels(result):
     assert list(replace(result, bootstrap=None, cells=()).figures()) == [""]
 
 
+@pytest.mark.filterwarnings("ignore:.*below the noise of the files:ndtools.errors.NumericalWarning")
+def test_a_series_shows_itself(photos):
+    series = nd.kernels(photos, kernel_size=[1, 3], eps=[1e-2, "auto"])
+    lines = repr(series).splitlines()
+    assert lines[0].startswith("Series: ") and lines[0].endswith(" · 4 of KernelsResult")
+    assert lines[1] == "  patches of 1×1, 3×3"
+    assert lines[2].startswith("  eps 0.01, auto · condition ")
+    assert list(series.figures()) == ["", "ridge"]
+    assert shown(series.plot(width=85, title=False)) == shown(nd.plot_kernel_series(series, width=85, title=False))
+    assert "1×1 and 3×3 patches" in series.caption
+    assert series._repr_png_().startswith(b"\x89PNG")
+
+
+@pytest.mark.filterwarnings("ignore:.*below the noise of the files:ndtools.errors.NumericalWarning")
+def test_the_largest_series_has_a_short_text(photos):
+    ridges = [1.2345e-10 * 10**i for i in range(12)]
+    series = nd.run_covariance_series(nd.CovarianceConfig(photos / "1.jpg", relative_eps=True), ridges=ridges)
+    many = replace(series, members=series.members * 6)
+    for value in (many, many.config):
+        assert len(repr(value)) < 500 and len(max(repr(value).splitlines(), key=len)) < 200
+
+
 def test_deconvolutions_and_covariances_print_no_matrices(result):
     assert repr(result.deconvolution).startswith("Deconvolution(5×5 patches of 3 channels · eps 0.001 (")
     assert "condition" in repr(result.deconvolution) and "tensor" not in repr(result.deconvolution)

@@ -15,7 +15,15 @@ from ndtools.data.files import read_file
 from ndtools.errors import DataError, OptionError
 from ndtools.text import reason
 
-__all__ = ["Pixels", "decode_image", "decoding_memory", "number_of_frames", "open_image", "using_memory"]
+__all__ = [
+    "Pixels",
+    "decode_image",
+    "decoding_memory",
+    "number_of_frames",
+    "open_image",
+    "rounding_step",
+    "using_memory",
+]
 
 Pixels: TypeAlias = NDArray[np.uint8 | np.float32]
 
@@ -199,6 +207,13 @@ def number_of_frames(image: Image.Image) -> int:
     with suppress(Exception):  # the first frame is usable even if the others are damaged
         return max(1, int(getattr(image, "n_frames", 1)))
     return 1
+
+
+def rounding_step(image: Image.Image) -> float:
+    """Return the step between neighbouring values of a file's pixels in [0, 1]; 0 if it holds floating point."""
+    if image.mode == "F":
+        return 0.0
+    return 1 / 65535 if _is_deep(image) else 1 / 255
 
 
 def _is_deep(image: Image.Image) -> bool:

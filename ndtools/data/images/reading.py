@@ -19,6 +19,7 @@ from ndtools.data.images.decoding import (
     decoding_memory,
     number_of_frames,
     open_image,
+    rounding_step,
     using_memory,
 )
 from ndtools.data.images.folders import Skipped
@@ -59,11 +60,14 @@ class Decoded:
         Pixels: uint8 in 0..255, or float32 in [0, 1] for sources of higher depth; see `decode_image`.
     frames : int
         Number of frames or pages of the file, of which the pixels are the first. Default 1.
+    step : float
+        Step between neighbouring values of the file's pixels, in [0, 1]. Default 0: floating point, or unknown.
     """
 
     name: str
     pixels: Pixels
     frames: int = 1
+    step: float = 0.0
 
     @property
     def nbytes(self) -> int:
@@ -143,8 +147,9 @@ class Encoded:
 
     def _decode(self, image: Image.Image) -> Decoded | Skipped:
         try:
+            step = rounding_step(image)
             pixels = decode_image(image, gray=self.gray, resize=self.resize)
-            return Decoded(self.name, pixels, number_of_frames(image))
+            return Decoded(self.name, pixels, number_of_frames(image), step)
         except DataError as error:
             return Skipped(self.name, str(error))
         except MemoryError:

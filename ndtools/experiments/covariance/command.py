@@ -6,25 +6,29 @@ import typer
 
 from ndtools.console.conflicts import refuse_given
 from ndtools.console.options import (
-    Eps,
     Gray,
     Images,
     Iterations,
     Method,
-    PatchSize,
+    PatchSizes,
     RelativeEps,
+    Ridges,
     SharedOptions,
     Source,
+    Spectrum,
+    numbers_from,
+    ridges_from,
     with_shared_options,
 )
 from ndtools.console.results import ExperimentOutput
-from ndtools.console.tables import new_table
+from ndtools.console.tables import new_table, series_cells, series_table
 from ndtools.experiments.covariance.config import CovarianceConfig
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from ndtools.experiments.covariance.result import CovarianceResult
+    from ndtools.results.series import Series
 
 __all__ = ["covariance"]
 
@@ -34,13 +38,14 @@ def covariance(
     context: typer.Context,
     source: Source = CovarianceConfig.source,
     *,
-    kernel_size: PatchSize = CovarianceConfig.kernel_size,
+    kernel_size: PatchSizes = str(CovarianceConfig.kernel_size),
     images: Images = CovarianceConfig.images,
-    eps: Eps = CovarianceConfig.eps,
+    eps: Ridges = str(CovarianceConfig.eps),
     relative_eps: RelativeEps = CovarianceConfig.relative_eps,
     gray: Gray = CovarianceConfig.gray,
     method: Method = CovarianceConfig.method,
     iterations: Iterations = CovarianceConfig.iterations,
+    spectrum: Spectrum = CovarianceConfig.spectrum,
     shared: SharedOptions,
 ) -> None:
     """Draw the covariance of patches before and after deconvolution (Ye et al. 2020, fig. 3).
@@ -50,34 +55,60 @@ def covariance(
 
     Example: [bold]ndtools covariance photos/ --method coupled --iterations 5[/bold]
     """
-    output = ExperimentOutput(shared, "covariance", figures=("correlation",))
+    sizes, ridges = numbers_from("kernel_size", kernel_size, int), ridges_from(eps)
+    single = len(set(sizes)) * len(set(ridges)) == 1
+    further = {"correlation": single, "ridge": "auto" in ridges, "spectrum": spectrum}
+    output = ExperimentOutput(shared, "covariance", figures=[label for label, wanted in further.items() if wanted])
     if method == "eigh":
         refuse_given(context, ["iterations"], "with --method eigh, which is exact")
     config = CovarianceConfig(
         source=source,
-        kernel_size=kernel_size,
+        kernel_size=sizes[0],
         images=images,
-        eps=eps,
+        eps=ridges[0],
         relative_eps=relative_eps,
         gray=gray,
         method=method,
         iterations=iterations,
+        spectrum=spectrum,
         **shared.of_run(),
     )
     output.check(config.source)
 
-    from ndtools.experiments.covariance.figures import FIGURES
-    from ndtools.experiments.covariance.run import run
+    from ndtools.experiments.covariance.figures import FIGURES, SERIES
+    from ndtools.experiments.covariance.run import run_series
 
-    result = output.compute(run, config, counting="images")
+    series = output.compute(run_series, config, kernel_sizes=sizes, ridges=ridges, counting="images")
+    result = series[0]
     output.skipped(result.images)
     output.fewer(result.images, images)
-    output.results(
-        result,
-        pictures=FIGURES,
-        title=_title(result),
-        table=_table(result),
-    )
+    if len(series) == 1:
+        output.results(result, pictures=FIGURES, title=_title(result), table=_table(result))
+    else:
+        title = f"Covariance · {result.images.counted} · {result.config.method}"
+        output.results(series, pictures=SERIES, title=title, table=_series_table(series))
+
+
+# Correlations of a side, with their names in tables.
+MEASURES = {
+    "within_channel": "mean |.| within a channel",
+    "across_channels": "mean |.| across channels",
+    "largest": "largest |.|",
+    "same_pixel": "mean, channels at a pixel",
+}
+
+
+def _series_table(series: "Series[CovarianceResult]") -> "Table":
+    from ndtools.text import with_error
+
+    table = series_table(series, ("within a channel", "across channels", "largest", "at a pixel"))
+    table.caption = "within, across: mean |correlation|; at a pixel: mean correlation of its channels"
+    for i, member in enumerate(series):
+        if i == 0 or member.config.kernel_size != series[i - 1].config.kernel_size:
+            before = (with_error(getattr(member.before, name)) for name in MEASURES)
+            table.add_row(str(member.config.kernel_size), "before", "", *before)
+        table.add_row(*series_cells(member), *(with_error(getattr(member.after, name)) for name in MEASURES))
+    return table
 
 
 def _title(result: "CovarianceResult") -> str:
@@ -85,7 +116,7 @@ def _title(result: "CovarianceResult") -> str:
 
     k, d = result.config.kernel_size, result.deconvolution
     return (
-        f"Covariance · {k}×{k} · {result.images.counted} · {ridge_in_words(d)} · {result.config.method}"
+        f"Covariance · {k}×{k} · {result.images.counted} · {ridge_in_words(d, result.ridge)} · {result.config.method}"
         f" · {precision_in_words(d)}"
     )
 
@@ -94,13 +125,7 @@ def _table(result: "CovarianceResult") -> "Table":
     from ndtools.text import with_error
 
     table = new_table(("correlation",), ("before", "after"))
-    rows = {
-        "within_channel": "mean |.| within a channel",
-        "across_channels": "mean |.| across channels",
-        "largest": "largest |.|",
-        "same_pixel": "mean, channels at a pixel",
-    }
-    for name, label in rows.items():
+    for name, label in MEASURES.items():
         values = (getattr(side, name) for side in (result.before, result.after))
         table.add_row(label, *map(with_error, values))
     return table

@@ -2,7 +2,7 @@
 
 from dataclasses import KW_ONLY, dataclass
 
-from ndtools.validation import Configuration, RootMethod, check_positive, check_run, check_whitening
+from ndtools.validation import Configuration, Ridge, RootMethod, check_positive, check_run, check_whitening
 
 __all__ = ["CovarianceConfig"]
 
@@ -19,16 +19,19 @@ class CovarianceConfig(Configuration):
         Side of the patches in pixels.
     images : int, optional
         Number of images to draw at random from the source; all by default.
-    eps : float
-        Ridge added to the covariance of [0, 1] pixels, at least 0.
+    eps : float, "paper" or "auto"
+        Ridge added to the covariance of [0, 1] pixels, at least 0. "paper" is that of the paper, 1e-5 of the mean
+        variance of a pixel; "auto" chooses the ridge that gives held-out images the highest likelihood.
     relative_eps : bool
-        Whether ``eps`` is in units of the mean variance of a pixel.
+        Whether a number ``eps`` is in units of the mean variance of a pixel.
     gray : bool
         Whether to reduce images to luma: one channel in place of three. Default False.
     method : {"eigh", "coupled", "vanilla"}
         Method of the inverse square root: exact ("eigh"), or coupled or vanilla Newton-Schulz.
     iterations : int
         Number of Newton-Schulz iterations.
+    spectrum : bool
+        Whether to draw the eigenvalues of the covariance, beside the ridge and the noise of the files.
     seed : int
         Seed of the random draw of ``images``.
     jobs : int, optional
@@ -41,11 +44,12 @@ class CovarianceConfig(Configuration):
     _: KW_ONLY
     kernel_size: int = 3
     images: int | None = None
-    eps: float = 1e-3
+    eps: Ridge = 1e-3
     relative_eps: bool = False
     gray: bool = False
     method: RootMethod = "eigh"
     iterations: int = 15
+    spectrum: bool = False
     seed: int = 0
     jobs: int | None = None
     device: str = "auto"

@@ -14,7 +14,14 @@ from ndtools.text import precision_in_words, ridge_in_words, source_name
 if TYPE_CHECKING:
     from ndtools.experiments.covariance.result import CovarianceResult, MeanCorrelation
 
-__all__ = ["caption_correlation", "caption_covariance", "plot_correlation", "plot_covariance"]
+__all__ = [
+    "NO_VARIANCE",
+    "caption_correlation",
+    "caption_covariance",
+    "name_blocks",
+    "plot_correlation",
+    "plot_covariance",
+]
 
 NAMES = ("before", "after")
 NO_VARIANCE = "0.8"  # colour of features without correlations
@@ -144,7 +151,7 @@ def _draw(
         colours = DIVERGING.with_extremes(bad=NO_VARIANCE)
         for ax, matrix, name in zip(axes, matrices, NAMES, strict=True):
             mesh = ax.imshow(matrix, cmap=colours, vmin=-limit, vmax=limit, interpolation="nearest")
-            _name_blocks(ax, matrix, result.covariance.channels, result.config.kernel_size)
+            name_blocks(ax, matrix, result.covariance.channels, result.config.kernel_size)
             ax.set_title(name)
             ax.set_xlabel("channel, pixel")
         axes[0].set_ylabel("channel, pixel")
@@ -158,7 +165,8 @@ def _draw(
     return fig
 
 
-def _name_blocks(ax: Axes, matrix: NDArray[np.float64], channels: int, k: int) -> None:
+def name_blocks(ax: Axes, matrix: NDArray[np.float64], channels: int, k: int) -> None:
+    """Name the blocks of channels at the axes of a heat map, and part them, and the rows of small patches, by lines."""
     names = ("R", "G", "B") if channels == 3 else ("gray",)
     size = len(matrix) // channels
     middles = np.arange(channels) * size + (size - 1) / 2
@@ -190,7 +198,8 @@ def _how(result: "CovarianceResult") -> str:
     exact = "exact inverse square root"
     method = exact if config.method == "eigh" else f"{config.iterations} {config.method} Newton-Schulz iterations"
     fit = result.deconvolution
-    return f"Deconvolution D = (Cov + eps·I)^(-1/2): {ridge_in_words(fit)}, {method}, {precision_in_words(fit, ', ')}."
+    ridge = ridge_in_words(fit, result.ridge)
+    return f"Deconvolution D = (Cov + eps·I)^(-1/2): {ridge}, {method}, {precision_in_words(fit, ', ')}."
 
 
 def _words(correlation: "MeanCorrelation") -> str:

@@ -11,9 +11,11 @@ from ndtools.drawing.shown import ShownResult
 from ndtools.experiments.covariance.config import CovarianceConfig
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.deconvolution import Deconvolution
+from ndtools.numerics.ridge import RidgeChoice
 from ndtools.results.deconvolutions import (
     deconvolution_arrays,
     deconvolution_numbers,
+    ridge_numbers,
     saved_covariance,
     saved_deconvolution,
 )
@@ -97,6 +99,8 @@ class CovarianceResult(ShownResult):
         Correlations of ``covariance`` and of ``whitened``.
     device : str
         Device on which the result was computed.
+    ridge : RidgeChoice or None
+        Choice of the ridge, if it was "auto".
     """
 
     config: CovarianceConfig
@@ -107,6 +111,12 @@ class CovarianceResult(ShownResult):
     before: MeanCorrelation
     after: MeanCorrelation
     device: str
+    ridge: RidgeChoice | None = None
+
+    @property
+    def fit(self) -> Deconvolution:
+        """The deconvolution, under the name that it has in all results."""
+        return self.deconvolution
 
     @property
     def source(self) -> str:
@@ -127,7 +137,7 @@ class CovarianceResult(ShownResult):
         )
         return (
             f"{source_name(self.source)} · {self.images.counted} · {self.covariance.count:,} patches of {size}×{size}",
-            f"{ridge_in_words(self.deconvolution)} · {precision_in_words(self.deconvolution)}",
+            f"{ridge_in_words(self.deconvolution, self.ridge)} · {precision_in_words(self.deconvolution)}",
             f"mean |correlation|, before -> after: {within} within channels · {across} across channels",
         )
 
@@ -148,7 +158,7 @@ class CovarianceResult(ShownResult):
             "covariance_rounding": self.covariance.rounding,
             "kernel_size": self.config.kernel_size,
             **deconvolution_numbers(self.deconvolution),
-            "relative_eps": self.config.relative_eps,
+            **ridge_numbers(self.config, self.ridge),
             "method": self.config.method,
             "mean_abs_correlation": {
                 side: {"within_channel": found.within_channel, "across_channels": found.across_channels}
@@ -174,6 +184,7 @@ class CovarianceResult(ShownResult):
                 before=_saved_correlation(saved.numbers, "before"),
                 after=_saved_correlation(saved.numbers, "after"),
                 device=saved.device,
+                ridge=RidgeChoice.from_numbers(saved.numbers.get("ridge")),
             )
 
 

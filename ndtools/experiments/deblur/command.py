@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ndtools.console.options import OneImage, SharedOptions, with_shared_options
+from ndtools.console.options import OneImage, RelativeEps, SharedOptions, with_shared_options
 from ndtools.console.results import ExperimentOutput
 from ndtools.console.tables import new_table
 from ndtools.experiments.deblur.config import DeblurConfig
@@ -57,6 +57,7 @@ def deblur(
     eps: Annotated[
         float, typer.Option(help="Ridge added to the covariance of [0, 1] pixels before D is taken.")
     ] = DeblurConfig.eps,
+    relative_eps: RelativeEps = DeblurConfig.relative_eps,
     shared: SharedOptions,
 ) -> None:
     """Blur an image and estimate the kernel from the pair (Ye et al. 2020, sec. 4.4.1).
@@ -81,6 +82,7 @@ def deblur(
         iterations=iterations,
         n_iter=n_iter,
         eps=eps,
+        relative_eps=relative_eps,
         **shared.of_run(),
     )
     output.check(config.source, config.blur)
@@ -102,7 +104,7 @@ def _title(result: "DeblurResult") -> str:
     _, height, width = result.sharp.shape
     return (
         f"Kernel estimation · {result.source} · {width}×{height} pixels · {config.blur} · noise {config.noise:.3g}"
-        f" · {k}×{k} · eps {config.eps:.3g} · {config.n_iter} Newton-Schulz iterations"
+        f" · {k}×{k} · eps {result.eps:.3g} · {config.n_iter} Newton-Schulz iterations"
         f" · condition {result.condition:.3g} · residual {result.residual:.2g}"
     )
 

@@ -32,6 +32,8 @@ class DeblurConfig(Configuration):
         descent is enough; with 5, the paper's for inner layers, D whitens in part and tens of steps are needed.
     eps : float
         Ridge added to the covariance of [0, 1] pixels before D is taken, at least 0. The closed form has none.
+    relative_eps : bool
+        Whether ``eps`` is in units of the mean diagonal entry of the covariance.
     seed : int
         Seed of the noise.
     jobs : int, optional
@@ -48,6 +50,7 @@ class DeblurConfig(Configuration):
     iterations: int = 100
     n_iter: int = 15
     eps: float = 1e-5
+    relative_eps: bool = False
     seed: int = 0
     jobs: int | None = None
     device: str = "auto"

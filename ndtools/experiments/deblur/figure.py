@@ -102,7 +102,7 @@ def caption_deblur(result: "DeblurResult") -> str:
         f" {deconv.lr:.3g} (stable below {deconv.stability_limit:.3g}), and least squares in closed form without a"
         f" ridge (error {closed.kernel_error[-1]:.2g}). (d) {side}×{side} kernels after these numbers of iterations of"
         " both, and at the right the true kernel and the closed form, on one colour scale, that of the true kernel,"
-        f" whose weights sum to 1. D: eps {config.eps:.3g}, {counted(config.n_iter, 'Newton-Schulz iteration')},"
+        f" whose weights sum to 1. D: eps {result.eps:.3g}, {counted(config.n_iter, 'Newton-Schulz iteration')},"
         f" condition {result.condition:.3g}, residual {result.residual:.2g}."
     )
 

@@ -99,6 +99,8 @@ class DeblurResult(ShownResult):
         Kernel that the image was blurred with; its weights sum to 1.
     arms : tuple of Arm
         "gradient", "deconv", "closed_form".
+    eps : float
+        Ridge that was added, absolute.
     condition : float
         Condition number of C + eps·I, whose inverse square root D is.
     residual : float
@@ -114,6 +116,7 @@ class DeblurResult(ShownResult):
     blurred: NDArray[np.float64]
     true_kernel: NDArray[np.float64]
     arms: tuple[Arm, ...]
+    eps: float
     condition: float
     residual: float
     device: str
@@ -145,7 +148,7 @@ class DeblurResult(ShownResult):
         errors = [f"{arm.name.replace('_', ' ')} {arm.kernel_error[-1]:.3g}" for arm in self.arms]
         return (
             f"{source_name(self.source)} · {width}×{height} pixels · blur {blur} · noise {self.config.noise:.3g}",
-            f"kernel of {side}×{side} · eps {self.config.eps:.3g} · condition {self.condition:.3g} · residual"
+            f"kernel of {side}×{side} · eps {self.eps:.3g} · condition {self.condition:.3g} · residual"
             f" {self.residual:.2g}",
             f"kernel error after {counted(self.config.iterations, 'step')}: {' · '.join(errors)}",
         )
@@ -168,7 +171,8 @@ class DeblurResult(ShownResult):
             "blur": self.config.blur,
             "noise": self.config.noise,
             "kernel_size": len(self.true_kernel),
-            "eps": self.config.eps,
+            "eps": self.eps,
+            "relative_eps": self.config.relative_eps,
             "n_iter": self.config.n_iter,
             "condition": self.condition,
             "residual": self.residual,
@@ -188,6 +192,7 @@ class DeblurResult(ShownResult):
                 blurred=saved.arrays["blurred"],
                 true_kernel=saved.arrays["true_kernel"],
                 arms=tuple(_saved_arm(arm, saved.arrays) for arm in saved.numbers["arms"]),
+                eps=saved.numbers["eps"],
                 condition=saved.numbers["condition"],
                 residual=saved.numbers["residual"],
                 device=saved.device,

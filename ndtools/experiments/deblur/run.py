@@ -78,7 +78,8 @@ def run(config: DeblurConfig) -> DeblurResult:
     moments = KernelMoments.of(image.pixels, blurred, device=device)
     if not float(moments.covariance.trace()) > 1e-15 * len(moments.cross):
         raise DataError(f"{image.name} has one colour only, in which a blur leaves no trace")
-    whitening = ridged(moments.covariance, config.eps)
+    eps = config.eps * (float(moments.covariance.diagonal().mean()) if config.relative_eps else 1.0)
+    whitening = ridged(moments.covariance, eps)
     method = method_from_name("coupled", n_iter=config.n_iter)
     root = inverse_sqrt(whitening, method)
     arms = _arms(moments, root.matrix, kernel, config.iterations)
@@ -90,6 +91,7 @@ def run(config: DeblurConfig) -> DeblurResult:
         blurred=blurred,
         true_kernel=kernel,
         arms=arms,
+        eps=eps,
         condition=float(root.condition),
         residual=float(root.residual),
         device=str(device),

@@ -3,7 +3,7 @@
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
-from ndtools.validation import Configuration, RootMethod, check_choice, check_odd, check_run, check_whitening
+from ndtools.validation import Configuration, Ridge, RootMethod, check_choice, check_odd, check_run, check_whitening
 
 __all__ = ["DeconvolveConfig"]
 
@@ -21,10 +21,12 @@ class DeconvolveConfig(Configuration):
         from the image itself, with the five settings below.
     kernel_size : int
         Side of the patches in pixels, odd.
-    eps : float
-        Ridge added to the covariance of [0, 1] pixels, at least 0.
+    eps : float, "paper" or "auto"
+        Ridge added to the covariance of [0, 1] pixels, at least 0. "paper" is that of the paper, 1e-5 of the mean
+        variance of a pixel; "auto" chooses the ridge with which each half of the image, of alternate bands of rows,
+        gives the other the highest likelihood.
     relative_eps : bool
-        Whether ``eps`` is in units of the mean variance of a pixel.
+        Whether a number ``eps`` is in units of the mean variance of a pixel.
     method : {"eigh", "coupled", "vanilla"}
         Method of the inverse square root: exact ("eigh"), or coupled or vanilla Newton-Schulz.
     iterations : int
@@ -46,7 +48,7 @@ class DeconvolveConfig(Configuration):
     _: KW_ONLY
     from_file: str | None = None
     kernel_size: int = 3
-    eps: float = 1e-3
+    eps: Ridge = "paper"
     relative_eps: bool = False
     method: RootMethod = "eigh"
     iterations: int = 15

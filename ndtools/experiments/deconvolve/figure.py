@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ndtools.experiments.deconvolve.result import DeconvolveResult
     from ndtools.numerics.sparsity import Distribution
 
-__all__ = ["caption_deconvolve", "plot_deconvolve"]
+__all__ = ["HIGHEST", "NAMED", "caption_deconvolve", "plot_deconvolve", "show"]
 
 HIGHEST = 225.0  # millimetres: a page holds no more
 NAMED = 9.0  # millimetres above and below a panel for its letter and its name
@@ -62,7 +62,7 @@ def plot_deconvolve(
         fig = new_figure(fig, width, min(max(height, 16.0 * down), HIGHEST))
         axes = fig.subplots(down, across).ravel()
         for ax, (name, values) in zip(axes, panels, strict=True):
-            _show(ax, values)
+            show(ax, values)
             ax.set_xlabel(name)
         add_letters(axes)
         if title:
@@ -88,7 +88,7 @@ def caption_deconvolve(result: "DeconvolveResult") -> str:
     if result.fit:
         method = "" if config.method == "eigh" else f", {config.iterations} {config.method} Newton-Schulz iterations"
         how = (
-            f"kernels of its own {k}×{k} patches ({ridge_in_words(result.fit)}{method},"
+            f"kernels of its own {k}×{k} patches ({ridge_in_words(result.fit, result.ridge)}{method},"
             f" {precision_in_words(result.fit, ', ')})"
         )
     height, width = result.pixels.shape[1:]
@@ -111,7 +111,8 @@ def _magnitude(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.minimum(np.abs(values) / np.float32(brightest(values)), 1)
 
 
-def _show(ax: Axes, values: NDArray[np.float32] | NDArray[np.uint8]) -> None:
+def show(ax: Axes, values: NDArray[np.float32] | NDArray[np.uint8]) -> None:
+    """Draw an image of shape (C, H, W), or of levels of shape (H, W) or (H, W, 3), without axes."""
     if values.ndim == 3 and values.dtype != np.uint8:
         values = values[0] if len(values) == 1 else values.transpose(1, 2, 0)
     ax.imshow(values, cmap="gray", interpolation="antialiased", vmin=0, vmax=255 if values.dtype == np.uint8 else 1)

@@ -12,8 +12,14 @@ from ndtools.drawing.shown import ShownResult
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.pixels import white
+from ndtools.numerics.ridge import RidgeChoice
 from ndtools.numerics.sparsity import Distribution
-from ndtools.results.deconvolutions import deconvolution_arrays, deconvolution_numbers, saved_deconvolution
+from ndtools.results.deconvolutions import (
+    deconvolution_arrays,
+    deconvolution_numbers,
+    ridge_numbers,
+    saved_deconvolution,
+)
 from ndtools.results.distributions import before_and_after, density_arrays, saved_distribution
 from ndtools.results.read import SavedResult
 from ndtools.text import precision_in_words, printable, ridge_in_words, source_name
@@ -50,6 +56,8 @@ class DeconvolveResult(ShownResult):
         Device on which the covariance was computed.
     reduced_to_luma : bool
         Whether a colour image was, for kernels of grey ones.
+    ridge : RidgeChoice or None
+        Choice of the ridge, if it was "auto".
     """
 
     config: DeconvolveConfig
@@ -63,6 +71,7 @@ class DeconvolveResult(ShownResult):
     after: Distribution
     device: str
     reduced_to_luma: bool = False
+    ridge: RidgeChoice | None = None
 
     @property
     def pixels(self) -> NDArray[np.float32]:
@@ -92,7 +101,7 @@ class DeconvolveResult(ShownResult):
         kernels = f"kernels of {source_name(printable(self.config.from_file or ''))}"
         return (
             f"{source_name(self.source)} · {width}×{height} pixels · patches of {size}×{size}",
-            f"{ridge_in_words(self.fit)} · {precision_in_words(self.fit)}" if self.fit else kernels,
+            f"{ridge_in_words(self.fit, self.ridge)} · {precision_in_words(self.fit)}" if self.fit else kernels,
             before_and_after(self.before, self.after),
         )
 
@@ -113,7 +122,7 @@ class DeconvolveResult(ShownResult):
             "shape": self.deconvolved.shape,
             "kernel_size": self.kernels.shape[-1],
             **deconvolution_numbers(self.fit),
-            "relative_eps": None if self.config.from_file else self.config.relative_eps,
+            **(ridge_numbers(self.config, self.ridge) if self.fit else {"relative_eps": None}),
             "method": None if self.config.from_file else self.config.method,
             "from": self.config.from_file,
             "border": self.config.border,
@@ -135,6 +144,7 @@ class DeconvolveResult(ShownResult):
                 after=saved_distribution(saved, "after"),
                 device=saved.device,
                 reduced_to_luma=saved.numbers["reduced_to_luma"],
+                ridge=RidgeChoice.from_numbers(saved.numbers.get("ridge")),
             )
 
 

@@ -1,6 +1,7 @@
 """One image and its deconvolution (Ye et al. 2020, fig. 4)."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch.nn.functional import conv2d, pad
 
 from ndtools.computing.operators import resolve_device
 from ndtools.console.short_form import short_form
+from ndtools.data.images.decoding import Pixels
 from ndtools.data.images.reading import Decoded, load_images
 from ndtools.data.images.single import load_single
 from ndtools.data.images.sources import resolve_source
@@ -18,14 +20,20 @@ from ndtools.experiments.deconvolve.config import DeconvolveConfig
 from ndtools.experiments.deconvolve.result import DeconvolveResult, centred
 from ndtools.moments.files import read_written
 from ndtools.moments.grey import warn_if_grey
+from ndtools.moments.groups import GroupMoments
 from ndtools.moments.images import too_small
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.inverse_sqrt import method_from_name
 from ndtools.numerics.patch_covariance import PatchCovariance
 from ndtools.numerics.pixels import white
+from ndtools.numerics.ridge import RidgeChoice, tightest_ridge
 from ndtools.numerics.sparsity import REACH, ROUNDING, Density, Distribution, SparsitySums
+from ndtools.results.series import Series, configurations
+from ndtools.validation import Ridge
 
-__all__ = ["deconvolve", "run"]
+__all__ = ["deconvolve", "run", "run_series"]
+
+BANDS = 16  # of rows, at most, into which an image is divided to choose a ridge
 
 # Bytes for each pixel that the command takes, its figure included. Measured as the peak of the process at 4, 8 and
 # 16 Mpixel: 179 more for each pixel of three channels, with patches of 3×3 and of 15×15; and 75 to 89 of one channel.
@@ -49,8 +57,8 @@ def run(config: DeconvolveConfig) -> DeconvolveResult:
     Raises
     ------
     DataError
-        If the source is not one image that can be read, or it is smaller than the patch, or the file of kernels
-        holds none.
+        If the source is not one image that can be read, or it is smaller than the patch, or than four patches where a
+        ridge is to be chosen, or the file of kernels holds none.
     NumericalError
         If the output overflows.
     OptionError
@@ -61,20 +69,71 @@ def run(config: DeconvolveConfig) -> DeconvolveResult:
     NumericalWarning
         If a colour image is grey, or has several frames.
     """
+    return run_series(config)[0]
+
+
+def run_series(
+    config: DeconvolveConfig,
+    *,
+    kernel_sizes: Sequence[int] | None = None,
+    ridges: Sequence[Ridge] | None = None,
+) -> Series[DeconvolveResult]:
+    """Deconvolve an image by kernels of several sizes and for several ridges.
+
+    Parameters
+    ----------
+    config : DeconvolveConfig
+        Configuration of all results, but for their kernel sizes and ridges.
+    kernel_sizes : sequence of int, optional
+        Sides of the patches in pixels. Default: that of ``config``.
+    ridges : sequence of float, "paper" or "auto", optional
+        Ridges, in the unit that ``config.relative_eps`` says. Default: that of ``config``.
+
+    Returns
+    -------
+    Series of DeconvolveResult
+        For each kernel size in turn, a result for each ridge.
+
+    Raises
+    ------
+    OptionError
+        If there are several results of kernels from a file, or too many; and as for :func:`run`.
+    """
     DeconvolveConfig.check_type(config)
+    _, eps, members = configurations(config, kernel_sizes, ridges)
+    if len(members) > 1 and config.from_file is not None:
+        raise OptionError("from_file", "cannot be combined with several kernel sizes or ridges; the file has one each")
     device = resolve_device(config.device)
-    fit = None
-    if config.from_file is None:
-        image = _image(config, gray=config.gray)
-        fit = _fit(image, config, device)
-        kernels, mean = fit.kernels(), fit.mean
-    else:
+    if config.from_file is not None:
         kernels, mean = _kernels_from(config.from_file)
         if config.gray and len(kernels) == 3:
             raise OptionError(
                 "gray", f"cannot be combined with {config.from_file}, which holds kernels of colour images"
             )
         image = _image(config, gray=len(kernels) == 1)
+        return Series((_result(config, image, kernels, mean, device),))
+    image = _image(config, gray=config.gray)
+    results, moments = [], dict[int, GroupMoments]()
+    for member in members:
+        k = member.kernel_size
+        if k not in moments:
+            moments[k] = _moments(image, k, eps, config, device)
+        ridge, relative, choice = moments[k].terms(member.eps, relative=config.relative_eps)
+        method = method_from_name(config.method, n_iter=config.iterations)
+        fit = Deconvolution.from_covariance(moments[k].whole, eps=ridge, relative=relative, method=method)
+        results.append(_result(member, image, fit.kernels(), fit.mean, device, fit, choice))
+    return Series(tuple(results))
+
+
+def _result(
+    config: DeconvolveConfig,
+    image: Decoded,
+    kernels: Tensor,
+    mean: Tensor,
+    device: torch.device,
+    fit: Deconvolution | None = None,
+    choice: RidgeChoice | None = None,
+) -> DeconvolveResult:
     k = kernels.shape[-1]
     if reason := too_small(image, (k, k)):
         raise DataError(f"{image.name}: {reason}")
@@ -98,10 +157,11 @@ def run(config: DeconvolveConfig) -> DeconvolveResult:
         after=_distribution(deconvolved, largest * float(kernels.abs().sum((1, 2, 3)).max())),
         device=str(device),
         reduced_to_luma=len(kernels) == 1 and not config.gray and _has_colour(config),
+        ridge=choice,
     )
 
 
-deconvolve = short_form(DeconvolveConfig, run)
+deconvolve = short_form(DeconvolveConfig, run, run_series)
 
 
 def _image(config: DeconvolveConfig, *, gray: bool) -> Decoded:
@@ -114,16 +174,34 @@ def _has_colour(config: DeconvolveConfig) -> bool:
     return bool((red != green).any() or (red != blue).any())
 
 
-def _fit(image: Decoded, config: DeconvolveConfig, device: torch.device) -> Deconvolution:
-    """Return the deconvolution of an image's own patches."""
-    k = config.kernel_size
+def _moments(
+    image: Decoded, k: int, ridges: Sequence[Ridge], config: DeconvolveConfig, device: torch.device
+) -> GroupMoments:
+    """Return the moments of an image's own patches, with those of its two halves if a ridge is to be chosen."""
     if reason := too_small(image, (k, k)):
         raise DataError(f"{image.name}: {reason}")
-    moments = PatchCovariance(len(image.pixels), k, eps=config.eps, relative=config.relative_eps, device=device)
-    covariance = moments.update(image.pixels).finalize().cpu()
-    warn_if_grey(covariance, stacklevel=3)
-    method = method_from_name(config.method, n_iter=config.iterations)
-    return Deconvolution.from_covariance(covariance, eps=config.eps, relative=config.relative_eps, method=method)
+    eps, relative = tightest_ridge(ridges, relative=config.relative_eps)
+    pieces = [[image.pixels]]
+    if "auto" in ridges:
+        pieces += _halves(image, k)
+    covariances = []
+    for bands in pieces:
+        moments = PatchCovariance(len(image.pixels), k, eps=eps, relative=relative, device=device)
+        for band in bands:
+            moments.update(band)
+        covariances.append(moments.finalize().cpu())
+    warn_if_grey(covariances[0], stacklevel=3)
+    return GroupMoments(tuple(covariances[1:]), covariances[0]) if "auto" in ridges else GroupMoments((covariances[0],))
+
+
+def _halves(image: Decoded, k: int) -> list[list[Pixels]]:
+    """Return two halves of an image, each of alternate bands of rows."""
+    rows = image.pixels.shape[1]
+    count = min(BANDS, rows // (2 * k)) // 2 * 2
+    if count < 2:
+        raise DataError(f"{image.name}: {rows} rows are too few to choose a ridge by halves of {k}×{k} patches")
+    bands = np.array_split(image.pixels, count, axis=1)
+    return [bands[::2], bands[1::2]]
 
 
 def _kernels_from(path: str) -> tuple[Tensor, Tensor]:

@@ -8,14 +8,17 @@ import typer
 from ndtools.console.completion import complete_source
 from ndtools.console.conflicts import refuse_given
 from ndtools.console.options import (
-    Eps,
     Gray,
     Images,
     Iterations,
-    KernelSize,
+    KernelSizes,
     Method,
     RelativeEps,
+    Ridges,
     SharedOptions,
+    Spectrum,
+    numbers_from,
+    ridges_from,
     with_shared_options,
 )
 from ndtools.console.results import ExperimentOutput
@@ -44,9 +47,9 @@ def kernels(
         ),
     ] = None,
     *,
-    kernel_size: KernelSize = KernelsConfig.kernel_size,
+    kernel_size: KernelSizes = str(KernelsConfig.kernel_size),
     images: Images = KernelsConfig.images,
-    eps: Eps = KernelsConfig.eps,
+    eps: Ridges = str(KernelsConfig.eps),
     relative_eps: RelativeEps = KernelsConfig.relative_eps,
     method: Method = KernelsConfig.method,
     iterations: Iterations = KernelsConfig.iterations,
@@ -75,6 +78,7 @@ def kernels(
     from_moments: Annotated[
         list[str] | None, typer.Option(help="Add up one or more files of --save-moments instead of reading images.")
     ] = None,
+    spectrum: Spectrum = KernelsConfig.spectrum,
     shared: SharedOptions,
 ) -> None:
     """Fit and draw the deconvolution kernels of images (Ye et al. 2020, fig. 2).
@@ -85,9 +89,9 @@ def kernels(
 
     Example: [bold]ndtools kernels photos/ -k 15[/bold]
     """
-    output = ExperimentOutput(
-        shared, "kernels", figures=[*(["fit"] if fit else []), *(["bootstrap"] if bootstrap else [])]
-    )
+    sizes, ridges = numbers_from("kernel_size", kernel_size, int), ridges_from(eps)
+    further = {"fit": fit, "bootstrap": bool(bootstrap), "ridge": "auto" in ridges, "spectrum": spectrum}
+    output = ExperimentOutput(shared, "kernels", figures=[label for label, wanted in further.items() if wanted])
     images_from, moments = _sources(source or [], from_moments or [])
     if moments:
         refuse_given(context, OF_IMAGES, "with --from-moments: the files hold the moments of images")
@@ -98,9 +102,9 @@ def kernels(
         fit=fit,
         bootstrap=bootstrap,
         from_moments=moments,
-        kernel_size=kernel_size,
+        kernel_size=sizes[0],
         images=images,
-        eps=eps,
+        eps=ridges[0],
         relative_eps=relative_eps,
         method=method,
         iterations=iterations,
@@ -108,26 +112,29 @@ def kernels(
         stride=stride,
         gray=gray,
         resize=resize,
+        spectrum=spectrum,
         **shared.of_run(),
     )
     output.check(config.source, *config.from_moments)
     if save_moments:
-        _check_moments_file(save_moments, output)
+        _check_moments_file(save_moments, output, sizes)
 
-    from ndtools.experiments.kernels.figures import FIGURES
-    from ndtools.experiments.kernels.run import run
-    from ndtools.experiments.kernels.table import kernels_table
+    from ndtools.experiments.kernels.figures import FIGURES, SERIES
+    from ndtools.experiments.kernels.run import run_series
+    from ndtools.experiments.kernels.table import kernels_table, series_table
 
-    result = output.compute(run, config, counting="images")
+    series = output.compute(run_series, config, kernel_sizes=sizes, ridges=ridges, counting="images")
+    result = series[0]
     output.skipped(result.images)
     output.fewer(result.images, images)
-    output.results(
-        result,
-        pictures=FIGURES,
-        title=_title(result),
-        table=kernels_table(result),
-        further={save_moments: result.moments()} if save_moments else None,
-    )
+    moments_file = {save_moments: result.moments()} if save_moments else None
+    if len(series) == 1:
+        output.results(
+            result, pictures=FIGURES, title=_title(result), table=kernels_table(result), further=moments_file
+        )
+    else:
+        title = f"Deconvolution kernels · {result.images.counted} · {result.config.method}"
+        output.results(series, pictures=SERIES, title=title, table=series_table(series), further=moments_file)
 
 
 def _sources(named: list[str], moments: list[str]) -> tuple[str, tuple[str, ...]]:
@@ -148,11 +155,13 @@ def _sources(named: list[str], moments: list[str]) -> tuple[str, tuple[str, ...]
     return named[0] if named else "sample", ()
 
 
-def _check_moments_file(path: Path, output: ExperimentOutput) -> None:
-    """Check that the file of moments can be written, and that it is none of the other files of this run."""
+def _check_moments_file(path: Path, output: ExperimentOutput, sizes: tuple[int, ...]) -> None:
+    """Check that there is one kernel size, and that the file of its moments can be written and is no other file."""
     from ndtools.moments.files import is_moments
     from ndtools.writing import check_writable
 
+    if len(sizes) > 1:
+        raise OptionError("save_moments", f"has no meaning with several kernel sizes, got {len(sizes)}; take one")
     if path.resolve() in [result.resolve() for result in output.paths()]:
         raise OptionError("save_moments", f"must be a file of its own, got {path}, which this command writes")
     another_file = "another file with --save-moments"
@@ -167,7 +176,7 @@ def _title(result: "KernelsResult") -> str:
     k, d = result.config.kernel_size, result.deconvolution
     return (
         f"Deconvolution kernels · {k}×{k} · {result.images.counted} · {_count(result.covariance.count)} patches"
-        f" · {ridge_in_words(d)} · {result.config.method} · {precision_in_words(d)}"
+        f" · {ridge_in_words(d, result.ridge)} · {result.config.method} · {precision_in_words(d)}"
         + (f" · standard error {result.bootstrap.change_in_words(result.bootstrap.total)}" if result.bootstrap else "")
     )
 

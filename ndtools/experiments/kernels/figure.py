@@ -18,7 +18,7 @@ from ndtools.text import precision_in_words, ridge_in_words, source_name
 if TYPE_CHECKING:
     from ndtools.experiments.kernels.result import KernelsResult
 
-__all__ = ["caption_kernels", "extent_of", "has_room", "plot_kernels", "tick_pixels"]
+__all__ = ["caption_kernels", "draw_colours", "draw_map", "extent_of", "has_room", "plot_kernels", "tick_pixels"]
 
 Array = NDArray[np.float64]
 
@@ -62,11 +62,11 @@ def plot_kernels(
         fig = new_figure(fig, width, _height(width, len(names)))
         pictures, profiles, maps = _axes(fig, len(names), wide=wide)
         for ax, kernels in zip(pictures, result.kernels, strict=False):
-            _draw_colours(ax, kernels, norm)
+            draw_colours(ax, kernels, norm)
         for ax, kernels in zip(profiles, result.kernels, strict=True):
             _draw_profiles(ax, kernels, names, norm, size=_marker_size(result.config.kernel_size, width))
         for (i, j), ax in np.ndenumerate(maps):
-            image = _draw_map(ax, result.kernels[i, j], norm)
+            image = draw_map(ax, result.kernels[i, j], norm)
         _label(pictures, profiles, maps, names, width=width)
         bar = fig.colorbar(
             image,
@@ -114,7 +114,7 @@ def caption_kernels(result: "KernelsResult") -> str:
     return (
         f"{k}×{k} deconvolution kernels of {result.source} ({result.images.counted}, {result.covariance.count:.3g}"
         f" patches; pixels in [0, 1]). {panels} All scales are linear within ±{norm.linthresh:.2g} and logarithmic"
-        f" beyond. {ridge_in_words(fit)}; inverse square root by {result.config.method};"
+        f" beyond. {ridge_in_words(fit, result.ridge)}; inverse square root by {result.config.method};"
         f" {precision_in_words(fit, ', ')}."
     )
 
@@ -171,13 +171,14 @@ def _axes(
     return pictures, profiles, maps
 
 
-def _draw_colours(ax: Axes, kernels: Array, norm: SymLogNorm) -> None:
+def draw_colours(ax: Axes, kernels: Array, norm: SymLogNorm) -> None:
     """Draw the kernels (3, k, k) of an output channel as the colours of one picture."""
     colours = np.ma.filled(norm(kernels.ravel())).reshape(kernels.shape)
     ax.imshow(colours.transpose(1, 2, 0), extent=extent_of(kernels.shape[-1]), interpolation="nearest")
 
 
-def _draw_map(ax: Axes, kernel: Array, norm: SymLogNorm) -> AxesImage:
+def draw_map(ax: Axes, kernel: Array, norm: SymLogNorm) -> AxesImage:
+    """Draw a kernel (k, k) in colours on the scale of ``norm``, and return its image."""
     return ax.imshow(kernel, cmap=DIVERGING, norm=norm, extent=extent_of(len(kernel)), interpolation="nearest")
 
 

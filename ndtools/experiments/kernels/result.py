@@ -15,9 +15,11 @@ from ndtools.moments.files import moments_arrays
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.deconvolution import Deconvolution, has_variance
 from ndtools.numerics.kernel_profiles import opponency
+from ndtools.numerics.ridge import RidgeChoice
 from ndtools.results.deconvolutions import (
     deconvolution_arrays,
     deconvolution_numbers,
+    ridge_numbers,
     saved_covariance,
     saved_deconvolution,
 )
@@ -95,6 +97,8 @@ class KernelsResult(ShownResult):
         One for each channel if ``fit`` was asked for; else none.
     bootstrap : KernelBootstrap or None
         If asked for.
+    ridge : RidgeChoice or None
+        Choice of the ridge, if it was "auto".
     """
 
     config: KernelsConfig
@@ -106,6 +110,12 @@ class KernelsResult(ShownResult):
     device: str
     cells: tuple[CellMeasures, ...] = ()
     bootstrap: KernelBootstrap | None = None
+    ridge: RidgeChoice | None = None
+
+    @property
+    def fit(self) -> Deconvolution:
+        """The deconvolution, under the name that it has in all results."""
+        return self.deconvolution
 
     @property
     def source(self) -> str:
@@ -118,7 +128,7 @@ class KernelsResult(ShownResult):
         centers = (f"{channel.name} {channel.center:.4g}, {channel.ratio_in_words()}" for channel in self.channels)
         return (
             f"{source_name(self.source)} · {self.images.counted} · {self.covariance.count:,} patches of {size}×{size}",
-            f"{ridge_in_words(self.deconvolution)} · {precision_in_words(self.deconvolution)}",
+            f"{ridge_in_words(self.deconvolution, self.ridge)} · {precision_in_words(self.deconvolution)}",
             "center, center/surround: " + " · ".join(centers),
         )
 
@@ -144,7 +154,7 @@ class KernelsResult(ShownResult):
             "covariance_rounding": self.covariance.rounding,
             "kernel_size": self.config.kernel_size,
             **deconvolution_numbers(self.deconvolution),
-            "relative_eps": self.config.relative_eps,
+            **ridge_numbers(self.config, self.ridge),
             "method": self.config.method,
             "centers": self.kernels[:, :, middle, middle].tolist(),
             "channels": [
@@ -184,4 +194,5 @@ class KernelsResult(ShownResult):
                     for i, (channel, varies) in enumerate(cells)
                 ),
                 bootstrap=KernelBootstrap.from_saved(saved) if config.bootstrap else None,
+                ridge=RidgeChoice.from_numbers(numbers.get("ridge")),
             )

@@ -1,5 +1,6 @@
 """The deconvolution kernels of an image set (Ye et al. 2020, fig. 2)."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,23 +10,25 @@ from numpy.typing import NDArray
 from ndtools.computing.operators import resolve_device
 from ndtools.computing.progress import Progress
 from ndtools.console.short_form import short_form
-from ndtools.data.images.frames import Frames
-from ndtools.data.images.sources import ImageSource, Skipped, resolve_source
-from ndtools.errors import DataError, MatrixError, NoUsableImageError
+from ndtools.data.images.sources import resolve_source
+from ndtools.errors import DataError, MatrixError, OptionError
 from ndtools.experiments.kernels.bootstrap import GROUPS, KernelBootstrap, bootstrap_kernels
 from ndtools.experiments.kernels.cells import measure_cells
 from ndtools.experiments.kernels.config import KernelsConfig
 from ndtools.experiments.kernels.result import ChannelKernel, KernelsResult
 from ndtools.moments.files import iterate_moments
 from ndtools.moments.grey import warn_if_grey
-from ndtools.moments.images import image_moments
+from ndtools.moments.groups import GroupedMoments, GroupMoments, grouped_moments
+from ndtools.moments.noise import warn_if_below_noise
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.deconvolution import Deconvolution
-from ndtools.numerics.inverse_sqrt import Method, method_from_name
+from ndtools.numerics.inverse_sqrt import method_from_name
 from ndtools.results.inputs import ImagesUsed, images_used
+from ndtools.results.series import Series, configurations
 from ndtools.text import printable
+from ndtools.validation import Ridge
 
-__all__ = ["kernels", "run"]
+__all__ = ["kernels", "run", "run_series"]
 
 
 def run(config: KernelsConfig, *, progress: Progress | None = None) -> KernelsResult:
@@ -46,39 +49,123 @@ def run(config: KernelsConfig, *, progress: Progress | None = None) -> KernelsRe
     Raises
     ------
     DataError
-        If nothing could be used, or a bootstrap has nothing to resample.
+        If nothing could be used, or there is one image where a bootstrap, or the choice of a ridge, needs two.
     MatrixError
         If moments are not those of square patches with a centre pixel.
 
     Warns
     -----
     NumericalWarning
-        If colour images are grey, have several frames, or are named more than once.
+        If colour images are grey, have several frames, or are named more than once; or if the ridge is below the noise
+        of files whose pixels are rounded.
+    """
+    return run_series(config, progress=progress)[0]
+
+
+def run_series(
+    config: KernelsConfig,
+    *,
+    kernel_sizes: Sequence[int] | None = None,
+    ridges: Sequence[Ridge] | None = None,
+    progress: Progress | None = None,
+) -> Series[KernelsResult]:
+    """Fit the kernels of an image source for several kernel sizes and ridges; each image is decoded once.
+
+    Parameters
+    ----------
+    config : KernelsConfig
+        Configuration of all results, but for their kernel sizes and ridges.
+    kernel_sizes : sequence of int, optional
+        Sides of the kernels in pixels. Images smaller than the largest are left out for all sizes. Default: that of
+        ``config``.
+    ridges : sequence of float, "paper" or "auto", optional
+        Ridges, in the unit that ``config.relative_eps`` says. Default: that of ``config``.
+    progress : callable, optional
+        Told how many of how many images are done.
+
+    Returns
+    -------
+    Series of KernelsResult
+        For each kernel size in turn, a result for each ridge.
+
+    Raises
+    ------
+    DataError
+        If nothing could be used, or there is one image where a bootstrap, or the choice of a ridge, needs two.
+    OptionError
+        If there are several results and ``config`` asks for a fit or a bootstrap, or if there are too many.
     """
     KernelsConfig.check_type(config)
+    sizes, eps, members = configurations(config, kernel_sizes, ridges)
+    if len(members) > 1:
+        for name in ("fit", "bootstrap"):
+            if getattr(config, name):
+                raise OptionError(name, "cannot be combined with several kernel sizes or ridges; take one of each")
     device = resolve_device(config.device)
     if config.from_moments:
-        parts = _moments_of_files(config)
-        source = ", ".join(map(printable, config.from_moments))
-        config = replace(config, kernel_size=parts[0][0].kernel_size[0], gray=parts[0][0].channels == 1)
-        used = ImagesUsed(source, sum(size for _, size in parts))
+        found = _moments_of_files(config, halves="auto" in eps)
+        k, channels = found.by_size[0].whole.kernel_size[0], found.by_size[0].whole.channels
+        members = tuple(replace(member, kernel_size=k, gray=channels == 1) for member in members)
+        used = ImagesUsed(", ".join(map(printable, config.from_moments)), found.read)
     else:
         images = resolve_source(config.source)
         if config.images is not None:
             images = images.subset(config.images, config.seed)
-        parts, skipped, frames = _parts(images, config, device, progress)
-        used = images_used(images, sum(size for _, size in parts), skipped, frames)
-        source = images.label
-    if config.bootstrap and len(parts) < 2:
-        raise DataError(f"a bootstrap needs two images, or files of moments, at least; {source} is one")
-    covariance = Covariance.pooled([part for part, _ in parts])
-    warn_if_grey(covariance)
-    method = method_from_name(config.method, n_iter=config.iterations)
-    deconvolution = Deconvolution.from_covariance(
-        covariance, eps=config.eps, relative=config.relative_eps, method=method
+        found = grouped_moments(
+            images,
+            kernel_sizes=sizes,
+            ridges=eps,
+            relative=config.relative_eps,
+            groups=GROUPS if config.bootstrap else 1,
+            seed=config.seed,
+            method="im2col" if config.covariance == "im2col" else "exact",
+            stride=config.stride,
+            device=device,
+            gray=config.gray,
+            resize=config.resize,
+            jobs=config.jobs,
+            progress=progress,
+        )
+        used = images_used(images, found.read, found.skipped, found.frames, found.noise)
+    if config.bootstrap and len(found.images) < 2:
+        raise DataError(f"a bootstrap needs two images, or files of moments, at least; {used.label} is one")
+    moments = [each for each in found.by_size for _ in eps]
+    warn_if_grey(moments[0].whole)
+    series = Series(
+        tuple(
+            _result(member, each, used, found.images, device, progress)
+            for member, each in zip(members, moments, strict=True)
+        )
     )
+    warn_if_below_noise(min(member.fit.eps for member in series), used.noise)
+    return series
+
+
+def _result(
+    config: KernelsConfig,
+    moments: GroupMoments,
+    used: ImagesUsed,
+    sizes: tuple[int, ...],
+    device: torch.device,
+    progress: Progress | None,
+) -> KernelsResult:
+    """Return the kernels for one kernel size and ridge; ``sizes`` are the numbers of images in groups."""
+    covariance = moments.whole
+    eps, relative, choice = moments.terms(config.eps, relative=config.relative_eps)
+    method = method_from_name(config.method, n_iter=config.iterations)
+    deconvolution = Deconvolution.from_covariance(covariance, eps=eps, relative=relative, method=method)
     kernels = deconvolution.kernels().numpy()
-    found = _resample(parts, config, deconvolution.eps, method, progress) if config.bootstrap else None
+    found = None
+    if config.bootstrap:
+        found = bootstrap_kernels(
+            moments.groups,
+            sizes,
+            eps=deconvolution.eps,
+            method=method,
+            replicates=config.bootstrap,
+            seed=config.seed,
+            progress=progress,
+        )
     names = ("gray",) if config.gray else ("R", "G", "B")
     return KernelsResult(
         config=config,
@@ -90,81 +177,33 @@ def run(config: KernelsConfig, *, progress: Progress | None = None) -> KernelsRe
         device=str(device),
         cells=measure_cells(kernels, covariance, found) if config.fit else (),
         bootstrap=found,
+        ridge=choice,
     )
 
 
-kernels = short_form(KernelsConfig, run, counting="images")
+kernels = short_form(KernelsConfig, run, run_series, counting="images")
 
 
-def _moments_of_files(config: KernelsConfig) -> list[tuple[Covariance, int]]:
-    """Return what the files hold if it is to be resampled, or else its sum, which needs the memory of one."""
-    parts: list[tuple[Covariance, int]] = []
-    for covariance, images in iterate_moments(config.from_moments):
-        if not parts:
+def _moments_of_files(config: KernelsConfig, *, halves: bool) -> GroupedMoments:
+    """Read files of moments, and add up those that need not be kept apart: only their sums are in memory then."""
+    kept = len(config.from_moments) if config.bootstrap else 2 if halves else 1
+    groups: list[Covariance] = []
+    sizes: list[int] = []
+    for i, (covariance, images) in enumerate(iterate_moments(config.from_moments)):
+        if not groups:
             ky, kx = covariance.kernel_size
             if ky != kx or ky % 2 == 0:
                 message = (
                     f"{printable(config.from_moments[0])} is of {ky}×{kx} patches, where a side that is odd is wanted"
                 )
                 raise MatrixError(f"{message}: kernels are square about a centre pixel")
-        if parts and not config.bootstrap:
-            parts[0] = (parts[0][0] + covariance, parts[0][1] + images)
+        if i < kept:
+            groups.append(covariance)
+            sizes.append(images)
         else:
-            parts.append((covariance, images))
-    return parts
-
-
-def _resample(
-    parts: list[tuple[Covariance, int]], config: KernelsConfig, eps: float, method: Method, progress: Progress | None
-) -> KernelBootstrap:
-    return bootstrap_kernels(
-        [part for part, _ in parts],
-        [size for _, size in parts],
-        eps=eps,
-        method=method,
-        replicates=config.bootstrap,
-        seed=config.seed,
-        progress=progress,
-    )
-
-
-def _parts(
-    images: ImageSource, config: KernelsConfig, device: torch.device, progress: Progress | None
-) -> tuple[list[tuple[Covariance, int]], tuple[Skipped, ...], tuple[Frames, ...]]:
-    """Return covariances of groups of images (one without bootstrap) with their sizes, skipped images, and frames."""
-    groups = images.parts(GROUPS, config.seed) if config.bootstrap else (images,)
-    parts, skipped, frames, before = [], list[Skipped](), list[Frames](), 0
-    failure: NoUsableImageError | None = None
-    for group in groups:
-
-        def report(done: int, _: int, before: int = before) -> None:
-            if progress:
-                progress(before + done, len(images) + len(images.skipped))
-
-        try:
-            found = image_moments(
-                group,
-                kernel_size=config.kernel_size,
-                method="im2col" if config.covariance == "im2col" else "exact",
-                stride=config.stride,
-                eps=config.eps,
-                relative=config.relative_eps,
-                device=device,
-                gray=config.gray,
-                resize=config.resize,
-                jobs=config.jobs,
-                progress=report,
-            )
-            parts.append((found.moments.finalize().cpu(), found.read))
-            skipped += found.skipped
-            frames += found.frames
-        except NoUsableImageError as error:
-            skipped += error.skipped
-            failure = failure or error
-        before += len(group) + len(group.skipped)
-    if failure and not parts:
-        raise failure
-    return parts, tuple(sorted(skipped, key=lambda s: s.name)), tuple(sorted(frames, key=lambda f: f.name))
+            groups[i % kept] += covariance
+            sizes[i % kept] += images
+    return GroupedMoments((GroupMoments(tuple(groups)),), tuple(sizes))
 
 
 def _channel_kernel(

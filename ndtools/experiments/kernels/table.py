@@ -4,12 +4,13 @@ import math
 
 from rich.table import Table
 
-from ndtools.console.tables import new_table
+from ndtools.console import tables
 from ndtools.experiments.kernels.cells import CellMeasures
 from ndtools.experiments.kernels.result import KernelsResult
+from ndtools.results.series import Series
 from ndtools.text import with_error
 
-__all__ = ["kernels_table"]
+__all__ = ["kernels_table", "series_table"]
 
 POLARITY = "on: center > 0 > surround, however weak; off: the reverse"
 IN_SPACE = {
@@ -54,9 +55,32 @@ def kernels_table(result: KernelsResult) -> Table:
     return whole
 
 
+def series_table(series: Series[KernelsResult]) -> Table:
+    """Return what is printed of kernels for several ridges and kernel sizes: a row for each.
+
+    Parameters
+    ----------
+    series : Series of KernelsResult
+        Kernels of an image set.
+
+    Returns
+    -------
+    Table
+        Condition, weights at the centre, and ratios of centre to surround.
+    """
+    names = [channel.name for channel in series[0].channels]
+    headings = [f"{quantity} {name}" for quantity in ("center", "center/surround") for name in names]
+    table = tables.series_table(series, ("condition", *headings))
+    for member in series:
+        centres = (f"{channel.center:.4g}" for channel in member.channels)
+        ratios = (with_error(channel.center_surround_ratio, digits=4) for channel in member.channels)
+        table.add_row(*tables.series_cells(member), f"{member.deconvolution.condition:.3g}", *centres, *ratios)
+    return table
+
+
 def _table(*headings: str, gap: int = 2) -> Table:
     words = [heading for heading in headings if heading in ("channel", "polarity", "Gaussian")]
-    return new_table(words, headings[len(words) :], gap=gap)
+    return tables.new_table(words, headings[len(words) :], gap=gap)
 
 
 def _in_space(result: KernelsResult) -> Table:

@@ -7,7 +7,7 @@ import typer
 
 from ndtools.console.completion import complete_source
 from ndtools.console.conflicts import refuse_given
-from ndtools.console.options import Gray, PatchSize, SharedOptions, with_shared_options
+from ndtools.console.options import Gray, PatchSize, RelativeEps, SharedOptions, with_shared_options
 from ndtools.console.results import ExperimentOutput
 from ndtools.console.tables import new_table
 from ndtools.experiments.ns_stability.config import NsStabilityConfig
@@ -45,6 +45,7 @@ def ns_stability(
     eps: Annotated[
         float, typer.Option(help="Ridge added to the covariance, or to the matrix given.")
     ] = NsStabilityConfig.eps,
+    relative_eps: RelativeEps = NsStabilityConfig.relative_eps,
     dtype: Annotated[
         str, typer.Option(help="Precisions separated by commas: bfloat16, float16, float32, float64.")
     ] = ",".join(NsStabilityConfig.dtype),
@@ -98,6 +99,7 @@ def ns_stability(
         gray=gray,
         iterations=iterations,
         eps=eps,
+        relative_eps=relative_eps,
         dtype=_names(dtype),
         norm=norm,
         algorithms=_names(algorithms),
@@ -137,7 +139,7 @@ def _title(result: "NsStabilityResult") -> str:
     if result.images:
         k = config.kernel_size
         what = f"{k}×{k} patches of {result.source} · {result.images.counted}"
-    return f"‖D·D·A - I‖ by iteration · {what} · {d}×{d} · eps {config.eps:.3g} · condition {result.condition:.3g}"
+    return f"‖D·D·A - I‖ by iteration · {what} · {d}×{d} · eps {result.eps:.3g} · condition {result.condition:.3g}"
 
 
 def _table(result: "NsStabilityResult") -> "Table":

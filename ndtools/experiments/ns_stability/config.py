@@ -41,6 +41,8 @@ class NsStabilityConfig(Configuration):
         Number of iterations to follow.
     eps : float
         Ridge added to the covariance (of [0, 1] pixels, or to the given matrix), at least 0.
+    relative_eps : bool
+        Whether ``eps`` is in units of the mean diagonal entry of the covariance.
     dtype : tuple of str
         Precisions of the iterations, each one of :data:`DTYPES`.
     norm : {"fro", "trace"}
@@ -72,6 +74,7 @@ class NsStabilityConfig(Configuration):
     gray: bool = False
     iterations: int = 50
     eps: float = 1e-5
+    relative_eps: bool = False
     dtype: tuple[str, ...] = ("float32", "float64")
     norm: Literal["fro", "trace"] = "fro"
     algorithms: tuple[str, ...] = ALGORITHMS

@@ -121,7 +121,7 @@ def matrix_in_words(result: "NsStabilityResult") -> str:
         what = f"covariance of {k}×{k} patches of {result.source} ({result.images.counted}; pixels in [0, 1])"
     else:
         what = f"matrix in {result.source}"
-    eps, mean = result.config.eps, float(result.covariance.trace()) / d
+    eps, mean = result.eps, float(result.covariance.trace()) / d
     relative = f" ({eps / mean:.2g} of the mean variance)" if mean > 0 else ""
     return f"A is the {d}×{d} {what} plus eps {eps:.3g}{relative}; its condition number κ is {result.condition:.3g}."
 

@@ -18,7 +18,7 @@ from ndtools.results.inputs import ImagesUsed
 from ndtools.results.read import SavedResult
 from ndtools.text import printable, source_name, with_error
 
-__all__ = ["GAIN_ITERATIONS", "Curve", "NsStabilityResult"]
+__all__ = ["GAIN_ITERATIONS", "Curve", "NsStabilityResult", "absolute_ridge"]
 
 GAIN_ITERATIONS = (1, 2, 3, 5, 10, 15)
 
@@ -121,6 +121,11 @@ class Curve:
         )
 
 
+def absolute_ridge(config: NsStabilityConfig, mean_diagonal: float) -> float:
+    """Return the absolute ridge of a configuration, for a matrix with this mean diagonal entry."""
+    return config.eps * (mean_diagonal if config.relative_eps else 1.0)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class NsStabilityResult(ShownResult):
     """Curves of all algorithms in all precisions for one matrix.
@@ -166,6 +171,11 @@ class NsStabilityResult(ShownResult):
         return self.images.label if self.images else printable(self.config.source)
 
     @property
+    def eps(self) -> float:
+        """Absolute ridge."""
+        return absolute_ridge(self.config, float(self.covariance.diagonal().mean()))
+
+    @property
     def condition(self) -> float:
         """λ_max/λ_min of A."""
         return float(self.eigenvalues[-1] / self.eigenvalues[0])
@@ -188,7 +198,7 @@ class NsStabilityResult(ShownResult):
             if curve.dtype == self.widest
         ]
         return (
-            f"{source_name(self.source)} · {images}{len(self.eigenvalues)} features · eps {self.config.eps:.3g} ·"
+            f"{source_name(self.source)} · {images}{len(self.eigenvalues)} features · eps {self.eps:.3g} ·"
             f" condition {self.condition:.3g}",
             f"least residual in {self.widest} (iteration): {' · '.join(best)}",
         )
@@ -217,7 +227,8 @@ class NsStabilityResult(ShownResult):
             "images": self.images and self.images.numbers(),
             "kernel_size": self.config.kernel_size if self.images else None,
             "features": len(self.eigenvalues),
-            "eps": self.config.eps,
+            "eps": self.eps,
+            "relative_eps": self.config.relative_eps,
             "condition": self.condition,
             "norm": self.config.norm,
             "matrix_norm": self.norm,

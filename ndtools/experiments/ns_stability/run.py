@@ -17,7 +17,7 @@ from ndtools.errors import MatrixError
 from ndtools.experiments.ns_stability.atlas import run_atlas
 from ndtools.experiments.ns_stability.coefficients import read_coefficients
 from ndtools.experiments.ns_stability.config import NsStabilityConfig
-from ndtools.experiments.ns_stability.result import Curve, NsStabilityResult
+from ndtools.experiments.ns_stability.result import Curve, NsStabilityResult, absolute_ridge
 from ndtools.moments.grey import warn_if_grey
 from ndtools.moments.images import image_moments
 from ndtools.numerics.inverse_sqrt import Eigh, checked, method_from_name, symmetric_part
@@ -77,7 +77,7 @@ def run(config: NsStabilityConfig, *, progress: Progress | None = None) -> NsSta
         source = images.label if images else printable(config.source)
         remedy = "take larger patches" if images else "give a larger one"
         raise MatrixError(f"{source} gives a 1×1 matrix, which has no correlations to remove; {remedy}")
-    a = ridged(covariance, config.eps)
+    a = ridged(covariance, absolute_ridge(config, covariance.diagonal().mean().item()))
     _, values, vectors, _ = checked(a)
     norm = norms(a, config.norm).item()
     eigenvalues = values.cpu().numpy()
@@ -127,7 +127,7 @@ def _matrix(
     )
     covariance = found.moments.finalize()
     warn_if_grey(covariance, stacklevel=3)
-    return covariance.matrix, images_used(source, found.read, found.skipped, found.frames)
+    return covariance.matrix, images_used(source, found.read, found.skipped, found.frames, found.noise)
 
 
 def _method(algorithm: str, config: NsStabilityConfig, coefficients: Coefficients, lower: float) -> Iteration:

@@ -8,16 +8,18 @@ from ndtools.console.conflicts import refuse_given
 from ndtools.console.measures import NAMES, REFERENCES
 from ndtools.console.options import (
     AtMostImages,
-    Eps,
     Gray,
-    KernelSize,
+    KernelSizes,
     RelativeEps,
+    Ridges,
     SharedOptions,
     Source,
+    numbers_from,
+    ridges_from,
     with_shared_options,
 )
 from ndtools.console.results import ExperimentOutput
-from ndtools.console.tables import new_table
+from ndtools.console.tables import new_table, series_cells, series_table
 from ndtools.experiments.sparsity.config import SparsityConfig
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from ndtools.experiments.sparsity.result import SparsityResult
     from ndtools.numerics.sparsity import Estimate
+    from ndtools.results.series import Series
 
 __all__ = ["sparsity"]
 
@@ -34,9 +37,9 @@ def sparsity(
     context: typer.Context,
     source: Source = SparsityConfig.source,
     *,
-    kernel_size: KernelSize = SparsityConfig.kernel_size,
+    kernel_size: KernelSizes = str(SparsityConfig.kernel_size),
     images: AtMostImages = SparsityConfig.images,
-    eps: Eps = SparsityConfig.eps,
+    eps: Ridges = str(SparsityConfig.eps),
     relative_eps: RelativeEps = SparsityConfig.relative_eps,
     gray: Gray = SparsityConfig.gray,
     bins: Annotated[int, typer.Option(help="Number of bins of the histograms.")] = SparsityConfig.bins,
@@ -59,14 +62,15 @@ def sparsity(
 
     Example: [bold]ndtools sparsity photos/[/bold]
     """
-    output = ExperimentOutput(shared, "sparsity")
+    sizes, ridges = numbers_from("kernel_size", kernel_size, int), ridges_from(eps)
+    output = ExperimentOutput(shared, "sparsity", figures=["ridge"] if "auto" in ridges else [])
     if whitening == "none":
         refuse_given(context, ["eps", "relative_eps"], "with --whitening none, which decorrelates nothing")
     config = SparsityConfig(
         source=source,
-        kernel_size=kernel_size,
+        kernel_size=sizes[0],
         images=images,
-        eps=eps,
+        eps=ridges[0],
         relative_eps=relative_eps,
         gray=gray,
         bins=bins,
@@ -76,24 +80,24 @@ def sparsity(
     )
     output.check(config.source)
 
-    from ndtools.experiments.sparsity.figures import FIGURES
-    from ndtools.experiments.sparsity.run import run
+    from ndtools.experiments.sparsity.figures import FIGURES, SERIES
+    from ndtools.experiments.sparsity.run import run_series
 
-    result = output.compute(run, config, counting="images, twice")
+    series = output.compute(run_series, config, kernel_sizes=sizes, ridges=ridges, counting="images, twice")
+    result = series[0]
     output.skipped(result.images)
-    output.results(
-        result,
-        pictures=FIGURES,
-        title=_title(result),
-        table=_table(result),
-    )
+    if len(series) == 1:
+        output.results(result, pictures=FIGURES, title=_title(result), table=_table(result))
+    else:
+        title = f"Sparsity · {result.images.counted} · {result.config.whitening}"
+        output.results(series, pictures=SERIES, title=title, table=_series_table(series))
 
 
 def _title(result: "SparsityResult") -> str:
     from ndtools.text import ridge_in_words
 
     k = result.config.kernel_size
-    ridge = f" · {ridge_in_words(result.fit)}" if result.fit else ""
+    ridge = f" · {ridge_in_words(result.fit, result.ridge)}" if result.fit else ""
     return f"Sparsity · {result.images.counted} · {k}×{k}{ridge} · {result.config.whitening}"
 
 
@@ -103,6 +107,16 @@ def _table(result: "SparsityResult") -> "Table":
         sides = (_estimate(side.measures[name]) for side in (result.before, result.after))
         table.add_row(label, *sides, *(f"{value:.3g}" for value in REFERENCES[name]))
     table.add_row("|x| > 10 σ", f"{result.before.clipped:.2g}", f"{result.after.clipped:.2g}", "", "")
+    return table
+
+
+def _series_table(series: "Series[SparsityResult]") -> "Table":
+    table = series_table(series, NAMES.values())
+    for i, member in enumerate(series):
+        if i == 0 or member.before is not series[i - 1].before:
+            before = (_estimate(member.before.measures[name]) for name in NAMES)
+            table.add_row(str(member.config.kernel_size), "before", "", *before)
+        table.add_row(*series_cells(member), *(_estimate(member.after.measures[name]) for name in NAMES))
     return table
 
 

@@ -6,12 +6,13 @@ from typing import Literal
 from ndtools.errors import OptionError
 from ndtools.validation import (
     Configuration,
+    Ridge,
     check_bootstrap,
     check_choice,
     check_count,
-    check_eps,
     check_odd,
     check_positive,
+    check_ridge,
     check_run,
 )
 
@@ -30,10 +31,11 @@ class SparsityConfig(Configuration):
         Side of the patches in pixels, odd.
     images : int
         Number of images to draw at random from the source, which may have fewer. The paper has 1,000.
-    eps : float
-        Ridge added to the covariance of [0, 1] pixels, at least 0.
+    eps : float, "paper" or "auto"
+        Ridge added to the covariance of [0, 1] pixels, at least 0. "paper" is that of the paper, 1e-5 of the mean
+        variance of a pixel; "auto" chooses the ridge that gives held-out images the highest likelihood.
     relative_eps : bool
-        Whether ``eps`` is in units of the mean variance of a pixel.
+        Whether a number ``eps`` is in units of the mean variance of a pixel.
     gray : bool
         Whether to reduce images to luma: one channel in place of three. Default False.
     bins : int
@@ -55,7 +57,7 @@ class SparsityConfig(Configuration):
     _: KW_ONLY
     kernel_size: int = 3
     images: int = 1000
-    eps: float = 1e-3
+    eps: Ridge = "paper"
     relative_eps: bool = False
     gray: bool = False
     bins: int = 201
@@ -72,6 +74,6 @@ class SparsityConfig(Configuration):
         if self.bins < 10:
             raise OptionError("bins", f"must be at least 10, two standard deviations wide, got {self.bins}")
         check_count("bins", self.bins)
-        check_eps(self.eps)
+        check_ridge(self.eps)
         check_choice("whitening", self.whitening, ("patch", "channel", "none"))
         check_bootstrap(self.bootstrap)

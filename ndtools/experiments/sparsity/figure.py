@@ -97,7 +97,7 @@ def caption_sparsity(result: "SparsityResult") -> str:
         f" {_share(before.clipped)} of the values before and {_share(after.clipped)} after lie beyond ±{reach:g} σ."
         f" The kurtosis is {_kurtosis(before)} before and {_kurtosis(after)} after (Gaussian 3, Laplace 6);"
         " grey curves are densities of equal variance."
-        + (f" {k}×{k} patches, {ridge_in_words(result.fit)}." if result.fit else "")
+        + (f" {k}×{k} patches, {ridge_in_words(result.fit, result.ridge)}." if result.fit else "")
     )
 
 

@@ -10,8 +10,14 @@ from numpy.typing import NDArray
 from ndtools.drawing.shown import ShownResult
 from ndtools.experiments.sparsity.config import SparsityConfig
 from ndtools.numerics.deconvolution import Deconvolution
+from ndtools.numerics.ridge import RidgeChoice
 from ndtools.numerics.sparsity import Distribution
-from ndtools.results.deconvolutions import deconvolution_arrays, deconvolution_numbers, saved_deconvolution
+from ndtools.results.deconvolutions import (
+    deconvolution_arrays,
+    deconvolution_numbers,
+    ridge_numbers,
+    saved_deconvolution,
+)
 from ndtools.results.distributions import before_and_after, density_arrays, saved_distribution
 from ndtools.results.inputs import ImagesUsed
 from ndtools.results.read import SavedResult
@@ -40,6 +46,8 @@ class SparsityResult(ShownResult):
         D of the patches, or of the channels of a pixel; None without whitening.
     device : str
         Device on which the covariance was computed.
+    ridge : RidgeChoice or None
+        Choice of the ridge, if it was "auto".
     """
 
     config: SparsityConfig
@@ -50,6 +58,7 @@ class SparsityResult(ShownResult):
     after: Distribution
     fit: Deconvolution | None
     device: str
+    ridge: RidgeChoice | None = None
 
     @property
     def source(self) -> str:
@@ -59,7 +68,9 @@ class SparsityResult(ShownResult):
     def summary(self) -> Sequence[str]:
         """Return lines that say what the result comes from, and its main numbers."""
         size, whitening = self.config.kernel_size, self.config.whitening
-        ridge = f"{ridge_in_words(self.fit)} · {precision_in_words(self.fit)}" if self.fit else "no whitening"
+        ridge = "no whitening"
+        if self.fit:
+            ridge = f"{ridge_in_words(self.fit, self.ridge)} · {precision_in_words(self.fit)}"
         of = {"patch": f"patches of {size}×{size}", "channel": "the channels of a pixel", "none": "single pixels"}
         return (
             f"{source_name(self.source)} · {self.images.counted} · {self.count:,} values · {of[whitening]}",
@@ -82,7 +93,7 @@ class SparsityResult(ShownResult):
             "values": self.count,
             "kernel_size": self.config.kernel_size,
             **deconvolution_numbers(self.fit),
-            "relative_eps": self.config.relative_eps,
+            **ridge_numbers(self.config, self.ridge),
             "whitening": self.config.whitening,
             "before": self.before.numbers(),
             "after": self.after.numbers(),
@@ -101,4 +112,5 @@ class SparsityResult(ShownResult):
                 after=saved_distribution(saved, "after"),
                 fit=saved_deconvolution(saved),
                 device=saved.device,
+                ridge=RidgeChoice.from_numbers(saved.numbers.get("ridge")),
             )

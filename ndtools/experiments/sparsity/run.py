@@ -2,6 +2,7 @@
 
 import math
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,19 +17,24 @@ from ndtools.computing.progress import Progress
 from ndtools.console.short_form import short_form
 from ndtools.data.images.reading import Decoded
 from ndtools.data.images.sources import resolve_source
+from ndtools.errors import OptionError
 from ndtools.experiments.sparsity.config import SparsityConfig
 from ndtools.experiments.sparsity.result import SparsityResult
 from ndtools.moments.gathering import gather
 from ndtools.moments.grey import warn_if_grey
-from ndtools.moments.images import image_moments, too_small
+from ndtools.moments.groups import GroupMoments, grouped_moments
+from ndtools.moments.images import too_small
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.patches import as_pixels
 from ndtools.numerics.pixels import white
+from ndtools.numerics.ridge import RidgeChoice
 from ndtools.numerics.sparsity import REACH, ROUNDING, Density, Distribution, SparsitySums
 from ndtools.results.inputs import images_used
+from ndtools.results.series import Series, configurations
+from ndtools.validation import Ridge
 
-__all__ = ["Whitening", "run", "sparsity"]
+__all__ = ["Whitening", "run", "run_series", "sparsity"]
 
 WORKING = 130  # bytes for each pixel of an image that measuring it takes
 
@@ -54,7 +60,45 @@ def run(config: SparsityConfig, *, progress: Progress | None = None) -> Sparsity
     NumericalWarning
         If colour images are grey, have several frames, or are named more than once.
     """
+    return run_series(config, progress=progress)[0]
+
+
+def run_series(
+    config: SparsityConfig,
+    *,
+    kernel_sizes: Sequence[int] | None = None,
+    ridges: Sequence[Ridge] | None = None,
+    progress: Progress | None = None,
+) -> Series[SparsityResult]:
+    """Measure the distributions for several kernel sizes and ridges, in two passes over the images for all of them.
+
+    Parameters
+    ----------
+    config : SparsityConfig
+        Configuration of all results, but for their kernel sizes and ridges.
+    kernel_sizes : sequence of int, optional
+        Sides of the patches in pixels. Images smaller than the largest are left out for all sizes. Default: that of
+        ``config``.
+    ridges : sequence of float, "paper" or "auto", optional
+        Ridges, in the unit that ``config.relative_eps`` says. Default: that of ``config``.
+    progress : callable, optional
+        Told how many of how many images are done, each counting twice.
+
+    Returns
+    -------
+    Series of SparsityResult
+        For each kernel size in turn, a result for each ridge. Those of one kernel size share the distribution
+        before deconvolution.
+
+    Raises
+    ------
+    OptionError
+        If there are several results of images that are not decorrelated, or too many.
+    """
     SparsityConfig.check_type(config)
+    sizes, eps, members = configurations(config, kernel_sizes, ridges)
+    if len(members) > 1 and config.whitening == "none":
+        raise OptionError("whitening", "must decorrelate something where there are several results, got 'none'")
     device = resolve_device(config.device)
     images = resolve_source(config.source)
     if len(images) > config.images:
@@ -63,28 +107,35 @@ def run(config: SparsityConfig, *, progress: Progress | None = None) -> Sparsity
     def report(first: int) -> Progress | None:
         return (lambda done, total: progress(first * total + done, 2 * total)) if progress else None
 
-    found = image_moments(
+    found = grouped_moments(
         images,
-        kernel_size=config.kernel_size,
-        eps=config.eps,
+        kernel_sizes=sizes,
+        ridges=eps,
         relative=config.relative_eps,
+        seed=config.seed,
         device=device,
         gray=config.gray,
         jobs=config.jobs,
         progress=report(0),
     )
-    covariance = found.moments.finalize().cpu()
     if config.whitening != "none":
-        warn_if_grey(covariance)
-    whitening = Whitening.of(covariance, config.whitening, config.eps, relative=config.relative_eps)
+        warn_if_grey(found.by_size[0].whole)
+    moments = [each for each in found.by_size for _ in eps]
+    largest = max(each.whole.kernel_size for each in found.by_size)
+    whitenings, choices = [], []
+    for member, each in zip(members, moments, strict=True):
+        ridge, relative, choice = _terms(member, each)
+        whitenings.append(Whitening.of(each.whole, config.whitening, ridge, relative=relative))
+        choices.append(choice)
     edges = np.linspace(-REACH, REACH, config.bins + 1)
-    maps = (whitening.pixel, whitening.output)
+    # Results of one kernel size share the values before deconvolution.
+    maps = [whitening.pixel for whitening in whitenings[:: len(eps)]] + [whitening.output for whitening in whitenings]
 
     def new() -> list[tuple[SparsitySums, Density]]:
         return [(SparsitySums(config.bootstrap), Density(edges)) for _ in maps]
 
     def add(parts: list[tuple[SparsitySums, Density]], image: Decoded) -> str | None:
-        reason = too_small(image, covariance.kernel_size)
+        reason = too_small(image, largest)
         if reason is None:
             for (sums, density), transform in zip(parts, maps, strict=True):
                 values = transform(image)
@@ -99,23 +150,39 @@ def run(config: SparsityConfig, *, progress: Progress | None = None) -> Sparsity
         for mine, theirs in zip(total, part, strict=True):
             mine[0].merge(theirs[0])
             mine[1].merge(theirs[1])
-    before, after = (
+    distributions = [
         Distribution(transform.sigma, sums.measures(), density.density, density.clipped)
         for (sums, density), transform in zip(total, maps, strict=True)
-    )
-    return SparsityResult(
-        config=config,
-        images=images_used(images, gathered.read, gathered.skipped, gathered.frames),
-        count=total[0][0].count,
-        edges=edges,
-        before=before,
-        after=after,
-        fit=whitening.fit,
-        device=str(device),
+    ]
+    used = images_used(images, gathered.read, gathered.skipped, gathered.frames, gathered.noise)
+    return Series(
+        tuple(
+            SparsityResult(
+                config=member,
+                images=used,
+                count=total[i // len(eps)][0].count,
+                edges=edges,
+                before=distributions[i // len(eps)],
+                after=distributions[len(sizes) + i],
+                fit=whitening.fit,
+                device=str(device),
+                ridge=choice,
+            )
+            for i, (member, whitening, choice) in enumerate(zip(members, whitenings, choices, strict=True))
+        )
     )
 
 
-sparsity = short_form(SparsityConfig, run, counting="images, twice")
+def _terms(config: SparsityConfig, moments: GroupMoments) -> tuple[float, bool, RidgeChoice | None]:
+    """Return the ridge for the features that are decorrelated."""
+    if config.whitening == "none":
+        return 0.0, False, None
+    if config.whitening == "channel":
+        moments = GroupMoments(tuple(group.at_centre() for group in moments.groups))
+    return moments.terms(config.eps, relative=config.relative_eps)
+
+
+sparsity = short_form(SparsityConfig, run, run_series, counting="images, twice")
 
 
 @dataclass(frozen=True, eq=False)

@@ -51,6 +51,7 @@ def test_table_on_stdout_and_paths_on_stderr(photos, out):
 def test_files_hold_the_contract(photos, out):
     kernels(photos, out, "--seed", 7, "--device", "cpu")
     content = numbers(out)
+    assert content["images"].pop("rounding_noise") == pytest.approx(1 / 255**2 / 12)
     assert content["images"] == {"read": 4, "skipped": [], "first_frame_only": [], "repeated": 0}
     assert content["patches"] == 4 * 38 * 28
     assert content["seed"] == content["config"]["seed"] == 7
@@ -270,7 +271,7 @@ def test_a_bug_keeps_its_traceback(photos, out, monkeypatch):
     def bug(*args, **kwargs):
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(experiment, "run", bug)
+    monkeypatch.setattr(experiment, "run_series", bug)
     result = kernels(photos, out)
     assert result.exit_code == 1
     assert isinstance(result.exception, ZeroDivisionError)

@@ -61,6 +61,7 @@ def test_an_image(tmp_path, out):
     assert all(len(line) <= 100 for line in lines[1:])
     content = numbers(out, "ns-stability")
     assert content["features"] == 27
+    assert content["images"].pop("rounding_noise") == pytest.approx(1 / 255**2 / 12)
     assert content["images"] == {"read": 1, "skipped": [], "first_frame_only": [], "repeated": 0}
     with np.load(out / "ns-stability.npz") as arrays:
         assert arrays["iterations"].tolist() == list(range(1, 21))

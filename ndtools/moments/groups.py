@@ -1,0 +1,180 @@
+"""Covariances of groups of the images of a source: what is resampled, held out, or used as a whole."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import torch
+
+from ndtools.computing.progress import Progress
+from ndtools.data.images.frames import Frames
+from ndtools.data.images.sources import ImageSource, Skipped
+from ndtools.errors import DataError, NoUsableImageError
+from ndtools.moments.images import image_moments
+from ndtools.numerics.covariance import Covariance
+from ndtools.numerics.ridge import RidgeChoice, choose_ridge, ridge_terms, tightest_ridge
+from ndtools.validation import Ridge
+
+__all__ = ["GroupMoments", "GroupedMoments", "grouped_moments"]
+
+
+@dataclass(frozen=True, eq=False)
+class GroupMoments:
+    """Covariances of the patches of one size in each group of images.
+
+    Attributes
+    ----------
+    groups : tuple of Covariance
+        Covariance of each group, on the CPU.
+    together : Covariance, optional
+        Covariance of all patches, where it is more than the groups together.
+    """
+
+    groups: tuple[Covariance, ...]
+    together: Covariance | None = None
+
+    @cached_property
+    def whole(self) -> Covariance:
+        """Covariance of the patches of all images."""
+        if self.together:
+            return self.together
+        return self.groups[0] if len(self.groups) == 1 else Covariance.pooled(self.groups)
+
+    @cached_property
+    def choice(self) -> RidgeChoice:
+        """Ridge with which each half of the images predicts the other best; the halves are alternate groups."""
+        if len(self.groups) < 2:
+            raise DataError(
+                "a ridge that is chosen by held-out images needs two images, or files of moments, at least, got one"
+            )
+        return choose_ridge(Covariance.pooled(self.groups[::2]), Covariance.pooled(self.groups[1::2]))
+
+    def terms(self, eps: Ridge, *, relative: bool = False) -> tuple[float, bool, RidgeChoice | None]:
+        """Return a ridge as a number, whether it is relative to the mean variance, and its choice if it is "auto"."""
+        if eps == "auto":
+            return self.choice.eps, False, self.choice
+        return *ridge_terms(eps, relative=relative), None
+
+
+@dataclass(frozen=True, eq=False)
+class GroupedMoments:
+    """Covariances of groups of images for several sizes of patches.
+
+    Attributes
+    ----------
+    by_size : tuple of GroupMoments
+        Covariances of the groups for each kernel size.
+    images : tuple of int
+        Number of images in each group.
+    skipped : tuple of Skipped
+        Images that were not used, sorted by name.
+    frames : tuple of Frames
+        Images of several frames, of which the first was used, sorted by name.
+    noise : float or None
+        Mean variance of the rounding of the files' pixels in [0, 1]; None if it is not known.
+    """
+
+    by_size: tuple[GroupMoments, ...]
+    images: tuple[int, ...]
+    skipped: tuple[Skipped, ...] = ()
+    frames: tuple[Frames, ...] = ()
+    noise: float | None = None
+
+    @property
+    def read(self) -> int:
+        """Number of images that were used."""
+        return sum(self.images)
+
+
+def grouped_moments(
+    source: ImageSource,
+    *,
+    kernel_sizes: Sequence[int],
+    ridges: Sequence[Ridge],
+    relative: bool = False,
+    groups: int = 1,
+    seed: int = 0,
+    method: Literal["exact", "im2col"] = "exact",
+    stride: int = 1,
+    device: torch.device | str = "cpu",
+    gray: bool = False,
+    resize: int | None = None,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> GroupedMoments:
+    """Compute the covariances of the patches of groups of images; each image is decoded once.
+
+    Parameters
+    ----------
+    source : ImageSource
+        Source of the images.
+    kernel_sizes : sequence of int
+        Sides of the patches in pixels.
+    ridges : sequence of float, "paper" or "auto"
+        Ridges that will be added, which decide on the precision. With "auto" there are two groups at least.
+    relative : bool
+        Whether numbers among the ridges are in units of the mean variance. Default False.
+    groups : int
+        Number of groups to which images are dealt at random; with fewer images, each is a group. Default 1.
+    seed : int
+        Seed of the random deal.
+    method, stride, device, gray, resize, jobs
+        Settings of :func:`ndtools.moments.images.image_moments`.
+    progress : callable, optional
+        Function that is told the number of images done and of all images.
+
+    Returns
+    -------
+    GroupedMoments
+        Covariances of the groups that have usable images.
+
+    Raises
+    ------
+    DataError
+        If no image could be used.
+    """
+    groups = max(groups, 2 if "auto" in ridges else 1)
+    eps, unit = tightest_ridge(ridges, relative=relative)
+    parts: list[list[Covariance]] = [[] for _ in kernel_sizes]
+    images, skipped, frames, before, noise = list[int](), list[Skipped](), list[Frames](), 0, 0.0
+    failure: NoUsableImageError | None = None
+    for group in source.parts(groups, seed) if groups > 1 and len(source) else (source,):
+
+        def report(done: int, _: int, before: int = before) -> None:
+            if progress:
+                progress(before + done, len(source) + len(source.skipped))
+
+        try:
+            found = image_moments(
+                group,
+                kernel_size=kernel_sizes,
+                method=method,
+                stride=stride,
+                eps=eps,
+                relative=unit,
+                device=device,
+                gray=gray,
+                resize=resize,
+                jobs=jobs,
+                progress=report,
+            )
+            for part, moments in zip(parts, found.by_size, strict=True):
+                part.append(moments.finalize().cpu())
+            images.append(found.read)
+            noise += found.read * found.noise
+            skipped += found.skipped
+            frames += found.frames
+        except NoUsableImageError as error:
+            skipped += error.skipped
+            failure = failure or error
+        before += len(group) + len(group.skipped)
+    if failure and not images:
+        raise failure
+    return GroupedMoments(
+        tuple(GroupMoments(tuple(part)) for part in parts),
+        tuple(images),
+        tuple(sorted(skipped, key=lambda s: s.name)),
+        tuple(sorted(frames, key=lambda f: f.name)),
+        noise / sum(images),
+    )
