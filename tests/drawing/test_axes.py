@@ -94,3 +94,11 @@ def test_no_names_are_no_error():
     ax = Figure().subplots()
     name_ends(ax, [])
     assert not ax.texts
+
+
+@pytest.mark.parametrize("limits", [(0, 1), (0, 0.5), (-3, 2)])
+def test_linear_axes_have_ticks(limits):
+    ax = Figure(figsize=(3, 2)).add_subplot()
+    ax.set_xlim(*limits)
+    plain_ticks(ax.xaxis)
+    assert len(ax.get_xticks()) >= 2

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from ndtools.errors import NumericalWarning
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.conv import FastDeconv2d
 from ndtools.layers.passes import MOST
@@ -88,3 +89,13 @@ def test_a_batch_that_is_not_a_number_is_repeated():
     x = (images(1) * torch.nan).detach().requires_grad_()
     repeated(False)(layer, x).sum().backward()
     assert x.grad.isnan().any()
+
+
+def test_the_same_input_twice_before_the_backward_pass_warns():
+    """Which of both passes is repeated cannot be known, and their grids differ."""
+    model, x = network(DeconvConfig(block_size=2))[0], images(0)
+    loss = checkpoint(model, x, use_reentrant=False).square().sum()
+    with torch.no_grad():
+        model(x)
+    with pytest.warns(NumericalWarning, match="which one is not known"):
+        loss.backward()

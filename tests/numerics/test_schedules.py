@@ -6,8 +6,16 @@ import numpy as np
 import pytest
 
 from ndtools.experiments.ns_stability.config import COEFFICIENTS
-from ndtools.numerics.iterations import best_quintic
-from ndtools.numerics.schedules import POLAR_EXPRESS, PUBLISHED, QUINTIC, SOURCES, final_gains
+from ndtools.numerics.iterations import CoupledNewtonSchulz, best_quintic
+from ndtools.numerics.schedules import (
+    POLAR_EXPRESS,
+    PUBLISHED,
+    QUINTIC,
+    SOURCES,
+    converges,
+    final_gains,
+    steps_of,
+)
 
 
 def apply(row, x):
@@ -52,3 +60,16 @@ def test_which_schedules_converge():
     assert lowest <= low < 0.69
     assert 1.12 < high <= apply(QUINTIC[0], lowest)
     assert final_gains(((3.0, 1.0),)) is None
+
+
+def test_slow_schedules_converge_too():
+    assert converges(((1.02, -0.02),))  # takes some 600 steps
+    assert final_gains(((1.1, -0.05),)) != (1.0, 1.0)
+    assert final_gains(((3.0, 0.0),)) is None
+
+
+@pytest.mark.parametrize("rows", [((1.5, -0.5),), POLAR_EXPRESS])
+def test_products_are_counted_for_each_row(rows):
+    iteration = CoupledNewtonSchulz(coefficients=rows)
+    for n in range(1, 15):
+        assert iteration.products(n) == 3 * (n - 1) + sum(len(row) - 2 for row in steps_of(rows, n))

@@ -200,3 +200,12 @@ def test_batches_that_are_none(batches, message):
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
     with pytest.raises(TypeError, match="model must be a torch.nn.Module, got one of type str"):
         recalibrate("net", [torch.zeros(4, 3, 8, 8)])
+
+
+def test_a_failure_leaves_the_schedule_of_refreshes():
+    layer = FastDeconv2d(3, 4, 3, config=DeconvConfig(refresh_every=4))
+    layer(torch.randn(8, 3, 12, 12))
+    before = layer.whitening.next_source()
+    with pytest.raises(ValueError, match="no batch"):
+        recalibrate(layer, [])
+    assert before == layer.whitening.next_source() == "last"
