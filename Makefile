@@ -24,12 +24,16 @@ docs: $(VENV)/.docs
 	@echo "The pages start at docs/_build/html/index.html"
 
 # The pictures of the README, each with the JSON that made it.
+GALLERY := --out figures/gallery --dpi 150 --name
 gallery: $(VENV)/.demo
-	$(BIN)/ndtools kernels sample --out figures/gallery --name kernels-sample
-	$(BIN)/ndtools ns-stability --out figures/gallery --name ns-stability-photo
-	$(BIN)/ndtools regress --theory --out figures/gallery --name regress-glyphs
-	$(BIN)/ndtools deblur --out figures/gallery --name deblur-photo
-	$(BIN)/ndtools timing -j 1 --repeats 7 --out figures/gallery --name timing
+	$(BIN)/ndtools kernels sample $(GALLERY) kernels-sample
+	$(BIN)/ndtools covariance sample $(GALLERY) covariance-sample
+	$(BIN)/ndtools deconvolve sample-photo $(GALLERY) deconvolve-photo
+	$(BIN)/ndtools sparsity sample $(GALLERY) sparsity-sample
+	$(BIN)/ndtools ns-stability $(GALLERY) ns-stability-photo
+	$(BIN)/ndtools regress --theory $(GALLERY) regress-glyphs
+	$(BIN)/ndtools deblur $(GALLERY) deblur-photo
+	$(BIN)/ndtools timing -j 1 --repeats 7 $(GALLERY) timing
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

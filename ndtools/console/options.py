@@ -61,7 +61,7 @@ class Device(StrEnum):
 N = TypeVar("N", int, float)
 
 IMAGE_FORMATS = ("png", "svg", "pdf")
-LEAST_WIDTH, MOST_WIDTH = 60.0, 500.0  # millimetres: below, texts overlap; above, type is too small to read
+LEAST_WIDTH, MOST_WIDTH = 60.0, 500.0  # millimetres, as in ndtools.drawing.style, which is slow to import
 
 _FILES, _SCREEN, _RUN = "Files", "Screen", "Run"
 

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ndtools import __version__
+from ndtools.errors import OptionError
 
 __all__ = [
     "COLUMN",
@@ -31,6 +32,7 @@ PAGE: float = 180.0
 """Width of a whole page of many journals, millimetres."""
 
 MILLIMETRES = 25.4  # in an inch
+LEAST_WIDTH, MOST_WIDTH = 60.0, 500.0  # millimetres
 WIDE = 120.0  # millimetres from which panels stand side by side
 TYPE = 7.0  # points: journals print 5 to 8
 SMALL = 6.0  # points: ticks, legends and notes
@@ -153,8 +155,30 @@ def new_figure(fig: Figure | None, width: float, height: float) -> Figure:
 
 
 def width_of(fig: Figure | None, width: float) -> float:
-    """Return the width in millimetres of a figure of the caller, or the wanted width if there is none."""
-    return width if fig is None else fig.get_figwidth() * MILLIMETRES
+    """Return the width in millimetres of a figure of the caller, or the wanted width if there is none.
+
+    Parameters
+    ----------
+    fig : Figure or None
+        Figure of the caller.
+    width : float
+        Wanted width in millimetres.
+
+    Returns
+    -------
+    float
+        Width in millimetres.
+
+    Raises
+    ------
+    OptionError
+        If the wanted width is no number of millimetres from 60 to 500: below, texts overlap; above, they are too small.
+    """
+    if fig is not None:
+        return fig.get_figwidth() * MILLIMETRES
+    if not isinstance(width, int | float) or not LEAST_WIDTH <= width <= MOST_WIDTH:
+        raise OptionError("width", f"must be {LEAST_WIDTH:g} to {MOST_WIDTH:g} millimetres, as in 85, got {width!r}")
+    return width
 
 
 def is_wide(width: float) -> bool:

@@ -5,7 +5,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from ndtools.drawing.axes import End, name_ends, plain_number, plain_ticks
-from ndtools.drawing.style import drawing_style, new_figure
+from ndtools.drawing.style import drawing_style, new_figure, width_of
+from ndtools.errors import OptionError
 from tests.layout import drawn, faults
 
 
@@ -102,3 +103,9 @@ def test_linear_axes_have_ticks(limits):
     ax.set_xlim(*limits)
     plain_ticks(ax.xaxis)
     assert len(ax.get_xticks()) >= 2
+
+
+@pytest.mark.parametrize("width", [5, -5, 501, "85mm", float("nan"), None])
+def test_widths_that_no_figure_can_have_are_refused(width):
+    with pytest.raises(OptionError, match="60 to 500 millimetres"):
+        width_of(None, width)

@@ -99,15 +99,16 @@ def caption_kernel_fit(result: "KernelsResult") -> str:
             slopes.append(f"{channel.name} {words} between {low:.2g} and {high:.2g} cycles/pixel")
     measured = f" The slopes are {'; '.join(slopes)} (grey: the band of the first)." if slopes else ""
     misfit = (
-        " The misfit is that of the weights off the centre, which the fit always meets; no Gaussian falls as slowly as"
+        " The misfit is that of the weights off the centre pixel; no Gaussian falls as slowly as"
         " the tails of such kernels."
         if any(cell.dog for cell in result.cells)
         else ""
     )
     return (
         f"Each channel's own {k}×{k} kernel of {result.source} ({result.images.counted}), measured as a cell."
-        f" (a) Mean of the weights over rings about the centre; bars: standard deviation within a ring; lines:"
-        f" difference of two Gaussians. The axis is linear within ±{norm.linthresh:.2g} and logarithmic beyond."
+        " (a) Mean of the weights over rings about the centre; bars: standard deviation within a ring; symbols of"
+        " different channels are moved apart sideways; lines: difference of two Gaussians."
+        f" The axis is linear within ±{norm.linthresh:.2g} and logarithmic beyond."
         f" {'; '.join(fits)}.{misfit}"
         f" (b) Response to gratings, mean of |H| over orientations.{measured}"
         " (c) Sum of the weights from each channel (columns) to each channel (rows), in per cent of the sum of all"

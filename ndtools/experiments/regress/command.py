@@ -20,7 +20,8 @@ __all__ = ["regress"]
 
 LEGEND = """\
 limit: 2/λ_max of the Hessian at zero weights, above which descent on the l2
-loss diverges; near: steps until the loss is within 10 % of the optimum;
+loss diverges; the logistic loss flattens away from zero, and bears more;
+near: steps until the loss is within 10 % of the optimum;
 {batch};
 train: loss of all training images; test: accuracy{averages};
 ms: milliseconds for each step"""

@@ -79,6 +79,11 @@ def _too_large(layer: TimedLayer, config: TimingConfig, device: torch.device) ->
     return f"needs about {needed / 1e9:.1f} GB for batches of {config.batch_size}, of {available / 1e9:.1f} GB free"
 
 
+# Untimed runs of each stage: in the first two, memory is still being taken from the system, which can take 20 times as
+# long as sampling the patches of a large layer.
+WARM_UPS = 2
+
+
 def _row(layer: TimedLayer, config: TimingConfig, device: torch.device) -> RowTiming:
     generator = torch.Generator().manual_seed(config.seed)
 
@@ -96,10 +101,10 @@ def _row(layer: TimedLayer, config: TimingConfig, device: torch.device) -> RowTi
         stages = {("measured", name): stage for name, stage in measured.items()}
         stages |= {("ours", name): stage for name, stage in ours.items() if name != "convolution"}
         samples: dict[tuple[str, str], list[float]] = {key: [] for key in stages}
-        for repeat in range(config.repeats + 1):
+        for repeat in range(WARM_UPS + config.repeats):
             for key, stage in stages.items():
                 seconds = _seconds(stage, device, backward=config.backward)
-                if repeat > 0:  # the first warms up
+                if repeat >= WARM_UPS:
                     samples[key].append(seconds)
     samples["ours", "convolution"] = samples["measured", "convolution"]
     arms: dict[str, Seconds] = {
