@@ -25,6 +25,12 @@ __all__ = ["inverted"]
 pytestmark = pytest.mark.filterwarnings("ignore::ndtools.errors.NumericalWarning")
 
 
+def assert_same_outputs(one, other, images):
+    """Weights are read to the bit, but not to equally aligned memory: products may round differently."""
+    wanted = other(images)
+    torch.testing.assert_close(one(images), wanted, rtol=0, atol=1e-4 * float(wanted.abs().max()))
+
+
 @pytest.fixture(scope="module")
 def images():
     return torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(5))
@@ -81,11 +87,11 @@ def test_saved_read_and_folded(inverted, images, tmp_path):
     again = load_network(tmp_path / "net.safetensors")
     assert again.spec == network.spec
     assert str(again) == str(network)
-    torch.testing.assert_close(again(images), network(images), rtol=0, atol=0)
+    assert_same_outputs(again, network, images)
     folded, _ = fold(network, images)
     assert folded.spec.form == "plain"
     save_network(folded, tmp_path / "folded.safetensors")
-    torch.testing.assert_close(load_network(tmp_path / "folded.safetensors")(images), folded(images), rtol=0, atol=0)
+    assert_same_outputs(load_network(tmp_path / "folded.safetensors"), folded, images)
     result = invoke("fold", tmp_path / "net.safetensors", "--json", "-q")
     assert result.exit_code == 0, result.stderr
     content = json.loads(result.stdout)
@@ -106,7 +112,7 @@ def test_a_network_that_keeps_batch_normalisation_in_some_roles(inverted, images
     for name, model in ("net", network), ("folded", folded):
         save_network(model, tmp_path / f"{name}.safetensors")
         again = load_network(tmp_path / f"{name}.safetensors")
-        torch.testing.assert_close(again(images), model(images), rtol=0, atol=0)
+        assert_same_outputs(again, model, images)
     result = invoke("audit", tmp_path / "net.safetensors", "--batch-size", 4)
     assert "1 deconvolution layer, 8 batch normalisations left" in result.stdout, result.stdout + result.stderr
 
@@ -148,7 +154,7 @@ def test_a_file_of_the_published_code_is_recognised(inverted, images, tmp_path):
     bare(network, tmp_path / "ckpt.pt")
     again = load_network(tmp_path / "ckpt.pt", arch=inverted)
     assert [m.extra_repr() for m in again.modules()] == [m.extra_repr() for m in network.modules()]
-    torch.testing.assert_close(again(images), network(images), rtol=0, atol=0)
+    assert_same_outputs(again, network, images)
 
 
 @pytest.mark.parametrize("linear", [None, 4])
