@@ -28,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::ndtools.errors.NumericalWarning
 def assert_same_outputs(one, other, images):
     """Weights are read to the bit, but not to equally aligned memory: products may round differently."""
     wanted = other(images)
-    torch.testing.assert_close(one(images), wanted, rtol=0, atol=1e-4 * float(wanted.abs().max()))
+    torch.testing.assert_close(one(images), wanted, rtol=0, atol=1e-4 * wanted.abs().max().item())
 
 
 @pytest.fixture(scope="module")
