@@ -29,15 +29,16 @@ class Entry(NamedTuple):
     published : mapping
         Settings of the published network's layers that differ from ``DeconvConfig.reference()``, by role (see
         :mod:`ndtools.models.factories`). The published ``freeze_iter`` of 100 freezes the statistics after the 101st
-        batch.
+        batch. None for a role whose layers the published network with deconvolution leaves as they are in the one with
+        batch normalisation.
     """
 
     builder: str
     arguments: Mapping[str, Any]
-    published: Mapping[str, Mapping[str, Any]]
+    published: Mapping[str, Mapping[str, Any] | None]
 
 
-def _first_frozen(n_iter: int) -> dict[str, dict[str, Any]]:
+def _first_frozen(n_iter: int) -> dict[str, dict[str, Any] | None]:
     return {"first": {"n_iter": n_iter, "freeze_after": 101}}
 
 
@@ -50,6 +51,11 @@ CATALOGUE: dict[str, Entry] = {
         f"preact{d}": Entry("preact_resnet:preact_resnet", {"depth": d}, _first_frozen(n_iter=10))
         for d in _RESNET_DEPTHS
     },
+    "dpn92": Entry("dpn:dpn", {"depth": 92}, _first_frozen(n_iter=10)),
+    "pnasnet_a": Entry("pnasnet:pnasnet", {"variant": "a"}, _first_frozen(n_iter=10)),
+    "pnasnet_b": Entry("pnasnet:pnasnet", {"variant": "b"}, _first_frozen(n_iter=10)),
+    # only the first layer deconvolves in the published code, and 50 batch normalisations are left
+    "efficientnet_b0": Entry("efficientnet:efficientnet", {}, {**_first_frozen(n_iter=10), "conv": None}),
 }
 """All networks by name."""
 
