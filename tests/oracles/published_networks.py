@@ -24,13 +24,11 @@ _HERE = Path(__file__).parent
 NETWORKS = json.loads((_HERE / "published_networks.json").read_text())
 ARMS = {"nd": "deconv-reference", "bn": "bn"}
 """Name of the same arm in ndtools, by the name in the files."""
-UNUSED = {"preact_resnet18/bn": ("bn1.weight", "bn1.bias")}
-"""Parameters of published networks that have no effect on outputs, and that our networks do not have."""
 
 
 def parameters_of(key: str) -> list[tuple[str, tuple[int, ...]]]:
-    """Return names and shapes of the parameters that have an effect, in their order."""
-    return [(name, tuple(shape)) for name, shape in NETWORKS[key]["parameters"] if name not in UNUSED.get(key, ())]
+    """Return names and shapes of the parameters, in their order."""
+    return [(name, tuple(shape)) for name, shape in NETWORKS[key]["parameters"]]
 
 
 def values_of(name: str, shape: tuple[int, ...]) -> Tensor:
@@ -64,11 +62,9 @@ def batches() -> tuple[Tensor, Tensor]:
 
 
 def recorded(key: str) -> dict[str, np.ndarray]:
-    """Return what a published network gave: y0, loss, gradnorm, y1 and yeval, with the norms of used parameters."""
+    """Return what a published network gave: y0, loss, gradnorm (0 for parameters that are not used), y1 and yeval."""
     with np.load(_HERE / "published_networks.npz") as file:
-        arrays = {name: file[f"{key}/{name}"] for name in ("y0", "loss", "gradnorm", "y1", "yeval")}
-    used = [name not in UNUSED.get(key, ()) for name, _ in NETWORKS[key]["parameters"]]
-    return arrays | {"gradnorm": arrays["gradnorm"][used]}
+        return {name: file[f"{key}/{name}"] for name in ("y0", "loss", "gradnorm", "y1", "yeval")}
 
 
 def computed(key: str, network: nn.Module) -> dict[str, np.ndarray]:
@@ -77,7 +73,7 @@ def computed(key: str, network: nn.Module) -> dict[str, np.ndarray]:
     y0 = network(first)
     loss = nn.functional.cross_entropy(y0, torch.arange(8))
     loss.backward()
-    norms = {name: float(value.grad.norm()) for name, value in network.named_parameters()}
+    norms = {name: 0 if p.grad is None else float(p.grad.norm()) for name, p in network.named_parameters()}
     with torch.no_grad():
         y1 = network(second)
         yeval = network.eval()(second)
