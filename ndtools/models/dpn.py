@@ -20,7 +20,7 @@ class _Stage(NamedTuple):
 
     Attributes
     ----------
-    count : int
+    blocks : int
         Number of blocks.
     planes : int
         Number of channels between the convolutions of a block.
@@ -30,7 +30,7 @@ class _Stage(NamedTuple):
         Number of channels that every block appends to the dense path.
     """
 
-    count: int
+    blocks: int
     planes: int
     residual: int
     growth: int
@@ -109,21 +109,19 @@ class DPN(nn.Module):
         Number of channels of the images.
     """
 
-    def __init__(
-        self, stages: tuple[_Stage, ...], factories: Factories, *, num_classes: int, in_channels: int
-    ) -> None:
+    def __init__(self, stages: tuple[_Stage, ...], factories: Factories, *, num_classes: int, in_channels: int) -> None:
         super().__init__()
         channels = 64
         self.conv1 = factories.conv(in_channels, channels, 3, padding=1, role="first")
         self.bn1 = factories.norm(channels, role="first")
         layers = []
         for index, stage in enumerate(stages):
-            blocks = []
-            for number in range(stage.count):
+            layer = []
+            for number in range(stage.blocks):
                 stride = 2 if index and not number else 1
-                blocks.append(DualPathBlock(channels, stage, stride, not number, factories))
+                layer.append(DualPathBlock(channels, stage, stride, not number, factories))
                 channels = stage.growth + (channels if number else stage.residual + stage.growth)
-            layers.append(nn.Sequential(*blocks))
+            layers.append(nn.Sequential(*layer))
         self.layer1, self.layer2, self.layer3, self.layer4 = layers
         self.linear = factories.linear(channels, num_classes)
 

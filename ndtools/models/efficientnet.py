@@ -24,7 +24,7 @@ class _Stage(NamedTuple):
         Number of channels of the depthwise convolution for each input channel of the block.
     outputs : int
         Number of output channels.
-    count : int
+    blocks : int
         Number of blocks.
     stride : int
         Stride of the first block, pixels.
@@ -32,7 +32,7 @@ class _Stage(NamedTuple):
 
     expansion: int
     outputs: int
-    count: int
+    blocks: int
     stride: int
 
 
@@ -112,16 +112,14 @@ class EfficientNet(nn.Module):
         Number of channels of the images.
     """
 
-    def __init__(
-        self, stages: tuple[_Stage, ...], factories: Factories, *, num_classes: int, in_channels: int
-    ) -> None:
+    def __init__(self, stages: tuple[_Stage, ...], factories: Factories, *, num_classes: int, in_channels: int) -> None:
         super().__init__()
         channels = _STEM
         self.conv1 = factories.conv(in_channels, channels, 3, padding=1, role="first")
         self.bn1 = factories.norm(channels, role="first")
         blocks = []
         for stage in stages:
-            for number in range(stage.count):
+            for number in range(stage.blocks):
                 stride = 1 if number else stage.stride
                 blocks.append(InvertedResidual(channels, stage.outputs, stage.expansion, stride, factories))
                 channels = stage.outputs

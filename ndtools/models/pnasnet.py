@@ -159,7 +159,9 @@ class PNASNet(nn.Module):
         return logits
 
 
-def pnasnet(variant: Literal["a", "b"], factories: Factories, *, num_classes: int = 10, in_channels: int = 3) -> PNASNet:
+def pnasnet(
+    variant: Literal["a", "b"], factories: Factories, *, num_classes: int = 10, in_channels: int = 3
+) -> PNASNet:
     """Build a small PNASNet.
 
     Parameters
