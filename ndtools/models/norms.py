@@ -4,6 +4,7 @@ Nothing here imports torch until an arm is made, so that names can be listed wit
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ndtools.errors import OptionError
@@ -11,9 +12,11 @@ from ndtools.layers.config import FIRST_LAYER, LINEAR_BLOCK, DeconvConfig
 from ndtools.models.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
+    from torch import Tensor, nn
+
     from ndtools.models.factories import Factories, LayerSpec, Norm
 
-__all__ = ["NORMS", "Arm", "arm"]
+__all__ = ["NORMS", "Arm", "arm", "prepare"]
 
 
 class Arm(NamedTuple):
@@ -84,17 +87,63 @@ def arm(norm: str, arch: str, **settings: Any) -> "Factories":  # noqa: ANN401
     return Factories(NORMS[norm].layers(arch, settings))
 
 
+def prepare(network: "nn.Module", images: "Tensor") -> None:
+    """Give a network what it must know of the images before it is trained.
+
+    In the arm ``first-whitened`` the whitening of the first layer is computed from the images, and stays as it is.
+    Without this call it is that of the first training batch. A network of another arm is left as it is, and so is one
+    whose whitening is known already, as after reading it from a file.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Network of `build`, changed in place.
+    images : Tensor of shape (N, C, H, W)
+        Training images with their means and scales removed as in training. A few thousand are enough.
+
+    Raises
+    ------
+    OptionError
+        If there are no images.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ndtools.models import build
+    >>> network = build("vgg11", "first-whitened")
+    >>> prepare(network, torch.randn(10, 3, 32, 32))
+    >>> network.features[0].whitening.frozen
+    True
+    """
+    import torch
+
+    from ndtools.layers.conv import FastDeconv2d
+
+    if not len(images):
+        raise OptionError("images", "must hold at least one image")
+    for layer in network.modules():
+        if not isinstance(layer, FastDeconv2d) or getattr(layer, "role", None) != "first":
+            continue
+        whitening = layer.whitening
+        if whitening.config.freeze_after != 1 or whitening.frozen:
+            continue
+        whitening.average_all()
+        try:
+            with torch.no_grad():
+                whitening.statistics(*layer.sampled_input(images.to(layer.weight)))
+        finally:
+            whitening.average_all(False)
+
+
 def _deconv(arch: str, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
-    defaults = {"first": FIRST_LAYER, "linear": {"block_size": LINEAR_BLOCK}}
-    return _deconvolving(DeconvConfig.interleaved, defaults, settings)
+    return _deconvolving(DeconvConfig.interleaved, {"first": FIRST_LAYER, "linear": _LINEAR}, settings)
 
 
 def _reference(arch: str, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
     published = CATALOGUE[arch].published
-    # A network that keeps its normalisations in some roles has one with batch normalisation behind it.
+    layers = _deconvolving(DeconvConfig.reference, {**_of_deconvolution(arch), "linear": _LINEAR}, settings)
+    # A network that keeps its normalisations in some roles has batch normalisation there.
     others = _batch_norm(arch, {}) if None in published.values() else {}
-    deconvolving = {role: own for role, own in published.items() if own is not None}
-    layers = _deconvolving(DeconvConfig.reference, {**deconvolving, "linear": {"block_size": LINEAR_BLOCK}}, settings)
     return layers | {role: own for role, own in others.items() if _left(role, published)}
 
 
@@ -104,6 +153,17 @@ def _left(role: str, published: Mapping[str, Mapping[str, Any] | None]) -> bool:
 
     named = [name for name in ("conv", *lineage(role)) if name in published]
     return role != "linear" and bool(named) and published[named[-1]] is None
+
+
+def _successor(arch: str, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
+    # The linear layer of its code has no layer normalisation.
+    defaults = {role: {"layer_norm": True, **own} for role, own in {"conv": {}, **_of_deconvolution(arch)}.items()}
+    return _deconvolving(DeconvConfig.reference, {**defaults, "linear": _LINEAR}, settings)
+
+
+def _of_deconvolution(arch: str) -> dict[str, Mapping[str, Any]]:
+    """Return the published settings of a network by role, of the roles that deconvolve."""
+    return {role: own for role, own in CATALOGUE[arch].published.items() if own is not None}
 
 
 def _deconvolving(
@@ -121,6 +181,7 @@ def _deconvolving(
     return layers
 
 
+_LINEAR = {"block_size": LINEAR_BLOCK}
 _KEPT = ("n_iter", "block_size")
 """Settings that a role with a value of its own keeps."""
 
@@ -139,6 +200,23 @@ def _normalised(norm: "Norm") -> "Callable[[str, Mapping[str, Any]], dict[str, L
 _batch_norm = _normalised("batch_norm")
 
 
+def _first_whitened(arch: str, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
+    layers = _batch_norm(arch, settings)
+    return layers | {"first": replace(layers.get("first", layers["conv"]), deconv=DeconvConfig(**_FROZEN))}
+
+
+_FROZEN: dict[str, Any] = {
+    "n_iter": 40,
+    "eps": 5e-4,
+    "block_size": None,
+    "sampling_stride": 1,
+    "through_statistics": False,
+    "freeze_after": 1,
+    "shrinkage": "none",
+}
+"""Settings of a whitening that is computed once, to convergence. Its ridge is that of the CIFAR-10 speed records."""
+
+
 def _plain(arch: str, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
     from ndtools.models.factories import plain
 
@@ -146,13 +224,20 @@ def _plain(arch: str, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
 
 
 NORMS: dict[str, Arm] = {
-    "deconv": Arm("deconvolution in every layer, in the default form, and no normalisation", _deconv, True),
+    "deconv": Arm("deconvolution in every layer, in this project's form, and no normalisation", _deconv, True),
     "deconv-reference": Arm(
         "deconvolution as in the published code, with its settings of each network", _reference, True
+    ),
+    "nd++": Arm(
+        "the successor of deconvolution, which normalises each image before each convolution", _successor, True
     ),
     "bn": Arm("batch normalisation", _batch_norm),
     "gn": Arm("group normalisation, in 32 groups of channels", _normalised("group_norm")),
     "ln": Arm("layer normalisation of each image over its channels and pixels", _normalised("layer_norm")),
     "none": Arm("no normalisation", _plain),
+    "iternorm": Arm("iterative normalisation, which whitens the outputs of convolutions", _normalised("iter_norm")),
+    "first-whitened": Arm(
+        "batch normalisation, and a whitening of the images, computed once, in the first layer", _first_whitened
+    ),
 }
 """All arms by name."""

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from ndtools.layers.linear import DeconvLinear
 from ndtools.models import NAMES, build
 from ndtools.models.catalogue import CATALOGUE
 from ndtools.models.factories import Factories, LayerSpec, batch_norm, deconv, plain
-from ndtools.models.norms import NORMS, arm
+from ndtools.models.norms import NORMS, arm, prepare
 from tests.inverted_residuals import NAME, inverted  # noqa: F401
 from tests.narrow_networks import narrow
 
@@ -143,7 +144,7 @@ def test_settings_are_those_of_all_layers_but_roles_keep_their_iterations_and_bl
 @pytest.mark.parametrize(
     ("norm", "arch", "settings", "message"),
     [
-        ("batchnorm", "vgg11", {}, "^norm: must be one of deconv, .*, none, got 'batchnorm'$"),
+        ("batchnorm", "vgg11", {}, "^norm: must be one of deconv, .*, first-whitened, got 'batchnorm'$"),
         ("bn", "vgg12", {}, "^arch: must be one of vgg11, .* got 'vgg12'$"),
         (
             "bn",
@@ -168,3 +169,79 @@ def test_build_refuses_an_unknown_arm():
 def test_arms_are_listed_without_torch():
     code = "import sys; from ndtools.models.norms import NORMS; assert NORMS; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_successor_normalises_the_input_of_each_convolution():
+    reference = arm("deconv-reference", "vgg16").layers
+    for role, layer in arm("nd++", "vgg16").layers.items():
+        assert layer == replace(reference[role], deconv=replace(reference[role].deconv, layer_norm=role != "linear"))
+
+
+def test_the_successor_deconvolves_where_the_published_network_does_not(inverted, monkeypatch):  # noqa: F811
+    monkeypatch.setitem(CATALOGUE, NAME, CATALOGUE[NAME]._replace(published={"first": {"n_iter": 10}, "conv": None}))
+    assert set(kinds(outline(inverted, "nd++"))) == {"FastDeconv2d", "DeconvLinear"}
+
+
+def test_iterative_normalisation_is_where_batch_normalisation_is():
+    ours, usual = kinds(outline("resnet18", "iternorm")), kinds(outline("resnet18", "bn"))
+    assert [{"IterNorm": "BatchNorm2d"}.get(kind, kind) for kind in ours] == usual
+    assert "IterNorm" in ours
+
+
+def whitened_patches(network, images):
+    """Second moments of what the weights of the first layer see: its patches, whitened by its folded statistics."""
+    layer = network.features[0]
+    mean, matrix = layer.whitening.running_statistics()[0]
+    rows = nn.functional.unfold(images, 3, padding=1).transpose(0, 1).flatten(1)
+    white = matrix[0, 0] @ (rows - mean[0, 0, :, None])
+    return white @ white.T / white.shape[1]
+
+
+def test_the_first_layer_is_whitened_by_the_images_and_stays_so(monkeypatch):
+    narrow(monkeypatch)
+    torch.manual_seed(0)
+    network = build("vgg11", "first-whitened").double()
+    images = torch.randn(40, 3, 32, 32, dtype=torch.float64)
+    images = images + images.roll(1, -1) + 0.5 * images.roll(1, 1)
+    prepare(network, images)
+    eye = torch.eye(27, dtype=torch.float64)
+    values = torch.linalg.eigvalsh(whitened_patches(network, images))
+    rest = 5e-4 / torch.linalg.eigvalsh(nn.functional.unfold(images, 3, padding=1).transpose(0, 1).flatten(1).cov())
+    assert (1 - values).abs().max() < 2 * rest.max(), "white, but for the ridge"
+    before = network.features[0].whitening.state_dict()
+    before = {key: value.clone() for key, value in before.items()}
+    network(3 * images[:8])
+    prepare(network, 5 * images)
+    for key, value in network.features[0].whitening.state_dict().items():
+        assert torch.equal(value, before[key]), key
+    assert (whitened_patches(network, images) - eye).abs().max() < 0.02
+    assert kinds(network).count("BatchNorm2d") == 8
+    assert kinds(network)[:2] == ["FastDeconv2d", "BatchNorm2d"]
+    assert set(kinds(network)[2:]) == {"Conv2d", "BatchNorm2d", "Linear"}
+
+
+def test_without_preparation_the_first_batch_whitens(monkeypatch):
+    narrow(monkeypatch)
+    torch.manual_seed(0)
+    networks = [build("vgg11", "first-whitened") for _ in range(2)]
+    images = torch.randn(16, 3, 32, 32)
+    networks[0](images)
+    networks[0](images + 1)
+    prepare(networks[1], images)
+    found, wanted = (network.features[0].whitening.running_covariances()[0] for network in networks)
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+    assert networks[0].features[0].whitening.num_batches_tracked == 1
+
+
+def test_other_arms_are_not_changed_by_preparation(monkeypatch):
+    narrow(monkeypatch)
+    for norm in set(NORMS) - {"first-whitened"}:
+        network = build("vgg11", norm)
+        before = {key: value.clone() for key, value in network.state_dict().items()}
+        prepare(network, torch.randn(4, 3, 32, 32))
+        assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items()), norm
+
+
+def test_preparation_needs_images():
+    with pytest.raises(OptionError, match="^images: must hold at least one image$"):
+        prepare(build("vgg11", "first-whitened"), torch.empty(0, 3, 32, 32))
