@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from ndtools.errors import DataError, OptionError
 from ndtools.layers.config import DeconvConfig
-from ndtools.models.catalogue import CATALOGUE
+from ndtools.models.catalogue import CATALOGUE, Stem
 from ndtools.models.factories import LayerSpec, batch_norm, deconv, plain
 from ndtools.models.spec import NetworkSpec
 
@@ -72,6 +72,7 @@ class _Size:
     arch: str
     num_classes: int
     in_channels: int
+    stem: Stem = "cifar"  # files before this setting hold networks for small images
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,11 +1,11 @@
-"""The networks of Ye et al. 2020 for small images, by name: how each is built, and its published settings.
+"""The networks of Ye et al. 2020 by name: how each is built for small images and for ImageNet; published settings.
 
 Nothing here imports torch until a network is built, so that names can be listed without it.
 """
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from ndtools.errors import OptionError
 
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
     from ndtools.models.factories import Factories
 
-__all__ = ["CATALOGUE", "EARLIER_NAMES", "NAMES", "Entry", "build"]
+__all__ = ["CATALOGUE", "EARLIER_NAMES", "IMAGENET", "NAMES", "Entry", "Stem", "build", "entry_of"]
+
+Stem = Literal["cifar", "imagenet"]
+"""Images that a network is made for: "cifar" for 32×32 pixels, "imagenet" for 224×224 pixels."""
 
 
 class Entry(NamedTuple):
@@ -34,24 +37,29 @@ class Entry(NamedTuple):
         Settings by role of a network whose convolutions are normalised, see `LayerSpec`, where they are not a
         normalisation and no bias: ``{"conv": {"bias": True}}`` for those that have a bias as well, as in VGG. Layers
         that no normalisation stands beside need none: the family itself gives them a bias.
+    also_normalised : tuple of str
+        Roles whose convolutions deconvolve in the published network, and have a batch normalisation all the same.
     """
 
     builder: str
     arguments: Mapping[str, Any]
     published: Mapping[str, Mapping[str, Any] | None]
     normalised: Mapping[str, Mapping[str, Any]] = {}
+    also_normalised: tuple[str, ...] = ()
 
 
 def _first_frozen(n_iter: int) -> dict[str, dict[str, Any] | None]:
     return {"first": {"n_iter": n_iter, "freeze_after": 101}}
 
 
+_VGG_DEPTHS = (11, 13, 16, 19)
 _RESNET_DEPTHS = (18, 34, 50, 101, 152)
+_WITH_BIAS = {"conv": {"bias": True}}
 
 CATALOGUE: dict[str, Entry] = {
     **{
-        f"vgg{d}": Entry("vgg:vgg", {"depth": d}, _first_frozen(n_iter=15), normalised={"conv": {"bias": True}})
-        for d in (11, 13, 16, 19)
+        f"vgg{d}": Entry("vgg:vgg", {"depth": d}, _first_frozen(n_iter=15), normalised=_WITH_BIAS)
+        for d in _VGG_DEPTHS
     },
     **{f"resnet{d}": Entry("resnet:resnet", {"depth": d}, {}) for d in _RESNET_DEPTHS},
     **{
@@ -79,8 +87,28 @@ CATALOGUE: dict[str, Entry] = {
     "senet18": Entry("senet:senet", {"depth": 18}, _first_frozen(n_iter=15)),
     # only the first layer deconvolves in the published code, and 50 batch normalisations are left
     "efficientnet_b0": Entry("efficientnet:efficientnet", {}, {**_first_frozen(n_iter=10), "conv": None}),
+    "simple_cnn": Entry("simple_cnn:simple_cnn", {}, {}),
 }
-"""All networks by name."""
+"""All networks by name, in the form for images of 32×32 pixels."""
+
+# the published linear layers have smaller blocks for ImageNet, where VGG's have up to 25088 features
+_IMAGENET_SETTINGS = {**_first_frozen(n_iter=15), "linear": {"block_size": 64}}
+_FOR_IMAGENET = {"stem": "imagenet"}
+
+IMAGENET: dict[str, Entry] = {
+    **{
+        f"vgg{d}": Entry("vgg:vgg", {"depth": d, **_FOR_IMAGENET}, _IMAGENET_SETTINGS, normalised=_WITH_BIAS)
+        for d in _VGG_DEPTHS
+    },
+    **{
+        f"resnet{d}": Entry(
+            "resnet:resnet", {"depth": d, **_FOR_IMAGENET}, _IMAGENET_SETTINGS, also_normalised=("shortcut",)
+        )
+        for d in _RESNET_DEPTHS
+    },
+    "densenet121": Entry("densenet:densenet", {"depth": 121, **_FOR_IMAGENET}, _IMAGENET_SETTINGS),
+}
+"""The networks that have a form for ImageNet, by name, in that form."""
 
 NAMES = tuple(CATALOGUE)
 """Names of the networks that `build` knows."""
@@ -89,7 +117,44 @@ EARLIER_NAMES = {f"preact{d}": f"preact_resnet{d}" for d in _RESNET_DEPTHS}
 """Names that networks had in ndtools 0.1, with their present names; `build`, files and commands accept them."""
 
 
-def build(name: str, norm: "str | Factories" = "deconv", *, num_classes: int = 10, in_channels: int = 3) -> "nn.Module":
+def entry_of(name: str, stem: Stem = "cifar") -> Entry:
+    """Return how a network is built.
+
+    Parameters
+    ----------
+    name : str
+        Name of the network, one of ``NAMES`` or ``EARLIER_NAMES``.
+    stem : {"cifar", "imagenet"}
+        Images that the network is made for.
+
+    Returns
+    -------
+    Entry
+        How the network is built.
+
+    Raises
+    ------
+    OptionError
+        If there is no network of this name, or if it has no form for such images.
+    """
+    name = EARLIER_NAMES.get(name, name)
+    if name not in CATALOGUE:
+        raise OptionError("name", f"must be one of {', '.join(CATALOGUE)}, got {name!r}")
+    if stem not in get_args(Stem):
+        raise OptionError("stem", f"must be one of {', '.join(get_args(Stem))}, got {stem!r}")
+    if stem == "imagenet" and name not in IMAGENET:
+        raise OptionError("stem", f"imagenet is not available for {name}, only for {', '.join(IMAGENET)}")
+    return IMAGENET[name] if stem == "imagenet" else CATALOGUE[name]
+
+
+def build(
+    name: str,
+    norm: "str | Factories" = "deconv",
+    *,
+    num_classes: int = 10,
+    in_channels: int = 3,
+    stem: Stem = "cifar",
+) -> "nn.Module":
     """Build a network by its name.
 
     Parameters
@@ -103,19 +168,23 @@ def build(name: str, norm: "str | Factories" = "deconv", *, num_classes: int = 1
         Number of outputs.
     in_channels : int
         Number of channels of the images.
+    stem : {"cifar", "imagenet"}
+        Images that the network is made for. With "cifar" the first convolution keeps the size of 32×32 pixels. With
+        "imagenet" ResNets and DenseNets begin with a convolution 7×7 of stride 2 and max pooling, and VGGs end with
+        three linear layers and dropout, as the networks for 224×224 pixels; other networks have no such form.
 
     Returns
     -------
     torch.nn.Module
-        The network, which maps images (N, in_channels, 32, 32) to logits (N, num_classes). Its attribute ``spec`` is a
+        The network, which maps images (N, in_channels, H, W) to logits (N, num_classes). Its attribute ``spec`` is a
         :class:`ndtools.models.spec.NetworkSpec`, from which the same network can be built again; it is None if a
         subclass of ``Factories`` makes the layers.
 
     Raises
     ------
     OptionError
-        If there is no network or no arm of this name, or if the network has no layers in a role that the makers have
-        settings for.
+        If there is no network or no arm of this name, if the network has no form for such images, or if it has no
+        layers in a role that the makers have settings for.
 
     Examples
     --------
@@ -126,14 +195,12 @@ def build(name: str, norm: "str | Factories" = "deconv", *, num_classes: int = 1
     ('vgg11', 'batch_norm')
     """
     name = EARLIER_NAMES.get(name, name)
-    if name not in CATALOGUE:
-        raise OptionError("name", f"must be one of {', '.join(CATALOGUE)}, got {name!r}")
+    entry = entry_of(name, stem)
     from ndtools.models.factories import Factories, roles_of
     from ndtools.models.norms import arm
     from ndtools.models.spec import NetworkSpec
 
-    factories = arm(norm, name) if isinstance(norm, str) else norm
-    entry = CATALOGUE[name]
+    factories = arm(norm, name, stem) if isinstance(norm, str) else norm
     module, function = entry.builder.split(":")
     make = getattr(import_module(f"ndtools.models.{module}"), function)
     network: nn.Module = make(factories=factories, num_classes=num_classes, in_channels=in_channels, **entry.arguments)
@@ -144,6 +211,7 @@ def build(name: str, norm: "str | Factories" = "deconv", *, num_classes: int = 1
             its = ", ".join(sorted(roles))
             raise OptionError("config", f"{name} has no layers in the role {role!r}; its roles are {its}")
     if type(factories) is Factories:  # a subclass makes layers that no specification describes
-        spec = NetworkSpec(arch=name, num_classes=num_classes, in_channels=in_channels, layers=factories.layers)
-        network.spec = spec  # type: ignore[assignment]
+        network.spec = NetworkSpec(  # type: ignore[assignment]
+            arch=name, num_classes=num_classes, in_channels=in_channels, stem=stem, layers=factories.layers
+        )
     return network

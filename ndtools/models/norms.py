@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ndtools.errors import OptionError
 from ndtools.layers.config import FIRST_LAYER, LINEAR_BLOCK, DeconvConfig
-from ndtools.models.catalogue import CATALOGUE
+from ndtools.models.catalogue import CATALOGUE, EARLIER_NAMES, Entry, Stem, entry_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -27,18 +27,18 @@ class Arm(NamedTuple):
     description : str
         The normalisation of the arm in words, which can follow a colon.
     layers : callable
-        Function that takes the name of a network and settings of deconvolution layers, and returns the specifications
-        of the layers by role.
+        Function that takes the catalogue's entry of a network and settings of deconvolution layers, and returns the
+        specifications of the layers by role.
     deconvolves : bool
         Whether its layers deconvolve, so that it takes settings of deconvolution layers.
     """
 
     description: str
-    layers: "Callable[[str, Mapping[str, Any]], dict[str, LayerSpec]]"
+    layers: "Callable[[Entry, Mapping[str, Any]], dict[str, LayerSpec]]"
     deconvolves: bool = False
 
 
-def arm(norm: str, arch: str, **settings: Any) -> "Factories":  # noqa: ANN401
+def arm(norm: str, arch: str, stem: Stem = "cifar", **settings: Any) -> "Factories":  # noqa: ANN401
     """Return the makers of a network's layers in an arm of a comparison.
 
     Parameters
@@ -47,6 +47,8 @@ def arm(norm: str, arch: str, **settings: Any) -> "Factories":  # noqa: ANN401
         Name of the arm, one of ``NORMS``.
     arch : str
         Name of the network, one of ``NAMES``. Some arms have the settings that were published for it.
+    stem : {"cifar", "imagenet"}
+        Images that the network is made for, see `build`.
     **settings
         Settings of the deconvolution layers that differ from those of the arm, by their name in ``DeconvConfig``. A
         layer whose role has its own number of iterations or block size in this arm keeps them, as the 15 iterations of
@@ -60,7 +62,8 @@ def arm(norm: str, arch: str, **settings: Any) -> "Factories":  # noqa: ANN401
     Raises
     ------
     OptionError
-        If there is no such arm or network, or if a setting is not valid, or if the layers of the arm do not deconvolve.
+        If there is no such arm or network, if the network has no form for such images, if a setting is not valid, or if
+        the layers of the arm do not deconvolve.
 
     Examples
     --------
@@ -70,7 +73,7 @@ def arm(norm: str, arch: str, **settings: Any) -> "Factories":  # noqa: ANN401
     """
     if norm not in NORMS:
         raise OptionError("norm", f"must be one of {', '.join(NORMS)}, got {norm!r}")
-    if arch not in CATALOGUE:
+    if EARLIER_NAMES.get(arch, arch) not in CATALOGUE:
         raise OptionError("arch", f"must be one of {', '.join(CATALOGUE)}, got {arch!r}")
     for name in settings:
         if name not in DeconvConfig.__dataclass_fields__:
@@ -82,9 +85,10 @@ def arm(norm: str, arch: str, **settings: Any) -> "Factories":  # noqa: ANN401
             raise OptionError(
                 name, f"is a setting of deconvolution layers, which `norm={norm}` does not have; {arms} do"
             )
+    entry = entry_of(arch, stem)
     from ndtools.models.factories import Factories
 
-    return Factories(NORMS[norm].layers(arch, settings))
+    return Factories(NORMS[norm].layers(entry, settings))
 
 
 def prepare(network: "nn.Module", images: "Tensor") -> None:
@@ -135,16 +139,18 @@ def prepare(network: "nn.Module", images: "Tensor") -> None:
             whitening.average_all(False)
 
 
-def _deconv(arch: str, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
+def _deconv(entry: Entry, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
     return _deconvolving(DeconvConfig.interleaved, {"first": FIRST_LAYER, "linear": _LINEAR}, settings)
 
 
-def _reference(arch: str, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
-    published = CATALOGUE[arch].published
-    layers = _deconvolving(DeconvConfig.reference, {**_of_deconvolution(arch), "linear": _LINEAR}, settings)
+def _reference(entry: Entry, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
+    from ndtools.models.factories import layer_in
+
+    layers = _deconvolving(DeconvConfig.reference, _of_deconvolution(entry), settings)
+    layers |= {role: replace(layer_in(layers, role), norm="batch_norm") for role in entry.also_normalised}
     # A network that keeps its normalisations in some roles has batch normalisation there.
-    others = _batch_norm(arch, {}) if None in published.values() else {}
-    return layers | {role: own for role, own in others.items() if _left(role, published)}
+    others = _batch_norm(entry, {}) if None in entry.published.values() else {}
+    return layers | {role: own for role, own in others.items() if _left(role, entry.published)}
 
 
 def _left(role: str, published: Mapping[str, Mapping[str, Any] | None]) -> bool:
@@ -155,15 +161,16 @@ def _left(role: str, published: Mapping[str, Mapping[str, Any] | None]) -> bool:
     return role != "linear" and bool(named) and published[named[-1]] is None
 
 
-def _successor(arch: str, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
+def _successor(entry: Entry, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
+    defaults = {"conv": {}, **_of_deconvolution(entry)}
     # The linear layer of its code has no layer normalisation.
-    defaults = {role: {"layer_norm": True, **own} for role, own in {"conv": {}, **_of_deconvolution(arch)}.items()}
-    return _deconvolving(DeconvConfig.reference, {**defaults, "linear": _LINEAR}, settings)
+    normalised = {role: {"layer_norm": role != "linear", **own} for role, own in defaults.items()}
+    return _deconvolving(DeconvConfig.reference, normalised, settings)
 
 
-def _of_deconvolution(arch: str) -> dict[str, Mapping[str, Any]]:
+def _of_deconvolution(entry: Entry) -> dict[str, Mapping[str, Any]]:
     """Return the published settings of a network by role, of the roles that deconvolve."""
-    return {role: own for role, own in CATALOGUE[arch].published.items() if own is not None}
+    return {"linear": _LINEAR} | {role: own for role, own in entry.published.items() if own is not None}
 
 
 def _deconvolving(
@@ -186,12 +193,12 @@ _KEPT = ("n_iter", "block_size")
 """Settings that a role with a value of its own keeps."""
 
 
-def _normalised(norm: "Norm") -> "Callable[[str, Mapping[str, Any]], dict[str, LayerSpec]]":
-    def layers(arch: str, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
+def _normalised(norm: "Norm") -> "Callable[[Entry, Mapping[str, Any]], dict[str, LayerSpec]]":
+    def layers(entry: Entry, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
         from ndtools.models.factories import LayerSpec
 
         common: dict[str, Any] = {"norm": norm, "bias": False}
-        roles = {"conv": {}, **CATALOGUE[arch].normalised}
+        roles = {"conv": {}, **entry.normalised}
         return {role: LayerSpec(**common | dict(own)) for role, own in roles.items()} | {"linear": LayerSpec()}
 
     return layers
@@ -200,8 +207,8 @@ def _normalised(norm: "Norm") -> "Callable[[str, Mapping[str, Any]], dict[str, L
 _batch_norm = _normalised("batch_norm")
 
 
-def _first_whitened(arch: str, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
-    layers = _batch_norm(arch, settings)
+def _first_whitened(entry: Entry, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
+    layers = _batch_norm(entry, settings)
     return layers | {"first": replace(layers.get("first", layers["conv"]), deconv=DeconvConfig(**_FROZEN))}
 
 
@@ -217,7 +224,7 @@ _FROZEN: dict[str, Any] = {
 """Settings of a whitening that is computed once, to convergence. Its ridge is that of the CIFAR-10 speed records."""
 
 
-def _plain(arch: str, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
+def _plain(entry: Entry, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
     from ndtools.models.factories import plain
 
     return dict(plain().layers)

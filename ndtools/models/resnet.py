@@ -1,12 +1,14 @@
-"""ResNets for images of 32×32 pixels: no pooling in the stem, convolution before normalisation."""
+"""ResNets, convolution before normalisation: for images of 32×32 pixels, without pooling in the stem, or ImageNet."""
 
 from typing import ClassVar
 
 from torch import Tensor, nn
-from torch.nn.functional import relu
+from torch.nn.functional import max_pool2d, relu
 
 from ndtools.errors import OptionError
+from ndtools.models.catalogue import Stem
 from ndtools.models.factories import Factories, chain
+from ndtools.models.initial import draw_convolutions
 
 __all__ = ["BasicBlock", "Block", "Bottleneck", "ResNet", "block_counts", "resnet"]
 
@@ -100,6 +102,9 @@ class ResNet(nn.Module):
     active_stem : bool
         Whether normalisation and ReLU follow the first convolution. Pre-activation blocks begin with both themselves.
         The normalisation is then part of the network, as in the published one, and never used.
+    stem : {"cifar", "imagenet"}
+        Images that the network is made for. With "imagenet" the first convolution is 7×7 with a stride of 2, and
+        maximum pooling of stride 2 follows.
     """
 
     def __init__(
@@ -111,9 +116,14 @@ class ResNet(nn.Module):
         num_classes: int,
         in_channels: int,
         active_stem: bool = True,
+        stem: Stem = "cifar",
     ) -> None:
         super().__init__()
-        self.conv1 = factories.conv(in_channels, _WIDTHS[0], 3, padding=1, role="first")
+        self.pools = stem == "imagenet"
+        kernel_size, stride = (7, 2) if self.pools else (3, 1)
+        self.conv1 = factories.conv(
+            in_channels, _WIDTHS[0], kernel_size, stride=stride, padding=kernel_size // 2, role="first"
+        )
         self.bn1 = factories.norm(_WIDTHS[0], role="first").requires_grad_(active_stem)
         self.active_stem = active_stem
         inputs = (_WIDTHS[0], *(width * block.expansion for width in _WIDTHS))
@@ -122,6 +132,8 @@ class ResNet(nn.Module):
         self.layer3 = _stage(block, inputs[2], _WIDTHS[2], counts[2], 2, factories)
         self.layer4 = _stage(block, inputs[3], _WIDTHS[3], counts[3], 2, factories)
         self.linear = factories.linear(inputs[4], num_classes)
+        if self.pools:
+            draw_convolutions(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Classify images.
@@ -129,7 +141,7 @@ class ResNet(nn.Module):
         Parameters
         ----------
         x : Tensor of shape (N, C, H, W)
-            Images, of 32×32 pixels in the paper.
+            Images, of 32×32 pixels, or of 224×224 in the form for ImageNet.
 
         Returns
         -------
@@ -139,12 +151,16 @@ class ResNet(nn.Module):
         out = self.conv1(x)
         if self.active_stem:
             out = relu(self.bn1(out))
+        if self.pools:
+            out = max_pool2d(out, 3, 2, padding=1)
         out = self.layer4(self.layer3(self.layer2(self.layer1(out))))
         logits: Tensor = self.linear(out.mean((2, 3)))
         return logits
 
 
-def resnet(depth: int, factories: Factories, *, num_classes: int = 10, in_channels: int = 3) -> ResNet:
+def resnet(
+    depth: int, factories: Factories, *, num_classes: int = 10, in_channels: int = 3, stem: Stem = "cifar"
+) -> ResNet:
     """Build a ResNet.
 
     Parameters
@@ -157,14 +173,16 @@ def resnet(depth: int, factories: Factories, *, num_classes: int = 10, in_channe
         Number of outputs.
     in_channels : int
         Number of channels of the images.
+    stem : {"cifar", "imagenet"}
+        Images that the network is made for, of 32×32 or of 224×224 pixels.
 
     Returns
     -------
     ResNet
-        Network that maps (N, in_channels, 32, 32) to logits (N, num_classes).
+        Network that maps (N, in_channels, H, W) to logits (N, num_classes).
     """
     block = Bottleneck if depth >= 50 else BasicBlock
-    return ResNet(block, block_counts(depth), factories, num_classes=num_classes, in_channels=in_channels)
+    return ResNet(block, block_counts(depth), factories, num_classes=num_classes, in_channels=in_channels, stem=stem)
 
 
 def block_counts(depth: int) -> tuple[int, int, int, int]:

@@ -70,7 +70,7 @@ def test_deconvolution_is_in_every_layer_and_nothing_normalises(name):
         assert set(kinds(network)) == {"FastDeconv2d", "DeconvLinear"}
         first, *others = (m.whitening.config for m in network.modules() if isinstance(m, FastDeconv2d))
         assert first == DeconvConfig().for_first_layer()
-        assert set(others) == {DeconvConfig()}
+        assert set(others) <= {DeconvConfig()}  # simple_cnn has no others
         linear = [m.whitening.config for m in network.modules() if isinstance(m, DeconvLinear)]
         assert {(config.block_size, config.n_iter, config.running) for config in linear} == {(512, 5, "covariance")}
 
