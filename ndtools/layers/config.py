@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from ndtools.errors import OptionError
 
-__all__ = ["DeconvConfig"]
+__all__ = ["FIRST_LAYER", "LINEAR_BLOCK", "DeconvConfig"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,6 +179,9 @@ class DeconvConfig:
 
 FIRST_LAYER: dict[str, Any] = {"n_iter": 15, "freeze_after": 200}
 """Settings of a network's first layer that differ from those of its other layers (Ye et al. 2020, appendix A.2)."""
+
+LINEAR_BLOCK = 512
+"""Block size of a network's linear layers, as in the published experiments; most layers have fewer features."""
 
 _LEAST_RIDGE = 1e-18  # where the input does not vary, D is eps^(-1/2), and its derivative about eps^(-3/2)
 _MOST = {

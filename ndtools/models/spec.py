@@ -53,10 +53,10 @@ class NetworkSpec:
 
     @property
     def form(self) -> str:
-        """Kind of most networks in a word: "deconv", "batch_norm" or "plain", by the layers that it has."""
+        """Kind of most networks in a word: "deconv", the normalisation of its layers, or "plain"."""
         if any(layer.deconv for layer in self.layers.values()):
             return "deconv"
-        return "batch_norm" if any(layer.norm == "batch_norm" for layer in self.layers.values()) else "plain"
+        return next((layer.norm for layer in self.layers.values() if layer.norm != "none"), "plain")
 
     def build(self) -> nn.Module:
         """Build the network, untrained."""
