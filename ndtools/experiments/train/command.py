@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ndtools.console.conflicts import refuse_given
 from ndtools.console.options import AsJson, DataDir, Dataset, Device, Quiet, Seed, numbers_from
 from ndtools.console.output import Output
 from ndtools.errors import OptionError
@@ -221,10 +222,13 @@ def train(
 
     session = Session(screen, output=output, checkpoint_every=checkpoint_every)
     if resume is not None:
+        refuse_given(context, ("name", "repeats", "output"), "with --resume, which goes on with one run in its folder")
         session.resume(resume, _given(context, {"dataset": (dataset,), **lists, **_single(common)}))
     else:
         session.start(_planned(dataset, lists, repeats=repeats, name=name, common=common))
     session.report()
+    if session.exit_code:
+        raise typer.Exit(session.exit_code)
 
 
 def _planned(

@@ -3,7 +3,7 @@
 from dataclasses import KW_ONLY, dataclass, fields
 
 from ndtools.errors import OptionError
-from ndtools.models.catalogue import NAMES
+from ndtools.models.catalogue import CATALOGUE
 from ndtools.models.norms import NORMS
 from ndtools.training.recipe import Recipe
 from ndtools.validation import Configuration, check_choice, check_eps, check_positive, check_run
@@ -74,7 +74,7 @@ class TrainConfig(Recipe, Configuration):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_run(self)
-        check_choice("arch", self.arch, NAMES)
+        check_choice("arch", self.arch, tuple(CATALOGUE))
         check_choice("norm", self.norm, tuple(NORMS))
         check_positive(self, "images", "block_size", "n_iter", "sampling_stride", "freeze_after", "refresh_every")
         if self.layer_settings and not NORMS[self.norm].deconvolves:
