@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ndtools.models.factories import Factories
 
-__all__ = ["CATALOGUE", "NAMES", "Entry", "build"]
+__all__ = ["CATALOGUE", "EARLIER_NAMES", "NAMES", "Entry", "build"]
 
 
 class Entry(NamedTuple):
@@ -55,14 +55,33 @@ CATALOGUE: dict[str, Entry] = {
     },
     **{f"resnet{d}": Entry("resnet:resnet", {"depth": d}, {}) for d in _RESNET_DEPTHS},
     **{
-        f"preact{d}": Entry("preact_resnet:preact_resnet", {"depth": d}, _first_frozen(n_iter=10))
+        f"preact_resnet{d}": Entry("preact_resnet:preact_resnet", {"depth": d}, _first_frozen(n_iter=10))
         for d in _RESNET_DEPTHS
     },
+    "densenet121": Entry("densenet:densenet", {"depth": 121}, {}),
+    "resnext29_32x4d": Entry(
+        "resnext:resnext", {"groups": 32, "width": 4}, {**_first_frozen(n_iter=10), "grouped": {"n_iter": 3}}
+    ),
+    "mobilenet_v2": Entry(
+        "mobilenet:mobilenet_v2",
+        {},
+        {
+            **_first_frozen(n_iter=10),
+            "depthwise": {"n_iter": 1},
+            "projection": {"n_iter": 1},
+            # the published blocks of a projection have as many channels as enter its inverted residual
+            **{f"projection.{width}": {"block_size": width} for width in (32, 16, 24, 64, 96, 160)},
+        },
+    ),
+    "senet18": Entry("senet:senet", {"depth": 18}, _first_frozen(n_iter=15)),
 }
 """All networks by name."""
 
 NAMES = tuple(CATALOGUE)
 """Names of the networks that `build` knows."""
+
+EARLIER_NAMES = {f"preact{d}": f"preact_resnet{d}" for d in _RESNET_DEPTHS}
+"""Names that networks had in ndtools 0.1, with their present names; `build`, files and commands accept them."""
 
 
 def build(name: str, norm: "str | Factories" = "deconv", *, num_classes: int = 10, in_channels: int = 3) -> "nn.Module":
@@ -71,7 +90,7 @@ def build(name: str, norm: "str | Factories" = "deconv", *, num_classes: int = 1
     Parameters
     ----------
     name : str
-        Name of the network, one of ``NAMES``, for example ``"resnet18"``.
+        Name of the network, one of ``NAMES`` or ``EARLIER_NAMES``, for example ``"resnet18"``.
     norm : str or Factories
         Arm of a comparison, one of :data:`ndtools.models.norms.NORMS`, for example ``"bn"``; or makers of the network's
         layers, for example :func:`ndtools.models.factories.deconv`.
@@ -101,6 +120,7 @@ def build(name: str, norm: "str | Factories" = "deconv", *, num_classes: int = 1
     >>> network.spec.arch, network.spec.form
     ('vgg11', 'batch_norm')
     """
+    name = EARLIER_NAMES.get(name, name)
     if name not in CATALOGUE:
         raise OptionError("name", f"must be one of {', '.join(CATALOGUE)}, got {name!r}")
     from ndtools.models.factories import Factories, roles_of

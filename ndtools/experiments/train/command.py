@@ -108,7 +108,9 @@ def train(
     ] = _DEFAULT.augment,
     max_steps: Annotated[
         int | None,
-        typer.Option(help="Steps after which the run ends (default: none).", show_default=False, rich_help_panel=_RECIPE),
+        typer.Option(
+            help="Steps after which the run ends (default: none).", show_default=False, rich_help_panel=_RECIPE
+        ),
     ] = None,
     amp: Annotated[
         str, _listed("--amp", panel=_RECIPE, help="Automatic mixed precision: off, bf16, fp16.")
@@ -145,9 +147,7 @@ def train(
     device: Annotated[Device, typer.Option(help="Device that computes.", rich_help_panel=_RUN)] = Device.auto,
     jobs: Annotated[
         int | None,
-        typer.Option(
-            "--jobs", "-j", help="Threads that compute (default: one per processor).", rich_help_panel=_RUN
-        ),
+        typer.Option("--jobs", "-j", help="Threads that compute (default: one per processor).", rich_help_panel=_RUN),
     ] = None,
     output: Annotated[
         Path, typer.Option("--output", "--out", "-o", help="Folder of all runs.", rich_help_panel=_RUN)
@@ -183,8 +183,7 @@ def train(
     Example: [bold]ndtools train cifar10 --arch vgg16 --norm bn,deconv --epochs 1[/bold]
     """
     screen = Output(quiet=quiet, as_json=as_json)
-    if not checkpoint_every > 0:
-        raise OptionError("checkpoint_every", f"must be above 0 seconds, got {checkpoint_every}")
+    _check_interval(checkpoint_every)
     lists: dict[str, Sequence[Any]] = {
         "arch": _words(arch),
         "norm": _words(norm),
@@ -227,8 +226,12 @@ def train(
     else:
         session.start(_planned(dataset, lists, repeats=repeats, name=name, common=common))
     session.report()
-    if session.exit_code:
-        raise typer.Exit(session.exit_code)
+    session.leave()
+
+
+def _check_interval(seconds: float) -> None:
+    if not seconds > 0:
+        raise OptionError("checkpoint_every", f"must be above 0 seconds, got {seconds}")
 
 
 def _planned(

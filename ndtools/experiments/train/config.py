@@ -3,7 +3,7 @@
 from dataclasses import KW_ONLY, dataclass, fields
 
 from ndtools.errors import OptionError
-from ndtools.models.catalogue import CATALOGUE
+from ndtools.models.catalogue import CATALOGUE, EARLIER_NAMES
 from ndtools.models.norms import NORMS
 from ndtools.training.recipe import Recipe
 from ndtools.validation import Configuration, check_choice, check_eps, check_positive, check_run
@@ -73,6 +73,7 @@ class TrainConfig(Recipe, Configuration):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        object.__setattr__(self, "arch", EARLIER_NAMES.get(self.arch, self.arch))
         check_run(self)
         check_choice("arch", self.arch, tuple(CATALOGUE))
         check_choice("norm", self.norm, tuple(NORMS))

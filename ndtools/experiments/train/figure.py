@@ -1,6 +1,6 @@
 """Picture of the learning curves of one training run."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["caption_train", "plot_train"]
 
-_TRAINING = {"color": VERMILION, "linestyle": "--"}
-_EVALUATION = {"color": BLUE, "linestyle": "-"}
+_TRAINING: dict[str, Any] = {"color": VERMILION, "linestyle": "--"}
+_EVALUATION: dict[str, Any] = {"color": BLUE, "linestyle": "-"}
 _POINTS = 400  # at most, of the training loss
 
 
@@ -81,8 +81,8 @@ def caption_train(result: "TrainResult") -> str:
     return (
         f"Learning curves of {result.about['arch']} with the normalisation {result.about['norm']} on {result.data}:"
         f" {data['train_images']:,} training images in batches of {config['batch_size']:,}, {config['opt']} at the rate"
-        f" {config['lr']:g}, weight decay {config['weight_decay']:g}, seed {config['seed']}. (a) Training loss, averaged"
-        f" over neighbouring steps, and {result.evaluation} loss after each epoch. (b) Accuracy on the training images,"
+        f" {config['lr']:g}, weight decay {config['weight_decay']:g}, seed {config['seed']}. (a) Training loss,"
+        f" averaged over neighbouring steps, and {result.evaluation} loss after each epoch. (b) Accuracy on the training images,"
         f" in the course of each epoch and with augmentation, and on the {data['eval_images']:,} {result.evaluation}"
         " images after it."
     )

@@ -8,6 +8,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from ndtools.computing.operators import operator_threads
 from ndtools.console.failures import EXIT_CODES, INTERRUPTED
 from ndtools.console.output import Output
@@ -110,6 +112,11 @@ class Session:
         if len(runs) > 1:
             folders = shlex.join(str(folder.path) for folder in self.finished)
             self.screen.note(f"curves and statistics: ndtools compare {folders}")
+
+    def leave(self) -> None:
+        """End the command with an exit code if a run diverged or was interrupted."""
+        if self.exit_code:
+            raise typer.Exit(self.exit_code)
 
     def _showing(self) -> Any:  # noqa: ANN401
         return display(self.screen.note, quiet=self.screen.quiet or rank() > 0)
