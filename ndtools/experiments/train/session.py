@@ -195,7 +195,7 @@ def _locked(folder: RunFolder) -> Any:  # noqa: ANN401
 
 
 def _command(folder: RunFolder) -> str:
-    return shlex.join(["ndtools", "train", "--resume", os.fspath(folder.path)])
+    return f"ndtools train --resume {shlex.quote(os.fspath(folder.path))}"
 
 
 def _table(runs: Sequence[Mapping[str, Any]]) -> "Table":
