@@ -82,9 +82,9 @@ def caption_train(result: "TrainResult") -> str:
         f"Learning curves of {result.about['arch']} with the normalisation {result.about['norm']} on {result.data}:"
         f" {data['train_images']:,} training images in batches of {config['batch_size']:,}, {config['opt']} at the rate"
         f" {config['lr']:g}, weight decay {config['weight_decay']:g}, seed {config['seed']}. (a) Training loss,"
-        f" averaged over neighbouring steps, and {result.evaluation} loss after each epoch. (b) Accuracy on the training"
-        f" images, in the course of each epoch and with augmentation, and on the {data['eval_images']:,}"
-        f" {result.evaluation} images after it."
+        f" averaged over neighbouring steps, and {result.evaluation} loss after each epoch. (b) Accuracy on the"
+        " training images, in the course of each epoch and with augmentation, and on the"
+        f" {data['eval_images']:,} {result.evaluation} images after it."
     )
 
 

@@ -109,9 +109,6 @@ class Session:
         runs = [{**folder.about, "folder": str(folder.path), "result": folder.result} for folder in self.finished]
         self.screen.json({"runs": runs})
         self.screen.table(_table(runs))
-        if len(runs) > 1:
-            folders = shlex.join(str(folder.path) for folder in self.finished)
-            self.screen.note(f"curves and statistics: ndtools compare {folders}")
 
     def leave(self) -> None:
         """End the command with an exit code if a run diverged or was interrupted."""
