@@ -42,7 +42,7 @@ class Entry(NamedTuple):
     normalised: Mapping[str, Mapping[str, Any]] = {}
 
 
-def _first_frozen(n_iter: int) -> dict[str, dict[str, Any]]:
+def _first_frozen(n_iter: int) -> dict[str, dict[str, Any] | None]:
     return {"first": {"n_iter": n_iter, "freeze_after": 101}}
 
 
@@ -74,6 +74,11 @@ CATALOGUE: dict[str, Entry] = {
         },
     ),
     "senet18": Entry("senet:senet", {"depth": 18}, _first_frozen(n_iter=15)),
+    "dpn92": Entry("dpn:dpn", {"depth": 92}, _first_frozen(n_iter=10)),
+    "pnasnet_a": Entry("pnasnet:pnasnet", {"variant": "a"}, _first_frozen(n_iter=10)),
+    "pnasnet_b": Entry("pnasnet:pnasnet", {"variant": "b"}, _first_frozen(n_iter=10)),
+    # only the first layer deconvolves in the published code, and 50 batch normalisations are left
+    "efficientnet_b0": Entry("efficientnet:efficientnet", {}, {**_first_frozen(n_iter=10), "conv": None}),
 }
 """All networks by name."""
 
