@@ -32,7 +32,7 @@ def test_help_shows_flags_without_a_type(command):
 
 WITHOUT_PICTURES = ["convert", "fold", "audit"]  # of checkpoints
 WITHOUT_COMPUTING = ["figure"]
-IN_FOLDERS = ("train",)  # each result is a folder of its own
+IN_FOLDERS = ["train"]  # each result is a folder of its own
 
 
 @pytest.mark.parametrize("name", WITHOUT_PICTURES)
