@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ndtools.errors import OptionError
 from ndtools.layers.config import FIRST_LAYER, LINEAR_BLOCK, DeconvConfig
-from ndtools.models.catalogue import CATALOGUE
+from ndtools.models.catalogue import CATALOGUE, Entry, Stem, check_stem
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -17,6 +17,23 @@ if TYPE_CHECKING:
     from ndtools.models.factories import Factories, LayerSpec, Norm
 
 __all__ = ["NORMS", "Arm", "arm", "prepare"]
+
+
+class _Network(NamedTuple):
+    """A network of the catalogue, and its stem."""
+
+    entry: Entry
+    stem: Stem
+
+    @property
+    def published(self) -> Mapping[str, Mapping[str, Any] | None]:
+        """Settings of the published network by role."""
+        return self.entry.published_for(self.stem)
+
+    @property
+    def deconvolving(self) -> dict[str, Mapping[str, Any]]:
+        """Settings of the published network by role, without roles that do not deconvolve."""
+        return {role: own for role, own in self.published.items() if own is not None}
 
 
 class Arm(NamedTuple):
@@ -27,18 +44,18 @@ class Arm(NamedTuple):
     description : str
         The normalisation of the arm in words, which can follow a colon.
     layers : callable
-        Function that takes the name of a network and settings of deconvolution layers, and returns the specifications
-        of the layers by role.
+        Function that takes a network of the catalogue and settings of deconvolution layers, and returns the
+        specifications of the layers by role.
     deconvolves : bool
         Whether its layers deconvolve, so that it takes settings of deconvolution layers.
     """
 
     description: str
-    layers: "Callable[[str, Mapping[str, Any]], dict[str, LayerSpec]]"
+    layers: "Callable[[_Network, Mapping[str, Any]], dict[str, LayerSpec]]"
     deconvolves: bool = False
 
 
-def arm(norm: str, arch: str, **settings: Any) -> "Factories":  # noqa: ANN401
+def arm(norm: str, arch: str, *, stem: Stem = "cifar", **settings: Any) -> "Factories":  # noqa: ANN401
     """Return the makers of a network's layers in an arm of a comparison.
 
     Parameters
@@ -47,6 +64,8 @@ def arm(norm: str, arch: str, **settings: Any) -> "Factories":  # noqa: ANN401
         Name of the arm, one of ``NORMS``.
     arch : str
         Name of the network, one of ``NAMES``. Some arms have the settings that were published for it.
+    stem : {"cifar", "imagenet"}
+        Beginning of the network, as in `build`.
     **settings
         Settings of the deconvolution layers that differ from those of the arm, by their name in ``DeconvConfig``. A
         layer whose role has its own number of iterations or block size in this arm keeps them, as the 15 iterations of
@@ -84,7 +103,8 @@ def arm(norm: str, arch: str, **settings: Any) -> "Factories":  # noqa: ANN401
             )
     from ndtools.models.factories import Factories
 
-    return Factories(NORMS[norm].layers(arch, settings))
+    check_stem(arch, stem)
+    return Factories(NORMS[norm].layers(_Network(CATALOGUE[arch], stem), settings))
 
 
 def prepare(network: "nn.Module", images: "Tensor") -> None:
@@ -135,35 +155,32 @@ def prepare(network: "nn.Module", images: "Tensor") -> None:
             whitening.average_all(False)
 
 
-def _deconv(arch: str, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
+def _deconv(network: _Network, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
     return _deconvolving(DeconvConfig.interleaved, {"first": FIRST_LAYER, "linear": _LINEAR}, settings)
 
 
-def _reference(arch: str, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
-    published = CATALOGUE[arch].published
-    layers = _deconvolving(DeconvConfig.reference, {**_of_deconvolution(arch), "linear": _LINEAR}, settings)
-    # A network that keeps its normalisations in some roles has batch normalisation there.
-    others = _batch_norm(arch, {}) if None in published.values() else {}
-    return layers | {role: own for role, own in others.items() if _left(role, published)}
+def _reference(network: _Network, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
+    from ndtools.models.factories import layer_in
+
+    layers = _deconvolving(DeconvConfig.reference, {"linear": _LINEAR, **network.deconvolving}, settings)
+    # A network that does not deconvolve in some roles has batch normalisation there.
+    usual = _batch_norm(network, {})
+    kept = [role for role in (*network.published, *usual) if _is_kept(role, network.published)]
+    return layers | {role: layer_in(usual, role) for role in kept}
 
 
-def _left(role: str, published: Mapping[str, Mapping[str, Any] | None]) -> bool:
-    """Return whether layers in a role do not deconvolve in the published network."""
+def _is_kept(role: str, published: Mapping[str, Mapping[str, Any] | None]) -> bool:
+    """Return whether the published network does not deconvolve in a role, as that or one that it stands for says."""
     from ndtools.models.factories import lineage
 
-    named = [name for name in ("conv", *lineage(role)) if name in published]
-    return role != "linear" and bool(named) and published[named[-1]] is None
+    said = [name for name in ("conv", *lineage(role)) if name in published and (name, role) != ("conv", "linear")]
+    return bool(said) and published[said[-1]] is None
 
 
-def _successor(arch: str, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
+def _successor(network: _Network, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
     # The linear layer of its code has no layer normalisation.
-    defaults = {role: {"layer_norm": True, **own} for role, own in {"conv": {}, **_of_deconvolution(arch)}.items()}
+    defaults = {role: {"layer_norm": True, **own} for role, own in {"conv": {}, **network.deconvolving}.items()}
     return _deconvolving(DeconvConfig.reference, {**defaults, "linear": _LINEAR}, settings)
-
-
-def _of_deconvolution(arch: str) -> dict[str, Mapping[str, Any]]:
-    """Return the published settings of a network by role, of the roles that deconvolve."""
-    return {role: own for role, own in CATALOGUE[arch].published.items() if own is not None}
 
 
 def _deconvolving(
@@ -186,12 +203,12 @@ _KEPT = ("n_iter", "block_size")
 """Settings that a role with a value of its own keeps."""
 
 
-def _normalised(norm: "Norm") -> "Callable[[str, Mapping[str, Any]], dict[str, LayerSpec]]":
-    def layers(arch: str, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
+def _normalised(norm: "Norm") -> "Callable[[_Network, Mapping[str, Any]], dict[str, LayerSpec]]":
+    def layers(network: _Network, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
         from ndtools.models.factories import LayerSpec
 
         common: dict[str, Any] = {"norm": norm, "bias": False}
-        roles = {"conv": {}, **CATALOGUE[arch].normalised}
+        roles = {"conv": {}, **network.entry.normalised}
         return {role: LayerSpec(**common | dict(own)) for role, own in roles.items()} | {"linear": LayerSpec()}
 
     return layers
@@ -200,8 +217,8 @@ def _normalised(norm: "Norm") -> "Callable[[str, Mapping[str, Any]], dict[str, L
 _batch_norm = _normalised("batch_norm")
 
 
-def _first_whitened(arch: str, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
-    layers = _batch_norm(arch, settings)
+def _first_whitened(network: _Network, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
+    layers = _batch_norm(network, settings)
     return layers | {"first": replace(layers.get("first", layers["conv"]), deconv=DeconvConfig(**_FROZEN))}
 
 
@@ -217,7 +234,7 @@ _FROZEN: dict[str, Any] = {
 """Settings of a whitening that is computed once, to convergence. Its ridge is that of the CIFAR-10 speed records."""
 
 
-def _plain(arch: str, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
+def _plain(network: _Network, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
     from ndtools.models.factories import plain
 
     return dict(plain().layers)

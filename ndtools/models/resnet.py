@@ -1,4 +1,4 @@
-"""ResNets for images of 32×32 pixels: no pooling in the stem, convolution before normalisation."""
+"""ResNets: convolution before normalisation, and no pooling in the stem for images of 32×32 pixels."""
 
 from typing import ClassVar
 
@@ -6,12 +6,14 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from ndtools.errors import OptionError
+from ndtools.models.catalogue import Stem
 from ndtools.models.factories import Factories, chain
 
 __all__ = ["BasicBlock", "Block", "Bottleneck", "ResNet", "block_counts", "resnet"]
 
 _WIDTHS = (64, 128, 256, 512)
 """Number of channels within the blocks of each stage; the first is also that of the first convolution."""
+_SMALL = {"kernel_size": 3, "stride": 1, "padding": 1}
 _COUNTS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 """For each depth, the numbers of blocks in the stages."""
 
@@ -99,6 +101,9 @@ class ResNet(nn.Module):
         Number of channels of the images.
     active_stem : bool
         Whether normalisation and ReLU follow the first convolution. Pre-activation blocks begin with both themselves.
+    stem : {"cifar", "imagenet"}
+        First convolution: "cifar" is one of 3×3 pixels; "imagenet" one of 7×7 pixels and stride 2, with pooling after
+        it (He et al. 2016).
     """
 
     def __init__(
@@ -110,9 +115,13 @@ class ResNet(nn.Module):
         num_classes: int,
         in_channels: int,
         active_stem: bool = True,
+        stem: Stem = "cifar",
     ) -> None:
         super().__init__()
-        self.conv1 = factories.conv(in_channels, _WIDTHS[0], 3, padding=1, role="first")
+        large = stem == "imagenet"
+        shape: dict[str, int] = {"kernel_size": 7, "stride": 2, "padding": 3} if large else _SMALL
+        self.conv1 = factories.conv(in_channels, _WIDTHS[0], **shape, role="first")
+        self.pool = nn.MaxPool2d(3, stride=2, padding=1) if large else None
         self.bn1 = factories.norm(_WIDTHS[0], role="first") if active_stem else None
         inputs = (_WIDTHS[0], *(width * block.expansion for width in _WIDTHS))
         self.layer1 = _stage(block, inputs[0], _WIDTHS[0], counts[0], 1, factories)
@@ -127,7 +136,7 @@ class ResNet(nn.Module):
         Parameters
         ----------
         x : Tensor of shape (N, C, H, W)
-            Images, of 32×32 pixels in the paper.
+            Images, of 32×32 pixels in the paper, or of 224×224 with the stem "imagenet".
 
         Returns
         -------
@@ -137,12 +146,16 @@ class ResNet(nn.Module):
         out = self.conv1(x)
         if self.bn1 is not None:
             out = relu(self.bn1(out))
+        if self.pool is not None:
+            out = self.pool(out)
         out = self.layer4(self.layer3(self.layer2(self.layer1(out))))
         logits: Tensor = self.linear(out.mean((2, 3)))
         return logits
 
 
-def resnet(depth: int, factories: Factories, *, num_classes: int = 10, in_channels: int = 3) -> ResNet:
+def resnet(
+    depth: int, factories: Factories, *, num_classes: int = 10, in_channels: int = 3, stem: Stem = "cifar"
+) -> ResNet:
     """Build a ResNet.
 
     Parameters
@@ -155,14 +168,17 @@ def resnet(depth: int, factories: Factories, *, num_classes: int = 10, in_channe
         Number of outputs.
     in_channels : int
         Number of channels of the images.
+    stem : {"cifar", "imagenet"}
+        First convolution, as in `ResNet`.
 
     Returns
     -------
     ResNet
-        Network that maps (N, in_channels, 32, 32) to logits (N, num_classes).
+        Network that maps (N, in_channels, H, W) to logits (N, num_classes).
     """
     block = Bottleneck if depth >= 50 else BasicBlock
-    return ResNet(block, block_counts(depth), factories, num_classes=num_classes, in_channels=in_channels)
+    counts = block_counts(depth)
+    return ResNet(block, counts, factories, num_classes=num_classes, in_channels=in_channels, stem=stem)
 
 
 def block_counts(depth: int) -> tuple[int, int, int, int]:
