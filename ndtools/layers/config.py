@@ -33,7 +33,8 @@ class DeconvConfig:
         Weight of the newest batch in the moving averages, in (0, 1].
     sampling_stride : int
         Stride of the patches whose covariance is taken, in steps of the convolution (sec. 4.5.2), at most 1000. On
-        staggered grids it is lowered where fewer patches than features would be left.
+        staggered grids it is lowered where D would have fewer samples than features; a patch is a sample for each of
+        the blocks that share one D.
     grouping : {"interleaved", "published", "contiguous"}
         Layout of the blocks. "contiguous" makes blocks of neighbouring channels; channels left over form a smaller
         block. "interleaved" puts every (C/B)-th of all (channel, pixel) features of C channels into a block, where B is

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ndtools.models.factories import Factories
 
-__all__ = ["CATALOGUE", "NAMES", "Entry", "Stem", "build", "check_stem"]
+__all__ = ["CATALOGUE", "EARLIER_NAMES", "NAMES", "Entry", "Stem", "build", "check_stem"]
 
 Stem = Literal["cifar", "imagenet"]
 """How a network begins: at the full size of small images, or by reducing images four times in each direction."""
@@ -53,7 +53,7 @@ class Entry(NamedTuple):
         return self.imagenet if stem == "imagenet" and self.imagenet is not None else self.published
 
 
-def _first_frozen(n_iter: int) -> dict[str, dict[str, Any]]:
+def _first_frozen(n_iter: int) -> dict[str, dict[str, Any] | None]:
     return {"first": {"n_iter": n_iter, "freeze_after": 101}}
 
 
@@ -70,14 +70,38 @@ CATALOGUE: dict[str, Entry] = {
         for d in _RESNET_DEPTHS
     },
     **{
-        f"preact{d}": Entry("preact_resnet:preact_resnet", {"depth": d}, _first_frozen(n_iter=10))
+        f"preact_resnet{d}": Entry("preact_resnet:preact_resnet", {"depth": d}, _first_frozen(n_iter=10))
         for d in _RESNET_DEPTHS
     },
+    "densenet121": Entry("densenet:densenet", {"depth": 121}, {}),
+    "resnext29_32x4d": Entry(
+        "resnext:resnext", {"groups": 32, "width": 4}, {**_first_frozen(n_iter=10), "grouped": {"n_iter": 3}}
+    ),
+    "mobilenet_v2": Entry(
+        "mobilenet:mobilenet_v2",
+        {},
+        {
+            **_first_frozen(n_iter=10),
+            "depthwise": {"n_iter": 1},
+            "projection": {"n_iter": 1},
+            # the published blocks of a projection have as many channels as enter its inverted residual
+            **{f"projection.{width}": {"block_size": width} for width in (32, 16, 24, 64, 96, 160)},
+        },
+    ),
+    "senet18": Entry("senet:senet", {"depth": 18}, _first_frozen(n_iter=15)),
+    "dpn92": Entry("dpn:dpn", {"depth": 92}, _first_frozen(n_iter=10)),
+    "pnasnet_a": Entry("pnasnet:pnasnet", {"variant": "a"}, _first_frozen(n_iter=10)),
+    "pnasnet_b": Entry("pnasnet:pnasnet", {"variant": "b"}, _first_frozen(n_iter=10)),
+    # only the first layer deconvolves in the published code, and 50 batch normalisations are left
+    "efficientnet_b0": Entry("efficientnet:efficientnet", {}, {**_first_frozen(n_iter=10), "conv": None}),
 }
 """All networks by name."""
 
 NAMES = tuple(CATALOGUE)
 """Names of the networks that `build` knows."""
+
+EARLIER_NAMES = {f"preact{d}": f"preact_resnet{d}" for d in _RESNET_DEPTHS}
+"""Names that networks had in ndtools 0.1, with their present names; `build`, files and commands accept them."""
 
 
 def check_stem(name: str, stem: Stem) -> None:
@@ -115,7 +139,7 @@ def build(
     Parameters
     ----------
     name : str
-        Name of the network, one of ``NAMES``, for example ``"resnet18"``.
+        Name of the network, one of ``NAMES`` or ``EARLIER_NAMES``, for example ``"resnet18"``.
     norm : str or Factories
         Arm of a comparison, one of :data:`ndtools.models.norms.NORMS`, for example ``"bn"``; or makers of the network's
         layers, for example :func:`ndtools.models.factories.deconv`.
@@ -148,6 +172,7 @@ def build(
     >>> network.spec.arch, network.spec.form
     ('vgg11', 'batch_norm')
     """
+    name = EARLIER_NAMES.get(name, name)
     if name not in CATALOGUE:
         raise OptionError("name", f"must be one of {', '.join(CATALOGUE)}, got {name!r}")
     from ndtools.models.factories import Factories, roles_of

@@ -102,6 +102,7 @@ class Factories:
         stride: int = 1,
         padding: int = 0,
         groups: int = 1,
+        bias: bool | None = None,
         role: str = "conv",
     ) -> nn.Module:
         """Make a convolution.
@@ -114,6 +115,9 @@ class Factories:
             Side of the kernel, pixels.
         stride, padding, groups : int
             Arguments of :class:`torch.nn.Conv2d`.
+        bias : bool, optional
+            Whether the layer adds a bias; by default as the specification of its role says. Layers that no
+            normalisation follows in any form of the network have one.
         role : str
             Role of the layer in its network.
 
@@ -124,9 +128,10 @@ class Factories:
         """
         spec = layer_in(self.layers, role)
         shape = (in_channels, out_channels, kernel_size, stride, padding)
+        bias = spec.bias if bias is None else bias
         if spec.deconv is None:
-            return _in_role(nn.Conv2d(*shape, groups=groups, bias=spec.bias), role)
-        return _in_role(FastDeconv2d(*shape, groups=groups, bias=spec.bias, config=spec.deconv), role)
+            return _in_role(nn.Conv2d(*shape, groups=groups, bias=bias), role)
+        return _in_role(FastDeconv2d(*shape, groups=groups, bias=bias, config=spec.deconv), role)
 
     def norm(self, channels: int, *, role: str = "conv") -> nn.Module:
         """Make the normalisation beside a convolution.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ndtools.errors import OptionError
 from ndtools.layers.config import FIRST_LAYER, LINEAR_BLOCK, DeconvConfig
-from ndtools.models.catalogue import CATALOGUE, Entry, Stem, check_stem
+from ndtools.models.catalogue import CATALOGUE, EARLIER_NAMES, Entry, Stem, check_stem
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -89,6 +89,7 @@ def arm(norm: str, arch: str, *, stem: Stem = "cifar", **settings: Any) -> "Fact
     """
     if norm not in NORMS:
         raise OptionError("norm", f"must be one of {', '.join(NORMS)}, got {norm!r}")
+    arch = EARLIER_NAMES.get(arch, arch)
     if arch not in CATALOGUE:
         raise OptionError("arch", f"must be one of {', '.join(CATALOGUE)}, got {arch!r}")
     for name in settings:

@@ -13,7 +13,6 @@ __all__ = ["BasicBlock", "Block", "Bottleneck", "ResNet", "block_counts", "resne
 
 _WIDTHS = (64, 128, 256, 512)
 """Number of channels within the blocks of each stage; the first is also that of the first convolution."""
-_SMALL = {"kernel_size": 3, "stride": 1, "padding": 1}
 _COUNTS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 """For each depth, the numbers of blocks in the stages."""
 
@@ -101,6 +100,7 @@ class ResNet(nn.Module):
         Number of channels of the images.
     active_stem : bool
         Whether normalisation and ReLU follow the first convolution. Pre-activation blocks begin with both themselves.
+        The normalisation is then part of the network, as in the published one, and never used.
     stem : {"cifar", "imagenet"}
         First convolution: "cifar" is one of 3×3 pixels; "imagenet" one of 7×7 pixels and stride 2, with pooling after
         it (He et al. 2016).
@@ -119,10 +119,11 @@ class ResNet(nn.Module):
     ) -> None:
         super().__init__()
         large = stem == "imagenet"
-        shape: dict[str, int] = {"kernel_size": 7, "stride": 2, "padding": 3} if large else _SMALL
-        self.conv1 = factories.conv(in_channels, _WIDTHS[0], **shape, role="first")
+        kernel, stride, padding = (7, 2, 3) if large else (3, 1, 1)
+        self.conv1 = factories.conv(in_channels, _WIDTHS[0], kernel, stride=stride, padding=padding, role="first")
         self.pool = nn.MaxPool2d(3, stride=2, padding=1) if large else None
-        self.bn1 = factories.norm(_WIDTHS[0], role="first") if active_stem else None
+        self.bn1 = factories.norm(_WIDTHS[0], role="first").requires_grad_(active_stem)
+        self.active_stem = active_stem
         inputs = (_WIDTHS[0], *(width * block.expansion for width in _WIDTHS))
         self.layer1 = _stage(block, inputs[0], _WIDTHS[0], counts[0], 1, factories)
         self.layer2 = _stage(block, inputs[1], _WIDTHS[1], counts[1], 2, factories)
@@ -144,7 +145,7 @@ class ResNet(nn.Module):
             Logits of the classes.
         """
         out = self.conv1(x)
-        if self.bn1 is not None:
+        if self.active_stem:
             out = relu(self.bn1(out))
         if self.pool is not None:
             out = self.pool(out)

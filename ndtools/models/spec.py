@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from ndtools.models.catalogue import Stem, build
+from ndtools.models.catalogue import EARLIER_NAMES, Stem, build
 from ndtools.models.factories import Factories, LayerSpec, layer_in
 
 __all__ = ["NetworkSpec"]
@@ -22,7 +22,8 @@ class NetworkSpec:
     Attributes
     ----------
     arch : str
-        Name of the architecture, one of :data:`ndtools.models.NAMES`.
+        Name of the architecture, one of :data:`ndtools.models.NAMES`. The name that it had in ndtools 0.1 becomes its
+        present name.
     num_classes : int
         Number of outputs.
     in_channels : int
@@ -42,6 +43,7 @@ class NetworkSpec:
     stem: Stem = "cifar"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "arch", EARLIER_NAMES.get(self.arch, self.arch))
         layers = {"conv": LayerSpec(), "linear": LayerSpec(), **self.layers}
         needed = {}
         for role, spec in layers.items():
