@@ -10,7 +10,7 @@ from ndtools.checkpoints.config import LayerSettings
 from ndtools.checkpoints.state_dicts import State
 from ndtools.errors import DataError
 from ndtools.layers.config import DeconvConfig
-from ndtools.models.catalogue import entry_of
+from ndtools.models.catalogue import CATALOGUE
 from ndtools.models.factories import LayerSpec, layer_in
 from ndtools.models.spec import NetworkSpec
 
@@ -54,17 +54,17 @@ def deconvolving(network: NetworkSpec, state: State, settings: LayerSettings, *,
     stored = [name for name in layers if f"{name}.weight" in state]
     ordinary = {roles[name] for name in stored} - {roles[name] for name in stored if f"{name}.{_MEAN}" in state}
 
-    entry = entry_of(network.arch, network.stem)
+    entry = CATALOGUE[network.arch]
 
     def assuming(block_sizes: Mapping[str, int]) -> NetworkSpec:
         configs = settings.by_role(
             _preset(state, settings, published=published),
             block_sizes=block_sizes,
-            published=entry.published if published else None,
+            published=entry.published_for(network.stem) if published else None,
         )
         found = {role: LayerSpec(deconv=config) for role, config in configs.items()}
-        if published:
-            found |= {role: replace(layer_in(found, role), norm="batch_norm") for role in entry.also_normalised}
+        if published and network.stem == "imagenet":
+            found |= {role: replace(layer_in(found, role), norm="batch_norm") for role in entry.imagenet_norms}
         return replace(network, layers=found | {role: LayerSpec() for role in ordinary})
 
     def common(names: list[str]) -> int:

@@ -15,7 +15,7 @@ from ndtools.checkpoints.state_dicts import State, from_published, is_published,
 from ndtools.checkpoints.torchvision_names import from_torchvision
 from ndtools.errors import DataError, OptionError
 from ndtools.layers.checks import check_model
-from ndtools.models.catalogue import CATALOGUE, IMAGENET
+from ndtools.models.catalogue import CATALOGUE
 from ndtools.models.factories import batch_norm, lineage, plain
 from ndtools.models.spec import NetworkSpec
 
@@ -280,7 +280,7 @@ def _recognise(config: CheckpointConfig, state: State, published: bool) -> Netwo
             "config", f"{config.settings.preset} contradicts the checkpoint, which is one of the published code"
         )
     network = NetworkSpec(arch=config.arch, num_classes=1, in_channels=1, layers=plain().layers)
-    if config.arch in IMAGENET:
+    if CATALOGUE[config.arch].imagenet is not None:
         larger = replace(network, stem="imagenet")
         network = larger if _begins_and_ends_as(larger, state) else network
     first, last = _ends(network)

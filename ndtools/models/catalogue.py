@@ -1,4 +1,4 @@
-"""The networks of Ye et al. 2020 by name: how each is built for small images and for ImageNet; published settings.
+"""The networks of Ye et al. 2020 by name: how each is built, and its published settings.
 
 Nothing here imports torch until a network is built, so that names can be listed without it.
 """
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     from ndtools.models.factories import Factories
 
-__all__ = ["CATALOGUE", "EARLIER_NAMES", "IMAGENET", "NAMES", "Entry", "Stem", "build", "entry_of"]
+__all__ = ["CATALOGUE", "EARLIER_NAMES", "NAMES", "Entry", "Stem", "build", "check_stem"]
 
 Stem = Literal["cifar", "imagenet"]
-"""Images that a network is made for: "cifar" for 32×32 pixels, "imagenet" for 224×224 pixels."""
+"""Form of a network: for images of 32×32 pixels, or for those of ImageNet, of 224×224 pixels."""
 
 
 class Entry(NamedTuple):
@@ -36,37 +36,54 @@ class Entry(NamedTuple):
     normalised : mapping
         Settings by role of a network whose convolutions are normalised, see `LayerSpec`, where they are not a
         normalisation and no bias: ``{"conv": {"bias": True}}`` for those that have a bias as well, as in VGG. Layers
-        that no normalisation stands beside need none: the family itself gives them a bias.
-    also_normalised : tuple of str
-        Roles whose convolutions deconvolve in the published network, and have a batch normalisation all the same.
+        that no normalisation stands beside need no settings: the family itself gives them a bias.
+    imagenet : mapping, optional
+        Settings of the published network for ImageNet, as ``published``. None if the network has no form for images of
+        that size; otherwise the builder takes the argument ``stem``.
+    imagenet_norms : tuple of str
+        Roles whose convolutions deconvolve in the published network for ImageNet, and are batch-normalised as well.
     """
 
     builder: str
     arguments: Mapping[str, Any]
     published: Mapping[str, Mapping[str, Any] | None]
     normalised: Mapping[str, Mapping[str, Any]] = {}
-    also_normalised: tuple[str, ...] = ()
+    imagenet: Mapping[str, Mapping[str, Any] | None] | None = None
+    imagenet_norms: tuple[str, ...] = ()
+
+    def published_for(self, stem: Stem) -> Mapping[str, Mapping[str, Any] | None]:
+        """Return the published settings of the network in one of its forms."""
+        return self.imagenet if stem == "imagenet" and self.imagenet is not None else self.published
 
 
 def _first_frozen(n_iter: int) -> dict[str, dict[str, Any] | None]:
     return {"first": {"n_iter": n_iter, "freeze_after": 101}}
 
 
-_VGG_DEPTHS = (11, 13, 16, 19)
 _RESNET_DEPTHS = (18, 34, 50, 101, 152)
-_WITH_BIAS = {"conv": {"bias": True}}
+# published linear layers have smaller blocks for ImageNet, where those of VGG have up to 25088 features
+_IMAGENET = {**_first_frozen(n_iter=15), "linear": {"block_size": 64}}
 
 CATALOGUE: dict[str, Entry] = {
     **{
-        f"vgg{d}": Entry("vgg:vgg", {"depth": d}, _first_frozen(n_iter=15), normalised=_WITH_BIAS)
-        for d in _VGG_DEPTHS
+        f"vgg{d}": Entry(
+            "vgg:vgg",
+            {"depth": d},
+            _first_frozen(n_iter=15),
+            normalised={"conv": {"bias": True}},
+            imagenet=_IMAGENET,
+        )
+        for d in (11, 13, 16, 19)
     },
-    **{f"resnet{d}": Entry("resnet:resnet", {"depth": d}, {}) for d in _RESNET_DEPTHS},
+    **{
+        f"resnet{d}": Entry("resnet:resnet", {"depth": d}, {}, imagenet=_IMAGENET, imagenet_norms=("shortcut",))
+        for d in _RESNET_DEPTHS
+    },
     **{
         f"preact_resnet{d}": Entry("preact_resnet:preact_resnet", {"depth": d}, _first_frozen(n_iter=10))
         for d in _RESNET_DEPTHS
     },
-    "densenet121": Entry("densenet:densenet", {"depth": 121}, {}),
+    "densenet121": Entry("densenet:densenet", {"depth": 121}, {}, imagenet=_IMAGENET),
     "resnext29_32x4d": Entry(
         "resnext:resnext", {"groups": 32, "width": 4}, {**_first_frozen(n_iter=10), "grouped": {"n_iter": 3}}
     ),
@@ -89,26 +106,7 @@ CATALOGUE: dict[str, Entry] = {
     "efficientnet_b0": Entry("efficientnet:efficientnet", {}, {**_first_frozen(n_iter=10), "conv": None}),
     "simple_cnn": Entry("simple_cnn:simple_cnn", {}, {}),
 }
-"""All networks by name, in the form for images of 32×32 pixels."""
-
-# the published linear layers have smaller blocks for ImageNet, where VGG's have up to 25088 features
-_IMAGENET_SETTINGS = {**_first_frozen(n_iter=15), "linear": {"block_size": 64}}
-_FOR_IMAGENET = {"stem": "imagenet"}
-
-IMAGENET: dict[str, Entry] = {
-    **{
-        f"vgg{d}": Entry("vgg:vgg", {"depth": d, **_FOR_IMAGENET}, _IMAGENET_SETTINGS, normalised=_WITH_BIAS)
-        for d in _VGG_DEPTHS
-    },
-    **{
-        f"resnet{d}": Entry(
-            "resnet:resnet", {"depth": d, **_FOR_IMAGENET}, _IMAGENET_SETTINGS, also_normalised=("shortcut",)
-        )
-        for d in _RESNET_DEPTHS
-    },
-    "densenet121": Entry("densenet:densenet", {"depth": 121, **_FOR_IMAGENET}, _IMAGENET_SETTINGS),
-}
-"""The networks that have a form for ImageNet, by name, in that form."""
+"""All networks by name."""
 
 NAMES = tuple(CATALOGUE)
 """Names of the networks that `build` knows."""
@@ -117,34 +115,26 @@ EARLIER_NAMES = {f"preact{d}": f"preact_resnet{d}" for d in _RESNET_DEPTHS}
 """Names that networks had in ndtools 0.1, with their present names; `build`, files and commands accept them."""
 
 
-def entry_of(name: str, stem: Stem = "cifar") -> Entry:
-    """Return how a network is built.
+def check_stem(name: str, stem: Stem) -> None:
+    """Refuse a form that a network does not have.
 
     Parameters
     ----------
     name : str
-        Name of the network, one of ``NAMES`` or ``EARLIER_NAMES``.
+        Name of the network, one of ``NAMES``.
     stem : {"cifar", "imagenet"}
-        Images that the network is made for.
-
-    Returns
-    -------
-    Entry
-        How the network is built.
+        Form of the network, as in `build`.
 
     Raises
     ------
     OptionError
-        If there is no network of this name, or if it has no form for such images.
+        If the network has no such form.
     """
-    name = EARLIER_NAMES.get(name, name)
-    if name not in CATALOGUE:
-        raise OptionError("name", f"must be one of {', '.join(CATALOGUE)}, got {name!r}")
     if stem not in get_args(Stem):
         raise OptionError("stem", f"must be one of {', '.join(get_args(Stem))}, got {stem!r}")
-    if stem == "imagenet" and name not in IMAGENET:
-        raise OptionError("stem", f"imagenet is not available for {name}, only for {', '.join(IMAGENET)}")
-    return IMAGENET[name] if stem == "imagenet" else CATALOGUE[name]
+    if stem == "imagenet" and CATALOGUE[name].imagenet is None:
+        others = ", ".join(other for other, entry in CATALOGUE.items() if entry.imagenet is not None)
+        raise OptionError("stem", f"of {name} is 'cifar'; these have 'imagenet', too: {others}")
 
 
 def build(
@@ -169,9 +159,9 @@ def build(
     in_channels : int
         Number of channels of the images.
     stem : {"cifar", "imagenet"}
-        Images that the network is made for. With "cifar" the first convolution keeps the size of 32×32 pixels. With
-        "imagenet" ResNets and DenseNets begin with a convolution 7×7 of stride 2 and max pooling, and VGGs end with
-        three linear layers and dropout, as the networks for 224×224 pixels; other networks have no such form.
+        Form of the network: for images of 32×32 pixels, or of 224×224 pixels. For the latter ResNets and DenseNets
+        begin with a convolution 7×7 of stride 2 and pooling, and VGGs end with three linear layers and dropout; initial
+        weights are those that are usual for ImageNet. Other networks have no such form.
 
     Returns
     -------
@@ -183,8 +173,8 @@ def build(
     Raises
     ------
     OptionError
-        If there is no network or no arm of this name, if the network has no form for such images, or if it has no
-        layers in a role that the makers have settings for.
+        If there is no network or no arm of this name, if the network has no such form, or if it has no layers in a role
+        that the makers have settings for.
 
     Examples
     --------
@@ -195,15 +185,19 @@ def build(
     ('vgg11', 'batch_norm')
     """
     name = EARLIER_NAMES.get(name, name)
-    entry = entry_of(name, stem)
+    if name not in CATALOGUE:
+        raise OptionError("name", f"must be one of {', '.join(CATALOGUE)}, got {name!r}")
     from ndtools.models.factories import Factories, roles_of
     from ndtools.models.norms import arm
     from ndtools.models.spec import NetworkSpec
 
-    factories = arm(norm, name, stem) if isinstance(norm, str) else norm
+    check_stem(name, stem)
+    factories = arm(norm, name, stem=stem) if isinstance(norm, str) else norm
+    entry = CATALOGUE[name]
     module, function = entry.builder.split(":")
     make = getattr(import_module(f"ndtools.models.{module}"), function)
-    network: nn.Module = make(factories=factories, num_classes=num_classes, in_channels=in_channels, **entry.arguments)
+    arguments = {**entry.arguments, **({"stem": stem} if entry.imagenet is not None else {})}
+    network: nn.Module = make(factories=factories, num_classes=num_classes, in_channels=in_channels, **arguments)
     network.spec = None  # type: ignore[assignment]
     roles = roles_of(network) | {"first", "conv", "linear"}
     for role in factories.layers:
@@ -211,7 +205,8 @@ def build(
             its = ", ".join(sorted(roles))
             raise OptionError("config", f"{name} has no layers in the role {role!r}; its roles are {its}")
     if type(factories) is Factories:  # a subclass makes layers that no specification describes
-        network.spec = NetworkSpec(  # type: ignore[assignment]
-            arch=name, num_classes=num_classes, in_channels=in_channels, stem=stem, layers=factories.layers
+        spec = NetworkSpec(
+            arch=name, num_classes=num_classes, in_channels=in_channels, layers=factories.layers, stem=stem
         )
+        network.spec = spec  # type: ignore[assignment]
     return network

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ndtools.errors import OptionError
 from ndtools.layers.config import FIRST_LAYER, LINEAR_BLOCK, DeconvConfig
-from ndtools.models.catalogue import CATALOGUE, EARLIER_NAMES, Entry, Stem, entry_of
+from ndtools.models.catalogue import CATALOGUE, EARLIER_NAMES, Entry, Stem, check_stem
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -17,6 +17,28 @@ if TYPE_CHECKING:
     from ndtools.models.factories import Factories, LayerSpec, Norm
 
 __all__ = ["NORMS", "Arm", "arm", "prepare"]
+
+
+class _Network(NamedTuple):
+    """A network of the catalogue, and its form."""
+
+    entry: Entry
+    stem: Stem
+
+    @property
+    def published(self) -> Mapping[str, Mapping[str, Any] | None]:
+        """Settings of the published network by role."""
+        return self.entry.published_for(self.stem)
+
+    @property
+    def deconvolving(self) -> dict[str, Mapping[str, Any]]:
+        """Settings of the published network by role, without roles that do not deconvolve."""
+        return {role: own for role, own in self.published.items() if own is not None}
+
+    @property
+    def also_normalised(self) -> tuple[str, ...]:
+        """Roles that deconvolve in the published network and are batch-normalised as well."""
+        return self.entry.imagenet_norms if self.stem == "imagenet" else ()
 
 
 class Arm(NamedTuple):
@@ -27,18 +49,18 @@ class Arm(NamedTuple):
     description : str
         The normalisation of the arm in words, which can follow a colon.
     layers : callable
-        Function that takes the catalogue's entry of a network and settings of deconvolution layers, and returns the
+        Function that takes a network of the catalogue and settings of deconvolution layers, and returns the
         specifications of the layers by role.
     deconvolves : bool
         Whether its layers deconvolve, so that it takes settings of deconvolution layers.
     """
 
     description: str
-    layers: "Callable[[Entry, Mapping[str, Any]], dict[str, LayerSpec]]"
+    layers: "Callable[[_Network, Mapping[str, Any]], dict[str, LayerSpec]]"
     deconvolves: bool = False
 
 
-def arm(norm: str, arch: str, stem: Stem = "cifar", **settings: Any) -> "Factories":  # noqa: ANN401
+def arm(norm: str, arch: str, *, stem: Stem = "cifar", **settings: Any) -> "Factories":  # noqa: ANN401
     """Return the makers of a network's layers in an arm of a comparison.
 
     Parameters
@@ -48,7 +70,7 @@ def arm(norm: str, arch: str, stem: Stem = "cifar", **settings: Any) -> "Factori
     arch : str
         Name of the network, one of ``NAMES``. Some arms have the settings that were published for it.
     stem : {"cifar", "imagenet"}
-        Images that the network is made for, see `build`.
+        Form of the network, as in `build`.
     **settings
         Settings of the deconvolution layers that differ from those of the arm, by their name in ``DeconvConfig``. A
         layer whose role has its own number of iterations or block size in this arm keeps them, as the 15 iterations of
@@ -62,8 +84,7 @@ def arm(norm: str, arch: str, stem: Stem = "cifar", **settings: Any) -> "Factori
     Raises
     ------
     OptionError
-        If there is no such arm or network, if the network has no form for such images, if a setting is not valid, or if
-        the layers of the arm do not deconvolve.
+        If there is no such arm or network, or if a setting is not valid, or if the layers of the arm do not deconvolve.
 
     Examples
     --------
@@ -73,7 +94,8 @@ def arm(norm: str, arch: str, stem: Stem = "cifar", **settings: Any) -> "Factori
     """
     if norm not in NORMS:
         raise OptionError("norm", f"must be one of {', '.join(NORMS)}, got {norm!r}")
-    if EARLIER_NAMES.get(arch, arch) not in CATALOGUE:
+    arch = EARLIER_NAMES.get(arch, arch)
+    if arch not in CATALOGUE:
         raise OptionError("arch", f"must be one of {', '.join(CATALOGUE)}, got {arch!r}")
     for name in settings:
         if name not in DeconvConfig.__dataclass_fields__:
@@ -85,10 +107,10 @@ def arm(norm: str, arch: str, stem: Stem = "cifar", **settings: Any) -> "Factori
             raise OptionError(
                 name, f"is a setting of deconvolution layers, which `norm={norm}` does not have; {arms} do"
             )
-    entry = entry_of(arch, stem)
     from ndtools.models.factories import Factories
 
-    return Factories(NORMS[norm].layers(entry, settings))
+    check_stem(arch, stem)
+    return Factories(NORMS[norm].layers(_Network(CATALOGUE[arch], stem), settings))
 
 
 def prepare(network: "nn.Module", images: "Tensor") -> None:
@@ -139,38 +161,33 @@ def prepare(network: "nn.Module", images: "Tensor") -> None:
             whitening.average_all(False)
 
 
-def _deconv(entry: Entry, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
+def _deconv(network: _Network, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
     return _deconvolving(DeconvConfig.interleaved, {"first": FIRST_LAYER, "linear": _LINEAR}, settings)
 
 
-def _reference(entry: Entry, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
+def _reference(network: _Network, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
     from ndtools.models.factories import layer_in
 
-    layers = _deconvolving(DeconvConfig.reference, _of_deconvolution(entry), settings)
-    layers |= {role: replace(layer_in(layers, role), norm="batch_norm") for role in entry.also_normalised}
-    # A network that keeps its normalisations in some roles has batch normalisation there.
-    others = _batch_norm(entry, {}) if None in entry.published.values() else {}
-    return layers | {role: own for role, own in others.items() if _left(role, entry.published)}
+    layers = _deconvolving(DeconvConfig.reference, {"linear": _LINEAR, **network.deconvolving}, settings)
+    layers |= {role: replace(layer_in(layers, role), norm="batch_norm") for role in network.also_normalised}
+    # A network that does not deconvolve in some roles has batch normalisation there.
+    usual = _batch_norm(network, {})
+    kept = [role for role in (*network.published, *usual) if _is_kept(role, network.published)]
+    return layers | {role: layer_in(usual, role) for role in kept}
 
 
-def _left(role: str, published: Mapping[str, Mapping[str, Any] | None]) -> bool:
-    """Return whether layers in a role do not deconvolve in the published network."""
+def _is_kept(role: str, published: Mapping[str, Mapping[str, Any] | None]) -> bool:
+    """Return whether the published network does not deconvolve in a role, as that or one that it stands for says."""
     from ndtools.models.factories import lineage
 
-    named = [name for name in ("conv", *lineage(role)) if name in published]
-    return role != "linear" and bool(named) and published[named[-1]] is None
+    said = [name for name in ("conv", *lineage(role)) if name in published and (name, role) != ("conv", "linear")]
+    return bool(said) and published[said[-1]] is None
 
 
-def _successor(entry: Entry, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
-    defaults = {"conv": {}, **_of_deconvolution(entry)}
+def _successor(network: _Network, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
     # The linear layer of its code has no layer normalisation.
-    normalised = {role: {"layer_norm": role != "linear", **own} for role, own in defaults.items()}
-    return _deconvolving(DeconvConfig.reference, normalised, settings)
-
-
-def _of_deconvolution(entry: Entry) -> dict[str, Mapping[str, Any]]:
-    """Return the published settings of a network by role, of the roles that deconvolve."""
-    return {"linear": _LINEAR} | {role: own for role, own in entry.published.items() if own is not None}
+    defaults = {role: {"layer_norm": True, **own} for role, own in {"conv": {}, **network.deconvolving}.items()}
+    return _deconvolving(DeconvConfig.reference, {**defaults, "linear": _LINEAR}, settings)
 
 
 def _deconvolving(
@@ -193,12 +210,12 @@ _KEPT = ("n_iter", "block_size")
 """Settings that a role with a value of its own keeps."""
 
 
-def _normalised(norm: "Norm") -> "Callable[[Entry, Mapping[str, Any]], dict[str, LayerSpec]]":
-    def layers(entry: Entry, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
+def _normalised(norm: "Norm") -> "Callable[[_Network, Mapping[str, Any]], dict[str, LayerSpec]]":
+    def layers(network: _Network, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
         from ndtools.models.factories import LayerSpec
 
         common: dict[str, Any] = {"norm": norm, "bias": False}
-        roles = {"conv": {}, **entry.normalised}
+        roles = {"conv": {}, **network.entry.normalised}
         return {role: LayerSpec(**common | dict(own)) for role, own in roles.items()} | {"linear": LayerSpec()}
 
     return layers
@@ -207,8 +224,8 @@ def _normalised(norm: "Norm") -> "Callable[[Entry, Mapping[str, Any]], dict[str,
 _batch_norm = _normalised("batch_norm")
 
 
-def _first_whitened(entry: Entry, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
-    layers = _batch_norm(entry, settings)
+def _first_whitened(network: _Network, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
+    layers = _batch_norm(network, settings)
     return layers | {"first": replace(layers.get("first", layers["conv"]), deconv=DeconvConfig(**_FROZEN))}
 
 
@@ -224,7 +241,7 @@ _FROZEN: dict[str, Any] = {
 """Settings of a whitening that is computed once, to convergence. Its ridge is that of the CIFAR-10 speed records."""
 
 
-def _plain(entry: Entry, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
+def _plain(network: _Network, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
     from ndtools.models.factories import plain
 
     return dict(plain().layers)

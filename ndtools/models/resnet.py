@@ -1,9 +1,9 @@
-"""ResNets, convolution before normalisation: for images of 32×32 pixels, without pooling in the stem, or ImageNet."""
+"""ResNets: convolution before normalisation, and no pooling in the stem for images of 32×32 pixels."""
 
 from typing import ClassVar
 
 from torch import Tensor, nn
-from torch.nn.functional import max_pool2d, relu
+from torch.nn.functional import relu
 
 from ndtools.errors import OptionError
 from ndtools.models.catalogue import Stem
@@ -103,8 +103,8 @@ class ResNet(nn.Module):
         Whether normalisation and ReLU follow the first convolution. Pre-activation blocks begin with both themselves.
         The normalisation is then part of the network, as in the published one, and never used.
     stem : {"cifar", "imagenet"}
-        Images that the network is made for. With "imagenet" the first convolution is 7×7 with a stride of 2, and
-        maximum pooling of stride 2 follows.
+        First convolution: "cifar" is one of 3×3 pixels; "imagenet" one of 7×7 pixels and stride 2, with pooling after
+        it (He et al. 2016).
     """
 
     def __init__(
@@ -119,11 +119,10 @@ class ResNet(nn.Module):
         stem: Stem = "cifar",
     ) -> None:
         super().__init__()
-        self.pools = stem == "imagenet"
-        kernel_size, stride = (7, 2) if self.pools else (3, 1)
-        self.conv1 = factories.conv(
-            in_channels, _WIDTHS[0], kernel_size, stride=stride, padding=kernel_size // 2, role="first"
-        )
+        large = stem == "imagenet"
+        kernel, stride, padding = (7, 2, 3) if large else (3, 1, 1)
+        self.conv1 = factories.conv(in_channels, _WIDTHS[0], kernel, stride=stride, padding=padding, role="first")
+        self.pool = nn.MaxPool2d(3, stride=2, padding=1) if large else None
         self.bn1 = factories.norm(_WIDTHS[0], role="first").requires_grad_(active_stem)
         self.active_stem = active_stem
         inputs = (_WIDTHS[0], *(width * block.expansion for width in _WIDTHS))
@@ -132,7 +131,7 @@ class ResNet(nn.Module):
         self.layer3 = _stage(block, inputs[2], _WIDTHS[2], counts[2], 2, factories)
         self.layer4 = _stage(block, inputs[3], _WIDTHS[3], counts[3], 2, factories)
         self.linear = factories.linear(inputs[4], num_classes)
-        if self.pools:
+        if large:
             draw_convolutions(self)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -141,7 +140,7 @@ class ResNet(nn.Module):
         Parameters
         ----------
         x : Tensor of shape (N, C, H, W)
-            Images, of 32×32 pixels, or of 224×224 in the form for ImageNet.
+            Images, of 32×32 pixels in the paper, or of 224×224 with the stem "imagenet".
 
         Returns
         -------
@@ -151,8 +150,8 @@ class ResNet(nn.Module):
         out = self.conv1(x)
         if self.active_stem:
             out = relu(self.bn1(out))
-        if self.pools:
-            out = max_pool2d(out, 3, 2, padding=1)
+        if self.pool is not None:
+            out = self.pool(out)
         out = self.layer4(self.layer3(self.layer2(self.layer1(out))))
         logits: Tensor = self.linear(out.mean((2, 3)))
         return logits
@@ -174,7 +173,7 @@ def resnet(
     in_channels : int
         Number of channels of the images.
     stem : {"cifar", "imagenet"}
-        Images that the network is made for, of 32×32 or of 224×224 pixels.
+        First convolution, as in `ResNet`.
 
     Returns
     -------
@@ -182,7 +181,8 @@ def resnet(
         Network that maps (N, in_channels, H, W) to logits (N, num_classes).
     """
     block = Bottleneck if depth >= 50 else BasicBlock
-    return ResNet(block, block_counts(depth), factories, num_classes=num_classes, in_channels=in_channels, stem=stem)
+    counts = block_counts(depth)
+    return ResNet(block, counts, factories, num_classes=num_classes, in_channels=in_channels, stem=stem)
 
 
 def block_counts(depth: int) -> tuple[int, int, int, int]:

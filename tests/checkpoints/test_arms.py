@@ -5,6 +5,7 @@ import torch
 
 from ndtools.checkpoints.config import CheckpointConfig
 from ndtools.checkpoints.files import load_network, save_network
+from ndtools.checkpoints.metadata import spec_from_metadata, spec_to_metadata
 from ndtools.checkpoints.operations import audit_checkpoint, convert_checkpoint, fold_checkpoint
 from ndtools.errors import DataError
 from ndtools.models import build
@@ -43,9 +44,10 @@ def test_files_hold_all_of_an_arm(trained):
     again = load_network(path)
     assert again.spec == network.spec
     assert str(again) == str(network)
+    assert all(torch.equal(value, network.state_dict()[key]) for key, value in again.state_dict().items())
     images = torch.randn(3, 3, 32, 32)
     with torch.no_grad():
-        assert torch.equal(again(images), network(images))
+        torch.testing.assert_close(again(images), network(images))
 
 
 def test_folding(trained):
@@ -105,3 +107,22 @@ def test_recalibration(trained):
     else:
         with pytest.raises(ValueError, match="there is no deconvolution layer in this VGG"):
             recalibrate(network, [images])
+
+
+def test_files_hold_the_stem(tmp_path, monkeypatch):
+    narrow(monkeypatch)
+    network = build("resnet18", "bn", num_classes=5, stem="imagenet").eval()
+    save_network(network, tmp_path / "large.safetensors")
+    again = load_network(tmp_path / "large.safetensors")
+    assert again.spec.stem == "imagenet"
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(again(images), network(images))
+
+
+def test_metadata_with_a_stem_that_the_network_does_not_have_is_refused():
+    metadata = spec_to_metadata(build("vgg11", "bn").spec)
+    with pytest.raises(DataError, match="does not know: stem: of vgg11 is 'cifar'"):
+        spec_from_metadata(metadata | {"stem": "imagenet"})
+    del metadata["stem"]  # as in files of earlier versions
+    assert spec_from_metadata(metadata).stem == "cifar"
