@@ -87,9 +87,7 @@ class VGG(nn.Module):
         return logits
 
 
-def vgg(
-    depth: int, factories: Factories, *, num_classes: int = 10, in_channels: int = 3, stem: Stem = "cifar"
-) -> VGG:
+def vgg(depth: int, factories: Factories, *, num_classes: int = 10, in_channels: int = 3, stem: Stem = "cifar") -> VGG:
     """Build a VGG.
 
     Parameters
