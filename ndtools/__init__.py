@@ -69,6 +69,8 @@ _GROUPS: dict[str, dict[str, str | tuple[str, str]]] = {
         "predict_vanilla": "numerics.stability",
     },
     "experiments": {  # the figures and tables of the paper: configuration, run, result
+        "CompareConfig": "experiments.compare.config",
+        "CompareResult": "experiments.compare.result",
         "CovarianceConfig": "experiments.covariance.config",
         "CovarianceResult": "experiments.covariance.result",
         "DeblurConfig": "experiments.deblur.config",
@@ -88,6 +90,7 @@ _GROUPS: dict[str, dict[str, str | tuple[str, str]]] = {
         "SparsityResult": "experiments.sparsity.result",
         "TimingConfig": "experiments.timing.config",
         "TimingResult": "experiments.timing.result",
+        "compare": "experiments.compare.run",
         "covariance": "experiments.covariance.run",
         "deblur": "experiments.deblur.run",
         "deconvolve": "experiments.deconvolve.run",
@@ -97,6 +100,7 @@ _GROUPS: dict[str, dict[str, str | tuple[str, str]]] = {
         "mlp": "experiments.mlp.run",
         "ns_stability": "experiments.ns_stability.run",
         "regress": "experiments.regress.run",
+        "run_compare": ("experiments.compare.run", "run"),
         "run_covariance": ("experiments.covariance.run", "run"),
         "run_covariance_series": ("experiments.covariance.run", "run_series"),
         "run_deblur": ("experiments.deblur.run", "run"),
@@ -114,6 +118,7 @@ _GROUPS: dict[str, dict[str, str | tuple[str, str]]] = {
         "timing": "experiments.timing.run",
     },
     "figures": {  # pictures of results
+        "plot_compare": "experiments.compare.figure",
         "plot_correlation": "experiments.covariance.figure",
         "plot_covariance": "experiments.covariance.figure",
         "plot_covariance_series": "experiments.covariance.figure_series",

@@ -18,6 +18,11 @@ from ndtools.errors import NumericalError as NumericalError
 from ndtools.errors import NumericalWarning as NumericalWarning
 from ndtools.errors import OptionError as OptionError
 from ndtools.errors import OutputError as OutputError
+from ndtools.experiments.compare.config import CompareConfig as CompareConfig
+from ndtools.experiments.compare.figure import plot_compare as plot_compare
+from ndtools.experiments.compare.result import CompareResult as CompareResult
+from ndtools.experiments.compare.run import compare as compare
+from ndtools.experiments.compare.run import run as _run_compare
 from ndtools.experiments.covariance.config import CovarianceConfig as CovarianceConfig
 from ndtools.experiments.covariance.figure import plot_correlation as plot_correlation
 from ndtools.experiments.covariance.figure import plot_covariance as plot_covariance
@@ -125,6 +130,7 @@ from ndtools.surgery.recalibrate import recalibrate as recalibrate
 
 __version__: str
 load_result = load
+run_compare = _run_compare
 run_covariance = _run_covariance
 run_covariance_series = _run_covariance_series
 run_deblur = _run_deblur

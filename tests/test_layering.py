@@ -24,7 +24,8 @@ BELOW = {
     "results": ("data", "writing", "drawing"),
     "drawing": ("errors",),
     "console": ("results", "drawing", "data", "validation"),
-    "experiments": ("validation", "moments", "checkpoints", "drawing", "console"),
+    "published": (),
+    "experiments": ("published", "validation", "moments", "checkpoints", "drawing", "console"),
     "cli": ("experiments",),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -25,6 +25,7 @@ EXPERIMENTS = {
     "mlp": "MlpResult",
     "deblur": "DeblurResult",
     "timing": "TimingResult",
+    "compare": "CompareResult",
 }
 
 
