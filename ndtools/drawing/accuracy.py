@@ -15,7 +15,7 @@ _FINE = (*(0.01 * n for n in (90, 80, 60, 40, 30, 8, 6, 4, 3)), *(0.001 * n for 
 _NARROW = 8.0  # range of errors, largest by smallest, within which the fine ones are labelled
 
 
-def accuracy_axis(ax: Axes, errors: NDArray[np.float64], name: str) -> None:
+def accuracy_axis(ax: Axes, errors: NDArray[np.float64], name: str, *, short: bool = False) -> None:
     """Make the vertical axis of a panel one of accuracies, whose lines are drawn as errors.
 
     Parameters
@@ -26,8 +26,10 @@ def accuracy_axis(ax: Axes, errors: NDArray[np.float64], name: str) -> None:
         Errors that the axis must hold, above 0.
     name : str
         Name of the axis, such as "test accuracy".
+    short : bool
+        Whether the panel is too low for the name in one line. Default False.
     """
-    ax.set_ylabel(f"{name} (logarithmic in the error)")
+    ax.set_ylabel(f"{name}{chr(10) if short else ' '}(logarithmic in the error)")
     ax.set_yscale("log")  # of the error, upside down
     worst, best = min(1.4 * errors.max(), 1.0), errors.min() / 1.5
     ticks = sorted({e for e in (_FINE if worst < _NARROW * best else _ERRORS) if best <= e <= worst})

@@ -76,7 +76,7 @@ def plot_compare(
             _draw_loss(loss, arm, style, result.config)
         errors = _errors(result.arms)
         for ax, name in ((by_epoch, "epoch"), (by_step, "training step"), (by_time, f"time of training / {unit}")):
-            accuracy_axis(ax, errors, f"{_split(result.arms)} accuracy")
+            accuracy_axis(ax, errors, f"{_split(result.arms)} accuracy", short=not wide)
             ax.set_xlabel(name)
             ax.set_xlim(left=0)
             ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=ax is not by_time, min_n_ticks=1))

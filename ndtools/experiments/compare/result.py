@@ -14,9 +14,10 @@ from ndtools.experiments.compare.welch import Difference, difference
 from ndtools.results.read import SavedResult, optional_float
 from ndtools.text import counted, shortened
 
-__all__ = ["CompareArm", "CompareResult", "Curve", "Reach", "Reference"]
+__all__ = ["TABLE", "CompareArm", "CompareResult", "Curve", "Reach", "Reference"]
 
-_TABLE = ("epoch", "step", "seconds", "train_loss", "train_top1", "eval_loss", "eval_top1", "lr")
+TABLE = ("epoch", "step", "seconds", "train_loss", "train_top1", "eval_loss", "eval_top1", "lr")
+"""Columns of the table of each run, a row for each finished epoch."""
 
 
 @dataclass(frozen=True)
@@ -282,13 +283,13 @@ class CompareResult(ShownResult):
         arrays = {}
         for i, arm in enumerate(self.arms):
             for j, run in enumerate(arm.runs):
-                arrays[f"arm{i}_run{j}_epochs"] = np.array([run.table[name] for name in _TABLE])
+                arrays[f"arm{i}_run{j}_epochs"] = np.array([run.table[name] for name in TABLE])
                 arrays[f"arm{i}_run{j}_loss"] = np.array([run.step, run.loss])
         return arrays
 
     def numbers(self) -> dict[str, Any]:
         """Return the numbers of the .json file by key."""
-        return {"dataset": self.dataset, "columns": _TABLE, "arms": [self._numbers(arm) for arm in self.arms]}
+        return {"dataset": self.dataset, "columns": TABLE, "arms": [self._numbers(arm) for arm in self.arms]}
 
     def _numbers(self, arm: CompareArm) -> dict[str, Any]:
         against = arm.against(self.arms[0]) if arm is not self.arms[0] else None
@@ -350,7 +351,7 @@ def _saved_arm(i: int, numbers: dict[str, Any], saved: SavedResult) -> CompareAr
         runs=tuple(
             Curve(
                 **{name: run[name] for name in ("path", "seed", "state", "reason", "steps")},
-                table=dict(zip(_TABLE, saved.arrays[f"arm{i}_run{j}_epochs"], strict=True)),
+                table=dict(zip(TABLE, saved.arrays[f"arm{i}_run{j}_epochs"], strict=True)),
                 step=saved.arrays[f"arm{i}_run{j}_loss"][0],
                 loss=saved.arrays[f"arm{i}_run{j}_loss"][1],
                 test=optional_float(run["test_top1"]),

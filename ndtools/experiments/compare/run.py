@@ -12,9 +12,9 @@ from ndtools.console.short_form import short_form
 from ndtools.errors import DataError, NumericalWarning
 from ndtools.experiments.compare.arms import check_same_data, grouped, names_of, references, settings_of
 from ndtools.experiments.compare.config import CompareConfig
-from ndtools.experiments.compare.result import CompareArm, CompareResult, Curve
+from ndtools.experiments.compare.result import TABLE, CompareArm, CompareResult, Curve
 from ndtools.results.read import optional_float
-from ndtools.results.runs import EPOCH_COLUMNS, Run, read_run, run_folders
+from ndtools.results.runs import Run, read_run, run_folders
 from ndtools.text import counted
 
 __all__ = ["compare", "run"]
@@ -97,7 +97,7 @@ def _curve(run: Run, config: CompareConfig) -> Curve:
         seed=int(run.config.get("seed", 0)),
         state=run.state,
         reason=result.get("reason"),
-        table={**{name: run.epochs[name] for name in EPOCH_COLUMNS}, "step": run.epoch_steps},
+        table={name: run.epoch_steps if name == "step" else run.epochs[name] for name in TABLE},
         step=run.steps["step"][early],
         loss=run.steps["loss"][early],
         test=test if run.state == "finished" else float("nan"),
