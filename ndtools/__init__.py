@@ -19,6 +19,7 @@ _GROUPS: dict[str, dict[str, str | tuple[str, str]]] = {
         "FastDeconvTranspose1d": "layers.conv_transpose",
         "FastDeconvTranspose2d": "layers.conv_transpose",
         "FastDeconvTranspose3d": "layers.conv_transpose",
+        "IterNorm": "layers.iternorm",
     },
     "networks": {  # whole networks: build, convert, inspect, fold, save
         "Audit": "surgery.audit",

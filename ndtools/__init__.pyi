@@ -91,6 +91,7 @@ from ndtools.layers.conv import FastDeconv3d as FastDeconv3d
 from ndtools.layers.conv_transpose import FastDeconvTranspose1d as FastDeconvTranspose1d
 from ndtools.layers.conv_transpose import FastDeconvTranspose2d as FastDeconvTranspose2d
 from ndtools.layers.conv_transpose import FastDeconvTranspose3d as FastDeconvTranspose3d
+from ndtools.layers.iternorm import IterNorm as IterNorm
 from ndtools.layers.linear import DeconvLinear as DeconvLinear
 from ndtools.models.catalogue import build as build
 from ndtools.models.factories import LayerSpec as LayerSpec
