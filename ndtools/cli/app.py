@@ -21,6 +21,7 @@ from ndtools.experiments.compare.command import compare
 from ndtools.experiments.covariance.command import covariance
 from ndtools.experiments.deblur.command import deblur
 from ndtools.experiments.deconvolve.command import deconvolve
+from ndtools.experiments.features.command import features
 from ndtools.experiments.kernels.command import kernels
 from ndtools.experiments.mlp.command import mlp
 from ndtools.experiments.ns_stability.command import ns_stability
@@ -65,6 +66,7 @@ app.command(cls=FlagsCommand)(regress)
 app.command(cls=FlagsCommand)(mlp)
 app.command(cls=FlagsCommand)(deblur)
 app.command(cls=FlagsCommand)(timing)
+app.command(cls=FlagsCommand)(features)
 app.command(cls=FlagsCommand)(compare)
 app.command(cls=FlagsCommand)(figure)
 app.command(cls=FlagsCommand)(convert)

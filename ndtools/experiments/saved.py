@@ -26,6 +26,7 @@ EXPERIMENTS = {
     "deblur": "DeblurResult",
     "timing": "TimingResult",
     "compare": "CompareResult",
+    "features": "FeaturesResult",
 }
 
 
