@@ -44,6 +44,7 @@ def write_run(folder, *, done=None, state="finished", accuracy=90.0, per_epoch=2
     ``state`` is "finished", "running" or "diverged"; with ``half``, the last lines are cut short. Other settings are
     those of the configuration, or "hardware", "threads" and "processes".
     """
+    location = settings.pop("location", "a folder")
     about = {name: settings.pop(name) for name in ("hardware", "threads", "processes") if name in settings}
     config = {**CONFIG, **settings}
     rng = np.random.default_rng([config["seed"], sum(map(ord, config["norm"]))])
@@ -66,6 +67,9 @@ def write_run(folder, *, done=None, state="finished", accuracy=90.0, per_epoch=2
             "eval_images": config["holdout"] or 10000,
             "eval_split": split,
             "test_images": 10000,
+            "location": location,
+            "mean": [0.4914, 0.4822, 0.4465],
+            "std": [0.247, 0.2435, 0.2616],
         },
         "versions": {"ndtools": "0.1.0"},
         "hardware": {"cpu": "a processor"},

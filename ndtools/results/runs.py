@@ -16,7 +16,7 @@ from ndtools.data.files import read_file
 from ndtools.errors import DataError
 from ndtools.text import printable, reason
 
-__all__ = ["EPOCH_COLUMNS", "STEP_COLUMNS", "Run", "read_run", "run_folders"]
+__all__ = ["EPOCH_COLUMNS", "STEP_COLUMNS", "Run", "read_about", "read_run", "run_folders"]
 
 FORMAT = 1  # newest version of run folders that is understood
 EPOCH_COLUMNS = ("epoch", "train_loss", "train_top1", "eval_loss", "eval_top1", "lr", "seconds")
@@ -140,11 +140,7 @@ def read_run(path: str | os.PathLike[str]) -> Run:
         If a file is absent, damaged, or of a newer format.
     """
     folder = Path(path)
-    about = _object(folder / "run.json")
-    absent = [key for key in ("name", "arch", "norm", "config", "data") if key not in about]
-    if absent or not isinstance(about["config"], dict) or not isinstance(about["data"], dict):
-        what = f"it has no '{absent[0]}'" if absent else "its 'config' or 'data' is no object"
-        raise DataError(f"{printable(folder / 'run.json')} does not describe a training run: {what}; {_REMEDY}")
+    about = read_about(folder)
     result = _object(folder / "result.json") if os.path.lexists(folder / "result.json") else None
     return Run(
         path=printable(folder),
@@ -153,6 +149,16 @@ def read_run(path: str | os.PathLike[str]) -> Run:
         epochs=_epochs(folder / "summary.csv"),
         result=result,
     )
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """Return the content of run.json, which describes a training run; DataError if it is absent or damaged."""
+    about = _object(folder / "run.json")
+    absent = [key for key in ("name", "arch", "norm", "config", "data") if key not in about]
+    if absent or not isinstance(about["config"], dict) or not isinstance(about["data"], dict):
+        what = f"it has no '{absent[0]}'" if absent else "its 'config' or 'data' is no object"
+        raise DataError(f"{printable(folder / 'run.json')} does not describe a training run: {what}; {_REMEDY}")
+    return about
 
 
 def _object(path: Path) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from ndtools.experiments.compare.result import Reference
 from ndtools.published.entry import Entry
 from ndtools.published.registry import matching
 from ndtools.results.runs import Run
-from ndtools.text import shortened
 
 __all__ = ["check_same_data", "grouped", "names_of", "references"]
 
@@ -36,6 +35,7 @@ _WORDS = {  # settings as the names of arms have them; others by their own name
     "block_size": "B",
     "sampling_stride": "stride",
 }
+_IMAGES = ("name", "train_images", "eval_images", "eval_split", "test_images", "mean", "std")  # of a run's data
 _LONGEST = 60  # characters in the name of an arm
 _FORMER = {f"preact{depth}": f"preact_resnet{depth}" for depth in (18, 34, 50, 101, 152)}  # names of networks
 _NORMS = {"deconv": "nd", "deconv-reference": "nd", "bn": "bn", "none": "none"}
@@ -51,7 +51,8 @@ def settings_of(run: Run) -> dict[str, Any]:
 
 
 def _key(run: Run) -> str:
-    return json.dumps([settings_of(run), run.about.get("network"), run.about["data"]], sort_keys=True)
+    data = {name: run.about["data"].get(name) for name in _IMAGES}
+    return json.dumps([settings_of(run), run.about.get("network"), data], sort_keys=True)
 
 
 def grouped(runs: Sequence[Run]) -> list[list[Run]]:
@@ -103,12 +104,18 @@ def names_of(arms: Sequence[Sequence[Run]]) -> list[str]:
     settings = [settings_of(arm[0]) for arm in arms]
     keys = list(dict.fromkeys(key for each in settings for key in each))
     differing = [key for key in keys if len({json.dumps(each.get(key)) for each in settings}) > 1]
+    first = [key for key in ("arch", "norm") if key in differing] or ["norm"]
+    others = [key for key in differing if key not in first]
+    full = [[str(each[key]) for key in first] + [_part(key, each.get(key)) for key in others] for each in settings]
+    # Without the settings that were left at nothing, unless names need them.
+    given = [
+        [str(each[key]) for key in first] + [_part(key, each[key]) for key in others if each.get(key)]
+        for each in settings
+    ]
+    parts = given if len(set(map(tuple, given))) == len(given) else full
     names: list[str] = []
-    for each in settings:
-        parts = [str(each["arch"])] if "arch" in differing else []
-        parts += [str(each["norm"])] if "norm" in differing or len(arms) == 1 or not differing else []
-        parts += [_part(key, each.get(key)) for key in differing if key not in ("arch", "norm")]
-        name = shortened(", ".join(parts), _LONGEST)
+    for name in map(", ".join, parts):
+        name = name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1].rstrip(', ')}…"
         again = sum(other == name or other.startswith(f"{name} (") for other in names)
         names.append(f"{name} ({again + 1})" if again else name)
     return names

@@ -59,12 +59,12 @@ def features(
         str | None,
         typer.Option(
             help="Mean of the pixels that the network was trained with, a value for each channel, separated by commas"
-            " (default: that of the image).",
+            " (default: as the run of the checkpoint recorded, or else that of the image).",
             show_default=False,
         ),
     ] = None,
     std: Annotated[
-        str | None, typer.Option(help="Their standard deviation (default: that of the image).", show_default=False)
+        str | None, typer.Option(help="Their standard deviation (default: likewise).", show_default=False)
     ] = None,
     arch: Annotated[
         str | None,

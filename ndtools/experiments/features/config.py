@@ -31,7 +31,8 @@ class FeaturesConfig(Configuration):
         Short side in pixels to which the image is resized.
     mean, std : tuple of float, optional
         Mean and standard deviation of the pixels of each channel that the network was trained with, of pixels in
-        [0, 1]. By default those of the image.
+        [0, 1]. By default those that the training run recorded in whose folder the checkpoint lies, or else those of
+        the image.
     arch : str, optional
         Name of the network, one of :data:`ndtools.models.NAMES`. By default the checkpoint says it, and a new network
         is "vgg11".

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["caption_features", "mosaic", "plot_features"]
 
 _NAMED = 9.0  # millimetres above and below a panel for its letter and its name
+_IMAGE = 0.6  # width of the image beside that of the channels
+_TALLEST = 32.0  # millimetres of the image above the channels
 _GAP = 0.04  # of the side of a channel between channels
 
 
@@ -48,17 +50,17 @@ def plot_features(
         wide = is_wide(width)
         ratio = inputs.shape[0] / inputs.shape[1]
         of_image = image.shape[0] / image.shape[1]
-        across = width / 3 if wide else width / 2
+        across = width / (2 + _IMAGE) if wide else width / 2
         height = min(across * ratio, 150.0) + _NAMED
         if not wide:
-            height += min(across * of_image, 60.0) + _NAMED
+            height += min(across * of_image, _TALLEST) + _NAMED
         fig = new_figure(fig, width, max(height, 30.0) + 6.0 * title)
         if wide:
-            grid = GridSpec(1, 3, figure=fig)
+            grid = GridSpec(1, 3, figure=fig, width_ratios=[_IMAGE, 1, 1])
             places = [grid[0, 0], grid[0, 1], grid[0, 2]]
         else:
             below = min(across * ratio, 150.0)
-            grid = GridSpec(2, 2, figure=fig, height_ratios=[min(across * of_image, 60.0), below])
+            grid = GridSpec(2, 2, figure=fig, height_ratios=[min(across * of_image, _TALLEST), below])
             places = [grid[0, :], grid[1, 0], grid[1, 1]]
         axes = [fig.add_subplot(place) for place in places]
         for ax, values, name in zip(axes, (image, inputs, outputs), ("image", "input", "|deconvolved|"), strict=True):

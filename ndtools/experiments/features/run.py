@@ -2,6 +2,8 @@
 
 import math
 import warnings
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,6 +23,7 @@ from ndtools.models.catalogue import build
 from ndtools.models.norms import prepare
 from ndtools.numerics.pixels import white
 from ndtools.numerics.sparsity import measured
+from ndtools.results.runs import read_about
 from ndtools.surgery.fold import poor_statistics
 
 __all__ = ["convolutions_of", "features", "run"]
@@ -116,7 +119,12 @@ features = short_form(FeaturesConfig, run)
 def _network(config: FeaturesConfig) -> tuple[nn.Module, str]:
     """Return the network, and its name in words."""
     if config.checkpoint is not None:
-        network = load_network(config.checkpoint, arch=config.arch)
+        try:
+            network = load_network(config.checkpoint, arch=config.arch)
+        except DataError as error:
+            known = Path(config.checkpoint).suffix in (".safetensors", ".pt", ".pth", ".bin")
+            hint = "" if known else "; the checkpoint comes before the image, and `norm` asks for a new network"
+            raise DataError(f"{error}{hint}") from None
         spec = network.spec
         return network, f"{spec.arch}, {spec.form}".replace("_", " ")  # type: ignore[union-attr]
     arch, norm = config.arch or NEW_ARCH, config.norm or NEW_NORM
@@ -172,6 +180,8 @@ def _image(config: FeaturesConfig, channels: int) -> tuple[str, Tensor]:
 
 def _standardised(config: FeaturesConfig, pixels: Tensor) -> Tensor:
     """Return a batch of one image less its mean, in units of its standard deviation, or as in training."""
+    if config.mean is None and (of_run := _of_the_run(config.checkpoint)):
+        config = replace(config, mean=of_run[0], std=of_run[1])
     if config.mean is None or config.std is None:
         std, mean = torch.std_mean(pixels, (1, 2), correction=0, keepdim=True)
         return ((pixels - mean) / std.clamp(min=1e-6))[None]
@@ -179,6 +189,19 @@ def _standardised(config: FeaturesConfig, pixels: Tensor) -> Tensor:
         raise OptionError("mean", f"must have {len(pixels)} values, one for each channel, got {len(config.mean)}")
     mean, std = (torch.tensor(values)[:, None, None] for values in (config.mean, config.std))
     return ((pixels - mean) / std)[None]
+
+
+def _of_the_run(checkpoint: str | None) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Return mean and standard deviation of the training pixels, if the checkpoint lies in the folder of a run."""
+    folder = Path(checkpoint or "").parent
+    if checkpoint is None or not (folder / "run.json").is_file():
+        return None
+    data = read_about(folder)["data"]
+    try:
+        mean, std = (tuple(float(value) for value in data[name]) for name in ("mean", "std"))
+    except (LookupError, TypeError, ValueError):  # of a version that did not record them
+        return None
+    return mean, std
 
 
 class _Seen(Exception):  # noqa: N818  # no error: it ends a forward pass

@@ -90,9 +90,20 @@ def test_another_network_or_number_of_processes_is_another_arm(tmp_path):
     assert len(set(names)) == 4 and {"vgg13, processes 1", "vgg16, processes 2"} <= set(names)
 
 
+def test_settings_that_were_not_given_are_not_in_the_names(tmp_path):
+    write_run(tmp_path / "a", epochs=1, norm="bn")
+    write_run(tmp_path / "b", epochs=1, norm="deconv", n_iter=4)
+    assert [arm.name for arm in nd.compare(tmp_path).arms] == ["bn", "deconv, n iter 4"]
+    long = {"weight_decay": 0.0005, "lr": 0.05, "momentum": 0.95, "smoothing": 0.1, "warmup_epochs": 0.5}
+    write_run(tmp_path / "c", epochs=1, arch="efficientnet_b0", norm="deconv-reference", **long)
+    write_run(tmp_path / "d", epochs=1, arch="efficientnet_b0", norm="deconv-reference", compile=True, **long)
+    *_, one, other = [arm.name for arm in nd.compare(tmp_path).arms]
+    assert one.startswith("efficientnet_b0, deconv-reference, ") and other == f"{one} (2)" and len(other) < 70
+
+
 def test_settings_without_effect_make_no_arm(tmp_path):
     write_run(tmp_path / "one", epochs=1, seed=1, device="cpu")
-    write_run(tmp_path / "two", epochs=1, seed=2, jobs=2, data_dir="elsewhere")
+    write_run(tmp_path / "two", epochs=1, seed=2, jobs=2, data_dir="elsewhere", location="elsewhere")
     (arm,) = nd.compare(tmp_path).arms
     assert arm.name == "bn" and len(arm.runs) == 2
 
