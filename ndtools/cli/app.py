@@ -28,6 +28,7 @@ from ndtools.experiments.ns_stability.command import ns_stability
 from ndtools.experiments.regress.command import regress
 from ndtools.experiments.sparsity.command import sparsity
 from ndtools.experiments.timing.command import timing
+from ndtools.experiments.train.command import train
 
 __all__ = ["app", "main"]
 
@@ -66,6 +67,7 @@ app.command(cls=FlagsCommand)(regress)
 app.command(cls=FlagsCommand)(mlp)
 app.command(cls=FlagsCommand)(deblur)
 app.command(cls=FlagsCommand)(timing)
+app.command(cls=FlagsCommand)(train)
 app.command(cls=FlagsCommand)(features)
 app.command(cls=FlagsCommand)(compare)
 app.command(cls=FlagsCommand)(figure)

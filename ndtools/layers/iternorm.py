@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ndtools.errors import OptionError
 from ndtools.layers.checks import check_dtype
+from ndtools.layers.processes import merged, world_size
 from ndtools.numerics.inverse_sqrt import full_precision
 from ndtools.numerics.iterations import VanillaNewtonSchulz, iterates
 from ndtools.numerics.products import ridged
@@ -39,6 +40,8 @@ class IterNorm(nn.Module):
         Weight of the newest batch in the moving averages.
     affine : bool
         Whether a scale and a shift of each channel are learned.
+    sync : bool
+        Whether a batch's statistics are computed over all processes of the default group of ``torch.distributed``.
     device, dtype
         Device and dtype of the parameters and averages.
 
@@ -68,6 +71,7 @@ class IterNorm(nn.Module):
         eps: float = 1e-5,
         momentum: float = 0.1,
         affine: bool = True,
+        sync: bool = False,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -78,7 +82,7 @@ class IterNorm(nn.Module):
         while num_features % group_size:
             group_size //= 2
         self.num_features, self.group_size = num_features, group_size
-        self.eps, self.momentum = eps, momentum
+        self.eps, self.momentum, self.sync = eps, momentum, sync
         self.iteration = VanillaNewtonSchulz(n_iter=n_iter, norm="trace")
         self.weight = nn.Parameter(torch.ones(num_features, device=device, dtype=dtype)) if affine else None
         self.bias = nn.Parameter(torch.zeros(num_features, device=device, dtype=dtype)) if affine else None
@@ -123,12 +127,11 @@ class IterNorm(nn.Module):
             channels = x.to(self.running_mean.dtype).transpose(0, 1)
             rows = channels.reshape(-1, self.group_size, channels[0].numel())
             if self.training:
-                mean = rows.mean(-1)
-                rows = rows - mean[..., None]
-                matrix = self._whitening_matrix(rows @ rows.mT / rows.shape[-1])
+                mean, matrix = self._statistics(rows)
                 self._update(mean, matrix)
             else:
-                rows, matrix = rows - self.running_mean[..., None], self.running_matrix
+                mean, matrix = self.running_mean, self.running_matrix
+            rows = rows - mean[..., None]
             if self.weight is not None and self.bias is not None:
                 matrix = matrix * self.weight.view(-1, self.group_size, 1)
                 rows = torch.baddbmm(self.bias.view(-1, self.group_size, 1), matrix, rows)
@@ -136,9 +139,14 @@ class IterNorm(nn.Module):
                 rows = matrix @ rows
             return rows.reshape(channels.shape).transpose(0, 1).to(x.dtype)
 
-    def _whitening_matrix(self, covariance: Tensor) -> Tensor:
-        """Return the matrix after the last iteration."""
-        return deque(iterates(ridged(covariance, self.eps), self.iteration), maxlen=1).pop()
+    def _statistics(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return means and whitening matrices of the channels in each group."""
+        mean, count = rows.mean(-1), rows.shape[-1]
+        centred = rows - mean[..., None]
+        covariance = centred @ centred.mT / count
+        if self.sync and world_size() > 1:
+            mean, covariance = merged(count, mean, covariance)
+        return mean, deque(iterates(ridged(covariance, self.eps), self.iteration), maxlen=1).pop()
 
     @torch.no_grad()
     def _update(self, mean: Tensor, matrix: Tensor) -> None:
@@ -149,5 +157,5 @@ class IterNorm(nn.Module):
     def extra_repr(self) -> str:  # noqa: D102 (documented by nn.Module)
         return (
             f"{self.num_features}, group_size={self.group_size}, n_iter={self.iteration.n_iter}, eps={self.eps},"
-            f" momentum={self.momentum}, affine={self.weight is not None}"
+            f" momentum={self.momentum}, affine={self.weight is not None}{', sync=True' if self.sync else ''}"
         )
