@@ -101,7 +101,8 @@ def _batch_norm(module: _BatchNorm, alone: Callable[[Tensor], Tensor], x: Tensor
     """Normalise a batch by mean and variance over all processes; torch's own synchronised layer needs GPUs."""
     if not module.training:
         return alone(x)
-    pixels = x.float().transpose(0, 1).flatten(1)
+    full = x.float() if x.dtype.itemsize < 4 else x
+    pixels = full.transpose(0, 1).flatten(1)
     count = pixels.shape[1]
     variance, mean = torch.var_mean(pixels, 1, correction=0, keepdim=True)
     mean, covariance = merged(count, mean, variance[..., None])
@@ -119,7 +120,7 @@ def _batch_norm(module: _BatchNorm, alone: Callable[[Tensor], Tensor], x: Tensor
                 running.lerp_(new.flatten().to(running.dtype), share)
     shape = (1, -1, *(1,) * (x.dim() - 2))
     scale = (variance + module.eps).rsqrt()
-    out = (x - mean.view(shape)) * scale.view(shape)
+    out = (full - mean.view(shape)) * scale.view(shape)
     if module.affine:
         out = out * module.weight.view(shape) + module.bias.view(shape)
     return out.to(x.dtype)
