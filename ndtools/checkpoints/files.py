@@ -232,6 +232,8 @@ def read_checkpoint(config: CheckpointConfig) -> Checkpoint:
             raise DataError(f"not a checkpoint of {network.arch} in the form {network.form!r}: {mismatch}{hint}")
     except DataError as error:
         raise DataError(f"{config.source}: {error}") from None
+    for key, value in _unused(outline).items():
+        state.setdefault(key, value.to(dtype) if value.is_floating_point() else value)
     assumed = None
     if network.form == "deconv" and not metadata:
         configs = {role: network.layer(role).deconv for role in ("conv", "first", "linear", *network.layers)}
@@ -311,10 +313,19 @@ def _other_preset(network: NetworkSpec, state: State) -> str:
 _AVERAGES = {"covariance": "whitening.running_covariance", "matrix": "whitening.running_deconv"}
 
 
+def _unused(model: nn.Module) -> State:
+    """Return the initial tensors of the normalisation that a pre-activation ResNet has but never uses."""
+    # the published networks have it; those of ndtools 0.1 had not, so that their files lack its tensors
+    norm = getattr(model, "bn1", None)
+    if getattr(model, "active_stem", True) or not isinstance(norm, nn.BatchNorm2d):
+        return {}
+    return {f"bn1.{name}": value for name, value in nn.BatchNorm2d(norm.num_features).state_dict().items()}
+
+
 def _mismatch(model: nn.Module, state: Mapping[str, Tensor]) -> str:
     """Return in which way a state dict is not that of a network; empty if it is."""
     wanted = model.state_dict()
-    missing, further = sorted(set(wanted) - set(state)), sorted(set(state) - set(wanted))
+    missing, further = sorted(set(wanted) - set(state) - set(_unused(model))), sorted(set(state) - set(wanted))
     shapes = [key for key, value in wanted.items() if key in state and state[key].shape != value.shape]
     kinds = [k for k, v in wanted.items() if k in state and state[k].is_floating_point() != v.is_floating_point()]
     if missing:

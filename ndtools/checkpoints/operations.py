@@ -14,6 +14,7 @@ from ndtools.checkpoints.metadata import spec_to_metadata
 from ndtools.checkpoints.state_dicts import State, save_state
 from ndtools.computing.operators import check_memory
 from ndtools.errors import DataError, NumericalError, OptionError
+from ndtools.layers.config import LINEAR_BLOCK
 from ndtools.models.factories import LayerSpec
 from ndtools.models.spec import NetworkSpec
 from ndtools.surgery.audit import Audit, audit
@@ -21,7 +22,6 @@ from ndtools.surgery.convert import convert
 from ndtools.surgery.fold import fold, poor_statistics
 from ndtools.surgery.plan import Plan, PlanEntry
 from ndtools.surgery.replacing import deconvolves
-from ndtools.surgery.selection import LINEAR_BLOCK
 from ndtools.text import counted
 
 __all__ = [

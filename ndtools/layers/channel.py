@@ -117,7 +117,7 @@ class ChannelDeconv(nn.Module):
                 images,
                 sampling,
                 turn,
-                features=self.whitening.block_features,
+                patches=self.whitening.channels_needed,
                 sizes=sizes,
                 kernel=ones,
                 stride=ones,

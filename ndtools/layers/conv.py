@@ -146,7 +146,7 @@ class FastDeconvNd(WhitenedConvolution):
                 images,
                 sampling,
                 turn,
-                features=self.whitening.block_features,
+                patches=self.whitening.channels_needed * self.whitening.taps,
                 sizes=sizes,
                 kernel=self.kernel_size,
                 stride=self.stride,

@@ -99,6 +99,7 @@ class ResNet(nn.Module):
         Number of channels of the images.
     active_stem : bool
         Whether normalisation and ReLU follow the first convolution. Pre-activation blocks begin with both themselves.
+        The normalisation is then part of the network, as in the published one, and never used.
     """
 
     def __init__(
@@ -113,7 +114,8 @@ class ResNet(nn.Module):
     ) -> None:
         super().__init__()
         self.conv1 = factories.conv(in_channels, _WIDTHS[0], 3, padding=1, role="first")
-        self.bn1 = factories.norm(_WIDTHS[0], role="first") if active_stem else None
+        self.bn1 = factories.norm(_WIDTHS[0], role="first").requires_grad_(active_stem)
+        self.active_stem = active_stem
         inputs = (_WIDTHS[0], *(width * block.expansion for width in _WIDTHS))
         self.layer1 = _stage(block, inputs[0], _WIDTHS[0], counts[0], 1, factories)
         self.layer2 = _stage(block, inputs[1], _WIDTHS[1], counts[1], 2, factories)
@@ -135,7 +137,7 @@ class ResNet(nn.Module):
             Logits of the classes.
         """
         out = self.conv1(x)
-        if self.bn1 is not None:
+        if self.active_stem:
             out = relu(self.bn1(out))
         out = self.layer4(self.layer3(self.layer2(self.layer1(out))))
         logits: Tensor = self.linear(out.mean((2, 3)))

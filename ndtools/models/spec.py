@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from ndtools.models.catalogue import build
+from ndtools.models.catalogue import EARLIER_NAMES, build
 from ndtools.models.factories import Factories, LayerSpec, layer_in
 
 __all__ = ["NetworkSpec"]
@@ -22,7 +22,8 @@ class NetworkSpec:
     Attributes
     ----------
     arch : str
-        Name of the architecture, one of :data:`ndtools.models.NAMES`.
+        Name of the architecture, one of :data:`ndtools.models.NAMES`. The name that it had in ndtools 0.1 becomes its
+        present name.
     num_classes : int
         Number of outputs.
     in_channels : int
@@ -39,6 +40,7 @@ class NetworkSpec:
     layers: Mapping[str, LayerSpec]
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "arch", EARLIER_NAMES.get(self.arch, self.arch))
         layers = {"conv": LayerSpec(), "linear": LayerSpec(), **self.layers}
         needed = {}
         for role, spec in layers.items():
@@ -53,10 +55,10 @@ class NetworkSpec:
 
     @property
     def form(self) -> str:
-        """Kind of most networks in a word: "deconv", "batch_norm" or "plain", by the layers that it has."""
+        """Kind of most networks in a word: "deconv", the normalisation of its layers, or "plain"."""
         if any(layer.deconv for layer in self.layers.values()):
             return "deconv"
-        return "batch_norm" if any(layer.norm == "batch_norm" for layer in self.layers.values()) else "plain"
+        return next((layer.norm for layer in self.layers.values() if layer.norm != "none"), "plain")
 
     def build(self) -> nn.Module:
         """Build the network, untrained."""

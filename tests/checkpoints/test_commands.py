@@ -146,8 +146,8 @@ def test_from_published_to_folded(published, images, tmp_path):
     [
         ("vgg11", batch_norm(conv_bias=True)),
         ("resnet18", batch_norm()),
-        ("preact18", batch_norm()),
-        ("preact18", plain()),
+        ("preact_resnet18", batch_norm()),
+        ("preact_resnet18", plain()),
     ],
 )
 def test_a_network_that_is_not_of_the_method(arch, make, images, tmp_path):
@@ -283,7 +283,7 @@ def test_what_is_saved_in_python_is_read_by_commands_and_in_python(images, tmp_p
     torch.testing.assert_close(folded(images), model(images), rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("arch", ["vgg11", "resnet18", "preact18"])
+@pytest.mark.parametrize("arch", ["vgg11", "resnet18", "preact_resnet18"])
 @pytest.mark.parametrize("make", [plain, batch_norm, lambda: batch_norm(conv_bias=True), deconv])
 def test_every_network_is_saved_as_what_it_is(arch, make, tmp_path):
     model = build(arch, make(), num_classes=4, in_channels=2)

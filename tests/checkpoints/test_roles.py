@@ -9,6 +9,7 @@ from torch import nn
 
 from ndtools.checkpoints.config import CheckpointConfig, LayerSettings
 from ndtools.checkpoints.files import load_network, read_checkpoint, save_network
+from ndtools.checkpoints.metadata import spec_to_metadata
 from ndtools.checkpoints.state_dicts import save_state
 from ndtools.errors import DataError
 from ndtools.layers.config import DeconvConfig
@@ -19,6 +20,7 @@ from ndtools.surgery.audit import audit
 from ndtools.surgery.fold import fold
 from tests.commands import invoke
 from tests.inverted_residuals import WIDTHS, inverted
+from tests.narrow_networks import narrow
 
 __all__ = ["inverted"]
 
@@ -206,3 +208,23 @@ def test_files_of_earlier_versions_are_read(inverted, images, tmp_path):
         metadata |= {name: vars(value) for name, value in values.items()}
         save_state(tmp_path / "net.safetensors", network.state_dict(), metadata)
         assert load_network(tmp_path / "net.safetensors").spec == network.spec
+
+
+def test_files_with_earlier_names_of_networks_are_read(monkeypatch, images, tmp_path):
+    """In ndtools 0.1, ``preact_resnet18`` was ``preact18``, and lacked the normalisation that is not used."""
+    narrow(monkeypatch)
+    path = tmp_path / "net.safetensors"
+    torch.manual_seed(0)
+    network = build("preact18", batch_norm())
+    assert network.spec.arch == "preact_resnet18"
+    network(images)
+    state = {key: value for key, value in network.state_dict().items() if not key.startswith("bn1.")}
+    earlier = {**spec_to_metadata(network.spec), "arch": "preact18"}
+    for metadata, stated in (earlier, None), ({}, "preact18"), ({}, "preact_resnet18"), (earlier, "preact_resnet18"):
+        save_state(path, state, metadata)
+        again = load_network(path, arch=stated)
+        assert again.spec == network.spec
+        assert_same_outputs(again, network.eval(), images)
+    save_state(path, {key: value for key, value in state.items() if key != "conv1.weight"}, earlier)
+    with pytest.raises(DataError, match="conv1.weight is missing"):
+        load_network(path)
