@@ -36,6 +36,14 @@ _GROUPS: dict[str, dict[str, str | tuple[str, str]]] = {
         "recalibrate": "surgery.recalibrate",
         "save_network": "checkpoints.files",
     },
+    "training": {  # training runs on labelled images
+        "EpochRecord": "training.records",
+        "Recipe": "training.recipe",
+        "StepRecord": "training.records",
+        "Training": "training.loop",
+        "TrainingData": "training.data",
+        "TrainingState": "training.state",
+    },
     "images": {  # images and data sets, their patches, covariances and kernels
         "Covariance": "numerics.covariance",
         "Dataset": "data.labelled.dataset",
@@ -147,6 +155,7 @@ _GROUPS: dict[str, dict[str, str | tuple[str, str]]] = {
         "NumericalWarning": "errors",
         "OptionError": "errors",
         "OutputError": "errors",
+        "TrainingDiverged": "errors",
     },
 }
 _EXPORTS = {name: target for group in _GROUPS.values() for name, target in group.items()}

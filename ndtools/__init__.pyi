@@ -18,6 +18,7 @@ from ndtools.errors import NumericalError as NumericalError
 from ndtools.errors import NumericalWarning as NumericalWarning
 from ndtools.errors import OptionError as OptionError
 from ndtools.errors import OutputError as OutputError
+from ndtools.errors import TrainingDiverged as TrainingDiverged
 from ndtools.experiments.covariance.config import CovarianceConfig as CovarianceConfig
 from ndtools.experiments.covariance.figure import plot_correlation as plot_correlation
 from ndtools.experiments.covariance.figure import plot_covariance as plot_covariance
@@ -123,6 +124,12 @@ from ndtools.surgery.fold import fold as fold
 from ndtools.surgery.plan import Plan as Plan
 from ndtools.surgery.plan import PlanEntry as PlanEntry
 from ndtools.surgery.recalibrate import recalibrate as recalibrate
+from ndtools.training.data import TrainingData as TrainingData
+from ndtools.training.loop import Training as Training
+from ndtools.training.recipe import Recipe as Recipe
+from ndtools.training.records import EpochRecord as EpochRecord
+from ndtools.training.records import StepRecord as StepRecord
+from ndtools.training.state import TrainingState as TrainingState
 
 __version__: str
 load_result = load
