@@ -17,9 +17,11 @@ from ndtools.computing.threads import limit_spinning
 from ndtools.console.failures import INTERRUPTED, FailureHandlingGroup
 from ndtools.console.flags import FlagsCommand
 from ndtools.console.streams import prepare_standard_streams
+from ndtools.experiments.compare.command import compare
 from ndtools.experiments.covariance.command import covariance
 from ndtools.experiments.deblur.command import deblur
 from ndtools.experiments.deconvolve.command import deconvolve
+from ndtools.experiments.features.command import features
 from ndtools.experiments.kernels.command import kernels
 from ndtools.experiments.mlp.command import mlp
 from ndtools.experiments.ns_stability.command import ns_stability
@@ -66,6 +68,8 @@ app.command(cls=FlagsCommand)(mlp)
 app.command(cls=FlagsCommand)(deblur)
 app.command(cls=FlagsCommand)(timing)
 app.command(cls=FlagsCommand)(train)
+app.command(cls=FlagsCommand)(features)
+app.command(cls=FlagsCommand)(compare)
 app.command(cls=FlagsCommand)(figure)
 app.command(cls=FlagsCommand)(convert)
 app.command(cls=FlagsCommand)(fold)

@@ -25,6 +25,8 @@ EXPERIMENTS = {
     "mlp": "MlpResult",
     "deblur": "DeblurResult",
     "timing": "TimingResult",
+    "compare": "CompareResult",
+    "features": "FeaturesResult",
 }
 
 

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, gammaln, logit, stdtrit
 
-__all__ = ["MEASURES", "REACH", "ROUNDING", "Density", "Distribution", "Estimate", "SparsitySums"]
+__all__ = ["MEASURES", "REACH", "ROUNDING", "Density", "Distribution", "Estimate", "SparsitySums", "measured"]
 
 MEASURES = ("kurtosis", "hoyer", "gini", "near_zero", "ggd_shape")
 REACH = 10.0  # standard deviations that the histograms cover on either side
@@ -165,6 +165,34 @@ class SparsitySums:
             )
             for name, value in values.items()
         }
+
+
+def measured(values: NDArray[Any], *, terms: float, about_mean: bool = True) -> Distribution:
+    """Measure the distribution of the values of one image, without intervals.
+
+    Parameters
+    ----------
+    values : array of shape (C, H, W)
+        Values of all channels.
+    terms : float
+        Size of the terms that the values are sums of. A standard deviation that their rounding explains counts as 0.
+    about_mean : bool
+        Whether the mean that each channel has in this image is subtracted first. Default True. Without, the unit is the
+        root mean square of the values.
+
+    Returns
+    -------
+    Distribution
+        Measures, and the density in 201 bins between 10 standard deviations on either side.
+    """
+    centred = values - values.mean((1, 2), dtype=np.float64, keepdims=True) if about_mean else values
+    sigma = math.sqrt(float(np.square(centred, dtype=np.float64).mean()))
+    if sigma <= ROUNDING * terms:
+        sigma, centred = 0.0, np.zeros_like(centred)
+    scaled = (centred / (sigma or 1)).astype(np.float32)
+    density = Density(np.linspace(-REACH, REACH, 202)).add(scaled)
+    sums = SparsitySums().add(scaled, np.random.default_rng(0))
+    return Distribution(sigma, sums.measures(), density.density, density.clipped)
 
 
 Scale = tuple[Callable[..., NDArray[np.float64]], Callable[..., NDArray[np.float64]]]
