@@ -50,6 +50,10 @@ def sparsity(
     bootstrap: Annotated[
         int, typer.Option(help="Number of groups of images, each left out once for the intervals; 0 for no intervals.")
     ] = SparsityConfig.bootstrap,
+    from_moments: Annotated[
+        list[str] | None,
+        typer.Option(help="Take D and μ from this file of kernels --save-moments, and apply them to SOURCE (repeatable)."),
+    ] = None,
     shared: SharedOptions,
 ) -> None:
     """Measure how sparse images are before and after deconvolution (Ye et al. 2020, fig. 9).
@@ -66,8 +70,11 @@ def sparsity(
     output = ExperimentOutput(shared, "sparsity", figures=["ridge"] if "auto" in ridges else [])
     if whitening == "none":
         refuse_given(context, ["eps", "relative_eps"], "with --whitening none, which decorrelates nothing")
+    if from_moments:
+        refuse_given(context, ["kernel_size", "gray"], "with --from-moments: the files hold patches of one kind")
     config = SparsityConfig(
         source=source,
+        from_moments=tuple(from_moments or ()),
         kernel_size=sizes[0],
         images=images,
         eps=ridges[0],
@@ -78,12 +85,12 @@ def sparsity(
         bootstrap=bootstrap,
         **shared.of_run(),
     )
-    output.check(config.source)
+    output.check(config.source, *config.from_moments)
 
     from ndtools.experiments.sparsity.figures import FIGURES, SERIES
     from ndtools.experiments.sparsity.run import run_series
 
-    series = output.compute(run_series, config, kernel_sizes=sizes, ridges=ridges, counting="images, twice")
+    series = output.compute(run_series, config, kernel_sizes=sizes, ridges=ridges, counting="images" if from_moments else "images, twice")
     result = series[0]
     output.skipped(result.images)
     if len(series) == 1:
