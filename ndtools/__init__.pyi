@@ -18,6 +18,13 @@ from ndtools.errors import NumericalError as NumericalError
 from ndtools.errors import NumericalWarning as NumericalWarning
 from ndtools.errors import OptionError as OptionError
 from ndtools.errors import OutputError as OutputError
+from ndtools.experiments.compare_sets.config import CompareSetsConfig as CompareSetsConfig
+from ndtools.experiments.compare_sets.figure import plot_compare_sets as plot_compare_sets
+from ndtools.experiments.compare_sets.figure_series import plot_compare_sets_series as plot_compare_sets_series
+from ndtools.experiments.compare_sets.result import CompareSetsResult as CompareSetsResult
+from ndtools.experiments.compare_sets.run import compare_sets as compare_sets
+from ndtools.experiments.compare_sets.run import run as _run_compare_sets
+from ndtools.experiments.compare_sets.run import run_series as _run_compare_sets_series
 from ndtools.experiments.covariance.config import CovarianceConfig as CovarianceConfig
 from ndtools.experiments.covariance.figure import plot_correlation as plot_correlation
 from ndtools.experiments.covariance.figure import plot_covariance as plot_covariance
@@ -125,6 +132,8 @@ from ndtools.surgery.recalibrate import recalibrate as recalibrate
 
 __version__: str
 load_result = load
+run_compare_sets = _run_compare_sets
+run_compare_sets_series = _run_compare_sets_series
 run_covariance = _run_covariance
 run_covariance_series = _run_covariance_series
 run_deblur = _run_deblur

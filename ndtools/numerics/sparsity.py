@@ -182,7 +182,9 @@ class SparsitySums:
         values, deviation = _measures(whole, unit), _deviation(whole)
         rests = []
         if len(groups) > 1:
-            rests = [_measures(rest, unit * _deviation(rest) / deviation if deviation else 1.0) for rest in whole - groups]
+            rests = [
+                _measures(rest, unit * _deviation(rest) / deviation if deviation else 1.0) for rest in whole - groups
+            ]
         return {
             name: Estimate(
                 value if math.isfinite(value) else None,

@@ -52,7 +52,9 @@ def sparsity(
     ] = SparsityConfig.bootstrap,
     from_moments: Annotated[
         list[str] | None,
-        typer.Option(help="Take D and μ from this file of kernels --save-moments, and apply them to SOURCE (repeatable)."),
+        typer.Option(
+            help="Take D and μ from this file of kernels --save-moments, and apply them to SOURCE (repeatable)."
+        ),
     ] = None,
     shared: SharedOptions,
 ) -> None:
@@ -90,7 +92,9 @@ def sparsity(
     from ndtools.experiments.sparsity.figures import FIGURES, SERIES
     from ndtools.experiments.sparsity.run import run_series
 
-    series = output.compute(run_series, config, kernel_sizes=sizes, ridges=ridges, counting="images" if from_moments else "images, twice")
+    series = output.compute(
+        run_series, config, kernel_sizes=sizes, ridges=ridges, counting="images" if from_moments else "images, twice"
+    )
     result = series[0]
     output.skipped(result.images)
     if len(series) == 1:

@@ -176,4 +176,3 @@ def _terms(config: SparsityConfig, moments: GroupMoments) -> tuple[float, bool, 
 
 
 sparsity = short_form(SparsityConfig, run, run_series, counting="images, twice")
-
