@@ -1,6 +1,6 @@
 """Picture of compared sets of images, for several ridges and kernel sizes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,10 +37,11 @@ from ndtools.text import source_name
 from ndtools.validation import PAPER_RIDGE
 
 if TYPE_CHECKING:
-    from ndtools.experiments.compare_sets.result import CompareSetsResult, SetDifference
+    from ndtools.experiments.compare_sets.result import CompareSetsResult
     from ndtools.results.series import Series
 
     Point = tuple[float | None, float | None, float | None]  # value and the ends of its interval
+    Curve = tuple[dict[str, Any], Callable[[CompareSetsResult], Point]]  # its style, and its point for a result
 
 __all__ = ["caption_compare_sets_series", "plot_compare_sets_series"]
 
@@ -180,9 +181,9 @@ def _draw_pictures(
 
 def _differences(
     series: "Series[CompareSetsResult]",
-) -> "list[tuple[dict[str, Any], Callable[[CompareSetsResult], Point]]]":
+) -> "list[Curve]":
     """Return the curve of each pair: its style, and the difference of the kernels of a result in per cent."""
-    found = []
+    found: list[Curve] = []
     for i, each in enumerate(series[0].differences):
         style = {"color": "k", "linestyle": "-", "marker": "o"}
         if len(series[0].differences) > 1:
@@ -197,11 +198,9 @@ def _differences(
     return found
 
 
-def _sparsity(
-    series: "Series[CompareSetsResult]", name: str
-) -> "list[tuple[dict[str, Any], Callable[[CompareSetsResult], Point]]]":
+def _sparsity(series: "Series[CompareSetsResult]", name: str) -> "list[Curve]":
     """Return the curve of each set: its style, and a measure of sparsity of a result."""
-    found = []
+    found: list[Curve] = []
     for i, each in enumerate(series[0].sets):
 
         def point(member: "CompareSetsResult", i: int = i) -> "Point":
@@ -219,7 +218,7 @@ def _draw_against(
     ax: Axes,
     series: "Series[CompareSetsResult]",
     label: str,
-    curves: "list[tuple[dict[str, Any], Callable[[CompareSetsResult], Point]]]",
+    curves: "list[Curve]",
     *,
     paper: bool = False,
 ) -> None:

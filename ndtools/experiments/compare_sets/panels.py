@@ -80,7 +80,19 @@ def draw_kernel(ax: Axes, measures: "SetMeasures", channel: int, norm: SymLogNor
 def draw_pair(ax: Axes, result: "CompareSetsResult", pair: int) -> AxesImage:
     """Draw the difference of the own kernels of the middle channel, in steps of standard errors, or of their weights.
 
-    Without standard errors, the difference is drawn on the scale of the kernels.
+    Parameters
+    ----------
+    ax : Axes
+        Empty panel to draw in.
+    result : CompareSetsResult
+        Sets that are compared.
+    pair : int
+        Place of the pair in the differences of the result.
+
+    Returns
+    -------
+    AxesImage
+        The picture, for a colour bar. Without standard errors, the difference of weights is on the scale of the kernels.
     """
     channel, z = middle(result), result.in_errors(pair)
     if z is None:

@@ -16,7 +16,6 @@ from ndtools.errors import DataError, NumericalWarning
 from ndtools.experiments.compare_sets.config import CompareSetsConfig, names_moments
 from ndtools.experiments.compare_sets.differences import spread_of
 from ndtools.experiments.compare_sets.measures import (
-    Correlations,
     RidgeUsed,
     SetMeasures,
     correlations_of,

@@ -1,7 +1,7 @@
 """Table of compared sets: a block for each quantity, with a row for each kernel size and ridge."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ndtools.console.measures import NAMES
 from ndtools.console.tables import new_table
@@ -32,7 +32,7 @@ def compare_sets_table(members: "Sequence[CompareSetsResult]") -> "Table":
     Returns
     -------
     rich.table.Table
-        Rows with the values of all sets, the difference of a pair, what it would be by chance, and whether it is larger.
+        Rows with the values of all sets, the difference of a pair, what it would be by chance, and whether it is more.
     """
     first = members[0]
     several = len(first.differences) > 1
@@ -145,11 +145,11 @@ def _notes(first: "CompareSetsResult") -> str:
     channel = "green " * (len(first.sets[0].kernels) > 1)
     lines = [f"{each.name}: {source_name(each.source)}, {each.images.counted}" for each in first.sets]
     lines.append(
-        f"kernels, responses: ‖A − B‖ over the mean of ‖A‖ and ‖B‖, ± its standard error; A, B: weight at the {channel}centre"
+        f"kernels, responses: ‖A − B‖ over the mean of ‖A‖ and ‖B‖, ± its standard error; below A and B: the {channel}centre"
     )
     if any(each.kernels_error is not None for each in first.sets):
         lines.append(
-            "< : what 95 % of pairs of sets of the same images stay below; in errors: rms of (A − B)/standard error"
+            "in errors: root mean square of (A − B)/standard error; <: below this in 95 % of sets of equal images"
         )
     if any(each.after for each in first.sets):
         lines.append("sparsity: of the deconvolved pixels, with 95 % intervals")
