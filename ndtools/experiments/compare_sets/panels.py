@@ -92,7 +92,7 @@ def draw_pair(ax: Axes, result: "CompareSetsResult", pair: int) -> AxesImage:
     Returns
     -------
     AxesImage
-        The picture, for a colour bar. Without standard errors, the difference of weights is on the scale of the kernels.
+        The picture, for a colour bar. Without standard errors, it is the difference of the weights.
     """
     channel, z = middle(result), result.in_errors(pair)
     if z is None:

@@ -145,7 +145,7 @@ def _notes(first: "CompareSetsResult") -> str:
     channel = "green " * (len(first.sets[0].kernels) > 1)
     lines = [f"{each.name}: {source_name(each.source)}, {each.images.counted}" for each in first.sets]
     lines.append(
-        f"kernels, responses: ‖A − B‖ over the mean of ‖A‖ and ‖B‖, ± its standard error; below A and B: the {channel}centre"
+        f"kernels, responses: ‖A − B‖ over the mean of ‖A‖ and ‖B‖, ± its standard error; A, B: the {channel}centre"
     )
     if any(each.kernels_error is not None for each in first.sets):
         lines.append(
