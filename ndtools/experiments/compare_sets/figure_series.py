@@ -84,7 +84,7 @@ def plot_compare_sets_series(
         across = 3 if wide else 2
         below = -(-count // across) * (PANEL if wide else PANEL_NARROW)
         handles, names = _legend(series, 36 if wide else 28)
-        columns = max(2, int(width / 36))
+        columns = max(1, int(width / (36 if wide else 42)))
         height = above + below + 6 * title + 4 * -(-len(handles) // columns)
         fig = new_figure(fig, width, min(height, HIGHEST))
         upper, lower = split_figure(fig, above, below)
@@ -273,7 +273,7 @@ def _draw_ratios(ax: Axes, series: "Series[CompareSetsResult]") -> None:
             ax.plot(a.frequency, ratio, **(style | {"marker": "", "linestyle": "-"}))
     ax.set_xscale("log")
     plain_ticks(ax.xaxis)
-    ax.set_xlabel("frequency / (cycles/pixel)")
+    ax.set_xlabel("cycles per pixel")
     ax.set_ylabel("|H| of A / |H| of B")
 
 

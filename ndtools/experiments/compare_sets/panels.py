@@ -158,7 +158,7 @@ def draw_responses(ax: Axes, result: "CompareSetsResult") -> None:
     ax.set_yscale("log")
     plain_ticks(ax.xaxis)
     plain_ticks(ax.yaxis)
-    ax.set_xlabel("frequency / (cycles/pixel)")
+    ax.set_xlabel("cycles per pixel")
     ax.set_ylabel("|H|")
 
 

@@ -113,16 +113,25 @@ def _title(result: "SparsityResult") -> str:
 
 
 def _table(result: "SparsityResult") -> "Table":
+    from ndtools.experiments.sparsity.verdict import verdicts
+
     table = new_table(("measure",), ("before", "after", "Gaussian", "Laplace"), gap=2)
     for name, label in NAMES.items():
         sides = (_estimate(side.measures[name]) for side in (result.before, result.after))
         table.add_row(label, *sides, *(f"{value:.3g}" for value in REFERENCES[name]))
+    table.caption = "\n".join(map(str, verdicts([result]))) or None
     table.add_row("|x| > 10 σ", f"{result.before.clipped:.2g}", f"{result.after.clipped:.2g}", "", "")
     return table
 
 
 def _series_table(series: "Series[SparsityResult]") -> "Table":
+    from ndtools.experiments.sparsity.verdict import verdicts
+
     table = series_table(series, NAMES.values())
+    lines = [str(table.caption)] * bool(table.caption) + list(map(str, verdicts(series)))
+    if not lines and series[0].config.whitening == "patch":
+        lines = ["add 'paper' to --eps to judge the paper's sentence at its own ridge"]
+    table.caption = "\n".join(lines) or None
     for i, member in enumerate(series):
         if i == 0 or member.before is not series[i - 1].before:
             before = (_estimate(member.before.measures[name]) for name in NAMES)

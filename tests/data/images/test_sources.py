@@ -416,7 +416,8 @@ def test_the_built_in_sample(here):
     [
         (
             "photo",
-            r"^no such file or folder: 'photo'; did you mean 'photos'\? \(built-in: sample, sample-photo, dead-leaves\)$",
+            r"^no such file or folder: 'photo'; did you mean 'photos'\?"
+            r" \(built-in: sample, sample-photo, dead-leaves\)$",
         ),
         ("photos/tench.jpg", r"did you mean 'photos/tench\.jpeg'\?"),
         ("sampel", r"did you mean 'sample'\?"),
