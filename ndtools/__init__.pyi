@@ -24,6 +24,13 @@ from ndtools.experiments.compare.figure import plot_compare as plot_compare
 from ndtools.experiments.compare.result import CompareResult as CompareResult
 from ndtools.experiments.compare.run import compare as compare
 from ndtools.experiments.compare.run import run as _run_compare
+from ndtools.experiments.compare_sets.config import CompareSetsConfig as CompareSetsConfig
+from ndtools.experiments.compare_sets.figure import plot_compare_sets as plot_compare_sets
+from ndtools.experiments.compare_sets.figure_series import plot_compare_sets_series as plot_compare_sets_series
+from ndtools.experiments.compare_sets.result import CompareSetsResult as CompareSetsResult
+from ndtools.experiments.compare_sets.run import compare_sets as compare_sets
+from ndtools.experiments.compare_sets.run import run as _run_compare_sets
+from ndtools.experiments.compare_sets.run import run_series as _run_compare_sets_series
 from ndtools.experiments.covariance.config import CovarianceConfig as CovarianceConfig
 from ndtools.experiments.covariance.figure import plot_correlation as plot_correlation
 from ndtools.experiments.covariance.figure import plot_covariance as plot_covariance
@@ -144,6 +151,8 @@ from ndtools.training.state import TrainingState as TrainingState
 __version__: str
 load_result = load
 run_compare = _run_compare
+run_compare_sets = _run_compare_sets
+run_compare_sets_series = _run_compare_sets_series
 run_covariance = _run_covariance
 run_covariance_series = _run_covariance_series
 run_deblur = _run_deblur
