@@ -36,6 +36,14 @@ _GROUPS: dict[str, dict[str, str | tuple[str, str]]] = {
         "recalibrate": "surgery.recalibrate",
         "save_network": "checkpoints.files",
     },
+    "training": {  # training runs on labelled images
+        "EpochRecord": "training.records",
+        "Recipe": "training.recipe",
+        "StepRecord": "training.records",
+        "Training": "training.loop",
+        "TrainingData": "training.data",
+        "TrainingState": "training.state",
+    },
     "images": {  # images and data sets, their patches, covariances and kernels
         "Covariance": "numerics.covariance",
         "Dataset": "data.labelled.dataset",
@@ -72,6 +80,8 @@ _GROUPS: dict[str, dict[str, str | tuple[str, str]]] = {
     "experiments": {  # the figures and tables of the paper: configuration, run, result
         "CompareConfig": "experiments.compare.config",
         "CompareResult": "experiments.compare.result",
+        "CompareSetsConfig": "experiments.compare_sets.config",
+        "CompareSetsResult": "experiments.compare_sets.result",
         "CovarianceConfig": "experiments.covariance.config",
         "CovarianceResult": "experiments.covariance.result",
         "DeblurConfig": "experiments.deblur.config",
@@ -94,6 +104,7 @@ _GROUPS: dict[str, dict[str, str | tuple[str, str]]] = {
         "TimingConfig": "experiments.timing.config",
         "TimingResult": "experiments.timing.result",
         "compare": "experiments.compare.run",
+        "compare_sets": "experiments.compare_sets.run",
         "covariance": "experiments.covariance.run",
         "deblur": "experiments.deblur.run",
         "deconvolve": "experiments.deconvolve.run",
@@ -105,6 +116,8 @@ _GROUPS: dict[str, dict[str, str | tuple[str, str]]] = {
         "ns_stability": "experiments.ns_stability.run",
         "regress": "experiments.regress.run",
         "run_compare": ("experiments.compare.run", "run"),
+        "run_compare_sets": ("experiments.compare_sets.run", "run"),
+        "run_compare_sets_series": ("experiments.compare_sets.run", "run_series"),
         "run_covariance": ("experiments.covariance.run", "run"),
         "run_covariance_series": ("experiments.covariance.run", "run_series"),
         "run_deblur": ("experiments.deblur.run", "run"),
@@ -124,6 +137,8 @@ _GROUPS: dict[str, dict[str, str | tuple[str, str]]] = {
     },
     "figures": {  # pictures of results
         "plot_compare": "experiments.compare.figure",
+        "plot_compare_sets": "experiments.compare_sets.figure",
+        "plot_compare_sets_series": "experiments.compare_sets.figure_series",
         "plot_correlation": "experiments.covariance.figure",
         "plot_covariance": "experiments.covariance.figure",
         "plot_covariance_series": "experiments.covariance.figure_series",
@@ -157,6 +172,7 @@ _GROUPS: dict[str, dict[str, str | tuple[str, str]]] = {
         "NumericalWarning": "errors",
         "OptionError": "errors",
         "OutputError": "errors",
+        "TrainingDiverged": "errors",
     },
 }
 _EXPORTS = {name: target for group in _GROUPS.values() for name, target in group.items()}

@@ -18,6 +18,7 @@ from ndtools.console.failures import INTERRUPTED, FailureHandlingGroup
 from ndtools.console.flags import FlagsCommand
 from ndtools.console.streams import prepare_standard_streams
 from ndtools.experiments.compare.command import compare
+from ndtools.experiments.compare_sets.command import compare_sets
 from ndtools.experiments.covariance.command import covariance
 from ndtools.experiments.deblur.command import deblur
 from ndtools.experiments.deconvolve.command import deconvolve
@@ -62,6 +63,7 @@ app.command(cls=FlagsCommand)(kernels)
 app.command(cls=FlagsCommand)(sparsity)
 app.command(cls=FlagsCommand)(deconvolve)
 app.command(cls=FlagsCommand)(covariance)
+app.command(cls=FlagsCommand)(compare_sets)
 app.command(cls=FlagsCommand)(ns_stability)
 app.command(cls=FlagsCommand)(regress)
 app.command(cls=FlagsCommand)(mlp)

@@ -20,6 +20,7 @@ EXPERIMENTS = {
     "covariance": "CovarianceResult",
     "deconvolve": "DeconvolveResult",
     "sparsity": "SparsityResult",
+    "compare-sets": "CompareSetsResult",
     "ns-stability": "NsStabilityResult",
     "regress": "RegressResult",
     "mlp": "MlpResult",

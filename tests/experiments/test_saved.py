@@ -51,6 +51,22 @@ VARIANTS = {
     "sparsity-channel": ("sparsity", "{photos}", "--whitening", "channel", "--bins", 31),
     "sparsity-none": ("sparsity", "{photos}", "--whitening", "none", "--bootstrap", 0),
     "sparsity-flat": ("sparsity", "{flat}"),
+    "sparsity-of-moments": ("sparsity", "{photos}", "--from-moments", "{moments}", "--bootstrap", 3),
+    "compare-sets": ("compare-sets", "{photos}", "{photos}", "-k", 5, "--bootstrap", 6),
+    "compare-sets-three": ("compare-sets", "{photos}", "{more}", "{photos}", "--bootstrap", 0, "--resize", 20),
+    "compare-sets-of-moments": ("compare-sets", "{moments}", "{photos}", "--bootstrap", 0),
+    "compare-sets-series": (
+        "compare-sets",
+        "{photos}",
+        "{yellow}",
+        "-k",
+        "1,3",
+        "--eps",
+        "paper,1e-3",
+        "--bootstrap",
+        5,
+    ),
+    "compare-sets-ridges": ("compare-sets", "{photos}", "{yellow}", "{photos}", "-k", 3, "--eps", "1e-1,1e-2,1e-3"),
     "ns-stability": ("ns-stability", "{photo}", "--dtype", "float16,float64"),
     "ns-stability-matrix": ("ns-stability", "{matrix}", "--eps", 0),
     "ns-stability-sweep": ("ns-stability", "{matrix}", "--sweep", "--iterations", 4),
@@ -97,12 +113,19 @@ def with_long_name(result):
     """Name the source of a result such that no title holds it."""
     if isinstance(result, nd.Series):
         return dataclasses.replace(result, members=tuple(map(with_long_name, result)))
+    if hasattr(result, "sets"):
+        named = (replace_label(each) for each in result.sets)
+        return dataclasses.replace(result, sets=tuple(named))
     if getattr(result, "images", None):
         return dataclasses.replace(result, images=dataclasses.replace(result.images, label=LONG_NAME))
     if hasattr(result, "data"):
         return dataclasses.replace(result, data=dataclasses.replace(result.data, name=LONG_NAME))
     own = "source" in {field.name for field in dataclasses.fields(result)}  # that of others is fixed
     return dataclasses.replace(result, source=LONG_NAME) if own else result
+
+
+def replace_label(each):
+    return dataclasses.replace(each, images=dataclasses.replace(each.images, label=LONG_NAME))
 
 
 def mlp_extremes(result):
@@ -160,7 +183,7 @@ def compare_extremes(result):
     """Yield many arms with long names, and arms whose runs have no epoch yet."""
     arms = [
         dataclasses.replace(arm, name=f"a normalisation with a long name, rate 0.{i}, decay 0.0005")
-        for i in range(6)
+        for i in range(3)
         for arm in result.arms
     ]
     yield dataclasses.replace(result, dataset=LONG_NAME, arms=tuple(arms))
