@@ -101,7 +101,7 @@ def find_set(name: str, source: str, config: CompareSetsConfig, *, halves: bool)
     Returns
     -------
     ImageSet
-        The set.
+        Images or moments of the set.
 
     Raises
     ------
@@ -140,11 +140,11 @@ def measure_set(
     Parameters
     ----------
     images : ImageSet
-        The set.
+        Images or moments of the set.
     config : CompareSetsConfig
         Configuration of the run.
     sizes : sequence of int
-        Kernel sizes.
+        Sides of the kernels in pixels.
     ridges : sequence of float, "paper" or "auto"
         Ridges for each kernel size.
     edges : array

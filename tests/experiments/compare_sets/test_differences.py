@@ -34,7 +34,7 @@ def test_sets_of_the_same_images_do_not_differ():
     squares, apart, values, errors = [], [], [], []
     for _ in range(pairs):
         a, b = (kernels_of([group(rng) for _ in range(groups)], rng) for _ in range(2))
-        found = RelativeDifference.of(a[0], b[0], (a[1], b[1]))
+        found = RelativeDifference.of(a[0], b[0], (a[1], b[1]), (groups, groups))
         squares.append(found.in_errors**2)
         apart.append(found.is_apart)
         values.append(found.value)
@@ -59,7 +59,7 @@ def test_sets_of_different_images_differ_and_the_error_is_the_spread():
         a = kernels_of([group(rng) for _ in range(groups)], rng)
         wide = [Covariance(p.mean, 9 * p.matrix, p.count, 1, (3, 3)) for p in (group(rng) for _ in range(groups))]
         b = kernels_of(wide, rng)
-        found.append(RelativeDifference.of(a[0], b[0], (a[1], b[1])))
+        found.append(RelativeDifference.of(a[0], b[0], (a[1], b[1]), (groups, groups)))
     assert all(each.is_apart for each in found)
     values = np.array([each.value for each in found])
     spread, claimed = values.std(ddof=1), np.sqrt(np.mean([each.error**2 for each in found]))
