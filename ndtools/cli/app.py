@@ -26,6 +26,7 @@ from ndtools.experiments.ns_stability.command import ns_stability
 from ndtools.experiments.regress.command import regress
 from ndtools.experiments.sparsity.command import sparsity
 from ndtools.experiments.timing.command import timing
+from ndtools.experiments.train.command import train
 
 __all__ = ["app", "main"]
 
@@ -64,6 +65,7 @@ app.command(cls=FlagsCommand)(regress)
 app.command(cls=FlagsCommand)(mlp)
 app.command(cls=FlagsCommand)(deblur)
 app.command(cls=FlagsCommand)(timing)
+app.command(cls=FlagsCommand)(train)
 app.command(cls=FlagsCommand)(figure)
 app.command(cls=FlagsCommand)(convert)
 app.command(cls=FlagsCommand)(fold)
