@@ -191,7 +191,7 @@ def test_blocks_that_no_setting_gives_are_refused(inverted, images, tmp_path):
         load_network(tmp_path / "net.safetensors", arch=inverted, config="reference")
     message = str(raised.value)
     assert "the blocks of its layers in the role 'conv' follow from no block size that they have in common" in message
-    assert "block2.spread has blocks of 8 channels, not 16; load the tensors into the network that wrote" in message
+    assert "block2.spread has blocks of 8 channels, not 16; state block_size among the settings, or load" in message
 
 
 def test_files_of_earlier_versions_are_read(inverted, images, tmp_path):
