@@ -134,7 +134,8 @@ def convert_checkpoint(config: CheckpointConfig) -> ConvertResult:
     Raises
     ------
     DataError
-        If the file cannot be read, is not one of the network, or has deconvolution layers of this project already.
+        If the file cannot be read, is not one of the network, or has deconvolution layers of this project already, or
+        normalisations that a conversion keeps.
     OptionError
         If options contradict the file, or ``arch`` is needed.
     """
@@ -144,6 +145,11 @@ def convert_checkpoint(config: CheckpointConfig) -> ConvertResult:
         return ConvertResult(network, state, _translation(network), given)
     if network.form == "deconv":
         raise DataError(f"{config.source}: it has deconvolution layers of ndtools already; nothing to convert")
+    if network.form in _KEPT:
+        raise DataError(
+            f"{config.source}: the network has {_KEPT[network.form]}, which stays in a conversion: convert a network"
+            " with batch normalisation or without normalisation"
+        )
     settings = config.settings.by_role(block_sizes={"linear": LINEAR_BLOCK})
     layers = {role: LayerSpec(deconv=own) if own else network.layer(role) for role, own in settings.items()}
     target = replace(network, layers=layers)
@@ -163,6 +169,13 @@ def convert_checkpoint(config: CheckpointConfig) -> ConvertResult:
     renamed = {before: after for (before, _), (after, _) in pairs}
     tensors = dict(zip(result.state_dict(), converted.state_dict().values(), strict=True))
     return ConvertResult(target, tensors, _as_written(plan, renamed), given)
+
+
+_KEPT = {
+    "group_norm": "group normalisation",
+    "layer_norm": "layer normalisation",
+    "iter_norm": "iterative normalisation",
+}
 
 
 def _as_written(plan: Plan, renamed: dict[str, str]) -> Plan:

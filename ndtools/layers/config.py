@@ -67,6 +67,10 @@ class DeconvConfig:
     sync : bool
         Whether a batch's statistics are computed over all processes of the default group of ``torch.distributed``.
         It cannot be combined with ``shrinkage="lw"``.
+    layer_norm : bool
+        Whether the mean of each sample over all its channels and pixels is subtracted from it, and it is divided by its
+        standard deviation + eps, before its deconvolution, as in the first author's successor of the method (ND++, AAAI
+        2022). No weight can do that, so that such a layer cannot be folded.
     """
 
     block_size: int | str | None = "auto"
@@ -83,6 +87,7 @@ class DeconvConfig:
     shrinkage: Literal["auto", "none", "lw", "oas"] = "auto"
     refresh_every: int = 1
     sync: bool = False
+    layer_norm: bool = False
 
     def __post_init__(self) -> None:
         for name in ("block_size", "n_iter", "sampling_stride", "freeze_after", "refresh_every"):
@@ -99,7 +104,7 @@ class DeconvConfig:
         for name in ("eps", "momentum"):
             if not isinstance(getattr(self, name), float | int):
                 raise OptionError(name, f"must be a number, got {getattr(self, name)!r}")
-        for name in ("shared", "through_statistics", "sync"):
+        for name in ("shared", "through_statistics", "sync", "layer_norm"):
             if not isinstance(getattr(self, name), bool):
                 raise OptionError(name, f"must be True or False, got {getattr(self, name)!r}")
         if self.sync and self.shrinkage == "lw":

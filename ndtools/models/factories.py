@@ -15,12 +15,13 @@ from torch import nn
 from ndtools.layers.checks import check_config
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.conv import FastDeconv2d
+from ndtools.layers.iternorm import IterNorm
 from ndtools.layers.linear import DeconvLinear
 
 __all__ = ["Factories", "LayerSpec", "batch_norm", "chain", "deconv", "layer_in", "lineage", "plain", "roles_of"]
 
 M = TypeVar("M", bound=nn.Module)
-Norm = Literal["none", "batch_norm", "group_norm", "layer_norm"]
+Norm = Literal["none", "batch_norm", "group_norm", "layer_norm", "iter_norm"]
 
 GROUPS = 32
 """Number of groups in group normalisation (Wu and He 2018)."""
@@ -34,10 +35,11 @@ class LayerSpec:
     ----------
     deconv : DeconvConfig, optional
         Settings of the deconvolution; None for layers that do not deconvolve.
-    norm : {"none", "batch_norm", "group_norm", "layer_norm"}
+    norm : {"none", "batch_norm", "group_norm", "layer_norm", "iter_norm"}
         Normalisation that the network puts beside a convolution in this role. "group_norm" normalises each image by
         itself, in 32 groups of channels, or in the half, quarter, ... of these if 32 do not divide the channels (Wu and
-        He 2018); "layer_norm" has one group. All of them scale and shift each channel afterwards.
+        He 2018); "layer_norm" has one group. "iter_norm" is :class:`ndtools.layers.iternorm.IterNorm`. All of them
+        scale and shift each channel afterwards.
     bias : bool
         Whether the layers add a bias.
     """
@@ -273,6 +275,7 @@ _NORMS: dict[Norm, Callable[[int], nn.Module]] = {
     "batch_norm": nn.BatchNorm2d,
     "group_norm": _group_norm,
     "layer_norm": lambda channels: nn.GroupNorm(1, channels),
+    "iter_norm": IterNorm,
 }
 
 

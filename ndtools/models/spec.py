@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from ndtools.models.catalogue import EARLIER_NAMES, build
+from ndtools.models.catalogue import EARLIER_NAMES, Stem, build
 from ndtools.models.factories import Factories, LayerSpec, layer_in
 
 __all__ = ["NetworkSpec"]
@@ -32,12 +32,15 @@ class NetworkSpec:
         Kind and settings of the layers by role, see :mod:`ndtools.models.factories`. "conv" and "linear" are always
         there; a role with the same settings as the role that stands in for it is left out, so that equal networks have
         equal specifications.
+    stem : {"cifar", "imagenet"}
+        Beginning of the network, as in `ndtools.models.build`.
     """
 
     arch: str
     num_classes: int
     in_channels: int
     layers: Mapping[str, LayerSpec]
+    stem: Stem = "cifar"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "arch", EARLIER_NAMES.get(self.arch, self.arch))
@@ -62,7 +65,13 @@ class NetworkSpec:
 
     def build(self) -> nn.Module:
         """Build the network, untrained."""
-        return build(self.arch, Factories(self.layers), num_classes=self.num_classes, in_channels=self.in_channels)
+        return build(
+            self.arch,
+            Factories(self.layers),
+            num_classes=self.num_classes,
+            in_channels=self.in_channels,
+            stem=self.stem,
+        )
 
     def outline(self) -> nn.Module:
         """Build the network on torch's meta device, where tensors have shapes but take no memory."""

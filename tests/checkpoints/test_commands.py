@@ -432,7 +432,7 @@ def role(name, **values):
         (role("linear", deconv={"eps": -1}), "layers.linear.deconv.eps: must be above 0"),
         (role("linear", deconv={"epsilon": 1}), "there is no layers.linear.deconv.epsilon"),
         (role("conv", deconv=3), "layers.conv.deconv must be an object of settings or null, got 3"),
-        (role("conv", norm="odd"), "layers.conv.norm must be 'none' or 'batch_norm' or .*, got 'odd'"),
+        (role("conv", norm="odd"), "layers.conv.norm must be 'none' or 'batch_norm' or 'group_norm' or"),
         (role("conv", bias=1), "layers.conv.bias must be true or false, got 1"),
         (role("depthwise"), "vgg11 has no layers in the role 'depthwise'; its roles are conv, first, linear"),
         ({"layers": [1]}, r"layers must be an object with an object for each role, got \[1\]"),
