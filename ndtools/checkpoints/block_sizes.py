@@ -56,7 +56,7 @@ def deconvolving(network: NetworkSpec, state: State, settings: LayerSettings, *,
     ordinary = {roles[name] for name in stored} - {roles[name] for name in stored if f"{name}.{_MEAN}" in state}
     kept = {role: network.layer(role) for role in ordinary}
     # the tensors tell which roles do not deconvolve, whatever the published code does there
-    known = {role: own for role, own in CATALOGUE[network.arch].published.items() if own is not None}
+    known = {role: own for role, own in CATALOGUE[network.arch].published_for(network.stem).items() if own is not None}
 
     def assuming(block_sizes: Mapping[str, int]) -> NetworkSpec:
         configs = settings.by_role(

@@ -279,11 +279,13 @@ def _recognise(config: CheckpointConfig, state: State, published: bool) -> Netwo
         )
     network = NetworkSpec(arch=config.arch, num_classes=1, in_channels=1, layers=plain().layers)
     named = [(name, module) for name, module in network.outline().named_modules() if hasattr(module, "role")]
-    first = next(name for name, module in named if module.role == "first")
+    first, convolution = next((name, module) for name, module in named if module.role == "first")
     last = [name for name, module in named if isinstance(module, nn.Linear)][-1]
     kernel, matrix = state.get(f"{first}.weight"), state.get(f"{last}.weight")
     if kernel is None or matrix is None or (kernel.dim(), matrix.dim()) != (4, 2):
         raise DataError(f"not a checkpoint of {config.arch}: it has no convolution {first} or no linear layer {last}")
+    if CATALOGUE[config.arch].imagenet is not None and kernel.shape[2:] != convolution.weight.shape[2:]:
+        network = replace(network, stem="imagenet")
     sizes = {"num_classes": len(matrix), "in_channels": kernel.shape[1]}
     for name, found in sizes.items():
         given = getattr(config, name)

@@ -75,7 +75,7 @@ def test_a_published_checkpoint_gives_the_published_outputs(key, tmp_path):
 
 @pytest.mark.parametrize("key", [key for key in published.NETWORKS if key not in published.QUICK])
 def test_a_checkpoint_of_a_large_network_has_the_published_layers(key, tmp_path):
-    """The layers and tensors are those of networks whose outputs the script of the oracle compares."""
+    """The script of the oracle compares their outputs, too. These files are large: not written on every machine."""
     real("published_networks.npz")
     name, form = key.split("/")
     with torch.device("meta"):
@@ -161,3 +161,14 @@ def test_other_block_sizes_follow_from_the_shapes(name, block_size):
     parts = [[m.parts for m in each.modules() if hasattr(m, "parts")] for each in (found, wanted)]
     assert len(parts[0]) > 50
     assert parts[0] == parts[1]
+
+
+@pytest.mark.parametrize("form", ["deconv-reference", "bn"])
+def test_the_stem_follows_from_the_shapes(form, tmp_path):
+    with torch.device("meta"):
+        network = build("resnet18", form, stem="imagenet", num_classes=5)
+    network.to_empty(device="cpu")
+    torch.save(published.published_state(network), tmp_path / "ckpt.pt")
+    given = read_checkpoint(CheckpointConfig(source=str(tmp_path / "ckpt.pt"), arch="resnet18"))
+    assert given.network == network.spec
+    assert set(given.state) == set(network.state_dict())
