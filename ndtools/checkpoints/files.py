@@ -293,10 +293,10 @@ def _recognise(config: CheckpointConfig, state: State, published: bool) -> Netwo
         if given is not None and given != found:
             raise OptionError(name, f"{given} contradicts the checkpoint, which has {found}")
     network = replace(network, num_classes=sizes["num_classes"], in_channels=sizes["in_channels"])
+    if any(key.endswith("running_var") for key in state):
+        network = _normalised(network, state)
     if any(".whitening." in key for key in state):
         return deconvolving(network, state, config.settings, published=published)
-    if any(key.endswith("running_var") for key in state):
-        network = replace(network, layers=batch_norm(conv_bias=f"{first}.bias" in state).layers)
     if mismatch := _mismatch(network.outline(), state):
         raise DataError(f"not a checkpoint of {config.arch}: {mismatch}")
     return network
@@ -314,6 +314,15 @@ def _begins_and_ends_as(network: NetworkSpec, state: State) -> bool:
     first, last = (f"{name}.weight" for name in _ends(network))
     kernel = network.outline().state_dict()[first]
     return first in state and last in state and state[first].shape[2:] == kernel.shape[2:]
+
+
+def _normalised(network: NetworkSpec, state: State) -> NetworkSpec:
+    """Return the specification of a network with batch normalisation, whose convolutions have a bias as in a file."""
+    network = replace(network, layers=batch_norm().layers)
+    unbiased = [name for name, module in network.outline().named_modules() if getattr(module, "bias", "") is None]
+    # layers that deconvolve have a bias in any case
+    biased = any(f"{name}.bias" in state and f"{name}.whitening.running_mean" not in state for name in unbiased)
+    return replace(network, layers=batch_norm(conv_bias=biased).layers)
 
 
 def _other_preset(network: NetworkSpec, state: State) -> str:

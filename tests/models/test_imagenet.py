@@ -202,3 +202,27 @@ def test_files_keep_the_form(name, monkeypatch, tmp_path):
     network = build(name, "deconv-reference", stem="imagenet", num_classes=5)
     save_network(network, tmp_path / "net.safetensors")
     assert load_network(tmp_path / "net.safetensors").spec == network.spec
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_checkpoints_of_the_published_networks_for_imagenet_are_read(name, monkeypatch, tmp_path):
+    narrow(monkeypatch)
+    torch.manual_seed(0)
+    network, x = build(name, "deconv-reference", stem="imagenet").double(), torch.randn(4, 3, 32, 32).double()
+    with torch.no_grad():
+        network(x)
+        network.eval()
+        state = {}
+        for key, value in as_torchvision(name, network.state_dict()).items():
+            if key.endswith("running_deconv"):  # written as one matrix, or one for each group
+                value = value[:, 0] if len(value) > 1 else value[0, 0]
+            if key.endswith("whitening.running_mean"):
+                value = value.flatten()
+            if ".whitening." not in key or key.endswith(("running_deconv", "running_mean")):
+                state[key.replace("whitening.", "")] = value
+        torch.save(state, tmp_path / "net.pt")
+        again = load_network(tmp_path / "net.pt", arch=name)
+        assert count(again, nn.BatchNorm2d) == count(network, nn.BatchNorm2d)
+        wanted = network(x)
+        assert again.spec.layer("first") == network.spec.layer("first")
+        torch.testing.assert_close(again(x), wanted, rtol=0, atol=1e-10 * wanted.abs().max().item())
