@@ -325,7 +325,8 @@ class _Writer:
 
 
 def _network(config: TrainConfig, dataset: Dataset) -> nn.Module:
-    makers = arm(config.norm, config.arch, **config.layer_settings)
+    settings: dict[str, Any] = dict(config.layer_settings)
+    makers = arm(config.norm, config.arch, **settings)
     channels = dataset.train.images.shape[1]
     return build(config.arch, makers, num_classes=len(dataset.classes), in_channels=channels)
 
