@@ -34,6 +34,7 @@ def refused(tmp_path, monkeypatch, command, code, message):
         ("kernels --method coupled --iterations", "iterations"),
         ("sparsity --bins", "bins"),
         ("sparsity --bootstrap", "bootstrap"),
+        ("compare-sets sample dead-leaves --bootstrap", "bootstrap"),
         ("covariance --method coupled --iterations", "iterations"),
         ("deconvolve --method coupled --iterations", "iterations"),
         ("ns-stability --iterations", "iterations"),
