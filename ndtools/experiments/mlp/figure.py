@@ -9,7 +9,16 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 
 from ndtools.drawing.axes import plain_ticks
 from ndtools.drawing.palette import METHODS
-from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
+from ndtools.drawing.style import (
+    PAGE,
+    add_letters,
+    add_title,
+    drawing_style,
+    is_wide,
+    legend_columns,
+    new_figure,
+    width_of,
+)
 from ndtools.text import percent
 
 if TYPE_CHECKING:
@@ -47,7 +56,7 @@ def plot_mlp(result: "MlpResult", *, width: float = PAGE, title: bool = True, fi
     with drawing_style():
         width = width_of(fig, width)
         wide = is_wide(width)
-        fig = new_figure(fig, width, 72 if wide else 130)
+        fig = new_figure(fig, width, 72 if wide else 116)
         loss, accuracy = fig.subplots(1, 2) if wide else fig.subplots(2, 1)
         for arm in result.arms:
             epochs = np.arange(1, arm.test_accuracy.shape[1] + 1)
@@ -56,7 +65,7 @@ def plot_mlp(result: "MlpResult", *, width: float = PAGE, title: bool = True, fi
         last = result.config.epochs
         loss.set_xlim(0, last)
         loss.set_yscale("log")
-        loss.set_ylabel("training loss (cross-entropy, nats)")
+        loss.set_ylabel("training loss\n(cross-entropy / nats)")
         plain_ticks(loss.yaxis)
         _accuracy_axis(accuracy, np.clip([1 - arm.test_accuracy.mean(0) for arm in result.arms], LEAST, 1))
         accuracy.set_xlim(0.5, last + 0.5)
@@ -65,7 +74,7 @@ def plot_mlp(result: "MlpResult", *, width: float = PAGE, title: bool = True, fi
             ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
         add_letters([loss, accuracy])
         handles, labels = accuracy.get_legend_handles_labels()
-        fig.legend(handles, labels, loc="outside lower center", ncols=len(labels) if wide else 1)
+        fig.legend(handles, labels, loc="outside lower center", ncols=legend_columns(labels, width))
         if title:
             add_title(fig, f"Learning curves of a perceptron on {result.data.label}")
     return fig
@@ -99,7 +108,7 @@ def caption_mlp(result: "MlpResult") -> str:
 
 
 def _accuracy_axis(ax: Axes, errors: np.ndarray) -> None:
-    ax.set_ylabel("test accuracy (logarithmic in the error)")
+    ax.set_ylabel("test accuracy\n(logarithmic in the error)")
     ax.set_yscale("log")  # of the error, upside down
     worst, best = min(1.4 * errors.max(), 1.0), errors.min() / 1.5
     ticks = sorted({e for e in (FINE if worst < NARROW * best else ERRORS) if best <= e <= worst})
