@@ -32,7 +32,8 @@ EXPERIMENTS = {
 
 
 def run(arguments: list[str]) -> None:
-    """Run ndtools in this process; end all if it fails."""
+    """Run ndtools in this process, as its command line does; end all if it fails."""
+    sys.argv = ["ndtools", *arguments]  # which results quote
     try:
         app(arguments)
     except SystemExit as stop:

@@ -112,8 +112,8 @@ def caption_spectrum(result: Any) -> str:  # noqa: ANN401
         f"Eigenvalues of the covariance of the patches of {result.source} ({members[0].images.counted}) against their"
         f" rank, for {series_in_words(members)} Dashed lines: ridges, below which D does not whiten."
         + (
-            f" Dotted line: variance {_plain(noise)} of the rounding of the files' pixels; {', '.join(shares)} eigenvalues"
-            " lie below it."
+            f" Dotted line: variance {_plain(noise)} of the rounding of the files' pixels; {', '.join(shares)}"
+            " eigenvalues lie below it."
             if noise
             else ""
         )

@@ -239,10 +239,10 @@ def split_figure(fig: Figure, first: float, second: float, *, across: bool = Fal
     Returns
     -------
     (SubFigure, SubFigure)
-        Both parts.
+        Upper and lower part, or left and right one.
     """
-    ratios = {"width_ratios" if across else "height_ratios": [first, second]}
-    parts: Any = fig.subfigures(*((1, 2) if across else (2, 1)), **ratios)
+    shares = [first, second]
+    parts: Any = fig.subfigures(1, 2, width_ratios=shares) if across else fig.subfigures(2, 1, height_ratios=shares)
     return parts[0], parts[1]
 
 

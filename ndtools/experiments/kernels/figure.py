@@ -180,10 +180,7 @@ def _heights(width: float, channels: int) -> tuple[float, float]:
 def _axes(
     fig: Figure, count: int, heights: tuple[float, float], *, wide: bool
 ) -> tuple[FigureBase, NDArray[np.object_], NDArray[np.object_], NDArray[np.object_]]:
-    """Lay out the panels: colour pictures (count or 0), profiles (count), and maps (count × count) by output, input.
-
-    The first value is the part of the figure that has the profiles.
-    """
+    """Return the part of the figure with the profiles, the colour pictures, the profiles, and the maps."""
     maps = np.empty((count, count), dtype=object)
     if count == 1:
         grid = (

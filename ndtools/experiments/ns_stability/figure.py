@@ -134,8 +134,13 @@ def steps_in_a_sentence(result: "NsStabilityResult") -> str:
 
 
 def draw_curve(
-    ax: Axes, x: NDArray[Any], residual: NDArray[np.float64], top: float, curve: "Curve", **more: Any
-) -> None:  # noqa: ANN401
+    ax: Axes,
+    x: NDArray[Any],
+    residual: NDArray[np.float64],
+    top: float,
+    curve: "Curve",
+    **more: Any,  # noqa: ANN401
+) -> None:
     """Draw a curve from where it is in the frame to where it leaves through the top, marked there."""
     look = {**style(curve), **more}
     with np.errstate(invalid="ignore"):

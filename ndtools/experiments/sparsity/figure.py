@@ -134,7 +134,7 @@ def _references(
     shape = after.measures["ggd_shape"].value
     if shape is not None:
         fitted = gennorm(shape, scale=1 / gennorm.std(shape))
-        distributions[f"generalised Gaussian, shape {shape:.3g} (fit to after)"] = fitted, (0, (5, 1.5))
+        distributions[f"generalised Gaussian, shape {shape:.3g} (fit to after)"] = fitted, (0, (8, 1.5, 1, 1.5, 1, 1.5))
     # Of a symmetric density the lower tail, where a difference of probabilities has no cancellation.
     ends = -np.abs(x) + np.multiply.outer((0.5, -0.5), np.full(len(x), width))
     return {

@@ -1,15 +1,13 @@
 """Picture of what the stages of deconvolution layers cost (Ye et al. 2020, table 3)."""
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 
-from ndtools.drawing.axes import plain_number
+from ndtools.drawing.axes import plain_ticks
 from ndtools.drawing.palette import METHODS
 from ndtools.drawing.style import PAGE, SMALL, add_letters, add_title, drawing_style, new_figure, width_of
 from ndtools.experiments.timing.table import PUBLISHED_BATCH_SIZE
@@ -88,7 +86,8 @@ def plot_timing(
             _draw(ax, rows, stage)
             roomy = width >= IN_COLUMNS or stage == "total"
             ax.set_title(PANELS[stage] if roomy else PANELS[stage][:3])
-            _ticks(ax, low, high, most=9 if roomy else 2)
+            ax.set_xlim(10**low, 10**high)
+            plain_ticks(ax.xaxis)
             ax.set_yticks(range(len(rows)), [""] * len(rows))
             ax.tick_params("y", length=0)
         for ax in (axes[0], axes[2]):  # the middle one of the single stages: their axes may be narrower than the label
@@ -168,15 +167,6 @@ def _draw(ax: Axes, rows: Sequence["RowTiming"], stage: str) -> None:
         shares = [max(row.shares(arm)[stage], LEAST) for row in rows]
         ax.plot(shares, places, label=NAMES[arm], **{**style, "linestyle": ""})
     ax.set_ylim(len(places) - 0.5, -0.5)
-
-
-def _ticks(ax: Axes, low: float, high: float, *, most: int) -> None:
-    """Put ticks at powers of ten, at most so many, on an axis whose ends are given as logarithms."""
-    powers = np.arange(math.ceil(low), math.floor(high) + 1)
-    powers = powers[:: -(-len(powers) // most)]
-    ax.set_xlim(10**low, 10**high)
-    ax.set_xticks(10.0**powers, [plain_number(float(10.0**power)) for power in powers])
-    ax.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _name_layers(ax: Axes, rows: Sequence["RowTiming"]) -> None:
