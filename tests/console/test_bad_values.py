@@ -111,6 +111,8 @@ def test_wide_layers_are_refused_by_the_memory_they_take(tmp_path, monkeypatch):
         (f"kernels --out {LONG}", 1, "File name too long; choose another folder with --out"),
         (f"kernels --save-moments {LONG}.npz", 1, "File name too long; choose another file with --save-moments"),
         (f"deblur --blur {LONG}", 3, "no such blur"),
+        ("deblur --blur gauss:2", 2, "--blur must be gaussian:SIGMA, motion:LENGTH,ANGLE, or a file, got 'gauss:2'"),
+        ("kernels --quiet --verbose", 2, "--quiet cannot be combined with --verbose"),
         (f"audit {LONG}.pt", 3, "no such file"),
         (f"fold {LONG}.pt --to x.safetensors", 3, "no such file"),
         (f"fold {LONG}.pt", 1, "File name too long; choose a shorter name with --to"),
