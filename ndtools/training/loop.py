@@ -4,8 +4,9 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import fields
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -13,13 +14,14 @@ from torch import Tensor, nn
 
 from ndtools.computing.operators import seconds_at
 from ndtools.data.labelled.dataset import Split
-from ndtools.errors import DataError, NumericalWarning, OptionError, TrainingDiverged
+from ndtools.errors import DataError, NumericalWarning, OptionError
 from ndtools.layers.processes import rank, world_size
 from ndtools.training.batches import Batches, seeded
 from ndtools.training.data import TrainingData
+from ndtools.training.divergence import diverged
 from ndtools.training.losses import loss_of, right
 from ndtools.training.optimisers import optimiser_of
-from ndtools.training.processes import average, share_weights, total
+from ndtools.training.processes import average, share_weights, synchronised, total
 from ndtools.training.recipe import Recipe
 from ndtools.training.records import EpochRecord, StepRecord
 from ndtools.training.schedules import learning_rate
@@ -218,10 +220,8 @@ class Training:
             group["lr"] = lr
         images, labels = self.batches[self.step]
         self.model.train()
-        with self._kernels(), seeded(self.device, *self.batches.noise(self.step)):
-            with self._autocast():
-                logits = self._forward(self._stored(images))
-                loss = loss_of(logits, labels, self.recipe.loss, self.recipe.smoothing)
+        with self._settings(self.step):
+            logits, loss = self._passed(images, labels)
             mean = loss.detach().clone()
             average([mean])
             value = _on_host(mean)
@@ -230,8 +230,9 @@ class Training:
         average([p.grad for p in self.model.parameters() if p.grad is not None])
         number = value()  # while a GPU is still busy with the backward pass, so that it need not wait for the CPU
         if not math.isfinite(number):
-            at = self.step + 1
-            raise TrainingDiverged(f"training diverged at step {at}: the loss is {number}", step=at)
+            with self._settings(self.step):
+                forward = partial(self._passed, images, labels, network=self.model)
+                raise diverged(self.model, forward, self.step + 1, number)
         self._scaler.step(self._optimiser)
         self._scaler.update()
         self._right += right(logits.detach(), labels)
@@ -239,6 +240,18 @@ class Training:
         self.step += 1
         self._seconds += time.perf_counter() - started
         return StepRecord(self.step, self.step / self.per_epoch, number, lr, self._seconds, self.batches.images)
+
+    def _passed(self, images: Tensor, labels: Tensor, network: nn.Module | None = None) -> tuple[Tensor, Tensor]:
+        """Return logits and loss of a training batch, by the compiled network or a given one."""
+        with self._autocast():
+            logits = (network or self._forward)(self._stored(images))
+            return logits, loss_of(logits, labels, self.recipe.loss, self.recipe.smoothing)
+
+    @contextmanager
+    def _settings(self, step: int) -> Iterator[None]:
+        """Seed the random numbers of a step, and let processes share their statistics."""
+        with self._kernels(), seeded(self.device, *self.batches.noise(step)), synchronised(self.model):
+            yield
 
     def _end_of_epoch(self) -> EpochRecord:
         started = time.perf_counter()

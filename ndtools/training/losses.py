@@ -24,13 +24,14 @@ def loss_of(logits: Tensor, labels: Tensor, kind: str, smoothing: float = 0) -> 
     Returns
     -------
     Tensor of shape ()
-        Mean over the images, float32.
+        Mean over the images, at least float32.
     """
-    logits = logits.float()
+    if logits.dtype.itemsize < 4:
+        logits = logits.float()
     if kind == "ce":
         return cross_entropy(logits, labels, label_smoothing=smoothing)
     classes = logits.shape[1]
-    target = one_hot(labels, classes).float() * (1 - smoothing) + smoothing / classes
+    target = one_hot(labels, classes).to(logits.dtype) * (1 - smoothing) + smoothing / classes
     return mse_loss(logits, target) * (classes / 2)
 
 

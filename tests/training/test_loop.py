@@ -144,3 +144,59 @@ def test_evaluation_weighs_all_images_equally_and_counts_overflow_as_wrong():
 def test_half_precision_of_16_bits_needs_a_gpu():
     with pytest.raises(OptionError, match="amp: must be off or bf16 on the device cpu"):
         Training(small_network(), small_data(), recipe(amp="fp16"))
+
+
+def test_channels_last_is_the_same_computation_in_another_layout():
+    seen = []
+    training = Training(small_network(), small_data(), recipe(channels_last=True))
+    training.model[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    found = [r.loss for r in steps(training.records())]
+    assert training.model[4].weight.is_contiguous(memory_format=torch.channels_last)
+    assert all(x.is_contiguous(memory_format=torch.channels_last) for x in seen)
+    assert found == pytest.approx([r.loss for r in steps(trained()[1])], rel=1e-4)
+
+
+def test_autocast_reaches_training_and_evaluation_but_not_the_loss():
+    seen = []
+    training = Training(small_network(), small_data(), recipe(amp="bf16"))
+    training.model[4].register_forward_hook(lambda module, _, out: seen.append((module.training, out.dtype)))
+    records = list(training.records())
+    assert set(seen) == {(True, torch.bfloat16), (False, torch.bfloat16)}
+    wanted = trained()[1]
+    # bfloat16 keeps 8 bits; a network of two layers does not lose more than another two.
+    assert [r.loss for r in steps(records)] == pytest.approx([r.loss for r in steps(wanted)], rel=2**-6)
+    assert [r.loss for r in steps(records)] != [r.loss for r in steps(wanted)]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The .grad attribute:UserWarning")  # of the compiler
+@pytest.mark.parametrize("form", ["bn", "frozen"])
+def test_the_compiled_network_is_what_is_trained(form, monkeypatch):
+    compiled = []
+
+    def without_generated_code(model):
+        compiled.append(model)
+        return real(model, backend="eager")
+
+    real = torch.compile
+    monkeypatch.setattr(torch, "compile", without_generated_code)
+    training, records = trained(form, compile=True)
+    assert compiled == [training.model]
+    assert not any("_orig_mod" in name for name in training.state().tensors)
+    assert [r.loss for r in steps(records)] == pytest.approx([r.loss for r in steps(trained(form)[1])], rel=1e-5)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("settings", [{}, {"amp": "fp16", "channels_last": True}, {"amp": "bf16", "opt": "muon"}])
+def test_a_gpu_gives_the_same_bits_when_a_run_goes_on(settings):
+    def new_run():
+        return Training(small_network("frozen", 0.3), small_data().to("cuda"), recipe(epochs=4, **settings))
+
+    one = new_run()
+    states = [one.state()] + [one.state() for _ in one.records()]
+    for state in states[::3]:
+        other = new_run()
+        other.restore(state)
+        list(other.records())
+        for name, value in states[-1].tensors.items():
+            assert torch.equal(other.state().tensors[name], value), name

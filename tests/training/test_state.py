@@ -52,7 +52,17 @@ def test_a_run_goes_on_from_any_place(form, tmp_path):
     assert len(records) == 12
 
 
-@pytest.mark.parametrize("settings", [{"momentum": 0.0}, {"channels_last": True}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"momentum": 0.0},
+        {"channels_last": True},
+        {"opt": "adam", "lr": 0.01},
+        {"opt": "adamw", "lr": 0.01},
+        {"opt": "muon", "channels_last": True},
+        {"amp": "bf16", "loss": "l2", "smoothing": 0.1, "sched": "step", "warmup_epochs": 1.5},
+    ],
+)
 def test_a_run_goes_on_with_any_recipe(settings, tmp_path):
     assert_resumes(tmp_path / "state.safetensors", (0, 2, 3, 4), **settings)
 
