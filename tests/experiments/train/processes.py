@@ -6,7 +6,15 @@ import sys
 import time
 
 _SERVER = multiprocessing.get_context("forkserver")  # loads torch once, and computes nothing itself
-_SERVER.set_forkserver_preload(["tests.experiments.train.small_networks", "ndtools.experiments.train.session"])
+_SERVER.set_forkserver_preload(
+    [
+        "tests.experiments.train.small_networks",
+        "ndtools.experiments.train.session",
+        "ndtools.experiments.train.figure",
+        "torch._dynamo",  # which optimisers import
+        "rich.table",
+    ]
+)
 
 
 def _run(arguments, log):
