@@ -25,7 +25,8 @@ BELOW = {
     "results": ("data", "writing", "drawing"),
     "drawing": ("errors",),
     "console": ("results", "drawing", "data", "validation"),
-    "experiments": ("validation", "moments", "training", "drawing", "console"),
+    "published": (),
+    "experiments": ("published", "validation", "moments", "training", "drawing", "console"),
     "cli": ("experiments",),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
+from ndtools.drawing.kernel_maps import extent_of, tick_pixels
 from ndtools.drawing.palette import METHODS, SIDES
 from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, new_figure, width_of
-from ndtools.experiments.kernels.figure import extent_of, has_room, tick_pixels
+from ndtools.experiments.kernels.figure import has_room
 from ndtools.text import counted, ridge_in_words, source_name, with_error
 
 if TYPE_CHECKING:
