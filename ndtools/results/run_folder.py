@@ -228,7 +228,7 @@ class RunFolder:
             file.write(text.getvalue())
 
     def cut_back(self, *, step: int, epochs: int) -> None:
-        """Remove what was written after the state from which the run resumes.
+        """Remove what was written after the state from which the run resumes, and files that were never completed.
 
         Parameters
         ----------
@@ -237,6 +237,9 @@ class RunFolder:
         epochs : int
             Number of finished epochs of that state; the lines of later epochs are removed from summary.csv.
         """
+        for leftover in self.path.glob(".*.tmp"):  # of a process that was killed while it wrote
+            with suppress(OSError):
+                leftover.unlink()
         numbers = self.read().steps["step"]  # damaged lines are an error here
         self._cut(_STEPS, self._whole_lines(_STEPS)[: int((numbers <= step).sum())])
         self._cut(_SUMMARY, self._whole_lines(_SUMMARY)[: epochs + 1 if epochs else 0])

@@ -17,7 +17,8 @@ _SERVER.set_forkserver_preload(
 )
 
 
-def _run(arguments, log):
+def _run(arguments, log, environment):
+    os.environ.update(environment)
     from tests.experiments.train import small_networks  # noqa: F401  (adds the networks)
 
     with open(log, "ab", buffering=0) as file:
@@ -33,9 +34,9 @@ def _run(arguments, log):
     main()
 
 
-def start(log, *arguments):
+def start(log, *arguments, environment=()):
     """Start ndtools with these arguments; what it prints is appended to the file ``log``."""
-    process = _SERVER.Process(target=_run, args=(arguments, log), daemon=True)
+    process = _SERVER.Process(target=_run, args=(arguments, log, dict(environment)), daemon=True)
     process.start()
     return process
 
