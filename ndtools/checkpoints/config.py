@@ -106,7 +106,7 @@ class LayerSettings:
         make: Callable[..., DeconvConfig] | None = None,
         *,
         block_sizes: Mapping[str, int],
-        published: Mapping[str, Mapping[str, Any] | None] | None = None,
+        published: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> dict[str, DeconvConfig | None]:
         """Return the configuration of a network's layers by their role.
 
@@ -118,8 +118,7 @@ class LayerSettings:
             Block size by role, where the preset's is not meant. A role without one has that of the role that it
             refines, or of "conv". Without one for "linear", linear layers do not deconvolve.
         published : mapping, optional
-            Settings of a published network by role, in place of the 15 iterations and freezing of the first layer; None
-            for a role that does not deconvolve there.
+            Settings of a published network by role, in place of the 15 iterations and freezing of the first layer.
 
         Returns
         -------
@@ -127,20 +126,19 @@ class LayerSettings:
             Configurations by role, among them "conv", "first" and "linear"; None for layers that do not deconvolve.
         """
         make = make or PRESETS[self.preset or "interleaved"]
-        defaults: Mapping[str, Mapping[str, Any] | None] = {"first": FIRST_LAYER} if published is None else published
+        defaults: Mapping[str, Mapping[str, Any]] = {"first": FIRST_LAYER} if published is None else published
         configs: dict[str, DeconvConfig | None] = {}
         for role in dict.fromkeys(["conv", "first", "linear", *defaults, *block_sizes, *self.roles]):
             names = lineage(role)
             own = [self.roles[name] for name in names if name in self.roles]
             linear = names[0] == "linear"
-            left = not own and role in defaults and defaults[role] is None
-            if left or (own and own[-1] is None) or (linear and not own and "linear" not in block_sizes):
+            if (own and own[-1] is None) or (linear and not own and "linear" not in block_sizes):
                 configs[role] = None
                 continue
             sized = [name for name in (names if linear else ("conv", *names)) if name in block_sizes]
             settings: dict[str, Any] = {"block_size": block_sizes[sized[-1]]} if sized else {}
             for name in names:
-                settings |= defaults.get(name) or {}
+                settings |= defaults.get(name, {})
             # the block size that a user gives for all layers is that of convolutions
             settings = {**self.everywhere, **settings} if linear else {**settings, **self.everywhere}
             for name in names if names[0] in _COMMON_ROLES else ("conv", *names):

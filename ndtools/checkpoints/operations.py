@@ -202,7 +202,8 @@ def _translation(network: NetworkSpec) -> Plan:
             was = "Delinear" if kind == "DeconvLinear" else "FastDeconv"
             entries.append(PlanEntry(name, was, kind, "converted", "translated from the published code"))
         elif module._parameters:
-            entries.append(PlanEntry(name, kind, kind, "kept", "does not deconvolve in the published code either"))
+            does = "is there" if isinstance(module, nn.BatchNorm2d) else "does not deconvolve"
+            entries.append(PlanEntry(name, kind, kind, "kept", f"{does} in the published network, too"))
     return Plan(tuple(entries))
 
 

@@ -130,7 +130,8 @@ def destination(source: Path, to: Path | None, suffix: str) -> tuple[Path, bool]
     """
     from ndtools.writing import check_writable
 
-    path = to or source.with_name(f"{source.stem}{suffix}.safetensors")
+    stem = Path(source.name.removesuffix(".tar")).stem  # the published code writes checkpoint.pth.tar
+    path = to or source.with_name(f"{stem}{suffix}.safetensors")
     if path.suffix != ".safetensors":
         raise OptionError("to", f"must end in .safetensors, got {path}")
     replaced = os.path.exists(path)  # False, too, for names that are too long

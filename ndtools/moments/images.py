@@ -89,7 +89,7 @@ def image_moments(
     jobs : int, optional
         Number of threads that decode and compute. Default: one for each processor.
     kept : KeptImages, optional
-        Where decoded images are kept for a second pass. By default they are not.
+        Store that keeps the decoded images for a second pass. By default none are kept.
     progress : callable, optional
         Function that is called in the caller's thread a few times a second; see `Progress`.
 

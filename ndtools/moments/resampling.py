@@ -57,7 +57,7 @@ def resample_kernels(
     parts : sequence of Covariance
         Covariance of each group of images, at least two, of patches with odd sides.
     ridges : sequence of float
-        Absolute ridges.
+        Absolute ridges, in squared units of [0, 1] pixels.
     replicates : int
         Number of draws, at least two.
     rng : numpy.random.Generator

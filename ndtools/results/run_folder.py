@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ndtools.errors import DataError, OutputError
-from ndtools.results.runs import EPOCH_COLUMNS, FORMAT, Run, read_about, read_run
+from ndtools.results.runs import COLUMNS, FORMAT, Run, read_about, read_run
 from ndtools.results.strict_json import strict_json
 from ndtools.text import printable, reason
 from ndtools.writing import check_writable, write_whole
@@ -216,14 +216,14 @@ class RunFolder:
         Parameters
         ----------
         record : mapping
-            Numbers of the epoch by name; those of `EPOCH_COLUMNS` are written.
+            Numbers of the epoch by name; those of `COLUMNS` are written.
         """
         path = self.path / _SUMMARY
         text = io.StringIO()
         lines = csv.writer(text, lineterminator="\n")
         if not path.exists() or path.stat().st_size == 0:
-            lines.writerow(EPOCH_COLUMNS)
-        lines.writerow([record[name] for name in EPOCH_COLUMNS])
+            lines.writerow(COLUMNS)
+        lines.writerow([record[name] for name in COLUMNS])
         with _writing(path), path.open("a", encoding="utf-8") as file:
             file.write(text.getvalue())
 

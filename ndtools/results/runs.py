@@ -16,11 +16,11 @@ from ndtools.data.files import read_file
 from ndtools.errors import DataError
 from ndtools.text import printable, reason
 
-__all__ = ["EPOCH_COLUMNS", "FORMAT", "STEP_COLUMNS", "Run", "read_about", "read_run", "run_folders"]
+__all__ = ["COLUMNS", "FORMAT", "STEP_COLUMNS", "Run", "read_about", "read_run", "run_folders"]
 
 FORMAT = 1
 """Version of the content of run folders, to be raised when it changes. Older ones are understood."""
-EPOCH_COLUMNS = ("epoch", "train_loss", "train_top1", "eval_loss", "eval_top1", "lr", "seconds")
+COLUMNS = ("epoch", "train_loss", "train_top1", "eval_loss", "eval_top1", "lr", "seconds")
 """Columns of summary.csv: those of the summaries that timm writes, and the seconds of training so far."""
 STEP_COLUMNS = ("step", "epoch", "loss", "lr", "seconds", "images")
 _REMEDY = "give folders that ndtools train wrote, or a folder of such folders"
@@ -40,7 +40,8 @@ class Run:
         Records of the training steps so far, an array for each of :data:`STEP_COLUMNS`. Values that were not finite
         are NaN.
     epochs : dict of str to array
-        Records of the epochs so far, an array for each of :data:`EPOCH_COLUMNS`; accuracies in per cent.
+        Records of the epochs so far, an array for each of :data:`ndtools.results.run_folder.COLUMNS`. Accuracies are in
+        per cent.
     result : dict or None
         Content of result.json; None while the run has not finished.
     """
@@ -234,17 +235,17 @@ def _steps(path: Path) -> dict[str, NDArray[np.float64]]:
 
 def _epochs(path: Path) -> dict[str, NDArray[np.float64]]:
     lines = _lines(path)
-    if lines and tuple(lines[0].strip().split(",")) != EPOCH_COLUMNS:
-        _damaged(path, 1, f"the columns must be {','.join(EPOCH_COLUMNS)}")
+    if lines and tuple(lines[0].strip().split(",")) != COLUMNS:
+        _damaged(path, 1, f"the columns must be {','.join(COLUMNS)}")
     rows = []
     for number, cells in enumerate(csv.reader(lines[1:]), 2):
         try:
             rows.append([float(cell) if cell else np.nan for cell in cells])
         except ValueError as error:
             _damaged(path, number, reason(error))
-        if len(cells) != len(EPOCH_COLUMNS):
-            _damaged(path, number, f"it has {len(cells)} values, and there are {len(EPOCH_COLUMNS)} columns")
-    return _columns(rows, EPOCH_COLUMNS)
+        if len(cells) != len(COLUMNS):
+            _damaged(path, number, f"it has {len(cells)} values, and there are {len(COLUMNS)} columns")
+    return _columns(rows, COLUMNS)
 
 
 def _columns(rows: list[list[float]], names: Sequence[str]) -> dict[str, NDArray[np.float64]]:

@@ -29,7 +29,7 @@ from ndtools.training.state import TrainingState, load_optimiser, model_tensors,
 
 __all__ = ["Evaluation", "Training"]
 
-_EVALUATED = 1000  # images that are evaluated at a time
+_EVALUATED = 500  # images that are evaluated at a time
 _AMP = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ndtools.errors import NdtoolsError, OutputError
+from ndtools.layers.iternorm import IterNorm
 from ndtools.layers.processes import merged, rank, summed, world_size
 from ndtools.layers.running import RunningStatistics
 
@@ -117,7 +118,7 @@ def share_weights(model: nn.Module) -> None:
 
 @contextmanager
 def synchronised(model: nn.Module) -> Iterator[None]:
-    """Let deconvolution and batch normalisation take the statistics of all processes' batches, within the body.
+    """Let deconvolution, IterNorm and batch normalisation take statistics over all processes, within the body.
 
     The network itself stays as it is, so that its specification still describes it. With one process nothing happens.
 
@@ -136,6 +137,9 @@ def synchronised(model: nn.Module) -> Iterator[None]:
             if isinstance(module, RunningStatistics) and not module.config.sync:
                 stack.callback(setattr, module, "config", module.config)
                 module.config = replace(module.config, sync=True)
+            elif isinstance(module, IterNorm) and not module.sync:
+                stack.callback(setattr, module, "sync", False)
+                module.sync = True
             elif isinstance(module, _BatchNorm) and not isinstance(module, nn.SyncBatchNorm):
                 stack.callback(delattr, module, "forward")
                 module.forward = partial(_batch_norm, module, module.forward)  # type: ignore[method-assign]

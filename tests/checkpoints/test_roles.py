@@ -21,6 +21,7 @@ from ndtools.surgery.fold import fold
 from tests.commands import invoke
 from tests.inverted_residuals import WIDTHS, inverted
 from tests.narrow_networks import narrow
+from tests.oracles.published_networks import published_state
 
 __all__ = ["inverted"]
 
@@ -54,19 +55,6 @@ def seen(network, images):
     with torch.no_grad():
         network(images)
     return network.eval()
-
-
-def bare(network, path):
-    """Write the tensors of a network under the names of the published code."""
-    state = {}
-    for key, value in network.state_dict().items():
-        if "running_deconv" in key:
-            value = value[:, 0] if value.shape[0] > 1 else value[0, 0]
-        if "running_mean" in key:
-            value = value.flatten()
-        if "num_batches" not in key:
-            state[key.replace("whitening.", "")] = value
-    torch.save(state, path)
 
 
 def test_each_layer_has_the_settings_of_its_role(inverted, images):
@@ -153,7 +141,7 @@ def test_the_command_converts_by_role(inverted, tmp_path):
 
 def test_a_file_of_the_published_code_is_recognised(inverted, images, tmp_path):
     network = seen(build(inverted, published(inverted, linear=3), num_classes=4), images)
-    bare(network, tmp_path / "ckpt.pt")
+    torch.save(published_state(network), tmp_path / "ckpt.pt")
     again = load_network(tmp_path / "ckpt.pt", arch=inverted)
     assert [m.extra_repr() for m in again.modules()] == [m.extra_repr() for m in network.modules()]
     assert_same_outputs(again, network, images)
@@ -191,7 +179,7 @@ def test_blocks_that_no_setting_gives_are_refused(inverted, images, tmp_path):
         load_network(tmp_path / "net.safetensors", arch=inverted, config="reference")
     message = str(raised.value)
     assert "the blocks of its layers in the role 'conv' follow from no block size that they have in common" in message
-    assert "block2.spread has blocks of 8 channels, not 16; load the tensors into the network that wrote" in message
+    assert "block2.spread has blocks of 8 channels, not 16; state block_size among the settings, or load" in message
 
 
 def test_files_of_earlier_versions_are_read(inverted, images, tmp_path):

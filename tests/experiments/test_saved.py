@@ -183,7 +183,7 @@ def compare_extremes(result):
     """Yield many arms with long names, and arms whose runs have no epoch yet."""
     arms = [
         dataclasses.replace(arm, name=f"a normalisation with a long name, rate 0.{i}, decay 0.0005")
-        for i in range(6)
+        for i in range(3)
         for arm in result.arms
     ]
     yield dataclasses.replace(result, dataset=LONG_NAME, arms=tuple(arms))

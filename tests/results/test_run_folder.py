@@ -6,7 +6,7 @@ import pytest
 
 from ndtools.errors import OutputError
 from ndtools.results.run_folder import RunFolder
-from ndtools.results.runs import EPOCH_COLUMNS
+from ndtools.results.runs import COLUMNS
 from tests.run_folders import CONFIG
 
 ABOUT = {"arch": "vgg16", "norm": "bn", "config": CONFIG, "data": {"name": "cifar10"}}
@@ -17,7 +17,7 @@ def step(number):
 
 
 def epoch(number):
-    return {name: number / 8 for name in EPOCH_COLUMNS} | {"epoch": number, "step": 2 * number}
+    return {name: number / 8 for name in COLUMNS} | {"epoch": number, "step": 2 * number}
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from torch import nn
 from ndtools.data.labelled.dataset import Dataset, Split
 from ndtools.layers.config import DeconvConfig
 from ndtools.models.factories import batch_norm, chain, deconv
+from ndtools.models.norms import arm
 from ndtools.training.data import TrainingData
 
 FORMS = {
@@ -14,6 +15,7 @@ FORMS = {
     # Freezing and refreshing end at other steps than epochs do.
     "frozen": deconv(DeconvConfig(block_size=4, refresh_every=3), first=DeconvConfig(freeze_after=5)),
     "reference": deconv(DeconvConfig.reference(block_size=4)),
+    **{name: arm(name, "vgg11") for name in ("nd++", "iternorm", "first-whitened", "gn")},
 }
 
 

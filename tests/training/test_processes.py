@@ -11,6 +11,7 @@ from torch import nn
 
 from ndtools.layers.config import DeconvConfig
 from ndtools.models.factories import batch_norm, deconv
+from ndtools.models.norms import arm
 from ndtools.training.data import TrainingData
 from ndtools.training.loop import Training
 from ndtools.training.processes import joined, synchronised
@@ -21,6 +22,7 @@ FORMS = {
     "bn": batch_norm(),
     "deconv": deconv(DeconvConfig(block_size=4, sampling_stride=1), first=DeconvConfig(freeze_after=3)),
     "reference": deconv(DeconvConfig.reference(block_size=4)),
+    "iternorm": arm("iternorm", "vgg11"),
 }
 
 

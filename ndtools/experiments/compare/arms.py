@@ -6,6 +6,7 @@ from typing import Any
 
 from ndtools.errors import DataError
 from ndtools.experiments.compare.result import Reference
+from ndtools.models.catalogue import EARLIER_NAMES
 from ndtools.published.entry import Entry
 from ndtools.published.registry import matching
 from ndtools.results.runs import Run
@@ -37,7 +38,6 @@ _WORDS = {  # settings as the names of arms have them; others by their own name
 }
 _IMAGES = ("name", "train_images", "eval_images", "eval_split", "test_images", "mean", "std")  # of a run's data
 _LONGEST = 60  # characters in the name of an arm
-_FORMER = {f"preact{depth}": f"preact_resnet{depth}" for depth in (18, 34, 50, 101, 152)}  # names of networks
 _NORMS = {"deconv": "nd", "deconv-reference": "nd", "bn": "bn", "none": "none"}
 _DOCUMENTS = {"paper": "paper-v2", "report": "report-2021", "ReScience": "rescience-2025"}
 _COMPARED = ("lr", "opt", "momentum", "weight_decay", "sched", "loss", "eps", "n_iter", "block_size")
@@ -149,7 +149,7 @@ def references(run: Run) -> tuple[Reference, ...]:
     if norm is None or settings.get("images") is not None or settings.get("max_steps") is not None:
         return ()
     wanted = {
-        "arch": _FORMER.get(str(settings["arch"]), settings["arch"]),
+        "arch": EARLIER_NAMES.get(str(settings["arch"]), settings["arch"]),
         "dataset": run.about["data"].get("name"),
         "norm": norm,
         "epochs": settings.get("epochs"),

@@ -81,7 +81,8 @@ def plot_compare(
             ax.set_xlim(left=0)
             ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=ax is not by_time, min_n_ticks=1))
         loss.set_xlabel("training step")
-        loss.set_ylabel("training loss" + (f" (mean of {result.config.smooth})" if result.config.smooth > 1 else ""))
+        smooth = result.config.smooth
+        loss.set_ylabel("training loss" + (f" (mean of {smooth} steps)" if smooth > 1 else ""))
         loss.set_xlim(left=0)
         loss.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
         if any(np.isfinite(line.get_ydata()).any() for line in loss.lines):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
+from scipy.special import stdtrit
 
 from ndtools.text import percent, with_error
 
@@ -95,7 +96,9 @@ class RelativeDifference:
         return self.in_errors > self.in_errors_chance
 
     @classmethod
-    def of(cls, a: Array, b: Array, samples: tuple[Array | None, Array | None]) -> "RelativeDifference":
+    def of(
+        cls, a: Array, b: Array, samples: tuple[Array | None, Array | None], groups: tuple[int, int] = (1, 1)
+    ) -> "RelativeDifference":
         """Measure the difference of two arrays.
 
         Parameters
@@ -104,6 +107,8 @@ class RelativeDifference:
             Numbers of both sets, of the same shape.
         samples : (array or None, array or None)
             Values in bootstrap replicates of both sets, one replicate a row; None without a bootstrap.
+        groups : (int, int)
+            Number of groups of images of each set that were resampled.
 
         Returns
         -------
@@ -127,7 +132,7 @@ class RelativeDifference:
             unit = np.hypot(*errors)[uncertain] * math.sqrt(uncertain.sum())
             in_errors = float(np.linalg.norm((a - b).ravel()[uncertain] / unit))
             noise = cdist(*(deviation[:, uncertain] / unit for deviation in deviations))
-            in_errors_chance = float(np.quantile(noise, CHANCE))
+            in_errors_chance = float(np.quantile(noise, CHANCE)) * _widening(groups, kept)
         return cls(value, float(np.std(apart, ddof=1)), chance, in_errors, in_errors_chance)
 
     @classmethod
@@ -147,6 +152,12 @@ def standardised(difference: Array, first: Array, second: Array) -> Array:
     """Return a difference in units of its standard error; NaN where that is 0 or not known."""
     error = np.hypot(first, second)
     return np.divide(difference, error, out=np.full_like(difference, math.nan), where=error > 0)
+
+
+def _widening(groups: tuple[int, int], samples: list[Array]) -> float:
+    """Return by how much errors that are uncertain themselves widen the range of chance: Student's t for Gauss's."""
+    inverse = 1 / max(1, sum(groups) - 2) + 1 / max(1, sum(map(len, samples)) - 2)
+    return float(stdtrit(1 / inverse, 0.975) / stdtrit(math.inf, 0.975))
 
 
 def _whole(samples: Array) -> Array:

@@ -29,7 +29,7 @@ class RidgeUsed:
     Attributes
     ----------
     eps : float
-        Absolute ridge.
+        Absolute ridge, in squared units of [0, 1] pixels.
     relative_eps : float or None
         Ridge in units of the mean variance of the set; None if there is no variance.
     condition, residual, covariance_error : float

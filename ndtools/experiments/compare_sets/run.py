@@ -156,13 +156,14 @@ def _of_files(sets: Sequence[ImageSet]) -> tuple[int, bool]:
 def _difference(first: MeasuredSet, second: MeasuredSet) -> SetDifference:
     """Return what two sets differ in."""
     a, b = first.measures, second.measures
+    groups = (a.groups, b.groups)
     sparsity = {}
     if a.after and b.after:
         sparsity = {name: difference(a.after.measures[name], b.after.measures[name]) for name in MEASURES}
     return SetDifference(
         names=(a.name, b.name),
-        kernels=RelativeDifference.of(a.kernels, b.kernels, (first.kernels, second.kernels)),
-        responses=RelativeDifference.of(a.response, b.response, (first.responses, second.responses)),
+        kernels=RelativeDifference.of(a.kernels, b.kernels, (first.kernels, second.kernels), groups),
+        responses=RelativeDifference.of(a.response, b.response, (first.responses, second.responses), groups),
         neighbours=a.correlations.neighbours - b.correlations.neighbours,
         channels=a.correlations.channels - b.correlations.channels,
         sparsity=sparsity,

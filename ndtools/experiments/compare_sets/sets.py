@@ -101,7 +101,7 @@ def find_set(name: str, source: str, config: CompareSetsConfig, *, halves: bool)
     Returns
     -------
     ImageSet
-        The set.
+        Images or moments of the set.
 
     Raises
     ------
@@ -114,6 +114,8 @@ def find_set(name: str, source: str, config: CompareSetsConfig, *, halves: bool)
         images = resolve_source(source)
         if config.images is not None:
             images = images.subset(config.images, config.seed)
+        if config.bootstrap and len(images) < 2:
+            raise DataError(_too_few(name, images.label))
         return ImageSet(name, images.label, images, None)
     pattern = glob.has_magic(source) and not os.path.lexists(source)
     paths = sorted(glob.glob(source)) if pattern else [source]
@@ -138,11 +140,11 @@ def measure_set(
     Parameters
     ----------
     images : ImageSet
-        The set.
+        Images or moments of the set.
     config : CompareSetsConfig
         Configuration of the run.
     sizes : sequence of int
-        Kernel sizes.
+        Sides of the kernels in pixels.
     ridges : sequence of float, "paper" or "auto"
         Ridges for each kernel size.
     edges : array
@@ -272,9 +274,11 @@ def _moments(
         )
         used = images_used(images.images, moments.read, moments.skipped, moments.frames, moments.noise)
         if config.bootstrap and len(moments.images) < 2:
-            raise DataError(
-                f"set {images.name} has one image, {used.label}; standard errors need two: take `bootstrap=0`"
-            )
+            raise DataError(_too_few(images.name, used.label))
     if config.bootstrap:
         warn_of_groups(moments.images)
     return moments, used
+
+
+def _too_few(name: str, label: str) -> str:
+    return f"set {name} has one image, {label}; standard errors need two: take `bootstrap=0`"

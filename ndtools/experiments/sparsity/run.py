@@ -104,6 +104,8 @@ def run_series(
 
     kept = None if config.from_moments else KeptImages()
     if config.from_moments:
+        if len(sizes) > 1:
+            raise OptionError("kernel_size", f"must be one with files of moments, which have theirs, got {len(sizes)}")
         found = moments_of_files(config.from_moments, halves="auto" in eps)
         whole = found.by_size[0].whole
         sizes = (whole.kernel_size[0],)

@@ -11,7 +11,7 @@ import torch
 from ndtools.checkpoints.files import save_network
 from ndtools.layers.processes import rank
 from ndtools.results.run_folder import RunFolder
-from ndtools.results.runs import EPOCH_COLUMNS
+from ndtools.results.runs import COLUMNS
 from ndtools.training.loop import Training
 from ndtools.training.processes import first_alone
 from ndtools.training.records import EpochRecord, StepRecord
@@ -38,8 +38,8 @@ class Writer:
         self.trained = 0.0
         if rank() == 0:
             run = folder.read()
-            rows = zip(*(run.epochs[name].tolist() for name in EPOCH_COLUMNS), strict=True)
-            self.epochs = [dict(zip(EPOCH_COLUMNS, row, strict=True)) for row in rows]
+            rows = zip(*(run.epochs[name].tolist() for name in COLUMNS), strict=True)
+            self.epochs = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
             self.trained = float(run.steps["seconds"][-1]) if len(run.steps["seconds"]) else 0.0
 
     @property
