@@ -2,10 +2,10 @@
 
     python benchmarks/kill_and_resume.py [--kills 20] [--arch vgg11] [--norm bn] [--epochs 6] [--seed 0] [--folder DIR]
 
-Trains on 40 small images, in batches of 4: once without interruption, and once with SIGKILL at random moments, each time
-going on with ``ndtools train --resume``. The state is written every half second. Every other kill waits until a file is
-being written: then it comes at a random moment within the time that this took before. State and last network of both
-runs have to be the same to the bit, and their records the same up to the seconds that they took.
+Trains on 40 small images, in batches of 4: once without interruption, and once with SIGKILL at random moments, each
+time going on with ``ndtools train --resume``. The state is written every half second. Every other kill waits until a
+file is being written: then it comes at a random moment within the time that this took before. State and last network of
+both runs have to be the same to the bit, and their records the same up to the seconds that they took.
 """
 
 import argparse
@@ -61,7 +61,7 @@ def _measure(options: argparse.Namespace, folder: Path) -> None:
         reach = min(round(per_kill * (kills + moments.random())), len(_steps(whole)) - 2)
         _wait(lambda reach=reach: len(_steps(killed)) >= reach and (killed / "run.json").exists(), process)
         if kills % 2:
-            _wait(lambda: _unfinished(killed), process)
+            _wait(lambda process=process: _unfinished(killed, process.pid), process)
             time.sleep(writing * moments.random())
         else:
             time.sleep(0.3 * moments.random())
@@ -70,7 +70,7 @@ def _measure(options: argparse.Namespace, folder: Path) -> None:
         if (killed / "result.json").exists():
             raise SystemExit(f"the run ended after {kills} kills: give more --epochs, or fewer --kills")
         kills += 1
-        caught = [path.name for path in _unfinished(killed)]
+        caught = [path.name for path in _unfinished(killed, process.pid)]
         within += bool(caught)
         print(
             f"kill {kills}: after step {len(_steps(killed))}{', while writing ' + ', '.join(caught) if caught else ''}"
@@ -99,8 +99,8 @@ def _steps(run: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in lines if line.endswith(b"\n")]
 
 
-def _unfinished(run: Path) -> list[Path]:
-    return list(run.glob(".*.tmp"))
+def _unfinished(run: Path, process: int | str = "*") -> list[Path]:
+    return list(run.glob(f".*.{process}.tmp"))
 
 
 def _wait(condition, process: subprocess.Popen[bytes]) -> None:

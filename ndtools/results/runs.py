@@ -40,8 +40,7 @@ class Run:
         Records of the training steps so far, an array for each of :data:`STEP_COLUMNS`. Values that were not finite
         are NaN.
     epochs : dict of str to array
-        Records of the epochs so far, an array for each of :data:`COLUMNS`. Accuracies are in
-        per cent.
+        Records of the epochs so far, an array for each of :data:`COLUMNS`. Accuracies are in per cent.
     result : dict or None
         Content of result.json; None while the run has not finished.
     """
