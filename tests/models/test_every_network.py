@@ -7,7 +7,9 @@ import torch
 from torch import nn
 
 from ndtools.checkpoints.files import load_network, save_network
-from ndtools.models import NAMES, arm, build
+from ndtools.layers.config import DeconvConfig
+from ndtools.models import NAMES, build
+from ndtools.models.factories import deconv
 from ndtools.surgery.audit import audit
 from ndtools.surgery.fold import fold
 from tests.commands import invoke
@@ -34,8 +36,8 @@ def images(count, seed=1):
 
 def network_of(name, stem, norm):
     """Build a network in float64; if it deconvolves, so that two images are enough for its covariances."""
-    settings = {"eps": 0.1, "sampling_stride": 1} if norm == "deconv" else {}
-    return build(name, arm(norm, name, stem=stem, **settings), stem=stem).double()
+    few = DeconvConfig(eps=0.1, sampling_stride=1)
+    return build(name, deconv(few, linear=few) if norm == "deconv" else norm, stem=stem).double()
 
 
 def kinds(network):
