@@ -157,7 +157,11 @@ def prepare(network: "nn.Module", images: "Tensor") -> None:
 
 
 def _deconv(network: _Network, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
-    return _deconvolving(DeconvConfig.interleaved, {"first": FIRST_LAYER, "linear": _LINEAR}, settings)
+    from ndtools.models.factories import LayerSpec
+
+    # A linear layer that deconvolves learned less: see the page on layers.
+    layers = _deconvolving(DeconvConfig.interleaved, {"first": FIRST_LAYER}, settings)
+    return {**layers, "linear": LayerSpec()}
 
 
 def _reference(network: _Network, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
@@ -242,7 +246,7 @@ def _plain(network: _Network, settings: Mapping[str, Any]) -> "dict[str, LayerSp
 
 
 NORMS: dict[str, Arm] = {
-    "deconv": Arm("deconvolution in every layer, in this project's form, and no normalisation", _deconv, True),
+    "deconv": Arm("deconvolution in every convolution, in this project's form, and no normalisation", _deconv, True),
     "deconv-reference": Arm(
         "deconvolution as in the published code, with its settings of each network", _reference, True
     ),

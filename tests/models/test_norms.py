@@ -11,7 +11,6 @@ from torch import nn
 from ndtools.errors import OptionError
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.conv import FastDeconv2d
-from ndtools.layers.linear import DeconvLinear
 from ndtools.models import NAMES, build
 from ndtools.models.catalogue import CATALOGUE
 from ndtools.models.factories import Factories, LayerSpec, batch_norm, deconv, plain
@@ -58,14 +57,13 @@ def test_every_arm_learns_a_step(norm, name, monkeypatch):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_deconvolution_is_in_every_layer_and_nothing_normalises(name):
+def test_deconvolution_is_in_every_convolution_and_nothing_normalises(name):
     for network in outline(name), outline(name, "deconv"):
-        assert set(kinds(network)) == {"FastDeconv2d", "DeconvLinear"}
+        assert set(kinds(network)) == {"FastDeconv2d", "Linear"}
         first, *others = (m.whitening.config for m in network.modules() if isinstance(m, FastDeconv2d))
         assert first == DeconvConfig().for_first_layer()
         assert set(others) == {DeconvConfig()}
-        linear = [m.whitening.config for m in network.modules() if isinstance(m, DeconvLinear)]
-        assert {(config.block_size, config.n_iter, config.running) for config in linear} == {(512, 5, "covariance")}
+    assert arm("deconv", name) == deconv()
 
 
 @pytest.mark.parametrize("norm", ["deconv-reference", "gn", "iternorm", "first-whitened"])
@@ -112,7 +110,7 @@ def test_the_reference_keeps_normalisations_that_the_published_network_keeps(inv
     block = ["Conv2d", "BatchNorm2d"] * 3 + ["Conv2d"]
     assert kinds(network) == ["FastDeconv2d", *block, *block, "DeconvLinear"]
     assert kinds(outline(inverted, "bn")) == ["Conv2d", "BatchNorm2d", *block, *block, "Linear"]
-    assert set(kinds(outline(inverted, "deconv"))) == {"FastDeconv2d", "DeconvLinear"}
+    assert set(kinds(outline(inverted, "deconv"))) == {"FastDeconv2d", "Linear"}
 
 
 def test_biases_beside_batch_normalisation_are_those_of_the_published_networks():
@@ -142,7 +140,8 @@ def test_settings_are_those_of_all_layers_but_roles_keep_their_iterations_and_bl
     common = DeconvConfig(n_iter=3, block_size=16, eps=1e-2, freeze_after=7)
     assert layers["conv"].deconv == common
     assert layers["first"].deconv == DeconvConfig(n_iter=15, block_size=16, eps=1e-2, freeze_after=7)
-    assert layers["linear"].deconv == DeconvConfig(n_iter=3, block_size=512, eps=1e-2, freeze_after=7)
+    linear = arm("deconv-reference", "vgg11", n_iter=3, block_size=16, eps=1e-2).layers["linear"].deconv
+    assert linear == DeconvConfig.reference(n_iter=3, block_size=512, eps=1e-2)
 
 
 @pytest.mark.parametrize(
@@ -197,7 +196,7 @@ def test_the_reference_for_large_images_keeps_normalisations_of_shortcuts(name, 
     assert kinds(network).count("BatchNorm2d") == kinds(network).count("Conv2d") == norms
     assert network.spec.layer("first").deconv == DeconvConfig.reference(n_iter=15, freeze_after=101)
     assert network.spec.outline().spec == network.spec
-    assert set(kinds(outline(name, "deconv", stem="imagenet"))) == {"FastDeconv2d", "DeconvLinear"}
+    assert set(kinds(outline(name, "deconv", stem="imagenet"))) == {"FastDeconv2d", "Linear"}
 
 
 @pytest.mark.parametrize(

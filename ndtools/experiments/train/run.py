@@ -22,6 +22,7 @@ from ndtools.experiments.train.config import TrainConfig
 from ndtools.layers.processes import rank, world_size
 from ndtools.models.catalogue import build
 from ndtools.models.norms import arm
+from ndtools.models.norms import prepare as prepare_network
 from ndtools.results.manifest import versions
 from ndtools.results.run_folder import RunFolder
 from ndtools.training.batches import Batches
@@ -35,6 +36,8 @@ __all__ = ["DataSets", "Prepared", "check", "describe", "prepare", "resume", "tr
 
 SIDE = 32
 """Side of the images that all networks take; smaller images get black margins."""
+_PREPARING = 5000
+"""Number of training images from which a network learns what it must know before the first step."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +132,7 @@ def prepare(config: TrainConfig, data_sets: DataSets) -> Prepared:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = _network(config, dataset)
+    prepare_network(network, data.normalised(data.train.images[:_PREPARING]))
     return Prepared(config, dataset, network, Training(network, data, config.recipe))
 
 
@@ -321,7 +325,8 @@ class _Writer:
 
 
 def _network(config: TrainConfig, dataset: Dataset) -> nn.Module:
-    makers = arm(config.norm, config.arch, **config.layer_settings)
+    settings: dict[str, Any] = dict(config.layer_settings)
+    makers = arm(config.norm, config.arch, **settings)
     channels = dataset.train.images.shape[1]
     return build(config.arch, makers, num_classes=len(dataset.classes), in_channels=channels)
 
