@@ -96,6 +96,9 @@ from ndtools.experiments.timing.figure import plot_timing as plot_timing
 from ndtools.experiments.timing.result import TimingResult as TimingResult
 from ndtools.experiments.timing.run import run as _run_timing
 from ndtools.experiments.timing.run import timing as timing
+from ndtools.experiments.train.config import TrainConfig as TrainConfig
+from ndtools.experiments.train.figure import plot_train as plot_train
+from ndtools.experiments.train.run import run as _run_train
 from ndtools.layers.channel import ChannelDeconv as ChannelDeconv
 from ndtools.layers.config import DeconvConfig as DeconvConfig
 from ndtools.layers.conv import FastDeconv1d as FastDeconv1d
@@ -132,6 +135,8 @@ from ndtools.numerics.ridge import choose_ridge as choose_ridge
 from ndtools.numerics.stability import TraceRecord as TraceRecord
 from ndtools.numerics.stability import inverse_sqrt_trace as inverse_sqrt_trace
 from ndtools.numerics.stability import predict_vanilla as predict_vanilla
+from ndtools.results.runs import Run as Run
+from ndtools.results.runs import read_run as read_run
 from ndtools.results.series import Series as Series
 from ndtools.surgery.audit import Audit as Audit
 from ndtools.surgery.audit import AuditRow as AuditRow
@@ -167,3 +172,4 @@ run_regress = _run_regress
 run_sparsity = _run_sparsity
 run_sparsity_series = _run_sparsity_series
 run_timing = _run_timing
+run_train = _run_train

@@ -11,18 +11,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from ndtools.data.files import read_file
 from ndtools.errors import DataError, OutputError
+from ndtools.results.runs import COLUMNS, FORMAT, Run, read_about, read_run
 from ndtools.results.strict_json import strict_json
 from ndtools.text import printable, reason
 from ndtools.writing import check_writable, write_whole
 
-__all__ = ["COLUMNS", "FORMAT", "RunFolder"]
-
-FORMAT = 1
-"""Version of the content of run folders, to be raised when it changes."""
-COLUMNS = ("epoch", "train_loss", "train_top1", "eval_loss", "eval_top1", "lr", "seconds")
-"""Columns of summary.csv: those of the summaries that timm writes, and the seconds of training so far."""
+__all__ = ["RunFolder"]
 
 _ABOUT, _STEPS, _SUMMARY, _RESULT, _LOCK = "run.json", "steps.jsonl", "summary.csv", "result.json", ".lock"
 _MOST_FOLDERS = 100_000  # of one name
@@ -98,12 +93,7 @@ class RunFolder:
         folder = cls(Path(path))
         if not folder.path.is_dir():
             raise DataError(f"no such folder of a run: '{printable(folder.path)}'")
-        about = folder.about
-        if about.get("format") != FORMAT or not isinstance(about.get("config"), dict):
-            raise DataError(
-                f"{printable(folder.path / _ABOUT)} does not describe a run that this version of ndtools knows (its"
-                f" format is {about.get('format')!r}, not {FORMAT}); update ndtools, or start a new run"
-            )
+        read_about(folder.path)
         return folder
 
     @property
@@ -132,14 +122,23 @@ class RunFolder:
         return self.path / "figure.png"
 
     @property
-    def about(self) -> dict[str, Any]:
-        """Content of run.json, which describes the run; DataError if it cannot be read."""
-        return self._json(_ABOUT)
+    def captions(self) -> Path:
+        """Path of the text file with the caption of the figure."""
+        return self.path / "figure.txt"
 
     @property
-    def result(self) -> dict[str, Any] | None:
-        """Content of result.json, which is there if the run has finished; None if it has not."""
-        return self._json(_RESULT) if (self.path / _RESULT).exists() else None
+    def about(self) -> dict[str, Any]:
+        """Content of run.json, which describes the run; DataError if it cannot be read."""
+        return read_about(self.path)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has finished, also if it diverged."""
+        return (self.path / _RESULT).exists()
+
+    def read(self) -> Run:
+        """Read the records so far, and the result; DataError if a file is damaged."""
+        return read_run(self.path)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -228,22 +227,8 @@ class RunFolder:
         with _writing(path), path.open("a", encoding="utf-8") as file:
             file.write(text.getvalue())
 
-    def epochs(self) -> list[dict[str, float]]:
-        """Return the lines of summary.csv, each by the names of its columns; a last line cut short is left out."""
-        return [
-            dict(zip(COLUMNS, map(float, line.split(b",")), strict=True))
-            for line in self._whole_lines(_SUMMARY)[1:]  # behind the head line
-        ]
-
-    def steps(self) -> list[dict[str, Any]]:
-        """Return the lines of steps.jsonl; a last line cut short is left out."""
-        try:
-            return [json.loads(line) for line in self._whole_lines(_STEPS)]
-        except ValueError as error:
-            raise DataError(f"{printable(self.path / _STEPS)} is damaged: {reason(error)}") from None
-
     def cut_back(self, *, step: int, epochs: int) -> None:
-        """Remove what was written after the state from which the run resumes.
+        """Remove what was written after the state from which the run resumes, and files that were never completed.
 
         Parameters
         ----------
@@ -252,9 +237,11 @@ class RunFolder:
         epochs : int
             Number of finished epochs of that state; the lines of later epochs are removed from summary.csv.
         """
-        steps = self._whole_lines(_STEPS)
-        kept = [line for line, record in zip(steps, self.steps(), strict=True) if record["step"] <= step]
-        self._cut(_STEPS, kept)
+        for leftover in self.path.glob(".*.tmp"):  # of a process that was killed while it wrote
+            with suppress(OSError):
+                leftover.unlink()
+        numbers = self.read().steps["step"]  # damaged lines are an error here
+        self._cut(_STEPS, self._whole_lines(_STEPS)[: int((numbers <= step).sum())])
         self._cut(_SUMMARY, self._whole_lines(_SUMMARY)[: epochs + 1 if epochs else 0])
 
     def _cut(self, name: str, lines: Sequence[bytes]) -> None:
@@ -273,18 +260,6 @@ class RunFolder:
         except OSError as error:
             raise DataError(f"cannot read {printable(path)}: {reason(error)}") from None
         return [line for line in content.splitlines(keepends=True) if line.endswith(b"\n")]
-
-    def _json(self, name: str) -> dict[str, Any]:
-        path = self.path / name
-        try:
-            content = json.loads(read_file(path))
-        except DataError as error:
-            raise DataError(f"{printable(self.path)} is no folder of a run: {name}: {error}") from None
-        except ValueError as error:
-            raise DataError(f"{printable(path)} is damaged: {reason(error)}") from None
-        if not isinstance(content, dict):
-            raise DataError(f"{printable(path)} is damaged: it holds no JSON object")
-        return content
 
     def _write_json(self, name: str, content: Mapping[str, Any]) -> None:
         write_whole({self.path / name: lambda file: file.write(strict_json(content).encode())})

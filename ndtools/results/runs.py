@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 
 from ndtools.data.files import read_file
 from ndtools.errors import DataError
-from ndtools.results.run_folder import COLUMNS, FORMAT
 from ndtools.text import printable, reason
 
-__all__ = ["STEP_COLUMNS", "Run", "read_about", "read_run", "run_folders"]
+__all__ = ["COLUMNS", "FORMAT", "STEP_COLUMNS", "Run", "read_about", "read_run", "run_folders"]
 
+FORMAT = 1
+"""Version of the content of run folders, to be raised when it changes. Older ones are understood."""
+COLUMNS = ("epoch", "train_loss", "train_top1", "eval_loss", "eval_top1", "lr", "seconds")
+"""Columns of summary.csv: those of the summaries that timm writes, and the seconds of training so far."""
 STEP_COLUMNS = ("step", "epoch", "loss", "lr", "seconds", "images")
 _REMEDY = "give folders that ndtools train wrote, or a folder of such folders"
 
@@ -37,8 +40,7 @@ class Run:
         Records of the training steps so far, an array for each of :data:`STEP_COLUMNS`. Values that were not finite
         are NaN.
     epochs : dict of str to array
-        Records of the epochs so far, an array for each of :data:`ndtools.results.run_folder.COLUMNS`. Accuracies are in
-        per cent.
+        Records of the epochs so far, an array for each of :data:`COLUMNS`. Accuracies are in per cent.
     result : dict or None
         Content of result.json; None while the run has not finished.
     """
@@ -60,6 +62,17 @@ class Run:
         return dict(self.about["config"])
 
     @property
+    def data(self) -> str:
+        """Name of the data set as titles have it, with a remark if it is synthetic."""
+        data = self.about["data"]
+        return f"{data['name']} (synthetic)" if data.get("synthetic") else str(data["name"])
+
+    @property
+    def evaluation(self) -> str:
+        """Name of the images that evaluate the network after each epoch: "test" or "held-out"."""
+        return str(self.about["data"].get("eval_split", "test"))
+
+    @property
     def state(self) -> Literal["finished", "running", "diverged"]:
         """State of the run: "running" until its result is written, also if it was interrupted."""
         if self.result is None:
@@ -74,6 +87,20 @@ class Run:
             return np.full(len(self.epochs["epoch"]), np.nan)
         last = np.searchsorted(done, self.epochs["epoch"] + 1e-6, side="right") - 1
         return np.where(last >= 0, step[np.maximum(last, 0)], np.nan)
+
+    @property
+    def epoch_ends(self) -> NDArray[np.float64]:
+        """Number of epochs that are done at the end of each epoch: a fraction for one that was cut short."""
+        step, done = self.steps["step"], self.steps["epoch"]
+        if not len(step):
+            return self.epochs["epoch"]
+        return np.where(np.isnan(self.epoch_steps), np.nan, np.interp(self.epoch_steps, step, done))
+
+    def __repr__(self) -> str:
+        network = f"{self.about['arch']}, {self.about['norm']}, {self.data}"
+        accuracy = self.epochs["eval_top1"]
+        last = f", {accuracy[-1]:.2f} % ({self.evaluation}) after epoch {len(accuracy)}" if len(accuracy) else ""
+        return f"Run: {self.name}: {network}, {len(self.steps['step']):,} steps{last}"
 
 
 def run_folders(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:

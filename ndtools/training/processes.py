@@ -11,11 +11,12 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ndtools.errors import NdtoolsError, OutputError
 from ndtools.layers.iternorm import IterNorm
-from ndtools.layers.processes import merged, summed, world_size
+from ndtools.layers.processes import merged, rank, summed, world_size
 from ndtools.layers.running import RunningStatistics
 
-__all__ = ["average", "joined", "share_weights", "synchronised", "total"]
+__all__ = ["average", "first_alone", "joined", "share_weights", "synchronised", "total"]
 
 
 @contextmanager
@@ -62,6 +63,50 @@ def total(numbers: Tensor) -> Tensor:
     if world_size() > 1:
         dist.all_reduce(numbers)
     return numbers
+
+
+def first_alone(action: Callable[[], object], *wishes: bool, device: torch.device) -> tuple[bool, ...]:
+    """Let the first process do something that the others do not, such as writing a file, and agree on wishes.
+
+    All processes have to call this. If the action fails, all of them raise an error: otherwise the others would wait
+    for a process that has ended.
+
+    Parameters
+    ----------
+    action : callable
+        Function without arguments, which the first process calls.
+    *wishes : bool
+        Wishes of this process, such as that to stop.
+    device : torch.device
+        Device on which processes exchange numbers.
+
+    Returns
+    -------
+    tuple of bool
+        For each wish, whether any process has it.
+
+    Raises
+    ------
+    NdtoolsError
+        The error of the action, in the first process.
+    OutputError
+        If the action fails, in the other processes.
+    """
+    error: NdtoolsError | None = None
+    if rank() == 0:
+        try:
+            action()
+        except NdtoolsError as raised:
+            error = raised
+    if world_size() > 1:
+        numbers = total(torch.tensor([error is not None, *wishes], dtype=torch.long, device=device))
+        failed, *agreed = map(bool, numbers.tolist())
+        wishes = tuple(agreed)
+        if failed and error is None:
+            raise OutputError("the first process has ended: its message says why")
+    if error is not None:
+        raise error
+    return wishes
 
 
 def share_weights(model: nn.Module) -> None:

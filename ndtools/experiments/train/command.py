@@ -9,7 +9,6 @@ import typer
 from ndtools.console.conflicts import refuse_given
 from ndtools.console.options import AsJson, DataDir, Dataset, Device, Quiet, Seed, numbers_from
 from ndtools.console.output import Output
-from ndtools.errors import OptionError
 from ndtools.experiments.train.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -81,6 +80,15 @@ def train(
             rich_help_panel=_NETWORK,
         ),
     ] = TrainConfig.holdout,
+    constants: Annotated[
+        str,
+        _listed(
+            "--constants",
+            panel=_NETWORK,
+            help="Constants that normalise the images: pooled (of all pixels), or published (those of the published"
+            " code).",
+        ),
+    ] = TrainConfig.constants,
     epochs: Annotated[str, _listed("--epochs", panel=_RECIPE, help="Passes through the data.")] = str(_DEFAULT.epochs),
     batch_size: Annotated[
         str, _listed("--batch-size", "-b", panel=_RECIPE, help="Images in a batch, per process.")
@@ -167,6 +175,16 @@ def train(
             "--resume", metavar="RUN", help="Folder of a run to go on with.", show_default=False, rich_help_panel=_RUN
         ),
     ] = None,
+    log: Annotated[
+        str | None,
+        typer.Option(
+            "--log",
+            metavar="tensorboard",
+            help="Write events for TensorBoard into the folders of the runs, too.",
+            show_default=False,
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
     checkpoint_every: Annotated[
         float, typer.Option(help="Seconds after which the state is written at the latest.", rich_help_panel=_RUN)
     ] = 60.0,
@@ -183,10 +201,10 @@ def train(
     Example: [bold]ndtools train cifar10 --arch vgg16 --norm bn,deconv --epochs 1[/bold]
     """
     screen = Output(quiet=quiet, as_json=as_json)
-    _check_interval(checkpoint_every)
     lists: dict[str, Sequence[Any]] = {
         "arch": _words(arch),
         "norm": _words(norm),
+        "constants": _words(constants),
         "epochs": numbers_from("epochs", epochs, int),
         "batch_size": numbers_from("batch_size", batch_size, int),
         "lr": numbers_from("lr", lr, float),
@@ -219,7 +237,7 @@ def train(
     }
     from ndtools.experiments.train.session import Session
 
-    session = Session(screen, output=output, checkpoint_every=checkpoint_every)
+    session = Session(screen, output=output, checkpoint_every=checkpoint_every, log=log)
     if resume is not None:
         refuse_given(context, ("name", "repeats", "output"), "with --resume, which goes on with one run in its folder")
         session.resume(resume, _given(context, {"dataset": (dataset,), **lists, **_single(common)}))
@@ -227,11 +245,6 @@ def train(
         session.start(_planned(dataset, lists, repeats=repeats, name=name, common=common))
     session.report()
     session.leave()
-
-
-def _check_interval(seconds: float) -> None:
-    if not seconds > 0:
-        raise OptionError("checkpoint_every", f"must be above 0 seconds, got {seconds}")
 
 
 def _planned(

@@ -1,6 +1,7 @@
 """Configuration of ``ndtools train``: the settings of one run, with their limits. Imports nothing heavy."""
 
 from dataclasses import KW_ONLY, dataclass, fields
+from typing import Literal, get_args
 
 from ndtools.errors import OptionError
 from ndtools.models.catalogue import CATALOGUE, EARLIER_NAMES
@@ -10,6 +11,7 @@ from ndtools.validation import Configuration, check_choice, check_eps, check_pos
 
 __all__ = ["LAYER_SETTINGS", "TrainConfig"]
 
+Constants = Literal["pooled", "published"]
 LAYER_SETTINGS = ("block_size", "n_iter", "eps", "sampling_stride", "freeze_after", "refresh_every")
 """Settings of the configuration that belong to the deconvolution layers of the network."""
 
@@ -35,6 +37,9 @@ class TrainConfig(Recipe, Configuration):
     holdout : int
         Number of training images that are kept from training, for choosing between settings. Default 0: the
         evaluation after each epoch then uses the test images.
+    constants : {"pooled", "published"}
+        Constants that normalise the images: mean and standard deviation of all pixels of the training images, or those
+        of the published code, where it has some for the data set.
     block_size : int, optional
         Channels that are decorrelated together. Like the following settings of deconvolution layers, it takes the
         place of the arm's own value, which is the default; a layer for which the arm has a value of its own, such as
@@ -62,6 +67,7 @@ class TrainConfig(Recipe, Configuration):
     data_dir: str | None = None
     images: int | None = None
     holdout: int = 0
+    constants: Constants = "pooled"
     block_size: int | None = None
     n_iter: int | None = None
     eps: float | None = None
@@ -77,6 +83,7 @@ class TrainConfig(Recipe, Configuration):
         check_run(self)
         check_choice("arch", self.arch, tuple(CATALOGUE))
         check_choice("norm", self.norm, tuple(NORMS))
+        check_choice("constants", self.constants, get_args(Constants))
         check_positive(self, "images", "block_size", "n_iter", "sampling_stride", "freeze_after", "refresh_every")
         if self.layer_settings and not NORMS[self.norm].deconvolves:
             raise OptionError(

@@ -10,7 +10,7 @@ from ndtools.errors import OptionError
 from ndtools.experiments.train.config import LAYER_SETTINGS, TrainConfig
 from ndtools.models.norms import NORMS
 
-__all__ = ["PlannedRun", "plan"]
+__all__ = ["PlannedRun", "name_of", "plan"]
 
 _SHORT = {
     "batch_size": "b",
@@ -100,14 +100,15 @@ def plan(
             config = TrainConfig(dataset, **settings, **common, seed=run_seed)
             own = [setting for setting in varied if settings[setting] is not None]
             parts = [_word(setting, settings[setting]) for setting in own if name or setting not in ("arch", "norm")]
-            beginning = [name] if name else [_name_of(dataset), config.arch, config.norm]
+            beginning = [name] if name else [name_of(config)]
             parts += [f"seed{run_seed}"] if repeats > 1 else []
             runs.setdefault(config, "-".join([*beginning, *parts]))
     return tuple(PlannedRun(name, config) for config, name in runs.items())
 
 
-def _name_of(dataset: str) -> str:
-    return os.path.basename(os.path.abspath(dataset)) or "images"
+def name_of(config: TrainConfig) -> str:
+    """Return the name of a run that was not given one: data set, network and arm."""
+    return "-".join([os.path.basename(os.path.abspath(config.dataset)) or "images", config.arch, config.norm])
 
 
 def _word(setting: str, value: Any) -> str:  # noqa: ANN401

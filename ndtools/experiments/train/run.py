@@ -1,43 +1,39 @@
 """One training run, from its configuration to the files in its folder."""
 
-import math
+import os
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.functional import pad
 
-from ndtools.checkpoints.files import save_network
 from ndtools.checkpoints.metadata import spec_to_metadata
 from ndtools.computing.hardware import hardware
-from ndtools.computing.operators import resolve_device
-from ndtools.data.labelled.dataset import Dataset, Split
-from ndtools.data.labelled.datasets import load_dataset
-from ndtools.errors import TrainingDiverged
+from ndtools.computing.operators import operator_threads, resolve_device
+from ndtools.data.labelled.dataset import Dataset
+from ndtools.errors import DataError, TrainingDiverged
 from ndtools.experiments.train.config import TrainConfig
+from ndtools.experiments.train.data_sets import DataSets
+from ndtools.experiments.train.grid import name_of
+from ndtools.experiments.train.writer import Writer
 from ndtools.layers.processes import rank, world_size
 from ndtools.models.catalogue import build
 from ndtools.models.norms import arm
-from ndtools.models.norms import prepare as prepare_network
 from ndtools.results.manifest import versions
 from ndtools.results.run_folder import RunFolder
+from ndtools.results.runs import Run
+from ndtools.text import printable
 from ndtools.training.batches import Batches
-from ndtools.training.data import TrainingData
 from ndtools.training.loop import Training
-from ndtools.training.processes import total
+from ndtools.training.processes import first_alone
 from ndtools.training.records import EpochRecord, StepRecord
 from ndtools.training.state import TrainingState
 
-__all__ = ["DataSets", "Prepared", "check", "describe", "prepare", "resume", "train"]
-
-SIDE = 32
-"""Side of the images that all networks take; smaller images get black margins."""
-_PREPARING = 5000
-"""Number of training images from which a network learns what it must know before the first step."""
+__all__ = ["Prepared", "check", "describe", "prepare", "resume", "run", "train"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,39 +58,62 @@ class Prepared:
     training: Training
 
 
-class DataSets:
-    """Data of several runs. What follows runs have in common with the run before is not loaded again."""
+def run(
+    config: TrainConfig,
+    output: str | os.PathLike[str],
+    *,
+    name: str | None = None,
+    show: Callable[[StepRecord | EpochRecord], None] = lambda _: None,
+    checkpoint_every: float = 60.0,
+) -> Run:
+    """Train a network, and write the run into a new folder.
 
-    def __init__(self) -> None:
-        self._source: tuple[object, ...] = ()
-        self._chosen: tuple[object, ...] = ()
-        self._dataset: Dataset | None = None
-        self._data: TrainingData | None = None
+    Parameters
+    ----------
+    config : TrainConfig
+        Configuration of the run.
+    output : str or path-like
+        Folder of all runs, such as "runs", which is made if it does not exist.
+    name : str, optional
+        Name of the run; where it exists, "-2", "-3", ... is added. The default is data set, network and arm, as in
+        "glyphs-vgg11-bn".
+    show : callable, optional
+        Function that is called with each record of the run: a `StepRecord` or an `EpochRecord`.
+    checkpoint_every : float
+        Seconds between two writings of the state, at most. Default 60. If the run is interrupted, the command
+        ``ndtools train --resume`` goes on from the state that was written last.
 
-    def of(self, config: TrainConfig) -> tuple[Dataset, TrainingData]:
-        """Load the data of a run.
+    Returns
+    -------
+    Run
+        Records and result of the run, and the path of its folder. A run that diverged has the state "diverged".
 
-        Parameters
-        ----------
-        config : TrainConfig
-            Configuration of the run.
+    Raises
+    ------
+    OptionError
+        If a setting does not fit the data, the network or this machine.
+    DataError
+        If the data set is not there, or is damaged.
+    OutputError
+        If a file cannot be written.
 
-        Returns
-        -------
-        dataset : Dataset
-            The whole set, with margins around images that are smaller than 32×32 pixels.
-        data : TrainingData
-            Images for training and evaluation, on the device of the run.
-        """
-        source = (config.dataset, config.data_dir)
-        if self._dataset is None or source != self._source:
-            self._dataset, self._source = _large_enough(load_dataset(config.dataset, data_dir=config.data_dir)), source
-        chosen = (*source, config.images, config.holdout, config.norm == "deconv-reference", config.device)
-        if self._data is None or chosen != self._chosen:
-            *_, images, holdout, published, device = chosen
-            data = TrainingData.of(self._dataset, images=config.images, holdout=config.holdout, published=published)
-            self._data, self._chosen = data.to(resolve_device(config.device)), chosen
-        return self._dataset, self._data
+    Examples
+    --------
+    >>> import ndtools as nd, tempfile
+    >>> config = nd.TrainConfig("glyphs", norm="bn", images=64, batch_size=32, epochs=1)
+    >>> run = nd.run_train(config, tempfile.mkdtemp())
+    >>> run.name, run.state, len(run.steps["loss"])
+    ('glyphs-vgg11-bn', 'finished', 2)
+    """
+    data_sets = DataSets(resolve_device(config.device))
+    with operator_threads(config.jobs):
+        check(config, data_sets)
+        prepared = prepare(config, data_sets)
+        folder = RunFolder.create(Path(output), name or name_of(config))
+        with folder.lock():
+            folder.describe(describe(prepared, f"nd.run_train({config!r}, ...)"))
+            train(prepared, folder, show=show, checkpoint_every=checkpoint_every)
+    return folder.read()
 
 
 def check(config: TrainConfig, data_sets: DataSets) -> None:
@@ -132,27 +151,31 @@ def prepare(config: TrainConfig, data_sets: DataSets) -> Prepared:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = _network(config, dataset)
-    prepare_network(network, data.normalised(data.train.images[:_PREPARING]))
     return Prepared(config, dataset, network, Training(network, data, config.recipe))
 
 
 def resume(run: Prepared, folder: RunFolder) -> None:
-    """Bring a run and the lines in its folder to the state that was written last.
+    """Bring a run, and the lines in its folder, to the state that was written last.
 
     Parameters
     ----------
     run : Prepared
         The run before its first step. If no state was written, it starts from the beginning.
     folder : RunFolder
-        Folder of the run, which this process has locked unless it is one of several and not the first.
+        Folder of the run, which the first process has locked.
+
+    Raises
+    ------
+    DataError
+        If the images are not those that the run was started with, or the state cannot be read.
     """
+    _check_images(run, folder)
     step = epochs = 0
     if folder.state.exists():
         state = TrainingState.load(folder.state)
         run.training.restore(state)
         step, epochs = state.step, state.epochs
-    if rank() == 0:
-        folder.cut_back(step=step, epochs=epochs)
+    first_alone(lambda: folder.cut_back(step=step, epochs=epochs), device=run.training.device)
 
 
 def describe(run: Prepared, command: str) -> dict[str, Any]:
@@ -183,13 +206,7 @@ def describe(run: Prepared, command: str) -> dict[str, Any]:
             "name": run.dataset.name,
             "synthetic": run.dataset.synthetic,
             "location": run.dataset.location,
-            "shape": list(run.dataset.train.images.shape[1:]),
-            "train_images": len(data.train.labels),
-            "eval_images": len(data.eval.labels),
-            "eval_split": "held-out" if data.held_out else "test",
-            "test_images": len(data.test.labels),
-            "mean": data.mean.flatten().tolist(),
-            "std": data.std.flatten().tolist(),
+            **_numbers(run),
         },
         "steps": run.training.steps,
         "versions": versions(),
@@ -232,15 +249,14 @@ def train(
         Content of the result.json that was written, without the version of its format; None if the run was stopped,
         so that it can be resumed.
     """
-    training, writer = run.training, _Writer(run, folder)
+    training, writer = run.training, Writer(run.training, folder)
     stopped, reason = ("max_steps" if training.steps < run.config.epochs * training.per_epoch else None), None
     written = time.monotonic()
     try:
         for record in training.records():
-            writer.add(record)
-            show(record)
             due = isinstance(record, EpochRecord) or time.monotonic() - written > checkpoint_every
-            due, stopping = _agreed(due, stop(), run)
+            due, stopping = writer.add(record, due, stop())
+            show(record)
             if due or stopping:
                 writer.checkpoint()
                 written = time.monotonic()
@@ -251,103 +267,32 @@ def train(
     return writer.finish(stopped, reason)
 
 
-class _Writer:
-    """Files of a run, which the first of several processes writes."""
-
-    def __init__(self, run: Prepared, folder: RunFolder) -> None:
-        self.run, self.folder, self.writes = run, folder, rank() == 0
-        self.seconds, self.checkpoints = 0.0, 0
-        self.epochs = folder.epochs() if self.writes else []
-        self.trained = self.epochs[-1]["seconds"] if self.epochs else 0.0
-
-    @property
-    def best(self) -> Mapping[str, float] | None:
-        """The epoch with the highest accuracy, the first of several; None if there is none with a number."""
-        known = [epoch for epoch in self.epochs if not math.isnan(epoch["eval_top1"])]
-        return max(known, key=lambda epoch: epoch["eval_top1"], default=None)
-
-    def add(self, record: StepRecord | EpochRecord) -> None:
-        self.trained = record.seconds
-        if not self.writes:
-            return
-        if isinstance(record, StepRecord):
-            self.folder.add_step(asdict(record))
-            return
-        line = asdict(record)
-        self.folder.add_epoch(line)
-        self.epochs.append(line)
-        save_network(self.run.network, self.folder.last)
-        if self.run.training.data.held_out and self.best is line:
-            save_network(self.run.network, self.folder.best)
-
-    def checkpoint(self) -> None:
-        started = time.monotonic()
-        state = self.run.training.state()
-        if self.writes:
-            state.save(self.folder.state)
-        self.seconds += time.monotonic() - started
-        self.checkpoints += 1
-
-    def finish(self, stopped: str | None, reason: str | None) -> dict[str, Any]:
-        training = self.run.training
-        last, best = (self.epochs[-1] if self.epochs else None), self.best
-        result: dict[str, Any] = {
-            "steps": training.step,
-            "last": None,
-            "best": best and {"epoch": int(best["epoch"]), "eval_top1": best["eval_top1"]},
-            "seconds": self.trained,
-            "stopped": stopped,
-            "reason": reason,
-            "checkpoints": {"count": self.checkpoints, "seconds": round(self.seconds, 3)},
-        }
-        if stopped != "diverged":
-            test = training.evaluate(training.data.test) if training.data.held_out else None
-            if last is not None:
-                result["last"] = {
-                    "epoch": int(last["epoch"]),
-                    "eval_top1": last["eval_top1"],
-                    "eval_loss": last["eval_loss"],
-                    "test_top1": last["eval_top1"] if test is None else test.top1,
-                    "test_loss": last["eval_loss"] if test is None else test.loss,
-                }
-        if self.writes:
-            self._draw()
-            self.folder.finish(result)
-        return result
-
-    def _draw(self) -> None:
-        from ndtools.experiments.train.figure import plot_train
-        from ndtools.experiments.train.result import TrainResult
-        from ndtools.writing import write_whole
-
-        figure = plot_train(TrainResult.read(self.folder))
-        write_whole({self.folder.figure: lambda file: figure.savefig(file, dpi=200)})
-
-
 def _network(config: TrainConfig, dataset: Dataset) -> nn.Module:
-    settings: dict[str, Any] = dict(config.layer_settings)
-    makers = arm(config.norm, config.arch, **settings)
+    makers = arm(config.norm, config.arch, **config.layer_settings)  # type: ignore[arg-type]
     channels = dataset.train.images.shape[1]
     return build(config.arch, makers, num_classes=len(dataset.classes), in_channels=channels)
 
 
-def _agreed(due: bool, stop: bool, run: Prepared) -> tuple[bool, bool]:
-    """Return whether any process has to write the state, and whether any has to stop: all do so together."""
-    if world_size() == 1:
-        return due, stop
-    wishes = total(torch.tensor([due, stop], dtype=torch.long, device=run.training.device))
-    return bool(wishes[0]), bool(wishes[1])
+def _numbers(run: Prepared) -> dict[str, Any]:
+    """Return numbers that tell whether two runs have the same images."""
+    data = run.training.data
+    return {
+        "shape": list(run.dataset.train.images.shape[1:]),
+        "train_images": len(data.train.labels),
+        "eval_images": len(data.eval.labels),
+        "eval_split": "held-out" if data.held_out else "test",
+        "test_images": len(data.test.labels),
+        "mean": data.mean.flatten().tolist(),
+        "std": data.std.flatten().tolist(),
+    }
 
 
-def _large_enough(dataset: Dataset) -> Dataset:
-    """Return a data set with black margins around its images, if they are smaller than 32×32 pixels."""
-    height, width = dataset.train.images.shape[2:]
-    if min(height, width) >= SIDE:
-        return dataset
-    across, down = max(SIDE - width, 0), max(SIDE - height, 0)
-    margins = (across // 2, across - across // 2, down // 2, down - down // 2)
-
-    def enlarged(split: Split) -> Split:
-        return Split(pad(split.images, margins), split.labels)
-
-    return replace(dataset, train=enlarged(dataset.train), test=enlarged(dataset.test))
+def _check_images(run: Prepared, folder: RunFolder) -> None:
+    before = folder.about["data"]
+    for name, value in _numbers(run).items():
+        if name in before and before[name] != value:
+            raise DataError(
+                f"{printable(folder.path)} was started with other images, or other constants: its {name} was"
+                f" {before[name]}, and that of {printable(run.dataset.location)} is {value}; `data_dir` names the"
+                " folder of the data set"
+            )

@@ -3,35 +3,45 @@
 import os
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import typer
 
-from ndtools.computing.operators import operator_threads
+from ndtools.computing.operators import operator_threads, resolve_device
 from ndtools.console.failures import EXIT_CODES, INTERRUPTED
 from ndtools.console.output import Output
-from ndtools.console.tables import new_table
-from ndtools.errors import DataError, NumericalError, OptionError, OutputError
+from ndtools.errors import DataError, NumericalError, NumericalWarning, OptionError, OutputError
 from ndtools.experiments.train.config import TrainConfig
-from ndtools.experiments.train.display import Display, display, duration
+from ndtools.experiments.train.data_sets import DataSets
+from ndtools.experiments.train.display import Display, display
 from ndtools.experiments.train.grid import PlannedRun
-from ndtools.experiments.train.run import DataSets, Prepared, check, describe, prepare, resume, train
+from ndtools.experiments.train.run import Prepared, check, describe, prepare, resume, train
 from ndtools.experiments.train.signals import StopRequest, stop_requests
-from ndtools.layers.processes import rank
+from ndtools.experiments.train.table import table_of
+from ndtools.experiments.train.tensorboard import TensorBoard, check_tensorboard
+from ndtools.layers.processes import rank, world_size
 from ndtools.results.run_folder import RunFolder
 from ndtools.text import counted, printable
+from ndtools.training.processes import first_alone, joined
 from ndtools.training.records import EpochRecord, StepRecord
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from ndtools.validation import check_choice
 
 __all__ = ["Session"]
 
 _FREE = ("device", "jobs", "data_dir")
 """Settings that a run may be resumed with although it was started with others."""
+
+
+class _Now(NamedTuple):
+    """What the runs of a command share while they are made."""
+
+    data_sets: DataSets
+    shown: Display
+    stop: StopRequest
 
 
 class Session:
@@ -45,11 +55,22 @@ class Session:
         Folder of all runs.
     checkpoint_every : float
         Seconds between two writings of a run's state, at most.
+    log : {"tensorboard"}, optional
+        Further form in which the records are written. By default there is none.
+
+    Raises
+    ------
+    OptionError
+        If that form is not known, or the package that it needs is not installed.
     """
 
-    def __init__(self, screen: Output, *, output: Path, checkpoint_every: float) -> None:
-        self.screen, self.output, self.checkpoint_every = screen, output, checkpoint_every
-        self.data_sets = DataSets()
+    def __init__(self, screen: Output, *, output: Path, checkpoint_every: float, log: str | None = None) -> None:
+        self.screen, self.output, self.checkpoint_every, self.log = screen, output, checkpoint_every, log
+        if not checkpoint_every > 0:
+            raise OptionError("checkpoint_every", f"must be above 0 seconds, got {checkpoint_every}")
+        if log is not None:
+            check_choice("log", log, ("tensorboard",))
+            check_tensorboard()
         self.finished: list[RunFolder] = []
         self.exit_code = 0
 
@@ -61,12 +82,12 @@ class Session:
         runs : sequence of PlannedRun
             Runs to be made, in this order.
         """
-        for run in runs:
-            check(run.config, self.data_sets)
-        with self._showing() as shown, stop_requests() as stop:
+        with self._joined(runs[0].config) as now:
+            for run in runs:
+                check(run.config, now.data_sets)
             for number, planned in enumerate(runs):
                 with operator_threads(planned.config.jobs):
-                    self._make(planned, shown, stop)
+                    self._make(planned, now)
                 if self.exit_code == INTERRUPTED:
                     if left := len(runs) - number - 1:
                         self.screen.note(f"{counted(left, 'run')} of this command did not start")
@@ -91,58 +112,77 @@ class Session:
         """
         folder = RunFolder.open(path)
         config = self._configuration(folder, given)
-        if folder.result is not None:
-            self.screen.note(f"{printable(path)} has finished; nothing is left to do")
-            self._note(folder)
-            return
-        with self._showing() as shown, stop_requests() as stop, operator_threads(config.jobs), _locked(folder):
-            run = prepare(config, self.data_sets)
+        with self._joined(config) as now, operator_threads(config.jobs), ExitStack() as stack:
+            first_alone(lambda: stack.enter_context(folder.lock()), device=now.data_sets.device)
+            if folder.finished:
+                self.screen.note(f"{printable(path)} has finished: nothing is left to do")
+                self.finished.append(folder)
+                return
+            run = prepare(config, now.data_sets)
             resume(run, folder)
             done = run.training.step
             self.screen.note(f"{printable(path)} goes on after step {done:,} of {run.training.steps:,}")
-            self._train(run, folder, shown, stop)
+            self._train(run, folder, now)
 
     def report(self) -> None:
         """Print the table of all runs that have finished, or their JSON."""
-        if not self.finished or rank() > 0:
+        if not self.finished:
             return
-        runs = [{**folder.about, "folder": str(folder.path), "result": folder.result} for folder in self.finished]
-        self.screen.json({"runs": runs})
-        self.screen.table(_table(runs))
+        runs = {str(folder.path): folder.read() for folder in self.finished}
+        self.screen.json({"runs": [{**run.about, "folder": path, "result": run.result} for path, run in runs.items()]})
+        self.screen.table(table_of(list(runs.values())))
 
     def leave(self) -> None:
         """End the command with an exit code if a run diverged or was interrupted."""
         if self.exit_code:
             raise typer.Exit(self.exit_code)
 
-    def _showing(self) -> Any:  # noqa: ANN401
-        return display(self.screen.note, quiet=self.screen.quiet or rank() > 0)
+    @contextmanager
+    def _joined(self, config: TrainConfig) -> Iterator["_Now"]:
+        """Join the other processes, if there are several, and listen to signals, for the body of a ``with``."""
+        with ExitStack() as stack:
+            device = stack.enter_context(joined(resolve_device(config.device)))
+            if rank() > 0:  # the first process speaks for all
+                self.screen = Output(quiet=True)
+                stack.enter_context(warnings.catch_warnings())
+                warnings.simplefilter("ignore", NumericalWarning)
+            shown = stack.enter_context(display(self.screen.note, quiet=self.screen.quiet))
+            stop = stack.enter_context(stop_requests(insistent=world_size() == 1))
+            yield _Now(DataSets(device), shown, stop)
 
-    def _make(self, planned: PlannedRun, shown: Display, stop: StopRequest) -> None:
-        run = prepare(planned.config, self.data_sets)
-        folder = RunFolder.create(self.output, planned.name) if rank() == 0 else RunFolder(self.output / planned.name)
-        with _locked(folder):
-            if rank() == 0:
+    def _make(self, planned: PlannedRun, now: "_Now") -> None:
+        run = prepare(planned.config, now.data_sets)
+        folder = RunFolder(self.output / planned.name)
+        with ExitStack() as stack:
+
+            def begin() -> None:
+                nonlocal folder
+                folder = RunFolder.create(self.output, planned.name)
+                stack.enter_context(folder.lock())
                 folder.describe(describe(run, shlex.join(["ndtools", *sys.argv[1:]])))
+
+            first_alone(begin, device=now.data_sets.device)
             data, training = run.training.data, run.training
             self.screen.note(
                 f"{printable(folder.path)}: {planned.config.arch}, {planned.config.norm}, {run.dataset.name},"
                 f" {len(data.train.labels):,} images, {training.steps:,} steps"
             )
-            self._train(run, folder, shown, stop)
+            self._train(run, folder, now)
 
-    def _train(self, run: Prepared, folder: RunFolder, shown: Display, stop: StopRequest) -> None:
+    def _train(self, run: Prepared, folder: RunFolder, now: "_Now") -> None:
         training = run.training
-        shown.begin(folder.name, steps=training.steps, epochs=run.config.epochs, done=training.step)
-
-        def show(record: StepRecord | EpochRecord) -> None:
-            if isinstance(record, StepRecord):
-                shown.step(record)
-            else:
-                shown.epoch(record)
-
+        now.shown.begin(folder.name, steps=training.steps, epochs=run.config.epochs, done=training.step)
         try:
-            result = train(run, folder, show=show, stop=stop, checkpoint_every=self.checkpoint_every)
+            with self._events(folder, training.step) as add_event:
+
+                def show(record: StepRecord | EpochRecord) -> None:
+                    add_event(record)
+                    if isinstance(record, StepRecord):
+                        now.shown.step(record)
+                    else:
+                        now.shown.epoch(record)
+
+                result = train(run, folder, show=show, stop=now.stop, checkpoint_every=self.checkpoint_every)
         except KeyboardInterrupt:
             self._interrupted(folder, "the state that was written last is kept")
             return
@@ -154,11 +194,21 @@ class Session:
             return
         if result["stopped"] == "diverged":
             self.exit_code = EXIT_CODES[NumericalError]
-            self.screen.warning(f"{printable(folder.path)}: {result['reason']}")
-        self._note(folder)
+            warnings.warn(f"{printable(folder.path)}: {result['reason']}", NumericalWarning, stacklevel=1)
+        if rank() == 0:
+            self.finished.append(folder)
 
-    def _note(self, folder: RunFolder) -> None:
-        self.finished.append(folder)
+    @contextmanager
+    def _events(self, folder: RunFolder, done: int) -> Iterator[Callable[[StepRecord | EpochRecord], None]]:
+        """Return the function that adds a record to the log, if there is one."""
+        if self.log is None or rank() > 0:
+            yield lambda _: None
+            return
+        log = TensorBoard(folder.path, done)
+        try:
+            yield log.add
+        finally:
+            log.close()
 
     def _interrupted(self, folder: RunFolder, state: str) -> None:
         self.exit_code = INTERRUPTED
@@ -187,32 +237,5 @@ class Session:
             ) from None
 
 
-def _locked(folder: RunFolder) -> Any:  # noqa: ANN401
-    return folder.lock() if rank() == 0 else nullcontext()
-
-
 def _command(folder: RunFolder) -> str:
     return f"ndtools train --resume {shlex.quote(os.fspath(folder.path))}"
-
-
-def _table(runs: Sequence[Mapping[str, Any]]) -> "Table":
-    held_out = any(run["data"]["eval_split"] == "held-out" for run in runs)
-    headings = ("parameters", "epochs", "train loss", "test", *(["held-out"] if held_out else []), "best", "time")
-    table = new_table(("run",), headings, gap=2)
-    for run in runs:
-        folder, result = RunFolder(Path(run["folder"])), run["result"]
-        epochs = folder.epochs()
-        last, best = result["last"], result["best"]
-        accuracies = [f"{last['test_top1']:.2f} %", f"{last['eval_top1']:.2f} %"] if last else ["diverged", ""]
-        table.add_row(
-            run["name"],
-            f"{run['parameters']:,}",
-            str(len(epochs)),
-            f"{epochs[-1]['train_loss']:.4f}" if epochs else "",
-            *accuracies[: 2 if held_out else 1],
-            f"{best['eval_top1']:.2f} % ({best['epoch']})" if best else "",
-            duration(result["seconds"]),
-        )
-    split = "held-out" if held_out else "test"
-    table.caption = f"test: after the last epoch; best: highest {split} accuracy (its epoch); time: of training alone"
-    return table

@@ -24,8 +24,14 @@ class StopRequest:
 
 
 @contextmanager
-def stop_requests() -> Iterator[StopRequest]:
-    """Note the first Ctrl-C or signal to end, for the body of a ``with`` statement; a second one interrupts the body.
+def stop_requests(*, insistent: bool = True) -> Iterator[StopRequest]:
+    """Note Ctrl-C and signals to end, for the body of a ``with`` statement.
+
+    Parameters
+    ----------
+    insistent : bool
+        Whether a second signal interrupts the body. Default True. Of the processes that ``torchrun`` starts each gets
+        Ctrl-C twice, from the terminal and from ``torchrun``, which kills them if they do not end.
 
     Yields
     ------
@@ -38,7 +44,7 @@ def stop_requests() -> Iterator[StopRequest]:
         return
 
     def note(number: int, frame: FrameType | None) -> None:
-        if request.made:
+        if request.made and insistent:
             raise KeyboardInterrupt
         request.made = True
 

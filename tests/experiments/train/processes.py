@@ -6,10 +6,19 @@ import sys
 import time
 
 _SERVER = multiprocessing.get_context("forkserver")  # loads torch once, and computes nothing itself
-_SERVER.set_forkserver_preload(["tests.experiments.train.small_networks", "ndtools.experiments.train.session"])
+_SERVER.set_forkserver_preload(
+    [
+        "tests.experiments.train.small_networks",
+        "ndtools.experiments.train.session",
+        "ndtools.experiments.train.figure",
+        "torch._dynamo",  # which optimisers import
+        "rich.table",
+    ]
+)
 
 
-def _run(arguments, log):
+def _run(arguments, log, environment):
+    os.environ.update(environment)
     from tests.experiments.train import small_networks  # noqa: F401  (adds the networks)
 
     with open(log, "ab", buffering=0) as file:
@@ -25,9 +34,9 @@ def _run(arguments, log):
     main()
 
 
-def start(log, *arguments):
+def start(log, *arguments, environment=()):
     """Start ndtools with these arguments; what it prints is appended to the file ``log``."""
-    process = _SERVER.Process(target=_run, args=(arguments, log), daemon=True)
+    process = _SERVER.Process(target=_run, args=(arguments, log, dict(environment)), daemon=True)
     process.start()
     return process
 
