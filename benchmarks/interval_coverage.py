@@ -19,8 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ndtools.data.images.reading import Decoded, load_images
 from ndtools.data.images.sources import resolve_source
-from ndtools.experiments.sparsity.run import Whitening
 from ndtools.moments.images import image_moments
+from ndtools.moments.whitened import Whitening
 from ndtools.numerics.sparsity import MEASURES, SparsitySums
 
 REPLICATES = 200

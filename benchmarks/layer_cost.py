@@ -1,6 +1,6 @@
 """What deconvolution costs in training and after folding, beside batch normalisation in the same network.
 
-    python benchmarks/layer_cost.py [--networks vgg11,vgg16,resnet18,preact18] [--batch-size 128] [--repeats 5]
+    python benchmarks/layer_cost.py [--networks vgg11,vgg16,resnet18,preact_resnet18] [--batch-size 128] [--repeats 5]
         [--arms bn,published,reference,paper,...] [--device cpu] [--inference]
 
 A training step is forward, backward and SGD on random images of 32×32. The arms take turns, one step each, and the
@@ -135,7 +135,7 @@ def timed(step: Callable[[], None], device: str) -> float:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--networks", default="vgg11,vgg16,resnet18,preact18")
+    parser.add_argument("--networks", default="vgg11,vgg16,resnet18,preact_resnet18")
     parser.add_argument("--arms", default="bn,published,reference,paper,paper-refresh4")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=5)

@@ -4,10 +4,10 @@
         [--arms bn,reference,paper,...] [--rates 0.05,0.1,0.2,0.4,0.8,1.6] [--results FILE]
 
 Five convolutions of 16 to 64 channels (blocks of 16), SGD with momentum 0.9 and weight decay 1e-3, the rate falling to
-0 along a cosine; images are shifted by up to 4 pixels and mirrored. Each arm first looks for its rate, on a seed that
-is not used afterwards: from the middle of the list it walks to ever better neighbours, and takes the rate with which it
-classifies most of 5,000 other training images right. A rate at the end of the list is marked "edge": a better one may
-lie beyond. Then all seeds are trained and tested on the 10,000 test images.
+0 along a cosine; each image is shifted by up to 4 pixels and mirrored (ndtools.training). Each arm first looks for its
+rate, on a seed that is not used afterwards: from the middle of the list it walks to ever better neighbours, and takes
+the rate with which it classifies most of 5,000 other training images right. A rate at the end of the list is marked
+"edge": a better one may lie beyond. Then all seeds are trained and tested on the 10,000 test images.
 Seconds are processor time of one thread, so that other processes on the machine matter little. With --results, each
 finished run is a line of that file, and is not repeated when the script is started again.
 """
@@ -22,14 +22,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, pad
+from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ndtools.data.labelled.datasets import load_dataset
+from ndtools.errors import TrainingDiverged
 from ndtools.layers.config import DeconvConfig
 from ndtools.models.factories import Factories, batch_norm, chain, deconv
+from ndtools.training.data import TrainingData
+from ndtools.training.loop import Training
+from ndtools.training.recipe import Recipe
+from ndtools.training.records import EpochRecord
 
 DEFAULT, PAPER, REFERENCE = (make(block_size=16) for make in (DeconvConfig, DeconvConfig.paper, DeconvConfig.reference))
 ARMS = {
@@ -67,38 +71,24 @@ class Run:
     seed: int
 
 
-def train(run: Run, images: Tensor, labels: Tensor, tested: tuple[Tensor, Tensor], epochs: int, size: int) -> dict:
+def train(run: Run, data: TrainingData, epochs: int, size: int) -> dict:
     """Train a network; return the accuracy after each epoch in %, the mean loss of the last, and seconds an epoch."""
     torch.manual_seed(run.seed)
-    model = network(ARMS[run.arm])
-    optimizer = torch.optim.SGD(model.parameters(), lr=run.rate, momentum=0.9, weight_decay=1e-3)
-    steps = len(images) // size
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * steps)
-    accuracy, seconds, losses = [], 0.0, []
-    for epoch in range(epochs):
-        generator = torch.Generator().manual_seed(1000 * run.seed + epoch)  # the same batches for all arms
-        model.train()
-        start, losses = time.process_time(), []
-        for batch in torch.randperm(len(images), generator=generator)[: steps * size].split(size):
-            x = images[batch]
-            top, left = torch.randint(9, (2,), generator=generator).tolist()
-            x = pad(x, (4, 4, 4, 4))[:, :, top : top + 32, left : left + 32]
-            mirrored = torch.rand(len(x), generator=generator) < 0.5
-            x = torch.where(mirrored[:, None, None, None], x.flip(3), x)
-            optimizer.zero_grad(set_to_none=True)
-            loss = cross_entropy(model(x), labels[batch])
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            losses.append(loss.item())
-        seconds += time.process_time() - start
-        model.eval()
-        with torch.inference_mode():
-            right = sum(
-                int((model(x).argmax(1) == y).sum()) for x, y in zip(*(part.split(500) for part in tested), strict=True)
-            )
-        accuracy.append(100 * right / len(tested[1]))
-    return {"accuracy": accuracy, "loss": statistics.mean(losses), "seconds": seconds / epochs}
+    recipe = Recipe(epochs=epochs, batch_size=size, lr=run.rate, seed=run.seed)
+    accuracy, seconds, loss = [], 0.0, math.nan
+    records, start = Training(network(ARMS[run.arm]), data, recipe).records(), time.process_time()
+    try:
+        for record in records:
+            if isinstance(record, EpochRecord):
+                accuracy.append(record.eval_top1)
+                loss = record.train_loss
+            else:
+                seconds += time.process_time() - start
+            start = time.process_time()
+    except TrainingDiverged:
+        loss = math.nan
+        accuracy += [0.0] * (epochs - len(accuracy))
+    return {"accuracy": accuracy, "loss": loss, "seconds": seconds / epochs}
 
 
 def main() -> None:
@@ -113,18 +103,12 @@ def main() -> None:
     parser.add_argument("--rates", default="0.05,0.1,0.2,0.4,0.8,1.6")
     parser.add_argument("--results", type=Path)
     options = parser.parse_args()
-    data = load_dataset("cifar10", data_dir=options.data_dir)
-    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)))
-
-    def prepared(split: str, part: slice) -> tuple[Tensor, Tensor]:
-        chosen = getattr(data, split)
-        return (chosen.images[part].float() / 255 - mean) / std, chosen.labels[part].long()
-
-    training = prepared("train", slice(options.images))
-    held_out, test = prepared("train", slice(-5000, None)), prepared("test", slice(None))
+    dataset = load_dataset("cifar10", data_dir=options.data_dir)
+    choosing = TrainingData.of(dataset, images=options.images, holdout=5_000)
+    final = replace(choosing, eval=choosing.test)
     torch.set_num_threads(1)
     rates = sorted(map(float, options.rates.split(",")))
-    setting = {"images": options.images, "epochs": options.epochs, "batch_size": options.batch_size}
+    setting = {"images": options.images, "epochs": options.epochs, "batch_size": options.batch_size, "loop": 2}
     print(f"torch {torch.__version__}, 1 thread, {options.images} images, {options.epochs} epochs")
     kept: dict[str, dict] = {}
     if options.results and options.results.exists():
@@ -134,10 +118,10 @@ def main() -> None:
             if line["setting"] == setting
         }
 
-    def result(run: Run, tested: tuple[Tensor, Tensor]) -> dict:
+    def result(run: Run, data: TrainingData) -> dict:
         name = str(run)
         if name not in kept:
-            kept[name] = train(run, *training, tested, options.epochs, options.batch_size)
+            kept[name] = train(run, data, options.epochs, options.batch_size)
             if options.results:
                 with options.results.open("a") as file:
                     file.write(json.dumps({"setting": setting, "run": name, "result": kept[name]}) + "\n")
@@ -150,7 +134,7 @@ def main() -> None:
         while True:
             for i in (at, at - 1, at + 1):
                 if i in range(len(rates)) and i not in found:
-                    found[i] = result(Run(arm, rates[i], 99), held_out)["accuracy"][-1]
+                    found[i] = result(Run(arm, rates[i], 99), choosing)["accuracy"][-1]
             better = max(found, key=lambda i: found[i])
             if better == at:
                 break
@@ -158,7 +142,7 @@ def main() -> None:
         best[arm] = rates[at]
         tried = ", ".join(f"{rates[i]:g}: {found[i]:.1f} %" for i in sorted(found))
         print(f"{arm:20s} {tried}", flush=True)
-    runs = {arm: [result(Run(arm, rate, seed), test) for seed in range(options.seeds)] for arm, rate in best.items()}
+    runs = {arm: [result(Run(arm, rate, seed), final) for seed in range(options.seeds)] for arm, rate in best.items()}
     epochs = "".join(f"   epoch {epoch + 1:2d}    " for epoch in range(options.epochs))
     print(f"{'arm':20s} rate{epochs}  last loss      s/epoch")
     for arm, rate in best.items():

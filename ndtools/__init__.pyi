@@ -18,6 +18,19 @@ from ndtools.errors import NumericalError as NumericalError
 from ndtools.errors import NumericalWarning as NumericalWarning
 from ndtools.errors import OptionError as OptionError
 from ndtools.errors import OutputError as OutputError
+from ndtools.errors import TrainingDiverged as TrainingDiverged
+from ndtools.experiments.compare.config import CompareConfig as CompareConfig
+from ndtools.experiments.compare.figure import plot_compare as plot_compare
+from ndtools.experiments.compare.result import CompareResult as CompareResult
+from ndtools.experiments.compare.run import compare as compare
+from ndtools.experiments.compare.run import run as _run_compare
+from ndtools.experiments.compare_sets.config import CompareSetsConfig as CompareSetsConfig
+from ndtools.experiments.compare_sets.figure import plot_compare_sets as plot_compare_sets
+from ndtools.experiments.compare_sets.figure_series import plot_compare_sets_series as plot_compare_sets_series
+from ndtools.experiments.compare_sets.result import CompareSetsResult as CompareSetsResult
+from ndtools.experiments.compare_sets.run import compare_sets as compare_sets
+from ndtools.experiments.compare_sets.run import run as _run_compare_sets
+from ndtools.experiments.compare_sets.run import run_series as _run_compare_sets_series
 from ndtools.experiments.covariance.config import CovarianceConfig as CovarianceConfig
 from ndtools.experiments.covariance.figure import plot_correlation as plot_correlation
 from ndtools.experiments.covariance.figure import plot_covariance as plot_covariance
@@ -38,6 +51,11 @@ from ndtools.experiments.deconvolve.result import DeconvolveResult as Deconvolve
 from ndtools.experiments.deconvolve.run import deconvolve as deconvolve
 from ndtools.experiments.deconvolve.run import run as _run_deconvolve
 from ndtools.experiments.deconvolve.run import run_series as _run_deconvolve_series
+from ndtools.experiments.features.config import FeaturesConfig as FeaturesConfig
+from ndtools.experiments.features.figure import plot_features as plot_features
+from ndtools.experiments.features.result import FeaturesResult as FeaturesResult
+from ndtools.experiments.features.run import features as features
+from ndtools.experiments.features.run import run as _run_features
 from ndtools.experiments.kernels.config import KernelsConfig as KernelsConfig
 from ndtools.experiments.kernels.figure import plot_kernels as plot_kernels
 from ndtools.experiments.kernels.figure_bootstrap import plot_kernel_bootstrap as plot_kernel_bootstrap
@@ -78,6 +96,9 @@ from ndtools.experiments.timing.figure import plot_timing as plot_timing
 from ndtools.experiments.timing.result import TimingResult as TimingResult
 from ndtools.experiments.timing.run import run as _run_timing
 from ndtools.experiments.timing.run import timing as timing
+from ndtools.experiments.train.config import TrainConfig as TrainConfig
+from ndtools.experiments.train.figure import plot_train as plot_train
+from ndtools.experiments.train.run import run as _run_train
 from ndtools.layers.channel import ChannelDeconv as ChannelDeconv
 from ndtools.layers.config import DeconvConfig as DeconvConfig
 from ndtools.layers.conv import FastDeconv1d as FastDeconv1d
@@ -86,6 +107,7 @@ from ndtools.layers.conv import FastDeconv3d as FastDeconv3d
 from ndtools.layers.conv_transpose import FastDeconvTranspose1d as FastDeconvTranspose1d
 from ndtools.layers.conv_transpose import FastDeconvTranspose2d as FastDeconvTranspose2d
 from ndtools.layers.conv_transpose import FastDeconvTranspose3d as FastDeconvTranspose3d
+from ndtools.layers.iternorm import IterNorm as IterNorm
 from ndtools.layers.linear import DeconvLinear as DeconvLinear
 from ndtools.models.catalogue import build as build
 from ndtools.models.factories import LayerSpec as LayerSpec
@@ -113,6 +135,8 @@ from ndtools.numerics.ridge import choose_ridge as choose_ridge
 from ndtools.numerics.stability import TraceRecord as TraceRecord
 from ndtools.numerics.stability import inverse_sqrt_trace as inverse_sqrt_trace
 from ndtools.numerics.stability import predict_vanilla as predict_vanilla
+from ndtools.results.runs import Run as Run
+from ndtools.results.runs import read_run as read_run
 from ndtools.results.series import Series as Series
 from ndtools.surgery.audit import Audit as Audit
 from ndtools.surgery.audit import AuditRow as AuditRow
@@ -122,14 +146,24 @@ from ndtools.surgery.fold import fold as fold
 from ndtools.surgery.plan import Plan as Plan
 from ndtools.surgery.plan import PlanEntry as PlanEntry
 from ndtools.surgery.recalibrate import recalibrate as recalibrate
+from ndtools.training.data import TrainingData as TrainingData
+from ndtools.training.loop import Training as Training
+from ndtools.training.recipe import Recipe as Recipe
+from ndtools.training.records import EpochRecord as EpochRecord
+from ndtools.training.records import StepRecord as StepRecord
+from ndtools.training.state import TrainingState as TrainingState
 
 __version__: str
 load_result = load
+run_compare = _run_compare
+run_compare_sets = _run_compare_sets
+run_compare_sets_series = _run_compare_sets_series
 run_covariance = _run_covariance
 run_covariance_series = _run_covariance_series
 run_deblur = _run_deblur
 run_deconvolve = _run_deconvolve
 run_deconvolve_series = _run_deconvolve_series
+run_features = _run_features
 run_kernels = _run_kernels
 run_kernels_series = _run_kernels_series
 run_mlp = _run_mlp
@@ -138,3 +172,4 @@ run_regress = _run_regress
 run_sparsity = _run_sparsity
 run_sparsity_series = _run_sparsity_series
 run_timing = _run_timing
+run_train = _run_train

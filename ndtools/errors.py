@@ -30,6 +30,7 @@ __all__ = [
     "OptionError",
     "OutputError",
     "SkippedImageWarning",
+    "TrainingDiverged",
 ]
 
 
@@ -97,6 +98,27 @@ class NotPositiveDefiniteError(NumericalError):
 
 class NotConvergedError(NumericalError):
     """An iteration diverged, or did not reach its tolerance where convergence is required."""
+
+
+class TrainingDiverged(NumericalError):  # noqa: N818 (the name of what happened)
+    """The loss of a training batch is NaN or infinite.
+
+    Parameters
+    ----------
+    message : str
+        Description of the problem and its remedy.
+    step : int
+        Number of the step whose loss it is, from 1. The weights are those before that step.
+    layer : str, optional
+        Name of the first layer whose output is not finite; None if all outputs are finite.
+    condition : float, optional
+        Condition number of the covariance of that layer's input, with the ridge added; None if the layer does not
+        deconvolve, or if its input is not finite.
+    """
+
+    def __init__(self, message: str, *, step: int, layer: str | None = None, condition: float | None = None) -> None:
+        super().__init__(message)
+        self.step, self.layer, self.condition = step, layer, condition
 
 
 class OutputError(NdtoolsError, OSError):

@@ -57,6 +57,7 @@ _MOST = {  # larger counts must be typing errors: they would overflow or run for
     "hidden": 100_000,
 }
 _MOST_OF_ANYTHING = 1_000_000_000
+_LINE = 160  # letters of a configuration in one line; a longer one has a line for each setting
 MOST_NEWTON_SCHULZ = 1000
 MOST_FOLLOWED = 100_000
 Shrinkage = Literal["none", "lw", "oas"]
@@ -87,7 +88,9 @@ class Configuration:
 
     def __repr__(self) -> str:
         changed = {f.name: value for f in fields(self) if (value := getattr(self, f.name)) != f.default}
-        return f"{type(self).__name__}({', '.join(f'{name}={shortened(repr(x))}' for name, x in changed.items())})"
+        settings = [f"{name}={shortened(repr(x))}" for name, x in changed.items()]
+        line = f"{type(self).__name__}({', '.join(settings)})"
+        return line if len(line) <= _LINE else f"{type(self).__name__}(\n  " + ",\n  ".join(settings) + ")"
 
     @classmethod
     def check_type(cls, config: object) -> None:

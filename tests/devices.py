@@ -71,6 +71,16 @@ def _compute(func, args, kwargs):
     return return_and_correct_aliasing(func, args, kwargs, tree_map_only(torch.Tensor, _Tensor, out))
 
 
+class _Event:
+    """A moment among the operators of a device, which runs none of them later."""
+
+    def record(self):
+        pass
+
+    def synchronize(self):
+        pass
+
+
 class _Operators(TorchDispatchMode):
     """Makes tensors there; operators on tensors that are there find their way by themselves."""
 
@@ -123,6 +133,8 @@ def pretended_cuda():
             get_device_name=lambda device: "pretended",
             get_rng_state=lambda device: None,
             set_rng_state=lambda state, device: None,
+            manual_seed=lambda seed: None,
+            Event=_Event,
         ),
         _Operators(),
         _Devices(),

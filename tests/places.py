@@ -16,3 +16,12 @@ def real(name: str) -> Path:
         if (folder / name).exists():
             return folder / name
     pytest.skip(f"real data not here: {name} (put it into a folder, and name that in NDTOOLS_DATA)")
+
+
+def paper(name: str) -> Path:
+    """Return a source text of the published numbers, in ``$NDTOOLS_PAPER`` or beside the checkout; else skip."""
+    folders = [Path(text) for text in [os.environ.get("NDTOOLS_PAPER", "")] if text]
+    for folder in [*folders, ROOT.parent / "shared" / "paper"]:
+        if (folder / name).exists():
+            return folder / name
+    pytest.skip(f"text not here: {name} (put it into a folder, and name that in NDTOOLS_PAPER)")

@@ -21,10 +21,12 @@ BELOW = {
     "models": ("layers",),
     "surgery": ("models",),
     "checkpoints": ("surgery", "data", "writing"),
+    "training": ("checkpoints", "validation"),
     "results": ("data", "writing", "drawing"),
     "drawing": ("errors",),
     "console": ("results", "drawing", "data", "validation"),
-    "experiments": ("validation", "moments", "checkpoints", "drawing", "console"),
+    "published": (),
+    "experiments": ("published", "validation", "moments", "training", "drawing", "console"),
     "cli": ("experiments",),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -1,7 +1,7 @@
 """Settings of deconvolution layers by the shapes of their statistics, for files that do not state them."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from torch import nn
@@ -9,7 +9,7 @@ from torch import nn
 from ndtools.checkpoints.config import LayerSettings
 from ndtools.checkpoints.state_dicts import State
 from ndtools.errors import DataError
-from ndtools.layers.config import DeconvConfig
+from ndtools.layers.config import LINEAR_BLOCK, DeconvConfig
 from ndtools.models.catalogue import CATALOGUE
 from ndtools.models.factories import LayerSpec
 from ndtools.models.spec import NetworkSpec
@@ -23,12 +23,13 @@ def deconvolving(network: NetworkSpec, state: State, settings: LayerSettings, *,
     """Return the specification of a network with deconvolution, by the shapes of the tensors in its state dict.
 
     The shapes tell which roles deconvolve, and the number of channels in their blocks. The block size of the preset is
-    preferred, then one that all convolutions can have in common, then one for each role.
+    preferred (512 in linear layers), then one that all convolutions can have in common, then one for each role.
 
     Parameters
     ----------
     network : NetworkSpec
-        Specification of the network without deconvolution, which has the same names of layers.
+        Specification of the network without deconvolution, which has the same names of layers. Roles that do not
+        deconvolve keep their specification.
     state : dict of Tensor
         State dict of the network with deconvolution.
     settings : LayerSettings
@@ -53,39 +54,50 @@ def deconvolving(network: NetworkSpec, state: State, settings: LayerSettings, *,
     roles = {name: str(module.role) for name, module in layers.items()}
     stored = [name for name in layers if f"{name}.weight" in state]
     ordinary = {roles[name] for name in stored} - {roles[name] for name in stored if f"{name}.{_MEAN}" in state}
+    kept = {role: network.layer(role) for role in ordinary}
+    # the tensors tell which roles do not deconvolve, whatever the published code does there
+    known = {role: own for role, own in CATALOGUE[network.arch].published_for(network.stem).items() if own is not None}
 
     def assuming(block_sizes: Mapping[str, int]) -> NetworkSpec:
         configs = settings.by_role(
             _preset(state, settings, published=published),
             block_sizes=block_sizes,
-            published=CATALOGUE[network.arch].published if published else None,
+            published=known if published else None,
         )
-        found = {role: LayerSpec(deconv=config) for role, config in configs.items()}
-        return replace(network, layers=found | {role: LayerSpec() for role in ordinary})
+        return replace(network, layers={role: LayerSpec(deconv=config) for role, config in configs.items()} | kept)
 
-    def common(names: list[str]) -> int:
-        # The published code takes the greatest common divisor of channels and block size; ndtools fills blocks.
-        found = [sizes[name] for name in names]
-        return math.lcm(*found) if published else max(found)
+    linear = {roles[name]: LINEAR_BLOCK for name in sizes if roles[name].startswith("linear")}
+    if unlike := _other_sizes(assuming(linear), {name: size for name, size in sizes.items() if roles[name] in linear}):
+        linear |= {roles[name]: sizes[name] for name in unlike}
+    for chosen in _choices({name: size for name, size in sizes.items() if roles[name] not in linear}, roles):
+        guess = assuming(linear | chosen)
+        if not (unlike := _other_sizes(guess, sizes)):
+            return guess
+    said = [f"{name} has blocks of {sizes[name]} channels, not {size}" for name, size in unlike.items()]
+    more = f", and {len(said) - 3} more" if len(said) > 3 else ""
+    raise DataError(
+        f"the blocks of its layers in the role {roles[next(iter(unlike))]!r} follow from no block size that they"
+        f" have in common: {', '.join(said[:3])}{more}; state block_size among the settings, or load the tensors into"
+        " the network that wrote them, and write that with ndtools.save_network, which stores its settings"
+    )
 
-    linear = {roles[name]: common([name]) for name in sizes if roles[name].startswith("linear")}
-    convolutions = [name for name in sizes if roles[name] not in linear]
-    guess = assuming(linear)
-    if convolutions and _other_sizes(guess, sizes):
-        guess = assuming(linear | {"conv": common(convolutions)})
-    if convolutions and _other_sizes(guess, sizes):
-        by_role: dict[str, list[str]] = {}
-        for name in convolutions:
-            by_role.setdefault(roles[name], []).append(name)
-        guess = assuming(linear | {role: common(names) for role, names in by_role.items()})
-    if unlike := _other_sizes(guess, sizes):
-        said = ", ".join(f"{name} has blocks of {sizes[name]} channels, not {size}" for name, size in unlike.items())
-        raise DataError(
-            f"the blocks of its layers in the role {roles[next(iter(unlike))]!r} follow from no block size that they"
-            f" have in common: {said}; load the tensors into the network that wrote them, and write that with"
-            " ndtools.save_network, which stores its settings"
-        )
-    return guess
+
+def _choices(sizes: Mapping[str, int], roles: Mapping[str, str]) -> Iterator[dict[str, int]]:
+    """Return block sizes of convolutions by role, the likeliest first, from the channels of their blocks by name."""
+    yield {}
+    if not sizes:
+        return
+    by_role: dict[str, list[int]] = {}
+    for name, size in sizes.items():
+        by_role.setdefault(roles[name], []).append(size)
+    # Blocks are filled up to the block size, or have the greatest common divisor of it and the channels.
+    for common in max, _power_of_two, lambda found: math.lcm(*found):
+        yield {"conv": common(sizes.values())}
+        yield {role: common(found) for role, found in by_role.items()}
+
+
+def _power_of_two(sizes: Iterable[int]) -> int:
+    return 1 << (max(sizes) - 1).bit_length()
 
 
 def _preset(state: State, settings: LayerSettings, *, published: bool) -> Callable[..., DeconvConfig] | None:
@@ -107,5 +119,5 @@ def _other_sizes(network: NetworkSpec, sizes: Mapping[str, int]) -> dict[str, in
     """Return the number of channels of a network's blocks, by the name of the layer, where it is another."""
     outline = network.outline()
     layers, state = dict(outline.named_modules()), outline.state_dict()
-    ours = {name: _block_channels(name, layers[name], state) for name in sizes}
+    ours = {name: _block_channels(name, layers[name], state) for name in sizes if name in layers}
     return {name: size for name, size in ours.items() if size and size != sizes[name]}

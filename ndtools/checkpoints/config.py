@@ -10,7 +10,7 @@ from ndtools.checkpoints.metadata import checked
 from ndtools.data.files import read_file
 from ndtools.errors import DataError, OptionError
 from ndtools.layers.config import FIRST_LAYER, DeconvConfig
-from ndtools.models.catalogue import CATALOGUE
+from ndtools.models.catalogue import CATALOGUE, EARLIER_NAMES
 from ndtools.models.factories import lineage
 
 __all__ = ["LAYOUT", "PRESETS", "CheckpointConfig", "LayerSettings"]
@@ -156,7 +156,8 @@ class CheckpointConfig:
     source : str
         Path of the checkpoint.
     arch : str, optional
-        Name of the network, one of :data:`ndtools.models.NAMES`.
+        Name of the network, one of :data:`ndtools.models.NAMES`. The name that it had in ndtools 0.1 becomes its
+        present name.
     num_classes : int, optional
         Number of outputs of the network.
     in_channels : int, optional
@@ -173,6 +174,8 @@ class CheckpointConfig:
     settings: LayerSettings = LayerSettings()
 
     def __post_init__(self) -> None:
+        if self.arch is not None:
+            object.__setattr__(self, "arch", EARLIER_NAMES.get(self.arch, self.arch))
         if self.arch is not None and self.arch not in CATALOGUE:
             raise OptionError("arch", f"must be one of {', '.join(CATALOGUE)}, got {self.arch!r}")
         for name in ("num_classes", "in_channels"):

@@ -232,6 +232,8 @@ def read_checkpoint(config: CheckpointConfig) -> Checkpoint:
             raise DataError(f"not a checkpoint of {network.arch} in the form {network.form!r}: {mismatch}{hint}")
     except DataError as error:
         raise DataError(f"{config.source}: {error}") from None
+    for key, value in _unused(outline).items():
+        state.setdefault(key, value.to(dtype) if value.is_floating_point() else value)
     assumed = None
     if network.form == "deconv" and not metadata:
         configs = {role: network.layer(role).deconv for role in ("conv", "first", "linear", *network.layers)}
@@ -277,24 +279,35 @@ def _recognise(config: CheckpointConfig, state: State, published: bool) -> Netwo
         )
     network = NetworkSpec(arch=config.arch, num_classes=1, in_channels=1, layers=plain().layers)
     named = [(name, module) for name, module in network.outline().named_modules() if hasattr(module, "role")]
-    first = next(name for name, module in named if module.role == "first")
+    first, convolution = next((name, module) for name, module in named if module.role == "first")
     last = [name for name, module in named if isinstance(module, nn.Linear)][-1]
     kernel, matrix = state.get(f"{first}.weight"), state.get(f"{last}.weight")
     if kernel is None or matrix is None or (kernel.dim(), matrix.dim()) != (4, 2):
         raise DataError(f"not a checkpoint of {config.arch}: it has no convolution {first} or no linear layer {last}")
+    if CATALOGUE[config.arch].imagenet is not None and kernel.shape[2:] != convolution.weight.shape[2:]:
+        network = replace(network, stem="imagenet")
     sizes = {"num_classes": len(matrix), "in_channels": kernel.shape[1]}
     for name, found in sizes.items():
         given = getattr(config, name)
         if given is not None and given != found:
             raise OptionError(name, f"{given} contradicts the checkpoint, which has {found}")
     network = replace(network, num_classes=sizes["num_classes"], in_channels=sizes["in_channels"])
+    if any(key.endswith("running_var") for key in state):
+        network = _normalised(network, state)
     if any(".whitening." in key for key in state):
         return deconvolving(network, state, config.settings, published=published)
-    if any(key.endswith("running_var") for key in state):
-        network = replace(network, layers=batch_norm(conv_bias=f"{first}.bias" in state).layers)
     if mismatch := _mismatch(network.outline(), state):
         raise DataError(f"not a checkpoint of {config.arch}: {mismatch}")
     return network
+
+
+def _normalised(network: NetworkSpec, state: State) -> NetworkSpec:
+    """Return the specification of a network with batch normalisation, whose convolutions have a bias as in a file."""
+    network = replace(network, layers=batch_norm().layers)
+    unbiased = [name for name, module in network.outline().named_modules() if getattr(module, "bias", "") is None]
+    # layers that deconvolve have a bias in any case
+    biased = any(f"{name}.bias" in state and f"{name}.whitening.running_mean" not in state for name in unbiased)
+    return replace(network, layers=batch_norm(conv_bias=biased).layers)
 
 
 def _other_preset(network: NetworkSpec, state: State) -> str:
@@ -311,10 +324,19 @@ def _other_preset(network: NetworkSpec, state: State) -> str:
 _AVERAGES = {"covariance": "whitening.running_covariance", "matrix": "whitening.running_deconv"}
 
 
+def _unused(model: nn.Module) -> State:
+    """Return the initial tensors of the normalisation that a pre-activation ResNet has but never uses."""
+    # the published networks have it; those of ndtools 0.1 had not, so that their files lack its tensors
+    norm = getattr(model, "bn1", None)
+    if getattr(model, "active_stem", True) or not isinstance(norm, nn.BatchNorm2d):
+        return {}
+    return {f"bn1.{name}": value for name, value in nn.BatchNorm2d(norm.num_features).state_dict().items()}
+
+
 def _mismatch(model: nn.Module, state: Mapping[str, Tensor]) -> str:
     """Return in which way a state dict is not that of a network; empty if it is."""
     wanted = model.state_dict()
-    missing, further = sorted(set(wanted) - set(state)), sorted(set(state) - set(wanted))
+    missing, further = sorted(set(wanted) - set(state) - set(_unused(model))), sorted(set(state) - set(wanted))
     shapes = [key for key, value in wanted.items() if key in state and state[key].shape != value.shape]
     kinds = [k for k, v in wanted.items() if k in state and state[k].is_floating_point() != v.is_floating_point()]
     if missing:

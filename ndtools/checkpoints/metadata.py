@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from ndtools.errors import DataError, OptionError
 from ndtools.layers.config import DeconvConfig
-from ndtools.models.catalogue import CATALOGUE
+from ndtools.models.catalogue import CATALOGUE, Stem, check_stem
 from ndtools.models.factories import LayerSpec, batch_norm, deconv, plain
 from ndtools.models.spec import NetworkSpec
 
@@ -47,6 +47,10 @@ def spec_from_metadata(metadata: Mapping[str, Any]) -> NetworkSpec:
         raise DataError(f"{wrong}{error}") from None
     if spec.arch not in CATALOGUE:
         raise DataError(f"{wrong}arch must be one of {', '.join(CATALOGUE)}, got {spec.arch!r}")
+    try:
+        check_stem(spec.arch, spec.stem)
+    except OptionError as error:
+        raise DataError(f"{wrong}{error}") from None
     for name in ("num_classes", "in_channels"):
         value = getattr(spec, name)
         if not 1 <= value < 2**31:
@@ -72,6 +76,7 @@ class _Size:
     arch: str
     num_classes: int
     in_channels: int
+    stem: Stem = "cifar"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from ndtools.checkpoints.metadata import spec_to_metadata
 from ndtools.checkpoints.state_dicts import State, save_state
 from ndtools.computing.operators import check_memory
 from ndtools.errors import DataError, NumericalError, OptionError
+from ndtools.layers.config import LINEAR_BLOCK
 from ndtools.models.factories import LayerSpec
 from ndtools.models.spec import NetworkSpec
 from ndtools.surgery.audit import Audit, audit
@@ -21,7 +22,6 @@ from ndtools.surgery.convert import convert
 from ndtools.surgery.fold import fold, poor_statistics
 from ndtools.surgery.plan import Plan, PlanEntry
 from ndtools.surgery.replacing import deconvolves
-from ndtools.surgery.selection import LINEAR_BLOCK
 from ndtools.text import counted
 
 __all__ = [
@@ -134,7 +134,8 @@ def convert_checkpoint(config: CheckpointConfig) -> ConvertResult:
     Raises
     ------
     DataError
-        If the file cannot be read, is not one of the network, or has deconvolution layers of this project already.
+        If the file cannot be read, is not one of the network, or has deconvolution layers of this project already, or
+        normalisations that a conversion keeps.
     OptionError
         If options contradict the file, or ``arch`` is needed.
     """
@@ -144,6 +145,11 @@ def convert_checkpoint(config: CheckpointConfig) -> ConvertResult:
         return ConvertResult(network, state, _translation(network), given)
     if network.form == "deconv":
         raise DataError(f"{config.source}: it has deconvolution layers of ndtools already; nothing to convert")
+    if network.form in _KEPT:
+        raise DataError(
+            f"{config.source}: the network has {_KEPT[network.form]}, which stays in a conversion: convert a network"
+            " with batch normalisation or without normalisation"
+        )
     settings = config.settings.by_role(block_sizes={"linear": LINEAR_BLOCK})
     layers = {role: LayerSpec(deconv=own) if own else network.layer(role) for role, own in settings.items()}
     target = replace(network, layers=layers)
@@ -163,6 +169,13 @@ def convert_checkpoint(config: CheckpointConfig) -> ConvertResult:
     renamed = {before: after for (before, _), (after, _) in pairs}
     tensors = dict(zip(result.state_dict(), converted.state_dict().values(), strict=True))
     return ConvertResult(target, tensors, _as_written(plan, renamed), given)
+
+
+_KEPT = {
+    "group_norm": "group normalisation",
+    "layer_norm": "layer normalisation",
+    "iter_norm": "iterative normalisation",
+}
 
 
 def _as_written(plan: Plan, renamed: dict[str, str]) -> Plan:
@@ -189,7 +202,8 @@ def _translation(network: NetworkSpec) -> Plan:
             was = "Delinear" if kind == "DeconvLinear" else "FastDeconv"
             entries.append(PlanEntry(name, was, kind, "converted", "translated from the published code"))
         elif module._parameters:
-            entries.append(PlanEntry(name, kind, kind, "kept", "does not deconvolve in the published code either"))
+            does = "is there" if isinstance(module, nn.BatchNorm2d) else "does not deconvolve"
+            entries.append(PlanEntry(name, kind, kind, "kept", f"{does} in the published network, too"))
     return Plan(tuple(entries))
 
 

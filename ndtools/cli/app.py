@@ -17,15 +17,19 @@ from ndtools.computing.threads import limit_spinning
 from ndtools.console.failures import INTERRUPTED, FailureHandlingGroup
 from ndtools.console.flags import FlagsCommand
 from ndtools.console.streams import prepare_standard_streams
+from ndtools.experiments.compare.command import compare
+from ndtools.experiments.compare_sets.command import compare_sets
 from ndtools.experiments.covariance.command import covariance
 from ndtools.experiments.deblur.command import deblur
 from ndtools.experiments.deconvolve.command import deconvolve
+from ndtools.experiments.features.command import features
 from ndtools.experiments.kernels.command import kernels
 from ndtools.experiments.mlp.command import mlp
 from ndtools.experiments.ns_stability.command import ns_stability
 from ndtools.experiments.regress.command import regress
 from ndtools.experiments.sparsity.command import sparsity
 from ndtools.experiments.timing.command import timing
+from ndtools.experiments.train.command import train
 
 __all__ = ["app", "main"]
 
@@ -59,11 +63,15 @@ app.command(cls=FlagsCommand)(kernels)
 app.command(cls=FlagsCommand)(sparsity)
 app.command(cls=FlagsCommand)(deconvolve)
 app.command(cls=FlagsCommand)(covariance)
+app.command(cls=FlagsCommand)(compare_sets)
 app.command(cls=FlagsCommand)(ns_stability)
 app.command(cls=FlagsCommand)(regress)
 app.command(cls=FlagsCommand)(mlp)
 app.command(cls=FlagsCommand)(deblur)
 app.command(cls=FlagsCommand)(timing)
+app.command(cls=FlagsCommand)(train)
+app.command(cls=FlagsCommand)(features)
+app.command(cls=FlagsCommand)(compare)
 app.command(cls=FlagsCommand)(figure)
 app.command(cls=FlagsCommand)(convert)
 app.command(cls=FlagsCommand)(fold)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ndtools.errors import OptionError
+from ndtools.models.catalogue import NAMES
 from ndtools.text import counted
 
 if TYPE_CHECKING:
@@ -37,8 +38,6 @@ CheckpointFile = Annotated[
 
 def complete_arch(incomplete: str) -> list[str]:
     """Return the names of networks that begin with what was typed."""
-    from ndtools.models.catalogue import NAMES
-
     return [name for name in NAMES if name.startswith(incomplete)]
 
 
@@ -47,7 +46,7 @@ Arch = Annotated[
     typer.Option(
         metavar="NAME",
         autocompletion=complete_arch,
-        help="Network: vgg11, 13, 16, 19; resnet18, 34, 50, 101, 152; preact18, 34, ... (default: as the file says).",
+        help=f"Network: {', '.join(NAMES)} (default: as the file says).",
         show_default=False,
     ),
 ]
@@ -131,7 +130,8 @@ def destination(source: Path, to: Path | None, suffix: str) -> tuple[Path, bool]
     """
     from ndtools.writing import check_writable
 
-    path = to or source.with_name(f"{source.stem}{suffix}.safetensors")
+    stem = Path(source.name.removesuffix(".tar")).stem  # the published code writes checkpoint.pth.tar
+    path = to or source.with_name(f"{stem}{suffix}.safetensors")
     if path.suffix != ".safetensors":
         raise OptionError("to", f"must end in .safetensors, got {path}")
     replaced = os.path.exists(path)  # False, too, for names that are too long

@@ -8,7 +8,7 @@ __all__ = ["complete_dataset", "complete_fetched", "complete_name_of_dataset", "
 
 def complete_source(incomplete: str) -> list[str]:
     """Return the built-in sources of images, and paths, that begin with what was typed."""
-    return _names_or_paths(("sample", "sample-photo"), incomplete)
+    return _names_or_paths(("sample", "sample-photo", "dead-leaves"), incomplete)
 
 
 def complete_photo(incomplete: str) -> list[str]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from matplotlib.colors import LinearSegmentedColormap
 
-__all__ = ["ALGORITHMS", "CHANNELS", "DIVERGING", "METHODS", "SIDES"]
+__all__ = ["ALGORITHMS", "ARMS", "CHANNELS", "DIVERGING", "METHODS", "SIDES"]
 
 # The colours are those of Okabe and Ito (2008), which the colour-blind tell apart. Dash and marker differ too, so that
 # lines can be told apart in grey.
@@ -22,6 +22,22 @@ METHODS: dict[str, dict[str, Any]] = {
 """How features are treated before they are learned from: not at all, batch normalisation, deconvolution.
 
 Beside them the optimum, numbers that were published, and the code that was published, where it is measured.
+"""
+
+ARMS: dict[str, dict[str, Any]] = {
+    "deconv": METHODS["deconv"],
+    "deconv-reference": METHODS["reference"],
+    "nd++": {"color": "#33d6a0", "linestyle": (0, (8, 2)), "marker": "P"},
+    "bn": METHODS["bn"],
+    "gn": {"color": "#a62900", "linestyle": (0, (5, 1.5, 1, 1.5)), "marker": "D"},
+    "ln": {"color": "#4b0092", "linestyle": (0, (3, 1, 1, 1, 1, 1)), "marker": "X"},
+    "none": METHODS["none"],
+    "iternorm": {"color": BLACK, "linestyle": (0, (1, 1.2)), "marker": "*"},
+    "first-whitened": {"color": ORANGE, "linestyle": "-", "marker": "<"},
+}
+"""Arms of a comparison of whole networks, by the name of what normalises their layers.
+
+Three colours are not those of Okabe and Ito, which are too few for nine arms that the colour-blind tell apart.
 """
 
 SIDES: dict[str, dict[str, Any]] = {

@@ -20,11 +20,14 @@ EXPERIMENTS = {
     "covariance": "CovarianceResult",
     "deconvolve": "DeconvolveResult",
     "sparsity": "SparsityResult",
+    "compare-sets": "CompareSetsResult",
     "ns-stability": "NsStabilityResult",
     "regress": "RegressResult",
     "mlp": "MlpResult",
     "deblur": "DeblurResult",
     "timing": "TimingResult",
+    "compare": "CompareResult",
+    "features": "FeaturesResult",
 }
 
 

@@ -6,6 +6,7 @@ from torch.nn.functional import conv1d, linear
 
 from ndtools.layers.checks import check_dtype
 from ndtools.layers.config import DeconvConfig
+from ndtools.layers.samples import each_normalised
 from ndtools.layers.sampling import Pixels, Sampler, Sampling, Vectors, patches_of
 from ndtools.layers.whitening import Whitening
 
@@ -89,7 +90,7 @@ class ChannelDeconv(nn.Module):
         Returns
         -------
         x : Tensor
-            The same input.
+            The same input, each sample of it normalised if configured.
         sampler : Sampler
             Choice of the pixels, from all images.
 
@@ -105,6 +106,7 @@ class ChannelDeconv(nn.Module):
         if x.shape[1] != self.num_channels:
             raise ValueError(f"expected {self.num_channels} channels, got {x.shape[1]} in shape {tuple(x.shape)}")
         check_dtype(x)
+        x = each_normalised(x, self.whitening.config, axes=x.dim() - 1)
         sizes, grid = x.shape[2:], self.whitening.config.grid
         ones = (1,) * len(sizes)
 
@@ -117,7 +119,7 @@ class ChannelDeconv(nn.Module):
                 images,
                 sampling,
                 turn,
-                features=self.whitening.block_features,
+                patches=self.whitening.channels_needed,
                 sizes=sizes,
                 kernel=ones,
                 stride=ones,

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from ndtools.errors import OptionError
 
-__all__ = ["DeconvConfig"]
+__all__ = ["FIRST_LAYER", "LINEAR_BLOCK", "DeconvConfig"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,8 @@ class DeconvConfig:
         Weight of the newest batch in the moving averages, in (0, 1].
     sampling_stride : int
         Stride of the patches whose covariance is taken, in steps of the convolution (sec. 4.5.2), at most 1000. On
-        staggered grids it is lowered where fewer patches than features would be left.
+        staggered grids it is lowered where D would have fewer samples than features; a patch is a sample for each of
+        the blocks that share one D.
     grouping : {"interleaved", "published", "contiguous"}
         Layout of the blocks. "contiguous" makes blocks of neighbouring channels; channels left over form a smaller
         block. "interleaved" puts every (C/B)-th of all (channel, pixel) features of C channels into a block, where B is
@@ -66,6 +67,10 @@ class DeconvConfig:
     sync : bool
         Whether a batch's statistics are computed over all processes of the default group of ``torch.distributed``.
         It cannot be combined with ``shrinkage="lw"``.
+    layer_norm : bool
+        Whether the mean of each sample over all its channels and pixels is subtracted from it, and it is divided by its
+        standard deviation + eps, before its deconvolution, as in the first author's successor of the method (ND++, AAAI
+        2022). No weight can do that, so that such a layer cannot be folded.
     """
 
     block_size: int | str | None = "auto"
@@ -82,6 +87,7 @@ class DeconvConfig:
     shrinkage: Literal["auto", "none", "lw", "oas"] = "auto"
     refresh_every: int = 1
     sync: bool = False
+    layer_norm: bool = False
 
     def __post_init__(self) -> None:
         for name in ("block_size", "n_iter", "sampling_stride", "freeze_after", "refresh_every"):
@@ -98,7 +104,7 @@ class DeconvConfig:
         for name in ("eps", "momentum"):
             if not isinstance(getattr(self, name), float | int):
                 raise OptionError(name, f"must be a number, got {getattr(self, name)!r}")
-        for name in ("shared", "through_statistics", "sync"):
+        for name in ("shared", "through_statistics", "sync", "layer_norm"):
             if not isinstance(getattr(self, name), bool):
                 raise OptionError(name, f"must be True or False, got {getattr(self, name)!r}")
         if self.sync and self.shrinkage == "lw":
@@ -179,6 +185,9 @@ class DeconvConfig:
 
 FIRST_LAYER: dict[str, Any] = {"n_iter": 15, "freeze_after": 200}
 """Settings of a network's first layer that differ from those of its other layers (Ye et al. 2020, appendix A.2)."""
+
+LINEAR_BLOCK = 512
+"""Block size of a network's linear layers, as in the published experiments; most layers have fewer features."""
 
 _LEAST_RIDGE = 1e-18  # where the input does not vary, D is eps^(-1/2), and its derivative about eps^(-3/2)
 _MOST = {

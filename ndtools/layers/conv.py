@@ -9,6 +9,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from ndtools.layers.checks import check_dtype
 from ndtools.layers.config import DeconvConfig
+from ndtools.layers.samples import each_normalised
 from ndtools.layers.sampling import Pixels, Sampler, Sampling, patches_of
 from ndtools.layers.whitening import Whitening
 
@@ -42,7 +43,7 @@ class WhitenedConvolution(_ConvNd):
             self.whitening.reset_running_stats()
 
     def checked_batch(self, x: Tensor) -> Tensor:
-        """Return an input as a batch, if its axes, channels and dtype are those of the layer.
+        """Return an input as a batch, if its axes, channels and dtype are those of the layer, normalised if configured.
 
         Parameters
         ----------
@@ -68,7 +69,7 @@ class WhitenedConvolution(_ConvNd):
         if batch.shape[1] != self.in_channels:
             raise ValueError(f"expected {self.in_channels} channels, got {batch.shape[1]} in shape {tuple(x.shape)}")
         check_dtype(x, self.weight.dtype)
-        return batch
+        return each_normalised(batch, self.whitening.config, axes=dims + 1)
 
 
 class FastDeconvNd(WhitenedConvolution):
@@ -146,7 +147,7 @@ class FastDeconvNd(WhitenedConvolution):
                 images,
                 sampling,
                 turn,
-                features=self.whitening.block_features,
+                patches=self.whitening.channels_needed * self.whitening.taps,
                 sizes=sizes,
                 kernel=self.kernel_size,
                 stride=self.stride,

@@ -118,7 +118,7 @@ class FastDeconvTransposeNd(WhitenedConvolution, _ConvTransposeNd):
                 images,
                 sampling,
                 turn,
-                features=self._patches_needed,
+                patches=self._patches_needed,
                 sizes=stuffed,
                 kernel=self.kernel_size,
                 stride=(1,) * len(stride),
@@ -138,7 +138,7 @@ class FastDeconvTransposeNd(WhitenedConvolution, _ConvTransposeNd):
         The pattern of zeros has s phases along an axis of stride s. In each, some taps lie on pixels and all others on
         zeros, so that the features on pixels need as many patches of their phase.
         """
-        needed = max(part.size for part in self.whitening.parts)
+        needed = self.whitening.channels_needed
         for k, s, d in zip(self.kernel_size, self.stride, self.dilation, strict=True):
             taps_apart = s // math.gcd(s, d)  # taps of one phase are this many taps apart
             needed *= s * -(-k // taps_apart)

@@ -10,6 +10,7 @@ from torch.nn.functional import linear
 from ndtools.layers.blocks import block_channels
 from ndtools.layers.checks import check_dtype
 from ndtools.layers.config import DeconvConfig
+from ndtools.layers.samples import each_normalised
 from ndtools.layers.sampling import Sampler, Vectors
 from ndtools.layers.whitening import Whitening
 
@@ -107,7 +108,7 @@ class DeconvLinear(nn.Linear):
         Returns
         -------
         x : Tensor
-            The same input.
+            The same input, each sample of it normalised if configured.
         sampler : Sampler
             Choice of all samples, as vectors.
 
@@ -121,4 +122,4 @@ class DeconvLinear(nn.Linear):
         if x.shape[-1] != self.in_features:
             raise ValueError(f"expected {self.in_features} features, got {x.shape[-1]}")
         check_dtype(x, self.weight.dtype)
-        return x, lambda *_: Vectors()
+        return each_normalised(x, self.whitening.config, axes=1), lambda *_: Vectors()

@@ -111,9 +111,12 @@ class RunningStatistics(nn.Module):
         return self._samples is not None
 
     @property
-    def block_features(self) -> int:
-        """Number of features of the largest block: its channels times the pixels of the kernel."""
-        return max(part.size for part in self.parts) * self.taps
+    def channels_needed(self) -> int:
+        """Number of patches for each tap without which a block's covariance is singular.
+
+        A patch is one sample of a block, or of each of several blocks that share one D.
+        """
+        return max(-(-part.size // (part.blocks if part.shared else 1)) for part in self.parts)
 
     @property
     def frozen(self) -> bool:

@@ -266,7 +266,7 @@ def patches_of(
     sampling: int,
     turn: int = 0,
     *,
-    features: int,
+    patches: int,
     sizes: Sequence[int],
     kernel: tuple[int, ...],
     stride: Sequence[int],
@@ -285,9 +285,9 @@ def patches_of(
         Sampling stride, in steps of the convolution.
     turn : int, default 0
         Number of images that used the staggered grids before, so that successive batches use them in turns.
-    features : int
-        Number of patches needed, usually the features in a block, as the covariance of fewer is singular. On staggered
-        grids the sampling stride is lowered until so many images have as many patches, on average over all turns.
+    patches : int
+        Number of patches needed for a regular covariance. On staggered grids the sampling stride is lowered until so
+        many images have as many patches, on average over all turns.
     sizes : sequence of int
         Size of the images along each axis.
     kernel, stride, dilation : tuple of int
@@ -310,7 +310,7 @@ def patches_of(
     totals = [_positions(*along) for along in geometry]
     sampling = min(sampling, max(totals))  # larger strides also leave one position
     if grid == "staggered":
-        while images * math.prod(totals) < features * math.prod(map(_grids, totals, [sampling] * len(totals), periods)):
+        while images * math.prod(totals) < patches * math.prod(map(_grids, totals, [sampling] * len(totals), periods)):
             if sampling == 1:
                 break
             sampling -= 1

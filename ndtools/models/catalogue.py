@@ -5,7 +5,7 @@ Nothing here imports torch until a network is built, so that names can be listed
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from ndtools.errors import OptionError
 
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
     from ndtools.models.factories import Factories
 
-__all__ = ["CATALOGUE", "NAMES", "Entry", "build"]
+__all__ = ["CATALOGUE", "EARLIER_NAMES", "NAMES", "Entry", "Stem", "build", "check_stem"]
+
+Stem = Literal["cifar", "imagenet"]
+"""How a network begins: at the full size of small images, or by reducing images four times in each direction."""
 
 
 class Entry(NamedTuple):
@@ -29,47 +32,124 @@ class Entry(NamedTuple):
     published : mapping
         Settings of the published network's layers that differ from ``DeconvConfig.reference()``, by role (see
         :mod:`ndtools.models.factories`). The published ``freeze_iter`` of 100 freezes the statistics after the 101st
-        batch.
+        batch. None for a role whose layers do not deconvolve in the published network, but are normalised.
+    normalised : mapping
+        Settings by role of a network whose convolutions are normalised, see `LayerSpec`, where they are not a
+        normalisation and no bias: for example, ``{"conv": {"bias": True}}``, or ``{"squeeze": {"norm": "none", "bias":
+        True}}`` for convolutions that no normalisation stands beside.
+    imagenet : mapping, optional
+        Settings of the published network for ImageNet, as ``published``. None if the network has no stem for images of
+        that size; otherwise the builder takes it as the argument ``stem``.
     """
 
     builder: str
     arguments: Mapping[str, Any]
-    published: Mapping[str, Mapping[str, Any]]
+    published: Mapping[str, Mapping[str, Any] | None]
+    normalised: Mapping[str, Mapping[str, Any]] = {}
+    imagenet: Mapping[str, Mapping[str, Any] | None] | None = None
+
+    def published_for(self, stem: Stem) -> Mapping[str, Mapping[str, Any] | None]:
+        """Return the published settings of the network with a stem."""
+        return self.imagenet if stem == "imagenet" and self.imagenet is not None else self.published
 
 
-def _first_frozen(n_iter: int) -> dict[str, dict[str, Any]]:
+def _first_frozen(n_iter: int) -> dict[str, dict[str, Any] | None]:
     return {"first": {"n_iter": n_iter, "freeze_after": 101}}
 
 
 _RESNET_DEPTHS = (18, 34, 50, 101, 152)
 
 CATALOGUE: dict[str, Entry] = {
-    **{f"vgg{d}": Entry("vgg:vgg", {"depth": d}, _first_frozen(n_iter=15)) for d in (11, 13, 16, 19)},
-    **{f"resnet{d}": Entry("resnet:resnet", {"depth": d}, {}) for d in _RESNET_DEPTHS},
     **{
-        f"preact{d}": Entry("preact_resnet:preact_resnet", {"depth": d}, _first_frozen(n_iter=10))
+        f"vgg{d}": Entry("vgg:vgg", {"depth": d}, _first_frozen(n_iter=15), normalised={"conv": {"bias": True}})
+        for d in (11, 13, 16, 19)
+    },
+    # The published ResNets for ImageNet keep the batch normalisation of their shortcuts.
+    **{
+        f"resnet{d}": Entry("resnet:resnet", {"depth": d}, {}, imagenet={**_first_frozen(n_iter=15), "shortcut": None})
         for d in _RESNET_DEPTHS
     },
+    **{
+        f"preact_resnet{d}": Entry("preact_resnet:preact_resnet", {"depth": d}, _first_frozen(n_iter=10))
+        for d in _RESNET_DEPTHS
+    },
+    "densenet121": Entry("densenet:densenet", {"depth": 121}, {}),
+    "resnext29_32x4d": Entry(
+        "resnext:resnext", {"groups": 32, "width": 4}, {**_first_frozen(n_iter=10), "grouped": {"n_iter": 3}}
+    ),
+    "mobilenet_v2": Entry(
+        "mobilenet:mobilenet_v2",
+        {},
+        {
+            **_first_frozen(n_iter=10),
+            "depthwise": {"n_iter": 1},
+            "projection": {"n_iter": 1},
+            # the published blocks of a projection have as many channels as enter its inverted residual
+            **{f"projection.{width}": {"block_size": width} for width in (32, 16, 24, 64, 96, 160)},
+        },
+    ),
+    "senet18": Entry("senet:senet", {"depth": 18}, _first_frozen(n_iter=15)),
+    "dpn92": Entry("dpn:dpn", {"depth": 92}, _first_frozen(n_iter=10)),
+    "pnasnet_a": Entry("pnasnet:pnasnet", {"variant": "a"}, _first_frozen(n_iter=10)),
+    "pnasnet_b": Entry("pnasnet:pnasnet", {"variant": "b"}, _first_frozen(n_iter=10)),
+    # only the first layer deconvolves in the published code, and 50 batch normalisations are left
+    "efficientnet_b0": Entry("efficientnet:efficientnet", {}, {**_first_frozen(n_iter=10), "conv": None}),
 }
 """All networks by name."""
 
 NAMES = tuple(CATALOGUE)
 """Names of the networks that `build` knows."""
 
+EARLIER_NAMES = {f"preact{d}": f"preact_resnet{d}" for d in _RESNET_DEPTHS}
+"""Names that networks had in ndtools 0.1, with their present names; `build`, files and commands accept them."""
 
-def build(name: str, factories: "Factories", *, num_classes: int = 10, in_channels: int = 3) -> "nn.Module":
+
+def check_stem(name: str, stem: Stem) -> None:
+    """Refuse a stem that a network does not have.
+
+    Parameters
+    ----------
+    name : str
+        Name of the network, one of ``NAMES``.
+    stem : {"cifar", "imagenet"}
+        Stem of the network, as in `build`.
+
+    Raises
+    ------
+    OptionError
+        If the network has no such stem.
+    """
+    if stem not in get_args(Stem):
+        raise OptionError("stem", f"must be one of {', '.join(get_args(Stem))}, got {stem!r}")
+    if stem == "imagenet" and CATALOGUE[name].imagenet is None:
+        others = ", ".join(other for other, entry in CATALOGUE.items() if entry.imagenet is not None)
+        raise OptionError("stem", f"of {name} is 'cifar'; these have 'imagenet', too: {others}")
+
+
+def build(
+    name: str,
+    norm: "str | Factories" = "deconv",
+    *,
+    num_classes: int = 10,
+    in_channels: int = 3,
+    stem: Stem = "cifar",
+) -> "nn.Module":
     """Build a network by its name.
 
     Parameters
     ----------
     name : str
-        Name of the network, one of ``NAMES``, for example ``"resnet18"``.
-    factories : Factories
-        Makers of the network's layers, for example :func:`ndtools.models.factories.deconv`.
+        Name of the network, one of ``NAMES`` or ``EARLIER_NAMES``, for example ``"resnet18"``.
+    norm : str or Factories
+        Arm of a comparison, one of :data:`ndtools.models.norms.NORMS`, for example ``"bn"``; or makers of the network's
+        layers, for example :func:`ndtools.models.factories.deconv`.
     num_classes : int
         Number of outputs.
     in_channels : int
         Number of channels of the images.
+    stem : {"cifar", "imagenet"}
+        Beginning of the network. "cifar" sees images of 32×32 pixels at their full size. "imagenet", which ResNets
+        have, reduces images of 224×224 pixels to 56×56, by a convolution 7×7 and pooling.
 
     Returns
     -------
@@ -81,26 +161,31 @@ def build(name: str, factories: "Factories", *, num_classes: int = 10, in_channe
     Raises
     ------
     OptionError
-        If there is no network of this name, or if it has no layers in a role that the makers have settings for.
+        If there is no network or no arm of this name, or if the network has no layers in a role that the makers have
+        settings for.
 
     Examples
     --------
-    >>> from ndtools.models.factories import batch_norm
-    >>> network = build("vgg11", batch_norm())
+    >>> network = build("vgg11", "bn")
     >>> sum(p.numel() for p in network.parameters())
-    9228362
+    9231114
     >>> network.spec.arch, network.spec.form
     ('vgg11', 'batch_norm')
     """
+    name = EARLIER_NAMES.get(name, name)
     if name not in CATALOGUE:
         raise OptionError("name", f"must be one of {', '.join(CATALOGUE)}, got {name!r}")
     from ndtools.models.factories import Factories, roles_of
+    from ndtools.models.norms import arm
     from ndtools.models.spec import NetworkSpec
 
+    check_stem(name, stem)
+    factories = arm(norm, name, stem=stem) if isinstance(norm, str) else norm
     entry = CATALOGUE[name]
     module, function = entry.builder.split(":")
     make = getattr(import_module(f"ndtools.models.{module}"), function)
-    network: nn.Module = make(factories=factories, num_classes=num_classes, in_channels=in_channels, **entry.arguments)
+    arguments = {**entry.arguments, **({"stem": stem} if entry.imagenet is not None else {})}
+    network: nn.Module = make(factories=factories, num_classes=num_classes, in_channels=in_channels, **arguments)
     network.spec = None  # type: ignore[assignment]
     roles = roles_of(network) | {"first", "conv", "linear"}
     for role in factories.layers:
@@ -108,6 +193,8 @@ def build(name: str, factories: "Factories", *, num_classes: int = 10, in_channe
             its = ", ".join(sorted(roles))
             raise OptionError("config", f"{name} has no layers in the role {role!r}; its roles are {its}")
     if type(factories) is Factories:  # a subclass makes layers that no specification describes
-        spec = NetworkSpec(arch=name, num_classes=num_classes, in_channels=in_channels, layers=factories.layers)
+        spec = NetworkSpec(
+            arch=name, num_classes=num_classes, in_channels=in_channels, layers=factories.layers, stem=stem
+        )
         network.spec = spec  # type: ignore[assignment]
     return network

@@ -6,7 +6,7 @@ the images), "conv" (convolutions without a role of their own) and "linear"; a n
 "projection.16", or else of "projection", or else of "conv".
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -15,11 +15,16 @@ from torch import nn
 from ndtools.layers.checks import check_config
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.conv import FastDeconv2d
+from ndtools.layers.iternorm import IterNorm
 from ndtools.layers.linear import DeconvLinear
 
 __all__ = ["Factories", "LayerSpec", "batch_norm", "chain", "deconv", "layer_in", "lineage", "plain", "roles_of"]
 
 M = TypeVar("M", bound=nn.Module)
+Norm = Literal["none", "batch_norm", "group_norm", "layer_norm", "iter_norm"]
+
+GROUPS = 32
+"""Number of groups in group normalisation (Wu and He 2018)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,14 +35,17 @@ class LayerSpec:
     ----------
     deconv : DeconvConfig, optional
         Settings of the deconvolution; None for layers that do not deconvolve.
-    norm : {"none", "batch_norm"}
-        Normalisation that the network puts beside a convolution in this role.
+    norm : {"none", "batch_norm", "group_norm", "layer_norm", "iter_norm"}
+        Normalisation that the network puts beside a convolution in this role. "group_norm" normalises each image by
+        itself, in 32 groups of channels, or in the half, quarter, ... of these if 32 do not divide the channels (Wu and
+        He 2018); "layer_norm" has one group. "iter_norm" is :class:`ndtools.layers.iternorm.IterNorm`. All of them
+        scale and shift each channel afterwards.
     bias : bool
         Whether the layers add a bias.
     """
 
     deconv: DeconvConfig | None = None
-    norm: Literal["none", "batch_norm"] = "none"
+    norm: Norm = "none"
     bias: bool = True
 
 
@@ -94,6 +102,7 @@ class Factories:
         stride: int = 1,
         padding: int = 0,
         groups: int = 1,
+        bias: bool | None = None,
         role: str = "conv",
     ) -> nn.Module:
         """Make a convolution.
@@ -106,6 +115,9 @@ class Factories:
             Side of the kernel, pixels.
         stride, padding, groups : int
             Arguments of :class:`torch.nn.Conv2d`.
+        bias : bool, optional
+            Whether the layer adds a bias; by default as the specification of its role says. Layers that no
+            normalisation follows in any form of the network have one.
         role : str
             Role of the layer in its network.
 
@@ -116,9 +128,10 @@ class Factories:
         """
         spec = layer_in(self.layers, role)
         shape = (in_channels, out_channels, kernel_size, stride, padding)
+        bias = spec.bias if bias is None else bias
         if spec.deconv is None:
-            return _in_role(nn.Conv2d(*shape, groups=groups, bias=spec.bias), role)
-        return _in_role(FastDeconv2d(*shape, groups=groups, bias=spec.bias, config=spec.deconv), role)
+            return _in_role(nn.Conv2d(*shape, groups=groups, bias=bias), role)
+        return _in_role(FastDeconv2d(*shape, groups=groups, bias=bias, config=spec.deconv), role)
 
     def norm(self, channels: int, *, role: str = "conv") -> nn.Module:
         """Make the normalisation beside a convolution.
@@ -135,8 +148,7 @@ class Factories:
         Module
             A normalisation; ``torch.nn.Identity`` for none.
         """
-        normalised = layer_in(self.layers, role).norm == "batch_norm"
-        return _in_role(nn.BatchNorm2d(channels) if normalised else nn.Identity(), role)
+        return _in_role(_NORMS[layer_in(self.layers, role).norm](channels), role)
 
     def linear(self, in_features: int, out_features: int, *, role: str = "linear") -> nn.Module:
         """Make a linear layer.
@@ -249,6 +261,22 @@ def chain(*layers: nn.Module) -> nn.Sequential:
         All layers that are not ``torch.nn.Identity``.
     """
     return nn.Sequential(*(layer for layer in layers if not isinstance(layer, nn.Identity)))
+
+
+def _group_norm(channels: int) -> nn.GroupNorm:
+    groups = GROUPS
+    while channels % groups:
+        groups //= 2
+    return nn.GroupNorm(groups, channels)
+
+
+_NORMS: dict[Norm, Callable[[int], nn.Module]] = {
+    "none": lambda channels: nn.Identity(),
+    "batch_norm": nn.BatchNorm2d,
+    "group_norm": _group_norm,
+    "layer_norm": lambda channels: nn.GroupNorm(1, channels),
+    "iter_norm": IterNorm,
+}
 
 
 def _in_role(layer: M, role: str) -> M:

@@ -1,4 +1,4 @@
-"""ResNets for images of 32×32 pixels: no pooling in the stem, convolution before normalisation."""
+"""ResNets: convolution before normalisation, and no pooling in the stem for images of 32×32 pixels."""
 
 from typing import ClassVar
 
@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from ndtools.errors import OptionError
+from ndtools.models.catalogue import Stem
 from ndtools.models.factories import Factories, chain
 
 __all__ = ["BasicBlock", "Block", "Bottleneck", "ResNet", "block_counts", "resnet"]
@@ -99,6 +100,10 @@ class ResNet(nn.Module):
         Number of channels of the images.
     active_stem : bool
         Whether normalisation and ReLU follow the first convolution. Pre-activation blocks begin with both themselves.
+        The normalisation is then part of the network, as in the published one, and never used.
+    stem : {"cifar", "imagenet"}
+        First convolution: "cifar" is one of 3×3 pixels; "imagenet" one of 7×7 pixels and stride 2, with pooling after
+        it (He et al. 2016).
     """
 
     def __init__(
@@ -110,10 +115,15 @@ class ResNet(nn.Module):
         num_classes: int,
         in_channels: int,
         active_stem: bool = True,
+        stem: Stem = "cifar",
     ) -> None:
         super().__init__()
-        self.conv1 = factories.conv(in_channels, _WIDTHS[0], 3, padding=1, role="first")
-        self.bn1 = factories.norm(_WIDTHS[0], role="first") if active_stem else None
+        large = stem == "imagenet"
+        kernel, stride, padding = (7, 2, 3) if large else (3, 1, 1)
+        self.conv1 = factories.conv(in_channels, _WIDTHS[0], kernel, stride=stride, padding=padding, role="first")
+        self.pool = nn.MaxPool2d(3, stride=2, padding=1) if large else None
+        self.bn1 = factories.norm(_WIDTHS[0], role="first").requires_grad_(active_stem)
+        self.active_stem = active_stem
         inputs = (_WIDTHS[0], *(width * block.expansion for width in _WIDTHS))
         self.layer1 = _stage(block, inputs[0], _WIDTHS[0], counts[0], 1, factories)
         self.layer2 = _stage(block, inputs[1], _WIDTHS[1], counts[1], 2, factories)
@@ -127,7 +137,7 @@ class ResNet(nn.Module):
         Parameters
         ----------
         x : Tensor of shape (N, C, H, W)
-            Images, of 32×32 pixels in the paper.
+            Images, of 32×32 pixels in the paper, or of 224×224 with the stem "imagenet".
 
         Returns
         -------
@@ -135,14 +145,18 @@ class ResNet(nn.Module):
             Logits of the classes.
         """
         out = self.conv1(x)
-        if self.bn1 is not None:
+        if self.active_stem:
             out = relu(self.bn1(out))
+        if self.pool is not None:
+            out = self.pool(out)
         out = self.layer4(self.layer3(self.layer2(self.layer1(out))))
         logits: Tensor = self.linear(out.mean((2, 3)))
         return logits
 
 
-def resnet(depth: int, factories: Factories, *, num_classes: int = 10, in_channels: int = 3) -> ResNet:
+def resnet(
+    depth: int, factories: Factories, *, num_classes: int = 10, in_channels: int = 3, stem: Stem = "cifar"
+) -> ResNet:
     """Build a ResNet.
 
     Parameters
@@ -155,14 +169,17 @@ def resnet(depth: int, factories: Factories, *, num_classes: int = 10, in_channe
         Number of outputs.
     in_channels : int
         Number of channels of the images.
+    stem : {"cifar", "imagenet"}
+        First convolution, as in `ResNet`.
 
     Returns
     -------
     ResNet
-        Network that maps (N, in_channels, 32, 32) to logits (N, num_classes).
+        Network that maps (N, in_channels, H, W) to logits (N, num_classes).
     """
     block = Bottleneck if depth >= 50 else BasicBlock
-    return ResNet(block, block_counts(depth), factories, num_classes=num_classes, in_channels=in_channels)
+    counts = block_counts(depth)
+    return ResNet(block, counts, factories, num_classes=num_classes, in_channels=in_channels, stem=stem)
 
 
 def block_counts(depth: int) -> tuple[int, int, int, int]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from ndtools.models.catalogue import build
+from ndtools.models.catalogue import EARLIER_NAMES, Stem, build
 from ndtools.models.factories import Factories, LayerSpec, layer_in
 
 __all__ = ["NetworkSpec"]
@@ -22,7 +22,8 @@ class NetworkSpec:
     Attributes
     ----------
     arch : str
-        Name of the architecture, one of :data:`ndtools.models.NAMES`.
+        Name of the architecture, one of :data:`ndtools.models.NAMES`. The name that it had in ndtools 0.1 becomes its
+        present name.
     num_classes : int
         Number of outputs.
     in_channels : int
@@ -31,14 +32,18 @@ class NetworkSpec:
         Kind and settings of the layers by role, see :mod:`ndtools.models.factories`. "conv" and "linear" are always
         there; a role with the same settings as the role that stands in for it is left out, so that equal networks have
         equal specifications.
+    stem : {"cifar", "imagenet"}
+        Beginning of the network, as in `ndtools.models.build`.
     """
 
     arch: str
     num_classes: int
     in_channels: int
     layers: Mapping[str, LayerSpec]
+    stem: Stem = "cifar"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "arch", EARLIER_NAMES.get(self.arch, self.arch))
         layers = {"conv": LayerSpec(), "linear": LayerSpec(), **self.layers}
         needed = {}
         for role, spec in layers.items():
@@ -53,14 +58,20 @@ class NetworkSpec:
 
     @property
     def form(self) -> str:
-        """Kind of most networks in a word: "deconv", "batch_norm" or "plain", by the layers that it has."""
+        """Kind of most networks in a word: "deconv", the normalisation of its layers, or "plain"."""
         if any(layer.deconv for layer in self.layers.values()):
             return "deconv"
-        return "batch_norm" if any(layer.norm == "batch_norm" for layer in self.layers.values()) else "plain"
+        return next((layer.norm for layer in self.layers.values() if layer.norm != "none"), "plain")
 
     def build(self) -> nn.Module:
         """Build the network, untrained."""
-        return build(self.arch, Factories(self.layers), num_classes=self.num_classes, in_channels=self.in_channels)
+        return build(
+            self.arch,
+            Factories(self.layers),
+            num_classes=self.num_classes,
+            in_channels=self.in_channels,
+            stem=self.stem,
+        )
 
     def outline(self) -> nn.Module:
         """Build the network on torch's meta device, where tensors have shapes but take no memory."""

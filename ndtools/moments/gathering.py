@@ -18,6 +18,7 @@ from ndtools.data.images.frames import Frames
 from ndtools.data.images.reading import Decoded, Encoded, load_images, processors, read_images
 from ndtools.data.images.sources import ImageSource, Skipped
 from ndtools.errors import NdtoolsError, NoUsableImageError
+from ndtools.moments.keeping import KeptImages
 
 __all__ = ["Gathered", "gather"]
 
@@ -63,6 +64,7 @@ def gather(
     gray: bool = False,
     resize: int | None = None,
     working: int = 0,
+    kept: KeptImages | None = None,
     progress: Progress | None = None,
 ) -> Gathered[A]:
     """Add every image of a source to one of several accumulators.
@@ -89,6 +91,9 @@ def gather(
     working : int
         Bytes that adding an image takes for each of its pixels. Default 0. Threads wait for one another where large
         images would together take more than half of the free memory.
+    kept : KeptImages, optional
+        Images that an earlier pass with the same settings for decoding has kept, and that are then not decoded again.
+        Where there are none yet, those of this pass are kept for the next. By default none are.
     progress : callable, optional
         Function that is called in the caller's thread a few times a second; see `Progress`.
 
@@ -104,11 +109,13 @@ def gather(
     """
     jobs = min(processors(jobs), max(1, len(source)))
     workers = jobs if workers is None else min(workers, jobs)
-    images: Iterator[Encoded | Decoded | Skipped] = (
-        read_images(source, gray=gray, resize=resize)
-        if workers == jobs
-        else load_images(source, gray=gray, resize=resize, jobs=jobs)
-    )
+    images: Iterator[Encoded | Decoded | Skipped] | None = kept.of(source) if kept else None
+    if images is not None:
+        kept = None
+    elif workers == jobs:
+        images = read_images(source, gray=gray, resize=resize)
+    else:
+        images = load_images(source, gray=gray, resize=resize, jobs=jobs)
     free = free_memory()
     gate = MemoryGate(None if free is None else free // 2)
     dealer = _Dealer(images, total=len(source) + len(source.skipped))
@@ -118,7 +125,7 @@ def gather(
     finished = False
     with single_threaded_operators():
         try:
-            futures = _submitted(pool, workers, lambda hand: _consume(dealer.hand(hand), new, add, gate, working))
+            futures = _submitted(pool, workers, lambda hand: _consume(dealer.hand(hand), new, add, gate, working, kept))
             dealer.deal_to(len(futures))
             pending = set(futures)
             while pending:
@@ -230,10 +237,13 @@ def _consume(
     add: Callable[[A, Decoded], str | None],
     gate: MemoryGate,
     working: int,
+    kept: KeptImages | None,
 ) -> _ThreadResult[A]:
     result: _ThreadResult[A] = _ThreadResult(None)
     for taken in items:
         with taken.decoded(gate, working) if isinstance(taken, Encoded) else nullcontext(taken) as item:
+            if kept:
+                kept.add(item)
             if isinstance(item, Skipped):
                 reason: str | None = item.reason
             else:

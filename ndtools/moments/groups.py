@@ -10,13 +10,16 @@ import torch
 from ndtools.computing.progress import Progress
 from ndtools.data.images.frames import Frames
 from ndtools.data.images.sources import ImageSource, Skipped
-from ndtools.errors import DataError, NoUsableImageError
+from ndtools.errors import DataError, MatrixError, NoUsableImageError
+from ndtools.moments.files import iterate_moments
 from ndtools.moments.images import image_moments
+from ndtools.moments.keeping import KeptImages
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.ridge import RidgeChoice, choose_ridge, ridge_terms, tightest_ridge
+from ndtools.text import printable
 from ndtools.validation import Ridge
 
-__all__ = ["GroupMoments", "GroupedMoments", "grouped_moments"]
+__all__ = ["GroupMoments", "GroupedMoments", "grouped_moments", "moments_of_files"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +104,7 @@ def grouped_moments(
     gray: bool = False,
     resize: int | None = None,
     jobs: int | None = None,
+    kept: KeptImages | None = None,
     progress: Progress | None = None,
 ) -> GroupedMoments:
     """Compute the covariances of the patches of groups of images; each image is decoded once.
@@ -119,7 +123,7 @@ def grouped_moments(
         Number of groups to which images are dealt at random; with fewer images, each is a group. Default 1.
     seed : int
         Seed of the random deal.
-    method, stride, device, gray, resize, jobs
+    method, stride, device, gray, resize, jobs, kept
         Settings of :func:`ndtools.moments.images.image_moments`.
     progress : callable, optional
         Function that is told the number of images done and of all images.
@@ -157,6 +161,7 @@ def grouped_moments(
                 gray=gray,
                 resize=resize,
                 jobs=jobs,
+                kept=kept,
                 progress=report,
             )
             for part, moments in zip(parts, found.by_size, strict=True):
@@ -178,3 +183,45 @@ def grouped_moments(
         tuple(sorted(frames, key=lambda f: f.name)),
         noise / sum(images),
     )
+
+
+def moments_of_files(paths: Sequence[str], *, resampled: bool = False, halves: bool = False) -> GroupedMoments:
+    """Read files of moments, and add up those that need not be kept apart: only their sums are in memory then.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        Paths of one or more .npz files.
+    resampled : bool
+        Whether each file is a group of images of its own, for a bootstrap. Default False.
+    halves : bool
+        Whether the files make two groups at least, for the choice of a ridge. Default False.
+
+    Returns
+    -------
+    GroupedMoments
+        Moments of the patches of the one size that the files have.
+
+    Raises
+    ------
+    DataError
+        If a file cannot be read or is not a file of moments.
+    MatrixError
+        If moments do not fit one another, or are not those of square patches with a centre pixel.
+    """
+    kept = len(paths) if resampled else 2 if halves else 1
+    groups: list[Covariance] = []
+    sizes: list[int] = []
+    for i, (covariance, images) in enumerate(iterate_moments(paths)):
+        if not groups:
+            ky, kx = covariance.kernel_size
+            if ky != kx or ky % 2 == 0:
+                message = f"{printable(paths[0])} is of {ky}×{kx} patches, where a side that is odd is wanted"
+                raise MatrixError(f"{message}: kernels are square about a centre pixel")
+        if i < kept:
+            groups.append(covariance)
+            sizes.append(images)
+        else:
+            groups[i % kept] += covariance
+            sizes[i % kept] += images
+    return GroupedMoments((GroupMoments(tuple(groups)),), tuple(sizes))

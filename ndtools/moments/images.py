@@ -14,6 +14,7 @@ from ndtools.data.images.reading import Decoded, processors
 from ndtools.data.images.sources import ImageSource, Skipped
 from ndtools.errors import OptionError
 from ndtools.moments.gathering import gather
+from ndtools.moments.keeping import KeptImages
 from ndtools.numerics.patch_covariance import PatchCovariance, memory_needed, transform_dtype
 from ndtools.numerics.patches import Pair
 
@@ -66,6 +67,7 @@ def image_moments(
     gray: bool = False,
     resize: int | None = None,
     jobs: int | None = None,
+    kept: KeptImages | None = None,
     progress: Progress | None = None,
 ) -> ImageMoments:
     """Accumulate the patch moments of all images of a source.
@@ -86,6 +88,8 @@ def image_moments(
         Settings for decoding, as in :func:`ndtools.data.images.reading.load_images`.
     jobs : int, optional
         Number of threads that decode and compute. Default: one for each processor.
+    kept : KeptImages, optional
+        Store that keeps the decoded images for a second pass. By default none are kept.
     progress : callable, optional
         Function that is called in the caller's thread a few times a second; see `Progress`.
 
@@ -123,7 +127,16 @@ def image_moments(
     workers = 1 if device.type != "cpu" else _affordable(jobs, needed)
     working = WORKING * widest.itemsize // torch.float32.itemsize
     gathered = gather(
-        source, new, _add, workers=workers, jobs=jobs, gray=gray, resize=resize, working=working, progress=progress
+        source,
+        new,
+        _add,
+        workers=workers,
+        jobs=jobs,
+        gray=gray,
+        resize=resize,
+        working=working,
+        kept=kept,
+        progress=progress,
     )
     total, *others = gathered.parts
     for part in others:

@@ -13,6 +13,7 @@ from ndtools.text import counted
 __all__ = ["TOLERANCE", "Covariance", "rounding_effect"]
 
 TOLERANCE = 1e-3  # largest effect of rounding on D A D for which float32 is accepted
+VARIANCE_ROUNDING = 1e-15  # of the squares that a variance is the difference of
 
 
 def rounding_effect(rounding: float, features: int, smallest: float) -> float:
@@ -87,6 +88,23 @@ class Covariance:
         features = torch.arange(self.channels, device=self.mean.device) * ky * kx + ky * kx // 2
         matrix = self.matrix[features][:, features]
         return replace(self, mean=self.mean[features], matrix=matrix, kernel_size=(1, 1))
+
+    def correlations_of_centre(self) -> Tensor:
+        """Return how the centre pixel correlates with all pixels of the patch (odd sides only).
+
+        Returns
+        -------
+        Tensor of shape (C, C, k_y, k_x)
+            Correlation of channel i of the centre pixel with channel j of each pixel; NaN where one of both has no
+            variance.
+        """
+        c, (ky, kx) = self.channels, self.kernel_size
+        rows = self.matrix.view(c, ky, kx, c, ky, kx)[:, ky // 2, kx // 2]
+        variance = self.matrix.diagonal().view(c, ky, kx)
+        # Variances are differences of squares, and those up to their rounding are none.
+        variance = torch.where(variance > VARIANCE_ROUNDING * self.mean.square().max(), variance, torch.nan)
+        centre = variance[:, ky // 2, kx // 2].sqrt()
+        return rows / (centre[:, None, None, None] * variance.sqrt())
 
     def cpu(self) -> "Covariance":
         """Return the covariance with its tensors on the CPU; tensors that are there already are not copied."""

@@ -42,6 +42,7 @@ __all__ = [
     "VanillaNewtonSchulz",
     "iterates",
     "norms",
+    "polynomial",
 ]
 
 Norm = Literal["fro", "trace"]
@@ -164,7 +165,7 @@ class GramNewtonSchulz(_Scheduled):
                 m = z @ a @ (z.mT if self.restart_form == "zazt" else z)
             elif i:
                 m = t @ m @ t  # T M Tᵀ would keep an antisymmetric error of M, which turns Z a little in each step
-            t = _polynomial(m, row)
+            t = polynomial(m, row)
             z = t @ z if i else t
             yield z
 
@@ -337,13 +338,13 @@ def _coupled(a: Tensor, rows: Iterable[tuple[float, ...]]) -> Iterator[Tensor]:
     y = z = t = a
     for i, row in enumerate(rows):
         y = y @ t if i else a  # at the start of an iteration, because the last one needs no new Y afterwards
-        t = _polynomial(z @ y if i else a, row)
+        t = polynomial(z @ y if i else a, row)
         z = t @ z if i else t
         yield z
 
 
-def _polynomial(m: Tensor, coefficients: tuple[float, ...]) -> Tensor:
-    """Return q_0 I + q_1 M + q_2 M² + ..."""
+def polynomial(m: Tensor, coefficients: tuple[float, ...]) -> Tensor:
+    """Return q_0 I + q_1 M + q_2 M² + ... for a matrix M (..., d, d) and coefficients (q_0, q_1, ...)."""
     constant, linear, *further = coefficients
     total, power = constant * _eye(m) + linear * m, m
     for coefficient in further:

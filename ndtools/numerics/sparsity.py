@@ -29,7 +29,17 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, gammaln, logit, stdtrit
 
-__all__ = ["MEASURES", "REACH", "ROUNDING", "Density", "Distribution", "Estimate", "SparsitySums"]
+__all__ = [
+    "MEASURES",
+    "REACH",
+    "ROUNDING",
+    "Density",
+    "Distribution",
+    "Estimate",
+    "SparsitySums",
+    "difference",
+    "measured",
+]
 
 MEASURES = ("kurtosis", "hoyer", "gini", "near_zero", "ggd_shape")
 REACH = 10.0  # standard deviations that the histograms cover on either side
@@ -151,13 +161,31 @@ class SparsitySums:
         """Number of values added."""
         return int(self._sums[:, _COUNT].sum())
 
-    def measures(self) -> dict[str, Estimate]:
-        """Return each of :data:`MEASURES` with its interval, which needs images in at least two groups."""
+    @property
+    def deviation(self) -> float:
+        """Root mean square of the values added, in the unit in which they were added."""
+        return _deviation(self._sums.sum(0))
+
+    def measures(self, unit: float = 1.0) -> dict[str, Estimate]:
+        """Return each of :data:`MEASURES` with its interval, which needs images in at least two groups.
+
+        Parameters
+        ----------
+        unit : float
+            Standard deviation of all values, in the unit in which they were added. Default 1.
+
+        Returns
+        -------
+        dict of str to Estimate
+            Measures by name.
+        """
         whole, groups = self._sums.sum(0), self._sums[self._sums[:, _COUNT] > 0]
-        values, unit = _measures(whole, 1.0), _deviation(whole)
+        values, deviation = _measures(whole, unit), _deviation(whole)
         rests = []
         if len(groups) > 1:
-            rests = [_measures(rest, _deviation(rest) / unit if unit else 1.0) for rest in whole - groups]
+            rests = [
+                _measures(rest, unit * _deviation(rest) / deviation if deviation else 1.0) for rest in whole - groups
+            ]
         return {
             name: Estimate(
                 value if math.isfinite(value) else None,
@@ -165,6 +193,66 @@ class SparsitySums:
             )
             for name, value in values.items()
         }
+
+
+def measured(values: NDArray[Any], *, terms: float, about_mean: bool = True) -> Distribution:
+    """Measure the distribution of the values of one image, without intervals.
+
+    Parameters
+    ----------
+    values : array of shape (C, H, W)
+        Values of all channels.
+    terms : float
+        Size of the terms that the values are sums of. A standard deviation that their rounding explains counts as 0.
+    about_mean : bool
+        Whether the mean that each channel has in this image is subtracted first. Default True. Without, the unit is the
+        root mean square of the values.
+
+    Returns
+    -------
+    Distribution
+        Measures, and the density in 201 bins between 10 standard deviations on either side.
+    """
+    centred = values - values.mean((1, 2), dtype=np.float64, keepdims=True) if about_mean else values
+    sigma = math.sqrt(float(np.square(centred, dtype=np.float64).mean()))
+    if sigma <= ROUNDING * terms:
+        sigma, centred = 0.0, np.zeros_like(centred)
+    scaled = (centred / (sigma or 1)).astype(np.float32)
+    density = Density(np.linspace(-REACH, REACH, 202)).add(scaled)
+    sums = SparsitySums().add(scaled, np.random.default_rng(0))
+    return Distribution(sigma, sums.measures(), density.density, density.clipped)
+
+
+def difference(first: Estimate, second: Estimate) -> Estimate:
+    """Return the difference of two measures of independent sets of images with its 95 % confidence interval.
+
+    The interval comes from those of both measures, whose ends are at different distances from the value (MOVER, Zou
+    and Donner 2008, "Construction of confidence limits about effect measures: a general approach", Statistics in
+    Medicine 27): low = a − b − √((a − low_a)² + (high_b − b)²), and high likewise.
+
+    Parameters
+    ----------
+    first, second : Estimate
+        The measures a and b.
+
+    Returns
+    -------
+    Estimate
+        a − b. Its value is None if a or b is undefined, and its ends are None if an interval is missing.
+
+    Examples
+    --------
+    >>> difference(Estimate(9.0, 6.0, 13.0), Estimate(5.0, 3.0, 9.0))
+    Estimate(value=4.0, low=-1.0, high=8.47213595499958)
+    """
+    if first.value is None or second.value is None:
+        return Estimate(None, None, None)
+    value = first.value - second.value
+    if first.low is None or first.high is None or second.low is None or second.high is None:
+        return Estimate(value, None, None)
+    below = math.hypot(first.value - first.low, second.high - second.value)
+    above = math.hypot(first.high - first.value, second.value - second.low)
+    return Estimate(value, value - below, value + above)
 
 
 Scale = tuple[Callable[..., NDArray[np.float64]], Callable[..., NDArray[np.float64]]]
@@ -270,6 +358,27 @@ class Density:
         self.counts += other.counts
         self.total += other.total
         return self
+
+    def rescaled(self, unit: float, edges: NDArray[np.float64]) -> "Density":
+        """Return the histogram of the values divided by ``unit``, with other edges.
+
+        Parameters
+        ----------
+        unit : float
+            Divisor of the values; 0 leaves them as they are.
+        edges : array of shape (bins + 1,)
+            Edges of the new bins. Values are taken to be spread evenly within each old bin.
+
+        Returns
+        -------
+        Density
+            The new histogram; it has the same total.
+        """
+        new = Density(edges)
+        below = np.concatenate([[0.0], np.cumsum(self.counts)])
+        new.counts = np.diff(np.interp(edges * (unit or 1.0), self.edges, below))
+        new.total = self.total
+        return new
 
     @property
     def clipped(self) -> float:

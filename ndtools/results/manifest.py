@@ -12,7 +12,17 @@ import torch
 
 from ndtools import __version__
 
-__all__ = ["manifest"]
+__all__ = ["manifest", "versions"]
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of this package, of Python, and of the packages that compute and draw, by name."""
+    return {
+        "ndtools": __version__,
+        "python": platform.python_version(),
+        **{m.__name__: str(m.__version__) for m in (torch, numpy, scipy, matplotlib)},
+        "pillow": PIL.__version__,
+    }
 
 
 def manifest(*, command: str, config: object, seed: int, device: str, source: str, seconds: float) -> dict[str, Any]:
@@ -43,12 +53,7 @@ def manifest(*, command: str, config: object, seed: int, device: str, source: st
         "command": command,
         "config": dataclasses.asdict(config),
         "seed": seed,
-        "versions": {
-            "ndtools": __version__,
-            "python": platform.python_version(),
-            **{m.__name__: str(m.__version__) for m in (torch, numpy, scipy, matplotlib)},
-            "pillow": PIL.__version__,
-        },
+        "versions": versions(),
         "device": device,
         "input": source,
         "seconds": round(seconds, 3),

@@ -68,9 +68,10 @@ def fold(model: nn.Module, example: Any) -> tuple[nn.Module, float]:  # noqa: AN
     ------
     ValueError
         If the network has no deconvolution layers, or one that has not been trained or cannot be folded. A layer
-        cannot be folded if it is of an unknown type, if it is held in a list or dict outside the tree of modules, if
-        hooks compute its weights at each call, if its averaged statistics are not finite or a covariance is
-        indefinite, or if it is a ChannelDeconv that the example does not reach, or reaches in two shapes.
+        cannot be folded if it is of an unknown type, if it normalises each sample (``layer_norm``), if it is held in a
+        list or dict outside the tree of modules, if hooks compute its weights at each call, if its averaged statistics
+        are not finite or a covariance is indefinite, or if it is a ChannelDeconv that the example does not reach, or
+        reaches in two shapes.
     TypeError
         If the model is not a Module, the network does not accept the example, or its output holds no tensors.
 
@@ -257,6 +258,11 @@ def _check(model: nn.Module, names: dict[int, str]) -> None:
             f" {untrained[0]!r}: train the network, or load its checkpoint, before you fold it"
         )
     for layer in layers:
+        if whitening_of(layer).config.layer_norm:
+            raise ValueError(
+                f"{names[id(layer)] or '(model)'} normalises each sample by itself (layer_norm=True), which no weight"
+                " can do: the network cannot be folded, and is used as it is"
+            )
         computed = [
             key for key in ("weight", "bias") if isinstance(vars(layer).get(key), Tensor)
         ]  # a tensor, not a Parameter

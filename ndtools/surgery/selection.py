@@ -14,14 +14,13 @@ from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import ParametrizationList, is_parametrized
 
 from ndtools.layers.checks import check_config
-from ndtools.layers.config import DeconvConfig
+from ndtools.layers.config import LINEAR_BLOCK, DeconvConfig
 from ndtools.layers.conv import FastDeconv1d, FastDeconv2d, FastDeconv3d
 from ndtools.layers.conv_transpose import FastDeconvTranspose1d, FastDeconvTranspose2d, FastDeconvTranspose3d
 from ndtools.surgery.replacing import deconvolves, held_aside
 
 __all__ = [
     "DECONVOLUTIONS",
-    "LINEAR_BLOCK",
     "Choice",
     "candidates",
     "convolution_class",
@@ -33,8 +32,6 @@ __all__ = [
 
 Choice = Callable[[str, nn.Module], DeconvConfig | None]
 """Function that takes the name of a module and the module, and returns its settings, or None to keep it."""
-
-LINEAR_BLOCK = 512  # block size of linear layers, as in the published experiments; most layers have fewer features
 
 DECONVOLUTIONS: dict[type, type[Any]] = {
     nn.Conv1d: FastDeconv1d,

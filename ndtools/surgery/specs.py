@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from ndtools.models.factories import LayerSpec
 from ndtools.models.spec import NetworkSpec
@@ -30,14 +29,15 @@ def update_spec(model: nn.Module) -> None:
 
 
 def _spec_now(model: nn.Module, spec: NetworkSpec) -> NetworkSpec | None:
-    normalised = {getattr(module, "role", None) for module in model.modules() if isinstance(module, _BatchNorm)}
+    layered = (nn.Conv2d, nn.Linear, nn.Identity)
+    normalised = {getattr(module, "role", None) for module in model.modules() if not isinstance(module, layered)}
     layers: dict[str, LayerSpec] = {}
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             role = str(getattr(module, "role", ""))
             settings = LayerSpec(
                 deconv=whitening_of(module).config if deconvolves(module) else None,
-                norm="batch_norm" if role in normalised else "none",
+                norm=spec.layer(role).norm if role in normalised else "none",
                 bias=module.bias is not None,
             )
             if not role or layers.setdefault(role, settings) != settings:

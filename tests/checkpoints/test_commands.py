@@ -146,8 +146,8 @@ def test_from_published_to_folded(published, images, tmp_path):
     [
         ("vgg11", batch_norm(conv_bias=True)),
         ("resnet18", batch_norm()),
-        ("preact18", batch_norm()),
-        ("preact18", plain()),
+        ("preact_resnet18", batch_norm()),
+        ("preact_resnet18", plain()),
     ],
 )
 def test_a_network_that_is_not_of_the_method(arch, make, images, tmp_path):
@@ -283,7 +283,7 @@ def test_what_is_saved_in_python_is_read_by_commands_and_in_python(images, tmp_p
     torch.testing.assert_close(folded(images), model(images), rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("arch", ["vgg11", "resnet18", "preact18"])
+@pytest.mark.parametrize("arch", ["vgg11", "resnet18", "preact_resnet18"])
 @pytest.mark.parametrize("make", [plain, batch_norm, lambda: batch_norm(conv_bias=True), deconv])
 def test_every_network_is_saved_as_what_it_is(arch, make, tmp_path):
     model = build(arch, make(), num_classes=4, in_channels=2)
@@ -432,7 +432,7 @@ def role(name, **values):
         (role("linear", deconv={"eps": -1}), "layers.linear.deconv.eps: must be above 0"),
         (role("linear", deconv={"epsilon": 1}), "there is no layers.linear.deconv.epsilon"),
         (role("conv", deconv=3), "layers.conv.deconv must be an object of settings or null, got 3"),
-        (role("conv", norm="odd"), "layers.conv.norm must be 'none' or 'batch_norm', got 'odd'"),
+        (role("conv", norm="odd"), "layers.conv.norm must be 'none' or 'batch_norm' or 'group_norm' or"),
         (role("conv", bias=1), "layers.conv.bias must be true or false, got 1"),
         (role("depthwise"), "vgg11 has no layers in the role 'depthwise'; its roles are conv, first, linear"),
         ({"layers": [1]}, r"layers must be an object with an object for each role, got \[1\]"),

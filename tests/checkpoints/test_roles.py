@@ -9,6 +9,7 @@ from torch import nn
 
 from ndtools.checkpoints.config import CheckpointConfig, LayerSettings
 from ndtools.checkpoints.files import load_network, read_checkpoint, save_network
+from ndtools.checkpoints.metadata import spec_to_metadata
 from ndtools.checkpoints.state_dicts import save_state
 from ndtools.errors import DataError
 from ndtools.layers.config import DeconvConfig
@@ -19,6 +20,8 @@ from ndtools.surgery.audit import audit
 from ndtools.surgery.fold import fold
 from tests.commands import invoke
 from tests.inverted_residuals import WIDTHS, inverted
+from tests.narrow_networks import narrow
+from tests.oracles.published_networks import published_state
 
 __all__ = ["inverted"]
 
@@ -52,19 +55,6 @@ def seen(network, images):
     with torch.no_grad():
         network(images)
     return network.eval()
-
-
-def bare(network, path):
-    """Write the tensors of a network under the names of the published code."""
-    state = {}
-    for key, value in network.state_dict().items():
-        if "running_deconv" in key:
-            value = value[:, 0] if value.shape[0] > 1 else value[0, 0]
-        if "running_mean" in key:
-            value = value.flatten()
-        if "num_batches" not in key:
-            state[key.replace("whitening.", "")] = value
-    torch.save(state, path)
 
 
 def test_each_layer_has_the_settings_of_its_role(inverted, images):
@@ -151,7 +141,7 @@ def test_the_command_converts_by_role(inverted, tmp_path):
 
 def test_a_file_of_the_published_code_is_recognised(inverted, images, tmp_path):
     network = seen(build(inverted, published(inverted, linear=3), num_classes=4), images)
-    bare(network, tmp_path / "ckpt.pt")
+    torch.save(published_state(network), tmp_path / "ckpt.pt")
     again = load_network(tmp_path / "ckpt.pt", arch=inverted)
     assert [m.extra_repr() for m in again.modules()] == [m.extra_repr() for m in network.modules()]
     assert_same_outputs(again, network, images)
@@ -189,7 +179,7 @@ def test_blocks_that_no_setting_gives_are_refused(inverted, images, tmp_path):
         load_network(tmp_path / "net.safetensors", arch=inverted, config="reference")
     message = str(raised.value)
     assert "the blocks of its layers in the role 'conv' follow from no block size that they have in common" in message
-    assert "block2.spread has blocks of 8 channels, not 16; load the tensors into the network that wrote" in message
+    assert "block2.spread has blocks of 8 channels, not 16; state block_size among the settings, or load" in message
 
 
 def test_files_of_earlier_versions_are_read(inverted, images, tmp_path):
@@ -206,3 +196,23 @@ def test_files_of_earlier_versions_are_read(inverted, images, tmp_path):
         metadata |= {name: vars(value) for name, value in values.items()}
         save_state(tmp_path / "net.safetensors", network.state_dict(), metadata)
         assert load_network(tmp_path / "net.safetensors").spec == network.spec
+
+
+def test_files_with_earlier_names_of_networks_are_read(monkeypatch, images, tmp_path):
+    """In ndtools 0.1, ``preact_resnet18`` was ``preact18``, and lacked the normalisation that is not used."""
+    narrow(monkeypatch)
+    path = tmp_path / "net.safetensors"
+    torch.manual_seed(0)
+    network = build("preact18", batch_norm())
+    assert network.spec.arch == "preact_resnet18"
+    network(images)
+    state = {key: value for key, value in network.state_dict().items() if not key.startswith("bn1.")}
+    earlier = {**spec_to_metadata(network.spec), "arch": "preact18"}
+    for metadata, stated in (earlier, None), ({}, "preact18"), ({}, "preact_resnet18"), (earlier, "preact_resnet18"):
+        save_state(path, state, metadata)
+        again = load_network(path, arch=stated)
+        assert again.spec == network.spec
+        assert_same_outputs(again, network.eval(), images)
+    save_state(path, {key: value for key, value in state.items() if key != "conv1.weight"}, earlier)
+    with pytest.raises(DataError, match="conv1.weight is missing"):
+        load_network(path)

@@ -32,6 +32,7 @@ def test_help_shows_flags_without_a_type(command):
 
 WITHOUT_PICTURES = ["convert", "fold", "audit"]  # of checkpoints
 WITHOUT_COMPUTING = ["figure"]
+IN_FOLDERS = ["train"]  # each result is a folder of its own
 
 
 @pytest.mark.parametrize("name", WITHOUT_PICTURES)
@@ -42,7 +43,9 @@ def test_help_of_commands_without_pictures(name):
         assert option in text
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in WITHOUT_PICTURES + WITHOUT_COMPUTING])
+@pytest.mark.parametrize(
+    "name", [name for name in COMMANDS if name not in WITHOUT_PICTURES + WITHOUT_COMPUTING + IN_FOLDERS]
+)
 def test_help_shows_an_example_and_the_shared_options(name):
     text = help_of(name)
     assert re.search(rf"Example: ndtools {name} \S", text)
@@ -58,6 +61,14 @@ def test_help_shows_an_example_and_the_shared_options(name):
         "--jobs",
         "--device",
     ):
+        assert option in text
+
+
+@pytest.mark.parametrize("name", IN_FOLDERS)
+def test_help_of_commands_that_write_folders(name):
+    text = help_of(name)
+    assert re.search(rf"Example: ndtools {name} \S", text)
+    for option in ("--output", "--name", "--resume", "--json", "--quiet", "--seed", "--jobs", "--device"):
         assert option in text
 
 

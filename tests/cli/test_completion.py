@@ -48,7 +48,7 @@ def here(tmp_path, monkeypatch):
         ("ndtools data verify gl", ["glyphs"]),
         ("ndtools data path cifar1", ["cifar10", "cifar100"]),
         ("ndtools convert x.pt --arch vgg1", ["vgg11", "vgg13", "vgg16", "vgg19"]),
-        ("ndtools fold x.pt --arch preact18", ["preact18"]),
+        ("ndtools fold x.pt --arch preact_resnet18", ["preact_resnet18"]),
     ],
 )
 def test_words_are_completed(line, words):

@@ -34,6 +34,7 @@ def refused(tmp_path, monkeypatch, command, code, message):
         ("kernels --method coupled --iterations", "iterations"),
         ("sparsity --bins", "bins"),
         ("sparsity --bootstrap", "bootstrap"),
+        ("compare-sets sample dead-leaves --bootstrap", "bootstrap"),
         ("covariance --method coupled --iterations", "iterations"),
         ("deconvolve --method coupled --iterations", "iterations"),
         ("ns-stability --iterations", "iterations"),
@@ -164,7 +165,7 @@ def test_a_huge_sampling_stride_takes_one_position_at_once():
         found, expected = (axes_of(8, 3, 1, 1, (1, 1), sampling, grid) for sampling in (10**9, 100))
         assert [(axis.first, axis.count) for axis in found] == [(axis.first, axis.count) for axis in expected]
         around = {"sizes": (8,), "kernel": (3,), "stride": (1,), "dilation": (1,), "padding": [(1, 1)], "grid": grid}
-        found, expected = (patches_of(2, sampling, features=1000, **around) for sampling in (10**9, 8))
+        found, expected = (patches_of(2, sampling, patches=1000, **around) for sampling in (10**9, 8))
         assert found == expected
     with pytest.raises(ValueError, match="sampling_stride: must be at most 1000"):
         DeconvConfig(sampling_stride=10**9)

@@ -18,6 +18,7 @@ from tests.commands import invoke, save
 from tests.figures import shown
 from tests.layout import faults, smallest_type
 from tests.places import ROOT
+from tests.run_folders import write_run
 from tests.small_set import write_small_set
 
 pytestmark = pytest.mark.usefixtures("unpainted")
@@ -50,6 +51,21 @@ VARIANTS = {
     "sparsity-channel": ("sparsity", "{photos}", "--whitening", "channel", "--bins", 31),
     "sparsity-none": ("sparsity", "{photos}", "--whitening", "none", "--bootstrap", 0),
     "sparsity-flat": ("sparsity", "{flat}"),
+    "sparsity-of-moments": ("sparsity", "{photos}", "--from-moments", "{moments}", "--bootstrap", 3),
+    "compare-sets": ("compare-sets", "{photos}", "{photos}", "-k", 5, "--bootstrap", 6),
+    "compare-sets-three": ("compare-sets", "{photos}", "{more}", "{photos}", "--bootstrap", 0, "--resize", 20),
+    "compare-sets-series": (
+        "compare-sets",
+        "{photos}",
+        "{yellow}",
+        "-k",
+        "1,3",
+        "--eps",
+        "paper,1e-3",
+        "--bootstrap",
+        5,
+    ),
+    "compare-sets-ridges": ("compare-sets", "{photos}", "{yellow}", "{photos}", "-k", 3, "--eps", "1e-1,1e-2,1e-3"),
     "ns-stability": ("ns-stability", "{photo}", "--dtype", "float16,float64"),
     "ns-stability-matrix": ("ns-stability", "{matrix}", "--eps", 0),
     "ns-stability-sweep": ("ns-stability", "{matrix}", "--sweep", "--iterations", 4),
@@ -61,11 +77,18 @@ VARIANTS = {
     "deblur": ("deblur", "{large}", "--blur", "motion:5,30", "--iterations", 30),
     "deblur-grey": ("deblur", "{grey}", "--noise", 0, "-k", 5, "--blur", "gaussian:0.5", "--iterations", 1),
     "timing": ("timing", "--rows", "9,13", "--batch-size", 1, "--repeats", 2),
+    "features": ("features", "{net}", "{photo}", "--layer", 3, "--size", 32),
+    "features-untrained": ("features", "{grey}", "--norm", "bn", "--layer", 1, "--size", 48),
+    "compare": ("compare", "{runs}"),
+    "compare-one-run": ("compare", "{runs}/gn-0", "--loss-steps", 30, "--smooth", 1),
 }
 
 
 # Conditions that make variants worth comparing.
 REACHED = {
+    "compare": lambda result: (
+        [arm.finished for arm in result.arms] == [True, True, False] and len(result.arms[1].references) == 3
+    ),
     "kernels": lambda result: [s.name.rsplit("/", 1)[-1] for s in result.images.skipped] == ["broken.png"],
     "kernels-without-blue": lambda result: [cell.varies for cell in result.cells] == [True, True, False],
     "kernels-of-moments": lambda result: result.images.read == 2 and ", " in result.source,
@@ -89,12 +112,19 @@ def with_long_name(result):
     """Name the source of a result such that no title holds it."""
     if isinstance(result, nd.Series):
         return dataclasses.replace(result, members=tuple(map(with_long_name, result)))
+    if hasattr(result, "sets"):
+        named = (replace_label(each) for each in result.sets)
+        return dataclasses.replace(result, sets=tuple(named))
     if getattr(result, "images", None):
         return dataclasses.replace(result, images=dataclasses.replace(result.images, label=LONG_NAME))
     if hasattr(result, "data"):
         return dataclasses.replace(result, data=dataclasses.replace(result.data, name=LONG_NAME))
     own = "source" in {field.name for field in dataclasses.fields(result)}  # that of others is fixed
     return dataclasses.replace(result, source=LONG_NAME) if own else result
+
+
+def replace_label(each):
+    return dataclasses.replace(each, images=dataclasses.replace(each.images, label=LONG_NAME))
 
 
 def mlp_extremes(result):
@@ -140,6 +170,35 @@ def deblur_extremes(result):
     yield dataclasses.replace(result, arms=tuple(still))
 
 
+def features_extremes(result):
+    """Yield a single channel of a wide image, and many channels of a tall one."""
+    for shape, count in (((12, 96), 1), ((96, 12), 40)):
+        channels = np.resize(result.inputs, (count, *shape))
+        image = np.resize(result.image, (len(result.image), *shape))
+        yield dataclasses.replace(result, image=image, inputs=channels, outputs=channels)
+
+
+def compare_extremes(result):
+    """Yield many arms with long names, and arms whose runs have no epoch yet."""
+    arms = [
+        dataclasses.replace(arm, name=f"a normalisation with a long name, rate 0.{i}, decay 0.0005")
+        for i in range(3)
+        for arm in result.arms
+    ]
+    yield dataclasses.replace(result, dataset=LONG_NAME, arms=tuple(arms))
+    started = [
+        dataclasses.replace(
+            run,
+            state="running",
+            table={name: values[:0] for name, values in run.table.items()},
+            step=run.step[:0],
+            loss=run.loss[:0],
+        )
+        for run in result.arms[0].runs
+    ]
+    yield dataclasses.replace(result, arms=(dataclasses.replace(result.arms[0], runs=tuple(started)),))
+
+
 def deconvolve_extremes(result):
     """Yield images much wider than high, and much higher than wide."""
     for shape in ((30, 240), (240, 30)):
@@ -150,6 +209,8 @@ def deconvolve_extremes(result):
 
 # Results that are hard to draw, made from those of variants.
 EXTREMES = {
+    "features": features_extremes,
+    "compare": compare_extremes,
     "mlp": mlp_extremes,
     "regress": regress_extremes,
     "deblur": deblur_extremes,
@@ -174,7 +235,18 @@ def inputs(tmp_path_factory):
     save(folder / "large.png", size=(190, 230))
     factor = np.random.default_rng(0).standard_normal((8, 12))
     np.save(folder / "matrix.npy", factor @ factor.T)
+    torch.manual_seed(0)
+    network = nd.build("vgg11", "deconv")
+    network(torch.randn(4, 3, 32, 32))
+    nd.save_network(network, folder / "net.safetensors")
+    runs = folder / "runs"
+    for seed in range(2):
+        write_run(runs / f"bn-{seed}", seed=seed, epochs=20)
+        write_run(runs / f"deconv-{seed}", norm="deconv", seed=seed, epochs=20, accuracy=93.0)
+        write_run(runs / f"gn-{seed}", norm="gn", seed=seed, epochs=20, done=3 + seed, state="running", half=True)
+    write_run(runs / "deconv-2", norm="deconv", seed=2, epochs=20, done=2, state="diverged")
     paths = {
+        **{"runs": runs, "net": folder / "net.safetensors"},
         **{"photos": photos, "yellow": yellow, "flat": flat, "photo": photos / "1.png"},
         **{"grey": folder / "grey.png", "large": folder / "large.png", "matrix": folder / "matrix.npy"},
         **{"moments": folder / "a.npz", "more": folder / "b.npz", "set": write_small_set(folder / "blobs")},

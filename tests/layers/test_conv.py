@@ -455,6 +455,17 @@ def test_too_few_samples_are_warned_of():
     assert warning.filename == __file__
 
 
+@pytest.mark.parametrize(("shared", "patches"), [(True, 4 * 36 // 9), (False, 4 * 36 // 4)])
+def test_the_sampling_stride_is_lowered_until_each_block_has_as_many_samples_as_features(shared, patches):
+    """Blocks of 4 channels (36 features); 4 of them share one D, or each has its own. The map has 4 · 6² positions."""
+    layer = layer_of(16, 3, 3, padding=1, config=DeconvConfig(block_size=4, shared=shared))
+    x = images(4, 16, (6, 6))
+    sampled = layer.whitening.sampling(*layer.sampled_input(x)).gather(x)
+    assert sampled.shape == (16, 9, patches)
+    (part,) = layer.whitening.parts
+    assert part.rows(sampled[None]).shape[-1] >= 36
+
+
 def test_patches_may_lie_wholly_in_the_padding():
     layer = layer_of(1, 1, 1, padding=3, config=DeconvConfig(sampling_stride=100))
     x = images(15, 1)

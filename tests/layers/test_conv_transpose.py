@@ -234,7 +234,7 @@ def test_few_patches_are_sampled_less_sparsely():
 
 def test_blocks_have_at_most_576_features():
     layer = FastDeconvTranspose2d(64, 2, 4, stride=2)
-    assert layer.whitening.block_features == 32 * 16
+    assert layer.whitening.running_mean.shape == (1, 1, 32 * 16)  # a kernel of 4×4 pixels
 
 
 def network():

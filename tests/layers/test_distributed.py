@@ -11,6 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.conv import FastDeconv2d
+from ndtools.layers.iternorm import IterNorm
 from ndtools.surgery.recalibrate import recalibrate
 
 CONFIGS = {
@@ -64,7 +65,15 @@ def one_of_two(rank, folder):
     for x in batches():
         layer(x[4 * rank : 4 * rank + 4])
     torch.save(layer.state_dict(), f"{folder}/staggered{rank}.pt")
+    model = whitened()
+    train(DistributedDataParallel(model), [x[rank::2] for x in batches()])
+    torch.save(model.state_dict(), f"{folder}/iternorm{rank}.pt")
     dist.destroy_process_group()
+
+
+def whitened():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(4, 6, 3, dtype=torch.float64), IterNorm(6, sync=True, dtype=torch.float64))
 
 
 def staggered():
@@ -102,3 +111,8 @@ def test_two_processes_are_one(tmp_path):
     for rank in (0, 1):  # the images of both use the grids in turns, as in one process
         found = torch.load(tmp_path / f"staggered{rank}.pt", weights_only=True)
         torch.testing.assert_close(found, dict(layer.state_dict()), rtol=1e-9, atol=1e-12)
+    model = whitened()
+    train(model, batches())
+    for rank in (0, 1):
+        found = torch.load(tmp_path / f"iternorm{rank}.pt", weights_only=True)
+        torch.testing.assert_close(found, dict(model.state_dict()), rtol=1e-9, atol=1e-12)

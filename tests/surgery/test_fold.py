@@ -413,7 +413,7 @@ def test_the_example_is_left_alone_by_networks_that_write_to_it():
         assert scale == 1
 
 
-@pytest.mark.parametrize("arch", ["resnet18", "preact18"])
+@pytest.mark.parametrize("arch", ["resnet18", "preact_resnet18"])
 def test_converted_trained_and_folded_networks(arch, monkeypatch):
     """Images of 16×16: the last stage has maps of 2×2."""
     narrow(monkeypatch)

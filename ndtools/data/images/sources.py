@@ -23,8 +23,8 @@ from ndtools.text import printable
 
 __all__ = ["ImageRef", "ImageSource", "Skipped", "resolve_source"]
 
-_BUILT_IN = "built-in: sample, sample-photo"
-_SAMPLES = {"sample": slice(None), "sample-photo": slice(-1, None)}
+_BUILT_IN = "built-in: sample, sample-photo, dead-leaves"
+_SAMPLES = {"sample": slice(None), "sample-photo": slice(-1, None), "dead-leaves": slice(-1)}
 _LOOKED_FOR = "looked for .jpg, .png, .webp, .tif, .gif, .bmp, .ppm and other image files"
 _MAX_LIST_BYTES = 2**26  # room for a million long paths
 _MANY = 10_000  # number of names in a folder from which on close matches are not searched
@@ -155,8 +155,8 @@ def resolve_source(source: str | os.PathLike[str], *, stdin: BinaryIO | TextIO |
 
     A SOURCE is a file (with any extension), a folder (with its subfolders), a glob pattern (``**`` for any depth),
     ``@LIST`` (a file with one path per line), ``-`` (such a list on standard input), an archive (.zip, .tar, .tar.gz,
-    .tar.bz2, .tar.xz), ``sample`` (the built-in set) or ``sample-photo`` (the one photograph in that set). An existing
-    path takes precedence over every other meaning except ``-``.
+    .tar.bz2, .tar.xz), ``sample`` (the built-in set), ``sample-photo`` (the one photograph in that set) or
+    ``dead-leaves`` (its generated images). An existing path takes precedence over every other meaning except ``-``.
 
     In folders, archives and matches of a glob that does not spell out an extension, the images are the files with one
     of `EXTENSIONS`, and hidden files are left out. Links are followed, and each folder is entered once. The paths of a

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
@@ -27,7 +26,7 @@ from ndtools.numerics.inverse_sqrt import method_from_name
 from ndtools.numerics.patch_covariance import PatchCovariance
 from ndtools.numerics.pixels import white
 from ndtools.numerics.ridge import RidgeChoice, tightest_ridge
-from ndtools.numerics.sparsity import REACH, ROUNDING, Density, Distribution, SparsitySums
+from ndtools.numerics.sparsity import measured
 from ndtools.results.series import Series, configurations
 from ndtools.validation import Ridge
 
@@ -153,8 +152,8 @@ def _result(
         deconvolved=deconvolved,
         kernels=kernels.numpy(),
         fit=fit,
-        before=_distribution(centred(pixels.numpy(), mean.numpy(), k, config.border), largest),
-        after=_distribution(deconvolved, largest * float(kernels.abs().sum((1, 2, 3)).max())),
+        before=measured(centred(pixels.numpy(), mean.numpy(), k, config.border), terms=largest),
+        after=measured(deconvolved, terms=largest * float(kernels.abs().sum((1, 2, 3)).max())),
         device=str(device),
         reduced_to_luma=len(kernels) == 1 and not config.gray and _has_colour(config),
         ridge=choice,
@@ -216,15 +215,3 @@ def _kernels_from(path: str) -> tuple[Tensor, Tensor]:
     if not (np.isfinite(kernels).all() and np.isfinite(mean).all()):
         raise MatrixError(f"{path} holds values that are not finite")
     return torch.from_numpy(kernels), torch.from_numpy(mean)
-
-
-def _distribution(values: NDArray[np.float32], terms: float) -> Distribution:
-    """Measure values (C, H, W) about each channel's mean; ``terms`` is the size of what they are the sums of."""
-    about_mean = values - values.mean((1, 2), dtype=np.float64, keepdims=True)
-    sigma = float(about_mean.std())
-    if sigma <= ROUNDING * terms:
-        sigma, about_mean = 0.0, np.zeros_like(about_mean)
-    scaled = (about_mean / (sigma or 1)).astype(np.float32)
-    density = Density(np.linspace(-REACH, REACH, 202)).add(scaled)
-    sums = SparsitySums().add(scaled, np.random.default_rng(0))
-    return Distribution(sigma, sums.measures(), density.density, density.clipped)

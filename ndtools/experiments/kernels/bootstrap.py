@@ -10,16 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ndtools.errors import NumericalError, NumericalWarning
+from ndtools.moments.resampling import correction, warn_of_groups
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.inverse_sqrt import Method, inverse_sqrt
 from ndtools.numerics.products import ridged
 from ndtools.results.read import SavedResult, floats, optional_float
 from ndtools.text import percent
 
-__all__ = ["GROUPS", "KernelBootstrap", "bootstrap_kernels"]
+__all__ = ["KernelBootstrap", "bootstrap_kernels"]
 
-GROUPS = 32  # of images at most: moments add up, so a group is read once and resampled as one
-FEW_GROUPS = 8  # with fewer, an error is itself uncertain by more than a quarter
 ORDERS = 8  # in which groups are added up
 ROUNDING = 1e-12  # relative changes of kernels below this are none
 
@@ -107,7 +106,7 @@ class KernelBootstrap:
     def standard_error(self, values: Sequence[float]) -> float | None:
         """Return the standard error of what was measured of each of the samples; None if it is not finite of two."""
         finite = [value for value in values if math.isfinite(value)]
-        return float(np.std(finite, ddof=1)) * _correction(self.groups) if len(finite) > 1 else None
+        return float(np.std(finite, ddof=1)) * correction(self.groups) if len(finite) > 1 else None
 
 
 def bootstrap_kernels(
@@ -149,7 +148,7 @@ def bootstrap_kernels(
     NumericalWarning
         If there are few groups, or of very different sizes, or resampled sets have no kernels.
     """
-    _warn_of_groups(sizes)
+    warn_of_groups(sizes)
     rng, count = np.random.default_rng(seed), len(parts)
     steps = np.unique(np.geomspace(1, count, 1 + int(np.ceil(np.log2(count)))).round().astype(int))[:-1]
     orders = ORDERS if count > 2 else 2  # all there are
@@ -161,7 +160,7 @@ def bootstrap_kernels(
     samples = samples[np.isfinite(samples).all((1, 2, 3, 4))]
     error = np.full_like(whole, math.nan)
     if len(samples) > 1:
-        error = np.std(samples, axis=0, ddof=1) * _correction(count)
+        error = np.std(samples, axis=0, ddof=1) * correction(count)
     relative = float(np.linalg.norm(error)) / size
     if relative < ROUNDING:
         relative = 0.0
@@ -273,20 +272,3 @@ def _relative_spread(kernels: Array) -> float:
         return math.nan
     squares = np.square(kernels - kernels.mean(0)).sum((1, 2, 3, 4))
     return float(squares.std(ddof=1) / (2 * squares.mean() * math.sqrt(len(squares)))) if squares.any() else 0.0
-
-
-def _correction(groups: int) -> float:
-    """Return what makes up for resampling from ``groups``, whose own variance is (g - 1)/g of that they come from."""
-    return math.sqrt(groups / (groups - 1))
-
-
-def _warn_of_groups(sizes: Sequence[int]) -> None:
-    if len(sizes) < FEW_GROUPS:
-        message = f"a bootstrap of {len(sizes)} images, or files of moments, gives a rough error; take 8 at least"
-        warnings.warn(message, NumericalWarning, stacklevel=3)
-    if max(sizes) > 2 * min(sizes):
-        message = (
-            f"the bootstrap takes sets of {min(sizes)} to {max(sizes)} images for equals, which makes errors wrong;"
-            " take files of moments of about as many images"
-        )
-        warnings.warn(message, NumericalWarning, stacklevel=3)

@@ -6,11 +6,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import SymLogNorm
 from matplotlib.figure import Figure, FigureBase
-from matplotlib.image import AxesImage
-from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
+from matplotlib.ticker import NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
-from ndtools.drawing.palette import CHANNELS, DIVERGING
+from ndtools.drawing.kernel_maps import draw_colours, draw_map, tick_pixels
+from ndtools.drawing.palette import CHANNELS
 from ndtools.drawing.style import (
     PAGE,
     add_letters,
@@ -27,16 +27,7 @@ from ndtools.text import precision_in_words, ridge_in_words, source_name
 if TYPE_CHECKING:
     from ndtools.experiments.kernels.result import KernelsResult
 
-__all__ = [
-    "caption_kernels",
-    "draw_colours",
-    "draw_map",
-    "extent_of",
-    "has_room",
-    "plot_kernels",
-    "rows_named",
-    "tick_pixels",
-]
+__all__ = ["caption_kernels", "has_room", "plot_kernels", "rows_named"]
 
 Array = NDArray[np.float64]
 
@@ -142,12 +133,6 @@ def caption_kernels(result: "KernelsResult") -> str:
     )
 
 
-def extent_of(kernel_size: int) -> tuple[float, float, float, float]:
-    """Return the edges of a kernel in pixels from its centre: left, right, bottom, top."""
-    half = kernel_size / 2
-    return -half, half, half, -half
-
-
 def has_room(width: float) -> bool:
     """Return whether the titles of maps have room for "from R" beside a letter, in a figure of this width."""
     return width >= (ROOMY_ROW if is_wide(width) else ROOMY_COLUMN)
@@ -158,12 +143,6 @@ def rows_named(names: list[str], width: float) -> list[str]:
     if has_room(width):
         return [f"output {name}\nΔy / pixels" for name in names]
     return [f"to {name}" for name in names]
-
-
-def tick_pixels(ax: Axes, *, vertical: bool = True) -> None:
-    """Put a few ticks at whole pixels."""
-    for axis in (ax.xaxis, ax.yaxis) if vertical else (ax.xaxis,):
-        axis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 4, 5, 10], min_n_ticks=1))
 
 
 def _heights(width: float, channels: int) -> tuple[float, float]:
@@ -209,17 +188,6 @@ def _axes(
     for i, j in np.ndindex(count, count):
         maps[i, j] = fig.add_subplot(grid[2, i * each + j])
     return fig, pictures, profiles, maps
-
-
-def draw_colours(ax: Axes, kernels: Array, norm: SymLogNorm) -> None:
-    """Draw the kernels (3, k, k) of an output channel as the colours of one picture."""
-    colours = np.ma.filled(norm(kernels.ravel())).reshape(kernels.shape)
-    ax.imshow(colours.transpose(1, 2, 0), extent=extent_of(kernels.shape[-1]), interpolation="nearest")
-
-
-def draw_map(ax: Axes, kernel: Array, norm: SymLogNorm) -> AxesImage:
-    """Draw a kernel (k, k) in colours on the scale of ``norm``, and return its image."""
-    return ax.imshow(kernel, cmap=DIVERGING, norm=norm, extent=extent_of(len(kernel)), interpolation="nearest")
 
 
 def _marker_size(kernel_size: int, width: float) -> float:

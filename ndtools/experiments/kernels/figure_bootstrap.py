@@ -9,6 +9,7 @@ from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
+from ndtools.drawing.kernel_maps import extent_of, tick_pixels
 from ndtools.drawing.palette import METHODS, SIDES
 from ndtools.drawing.style import (
     PAGE,
@@ -20,7 +21,7 @@ from ndtools.drawing.style import (
     split_figure,
     width_of,
 )
-from ndtools.experiments.kernels.figure import extent_of, has_room, rows_named, tick_pixels
+from ndtools.experiments.kernels.figure import has_room, rows_named
 from ndtools.text import counted, ridge_in_words, source_name, with_error
 
 if TYPE_CHECKING:

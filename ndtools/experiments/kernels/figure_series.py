@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import SymLogNorm
 from matplotlib.figure import Figure, SubFigure
 
+from ndtools.drawing.kernel_maps import draw_colours, draw_map, tick_pixels
 from ndtools.drawing.palette import CHANNELS
 from ndtools.drawing.series import (
     add_series_legend,
@@ -34,7 +35,6 @@ from ndtools.drawing.style import (
     width_of,
 )
 from ndtools.drawing.weights import scale_axis, weight_norm
-from ndtools.experiments.kernels.figure import draw_colours, draw_map, tick_pixels
 from ndtools.text import source_name
 
 if TYPE_CHECKING:

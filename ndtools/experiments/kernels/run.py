@@ -11,16 +11,15 @@ from ndtools.computing.operators import resolve_device
 from ndtools.computing.progress import Progress
 from ndtools.console.short_form import short_form
 from ndtools.data.images.sources import resolve_source
-from ndtools.errors import DataError, MatrixError, OptionError
-from ndtools.experiments.kernels.bootstrap import GROUPS, KernelBootstrap, bootstrap_kernels
+from ndtools.errors import DataError, OptionError
+from ndtools.experiments.kernels.bootstrap import KernelBootstrap, bootstrap_kernels
 from ndtools.experiments.kernels.cells import measure_cells
 from ndtools.experiments.kernels.config import KernelsConfig
 from ndtools.experiments.kernels.result import ChannelKernel, KernelsResult
-from ndtools.moments.files import iterate_moments
 from ndtools.moments.grey import warn_if_grey
-from ndtools.moments.groups import GroupedMoments, GroupMoments, grouped_moments
+from ndtools.moments.groups import GroupMoments, grouped_moments, moments_of_files
 from ndtools.moments.noise import warn_if_below_noise
-from ndtools.numerics.covariance import Covariance
+from ndtools.moments.resampling import GROUPS
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.inverse_sqrt import method_from_name
 from ndtools.results.inputs import ImagesUsed, images_used
@@ -103,7 +102,7 @@ def run_series(
                 raise OptionError(name, "cannot be combined with several kernel sizes or ridges; take one of each")
     device = resolve_device(config.device)
     if config.from_moments:
-        found = _moments_of_files(config, halves="auto" in eps)
+        found = moments_of_files(config.from_moments, resampled=bool(config.bootstrap), halves="auto" in eps)
         k, channels = found.by_size[0].whole.kernel_size[0], found.by_size[0].whole.channels
         members = tuple(replace(member, kernel_size=k, gray=channels == 1) for member in members)
         used = ImagesUsed(", ".join(map(printable, config.from_moments)), found.read)
@@ -182,28 +181,6 @@ def _result(
 
 
 kernels = short_form(KernelsConfig, run, run_series, counting="images")
-
-
-def _moments_of_files(config: KernelsConfig, *, halves: bool) -> GroupedMoments:
-    """Read files of moments, and add up those that need not be kept apart: only their sums are in memory then."""
-    kept = len(config.from_moments) if config.bootstrap else 2 if halves else 1
-    groups: list[Covariance] = []
-    sizes: list[int] = []
-    for i, (covariance, images) in enumerate(iterate_moments(config.from_moments)):
-        if not groups:
-            ky, kx = covariance.kernel_size
-            if ky != kx or ky % 2 == 0:
-                message = (
-                    f"{printable(config.from_moments[0])} is of {ky}×{kx} patches, where a side that is odd is wanted"
-                )
-                raise MatrixError(f"{message}: kernels are square about a centre pixel")
-        if i < kept:
-            groups.append(covariance)
-            sizes.append(images)
-        else:
-            groups[i % kept] += covariance
-            sizes[i % kept] += images
-    return GroupedMoments((GroupMoments(tuple(groups)),), tuple(sizes))
 
 
 def _channel_kernel(

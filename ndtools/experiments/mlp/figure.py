@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 
+from ndtools.drawing.accuracy import LEAST_ERROR, accuracy_axis
 from ndtools.drawing.axes import plain_ticks
 from ndtools.drawing.palette import METHODS
 from ndtools.drawing.style import (
@@ -19,7 +20,6 @@ from ndtools.drawing.style import (
     new_figure,
     width_of,
 )
-from ndtools.text import percent
 
 if TYPE_CHECKING:
     from ndtools.experiments.mlp.result import MlpArm, MlpResult
@@ -28,10 +28,6 @@ __all__ = ["caption_mlp", "plot_mlp"]
 
 NAMES = {"none": "no normalisation", "bn": "batch normalisation", "deconv": "deconvolution"}
 POINTS = 10  # of the loss in an epoch
-ERRORS = (0.9, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)  # labelled as accuracies
-FINE = (*(0.01 * n for n in (90, 80, 60, 40, 30, 8, 6, 4, 3)), *(0.001 * n for n in (8, 6, 4, 3)), *ERRORS[1:])
-NARROW = 8.0  # range of errors, largest by smallest, within which FINE are labelled
-LEAST = 1e-3  # error that is drawn
 
 
 def plot_mlp(result: "MlpResult", *, width: float = PAGE, title: bool = True, fig: Figure | None = None) -> Figure:
@@ -60,14 +56,15 @@ def plot_mlp(result: "MlpResult", *, width: float = PAGE, title: bool = True, fi
         loss, accuracy = fig.subplots(1, 2) if wide else fig.subplots(2, 1)
         for arm in result.arms:
             epochs = np.arange(1, arm.test_accuracy.shape[1] + 1)
-            _band(accuracy, arm, epochs, np.clip(1 - arm.test_accuracy, LEAST, None))
+            _band(accuracy, arm, epochs, np.clip(1 - arm.test_accuracy, LEAST_ERROR, None))
             _band(loss, arm, *_parts_of_epochs(arm.loss), marked=False)
         last = result.config.epochs
         loss.set_xlim(0, last)
         loss.set_yscale("log")
         loss.set_ylabel("training loss\n(cross-entropy / nats)")
         plain_ticks(loss.yaxis)
-        _accuracy_axis(accuracy, np.clip([1 - arm.test_accuracy.mean(0) for arm in result.arms], LEAST, 1))
+        errors = np.clip([1 - arm.test_accuracy.mean(0) for arm in result.arms], LEAST_ERROR, 1)
+        accuracy_axis(accuracy, errors, "test accuracy", short=True)
         accuracy.set_xlim(0.5, last + 0.5)
         for ax in (loss, accuracy):
             ax.set_xlabel("epoch")
@@ -105,16 +102,6 @@ def caption_mlp(result: "MlpResult") -> str:
         f" layer are left as they are, batch-normalised (sums of the hidden layers), or deconvolved: {block} together,"
         f" {config.n_iter} Newton-Schulz iterations, eps {config.eps:.3g}.{rates}"
     )
-
-
-def _accuracy_axis(ax: Axes, errors: np.ndarray) -> None:
-    ax.set_ylabel("test accuracy\n(logarithmic in the error)")
-    ax.set_yscale("log")  # of the error, upside down
-    worst, best = min(1.4 * errors.max(), 1.0), errors.min() / 1.5
-    ticks = sorted({e for e in (FINE if worst < NARROW * best else ERRORS) if best <= e <= worst})
-    ax.set_yticks(ticks, [percent(1 - error, digits=6) for error in ticks])
-    ax.yaxis.set_minor_locator(NullLocator())
-    ax.set_ylim(worst, best)
 
 
 def _parts_of_epochs(loss: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,22 +8,25 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch import nn
 
-from ndtools.computing.operators import check_memory, operator_threads, resolve_device, seconds_at, threads_for
+from ndtools.computing.operators import check_memory, operator_threads, resolve_device, threads_for
 from ndtools.computing.progress import Progress
 from ndtools.console.short_form import short_form
+from ndtools.data.labelled.dataset import Dataset
 from ndtools.data.labelled.datasets import load_dataset
-from ndtools.data.labelled.flat import FlatDataset
-from ndtools.errors import DataError, NumericalWarning
+from ndtools.errors import DataError, NumericalWarning, TrainingDiverged
 from ndtools.experiments.mlp.config import MlpConfig
 from ndtools.experiments.mlp.result import MlpArm, MlpResult
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.linear import DeconvLinear
 from ndtools.results.inputs import DataUsed
+from ndtools.training.data import TrainingData
+from ndtools.training.loop import Training
+from ndtools.training.recipe import Recipe
+from ndtools.training.records import StepRecord
 
-__all__ = ["ARMS", "build_mlp", "mlp", "run"]
+__all__ = ["ARMS", "build_mlp", "mlp", "recipe_of", "run", "unprocessed"]
 
 ARMS = ("none", "bn", "deconv")
 
@@ -54,6 +57,26 @@ def build_mlp(widths: tuple[int, ...], arm: str, config: DeconvConfig) -> nn.Seq
     return nn.Sequential(*layers)
 
 
+def unprocessed(dataset: Dataset) -> TrainingData:
+    """Return the images of a data set for training on pixels in [0, 1], as they are."""
+    zero, one = torch.zeros(1, 1, 1), torch.ones(1, 1, 1)
+    return TrainingData(dataset.train, dataset.test, dataset.test, zero, one, len(dataset.classes))
+
+
+def recipe_of(config: MlpConfig, batch_size: int, lr: float, seed: int) -> Recipe:
+    """Return the recipe of one run: momentum at a constant rate, without weight decay and augmentation."""
+    return Recipe(
+        epochs=config.epochs,
+        batch_size=batch_size,
+        lr=lr,
+        momentum=config.momentum,
+        weight_decay=0,
+        sched="constant",
+        seed=seed,
+        augment=False,
+    )
+
+
 def run(config: MlpConfig, *, progress: Progress | None = None) -> MlpResult:
     """Train each arm at its best learning rate, as often as asked for.
 
@@ -81,9 +104,10 @@ def run(config: MlpConfig, *, progress: Progress | None = None) -> MlpResult:
     MlpConfig.check_type(config)
     device = resolve_device(config.device)
     dataset = load_dataset(config.dataset, data_dir=config.data_dir)
-    data = FlatDataset.of(dataset).to(device)
-    widths = (data.features, *config.hidden, data.classes)
-    batch_size = min(config.batch_size, len(data))
+    data = unprocessed(dataset).to(device)
+    images = len(data.train.labels)
+    widths = (dataset.train.images[0].numel(), *config.hidden, data.classes)
+    batch_size = min(config.batch_size, images)
     if batch_size < 2:
         raise DataError(f"{dataset.name} has one training image only, and a batch needs two at least")
     # A layer has weights, their gradient and momentum, and with deconvolution a covariance and what D is made of.
@@ -101,7 +125,7 @@ def run(config: MlpConfig, *, progress: Progress | None = None) -> MlpResult:
         arms = tuple(_arm(name, config, data, widths, batch_size, done) for name in ARMS)
     return MlpResult(
         config=config,
-        data=DataUsed(dataset.name, dataset.synthetic, dataset.location, len(data), len(data.test_labels)),
+        data=DataUsed(dataset.name, dataset.synthetic, dataset.location, images, len(data.test.labels)),
         batch_size=batch_size,
         widths=widths,
         arms=arms,
@@ -133,7 +157,7 @@ def _compared(config: MlpConfig) -> tuple[float, ...]:
 def _arm(
     name: str,
     config: MlpConfig,
-    data: FlatDataset,
+    data: TrainingData,
     widths: tuple[int, ...],
     batch_size: int,
     done: Callable[[], None],
@@ -157,7 +181,7 @@ def _arm(
 def _train(
     name: str,
     config: MlpConfig,
-    data: FlatDataset,
+    data: TrainingData,
     widths: tuple[int, ...],
     batch_size: int,
     lr: float,
@@ -167,34 +191,24 @@ def _train(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         deconvolution = DeconvConfig(block_size=config.block_size, n_iter=config.n_iter, eps=config.eps)
-        model = build_mlp(widths, name, deconvolution).to(data.pixels.device)
-    optimiser = torch.optim.SGD(model.parameters(), lr=lr, momentum=config.momentum)
-    per_epoch = len(data) // batch_size
-    batches = data.batches(batch_size, config.epochs * per_epoch, seed)
-    losses, accuracies = [], []
-    seconds = 0.0
-    for _ in range(config.epochs):
-        start = seconds_at(data.pixels.device)
-        model.train()
-        with warnings.catch_warnings():
-            # That 512 images cannot tell 784 pixels apart does no harm to so few iterations: see `ndtools regress`.
-            warnings.simplefilter("ignore", NumericalWarning)
-            losses.append([_step(model, optimiser, *batch) for batch in itertools.islice(batches, per_epoch)])
-        seconds += seconds_at(data.pixels.device) - start
-        accuracies.append(_accuracy(model, data))
-        done()
-    return _Run(np.array(losses), np.array(accuracies), seconds)
-
-
-def _step(model: nn.Module, optimiser: torch.optim.Optimizer, rows: Tensor, labels: Tensor) -> float:
-    loss = cross_entropy(model(rows), labels)
-    optimiser.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimiser.step()
-    return loss.item()
-
-
-@torch.no_grad()
-def _accuracy(model: nn.Module, data: FlatDataset) -> float:
-    model.eval()
-    return data.accuracy(model)
+        model = nn.Sequential(nn.Flatten(), build_mlp(widths, name, deconvolution))
+    training = Training(model, data, recipe_of(config, batch_size, lr, seed))
+    losses = np.full((config.epochs, training.per_epoch), np.nan)
+    accuracies = np.zeros(config.epochs)  # outputs of a run that diverged are NaN, and classify no image right
+    seconds, epochs = 0.0, 0
+    with warnings.catch_warnings():
+        # That 512 images cannot tell 784 pixels apart does no harm to so few iterations: see `ndtools regress`.
+        warnings.simplefilter("ignore", NumericalWarning)
+        try:
+            for record in training.records():
+                seconds = record.seconds
+                if isinstance(record, StepRecord):
+                    losses[divmod(record.step - 1, training.per_epoch)] = record.loss
+                else:
+                    accuracies[epochs] = record.eval_top1 / 100
+                    epochs += 1
+                    done()
+        except TrainingDiverged:
+            for _ in range(epochs, config.epochs):
+                done()
+    return _Run(losses, accuracies, seconds)

@@ -50,6 +50,12 @@ def sparsity(
     bootstrap: Annotated[
         int, typer.Option(help="Number of groups of images, each left out once for the intervals; 0 for no intervals.")
     ] = SparsityConfig.bootstrap,
+    from_moments: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Take D and μ from this file of kernels --save-moments, and apply them to SOURCE (repeatable)."
+        ),
+    ] = None,
     shared: SharedOptions,
 ) -> None:
     """Measure how sparse images are before and after deconvolution (Ye et al. 2020, fig. 9).
@@ -66,8 +72,11 @@ def sparsity(
     output = ExperimentOutput(shared, "sparsity", figures=["ridge"] if "auto" in ridges else [])
     if whitening == "none":
         refuse_given(context, ["eps", "relative_eps"], "with --whitening none, which decorrelates nothing")
+    if from_moments:
+        refuse_given(context, ["kernel_size", "gray"], "with --from-moments: the files hold patches of one kind")
     config = SparsityConfig(
         source=source,
+        from_moments=tuple(from_moments or ()),
         kernel_size=sizes[0],
         images=images,
         eps=ridges[0],
@@ -78,12 +87,14 @@ def sparsity(
         bootstrap=bootstrap,
         **shared.of_run(),
     )
-    output.check(config.source)
+    output.check(config.source, *config.from_moments)
 
     from ndtools.experiments.sparsity.figures import FIGURES, SERIES
     from ndtools.experiments.sparsity.run import run_series
 
-    series = output.compute(run_series, config, kernel_sizes=sizes, ridges=ridges, counting="images, twice")
+    series = output.compute(
+        run_series, config, kernel_sizes=sizes, ridges=ridges, counting="images" if from_moments else "images, twice"
+    )
     result = series[0]
     output.skipped(result.images)
     if len(series) == 1:
@@ -102,16 +113,25 @@ def _title(result: "SparsityResult") -> str:
 
 
 def _table(result: "SparsityResult") -> "Table":
+    from ndtools.experiments.sparsity.verdict import verdicts
+
     table = new_table(("measure",), ("before", "after", "Gaussian", "Laplace"), gap=2)
     for name, label in NAMES.items():
         sides = (_estimate(side.measures[name]) for side in (result.before, result.after))
         table.add_row(label, *sides, *(f"{value:.3g}" for value in REFERENCES[name]))
+    table.caption = "\n".join(map(str, verdicts([result]))) or None
     table.add_row("|x| > 10 σ", f"{result.before.clipped:.2g}", f"{result.after.clipped:.2g}", "", "")
     return table
 
 
 def _series_table(series: "Series[SparsityResult]") -> "Table":
+    from ndtools.experiments.sparsity.verdict import verdicts
+
     table = series_table(series, NAMES.values())
+    lines = [str(table.caption)] * bool(table.caption) + list(map(str, verdicts(series)))
+    if not lines and series[0].config.whitening == "patch":
+        lines = ["add 'paper' to --eps to judge the paper's sentence at its own ridge"]
+    table.caption = "\n".join(lines) or None
     for i, member in enumerate(series):
         if i == 0 or member.before is not series[i - 1].before:
             before = (_estimate(member.before.measures[name]) for name in NAMES)

@@ -45,6 +45,10 @@ class SparsityConfig(Configuration):
         the identity).
     bootstrap : int
         Number of groups of images for the intervals, at least 2. Each group is left out once. 0 for no intervals.
+    from_moments : tuple of str
+        Files of moments, as ``ndtools kernels`` saves them, from which D and μ are computed. They are applied to the
+        images of ``source``, which need not be those of the moments. Kernel size and channels are then those of the
+        files, and σ of each distribution is the root mean square of its values.
     seed : int
         Seed of the random draw of the images, and of their assignment to groups.
     jobs : int, optional
@@ -63,6 +67,7 @@ class SparsityConfig(Configuration):
     bins: int = 201
     whitening: Literal["patch", "channel", "none"] = "patch"
     bootstrap: int = 200
+    from_moments: tuple[str, ...] = ()
     seed: int = 0
     jobs: int | None = None
     device: str = "auto"
@@ -77,3 +82,5 @@ class SparsityConfig(Configuration):
         check_ridge(self.eps)
         check_choice("whitening", self.whitening, ("patch", "channel", "none"))
         check_bootstrap(self.bootstrap)
+        if self.from_moments and self.whitening == "none":
+            raise OptionError("from_moments", "has no meaning without whitening: moments give D")

@@ -21,7 +21,8 @@ from ndtools.drawing.style import (
     new_figure,
     width_of,
 )
-from ndtools.text import percent, ridge_in_words, source_name
+from ndtools.experiments.sparsity.verdict import verdicts
+from ndtools.text import percent, printable, ridge_in_words, source_name
 
 if TYPE_CHECKING:
     from ndtools.experiments.sparsity.result import SparsityResult
@@ -112,7 +113,16 @@ def caption_sparsity(result: "SparsityResult") -> str:
         f" The kurtosis is {_kurtosis(before)} before and {_kurtosis(after)} after (Gaussian 3, Laplace 6);"
         " grey curves are densities of equal variance."
         + (f" {k}×{k} patches, {ridge_in_words(result.fit, result.ridge)}." if result.fit else "")
+        + _moments(result)
+        + "".join(f" {verdict}" for verdict in verdicts([result]))
     )
+
+
+def _moments(result: "SparsityResult") -> str:
+    """Name the files of moments that D and μ come from, if they do."""
+    if not result.config.from_moments:
+        return ""
+    return f" D and the means are those of {', '.join(map(printable, result.config.from_moments))}."
 
 
 def _draw_histograms(ax: Axes, result: "SparsityResult") -> None:

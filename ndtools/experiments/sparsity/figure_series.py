@@ -29,6 +29,7 @@ from ndtools.drawing.style import (
     panel_rows,
     width_of,
 )
+from ndtools.experiments.sparsity.verdict import verdicts
 from ndtools.text import source_name
 from ndtools.validation import PAPER_RIDGE
 
@@ -108,7 +109,7 @@ def caption_sparsity_series(series: "Series[SparsityResult]") -> str:
         f" {series_in_words(series.members)} (a) Densities, each divided by its standard deviation σ, on a logarithmic"
         " axis; the dotted line is that of the pixels less the mean of their channel. (b) Kurtosis (Gaussian 3, Laplace"
         " 6). (c) Share of the values within 0.1 σ (Gaussian 0.080, Laplace 0.132). The dotted line is at the paper's"
-        " ridge, 1e-5 of the mean variance."
+        " ridge, 1e-5 of the mean variance." + "".join(f" {verdict}" for verdict in verdicts(series))
     )
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ndtools.drawing.shown import ShownResult
 from ndtools.experiments.sparsity.config import SparsityConfig
+from ndtools.experiments.sparsity.verdict import Verdict
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.ridge import RidgeChoice
 from ndtools.numerics.sparsity import Distribution
@@ -68,12 +69,15 @@ class SparsityResult(ShownResult):
     def summary(self) -> Sequence[str]:
         """Return lines that say what the result comes from, and its main numbers."""
         size, whitening = self.config.kernel_size, self.config.whitening
+        source = source_name(self.source)
+        if self.config.from_moments:
+            source += f", D of {source_name(', '.join(self.config.from_moments))}"
         ridge = "no whitening"
         if self.fit:
             ridge = f"{ridge_in_words(self.fit, self.ridge)} · {precision_in_words(self.fit)}"
         of = {"patch": f"patches of {size}×{size}", "channel": "the channels of a pixel", "none": "single pixels"}
         return (
-            f"{source_name(self.source)} · {self.images.counted} · {self.count:,} values · {of[whitening]}",
+            f"{source} · {self.images.counted} · {self.count:,} values · {of[whitening]}",
             ridge,
             before_and_after(self.before, self.after),
         )
@@ -97,6 +101,7 @@ class SparsityResult(ShownResult):
             "whitening": self.config.whitening,
             "before": self.before.numbers(),
             "after": self.after.numbers(),
+            **({"paper": verdict.numbers()} if (verdict := Verdict.of(self)) else {}),
         }
 
     @classmethod

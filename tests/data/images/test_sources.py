@@ -414,7 +414,11 @@ def test_the_built_in_sample(here):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("photo", r"^no such file or folder: 'photo'; did you mean 'photos'\? \(built-in: sample, sample-photo\)$"),
+        (
+            "photo",
+            r"^no such file or folder: 'photo'; did you mean 'photos'\?"
+            r" \(built-in: sample, sample-photo, dead-leaves\)$",
+        ),
         ("photos/tench.jpg", r"did you mean 'photos/tench\.jpeg'\?"),
         ("sampel", r"did you mean 'sample'\?"),
         ("nowhere/at/all.png", r"^no such file or folder: 'nowhere/at/all\.png' \(built-in"),

@@ -6,13 +6,13 @@ import torch
 from torch import nn
 
 from ndtools.data.labelled.datasets import load_dataset
-from ndtools.data.labelled.flat import FlatDataset
 from ndtools.errors import DataError, OptionError
 from ndtools.experiments.mlp.config import MlpConfig
 from ndtools.experiments.mlp.result import MlpArm
-from ndtools.experiments.mlp.run import build_mlp, run
+from ndtools.experiments.mlp.run import build_mlp, recipe_of, run, unprocessed
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.linear import DeconvLinear
+from ndtools.training.batches import Batches
 from tests.places import real
 from tests.small_set import write_small_set
 
@@ -68,15 +68,18 @@ def test_curves_have_the_shape_asked_for_and_the_run_is_reproducible(folder):
 
 def by_hand(arm, folder, config):
     """The losses and accuracies of the first repeat, with torch's own optimiser left out."""
-    data = FlatDataset.of(load_dataset(folder))
+    data = unprocessed(load_dataset(folder))
     torch.manual_seed(config.seed + 1)
     model = build_mlp(
         (25, *config.hidden, 3), arm, DeconvConfig(block_size=config.block_size, n_iter=config.n_iter, eps=config.eps)
     )
     velocity = [torch.zeros_like(p) for p in model.parameters()]
     losses, accuracies = [], []
-    batches = data.batches(config.batch_size, 6 * config.epochs, config.seed + 1)
-    for step, (rows, labels) in enumerate(batches, start=1):
+    batches = Batches(data, recipe_of(config, config.batch_size, config.lr[0], config.seed + 1))
+    tested, wanted = data.test.images.flatten(1).float() / 255, data.test.labels
+    for step in range(1, 6 * config.epochs + 1):
+        images, labels = batches[step - 1]
+        rows = images.flatten(1)
         model.train()
         log_likelihood = model(rows).log_softmax(1)[torch.arange(len(rows)), labels]
         model.zero_grad()
@@ -88,8 +91,7 @@ def by_hand(arm, folder, config):
                 p.sub_(config.lr[0] * v)
             if step % 6 == 0:
                 model.eval()
-                found = model(data.test_pixels.float() / 255).argmax(1)
-                accuracies.append((found == data.test_labels).double().mean().item())
+                accuracies.append((model(tested).argmax(1) == wanted).double().mean().item())
     return losses, accuracies
 
 
@@ -100,6 +102,33 @@ def test_arms_learn_by_momentum_from_the_same_batches(folder, arm):
     losses, accuracies = by_hand(arm, folder, config)
     np.testing.assert_allclose(found.loss.ravel(), losses, rtol=1e-4)
     np.testing.assert_allclose(found.test_accuracy[0], accuracies)
+
+
+def test_batches_are_pixels_in_order(folder):
+    dataset = load_dataset(folder)
+    images, labels = Batches(unprocessed(dataset), recipe_of(config_of(folder), 50, 0.5, 3))[0]
+    known = (dataset.train.images.float() / 255).flatten(1)
+    place = (images.flatten(1)[:, None] == known).all(2).int().argmax(1)
+    assert torch.equal(images.flatten(1), known[place])
+    assert torch.equal(labels, dataset.train.labels[place])
+
+
+def test_a_run_that_diverges_is_kept_and_loses_the_choice(folder, monkeypatch):
+    def spoiled(widths, arm, config):
+        model = build_mlp(widths, arm, config)
+        if arm == "bn":
+            model[-1].weight.data.fill_(torch.inf)
+        return model
+
+    monkeypatch.setattr("ndtools.experiments.mlp.run.build_mlp", spoiled)
+    counted = []
+    result = run(config_of(folder, lr=(0.1, 0.5)), progress=lambda done, total: counted.append((done, total)))
+    assert counted[-1] == (24, 24)
+    none, bn, _ = result.arms
+    assert set(bn.tried.values()) == {np.inf}
+    assert np.isnan(bn.loss).all()
+    assert not bn.test_accuracy.any()
+    assert np.isfinite(none.loss).all()
 
 
 def test_best_rates_at_the_edge_are_marked(folder):

@@ -1,0 +1,190 @@
+"""From training runs to arms: runs whose settings are equal apart from their seed, named by what sets them apart."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ndtools.errors import DataError
+from ndtools.experiments.compare.result import Reference
+from ndtools.models.catalogue import EARLIER_NAMES
+from ndtools.published.entry import Entry
+from ndtools.published.registry import matching
+from ndtools.results.runs import Run
+
+__all__ = ["check_same_data", "grouped", "names_of", "references"]
+
+# Settings that do not change what is learned from which images.
+_WITHOUT_EFFECT = (
+    "seed",
+    "name",
+    "output",
+    "data_dir",
+    "jobs",
+    "device",
+    "log",
+    "repeats",
+    "resume",
+    "checkpoint_every",
+)
+_WORDS = {  # settings as the names of arms have them; others by their own name
+    "weight_decay": "decay",
+    "batch_size": "batch",
+    "lr": "rate",
+    "opt": "",
+    "sched": "",
+    "images": "images",
+    "block_size": "B",
+    "sampling_stride": "stride",
+}
+_IMAGES = ("name", "train_images", "eval_images", "eval_split", "test_images", "mean", "std")  # of a run's data
+_LONGEST = 60  # characters in the name of an arm
+_NORMS = {"deconv": "nd", "deconv-reference": "nd", "bn": "bn", "none": "none"}
+_DOCUMENTS = {"paper": "paper-v2", "report": "report-2021", "ReScience": "rescience-2025"}
+_COMPARED = ("lr", "opt", "momentum", "weight_decay", "sched", "loss", "eps", "n_iter", "block_size")
+
+
+def settings_of(run: Run) -> dict[str, Any]:
+    """Return all that decides what a run learns, apart from its seed."""
+    config = {name: value for name, value in run.config.items() if name not in _WITHOUT_EFFECT}
+    config |= {"arch": run.about["arch"], "norm": run.about["norm"], "processes": run.about.get("processes", 1)}
+    return config
+
+
+def _key(run: Run) -> str:
+    data = {name: run.about["data"].get(name) for name in _IMAGES}
+    return json.dumps([settings_of(run), run.about.get("network"), data], sort_keys=True)
+
+
+def grouped(runs: Sequence[Run]) -> list[list[Run]]:
+    """Return the runs of each arm, in the order of the first run of each."""
+    arms: dict[str, list[Run]] = {}
+    for run in runs:
+        arms.setdefault(_key(run), []).append(run)
+    return list(arms.values())
+
+
+def check_same_data(runs: Sequence[Run]) -> None:
+    """Raise an error if runs were tested on different images.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        All runs of a comparison.
+
+    Raises
+    ------
+    DataError
+        If two runs have different data sets, or different numbers of test images.
+    """
+    first = runs[0]
+    for run in runs:
+        ours, theirs = (
+            (each.about["data"].get("name"), each.about["data"].get("test_images")) for each in (run, first)
+        )
+        if ours != theirs:
+            raise DataError(
+                f"runs of different data cannot be compared: {first.path} was tested on {theirs[1]} images of"
+                f" {theirs[0]}, and {run.path} on {ours[1]} of {ours[0]}; name the runs of one data set"
+            )
+
+
+def names_of(arms: Sequence[Sequence[Run]]) -> list[str]:
+    """Return a name for each arm: its normalisation, and the settings in which the arms differ.
+
+    Parameters
+    ----------
+    arms : sequence of sequences of Run
+        Runs of each arm.
+
+    Returns
+    -------
+    list of str
+        Names such as "bn" and "deconv", or "bn, decay 0.005"; no two are equal.
+    """
+    settings = [settings_of(arm[0]) for arm in arms]
+    keys = list(dict.fromkeys(key for each in settings for key in each))
+    differing = [key for key in keys if len({json.dumps(each.get(key)) for each in settings}) > 1]
+    first = [key for key in ("arch", "norm") if key in differing] or ["norm"]
+    others = [key for key in differing if key not in first]
+    full = [[str(each[key]) for key in first] + [_part(key, each.get(key)) for key in others] for each in settings]
+    # Without the settings that were left at nothing, unless names need them.
+    given = [
+        [str(each[key]) for key in first] + [_part(key, each[key]) for key in others if each.get(key)]
+        for each in settings
+    ]
+    parts = given if len(set(map(tuple, given))) == len(given) else full
+    names: list[str] = []
+    for name in map(", ".join, parts):
+        name = name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1].rstrip(', ')}…"
+        again = sum(other == name or other.startswith(f"{name} (") for other in names)
+        names.append(f"{name} ({again + 1})" if again else name)
+    return names
+
+
+def _part(key: str, value: object) -> str:
+    word = _WORDS.get(key, key.replace("_", " "))
+    if value is None:
+        return f"default {word or key}" if key != "images" else "all images"
+    if isinstance(value, bool):
+        return word if value else f"no {word}"
+    return f"{word} {value:g}".strip() if isinstance(value, int | float) else f"{word} {value}".strip()
+
+
+def references(run: Run) -> tuple[Reference, ...]:
+    """Return the published numbers beside which the accuracy of an arm stands, at most one of each document.
+
+    Parameters
+    ----------
+    run : Run
+        A run of the arm.
+
+    Returns
+    -------
+    tuple of Reference
+        Numbers for the same network, data set, number of epochs, batch size and normalisation: of each document the one
+        whose other settings differ least. Empty for runs on fewer images or steps.
+    """
+    settings = settings_of(run)
+    norm = _NORMS.get(str(settings["norm"]))
+    if norm is None or settings.get("images") is not None or settings.get("max_steps") is not None:
+        return ()
+    wanted = {
+        "arch": EARLIER_NAMES.get(str(settings["arch"]), settings["arch"]),
+        "dataset": run.about["data"].get("name"),
+        "norm": norm,
+        "epochs": settings.get("epochs"),
+        "batch_size": (settings.get("batch_size") or 0) * settings["processes"],
+    }
+    entries = matching(wanted)
+    chosen = []
+    for name, document in _DOCUMENTS.items():
+        of_document = [entry for entry in entries if document in entry.documents]
+        if of_document:
+            nearest = min(of_document, key=lambda entry: len(_differences(entry, settings)))
+            chosen.append(_reference(name, nearest, settings))
+    return tuple(chosen)
+
+
+def _differences(entry: Entry, settings: Mapping[str, Any]) -> list[str]:
+    """Return in words in which settings a published number differs from a run, as far as both are known."""
+    words = []
+    for name in _COMPARED:
+        published, ours = entry.conditions.get(name), settings.get(name)
+        if published is not None and ours is not None and published != ours:
+            words.append(f"{name} {published} instead of {ours}")
+    if settings.get("holdout"):
+        words.append(f"no images held out instead of {settings['holdout']}")
+    return words
+
+
+def _reference(name: str, entry: Entry, settings: Mapping[str, Any]) -> Reference:
+    return Reference(
+        document=name,
+        id=entry.id,
+        value=entry.value,
+        n=entry.n,
+        spread=entry.spread,
+        split=entry.split,
+        doubt=entry.doubt,
+        differs=tuple(_differences(entry, settings)),
+    )

@@ -1,0 +1,361 @@
+"""Training runs beside one another: the result of ``ndtools compare``, live or read back from its files."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ndtools.drawing.shown import ShownResult
+from ndtools.experiments.compare.config import CompareConfig
+from ndtools.experiments.compare.welch import Difference, difference
+from ndtools.results.read import SavedResult, optional_float
+from ndtools.text import counted, shortened
+
+__all__ = ["TABLE", "CompareArm", "CompareResult", "Curve", "Reach", "Reference"]
+
+TABLE = ("epoch", "step", "seconds", "train_loss", "train_top1", "eval_loss", "eval_top1", "lr")
+"""Columns of the table of each run, a row for each finished epoch."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Published number beside which the accuracy of an arm stands.
+
+    Attributes
+    ----------
+    document : {"paper", "report", "ReScience"}
+        Document in a word: the paper, the report of the University of Southampton, or the third-party reproduction.
+    id : str
+        ID of the number in :mod:`ndtools.published`.
+    value : float
+        Accuracy in per cent; the mean of several runs.
+    n : int or None
+        Number of runs; None if the document does not say.
+    spread : float or None
+        Standard deviation over the runs.
+    split : {"test", "train", "unclear"}
+        Images that the accuracy was measured on.
+    doubt : str or None
+        Reason why the number should not be taken at face value.
+    differs : tuple of str
+        Settings in words in which the published run differs from those of the arm.
+    """
+
+    document: str
+    id: str
+    value: float
+    n: int | None
+    spread: float | None
+    split: str
+    doubt: str | None
+    differs: tuple[str, ...]
+
+    @classmethod
+    def from_numbers(cls, numbers: Mapping[str, Any]) -> Self:
+        """Restore the value from the entries of a .json file."""
+        return cls(**{**numbers, "differs": tuple(numbers["differs"])})
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """Learning curves of one run.
+
+    Attributes
+    ----------
+    path : str
+        Path of the folder of the run, printable.
+    seed : int
+        Seed of the run.
+    state : {"finished", "running", "diverged"}
+        State of the run; "running" also if it was interrupted.
+    reason : str or None
+        Reason in words if the run diverged.
+    table : dict of str to array
+        Number, training steps and seconds so far, losses, accuracies in per cent, and rate of each finished epoch.
+    step, loss : array of shape (steps,)
+        Number and loss of the first training steps: those that are drawn, and half a window of the average more.
+    test : float
+        Test accuracy of the last epoch in per cent, if the run has finished; else NaN.
+    steps : int
+        Number of all training steps so far.
+    """
+
+    path: str
+    seed: int
+    state: Literal["finished", "running", "diverged"]
+    reason: str | None
+    table: dict[str, NDArray[np.float64]]
+    step: NDArray[np.float64]
+    loss: NDArray[np.float64]
+    test: float
+    steps: int
+
+    @property
+    def accuracy(self) -> NDArray[np.float64]:
+        """Accuracy after each epoch in per cent, on the images of the split that was given for evaluation."""
+        return self.table["eval_top1"]
+
+    def __len__(self) -> int:
+        return len(self.table["epoch"])
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Cost of reaching the final accuracy of another arm: at the end of the first epoch that has it.
+
+    Attributes
+    ----------
+    accuracy : float
+        Accuracy to be reached in per cent: the mean over the runs of the other arm in their last epoch.
+    runs : int
+        Number of runs that reach it.
+    of : int
+        Number of runs that were counted.
+    epochs, steps, seconds : float or None
+        Means over the runs that reach it; None if none does.
+    """
+
+    accuracy: float
+    runs: int
+    of: int
+    epochs: float | None = None
+    steps: float | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class CompareArm:
+    """Runs whose settings are equal apart from the seed.
+
+    Attributes
+    ----------
+    name : str
+        Name by which the arms of a comparison are told apart.
+    arch, norm : str
+        Network and normalisation.
+    epochs : int
+        Number of epochs of a whole run.
+    split : str
+        Images that accuracies after each epoch were measured on, "test" or "held-out".
+    settings : dict
+        All settings that the runs share.
+    runs : tuple of Curve
+        Learning curves of the runs.
+    references : tuple of Reference
+        Published numbers for this network and these settings.
+    """
+
+    name: str
+    arch: str
+    norm: str
+    epochs: int
+    split: str
+    settings: dict[str, Any]
+    runs: tuple[Curve, ...]
+    references: tuple[Reference, ...]
+
+    def in_state(self, state: str) -> list[Curve]:
+        """Return the runs in a state."""
+        return [run for run in self.runs if run.state == state]
+
+    @cached_property
+    def counted(self) -> list[Curve]:
+        """Runs that the numbers are of: those that have finished or, before any has, those that are running."""
+        finished = self.in_state("finished")
+        return finished or [run for run in self.in_state("running") if len(run)]
+
+    @property
+    def common(self) -> int:
+        """Number of epochs that all counted runs have done; 0 without such runs. Means are of these epochs alone."""
+        return min(map(len, self.counted), default=0)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the numbers are final: the counted runs have finished, and are of equal length."""
+        return bool(self.in_state("finished")) and len({len(run) for run in self.counted}) == 1 and self.common > 0
+
+    def curves(self, column: str = "eval_top1") -> NDArray[np.float64]:
+        """Return a column of the counted runs, of shape (runs, common epochs)."""
+        values = [run.table[column][: self.common] for run in self.counted]
+        return np.array(values).reshape(len(values), self.common)
+
+    @property
+    def last(self) -> NDArray[np.float64]:
+        """Accuracy of each counted run: on the test images at the end, or else after the last common epoch."""
+        if self.finished:
+            return np.array([run.test for run in self.counted])
+        return self.curves()[:, -1] if self.common else np.empty(0)
+
+    @property
+    def best(self) -> NDArray[np.float64]:
+        """Accuracy of the best epoch of each counted run, on the images of ``split``."""
+        return self.curves().max(1) if self.common else np.empty(0)
+
+    @property
+    def seconds_per_epoch(self) -> NDArray[np.float64]:
+        """Mean time of an epoch of each counted run, seconds, without evaluation."""
+        return self.curves("seconds")[:, -1] / self.common if self.common else np.empty(0)
+
+    def against(self, other: "CompareArm") -> Difference | None:
+        """Compare the accuracies with those of another arm.
+
+        Parameters
+        ----------
+        other : CompareArm
+            The arm to compare with.
+
+        Returns
+        -------
+        Difference or None
+            Difference at the end of training or, while an arm has not finished, after the last epoch that all counted
+            runs of both arms have done. None if there is no such epoch, or accuracies are of different images.
+        """
+        if self.finished and other.finished:
+            return difference(self.last, other.last)
+        epoch = min(self.common, other.common)
+        if epoch == 0 or self.split != other.split:
+            return None
+        return difference(self.curves()[:, epoch - 1], other.curves()[:, epoch - 1], epoch)
+
+    def reach(self, other: "CompareArm") -> Reach | None:
+        """Return what it takes to reach the final accuracy of another arm; None if that has not finished."""
+        if not other.finished or not self.common or self.split != other.split:
+            return None
+        target = float(other.curves()[:, -1].mean())
+        firsts = [
+            (run, int(np.argmax(run.accuracy >= target))) for run in self.counted if (run.accuracy >= target).any()
+        ]
+        if not firsts:
+            return Reach(target, 0, len(self.counted))
+        epochs, steps, seconds = (
+            float(np.mean([run.table[name][at] for run, at in firsts])) for name in ("epoch", "step", "seconds")
+        )
+        return Reach(target, len(firsts), len(self.counted), epochs, steps, seconds)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CompareResult(ShownResult):
+    """Arms of a comparison.
+
+    Attributes
+    ----------
+    config : CompareConfig
+        The configuration of this comparison.
+    dataset : str
+        Name of the data set, with a remark if it is synthetic.
+    arms : tuple of CompareArm
+        Arms in the order of the runs. The others are compared with the first.
+    device : str
+        Device of the comparison, which is always the CPU.
+    """
+
+    config: CompareConfig
+    dataset: str
+    arms: tuple[CompareArm, ...]
+    device: str = "cpu"
+
+    @property
+    def source(self) -> str:
+        """Folders that were named."""
+        return shortened(", ".join(self.config.runs), 500)
+
+    def target(self, arm: CompareArm) -> CompareArm | None:
+        """Return the arm whose final accuracy an arm has to reach: the first one, and for that the second."""
+        if arm is not self.arms[0]:
+            return self.arms[0]
+        return self.arms[1] if len(self.arms) > 1 else None
+
+    def summary(self) -> Sequence[str]:
+        """Return lines that say what the result comes from, and its main numbers."""
+        runs = sum(len(arm.runs) for arm in self.arms)
+        lines = [f"{shortened(self.dataset)} · {counted(runs, 'run')} in {counted(len(self.arms), 'arm')}"]
+        for arm in self.arms[:4]:
+            value = f"{arm.last.mean():.2f} %" if len(arm.last) else "no epoch yet"
+            epochs = f"{arm.common} of {counted(arm.epochs, 'epoch')}"
+            lines.append(f"{arm.name}: {value} after {epochs}, n = {len(arm.counted)}")
+        return lines + (["..."] if len(self.arms) > 4 else [])
+
+    def arrays(self) -> dict[str, NDArray[np.float64]]:
+        """Return the arrays of the .npz file by name."""
+        arrays = {}
+        for i, arm in enumerate(self.arms):
+            for j, run in enumerate(arm.runs):
+                arrays[f"arm{i}_run{j}_epochs"] = np.array([run.table[name] for name in TABLE])
+                arrays[f"arm{i}_run{j}_loss"] = np.array([run.step, run.loss])
+        return arrays
+
+    def numbers(self) -> dict[str, Any]:
+        """Return the numbers of the .json file by key."""
+        return {"dataset": self.dataset, "columns": TABLE, "arms": [self._numbers(arm) for arm in self.arms]}
+
+    def _numbers(self, arm: CompareArm) -> dict[str, Any]:
+        against = arm.against(self.arms[0]) if arm is not self.arms[0] else None
+        reaches = {other.name: arm.reach(other) for other in self.arms if other is not arm}
+        return {
+            "name": arm.name,
+            "arch": arm.arch,
+            "norm": arm.norm,
+            "epochs": arm.epochs,
+            "split": arm.split,
+            "settings": arm.settings,
+            "n": len(arm.counted),
+            "epochs_done": arm.common,
+            "finished": arm.finished,
+            "last": _mean_and_deviation(arm.last),
+            "best": _mean_and_deviation(arm.best),
+            "seconds_per_epoch": _mean_and_deviation(arm.seconds_per_epoch),
+            "difference": against and against.numbers(),
+            "reaches": {name: reach and asdict(reach) for name, reach in reaches.items()},
+            "published": [asdict(reference) for reference in arm.references],
+            "runs": [
+                {
+                    "path": run.path,
+                    "seed": run.seed,
+                    "state": run.state,
+                    "reason": run.reason,
+                    "epochs": len(run),
+                    "steps": run.steps,
+                    "test_top1": run.test,
+                    "best_top1": run.accuracy.max() if len(run) else None,
+                }
+                for run in arm.runs
+            ],
+        }
+
+    @classmethod
+    def from_saved(cls, saved: SavedResult) -> "CompareResult":
+        """Restore the result from its files; DataError if they are not those of a whole result of this command."""
+        with saved.restoring("compare"):
+            return cls(
+                config=saved.configuration(CompareConfig),
+                dataset=saved.numbers["dataset"],
+                arms=tuple(_saved_arm(i, arm, saved) for i, arm in enumerate(saved.numbers["arms"])),
+                device=saved.device,
+            )
+
+
+def _mean_and_deviation(values: NDArray[np.float64]) -> dict[str, float | None]:
+    return {
+        "mean": float(values.mean()) if len(values) else None,
+        "sd": float(values.std(ddof=1)) if len(values) > 1 else None,
+    }
+
+
+def _saved_arm(i: int, numbers: dict[str, Any], saved: SavedResult) -> CompareArm:
+    return CompareArm(
+        **{name: numbers[name] for name in ("name", "arch", "norm", "epochs", "split", "settings")},
+        references=tuple(map(Reference.from_numbers, numbers["published"])),
+        runs=tuple(
+            Curve(
+                **{name: run[name] for name in ("path", "seed", "state", "reason", "steps")},
+                table=dict(zip(TABLE, saved.arrays[f"arm{i}_run{j}_epochs"], strict=True)),
+                step=saved.arrays[f"arm{i}_run{j}_loss"][0],
+                loss=saved.arrays[f"arm{i}_run{j}_loss"][1],
+                test=optional_float(run["test_top1"]),
+            )
+            for j, run in enumerate(numbers["runs"])
+        ),
+    )

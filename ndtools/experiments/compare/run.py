@@ -1,0 +1,127 @@
+"""Training runs beside one another (Ye et al. 2020, figs. 7 and 11; figs. 8 and 12 of the second version)."""
+
+import json
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ndtools.console.short_form import short_form
+from ndtools.errors import DataError, NumericalWarning
+from ndtools.experiments.compare.arms import check_same_data, grouped, names_of, references, settings_of
+from ndtools.experiments.compare.config import CompareConfig
+from ndtools.experiments.compare.result import TABLE, CompareArm, CompareResult, Curve
+from ndtools.results.read import optional_float
+from ndtools.results.runs import Run, read_run, run_folders
+from ndtools.text import counted
+
+__all__ = ["compare", "run"]
+
+
+def run(config: CompareConfig) -> CompareResult:
+    """Compare training runs by what their folders hold.
+
+    Parameters
+    ----------
+    config : CompareConfig
+        Configuration of the comparison.
+
+    Returns
+    -------
+    CompareResult
+        Arms, each with all runs whose settings are equal apart from the seed.
+
+    Raises
+    ------
+    DataError
+        If a folder is absent, holds no run, or is damaged; or if runs are of different data.
+
+    Warns
+    -----
+    NumericalWarning
+        If runs of an arm have one seed, or runs were timed on different hardware.
+    """
+    CompareConfig.check_type(config)
+    runs = [read_run(path) for path in run_folders(config.runs)]
+    check_same_data(runs)
+    arms = grouped(runs)
+    _warn_of_hardware(runs)
+    result = CompareResult(
+        config=config,
+        dataset=_dataset(runs[0].about["data"]),
+        arms=tuple(_arm(name, arm, config) for name, arm in zip(names_of(arms), arms, strict=True)),
+    )
+    for arm in result.arms:
+        _warn_of_seeds(arm)
+    return result
+
+
+compare = short_form(CompareConfig, run)
+
+
+def _dataset(data: dict[str, Any]) -> str:
+    return f"{data['name']} (synthetic)" if data.get("synthetic") else str(data["name"])
+
+
+def _arm(name: str, runs: Sequence[Run], config: CompareConfig) -> CompareArm:
+    first = runs[0]
+    settings = settings_of(first)
+    epochs = settings.get("epochs")
+    if not isinstance(epochs, int):
+        raise DataError(f"{first.path}: its configuration does not say the number of epochs")
+    return CompareArm(
+        name=name,
+        arch=str(first.about["arch"]),
+        norm=str(first.about["norm"]),
+        epochs=epochs,
+        split=str(first.about["data"].get("eval_split", "test")),
+        settings=settings,
+        runs=tuple(_curve(each, config) for each in runs),
+        references=references(first),
+    )
+
+
+def _curve(run: Run, config: CompareConfig) -> Curve:
+    early = run.steps["step"] <= config.loss_steps + config.smooth // 2  # those behind take part in averages
+    result = run.result or {}
+    last = result.get("last") or {}
+    test = optional_float(last.get("test_top1"))
+    if np.isnan(test) and run.about["data"].get("eval_split", "test") == "test" and len(run.epochs["epoch"]):
+        test = float(run.epochs["eval_top1"][-1])
+    if run.state == "finished" and not len(run.epochs["epoch"]):
+        raise DataError(f"{run.path} is damaged: it has a result, but no finished epoch in its summary.csv")
+    return Curve(
+        path=run.path,
+        seed=int(run.config.get("seed", 0)),
+        state=run.state,
+        reason=result.get("reason"),
+        table={name: run.epoch_steps if name == "step" else run.epochs[name] for name in TABLE},
+        step=run.steps["step"][early],
+        loss=run.steps["loss"][early],
+        test=test if run.state == "finished" else float("nan"),
+        steps=len(run.steps["step"]),
+    )
+
+
+def _warn_of_seeds(arm: CompareArm) -> None:
+    repeated = {seed: number for seed, number in Counter(run.seed for run in arm.counted).items() if number > 1}
+    for seed, number in repeated.items():
+        warnings.warn(
+            f"{arm.name}: {counted(number, 'run')} have the seed {seed} and are no independent repeats; their spread is"
+            " too small",
+            NumericalWarning,
+            stacklevel=3,
+        )
+
+
+def _warn_of_hardware(runs: Sequence[Run]) -> None:
+    kinds = {json.dumps([run.about.get("hardware"), run.about.get("threads")], sort_keys=True) for run in runs}
+    if len(kinds) > 1:
+        warnings.warn(
+            "the runs were timed on different hardware, or with different numbers of threads: their seconds are not"
+            " comparable",
+            NumericalWarning,
+            stacklevel=3,
+        )

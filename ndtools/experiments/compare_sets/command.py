@@ -1,0 +1,119 @@
+"""``ndtools compare-sets``: what sets of images differ in."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ndtools.console.completion import complete_source
+from ndtools.console.conflicts import refuse_given
+from ndtools.console.options import (
+    Gray,
+    Images,
+    KernelSizes,
+    RelativeEps,
+    Ridges,
+    SharedOptions,
+    numbers_from,
+    ridges_from,
+    with_shared_options,
+)
+from ndtools.console.results import ExperimentOutput
+from ndtools.experiments.compare_sets.config import CompareSetsConfig, names_moments
+
+if TYPE_CHECKING:
+    from ndtools.experiments.compare_sets.result import CompareSetsResult
+
+__all__ = ["compare_sets"]
+
+OF_IMAGES = ("images", "resize", "sparsity")  # options that have no meaning if all sets are moments
+
+
+@with_shared_options
+def compare_sets(
+    context: typer.Context,
+    a: Annotated[
+        str,
+        typer.Argument(
+            help="First set: images, as for kernels ('dead-leaves' and 'sample' are built in); or moments, a .npz file "
+            "of kernels --save-moments or a quoted glob of such files.",
+            autocompletion=complete_source,
+        ),
+    ],
+    b: Annotated[str, typer.Argument(help="Second set, in the same forms.", autocompletion=complete_source)],
+    c: Annotated[
+        str | None,
+        typer.Argument(help="Third set, if there is one.", show_default=False, autocompletion=complete_source),
+    ] = CompareSetsConfig.c,
+    *,
+    kernel_size: KernelSizes = str(CompareSetsConfig.kernel_size),
+    images: Images = CompareSetsConfig.images,
+    eps: Ridges = str(CompareSetsConfig.eps),
+    relative_eps: RelativeEps = CompareSetsConfig.relative_eps,
+    gray: Gray = CompareSetsConfig.gray,
+    resize: Annotated[
+        int | None, typer.Option(help="Resize images to this short side in pixels (default: as they are).")
+    ] = CompareSetsConfig.resize,
+    sparsity: Annotated[
+        bool,
+        typer.Option(
+            "--sparsity/--no-sparsity",
+            help="Measure the sparsity of the deconvolved images, in a second pass over them.",
+        ),
+    ] = CompareSetsConfig.sparsity,
+    bootstrap: Annotated[
+        int,
+        typer.Option(help="Replicates of a bootstrap over the images of each set, for standard errors; 0 for none."),
+    ] = CompareSetsConfig.bootstrap,
+    shared: SharedOptions,
+) -> None:
+    """Compare two or three sets of images: kernels, responses, correlations and sparsity.
+
+    Each set has kernels and a D of its own. Their differences are given in
+    per cent and in standard errors over the images of both sets, beside what
+    chance would make of sets of the same images.
+
+    Example: [bold]ndtools compare-sets photos/ dead-leaves --eps 1e-1,1e-3[/bold]
+    """
+    sizes, ridges = numbers_from("kernel_size", kernel_size, int), ridges_from(eps)
+    output = ExperimentOutput(shared, "compare-sets")
+    config = CompareSetsConfig(
+        a,
+        b,
+        c,
+        kernel_size=sizes[0],
+        images=images,
+        eps=ridges[0],
+        relative_eps=relative_eps,
+        gray=gray,
+        resize=resize,
+        sparsity=sparsity,
+        bootstrap=bootstrap,
+        **shared.of_run(),
+    )
+    of_moments = [names_moments(source) for source in config.sources.values()]
+    if any(of_moments):
+        refuse_given(context, ["kernel_size", "gray"], "with files of moments, which hold patches of one kind")
+    if all(of_moments):
+        refuse_given(context, OF_IMAGES, "with files of moments, which hold no images")
+    output.check(*config.sources.values())
+
+    from ndtools.experiments.compare_sets.figures import FIGURES, SERIES
+    from ndtools.experiments.compare_sets.run import run_series
+    from ndtools.experiments.compare_sets.table import compare_sets_table
+
+    series = output.compute(run_series, config, kernel_sizes=sizes, ridges=ridges, counting="images")
+    for each in series[0].sets:
+        output.skipped(each.images)
+        if not each.from_moments:
+            output.fewer(each.images, images)
+    table = compare_sets_table(series.members)
+    if len(series) == 1:
+        output.results(series[0], pictures=FIGURES, title=_title(series[0]), table=table)
+    else:
+        output.results(series, pictures=SERIES, title=_title(series[0]), table=table)
+
+
+def _title(result: "CompareSetsResult") -> str:
+    from ndtools.text import source_name
+
+    return "Sets compared · " + " · ".join(f"{each.name} {source_name(each.source, 30)}" for each in result.sets)

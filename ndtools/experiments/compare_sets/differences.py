@@ -1,0 +1,166 @@
+"""How far the kernels, responses and correlations of two sets of images are apart, and how far by chance."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+from scipy.special import stdtrit
+
+from ndtools.text import percent, with_error
+
+__all__ = ["RelativeDifference", "Uncertain", "spread_of", "standardised"]
+
+Array = NDArray[np.float64]
+
+CHANCE = 0.95  # share of pairs of equal sets that differ by less than `RelativeDifference.chance`
+
+
+@dataclass(frozen=True)
+class Uncertain:
+    """A number with its standard error.
+
+    Attributes
+    ----------
+    value : float or None
+        The number; None if it is undefined.
+    error : float or None
+        Its standard error; None without a bootstrap.
+    """
+
+    value: float | None
+    error: float | None
+
+    def __str__(self) -> str:
+        return with_error(self.value, self.error)
+
+    def __sub__(self, other: "Uncertain") -> "Uncertain":
+        """Return the difference from a number of an independent set."""
+        if self.value is None or other.value is None:
+            return Uncertain(None, None)
+        error = None if self.error is None or other.error is None else math.hypot(self.error, other.error)
+        return Uncertain(self.value - other.value, error)
+
+    @property
+    def is_apart(self) -> bool | None:
+        """Whether the number is more than two standard errors from 0; None if that is not known."""
+        if self.value is None or not self.error:
+            return None
+        return abs(self.value) > 2 * self.error
+
+    @classmethod
+    def of(cls, value: float, samples: Array | None) -> "Uncertain":
+        """Return a number, of which bootstrap replicates have these values; NaN is undefined."""
+        if not math.isfinite(value):
+            return cls(None, None)
+        finite = samples[np.isfinite(samples)] if samples is not None else np.empty(0)
+        return cls(value, float(np.std(finite, ddof=1)) if len(finite) > 1 else None)
+
+
+@dataclass(frozen=True)
+class RelativeDifference:
+    """Difference of two arrays of numbers, such as kernels, in units of their size.
+
+    Attributes
+    ----------
+    value : float
+        ‖a − b‖ over the mean of ‖a‖ and ‖b‖.
+    error : float or None
+        Its standard error over both sets of images; None without a bootstrap.
+    chance : float or None
+        Difference that 95 % of pairs of such sets would stay below if both came from the same images.
+    in_errors : float or None
+        Root mean square of (a − b)/√(se_a² + se_b²): near 1 for sets of the same images. Unlike ``value``, it is not
+        dominated by the largest numbers, which may be the least certain.
+    in_errors_chance : float or None
+        Root mean square that 95 % of pairs of such sets would stay below if both came from the same images.
+    """
+
+    value: float
+    error: float | None
+    chance: float | None
+    in_errors: float | None
+    in_errors_chance: float | None
+
+    def __str__(self) -> str:
+        return percent(self.value, self.error, digits=2)
+
+    @property
+    def is_apart(self) -> bool | None:
+        """Whether the difference in standard errors is larger than by chance; None if that is not known."""
+        if self.in_errors is None or self.in_errors_chance is None:
+            return None
+        return self.in_errors > self.in_errors_chance
+
+    @classmethod
+    def of(
+        cls, a: Array, b: Array, samples: tuple[Array | None, Array | None], groups: tuple[int, int] = (1, 1)
+    ) -> "RelativeDifference":
+        """Measure the difference of two arrays.
+
+        Parameters
+        ----------
+        a, b : array
+            Numbers of both sets, of the same shape.
+        samples : (array or None, array or None)
+            Values in bootstrap replicates of both sets, one replicate a row; None without a bootstrap.
+        groups : (int, int)
+            Number of groups of images of each set that were resampled.
+
+        Returns
+        -------
+        RelativeDifference
+            Difference with its standard error and what chance makes of it. All pairs of replicates are used.
+        """
+        size = (float(np.linalg.norm(a)) + float(np.linalg.norm(b))) / 2
+        value = float(np.linalg.norm(a - b)) / size
+        kept = [_whole(sample) for sample in samples if sample is not None]
+        if len(kept) < 2 or min(map(len, kept)) < 2:
+            return cls(value, None, None, None, None)
+        deviations = [sample - sample.mean(0) for sample in kept]
+        around = [x.ravel() + deviation for x, deviation in zip((a, b), deviations, strict=True)]
+        norms = [np.linalg.norm(each, axis=1) for each in around]
+        apart = cdist(*around) / ((norms[0][:, None] + norms[1]) / 2)
+        chance = float(np.quantile(cdist(*deviations), CHANCE)) / size
+        errors = [spread_of(sample) for sample in kept]
+        uncertain = np.hypot(*errors) > 0
+        in_errors = in_errors_chance = None
+        if uncertain.any():
+            unit = np.hypot(*errors)[uncertain] * math.sqrt(uncertain.sum())
+            in_errors = float(np.linalg.norm((a - b).ravel()[uncertain] / unit))
+            noise = cdist(*(deviation[:, uncertain] / unit for deviation in deviations))
+            in_errors_chance = float(np.quantile(noise, CHANCE)) * _widening(groups, kept)
+        return cls(value, float(np.std(apart, ddof=1)), chance, in_errors, in_errors_chance)
+
+    @classmethod
+    def from_numbers(cls, numbers: Mapping[str, Any]) -> "RelativeDifference":
+        """Restore the difference from the entries of a .json file."""
+        return cls(**numbers)
+
+
+def spread_of(samples: Array) -> Array:
+    """Return the standard error of each number, from its values in replicates, one replicate a row."""
+    kept = _whole(samples)
+    error = np.std(kept, axis=0, ddof=1) if len(kept) > 1 else np.full(kept.shape[1], math.nan)
+    return np.asarray(error.reshape(samples.shape[1:]))
+
+
+def standardised(difference: Array, first: Array, second: Array) -> Array:
+    """Return a difference in units of its standard error; NaN where that is 0 or not known."""
+    error = np.hypot(first, second)
+    return np.divide(difference, error, out=np.full_like(difference, math.nan), where=error > 0)
+
+
+def _widening(groups: tuple[int, int], samples: list[Array]) -> float:
+    """Return by how much errors that are uncertain themselves widen the range of chance: Student's t for Gauss's."""
+    inverse = 1 / max(1, sum(groups) - 2) + 1 / max(1, sum(map(len, samples)) - 2)
+    return float(stdtrit(1 / inverse, 0.975) / stdtrit(math.inf, 0.975))
+
+
+def _whole(samples: Array) -> Array:
+    """Return replicates as rows, without those that have undefined values."""
+    rows = samples.reshape(len(samples), -1)
+    return rows[np.isfinite(rows).all(1)]

@@ -1,0 +1,170 @@
+"""Compare sets of images: their kernels, responses, correlations and sparsity."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ndtools.computing.operators import resolve_device
+from ndtools.computing.progress import Progress
+from ndtools.console.short_form import short_form
+from ndtools.errors import MatrixError, OptionError
+from ndtools.experiments.compare_sets.config import CompareSetsConfig
+from ndtools.experiments.compare_sets.differences import RelativeDifference
+from ndtools.experiments.compare_sets.result import CompareSetsResult, SetDifference
+from ndtools.experiments.compare_sets.sets import ImageSet, MeasuredSet, find_set, measure_set
+from ndtools.numerics.sparsity import MEASURES, REACH, difference
+from ndtools.results.series import Series, configurations
+from ndtools.validation import Ridge
+
+__all__ = ["compare_sets", "run", "run_series"]
+
+BINS = 201  # of the densities
+
+
+def run(config: CompareSetsConfig, *, progress: Progress | None = None) -> CompareSetsResult:
+    """Compare two or three sets of images.
+
+    D depends on all images of a set, so that it can be applied to the first only when all have been read. The sparsity
+    therefore takes a second pass. Where the decoded images of a set have room in a quarter of the free memory, that
+    pass takes them from there, and each image is decoded once.
+
+    Parameters
+    ----------
+    config : CompareSetsConfig
+        Configuration of the run.
+    progress : callable, optional
+        Told how many of how many images are done, each counting once for each pass.
+
+    Returns
+    -------
+    CompareSetsResult
+        Measures of each set, and their differences.
+
+    Raises
+    ------
+    DataError
+        If nothing could be used, or a set has one image where a bootstrap, or the choice of a ridge, needs two.
+    MatrixError
+        If the moments of the sets are of patches of different sizes or channels.
+
+    Warns
+    -----
+    NumericalWarning
+        If a set is one file of moments, which gives no standard errors; if images are few, grey, have several frames,
+        or are named more than once; or if the ridge is below the noise of files whose pixels are rounded.
+    """
+    return run_series(config, progress=progress)[0]
+
+
+def run_series(
+    config: CompareSetsConfig,
+    *,
+    kernel_sizes: Sequence[int] | None = None,
+    ridges: Sequence[Ridge] | None = None,
+    progress: Progress | None = None,
+) -> Series[CompareSetsResult]:
+    """Compare sets of images for several kernel sizes and ridges, which share the passes over the images.
+
+    Parameters
+    ----------
+    config : CompareSetsConfig
+        Configuration of all results, but for their kernel sizes and ridges.
+    kernel_sizes : sequence of int, optional
+        Sides of the kernels in pixels. Images smaller than the largest are left out for all sizes. Default: that of
+        ``config``.
+    ridges : sequence of float, "paper" or "auto", optional
+        Ridges, in the unit that ``config.relative_eps`` says. Default: that of ``config``.
+    progress : callable, optional
+        Told how many of how many images are done.
+
+    Returns
+    -------
+    Series of CompareSetsResult
+        For each kernel size in turn, a result for each ridge.
+
+    Raises
+    ------
+    DataError
+        If nothing could be used, or a set has one image where a bootstrap, or the choice of a ridge, needs two.
+    MatrixError
+        If the moments of the sets are of patches of different sizes or channels.
+    OptionError
+        If there are too many results, or several kernel sizes with files of moments, which have one.
+    """
+    CompareSetsConfig.check_type(config)
+    sizes, eps, members = configurations(config, kernel_sizes, ridges)
+    device = resolve_device(config.device)
+    sets = [find_set(name, source, config, halves="auto" in eps) for name, source in config.sources.items()]
+    if of_files := [each for each in sets if each.moments]:
+        if len(sizes) > 1:
+            raise OptionError("kernel_size", f"must be one with files of moments, which have theirs, got {len(sizes)}")
+        size, gray = _of_files(of_files)
+        sizes, members = (size,), tuple(replace(member, kernel_size=size, gray=gray) for member in members)
+        config = members[0]
+    report = _Report(progress, sum(each.count * (1 + config.sparsity) for each in sets))
+    edges = np.linspace(-REACH, REACH, BINS + 1)
+    columns = [
+        measure_set(each, config, sizes=sizes, ridges=eps, edges=edges, device=device, begin=report.begin)
+        for each in sets
+    ]
+    return Series(
+        tuple(
+            CompareSetsResult(
+                config=member,
+                sets=tuple(measured.measures for measured in row),
+                differences=tuple(_difference(*pair) for pair in itertools.combinations(row, 2)),
+                edges=edges,
+                device=str(device),
+            )
+            for member, row in zip(members, zip(*columns, strict=True), strict=True)
+        )
+    )
+
+
+compare_sets = short_form(CompareSetsConfig, run, run_series, counting="images")
+
+
+class _Report:
+    """Progress over all passes over all sets."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress, self._total, self._before = progress, total, 0
+
+    def begin(self, count: int) -> Progress | None:
+        """Begin a pass over so many images, and return the function that is told how many of them are done."""
+        before, self._before = self._before, self._before + count
+        progress = self._progress
+        return (lambda done, _: progress(before + done, self._total)) if progress else None
+
+
+def _of_files(sets: Sequence[ImageSet]) -> tuple[int, bool]:
+    """Return the kernel size of all sets of moments, and whether they are grey; MatrixError unless they agree."""
+    whole = [each.moments.by_size[0].whole for each in sets if each.moments]
+    for each, covariance in zip(sets, whole, strict=True):
+        for name in ("channels", "kernel_size"):
+            value, expected = getattr(covariance, name), getattr(whole[0], name)
+            if value != expected:
+                raise MatrixError(
+                    f"the moments of {each.label} do not fit those of {sets[0].label}: their"
+                    f" {name.replace('_', ' ')} must be {expected}, got {value}"
+                )
+    return whole[0].kernel_size[0], whole[0].channels == 1
+
+
+def _difference(first: MeasuredSet, second: MeasuredSet) -> SetDifference:
+    """Return what two sets differ in."""
+    a, b = first.measures, second.measures
+    groups = (a.groups, b.groups)
+    sparsity = {}
+    if a.after and b.after:
+        sparsity = {name: difference(a.after.measures[name], b.after.measures[name]) for name in MEASURES}
+    return SetDifference(
+        names=(a.name, b.name),
+        kernels=RelativeDifference.of(a.kernels, b.kernels, (first.kernels, second.kernels), groups),
+        responses=RelativeDifference.of(a.response, b.response, (first.responses, second.responses), groups),
+        neighbours=a.correlations.neighbours - b.correlations.neighbours,
+        channels=a.correlations.channels - b.correlations.channels,
+        sparsity=sparsity,
+    )

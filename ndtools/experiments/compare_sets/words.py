@@ -1,0 +1,62 @@
+"""Sentences of the captions of compared sets."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ndtools.experiments.compare_sets.panels import kernel_norm
+from ndtools.text import percent
+
+if TYPE_CHECKING:
+    from ndtools.experiments.compare_sets.result import CompareSetsResult
+
+__all__ = ["bands_in_words", "differences_in_words", "of_channel", "pictures_in_words", "sets_in_words"]
+
+
+def sets_in_words(result: "CompareSetsResult") -> str:
+    """Name the sets with the numbers of their images, and their ridges."""
+    return "; ".join(
+        f"{each.name} is {each.source} ({each.images.counted}, eps {each.fit.eps:.3g}"
+        + ("" if each.fit.relative_eps is None else f", {each.fit.relative_eps:.2g} of the mean variance")
+        + (f", {each.ridge.in_words}" if each.ridge else "")
+        + ")"
+        for each in result.sets
+    )
+
+
+def of_channel(result: "CompareSetsResult") -> str:
+    """Say which kernel is meant where there are several."""
+    return " of the kernel from green to green" if len(result.sets[0].kernels) > 1 else ""
+
+
+def bands_in_words(result: "CompareSetsResult") -> str:
+    """Say what the bands are, if there are any."""
+    return " Bands reach two standard errors to either side." if result.sets[0].groups > 1 else ""
+
+
+def pictures_in_words(results: "Sequence[CompareSetsResult]") -> str:
+    """Describe the pictures of kernels and of their differences."""
+    first, norm = results[0], kernel_norm(results)
+    colours = len(first.sets[0].kernels) > 1
+    what = "kernel"
+    if colours:
+        what = (
+            "weights of the red, green and blue input of output green, as the red, green and blue of one picture (grey"
+            " is 0)"
+        )
+    unit = "in standard errors: white is within two" if first.in_errors(0) is not None else "in weights"
+    return (
+        f"(a) The {what}, on one scale, which is linear within ±{norm.linthresh:.2g} and logarithmic beyond; below or"
+        f" beside them the difference of the kernels{' from green to green' if colours else ''}, {unit}."
+    )
+
+
+def differences_in_words(results: "Sequence[CompareSetsResult]") -> str:
+    """Say by how much the kernels of each pair differ, and what they would differ by if the images were the same."""
+    sentences = []
+    for i, pair in enumerate(results[0].differences):
+        found = [result.differences[i].kernels for result in results]
+        text = f"The kernels of {' and '.join(pair.names)} differ by {', '.join(map(str, found))}"
+        if chances := [percent(each.chance, digits=2) for each in found if each.chance is not None]:
+            text += f" (sets of the same images by less than {', '.join(chances)} in 95 of 100 cases)"
+        sentences.append(f"{text}.")
+    return " ".join(sentences)

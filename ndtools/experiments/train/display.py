@@ -1,0 +1,204 @@
+"""The progress of training runs on standard error: a live display in a terminal, lines elsewhere."""
+
+import math
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from ndtools.training.records import EpochRecord, StepRecord
+
+__all__ = ["Display", "Pace", "display", "duration"]
+
+INTERVAL = 30.0
+"""Seconds between two lines where standard error is no terminal."""
+_WINDOW = 50  # steps over which loss and speed are averaged
+_REFRESHES = 4  # a second
+
+
+class Pace:
+    """Speed of one run, and the time that it will still take.
+
+    Parameters
+    ----------
+    steps : int
+        Number of steps of the whole run.
+    epochs : int
+        Number of epochs of the whole run.
+    """
+
+    def __init__(self, steps: int, epochs: int) -> None:
+        self.steps, self.epochs = steps, epochs
+        self.step, self.epoch, self.eval_top1 = 0, 0, math.nan
+        self._recent: deque[StepRecord] = deque(maxlen=_WINDOW + 1)
+        self._last_step = time.monotonic()
+        self._evaluations: list[float] = []
+
+    def after_step(self, record: "StepRecord") -> None:
+        """Take a step into account."""
+        self.step = record.step
+        self.epoch = max(self.epoch, math.ceil(record.epoch) - 1)  # of a run that was resumed
+        self._recent.append(record)
+        self._last_step = time.monotonic()
+
+    def after_epoch(self, record: "EpochRecord") -> None:
+        """Take an epoch, which ends with an evaluation, into account."""
+        self.epoch, self.eval_top1 = record.epoch, record.eval_top1
+        self._evaluations.append(time.monotonic() - self._last_step)
+
+    @property
+    def loss(self) -> float:
+        """Mean loss of the last steps; NaN before the first."""
+        return sum(r.loss for r in self._recent) / len(self._recent) if self._recent else math.nan
+
+    @property
+    def images_per_second(self) -> float:
+        """Number of training images per second in the last steps; NaN before the second step."""
+        if len(self._recent) < 2:
+            return math.nan
+        first, *others = self._recent
+        seconds = others[-1].seconds - first.seconds
+        return sum(r.images for r in others) / seconds if seconds > 0 else math.nan
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds that the remaining steps and evaluations will take; NaN before the second step."""
+        if len(self._recent) < 2:
+            return math.nan
+        per_step = (self._recent[-1].seconds - self._recent[0].seconds) / (len(self._recent) - 1)
+        per_evaluation = sum(self._evaluations) / len(self._evaluations) if self._evaluations else 0.0
+        return (self.steps - self.step) * per_step + (self.epochs - self.epoch) * per_evaluation
+
+    @property
+    def words(self) -> str:
+        """Loss, last accuracy, speed and time left, as far as they are known."""
+        parts = [] if math.isnan(self.loss) else [f"loss {self.loss:.4f}"]
+        parts += [] if math.isnan(self.eval_top1) else [f"accuracy {self.eval_top1:.2f} %"]
+        parts += [] if math.isnan(self.images_per_second) else [f"{self.images_per_second:,.0f} images/s"]
+        parts += [] if math.isnan(self.seconds_left) else [f"{duration(self.seconds_left)} left"]
+        return "  ".join(parts) or "starting"
+
+
+class Display(Protocol):
+    """Progress of several runs, one after the other, on the screen."""
+
+    def begin(self, name: str, *, steps: int, epochs: int, done: int) -> None:
+        """Show that a run begins.
+
+        Parameters
+        ----------
+        name : str
+            Name of the run.
+        steps, epochs : int
+            Number of steps and of epochs of the whole run.
+        done : int
+            Number of steps that were made before, by the run that is resumed.
+        """
+
+    def step(self, record: "StepRecord") -> None:
+        """Show a step of the run that began last."""
+
+    def epoch(self, record: "EpochRecord") -> None:
+        """Show an epoch of the run that began last."""
+
+
+@contextmanager
+def display(say: Callable[[str], None], *, quiet: bool = False) -> Iterator[Display]:
+    """Show the progress of runs while the body of a ``with`` statement makes them.
+
+    Parameters
+    ----------
+    say : callable
+        Function that prints a line.
+    quiet : bool
+        Whether to show nothing. Default False.
+
+    Yields
+    ------
+    Display
+        Display that is to be told of steps and epochs.
+    """
+    if quiet:
+        yield _Lines(lambda _: None)
+    elif sys.stderr.isatty():
+        from rich.live import Live
+
+        live = _Live()
+        with Live(get_renderable=live.render, console=live.console, refresh_per_second=_REFRESHES, transient=True):
+            yield live
+    else:
+        yield _Lines(say)
+
+
+class _Lines:
+    """A line for each epoch, and every 30 s."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.say = say
+        self.name, self.pace, self._said = "", Pace(0, 0), time.monotonic()
+
+    def begin(self, name: str, *, steps: int, epochs: int, done: int) -> None:
+        self.name, self.pace = name, Pace(steps, epochs)
+        self.pace.step, self._said = done, time.monotonic()
+
+    def step(self, record: "StepRecord") -> None:
+        self.pace.after_step(record)
+        if time.monotonic() - self._said >= INTERVAL:
+            self._said = time.monotonic()
+            self.say(f"{self.name}  step {record.step:,} of {self.pace.steps:,}  {self.pace.words}")
+
+    def epoch(self, record: "EpochRecord") -> None:
+        self.pace.after_epoch(record)
+        self._said = time.monotonic()
+        self.say(_line(self.name, record, self.pace))
+
+
+class _Live(_Lines):
+    """Bar of the running run with its numbers below, and a line that stays for each epoch."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self.console = Console(stderr=True, highlight=False, markup=False)
+        super().__init__(lambda line: self.console.print(line, soft_wrap=True))
+
+    def step(self, record: "StepRecord") -> None:
+        self.pace.after_step(record)
+
+    def render(self) -> "RenderableType":
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        bar = Table.grid(padding=(0, 1))
+        pace = self.pace
+        bar.add_row(
+            Text(self.name, overflow="ellipsis", no_wrap=True),
+            ProgressBar(total=max(pace.steps, 1), completed=pace.step, width=30),
+            Text(f"epoch {min(pace.epoch + 1, pace.epochs)}/{pace.epochs}  step {pace.step:,}/{pace.steps:,}"),
+        )
+        return Group(bar, Text(pace.words, no_wrap=True, overflow="ellipsis"))
+
+
+def _line(name: str, record: "EpochRecord", pace: Pace) -> str:
+    left = pace.seconds_left
+    remaining = "" if math.isnan(left) or pace.step >= pace.steps else f"  {duration(left)} left"
+    return (
+        f"{name}  epoch {record.epoch}/{pace.epochs}  train loss {record.train_loss:.4f}  {record.train_top1:.2f} %"
+        f"  evaluation loss {record.eval_loss:.4f}  {record.eval_top1:.2f} %"
+        f"  {pace.images_per_second:,.0f} images/s{remaining}"
+    )
+
+
+def duration(seconds: float) -> str:
+    """Write a duration in words, as in "45 s", "12 min" or "3 h 05 min"."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,100 @@
+"""Picture of the learning curves of one training run."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from ndtools.drawing.axes import plain_ticks
+from ndtools.drawing.palette import BLUE, VERMILION
+from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
+
+if TYPE_CHECKING:
+    from ndtools.results.runs import Run
+
+__all__ = ["caption_train", "plot_train"]
+
+_TRAINING: dict[str, Any] = {"color": VERMILION, "linestyle": "--"}
+_EVALUATION: dict[str, Any] = {"color": BLUE, "linestyle": "-"}
+_POINTS = 400  # at most, of the training loss
+
+
+def plot_train(run: "Run", *, width: float = PAGE, title: bool = True, fig: Figure | None = None) -> Figure:
+    """Draw loss and accuracy of a run by epoch.
+
+    Parameters
+    ----------
+    run : Run
+        Records of the run, which may be going on.
+    width : float
+        Width of the figure in print, millimetres. Default 180; below 120 the panels stand one above the other.
+    title : bool
+        Whether the figure has a title. Default True.
+    fig : Figure, optional
+        An empty figure to draw on, which keeps its size. Default: a new one.
+
+    Returns
+    -------
+    Figure
+        With two axes: the loss, logarithmic, and the accuracy in per cent.
+    """
+    with drawing_style():
+        width = width_of(fig, width)
+        wide = is_wide(width)
+        fig = new_figure(fig, width, 72 if wide else 130)
+        loss, accuracy = fig.subplots(1, 2) if wide else fig.subplots(2, 1)
+        _draw_loss(loss, run)
+        epochs = run.epoch_ends
+        accuracy.plot(epochs, run.epochs["train_top1"], label="training", marker=".", **_TRAINING)
+        accuracy.plot(epochs, run.epochs["eval_top1"], label=run.evaluation, marker="o", **_EVALUATION)
+        accuracy.set_ylabel("accuracy (%)")
+        last = max(*epochs, *run.steps["epoch"][-1:], 1 if run.state == "running" else 0.0, 1e-6)
+        loss.set_xlim(0, last)
+        accuracy.set_xlim(0, last * 1.02)
+        for ax in (loss, accuracy):
+            ax.set_xlabel("epoch")
+            ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=last >= 2, min_n_ticks=1))
+        add_letters([loss, accuracy])
+        handles, labels = accuracy.get_legend_handles_labels()
+        fig.legend(handles, labels, loc="outside lower center", ncols=2)
+        if title:
+            add_title(fig, f"{run.about['arch']}, {run.about['norm']}, trained on {run.data}")
+    return fig
+
+
+def caption_train(run: "Run") -> str:
+    """Say in words what the figure of :func:`plot_train` shows.
+
+    Parameters
+    ----------
+    run : Run
+        Records of the run, which may be going on.
+
+    Returns
+    -------
+    str
+        The caption, one paragraph.
+    """
+    config, data = run.about["config"], run.about["data"]
+    return (
+        f"Learning curves of {run.about['arch']} with the normalisation {run.about['norm']} on {run.data}:"
+        f" {data['train_images']:,} training images in batches of {config['batch_size']:,}, {config['opt']} at the rate"
+        f" {config['lr']:g}, weight decay {config['weight_decay']:g}, seed {config['seed']}. (a) Training loss,"
+        f" averaged over neighbouring steps, and {run.evaluation} loss after each epoch. (b) Accuracy on the"
+        " training images, in the course of each epoch and with augmentation, and on the"
+        f" {data['eval_images']:,} {run.evaluation} images after it."
+    )
+
+
+def _draw_loss(ax: Axes, run: "Run") -> None:
+    losses, reached = run.steps["loss"], run.steps["epoch"]
+    if len(losses):
+        parts = np.array_split(np.arange(len(losses)), min(_POINTS, len(losses)))
+        middles = np.array([reached[part].mean() for part in parts])
+        ax.plot(middles, [losses[part].mean() for part in parts], **_TRAINING)
+    ax.plot(run.epoch_ends, run.epochs["eval_loss"], marker="o", **_EVALUATION)
+    ax.set_yscale("log")
+    ax.set_ylabel("loss")
+    plain_ticks(ax.yaxis)

@@ -1,0 +1,298 @@
+"""One training run, from its configuration to the files in its folder."""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ndtools.checkpoints.metadata import spec_to_metadata
+from ndtools.computing.hardware import hardware
+from ndtools.computing.operators import operator_threads, resolve_device
+from ndtools.data.labelled.dataset import Dataset
+from ndtools.errors import DataError, TrainingDiverged
+from ndtools.experiments.train.config import TrainConfig
+from ndtools.experiments.train.data_sets import DataSets
+from ndtools.experiments.train.grid import name_of
+from ndtools.experiments.train.writer import Writer
+from ndtools.layers.processes import rank, world_size
+from ndtools.models.catalogue import build
+from ndtools.models.norms import arm
+from ndtools.results.manifest import versions
+from ndtools.results.run_folder import RunFolder
+from ndtools.results.runs import Run
+from ndtools.text import printable
+from ndtools.training.batches import Batches
+from ndtools.training.loop import Training
+from ndtools.training.processes import first_alone
+from ndtools.training.records import EpochRecord, StepRecord
+from ndtools.training.state import TrainingState
+
+__all__ = ["Prepared", "check", "describe", "prepare", "resume", "run", "train"]
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A training run that is ready to start or to go on.
+
+    Attributes
+    ----------
+    config : TrainConfig
+        Configuration of the run.
+    dataset : Dataset
+        Labelled images, as large as the network takes them.
+    network : Module
+        Network that is trained.
+    training : Training
+        The run, between two of its records.
+    """
+
+    config: TrainConfig
+    dataset: Dataset
+    network: nn.Module
+    training: Training
+
+
+def run(
+    config: TrainConfig,
+    output: str | os.PathLike[str],
+    *,
+    name: str | None = None,
+    show: Callable[[StepRecord | EpochRecord], None] = lambda _: None,
+    checkpoint_every: float = 60.0,
+) -> Run:
+    """Train a network, and write the run into a new folder.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        Configuration of the run.
+    output : str or path-like
+        Folder of all runs, such as "runs", which is made if it does not exist.
+    name : str, optional
+        Name of the run; where it exists, "-2", "-3", ... is added. The default is data set, network and arm, as in
+        "glyphs-vgg11-bn".
+    show : callable, optional
+        Function that is called with each record of the run: a `StepRecord` or an `EpochRecord`.
+    checkpoint_every : float
+        Seconds between two writings of the state, at most. Default 60. If the run is interrupted, the command
+        ``ndtools train --resume`` goes on from the state that was written last.
+
+    Returns
+    -------
+    Run
+        Records and result of the run, and the path of its folder. A run that diverged has the state "diverged".
+
+    Raises
+    ------
+    OptionError
+        If a setting does not fit the data, the network or this machine.
+    DataError
+        If the data set is not there, or is damaged.
+    OutputError
+        If a file cannot be written.
+
+    Examples
+    --------
+    >>> import ndtools as nd, tempfile
+    >>> config = nd.TrainConfig("glyphs", norm="bn", images=64, batch_size=32, epochs=1)
+    >>> run = nd.run_train(config, tempfile.mkdtemp())
+    >>> run.name, run.state, len(run.steps["loss"])
+    ('glyphs-vgg11-bn', 'finished', 2)
+    """
+    data_sets = DataSets(resolve_device(config.device))
+    with operator_threads(config.jobs):
+        check(config, data_sets)
+        prepared = prepare(config, data_sets)
+        folder = RunFolder.create(Path(output), name or name_of(config))
+        with folder.lock():
+            folder.describe(describe(prepared, f"nd.run_train({config!r}, ...)"))
+            train(prepared, folder, show=show, checkpoint_every=checkpoint_every)
+    return folder.read()
+
+
+def check(config: TrainConfig, data_sets: DataSets) -> None:
+    """Refuse a configuration that does not fit the data or the network, before any work.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        Configuration of a run.
+    data_sets : DataSets
+        Loader of the data, which keeps them for the run.
+    """
+    dataset, data = data_sets.of(config)
+    Batches(data, config.recipe, rank(), world_size())
+    with torch.device("meta"):
+        _network(config, dataset)
+
+
+def prepare(config: TrainConfig, data_sets: DataSets) -> Prepared:
+    """Load the data of a run and build its network.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        Configuration of the run.
+    data_sets : DataSets
+        Loader of the data.
+
+    Returns
+    -------
+    Prepared
+        The run before its first step.
+    """
+    dataset, data = data_sets.of(config)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        network = _network(config, dataset)
+    return Prepared(config, dataset, network, Training(network, data, config.recipe))
+
+
+def resume(run: Prepared, folder: RunFolder) -> None:
+    """Bring a run, and the lines in its folder, to the state that was written last.
+
+    Parameters
+    ----------
+    run : Prepared
+        The run before its first step. If no state was written, it starts from the beginning.
+    folder : RunFolder
+        Folder of the run, which the first process has locked.
+
+    Raises
+    ------
+    DataError
+        If the images are not those that the run was started with, or the state cannot be read.
+    """
+    _check_images(run, folder)
+    step = epochs = 0
+    if folder.state.exists():
+        state = TrainingState.load(folder.state)
+        run.training.restore(state)
+        step, epochs = state.step, state.epochs
+    first_alone(lambda: folder.cut_back(step=step, epochs=epochs), device=run.training.device)
+
+
+def describe(run: Prepared, command: str) -> dict[str, Any]:
+    """Return the description of a run for its run.json.
+
+    Parameters
+    ----------
+    run : Prepared
+        The run before its first step.
+    command : str
+        Command line that starts the run.
+
+    Returns
+    -------
+    dict
+        Everything that was asked for, the data, versions and hardware.
+    """
+    config, data = run.config, run.training.data
+    spec = run.network.spec
+    return {
+        "command": command,
+        "arch": config.arch,
+        "norm": config.norm,
+        "parameters": sum(p.numel() for p in run.network.parameters()),
+        "network": spec_to_metadata(spec),  # type: ignore[arg-type]
+        "config": asdict(config),
+        "data": {
+            "name": run.dataset.name,
+            "synthetic": run.dataset.synthetic,
+            "location": run.dataset.location,
+            **_numbers(run),
+        },
+        "steps": run.training.steps,
+        "versions": versions(),
+        "hardware": hardware(data.device),
+        "processes": world_size(),
+        "threads": torch.get_num_threads(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def train(
+    run: Prepared,
+    folder: RunFolder,
+    *,
+    show: Callable[[StepRecord | EpochRecord], None] = lambda _: None,
+    stop: Callable[[], bool] = lambda: False,
+    checkpoint_every: float = 60.0,
+) -> dict[str, Any] | None:
+    """Train, and write records and checkpoints into the folder of the run.
+
+    The state from which the run can be resumed is written after each epoch, whenever ``checkpoint_every`` seconds have
+    passed since it was written last, and when the run is stopped. Of several processes, the first writes.
+
+    Parameters
+    ----------
+    run : Prepared
+        The run, before its first step or resumed.
+    folder : RunFolder
+        Folder of the run, which the first process has locked.
+    show : callable
+        Function that is called with each record.
+    stop : callable
+        Function that returns whether the run should stop; it is asked after each record.
+    checkpoint_every : float
+        Seconds between two writings of the state, at most. Default 60.
+
+    Returns
+    -------
+    dict or None
+        Content of the result.json that was written, without the version of its format; None if the run was stopped,
+        so that it can be resumed.
+    """
+    training, writer = run.training, Writer(run.training, folder)
+    stopped, reason = ("max_steps" if training.steps < run.config.epochs * training.per_epoch else None), None
+    written = time.monotonic()
+    try:
+        for record in training.records():
+            due = isinstance(record, EpochRecord) or time.monotonic() - written > checkpoint_every
+            due, stopping = writer.add(record, due, stop())
+            show(record)
+            if due or stopping:
+                writer.checkpoint()
+                written = time.monotonic()
+            if stopping and training.step < training.steps:
+                return None
+    except TrainingDiverged as error:
+        stopped, reason = "diverged", str(error)
+    return writer.finish(stopped, reason)
+
+
+def _network(config: TrainConfig, dataset: Dataset) -> nn.Module:
+    makers = arm(config.norm, config.arch, **config.layer_settings)  # type: ignore[arg-type]
+    channels = dataset.train.images.shape[1]
+    return build(config.arch, makers, num_classes=len(dataset.classes), in_channels=channels)
+
+
+def _numbers(run: Prepared) -> dict[str, Any]:
+    """Return numbers that tell whether two runs have the same images."""
+    data = run.training.data
+    return {
+        "shape": list(run.dataset.train.images.shape[1:]),
+        "train_images": len(data.train.labels),
+        "eval_images": len(data.eval.labels),
+        "eval_split": "held-out" if data.held_out else "test",
+        "test_images": len(data.test.labels),
+        "mean": data.mean.flatten().tolist(),
+        "std": data.std.flatten().tolist(),
+    }
+
+
+def _check_images(run: Prepared, folder: RunFolder) -> None:
+    before = folder.about["data"]
+    for name, value in _numbers(run).items():
+        if name in before and before[name] != value:
+            raise DataError(
+                f"{printable(folder.path)} was started with other images, or other constants: its {name} was"
+                f" {before[name]}, and that of {printable(run.dataset.location)} is {value}; `data_dir` names the"
+                " folder of the data set"
+            )

@@ -1,0 +1,241 @@
+"""Runs of one command, one after the other: their progress, their failures, and the table at the end."""
+
+import os
+import shlex
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import typer
+
+from ndtools.computing.operators import operator_threads, resolve_device
+from ndtools.console.failures import EXIT_CODES, INTERRUPTED
+from ndtools.console.output import Output
+from ndtools.errors import DataError, NumericalError, NumericalWarning, OptionError, OutputError
+from ndtools.experiments.train.config import TrainConfig
+from ndtools.experiments.train.data_sets import DataSets
+from ndtools.experiments.train.display import Display, display
+from ndtools.experiments.train.grid import PlannedRun
+from ndtools.experiments.train.run import Prepared, check, describe, prepare, resume, train
+from ndtools.experiments.train.signals import StopRequest, stop_requests
+from ndtools.experiments.train.table import table_of
+from ndtools.experiments.train.tensorboard import TensorBoard, check_tensorboard
+from ndtools.layers.processes import rank, world_size
+from ndtools.results.run_folder import RunFolder
+from ndtools.text import counted, printable
+from ndtools.training.processes import first_alone, joined
+from ndtools.training.records import EpochRecord, StepRecord
+from ndtools.validation import check_choice
+
+__all__ = ["Session"]
+
+_FREE = ("device", "jobs", "data_dir")
+"""Settings that a run may be resumed with although it was started with others."""
+
+
+class _Now(NamedTuple):
+    """What the runs of a command share while they are made."""
+
+    data_sets: DataSets
+    shown: Display
+    stop: StopRequest
+
+
+class Session:
+    """The runs of one command.
+
+    Parameters
+    ----------
+    screen : Output
+        Screen of the command.
+    output : Path
+        Folder of all runs.
+    checkpoint_every : float
+        Seconds between two writings of a run's state, at most.
+    log : {"tensorboard"}, optional
+        Further form in which the records are written. By default there is none.
+
+    Raises
+    ------
+    OptionError
+        If that form is not known, or the package that it needs is not installed.
+    """
+
+    def __init__(self, screen: Output, *, output: Path, checkpoint_every: float, log: str | None = None) -> None:
+        self.screen, self.output, self.checkpoint_every, self.log = screen, output, checkpoint_every, log
+        if not checkpoint_every > 0:
+            raise OptionError("checkpoint_every", f"must be above 0 seconds, got {checkpoint_every}")
+        if log is not None:
+            check_choice("log", log, ("tensorboard",))
+            check_tensorboard()
+        self.finished: list[RunFolder] = []
+        self.exit_code = 0
+
+    def start(self, runs: Sequence[PlannedRun]) -> None:
+        """Make runs, each in a new folder. A run that diverges does not keep the others from being made.
+
+        Parameters
+        ----------
+        runs : sequence of PlannedRun
+            Runs to be made, in this order.
+        """
+        with self._joined(runs[0].config) as now:
+            for run in runs:
+                check(run.config, now.data_sets)
+            for number, planned in enumerate(runs):
+                with operator_threads(planned.config.jobs):
+                    self._make(planned, now)
+                if self.exit_code == INTERRUPTED:
+                    if left := len(runs) - number - 1:
+                        self.screen.note(f"{counted(left, 'run')} of this command did not start")
+                    return
+
+    def resume(self, path: Path, given: Mapping[str, Sequence[Any]]) -> None:
+        """Go on with a run that was stopped.
+
+        Parameters
+        ----------
+        path : Path
+            Folder of the run.
+        given : mapping of str to sequence
+            Settings that the user has given beside it, which must be those of the run.
+
+        Raises
+        ------
+        OptionError
+            If a setting differs from that of the run.
+        DataError
+            If the folder is not that of a run.
+        """
+        folder = RunFolder.open(path)
+        config = self._configuration(folder, given)
+        with self._joined(config) as now, operator_threads(config.jobs), ExitStack() as stack:
+            first_alone(lambda: stack.enter_context(folder.lock()), device=now.data_sets.device)
+            if folder.finished:
+                self.screen.note(f"{printable(path)} has finished: nothing is left to do")
+                self.finished.append(folder)
+                return
+            run = prepare(config, now.data_sets)
+            resume(run, folder)
+            done = run.training.step
+            self.screen.note(f"{printable(path)} goes on after step {done:,} of {run.training.steps:,}")
+            self._train(run, folder, now)
+
+    def report(self) -> None:
+        """Print the table of all runs that have finished, or their JSON."""
+        if not self.finished:
+            return
+        runs = {str(folder.path): folder.read() for folder in self.finished}
+        self.screen.json({"runs": [{**run.about, "folder": path, "result": run.result} for path, run in runs.items()]})
+        self.screen.table(table_of(list(runs.values())))
+
+    def leave(self) -> None:
+        """End the command with an exit code if a run diverged or was interrupted."""
+        if self.exit_code:
+            raise typer.Exit(self.exit_code)
+
+    @contextmanager
+    def _joined(self, config: TrainConfig) -> Iterator["_Now"]:
+        """Join the other processes, if there are several, and listen to signals, for the body of a ``with``."""
+        with ExitStack() as stack:
+            device = stack.enter_context(joined(resolve_device(config.device)))
+            if rank() > 0:  # the first process speaks for all
+                self.screen = Output(quiet=True)
+                stack.enter_context(warnings.catch_warnings())
+                warnings.simplefilter("ignore", NumericalWarning)
+            shown = stack.enter_context(display(self.screen.note, quiet=self.screen.quiet))
+            stop = stack.enter_context(stop_requests(insistent=world_size() == 1))
+            yield _Now(DataSets(device), shown, stop)
+
+    def _make(self, planned: PlannedRun, now: "_Now") -> None:
+        run = prepare(planned.config, now.data_sets)
+        folder = RunFolder(self.output / planned.name)
+        with ExitStack() as stack:
+
+            def begin() -> None:
+                nonlocal folder
+                folder = RunFolder.create(self.output, planned.name)
+                stack.enter_context(folder.lock())
+                folder.describe(describe(run, shlex.join(["ndtools", *sys.argv[1:]])))
+
+            first_alone(begin, device=now.data_sets.device)
+            data, training = run.training.data, run.training
+            self.screen.note(
+                f"{printable(folder.path)}: {planned.config.arch}, {planned.config.norm}, {run.dataset.name},"
+                f" {len(data.train.labels):,} images, {training.steps:,} steps"
+            )
+            self._train(run, folder, now)
+
+    def _train(self, run: Prepared, folder: RunFolder, now: "_Now") -> None:
+        training = run.training
+        now.shown.begin(folder.name, steps=training.steps, epochs=run.config.epochs, done=training.step)
+        try:
+            with self._events(folder, training.step) as add_event:
+
+                def show(record: StepRecord | EpochRecord) -> None:
+                    add_event(record)
+                    if isinstance(record, StepRecord):
+                        now.shown.step(record)
+                    else:
+                        now.shown.epoch(record)
+
+                result = train(run, folder, show=show, stop=now.stop, checkpoint_every=self.checkpoint_every)
+        except KeyboardInterrupt:
+            self._interrupted(folder, "the state that was written last is kept")
+            return
+        except OutputError as error:
+            kept = "the state that was written before is kept; " if folder.state.exists() else ""
+            raise OutputError(f"{error}; {kept}when there is room, go on with: {_command(folder)}") from error
+        if result is None:
+            self._interrupted(folder, f"the state after step {training.step:,} of {training.steps:,} is written")
+            return
+        if result["stopped"] == "diverged":
+            self.exit_code = EXIT_CODES[NumericalError]
+            warnings.warn(f"{printable(folder.path)}: {result['reason']}", NumericalWarning, stacklevel=1)
+        if rank() == 0:
+            self.finished.append(folder)
+
+    @contextmanager
+    def _events(self, folder: RunFolder, done: int) -> Iterator[Callable[[StepRecord | EpochRecord], None]]:
+        """Return the function that adds a record to the log, if there is one."""
+        if self.log is None or rank() > 0:
+            yield lambda _: None
+            return
+        log = TensorBoard(folder.path, done)
+        try:
+            yield log.add
+        finally:
+            log.close()
+
+    def _interrupted(self, folder: RunFolder, state: str) -> None:
+        self.exit_code = INTERRUPTED
+        self.screen.note(f"interrupted: {state}; go on with: {_command(folder)}")
+
+    def _configuration(self, folder: RunFolder, given: Mapping[str, Sequence[Any]]) -> TrainConfig:
+        """Return the configuration of a run that is resumed, in which only what does not change the run may differ."""
+        stored = dict(folder.about["config"])
+        free = {}
+        for name, values in given.items():
+            if name in _FREE:
+                free[name] = values[0]
+            elif list(values) != [stored.get(name)]:
+                wanted = ", ".join(map(str, values))
+                raise OptionError(
+                    name,
+                    f"must be {stored.get(name)}, as {printable(folder.path)} was started with, got {wanted}; leave it"
+                    " out, or start a new run",
+                )
+        try:
+            return TrainConfig(**{**stored, **free})
+        except TypeError as error:
+            raise DataError(
+                f"{printable(folder.path)} was started by another version of ndtools, whose settings this one does not"
+                f" know: {error}"
+            ) from None
+
+
+def _command(folder: RunFolder) -> str:
+    return f"ndtools train --resume {shlex.quote(os.fspath(folder.path))}"

@@ -1,0 +1,141 @@
+"""Files that a training run writes into its folder."""
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from ndtools.checkpoints.files import save_network
+from ndtools.layers.processes import rank
+from ndtools.results.run_folder import RunFolder
+from ndtools.results.runs import COLUMNS
+from ndtools.training.loop import Training
+from ndtools.training.processes import first_alone
+from ndtools.training.records import EpochRecord, StepRecord
+
+__all__ = ["Writer"]
+
+
+class Writer:
+    """Files of a run, which the first of several processes writes. All processes call all methods.
+
+    Parameters
+    ----------
+    training : Training
+        The run.
+    folder : RunFolder
+        Folder of the run, which the first process has locked.
+    """
+
+    def __init__(self, training: Training, folder: RunFolder) -> None:
+        self.training, self.folder = training, folder
+        self.network: torch.nn.Module = training.model
+        self.seconds, self.checkpoints = 0.0, 0
+        self.epochs: list[dict[str, float]] = []
+        self.trained = 0.0
+        if rank() == 0:
+            run = folder.read()
+            rows = zip(*(run.epochs[name].tolist() for name in COLUMNS), strict=True)
+            self.epochs = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+            self.trained = float(run.steps["seconds"][-1]) if len(run.steps["seconds"]) else 0.0
+
+    @property
+    def best(self) -> Mapping[str, float] | None:
+        """The epoch with the highest accuracy, the first of several; None if there is none with a number."""
+        known = [epoch for epoch in self.epochs if not math.isnan(epoch["eval_top1"])]
+        return max(known, key=lambda epoch: epoch["eval_top1"], default=None)
+
+    def add(self, record: StepRecord | EpochRecord, *wishes: bool) -> tuple[bool, ...]:
+        """Write a record, and after an epoch the network; return for each wish whether any process has it.
+
+        Parameters
+        ----------
+        record : StepRecord or EpochRecord
+            Record that was just yielded.
+        *wishes : bool
+            Wishes of this process, which all processes have to agree on.
+
+        Returns
+        -------
+        tuple of bool
+            Whether any process has each wish.
+        """
+        return first_alone(lambda: self._write(record), *wishes, device=self.training.device)
+
+    def _write(self, record: StepRecord | EpochRecord) -> None:
+        self.trained = record.seconds
+        if isinstance(record, StepRecord):
+            self.folder.add_step(asdict(record))
+            return
+        line = asdict(record)
+        self.folder.add_epoch(line)
+        self.epochs.append(line)
+        save_network(self.network, self.folder.last)
+        if self.training.data.held_out and self.best is line:
+            save_network(self.network, self.folder.best)
+
+    def checkpoint(self) -> None:
+        """Write the state from which the run can be resumed."""
+        started = time.monotonic()
+        state = self.training.state()
+        first_alone(lambda: state.save(self.folder.state), device=self.training.device)
+        self.seconds += time.monotonic() - started
+        self.checkpoints += 1
+
+    def finish(self, stopped: str | None, reason: str | None) -> dict[str, Any]:
+        """Evaluate the test images if they were not before, and write result, figure and caption.
+
+        Parameters
+        ----------
+        stopped : {"max_steps", "diverged"}, optional
+            Cause by which the run ended before its last epoch. By default it did not.
+        reason : str, optional
+            Message of a run that diverged.
+
+        Returns
+        -------
+        dict
+            Content of result.json, without the version of its format.
+        """
+        training = self.training
+        last, best = (self.epochs[-1] if self.epochs else None), self.best
+        result: dict[str, Any] = {
+            "steps": training.step,
+            "last": None,
+            "best": best and {"epoch": int(best["epoch"]), "eval_top1": best["eval_top1"]},
+            "seconds": self.trained,
+            "stopped": stopped,
+            "reason": reason,
+            "checkpoints": {"count": self.checkpoints, "seconds": round(self.seconds, 3)},
+        }
+        if stopped != "diverged":
+            test = training.evaluate(training.data.test) if training.data.held_out else None
+            if last is not None:
+                result["last"] = {
+                    "epoch": int(last["epoch"]),
+                    "eval_top1": last["eval_top1"],
+                    "eval_loss": last["eval_loss"],
+                    "test_top1": last["eval_top1"] if test is None else test.top1,
+                    "test_loss": last["eval_loss"] if test is None else test.loss,
+                }
+        first_alone(lambda: self._end(result), device=training.device)
+        return result
+
+    def _end(self, result: Mapping[str, Any]) -> None:
+        from ndtools.experiments.train.figure import caption_train, plot_train
+        from ndtools.results.files import captions_text
+        from ndtools.writing import write_whole
+
+        folder, run = self.folder, self.folder.read()
+        figure = plot_train(run)
+        text = captions_text(folder.figure.stem, {"": caption_train(run)}, run.about["command"])
+        write_whole(
+            {
+                folder.figure: lambda file: figure.savefig(file, dpi=200),
+                folder.captions: lambda file: file.write(text.encode("utf-8", "backslashreplace")),
+            }
+        )
+        folder.finish(result)

@@ -1,0 +1,57 @@
+"""SENet for images of 32×32 pixels: pre-activation residual blocks whose output channels are weighted by gates."""
+
+from torch import Tensor, nn
+from torch.nn.functional import relu
+
+from ndtools.models.factories import Factories
+from ndtools.models.preact_resnet import PreActBlock
+from ndtools.models.resnet import ResNet, block_counts
+
+__all__ = ["SEBlock", "senet"]
+
+_REDUCTION = 16
+"""Number of channels of a block for each hidden unit of its gates."""
+
+
+class SEBlock(PreActBlock):
+    """Two convolutions 3×3 and a gate for each channel, between 0 and 1, from the averages over the image.
+
+    See :class:`~ndtools.models.resnet.Block` for its parameters.
+    """
+
+    def __init__(self, inputs: int, planes: int, stride: int, factories: Factories) -> None:
+        super().__init__(inputs, planes, stride, factories)
+        hidden = planes // _REDUCTION
+        # no normalisation follows these two, so that they have a bias in every form
+        self.fc1 = factories.conv(planes, hidden, 1, bias=True, role="gate")
+        self.fc2 = factories.conv(hidden, planes, 1, bias=True, role="gate")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, planes, H/stride, W/stride)."""
+        active = relu(self.bn1(x))
+        out = self.conv2(relu(self.bn2(self.conv1(active))))
+        gates = self.fc2(relu(self.fc1(out.mean((2, 3), keepdim=True)))).sigmoid()
+        total: Tensor = out * gates + (self.shortcut(active) if self.projects else x)
+        return total
+
+
+def senet(depth: int, factories: Factories, *, num_classes: int = 10, in_channels: int = 3) -> nn.Module:
+    """Build a SENet (Hu et al. 2018) with pre-activation blocks.
+
+    Parameters
+    ----------
+    depth : {18, 34}
+        Number of layers with weights, without those of shortcuts and gates.
+    factories : Factories
+        Makers of the network's layers.
+    num_classes : int
+        Number of outputs.
+    in_channels : int
+        Number of channels of the images.
+
+    Returns
+    -------
+    Module
+        Network that maps (N, in_channels, 32, 32) to logits (N, num_classes).
+    """
+    return ResNet(SEBlock, block_counts(depth), factories, num_classes=num_classes, in_channels=in_channels)

@@ -1,0 +1,294 @@
+"""Folders of training runs: made, locked, written line by line, and cut back to the state from which a run resumes."""
+
+import csv
+import io
+import json
+import math
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from ndtools.errors import DataError, OutputError
+from ndtools.results.runs import COLUMNS, FORMAT, Run, read_about, read_run
+from ndtools.results.strict_json import strict_json
+from ndtools.text import printable, reason
+from ndtools.writing import check_writable, write_whole
+
+__all__ = ["RunFolder"]
+
+_ABOUT, _STEPS, _SUMMARY, _RESULT, _LOCK = "run.json", "steps.jsonl", "summary.csv", "result.json", ".lock"
+_MOST_FOLDERS = 100_000  # of one name
+
+
+class RunFolder:
+    """Folder of one training run.
+
+    Parameters
+    ----------
+    path : Path
+        Path of the folder; `create` and `open` return one that is safe to use.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._steps: IO[str] | None = None
+
+    @classmethod
+    def create(cls, output: Path, name: str) -> "RunFolder":
+        """Make the folder of a new run. Where the name exists, "-2", "-3", ... is added to it.
+
+        Parameters
+        ----------
+        output : Path
+            Folder of all runs, which is made if it does not exist.
+        name : str
+            Name of the run.
+
+        Returns
+        -------
+        RunFolder
+            An empty folder that no other process has made.
+
+        Raises
+        ------
+        OutputError
+            If the folder cannot be made.
+        """
+        check_writable([output / _LOCK], elsewhere="another `output`")
+        for number in range(1, _MOST_FOLDERS):
+            path = output / (name if number == 1 else f"{name}-{number}")
+            try:
+                path.mkdir()
+            except FileExistsError:
+                continue
+            except OSError as error:
+                raise OutputError(
+                    f"cannot make the folder {printable(path)}: {reason(error)}; choose another `output`"
+                ) from None
+            return cls(path)
+        raise OutputError(f"there are {_MOST_FOLDERS:,} folders {printable(output / name)}; choose another `name`")
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> "RunFolder":
+        """Open the folder of a run that was started before.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Path of the folder.
+
+        Returns
+        -------
+        RunFolder
+            The folder, which describes its run.
+
+        Raises
+        ------
+        DataError
+            If there is no such folder, or it is not that of a run.
+        """
+        folder = cls(Path(path))
+        if not folder.path.is_dir():
+            raise DataError(f"no such folder of a run: '{printable(folder.path)}'")
+        read_about(folder.path)
+        return folder
+
+    @property
+    def name(self) -> str:
+        """Name of the run, which is that of the folder."""
+        return self.path.name
+
+    @property
+    def state(self) -> Path:
+        """Path of the file from which the run resumes."""
+        return self.path / "state.safetensors"
+
+    @property
+    def last(self) -> Path:
+        """Path of the checkpoint of the network after the last finished epoch."""
+        return self.path / "last.safetensors"
+
+    @property
+    def best(self) -> Path:
+        """Path of the checkpoint of the network after the epoch that did best on the held-out images."""
+        return self.path / "best.safetensors"
+
+    @property
+    def figure(self) -> Path:
+        """Path of the figure of the learning curves."""
+        return self.path / "figure.png"
+
+    @property
+    def captions(self) -> Path:
+        """Path of the text file with the caption of the figure."""
+        return self.path / "figure.txt"
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Content of run.json, which describes the run; DataError if it cannot be read."""
+        return read_about(self.path)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has finished, also if it diverged."""
+        return (self.path / _RESULT).exists()
+
+    def read(self) -> Run:
+        """Read the records so far, and the result; DataError if a file is damaged."""
+        return read_run(self.path)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep all other processes from writing into the folder, for the body of a ``with`` statement.
+
+        The lock belongs to the process and ends with it, however it ends. Files that hold lines are closed at the end.
+
+        Yields
+        ------
+        None
+            No value; the body may write into the folder.
+
+        Raises
+        ------
+        OutputError
+            If another process has the lock, or the folder cannot be written to.
+        """
+        path = self.path / _LOCK
+        try:
+            file = path.open("a+")
+        except OSError as error:
+            raise OutputError(f"cannot write to {printable(self.path)}: {reason(error)}") from None
+        with file:
+            if not _locked(file):
+                raise OutputError(
+                    f"another process is writing into {printable(self.path)}: wait until it ends, or start a new run"
+                )
+            try:
+                yield
+            finally:
+                if self._steps:
+                    with suppress(OSError):  # a full disk was reported when the line was written
+                        self._steps.close()
+                    self._steps = None
+
+    def describe(self, about: Mapping[str, Any]) -> None:
+        """Write run.json, which describes the run, at its start.
+
+        Parameters
+        ----------
+        about : mapping
+            Description of the run, beside the version of the format and the name, which are added.
+        """
+        self._write_json(_ABOUT, {"format": FORMAT, "name": self.name, **about})
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Write result.json, at the end of the run.
+
+        Parameters
+        ----------
+        result : mapping
+            Results of the run, beside the version of the format, which is added.
+        """
+        self._write_json(_RESULT, {"format": FORMAT, **result})
+
+    def add_step(self, record: Mapping[str, Any]) -> None:
+        """Append a line to steps.jsonl, which other processes can read at once.
+
+        Parameters
+        ----------
+        record : mapping
+            Numbers of the step by name.
+        """
+        finite = {key: None if _is_not_finite(value) else value for key, value in record.items()}
+        path = self.path / _STEPS
+        with _writing(path):
+            if self._steps is None:
+                self._steps = path.open("a", encoding="utf-8")
+            self._steps.write(json.dumps(finite, allow_nan=False) + "\n")
+            self._steps.flush()
+
+    def add_epoch(self, record: Mapping[str, Any]) -> None:
+        """Append a line to summary.csv, after a head line if it is the first.
+
+        Parameters
+        ----------
+        record : mapping
+            Numbers of the epoch by name; those of `COLUMNS` are written.
+        """
+        path = self.path / _SUMMARY
+        text = io.StringIO()
+        lines = csv.writer(text, lineterminator="\n")
+        if not path.exists() or path.stat().st_size == 0:
+            lines.writerow(COLUMNS)
+        lines.writerow([record[name] for name in COLUMNS])
+        with _writing(path), path.open("a", encoding="utf-8") as file:
+            file.write(text.getvalue())
+
+    def cut_back(self, *, step: int, epochs: int) -> None:
+        """Remove what was written after the state from which the run resumes, and files that were never completed.
+
+        Parameters
+        ----------
+        step : int
+            Number of steps of that state; the lines of later steps are removed from steps.jsonl.
+        epochs : int
+            Number of finished epochs of that state; the lines of later epochs are removed from summary.csv.
+        """
+        for leftover in self.path.glob(".*.tmp"):  # of a process that was killed while it wrote
+            with suppress(OSError):
+                leftover.unlink()
+        numbers = self.read().steps["step"]  # damaged lines are an error here
+        self._cut(_STEPS, self._whole_lines(_STEPS)[: int((numbers <= step).sum())])
+        self._cut(_SUMMARY, self._whole_lines(_SUMMARY)[: epochs + 1 if epochs else 0])
+
+    def _cut(self, name: str, lines: Sequence[bytes]) -> None:
+        path = self.path / name
+        if path.exists():
+            with _writing(path):
+                os.truncate(path, sum(map(len, lines)))
+
+    def _whole_lines(self, name: str) -> list[bytes]:
+        """Return the lines of a file that end with a line break; none if there is no such file."""
+        path = self.path / name
+        if not path.exists():
+            return []
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise DataError(f"cannot read {printable(path)}: {reason(error)}") from None
+        return [line for line in content.splitlines(keepends=True) if line.endswith(b"\n")]
+
+    def _write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        write_whole({self.path / name: lambda file: file.write(strict_json(content).encode())})
+
+
+def _is_not_finite(value: object) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"cannot write {printable(path)}: {reason(error)}") from error
+
+
+def _locked(file: IO[str]) -> bool:
+    """Lock a file for this process, and return whether that was possible."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,95 @@
+"""Search for the reason why a loss is not finite: the first layer whose output is not, and the condition there."""
+
+import math
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ndtools.errors import TrainingDiverged
+from ndtools.layers.moments import moments_of
+from ndtools.layers.whitening import Whitening
+from ndtools.numerics.products import ridged
+
+__all__ = ["diverged"]
+
+
+@dataclass
+class _First:
+    """First layer whose output is not finite."""
+
+    name: str | None = None
+    module: nn.Module | None = None
+    given: Tensor | None = None
+
+
+def diverged(model: nn.Module, forward: Callable[[], object], step: int, loss: float) -> TrainingDiverged:
+    """Return the error that says where a network's numbers cease to be finite.
+
+    Parameters
+    ----------
+    model : Module
+        Network, with the weights before the step.
+    forward : callable
+        Function that runs the network once more on the batch, in training mode.
+    step : int
+        Number of the step, from 1.
+    loss : float
+        Loss of the batch, NaN or infinite.
+
+    Returns
+    -------
+    TrainingDiverged
+        The error, with the name of the layer and the condition number of its covariance.
+    """
+    first = _first(model, forward)
+    begin = f"training diverged at step {step}: the loss is {loss}"
+    remedy = "; lower `lr`, or use `warmup_epochs`"
+    if first.module is None or first.given is None:
+        return TrainingDiverged(f"{begin}, though the outputs of all layers are finite{remedy}", step=step)
+    said = f"{begin}, and the first layer whose output is not finite is {first.name}"
+    condition = None
+    if not all(p.isfinite().all() for p in first.module.parameters()):
+        said += ", whose weights are not finite since an earlier step"
+    if isinstance(getattr(first.module, "whitening", None), Whitening) and first.given.isfinite().all():
+        condition = _condition(first.module, first.given)
+        said += f", whose covariance has the condition number {condition:.3g}"
+        remedy += ", or raise `eps`"
+    return TrainingDiverged(said + remedy, step=step, layer=first.name, condition=condition)
+
+
+def _first(model: nn.Module, forward: Callable[[], object]) -> _First:
+    """Run the network, and return the first of its innermost layers whose output is not finite."""
+    first = _First()
+
+    def hook(name: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
+        def look(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ANN401
+            if first.name is None and isinstance(output, Tensor) and not output.isfinite().all():
+                first.name, first.module, first.given = name, module, inputs[0]
+
+        return look
+
+    with ExitStack() as stack, torch.no_grad():
+        for name, module in model.named_modules():
+            if hasattr(module, "whitening") or not any(True for _ in module.children()):
+                stack.callback(module.register_forward_hook(hook(name or type(module).__name__)).remove)
+        forward()
+    return first
+
+
+@torch.no_grad()
+def _condition(layer: Any, x: Tensor) -> float:  # noqa: ANN401
+    """Return the condition number of Cov + eps I of a layer's input, the largest of all blocks, in float64."""
+    whitening: Whitening = layer.whitening
+    batch, sampler = layer.sampled_input(x.to(layer.weight.dtype) if hasattr(layer, "weight") else x)
+    sampling = whitening.sampling(batch, sampler)
+    _, _, moments = moments_of(batch.double(), sampling, whitening.parts, whitening.groups, torch.float64)
+    largest = 0.0
+    for _, covariance in moments:
+        values = torch.linalg.eigvalsh(ridged(covariance, whitening.config.eps))
+        least, most = values[..., 0].clamp(min=whitening.config.eps), values[..., -1]
+        largest = max(largest, float((most / least).max()))
+    return largest if math.isfinite(largest) else math.inf

@@ -1,0 +1,336 @@
+"""The training loop of the package: a generator of records, with a state between any two of them."""
+
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import fields
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ndtools.computing.operators import seconds_at
+from ndtools.data.labelled.dataset import Split
+from ndtools.errors import DataError, NumericalWarning, OptionError
+from ndtools.layers.processes import rank, world_size
+from ndtools.models.norms import prepare
+from ndtools.training.batches import Batches, seeded
+from ndtools.training.data import TrainingData
+from ndtools.training.divergence import diverged
+from ndtools.training.losses import loss_of, right
+from ndtools.training.optimisers import optimiser_of
+from ndtools.training.processes import average, share_weights, synchronised, total
+from ndtools.training.recipe import Recipe
+from ndtools.training.records import EpochRecord, StepRecord
+from ndtools.training.schedules import learning_rate
+from ndtools.training.state import TrainingState, load_optimiser, model_tensors, optimiser_tensors
+
+__all__ = ["Evaluation", "Training"]
+
+_EVALUATED = 500  # images that are evaluated at a time
+_SEEN_BEFORE = 2000  # training images, at most, that a layer is shown whose whitening is computed once and kept
+_AMP = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Evaluation(NamedTuple):
+    """Loss and accuracy of a network on a set of images.
+
+    Attributes
+    ----------
+    loss : float
+        Mean loss, without label smoothing.
+    top1 : float
+        Share of the images that are classified correctly, percent.
+    """
+
+    loss: float
+    top1: float
+
+
+class Training:
+    """One training run.
+
+    Parameters
+    ----------
+    model : Module
+        Network that maps normalised images (N, C, H, W) to logits (N, K). It is moved to the device of the data, and
+        trained in place. A whitening that is computed once and kept (``first-whitened``) is computed from training
+        images before the first step.
+    data : TrainingData
+        Images on the device that computes.
+    recipe : Recipe
+        Settings of the run.
+
+    Attributes
+    ----------
+    step : int
+        Number of steps that are done.
+    steps : int
+        Number of steps of the whole run.
+    per_epoch : int
+        Number of steps in an epoch.
+
+    Raises
+    ------
+    OptionError
+        If a batch needs more images than there are, or the device has no autocast to "fp16".
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from ndtools.data.labelled.glyphs import glyphs
+    >>> data = TrainingData.of(glyphs(), images=512, holdout=100)
+    >>> network = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    >>> training = Training(network, data, Recipe(epochs=1, batch_size=128, lr=0.01))
+    >>> [type(record).__name__ for record in training.records()]
+    ['StepRecord', 'StepRecord', 'StepRecord', 'StepRecord', 'EpochRecord']
+    """
+
+    def __init__(self, model: nn.Module, data: TrainingData, recipe: Recipe) -> None:
+        self.device = data.device
+        if recipe.amp == "fp16" and self.device.type != "cuda":
+            raise OptionError("amp", f"must be off or bf16 on the device {self.device.type}, got 'fp16'")
+        self.data, self.recipe = data, recipe
+        self.batches = Batches(data, recipe, rank(), world_size())
+        self.per_epoch = self.batches.per_epoch
+        whole = recipe.epochs * self.per_epoch
+        self.steps = whole if recipe.max_steps is None else min(whole, recipe.max_steps)
+        self._format = torch.channels_last if recipe.channels_last else torch.preserve_format
+        self.model = model.to(self.device).to(memory_format=self._format)  # type: ignore[call-overload]
+        images = data.train.images
+        prepare(self.model, data.normalised(images[:: -(-len(images) // _SEEN_BEFORE)]))
+        share_weights(self.model)
+        self._forward: Callable[[Tensor], Tensor] = torch.compile(self.model) if recipe.compile else self.model
+        self._optimiser = optimiser_of(self.model, recipe)
+        self._scaler = torch.amp.GradScaler(self.device.type, enabled=recipe.amp == "fp16")
+        self.step = self._epochs = 0
+        self._seconds = self._loss_sum = 0.0
+        self._right = torch.zeros((), dtype=torch.long, device=self.device)
+
+    def records(self) -> Iterator[StepRecord | EpochRecord]:
+        """Train, and yield a record after each step and each epoch.
+
+        The loop may be left, and entered again by another call, between any two records.
+
+        Yields
+        ------
+        StepRecord or EpochRecord
+            Record of the step or the epoch that was just done. The record of an epoch follows that of its last step.
+
+        Raises
+        ------
+        TrainingDiverged
+            If the loss of a batch is NaN or infinite. Weights and optimiser are then as they were before that step.
+        """
+        while True:
+            end = min((self._epochs + 1) * self.per_epoch, self.steps)
+            if self.step < end:
+                yield self._one_step()
+            elif self._epochs * self.per_epoch < self.steps:
+                yield self._end_of_epoch()
+            else:
+                return
+
+    def evaluate(self, split: Split) -> Evaluation:
+        """Evaluate the network as it is now.
+
+        Parameters
+        ----------
+        split : Split
+            Images and labels on the device of the run, such as ``data.test``.
+
+        Returns
+        -------
+        Evaluation
+            Mean loss and accuracy over all images.
+        """
+        self.model.eval()
+        sums = torch.zeros(2, dtype=torch.float64, device=self.device)
+        pieces = range(_EVALUATED * rank(), len(split.labels), _EVALUATED * world_size())
+        with torch.no_grad(), self._kernels(), self._autocast():
+            for start in pieces:
+                piece = slice(start, start + _EVALUATED)
+                labels = split.labels[piece]
+                logits = self._forward(self._stored(self.data.normalised(split.images[piece])))
+                loss = loss_of(logits, labels, self.recipe.loss) * len(labels)
+                sums += torch.stack([loss.double(), right(logits, labels).double()])
+        loss_sum, correct = total(sums).tolist()
+        return Evaluation(loss_sum / len(split.labels), 100 * correct / len(split.labels))
+
+    def state(self) -> TrainingState:
+        """Return everything that this run needs to go on; to be called between two records.
+
+        Returns
+        -------
+        TrainingState
+            Copies on the CPU, which later steps do not change. In a run of several processes all of them may call this;
+            the state is the same in each.
+        """
+        correct = total(self._right.clone())
+        model = {f"model.{name}": value for name, value in model_tensors(self.model).items()}
+        optimiser = {f"optimiser.{name}": value for name, value in optimiser_tensors(self._optimiser).items()}
+        return TrainingState(
+            tensors=model | optimiser,
+            recipe=self.recipe,
+            step=self.step,
+            epochs=self._epochs,
+            loss_sum=self._loss_sum,
+            right=int(correct),
+            seconds=self._seconds,
+            scaler=self._scaler.state_dict(),
+            images=len(self.data.train.labels),
+            surroundings=self._surroundings(),
+        )
+
+    def restore(self, state: TrainingState) -> None:
+        """Go on from a state: the next record is the one that follows it, and all weights will be the same to the bit.
+
+        Parameters
+        ----------
+        state : TrainingState
+            State of a run with the same network, data and recipe; only ``max_steps`` may differ.
+
+        Raises
+        ------
+        OptionError
+            If the recipe is another one.
+        DataError
+            If the state is that of another network, or of another number of images.
+
+        Warns
+        -----
+        NumericalWarning
+            If torch, the device, or the number of threads or processes is another one than before: the run goes on, but
+            its weights will differ by rounding.
+        """
+        self._check(state)
+        by_part: dict[str, dict[str, Tensor]] = {"model": {}, "optimiser": {}}
+        for key, value in state.tensors.items():
+            part, name = key.split(".", 1)
+            by_part[part][name] = value
+        self.model.load_state_dict(by_part["model"])
+        self._optimiser = optimiser_of(self.model, self.recipe)
+        load_optimiser(self._optimiser, by_part["optimiser"])
+        self._scaler.load_state_dict(dict(state.scaler))
+        self.step, self._epochs, self._seconds, self._loss_sum = state.step, state.epochs, state.seconds, state.loss_sum
+        self._right.fill_(state.right if rank() == 0 else 0)
+
+    def _one_step(self) -> StepRecord:
+        started = time.perf_counter()
+        lr = learning_rate(self.recipe, self.step, self.per_epoch)
+        for group in self._optimiser.param_groups:
+            group["lr"] = lr
+        images, labels = self.batches[self.step]
+        self.model.train()
+        with self._settings(self.step):
+            logits, loss = self._passed(images, labels)
+            mean = loss.detach().clone()
+            average([mean])
+            value = _on_host(mean)
+            self._optimiser.zero_grad(set_to_none=True)
+            self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        average([p.grad for p in self.model.parameters() if p.grad is not None])
+        number = value()  # while a GPU is still busy with the backward pass, so that it need not wait for the CPU
+        if not math.isfinite(number):
+            with self._settings(self.step):
+                forward = partial(self._passed, images, labels, network=self.model)
+                raise diverged(self.model, forward, self.step + 1, number)
+        self._scaler.step(self._optimiser)
+        self._scaler.update()
+        self._right += right(logits.detach(), labels)
+        self._loss_sum += number
+        self.step += 1
+        self._seconds += time.perf_counter() - started
+        return StepRecord(self.step, self.step / self.per_epoch, number, lr, self._seconds, self.batches.images)
+
+    def _passed(self, images: Tensor, labels: Tensor, network: nn.Module | None = None) -> tuple[Tensor, Tensor]:
+        """Return logits and loss of a training batch, by the compiled network or a given one."""
+        with self._autocast():
+            logits = (network or self._forward)(self._stored(images))
+            return logits, loss_of(logits, labels, self.recipe.loss, self.recipe.smoothing)
+
+    @contextmanager
+    def _settings(self, step: int) -> Iterator[None]:
+        """Seed the random numbers of a step, and let processes share their statistics."""
+        with self._kernels(), seeded(self.device, *self.batches.noise(step)), synchronised(self.model):
+            yield
+
+    def _end_of_epoch(self) -> EpochRecord:
+        started = time.perf_counter()
+        self._seconds += seconds_at(self.device) - started
+        steps = self.step - self._epochs * self.per_epoch
+        correct = int(total(self._right.clone()))
+        evaluation = self.evaluate(self.data.eval)
+        self._epochs += 1
+        record = EpochRecord(
+            epoch=self._epochs,
+            step=self.step,
+            train_loss=self._loss_sum / steps,
+            train_top1=100 * correct / (steps * self.batches.images),
+            eval_loss=evaluation.loss,
+            eval_top1=evaluation.top1,
+            lr=learning_rate(self.recipe, self.step - 1, self.per_epoch),
+            seconds=self._seconds,
+        )
+        self._loss_sum = 0.0
+        self._right.zero_()
+        return record
+
+    def _check(self, state: TrainingState) -> None:
+        for field in fields(Recipe):
+            before, now = getattr(state.recipe, field.name), getattr(self.recipe, field.name)
+            if before != now and field.name != "max_steps":
+                raise OptionError(field.name, f"must be {before!r} as in the run that goes on, got {now!r}")
+        if state.images != len(self.data.train.labels):
+            raise DataError(
+                f"the state is that of a run with {state.images} training images, got {len(self.data.train.labels)}"
+            )
+        wanted = {f"model.{name}": value.shape for name, value in self.model.state_dict().items()}
+        found = {name: value.shape for name, value in state.tensors.items() if name.startswith("model.")}
+        if wanted != found:
+            name = next(name for name in sorted({*wanted, *found}) if wanted.get(name) != found.get(name))
+            raise DataError(f"the state is that of another network: it differs in {name.removeprefix('model.')}")
+        now = self._surroundings()
+        if changed := [name for name in now if now[name] != state.surroundings.get(name)]:
+            words = ", ".join(f"{name} {now[name]}, not {state.surroundings.get(name)}" for name in changed)
+            warnings.warn(f"the run goes on with {words}: its weights will differ by rounding", NumericalWarning, 3)
+
+    def _surroundings(self) -> dict[str, str]:
+        return {
+            "torch": str(torch.__version__),
+            "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type,
+            "threads": str(torch.get_num_threads()),
+            "processes": str(world_size()),
+        }
+
+    def _stored(self, images: Tensor) -> Tensor:
+        return images.contiguous(memory_format=torch.channels_last) if self.recipe.channels_last else images
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        dtype = _AMP.get(self.recipe.amp)
+        return nullcontext() if dtype is None else torch.autocast(self.device.type, dtype)
+
+    def _kernels(self) -> AbstractContextManager[Any]:
+        """Return a context in which convolutions on a GPU give the same bits each time."""
+        if self.device.type != "cuda":
+            return nullcontext()
+        flags = torch.backends.cudnn
+        return flags.flags(enabled=flags.enabled, benchmark=False, deterministic=True, allow_tf32=flags.allow_tf32)
+
+
+def _on_host(value: Tensor) -> Callable[[], float]:
+    """Start copying a number to the CPU; return a function that waits for it, and not for what is computed later."""
+    if value.device.type != "cuda":
+        return lambda: float(value)
+    copy = value.to("cpu", non_blocking=True)
+    arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    arrived.record()
+
+    def wait() -> float:
+        arrived.synchronize()
+        return float(copy)
+
+    return wait

@@ -1,0 +1,60 @@
+"""Run ndtools in processes of their own that start at once, so that tests can kill them."""
+
+import multiprocessing
+import os
+import sys
+import time
+
+_SERVER = multiprocessing.get_context("forkserver")  # loads torch once, and computes nothing itself
+_SERVER.set_forkserver_preload(
+    [
+        "tests.experiments.train.small_networks",
+        "ndtools.experiments.train.session",
+        "ndtools.experiments.train.figure",
+        "torch._dynamo",  # which optimisers import
+        "rich.table",
+    ]
+)
+
+
+def _run(arguments, log, environment):
+    os.environ.update(environment)
+    from tests.experiments.train import small_networks  # noqa: F401  (adds the networks)
+
+    with open(log, "ab", buffering=0) as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    import torch
+
+    from ndtools.cli.app import main
+
+    torch.set_num_threads(1)
+    sys.argv = ["ndtools", *map(str, arguments)]
+    sys.stdin = open(os.devnull)  # noqa: SIM115  (until the process ends)
+    main()
+
+
+def start(log, *arguments, environment=()):
+    """Start ndtools with these arguments; what it prints is appended to the file ``log``."""
+    process = _SERVER.Process(target=_run, args=(arguments, log, dict(environment)), daemon=True)
+    process.start()
+    return process
+
+
+def finish(log, *arguments, limit=120):
+    """Run ndtools to its end, and return its exit code."""
+    process = start(log, *arguments)
+    process.join(limit)
+    if process.is_alive():
+        process.kill()
+        raise AssertionError(f"still running after {limit} s:\n{log.read_text()}")
+    return process.exitcode
+
+
+def until(condition, process, log, limit=60):
+    """Wait until a condition holds while a process runs."""
+    end = time.monotonic() + limit
+    while not condition():
+        assert process.is_alive(), log.read_text()
+        assert time.monotonic() < end, f"nothing happened for {limit} s:\n{log.read_text()}"
+        time.sleep(0.005)

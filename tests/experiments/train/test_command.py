@@ -1,0 +1,265 @@
+"""``ndtools train``: runs of a list, their folders, and what goes wrong with them."""
+
+import csv
+import errno
+import json
+import re
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from ndtools.checkpoints.files import load_network
+from ndtools.experiments.train.config import TrainConfig
+from ndtools.experiments.train.data_sets import DataSets
+from ndtools.experiments.train.run import prepare
+from ndtools.results.run_folder import RunFolder
+from ndtools.training import state as states
+from tests.commands import invoke
+from tests.experiments.train import small_networks  # noqa: F401  (adds the networks)
+from tests.small_set import write_small_set
+
+pytestmark = [
+    pytest.mark.usefixtures("unpainted"),
+    pytest.mark.filterwarnings("ignore::ndtools.errors.NumericalWarning"),
+]
+TINY = ("--arch", "tiny", "-b", 4, "--lr", 0.02)
+
+
+@pytest.fixture(scope="module")
+def small_set(tmp_path_factory):
+    return write_small_set(tmp_path_factory.mktemp("data") / "small", n_train=40, n_test=20, side=8)
+
+
+@pytest.fixture
+def train(small_set, tmp_path):
+    """Return a function that trains on the small set."""
+
+    def run(*arguments, data=small_set):
+        return invoke("train", data, *TINY, "-o", tmp_path, *arguments)
+
+    return run
+
+
+def result_of(run):
+    return json.loads((run / "result.json").read_text())
+
+
+def test_lists_make_one_run_for_each_combination(train, tmp_path):
+    done = train("--norm", "bn,none", "--lr", "0.01,0.02", "--max-steps", 2, "--epochs", 2)
+    assert done.exit_code == 0, done.output
+    names = [f"small-tiny-{norm}-lr{lr}" for norm in ("bn", "none") for lr in (0.01, 0.02)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    rows = done.stdout.splitlines()
+    assert [row.split()[0] for row in rows[1:5]] == names
+    files = {"run.json", "steps.jsonl", "summary.csv", "state.safetensors", "last.safetensors", "result.json"}
+    for name in names:
+        run, about = tmp_path / name, json.loads((tmp_path / name / "run.json").read_text())
+        assert {path.name for path in run.iterdir()} == {*files, "figure.png", "figure.txt", ".lock"}
+        assert f"small-tiny-{about['norm']}-lr{about['config']['lr']}" == name
+        assert about["parameters"] == sum(p.numel() for p in load_network(run / "last.safetensors").parameters())
+        assert (about["data"]["train_images"], about["data"]["eval_split"], about["steps"]) == (40, "test", 2)
+        result = result_of(run)
+        (line,) = csv.DictReader((run / "summary.csv").read_text().splitlines())
+        assert (result["steps"], result["stopped"]) == (2, "max_steps")
+        assert result["last"]["test_top1"] == result["last"]["eval_top1"] == float(line["eval_top1"])
+        caption = (run / "figure.txt").read_text()
+        assert f"small-tiny-{about['norm']}" in about["name"] and "40 training images in batches of 4" in caption
+        assert about["command"] in caption
+
+
+def test_runs_of_one_name_are_never_mixed(train, tmp_path):
+    command = ("--norm", "none", "--max-steps", 1, "--name", "mine", "--repeats", 2, "--seed", 5)
+    first, again = train(*command), train(*command, "--json")
+    assert (first.exit_code, again.exit_code) == (0, 0)
+    runs = json.loads(again.stdout)["runs"]
+    assert [(run["name"], run["config"]["seed"]) for run in runs] == [("mine-seed5-2", 5), ("mine-seed6-2", 6)]
+    one, other, same = (load_file(tmp_path / f"mine-seed{n}" / "last.safetensors") for n in ("5", "6", "5-2"))
+    key = "features.0.weight"
+    assert torch.equal(one[key], same[key]) and not torch.equal(one[key], other[key])
+
+
+def test_the_test_images_are_used_once_if_others_are_held_out(train, tmp_path):
+    done = train("--norm", "bn", "--holdout", 8, "--epochs", 2, "--name", "run")
+    assert done.exit_code == 0 and "held-out" in done.stdout
+    run = tmp_path / "run"
+    about, result, best = json.loads((run / "run.json").read_text()), result_of(run), run / "best.safetensors"
+    data = about["data"]
+    assert (data["train_images"], data["eval_images"], data["eval_split"]) == (32, 8, "held-out")
+    lines = list(csv.DictReader((run / "summary.csv").read_text().splitlines()))
+    top1 = [float(line["eval_top1"]) for line in lines]
+    assert (result["best"]["eval_top1"], result["best"]["epoch"]) == (max(top1), 1 + top1.index(max(top1)))
+    # The final number is that of the last network on all test images, computed here anew.
+    config = TrainConfig(**about["config"])
+    dataset, images = DataSets(torch.device("cpu")).of(config)
+    network = load_network(run / "last.safetensors").eval()
+    with torch.no_grad():
+        right = network(images.normalised(dataset.test.images)).argmax(1) == dataset.test.labels
+    assert result["last"]["test_top1"] == pytest.approx(100 * float(right.double().mean()), rel=1e-12)
+    assert best.exists()
+
+
+def test_a_finished_run_has_nothing_left_to_do(train, tmp_path):
+    assert train("--norm", "none", "--max-steps", 1, "--name", "run").exit_code == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    again = invoke("train", "--resume", tmp_path / "run")
+    assert again.exit_code == 0 and "has finished: nothing is left to do" in again.stderr and "run " in again.stdout
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+
+
+@pytest.fixture
+def unfinished(train, tmp_path, monkeypatch):
+    """Return the folder of a run whose disk was full when the state was to be written a second time."""
+    written, to_bytes = [], states.to_bytes
+
+    def full(*arguments, **settings):
+        if written:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written.append(1)
+        return to_bytes(*arguments, **settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(states, "to_bytes", full)
+        done = train("--norm", "bn", "--epochs", 2, "--name", "run")
+    assert done.exit_code == 1
+    assert "state.safetensors: No space left on device" in done.stderr
+    assert "the state that was written before is kept" in done.stderr
+    assert f"go on with: ndtools train --resume {tmp_path / 'run'}" in done.stderr
+    assert not list((tmp_path / "run").glob("*.tmp*"))
+    return tmp_path / "run"
+
+
+def test_a_run_goes_on_when_the_disk_has_room_again(unfinished, train, tmp_path):
+    assert not (unfinished / "result.json").exists()
+    with (unfinished / "steps.jsonl").open("a") as file:
+        file.write('{"step": 21, "ep')  # a line cut short
+    done = invoke("train", "--resume", unfinished)
+    assert done.exit_code == 0 and "goes on after step 10 of 20" in done.stderr, done.output
+    assert train("--norm", "bn", "--epochs", 2, "--name", "whole").exit_code == 0
+    assert len((unfinished / "steps.jsonl").read_text().splitlines()) == 20
+    whole = load_file(tmp_path / "whole" / "last.safetensors")
+    for name, value in load_file(unfinished / "last.safetensors").items():
+        assert torch.equal(value, whole[name]), name
+
+
+def test_only_one_process_writes_into_a_folder(unfinished):
+    with RunFolder.open(unfinished).lock():
+        refused = invoke("train", "--resume", unfinished)
+    assert refused.exit_code == 1 and "another process is writing into" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--lr", 0.2), r"--lr must be 0.02, as .*run was started with, got 0.2; leave it out, or start a new run"),
+        (("--epochs", 3), r"--epochs must be 2"),
+        (("--norm", "bn,none"), r"--norm must be bn"),
+        (("--name", "other"), r"--name cannot be combined with --resume|--name"),
+    ],
+)
+def test_a_run_resumes_with_its_own_settings_alone(unfinished, arguments, message):
+    refused = invoke("train", "--resume", unfinished, *arguments)
+    assert refused.exit_code == 2 and re.search(message, refused.stderr), refused.stderr
+    assert not (unfinished / "result.json").exists()
+
+
+def test_a_run_resumes_with_its_own_images_alone(unfinished, small_set, tmp_path):
+    other = write_small_set(tmp_path / "small", n_train=40, n_test=20, side=8, seed=1)
+    about = json.loads((unfinished / "run.json").read_text())
+    about["config"]["dataset"] = str(other)
+    (unfinished / "run.json").write_text(json.dumps(about))
+    refused = invoke("train", "--resume", unfinished)
+    assert refused.exit_code == 3 and "was started with other images" in refused.stderr and "mean" in refused.stderr
+
+
+def test_a_state_that_is_damaged_is_named(unfinished):
+    state = unfinished / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:1000])
+    refused = invoke("train", "--resume", unfinished)
+    assert refused.exit_code == 3 and str(state) in refused.stderr
+
+
+@pytest.mark.parametrize(("path", "message"), [("absent", "no such"), ("folder", "run.json")])
+def test_folders_without_a_run_cannot_be_resumed(tmp_path, path, message):
+    (tmp_path / "folder").mkdir()
+    refused = invoke("train", "--resume", tmp_path / path)
+    assert refused.exit_code == 3 and message in refused.stderr
+
+
+def test_a_run_that_diverges_says_where_and_the_others_go_on(train, tmp_path):
+    done = train("--norm", "none", "--lr", "100000,0.01", "--max-steps", 8)
+    assert done.exit_code == 4, done.output
+    diverged, other = (tmp_path / f"small-tiny-none-lr{lr}" for lr in ("100000", "0.01"))
+    result = result_of(diverged)
+    assert (result["stopped"], result["last"], result_of(other)["stopped"]) == ("diverged", None, "max_steps")
+    assert result["steps"] < 8
+    said = re.search(r"training diverged at step (\d+): the loss is (nan|inf), and the first layer (.*)", done.stderr)
+    assert said and int(said[1]) == result["steps"] + 1
+    assert "lower --lr, or use --warmup-epochs" in done.stderr and "`lr`" in result["reason"]
+    assert "diverged" in done.stdout and other.name in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("--arch", "vgg17"), 2, "--arch must be one of"),
+        (("--norm", "bn,batch"), 2, "--norm must be one of"),
+        (("--norm", "bn", "--eps", 0.1), 2, "--eps is a setting of deconvolution layers"),
+        (("--lr", "0.1,0.1"), 2, "--lr must be one or more values, each once"),
+        (("-b", 41), 2, "--batch-size must be at most the number of training images, 40"),
+        (("--holdout", 40), 2, "--holdout must be at least 0 and less than the 40 training images"),
+        (("--constants", "published"), 2, "--constants must be pooled for small"),
+        (("--checkpoint-every", 0), 2, "--checkpoint-every must be above 0"),
+        (("--name", "a/b"), 2, "--name must be a file name"),
+        (("--log", "wandb"), 2, "--log must be"),
+        (("--resume", "run", "--repeats", 2), 2, "--repeats"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_any_work(train, tmp_path, arguments, code, message):
+    refused = train(*arguments)
+    assert (refused.exit_code, message in refused.stderr) == (code, True), refused.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_absent_data_are_named(train, tmp_path):
+    refused = train(data=tmp_path / "nothing")
+    assert refused.exit_code == 3 and "nothing" in refused.stderr
+
+
+def test_an_absent_package_is_named(train, monkeypatch, tmp_path):
+    monkeypatch.setitem(__import__("sys").modules, "tensorboard", None)
+    refused = train("--log", "tensorboard")
+    assert refused.exit_code == 2 and "pip install 'ndtools[tensorboard]'" in refused.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_tensorboard_has_the_records(train, tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    assert train("--norm", "none", "--max-steps", 3, "--name", "run", "--log", "tensorboard").exit_code == 0
+    events = EventAccumulator(str(tmp_path / "run")).Reload()
+    steps = [json.loads(line) for line in (tmp_path / "run" / "steps.jsonl").read_text().splitlines()]
+    found = [(event.step, event.value) for event in events.Scalars("loss/step")]
+    assert found == [(step["step"], pytest.approx(step["loss"], rel=1e-6)) for step in steps]
+    assert len(events.Scalars("accuracy/evaluation")) == 1
+
+
+def test_the_first_layer_is_whitened_by_the_training_images(small_set):
+    config = TrainConfig(str(small_set), arch="tiny", norm="first-whitened", batch_size=4)
+    run = prepare(config, DataSets(torch.device("cpu")))
+    data, conv = run.training.data, run.network.features[0]
+    assert conv.whitening.frozen
+    # Mean of the middle pixel of all patches: that of all pixels, as these constants make it.
+    mean = conv.whitening.running_mean.flatten()
+    images = data.normalised(data.train.images)
+    patches = torch.nn.functional.unfold(images, 3, padding=1).transpose(1, 2).flatten(0, 1)
+    torch.testing.assert_close(mean, patches.mean(0), rtol=1e-4, atol=1e-4 * float(patches.std()))
+
+
+def test_constants_are_chosen(small_set):
+    data_sets = DataSets(torch.device("cpu"))
+    assert TrainConfig("cifar10", norm="deconv-reference").constants == "pooled"  # as for the arms beside it
+    _, data = data_sets.of(TrainConfig(str(small_set)))
+    assert float(data.normalised(data.train.images).mean()) == pytest.approx(0, abs=1e-5)
+    assert float(data.normalised(data.train.images).std(correction=0)) == pytest.approx(1, rel=1e-5)

@@ -1,0 +1,75 @@
+"""Speed and time left, as they follow from the records; signals that ask a run to stop."""
+
+import math
+import os
+import signal
+
+import pytest
+
+from ndtools.experiments.train.display import Pace, display, duration
+from ndtools.experiments.train.signals import stop_requests
+from ndtools.training.records import EpochRecord, StepRecord
+
+
+def step(number, seconds, loss=1.0):
+    return StepRecord(number, number / 10, loss, 0.1, seconds, 64)
+
+
+def epoch(number, seconds):
+    return EpochRecord(number, 10 * number, 1.5, 40.0, 1.25, 50.0, 0.1, seconds)
+
+
+def test_speed_and_time_left_are_those_of_the_last_steps():
+    pace = Pace(steps=100, epochs=10)
+    assert math.isnan(pace.seconds_left) and pace.words == "starting"
+    pace.after_step(step(1, 0.5, loss=3.0))
+    pace.after_step(step(2, 1.0, loss=2.0))
+    assert (pace.loss, pace.images_per_second, pace.seconds_left) == (2.5, 128.0, 98 * 0.5)
+    assert pace.words == "loss 2.5000  128 images/s  49 s left"
+
+
+def test_a_resumed_run_knows_its_epoch():
+    pace = Pace(steps=100, epochs=10)
+    pace.after_step(step(45, 20.0))
+    assert pace.epoch == 4
+    pace.after_step(step(50, 22.5))
+    assert pace.epoch == 4  # the fifth ends with its evaluation
+    pace.after_epoch(epoch(5, 22.5))
+    assert pace.epoch == 5
+
+
+def test_a_line_for_each_epoch_where_there_is_no_terminal():
+    lines = []
+    with display(lines.append) as shown:
+        shown.begin("run", steps=20, epochs=2, done=0)
+        for number in range(1, 11):
+            shown.step(step(number, number / 4))
+        shown.epoch(epoch(1, 2.5))
+    assert len(lines) == 1
+    assert lines[0].startswith(
+        "run  epoch 1/2  train loss 1.5000  40.00 %  evaluation loss 1.2500  50.00 %  256 images/s"
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.4, "0 s"), (99, "99 s"), (100, "2 min"), (5900, "98 min"), (7500, "2 h 05 min")]
+)
+def test_durations(seconds, words):
+    assert duration(seconds) == words
+
+
+def test_a_second_signal_interrupts():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), stop_requests() as stop:
+        assert not stop()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop()
+        os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_several_processes_wait_for_one_another():
+    with stop_requests(insistent=False) as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop()
