@@ -1,5 +1,6 @@
 """Picture of what the stages of deconvolution layers cost (Ye et al. 2020, table 3)."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +89,9 @@ def plot_timing(
             ax.set_title(PANELS[stage] if roomy else PANELS[stage][:3])
             ax.set_xlim(10**low, 10**high)
             plain_ticks(ax.xaxis)
+            if not roomy:
+                ends = 10.0 ** np.array([math.ceil(low), math.floor(high)])
+                ax.set_xticks(ends, [f"{end:g}" for end in ends])
             ax.set_yticks(range(len(rows)), [""] * len(rows))
             ax.tick_params("y", length=0)
         for ax in (axes[0], axes[2]):  # the middle one of the single stages: their axes may be narrower than the label
