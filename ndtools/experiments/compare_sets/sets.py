@@ -27,6 +27,7 @@ from ndtools.moments.keeping import KeptImages
 from ndtools.moments.noise import warn_if_below_noise
 from ndtools.moments.resampling import GROUPS, resample_kernels, warn_of_groups
 from ndtools.moments.whitened import Measured, Whitening, measure_values
+from ndtools.numerics.deconvolution import has_variance
 from ndtools.results.inputs import ImagesUsed, images_used
 from ndtools.text import printable
 from ndtools.validation import Ridge
@@ -202,10 +203,11 @@ def measure_set(
         samples, correlations = None, None
         if config.bootstrap and len(by_size.groups) > 1:
             # A ridge that was chosen is taken as given, like an absolute one.
-            ridges_of = [by_size.terms(ridge, relative=config.relative_eps)[:2] for ridge in ridges]
+            varies = any(has_variance(by_size.whole))
+            terms = [by_size.terms(ridge, relative=config.relative_eps) for ridge in ridges]
             samples = resample_kernels(
                 by_size.groups,
-                ridges_of,
+                [(eps, relative and varies) for eps, relative, _ in terms],
                 replicates=config.bootstrap,
                 # Sets are resampled independently of one another, and sizes alike, whatever others there are.
                 rng=np.random.default_rng([config.seed, ord(images.name)]),

@@ -114,6 +114,7 @@ def bootstrap_kernels(
     sizes: Sequence[int],
     *,
     eps: float,
+    relative: bool = False,
     method: Method,
     replicates: int,
     seed: int,
@@ -128,7 +129,9 @@ def bootstrap_kernels(
     sizes : sequence of int
         Images in each.
     eps : float
-        The ridge, absolute.
+        Ridge added to the covariance.
+    relative : bool
+        Whether ``eps`` is in units of the mean variance, which is that of each resampled set by itself. Default False.
     method : Method
         Method of the inverse square root.
     replicates : int
@@ -153,7 +156,7 @@ def bootstrap_kernels(
     steps = np.unique(np.geomspace(1, count, 1 + int(np.ceil(np.log2(count)))).round().astype(int))[:-1]
     orders = ORDERS if count > 2 else 2  # all there are
     total = 1 + replicates + count + orders * len(steps)
-    kernels = _Resampler(parts, eps, method, total, progress)
+    kernels = _Resampler(parts, (eps, relative), method, total, progress)
     whole = kernels.of(np.ones(count, dtype=int), needed=True)
     size = float(np.linalg.norm(whole))
     samples = np.stack([kernels.of(w) for w in rng.multinomial(count, np.full(count, 1 / count), replicates)])
@@ -196,12 +199,13 @@ class _Resampler:
     def __init__(
         self,
         parts: Sequence[Covariance],
-        eps: float,
+        ridge: tuple[float, bool],
         method: Method,
         total: int,
         progress: Callable[[int, int], None] | None,
     ) -> None:
-        self.parts, self.eps, self.method, self.total, self.progress = parts, eps, method, total, progress
+        self.parts, self.method, self.total, self.progress = parts, method, total, progress
+        self.eps, self.relative = ridge
         self.done = self.failed = 0
 
     def of(self, weights: NDArray[np.int64], *, needed: bool = False) -> Array:
@@ -212,7 +216,8 @@ class _Resampler:
             self.progress(self.done, self.total)
         try:
             pooled = Covariance.pooled(self.parts, weights.tolist())
-            root = inverse_sqrt(ridged(pooled.matrix, self.eps), self.method).matrix
+            eps = self.eps * pooled.mean_variance if self.relative else self.eps
+            root = inverse_sqrt(ridged(pooled.matrix, eps), self.method).matrix
         except NumericalError:
             if needed:
                 raise

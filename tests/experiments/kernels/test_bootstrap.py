@@ -176,3 +176,16 @@ def test_command(photos, tmp_path):  # noqa: F811
     assert invoke("kernels", *moments, "-o", out, "--bootstrap", 5).exit_code == 0
     assert numbers(out)["bootstrap"]["relative_error"] < 1e-12  # the same moments twice
     assert invoke("kernels", save(tmp_path / "c.png", (2, 2)), "-k", 3, "-o", out, "--bootstrap", 5).exit_code == 3
+
+
+def test_a_relative_ridge_is_that_of_each_resampled_set():
+    """Contrasts differ between images: at a ridge of twice the variance, kernels of a set go with its own contrast."""
+    parts = covariances(images(8, 3), 8)
+    found = bootstrap_kernels(parts, [1] * 8, eps=2.0, relative=True, method=Eigh(), replicates=20, seed=4)
+    weights = np.random.default_rng(4).multinomial(8, np.full(8, 1 / 8), 20)
+    for sample, w in zip(found.samples, weights, strict=True):
+        matrix = Covariance.pooled(parts, w.tolist()).matrix.numpy()
+        values, vectors = np.linalg.eigh(matrix + 2.0 * np.trace(matrix) / len(matrix) * np.eye(len(matrix)))
+        root = (vectors / np.sqrt(values)) @ vectors.T
+        middle = len(matrix) // 2
+        np.testing.assert_allclose(sample.ravel(), root[middle], rtol=1e-10, atol=1e-12 * root.max())
