@@ -1,8 +1,12 @@
 """What all configurations of experiments have in common, checks of the settings that several share, and choices."""
 
 import math
+import os
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Literal, Protocol, get_args
+from functools import cache, wraps
+from numbers import Integral, Real
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Union, get_args, get_origin, get_type_hints
 
 from ndtools.errors import OptionError
 from ndtools.text import shortened
@@ -29,6 +33,7 @@ __all__ = [
     "check_rate",
     "check_ridge",
     "check_run",
+    "check_types",
     "check_whitening",
 ]
 
@@ -70,6 +75,17 @@ class Configuration:
         def seed(self) -> int:
             """Seed of all random numbers of the run."""
 
+    def __init_subclass__(cls) -> None:
+        """Have the types of all fields checked before a class checks their values."""
+        check_values = cls.__dict__.get("__post_init__", _nothing)
+
+        @wraps(check_values)
+        def check(self: "Configuration") -> None:
+            check_types(self)
+            check_values(self)
+
+        cls.__post_init__ = check  # type: ignore[attr-defined]
+
     def __repr__(self) -> str:
         changed = {f.name: value for f in fields(self) if (value := getattr(self, f.name)) != f.default}
         settings = [f"{name}={shortened(repr(x))}" for name, x in changed.items()]
@@ -98,6 +114,65 @@ class Configuration:
             f"config must be a {cls.__name__}, got {given}; write nd.{experiment}({settings}), or"
             f" nd.run_{experiment}(nd.{cls.__name__}({settings}))"
         )
+
+
+def _nothing(_: Configuration) -> None:
+    """Check the values of a class that has no check."""
+
+
+def check_types(config: Configuration) -> None:
+    """Raise an error that names the field if one of the fields of a configuration has a value of another type.
+
+    Whole numbers are numbers, too, and those of NumPy are as good as those of Python; True and False are no numbers.
+    Text may be a path. Types other than these, None, and tuples of them are not checked.
+
+    Parameters
+    ----------
+    config : Configuration
+        Its fields are set.
+
+    Raises
+    ------
+    OptionError
+        If a value is of none of the types that its field allows.
+    """
+    kind: Any = type(config)
+    for name, allowed in _allowed_types(kind).items():
+        value = getattr(config, name)
+        if not any(_is_of(value, one) for one in allowed):
+            words = " or ".join(dict.fromkeys(filter(None, map(_in_words, allowed))))
+            raise OptionError(name, f"must be {words}, got {shortened(repr(value))}")
+
+
+@cache
+def _allowed_types(kind: Any) -> dict[str, tuple[Any, ...]]:  # noqa: ANN401
+    """Return the types that each field of a configuration allows, of the fields whose types are all known here."""
+    hints = get_type_hints(kind)
+    allowed = {
+        f.name: get_args(h) if get_origin(h := hints[f.name]) in (Union, UnionType) else (h,) for f in fields(kind)
+    }
+    return {name: types for name, types in allowed.items() if all(map(_in_words, set(types) - {NoneType}))}
+
+
+def _is_of(value: object, kind: Any) -> bool:  # noqa: ANN401
+    if get_origin(kind) is Literal:
+        return isinstance(value, str)
+    if get_origin(kind) is tuple:
+        return isinstance(value, tuple | list) and all(_is_of(item, get_args(kind)[0]) for item in value)
+    if isinstance(value, bool) or kind is bool:
+        return kind is bool and isinstance(value, bool)
+    return isinstance(value, {int: Integral, float: Real, str: str | os.PathLike}.get(kind, kind))
+
+
+def _in_words(kind: Any) -> str:  # noqa: ANN401
+    """Return the name of a type for a message; empty for None, which is a default, and for types that are unknown."""
+    if get_origin(kind) is Literal:
+        return " or ".join(map(repr, get_args(kind))) if all(isinstance(x, str) for x in get_args(kind)) else ""
+    if get_origin(kind) is tuple:
+        several = {int: "whole numbers", float: "numbers", str: "texts"}
+        item, *rest = get_args(kind)
+        return f"a tuple of {several[item]}" if item in several and rest == [...] else ""
+    return {int: "a whole number", float: "a number", str: "text", bool: "True or False"}.get(kind, "")
 
 
 def check_count(name: str, value: int, most: int | None = None) -> None:

@@ -215,6 +215,10 @@ class SharedOptions:
         Device.auto
     )
 
+    def __post_init__(self) -> None:
+        if self.quiet and self.verbose:
+            raise OptionError("quiet", "cannot be combined with `verbose`: one prints less, the other more")
+
     def of_figures(self) -> dict[str, Any]:
         """Return how figures are drawn: their width in millimetres, and whether they have titles."""
         return {"width": width_from(self.width), "title": self.title}

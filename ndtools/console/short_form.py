@@ -50,10 +50,13 @@ def short_form(
         it returns one result.
     """
     name = run.__module__.split(".")[-2]
+    signature = inspect.signature(configuration)
 
     def short(*args: P.args, **settings: P.kwargs) -> R:
         from ndtools.console.bars import later_bar
 
+        for unknown in settings.keys() - signature.parameters:
+            raise TypeError(f"{name}() has no setting '{unknown}'; its settings are {', '.join(signature.parameters)}")
         compute: Callable[..., Any] = run
         lists = _lists(settings) if run_series else {}
         if run_series and lists:
@@ -68,7 +71,6 @@ def short_form(
 
     short.__name__ = short.__qualname__ = name
     short.__module__ = run.__module__
-    signature = inspect.signature(configuration)
     returned = inspect.signature(run).return_annotation
     short.__signature__ = signature.replace(return_annotation=returned)  # type: ignore[attr-defined]
     short.__doc__ = _documentation(configuration, run, name, several=run_series is not None)

@@ -4,14 +4,16 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from ndtools.drawing.axes import plain_number, plain_ticks
 from ndtools.drawing.series import sized_styles
-from ndtools.drawing.style import PAGE, add_title, drawing_style, is_wide, new_figure, width_of
+from ndtools.drawing.style import PAGE, add_title, drawing_style, legend_columns, new_figure, width_of
 from ndtools.text import source_name
 
 __all__ = ["caption_ridge", "chosen_ridges", "plot_ridge"]
 
+ROOM = 2.0  # factor that parts the ends of the axis of ridges from the curves
 DEPTH = 4.0  # the axis ends at so many times the height of the best ridge above the middle one
 
 
@@ -37,27 +39,34 @@ def plot_ridge(result: Any, *, width: float = PAGE, title: bool = True, fig: Fig
     Returns
     -------
     Figure
-        With one panel; a dot marks the ridge that was chosen.
+        With one panel; a symbol marks the ridge that was chosen.
     """
     members = chosen_ridges(result)
     with drawing_style():
         width = width_of(fig, width)
         fig = new_figure(fig, width, min(70.0, 30 + 0.5 * width) + 6 * title + 4 * len(members))
         ax = fig.subplots()
-        lowest = -1e-3
+        lowest, curves, names, handles = -1e-3, [], [], []
         for i, member in enumerate(members):
-            style = sized_styles(i) | {"marker": ""}
+            style = sized_styles(i)
+            line, symbol = style | {"marker": ""}, style | {"linestyle": "", "markersize": 5}
             choice, k, d = member.ridge, member.config.kernel_size, len(member.fit.mean)
             below = (choice.log_likelihood - choice.best) / d
-            ax.plot(choice.ridges, below, label=f"{k}×{k}: eps {plain_number(float(f'{choice.eps:.2g}'))}", **style)
-            ax.plot(choice.eps, 0, marker="o", markersize=4, color=style["color"], linestyle="")
+            ax.plot(choice.ridges, below, **line)
+            ax.plot(choice.eps, 0, markeredgecolor="w", markeredgewidth=0.4, **symbol)
+            names.append(f"{k}×{k}: eps {plain_number(float(f'{choice.eps:.2g}'))}")
+            handles.append(Line2D([], [], **style))
             lowest = min(lowest, DEPTH * float(np.median(below)))
+            curves.append((np.asarray(choice.ridges), below))
         ax.set_xscale("log")
         ax.set_ylim(lowest, -0.06 * lowest)
+        # The axis ends a little beyond the last ridge at which a curve is above the lower edge.
+        last = max(float(ridges[below > lowest].max()) for ridges, below in curves)
+        ax.set_xlim(min(float(ridges.min()) for ridges, _ in curves) / ROOM, ROOM * last)
         plain_ticks(ax.xaxis)
         ax.set_xlabel("eps")
-        ax.set_ylabel("log-likelihood of held-out\npatches − best / nats per feature")
-        fig.legend(loc="outside lower center", ncols=len(members) if is_wide(width) else 1)
+        ax.set_ylabel("log-likelihood of held-out patches\nless that of the best / nats per feature")
+        fig.legend(handles, names, loc="outside lower center", ncols=legend_columns(names, width))
         if title:
             add_title(fig, f"Choice of the ridge for {source_name(result.source)}")
     return fig
@@ -84,5 +93,5 @@ def caption_ridge(result: Any) -> str:  # noqa: ANN401
     return (
         f"Choice of the ridge for {result.source}: log-likelihood of the patches of one half of the images under a"
         " Gaussian with the mean and Cov + eps·I of the other half, less that of the best ridge, per feature of a"
-        f" patch, averaged over both ways. The dot is the ridge that was chosen: {'; '.join(words)}."
+        f" patch, averaged over both ways. The symbol is the ridge that was chosen: {'; '.join(words)}."
     )

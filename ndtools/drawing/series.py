@@ -6,14 +6,17 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from ndtools.drawing.axes import plain_number, plain_ticks
 from ndtools.drawing.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY
+from ndtools.drawing.style import legend_columns
 
 __all__ = [
+    "MARGIN",
+    "MARK",
     "add_series_legend",
     "draw_against",
     "legend_rows",
@@ -26,11 +29,12 @@ __all__ = [
     "series_in_words",
     "side_of_pictures",
     "sized_styles",
-    "split_figure",
 ]
 
 MARGIN, SMALLEST = 14.0, 11.5  # millimetres beside pictures, and least width of one with its title
 ROOMY = 19.0  # millimetres of width that a title such as "eps 7.6·10⁻⁷" needs
+
+MARK: dict[str, Any] = {"color": "0.5", "linewidth": 0.8, "linestyle": (0, (1, 1))}
 
 # Shapes of lines, which differ by dash and marker as well as by colour. There are as many as ridges are allowed.
 _DASHES: tuple[Any, ...] = (
@@ -106,36 +110,38 @@ def member_styles(series: Sequence[Any]) -> list[tuple[dict[str, Any], str]]:
     return [lines[id(member)] for member in series]
 
 
-def add_series_legend(fig: Figure, series: Sequence[Any], *, columns: int) -> None:
-    """Name the lines of `member_styles` below all panels: each one, or colours and dashes where both have a meaning."""
+def add_series_legend(
+    fig: Figure, series: Sequence[Any], width: float, more: Sequence[tuple[dict[str, Any], str]] = ()
+) -> None:
+    """Name the lines of `member_styles`, and ``more``, below all panels of a figure of this width, millimetres."""
+    named = [*_entries(series), *more]
+    handles = [Line2D([], [], **style) for style, _ in named]
+    names = [name for _, name in named]
+    fig.legend(handles, names, loc="outside lower center", ncols=legend_columns(names, width))
+
+
+def legend_rows(series: Sequence[Any], width: float, more: Sequence[tuple[dict[str, Any], str]] = ()) -> int:
+    """Return the number of rows that the legend of `add_series_legend` has."""
+    names = [name for _, name in (*_entries(series), *more)]
+    return -(-len(names) // legend_columns(names, width))
+
+
+def _entries(series: Sequence[Any]) -> list[tuple[dict[str, Any], str]]:
+    """Return what the legend names: each line, or colours and dashes where both have a meaning."""
     styles = member_styles(series)
     rows = rows_of(series)
     ridges = [[plain_eps(member) for member in row] for row in rows]
     if len(rows) > 1 and len(rows[0]) > 1 and all(row == ridges[0] for row in ridges):
         look = {id(member): style for member, (style, _) in zip(series, styles, strict=True)}
         named = [({"color": look[id(member)]["color"]}, f"eps {plain_eps(member)}") for member in rows[0]]
-        named += [({**_shape(i), "color": "0.4"}, _size(row[0])) for i, row in enumerate(rows)]
-    else:
-        named = styles
-    handles = [Line2D([], [], **style) for style, _ in named]
-    fig.legend(handles, [name for _, name in named], loc="outside lower center", ncols=columns)
-
-
-def legend_rows(series: Sequence[Any], columns: int) -> int:
-    """Return the number of rows that the legend of `add_series_legend` has at most."""
-    return -(-len(series) // columns)
+        return named + [({**_shape(i), "color": "0.4"}, _size(row[0])) for i, row in enumerate(rows)]
+    return styles
 
 
 def line_name(series: Sequence[Any], line: Sequence[Any], otherwise: str) -> str:
     """Name a line of pictures at its left: by its kernel size, if lines differ in it."""
     rows = rows_of(series)
     return _size(line[0]) if len(rows) > 1 and len(rows[0]) > 1 else otherwise
-
-
-def split_figure(fig: Figure, above: float, below: float) -> tuple[SubFigure, SubFigure]:
-    """Divide a figure into two parts of these heights, each with a layout of its own."""
-    parts: Any = fig.subfigures(2, 1, height_ratios=[above, below])
-    return parts[0], parts[1]
 
 
 def sized_styles(number: int) -> dict[str, Any]:
@@ -193,7 +199,7 @@ def draw_against(
     *,
     name: str,
     logarithmic: bool = False,
-    mark: tuple[float, str] | None = None,
+    mark: float | None = None,
 ) -> None:
     """Draw measures of all members against their ridges, or against their kernel sizes if they have one ridge.
 
@@ -210,8 +216,8 @@ def draw_against(
         Name of the vertical axis.
     logarithmic : bool
         Whether the vertical axis is logarithmic; numbers that are not positive are left out then. Default False.
-    mark : (float, str), optional
-        Ridge that a vertical line marks, and its name.
+    mark : float, optional
+        Ridge that a vertical line of the style ``MARK`` marks.
     """
     rows = rows_of(series)
     if len(rows[0]) == 1:
@@ -232,8 +238,8 @@ def draw_against(
     ax.set_ylabel(name)
     if axis == "eps":
         ax.set_xscale("log")
-        if mark:
-            ax.axvline(mark[0], color="0.5", linewidth=0.8, linestyle=(0, (1, 1)), label=mark[1], zorder=0)
+        if mark is not None:
+            ax.axvline(mark, zorder=0, **MARK)
         plain_ticks(ax.xaxis)
     else:
         ax.xaxis.set_major_locator(FixedLocator(sorted(x)))

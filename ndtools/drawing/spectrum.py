@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from ndtools.drawing.axes import plain_ticks
+from ndtools.drawing.axes import plain_number, plain_ticks
 from ndtools.drawing.palette import BLACK, VERMILION
 from ndtools.drawing.series import plain_eps, rows_of, series_in_words, sized_styles
-from ndtools.drawing.style import PAGE, add_title, drawing_style, is_wide, new_figure, width_of
+from ndtools.drawing.style import PAGE, add_title, drawing_style, is_wide, legend_columns, new_figure, width_of
 from ndtools.text import source_name
 
 __all__ = ["caption_spectrum", "plot_spectrum", "wants_spectrum"]
@@ -46,7 +46,7 @@ def plot_spectrum(result: Any, *, width: float = PAGE, title: bool = True, fig: 
     with drawing_style():
         width = width_of(fig, width)
         wide = is_wide(width)
-        fig = new_figure(fig, width, (80 if wide else 70) + 6 * title + 4 * len(rows))
+        fig = new_figure(fig, width, (72 if wide else 62) + 6 * title + 4 * len(rows))
         ax = fig.subplots()
         values = [row[0].fit.eigenvalues.numpy()[::-1] for row in rows]
         for i, (row, eigenvalues) in enumerate(zip(rows, values, strict=True)):
@@ -64,7 +64,9 @@ def plot_spectrum(result: Any, *, width: float = PAGE, title: bool = True, fig: 
             name = f"ridge, {plain_eps(member)}" if len(ridges) == 1 else "ridges"
             ax.axhline(eps, color=VERMILION, linestyle="--", linewidth=0.8, label=None if i else name)
         if noise:
-            ax.axhline(noise, color=BLACK, linestyle=":", linewidth=1.0, label=f"rounding of the files, {noise:.2g}")
+            ax.axhline(
+                noise, color=BLACK, linestyle=":", linewidth=1.0, label=f"rounding of the files, {_plain(noise)}"
+            )
         ax.set_xscale("log")
         if any((v > 0).any() for v in values):
             ax.set_yscale("log")
@@ -78,7 +80,8 @@ def plot_spectrum(result: Any, *, width: float = PAGE, title: bool = True, fig: 
         plain_ticks(ax.xaxis, whole=True)
         ax.set_xlabel("rank")
         ax.set_ylabel("variance of [0, 1] pixels")
-        fig.legend(loc="outside lower center", ncols=2 if wide else 1)
+        names = ax.get_legend_handles_labels()[1]
+        fig.legend(loc="outside lower center", ncols=legend_columns(names, width))
         if title:
             add_title(fig, f"Eigenvalues of the covariance of {source_name(result.source)}")
     return fig
@@ -109,12 +112,16 @@ def caption_spectrum(result: Any) -> str:  # noqa: ANN401
         f"Eigenvalues of the covariance of the patches of {result.source} ({members[0].images.counted}) against their"
         f" rank, for {series_in_words(members)} Dashed lines: ridges, below which D does not whiten."
         + (
-            f" Dotted line: variance {noise:.2g} of the rounding of the files' pixels; {', '.join(shares)} eigenvalues"
-            " lie below it."
+            f" Dotted line: variance {_plain(noise)} of the rounding of the files' pixels; {', '.join(shares)}"
+            " eigenvalues lie below it."
             if noise
             else ""
         )
     )
+
+
+def _plain(value: float) -> str:
+    return plain_number(float(f"{value:.2g}"))
 
 
 def _members(result: Any) -> tuple[Any, ...]:  # noqa: ANN401

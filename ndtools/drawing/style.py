@@ -9,7 +9,7 @@ from typing import IO, Any
 
 import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase, SubFigure
 
 from ndtools import __version__
 from ndtools.errors import OptionError
@@ -19,10 +19,14 @@ __all__ = [
     "PAGE",
     "PrintFigure",
     "add_letters",
+    "add_panels",
     "add_title",
     "drawing_style",
     "is_wide",
+    "legend_columns",
     "new_figure",
+    "panel_rows",
+    "split_figure",
     "width_of",
 ]
 
@@ -33,9 +37,11 @@ PAGE: float = 180.0
 
 MILLIMETRES = 25.4  # in an inch
 LEAST_WIDTH, MOST_WIDTH = 60.0, 500.0  # millimetres
-WIDE = 120.0  # millimetres from which panels stand side by side
+WIDE, PAIRED = 120.0, 75.0  # millimetres from which three panels, and two, stand side by side
 TYPE = 7.0  # points: journals print 5 to 8
 SMALL = 6.0  # points: ticks, legends and notes
+LETTER = 0.56  # width of a letter in units of its size
+ENTRY = 5.2  # width of the line of a legend's entry with the space about it, in the same units
 
 _STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
@@ -186,6 +192,80 @@ def is_wide(width: float) -> bool:
     return width >= WIDE
 
 
+def panel_rows(width: float) -> int:
+    """Return the number of rows in which a figure of this width, in millimetres, has three panels."""
+    return 1 if is_wide(width) else 2 if width >= PAIRED else 3
+
+
+def add_panels(fig: FigureBase, width: float, ratios: Sequence[float] = (1, 1, 1)) -> list[Axes]:
+    """Lay out up to three panels: side by side, the first above the others, or one above the other.
+
+    Parameters
+    ----------
+    fig : Figure or SubFigure
+        An empty figure.
+    width : float
+        Width in millimetres.
+    ratios : sequence of float
+        Widths of the panels, in proportion, which also says how many there are. Default: three of one width.
+
+    Returns
+    -------
+    list of Axes
+        The panels in reading order.
+    """
+    match panel_rows(width):
+        case 1:
+            return list(fig.subplots(1, len(ratios), width_ratios=ratios))
+        case 2:
+            grid = fig.add_gridspec(2, len(ratios) - 1, width_ratios=ratios[1:])
+            return [fig.add_subplot(grid[0, :]), *(fig.add_subplot(grid[1, i]) for i in range(len(ratios) - 1))]
+        case _:
+            return list(fig.subplots(len(ratios), 1))
+
+
+def split_figure(fig: Figure, first: float, second: float, *, across: bool = False) -> tuple[SubFigure, SubFigure]:
+    """Divide a figure into two parts, each with a layout and legends of its own.
+
+    Parameters
+    ----------
+    fig : Figure
+        An empty figure.
+    first, second : float
+        Sizes of the upper and the lower part, or of the left and the right one, in proportion.
+    across : bool
+        Whether the parts stand side by side. Default False.
+
+    Returns
+    -------
+    (SubFigure, SubFigure)
+        Upper and lower part, or left and right one.
+    """
+    shares = [first, second]
+    parts: Any = fig.subfigures(1, 2, width_ratios=shares) if across else fig.subfigures(2, 1, height_ratios=shares)
+    return parts[0], parts[1]
+
+
+def legend_columns(names: Sequence[str], width: float) -> int:
+    """Return the number of columns in which the names of a legend fit a width, with rows that are equally full.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names in the legend.
+    width : float
+        Width in millimetres.
+
+    Returns
+    -------
+    int
+        Number of columns, at least one.
+    """
+    widest = (LETTER * max(map(len, names), default=0) + ENTRY) * SMALL / 72 * MILLIMETRES
+    rows = -(-len(names) // max(1, int(width / widest)))
+    return -(-len(names) // max(1, rows))
+
+
 def add_title(fig: Figure, text: str) -> None:
     """Write a title above all panels, broken into lines that fit the width of the figure.
 
@@ -196,7 +276,7 @@ def add_title(fig: Figure, text: str) -> None:
     text : str
         A short title; all details belong in the caption.
     """
-    columns = int(fig.get_figwidth() * 72 / (0.56 * TYPE))  # a letter is about 0.56 times as wide as its size
+    columns = int(fig.get_figwidth() * 72 / (LETTER * TYPE))
     fig.suptitle("\n".join(textwrap.wrap(text, columns)))
 
 

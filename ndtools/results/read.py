@@ -24,6 +24,7 @@ FORMAT_VERSION = 1
 """Version of the content of result files, to be raised when they change. Files without a version have version 0."""
 
 REMEDY = "give the .json or .npz file that an experiment of ndtools wrote"
+_DRAWN = (".png", ".pdf", ".svg", ".txt")  # suffixes of the files beside those of the result itself
 _MANIFEST = (
     "experiment",
     "format_version",
@@ -158,6 +159,12 @@ def load(path: str | os.PathLike[str]) -> SavedResult:
     if path.suffix.lower() == ".npz":
         path = _beside(path)
     name = printable(path)
+    if path.suffix.lower() in _DRAWN:
+        beside = path.with_suffix(".json")
+        raise DataError(
+            f"{name} is what a command draws or says of a result, and not the result; "
+            + (f"give {printable(beside)}" if beside.exists() else REMEDY)
+        )
     content = _parsed(path, name)
     absent = [key for key in _MANIFEST if key not in content and key not in _OPTIONAL]
     if absent:
@@ -176,7 +183,7 @@ def load(path: str | os.PathLike[str]) -> SavedResult:
         experiment=str(content.get("experiment") or _command(str(content["command"]))),
         manifest={key: content[key] for key in _MANIFEST if key in content},
         numbers={key: value for key, value in content.items() if key not in _MANIFEST},
-        arrays=_arrays(path.with_suffix(".npz"), name),
+        arrays=_arrays(path.with_suffix(".npz"), name, str(content["command"])),
     )
 
 
@@ -216,8 +223,13 @@ def _parsed(path: Path, name: str) -> dict[str, Any]:
     return content
 
 
-def _arrays(path: Path, name: str) -> dict[str, NDArray[Any]]:
+def _arrays(path: Path, name: str, command: str) -> dict[str, NDArray[Any]]:
     shown = printable(path)
+    if not os.path.lexists(path):
+        raise DataError(
+            f"no such file: '{shown}', which holds the arrays of {name}; both files are needed, side by side. This"
+            f" command writes both: {command}"
+        )
     try:
         file = open_regular(path)
     except DataError as error:

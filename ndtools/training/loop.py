@@ -16,6 +16,7 @@ from ndtools.computing.operators import seconds_at
 from ndtools.data.labelled.dataset import Split
 from ndtools.errors import DataError, NumericalWarning, OptionError
 from ndtools.layers.processes import rank, world_size
+from ndtools.models.norms import prepare
 from ndtools.training.batches import Batches, seeded
 from ndtools.training.data import TrainingData
 from ndtools.training.divergence import diverged
@@ -30,6 +31,7 @@ from ndtools.training.state import TrainingState, load_optimiser, model_tensors,
 __all__ = ["Evaluation", "Training"]
 
 _EVALUATED = 500  # images that are evaluated at a time
+_SEEN_BEFORE = 2000  # training images, at most, that a layer is shown whose whitening is computed once and kept
 _AMP = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -55,7 +57,8 @@ class Training:
     ----------
     model : Module
         Network that maps normalised images (N, C, H, W) to logits (N, K). It is moved to the device of the data, and
-        trained in place.
+        trained in place. A whitening that is computed once and kept (``first-whitened``) is computed from training
+        images before the first step.
     data : TrainingData
         Images on the device that computes.
     recipe : Recipe
@@ -97,6 +100,8 @@ class Training:
         self.steps = whole if recipe.max_steps is None else min(whole, recipe.max_steps)
         self._format = torch.channels_last if recipe.channels_last else torch.preserve_format
         self.model = model.to(self.device).to(memory_format=self._format)  # type: ignore[call-overload]
+        images = data.train.images
+        prepare(self.model, data.normalised(images[:: -(-len(images) // _SEEN_BEFORE)]))
         share_weights(self.model)
         self._forward: Callable[[Tensor], Tensor] = torch.compile(self.model) if recipe.compile else self.model
         self._optimiser = optimiser_of(self.model, recipe)

@@ -29,6 +29,13 @@ def test_a_short_form_takes_the_settings_of_the_configuration(experiment):
     assert "\nReturns\n-------\n" in form.__doc__
 
 
+def test_unknown_settings_are_named_with_those_that_there_are():
+    with pytest.raises(
+        TypeError, match=r"kernels\(\) has no setting 'n'; its settings are source, kernel_size, images,"
+    ):
+        nd.kernels("sample", n=8)
+
+
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_data_in_place_of_a_configuration_name_the_short_form(experiment):
     config = configuration(experiment).__name__

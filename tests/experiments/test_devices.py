@@ -15,6 +15,8 @@ from PIL import Image
 from torch import nn
 
 from ndtools.errors import NumericalWarning
+from ndtools.experiments.compare_sets import run as compare_sets
+from ndtools.experiments.compare_sets.config import CompareSetsConfig
 from ndtools.experiments.covariance import run as covariance
 from ndtools.experiments.covariance.config import CovarianceConfig
 from ndtools.experiments.deblur import run as deblur
@@ -122,6 +124,12 @@ CASES = {
     "deconvolve": (deconvolve.run, DeconvolveConfig, {"source": PHOTO, "border": "reflect"}, of_moments(27)),
     "sparsity": (sparsity.run, SparsityConfig, {"source": IMAGES, "bootstrap": 2}, of_moments(27)),
     "sparsity, channels": (sparsity.run, SparsityConfig, {"source": IMAGES, "whitening": "channel"}, of_moments(27)),
+    "compare_sets": (
+        compare_sets.run,
+        CompareSetsConfig,
+        {"a": IMAGES, "b": IMAGES, "kernel_size": 3, "bootstrap": 0, "sparsity": False},
+        of_moments(27),
+    ),
     "ns_stability": (
         ns_stability.run,
         NsStabilityConfig,
@@ -182,7 +190,7 @@ def numbers_of(name, result):
 
 
 def run_on(device, inputs, run, config, settings):
-    paths = {key: str(inputs / settings[key]) for key in ("source", "dataset") if key in settings}
+    paths = {key: str(inputs / settings[key]) for key in ("source", "dataset", "a", "b") if key in settings}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NumericalWarning)  # of few images: see the tests of each experiment
         return run(config(**settings | paths, jobs=1, device=device))

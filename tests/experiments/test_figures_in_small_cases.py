@@ -7,7 +7,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from ndtools.experiments.kernels.config import KernelsConfig
 from ndtools.experiments.kernels.figure import plot_kernels
 from ndtools.experiments.kernels.figure_bootstrap import caption_kernel_bootstrap, plot_kernel_bootstrap
-from ndtools.experiments.kernels.figure_fit import plot_kernel_fit
+from ndtools.experiments.kernels.figure_fit import caption_kernel_fit, plot_kernel_fit
 from ndtools.experiments.kernels.run import run as run_kernels
 from ndtools.experiments.mlp.config import MlpConfig
 from ndtools.experiments.mlp.figure import plot_mlp
@@ -45,8 +45,9 @@ def test_titles_of_grey_kernels_are_whole(grey):
 
 
 def test_one_channel_opposes_none(grey):
-    *_, opponency = plot_kernel_fit(grey).axes
-    assert len(opponency.texts) == 1  # the weight of the one channel, and no table
+    assert len(plot_kernel_fit(grey).axes) == 2  # no table of one number, which the caption has
+    share = 100 * grey.opponency[0, 0]
+    assert f"The weights sum to {share:.2g} % of the sum of their magnitudes" in caption_kernel_fit(grey)
 
 
 def test_the_bootstrap_claims_what_was_measured(grey):

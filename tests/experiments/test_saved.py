@@ -54,7 +54,6 @@ VARIANTS = {
     "sparsity-of-moments": ("sparsity", "{photos}", "--from-moments", "{moments}", "--bootstrap", 3),
     "compare-sets": ("compare-sets", "{photos}", "{photos}", "-k", 5, "--bootstrap", 6),
     "compare-sets-three": ("compare-sets", "{photos}", "{more}", "{photos}", "--bootstrap", 0, "--resize", 20),
-    "compare-sets-of-moments": ("compare-sets", "{moments}", "{photos}", "--bootstrap", 0),
     "compare-sets-series": (
         "compare-sets",
         "{photos}",

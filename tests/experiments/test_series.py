@@ -57,7 +57,7 @@ def test_each_image_is_decoded_once(name, photos, monkeypatch):
     decode = reading.decode_image
     monkeypatch.setattr(reading, "decode_image", lambda *a, **k: decoded.append(1) or decode(*a, **k))
     RUNS[name][1](CONFIGS[name].__class__(source=str(photos)), kernel_sizes=(1, 3), ridges=(1e-2, "auto"))
-    assert len(decoded) == 4 * (2 if name == "sparsity" else 1)  # which measures images after their moments
+    assert len(decoded) == 4  # `sparsity` keeps images between its two passes
 
 
 def test_images_smaller_than_the_largest_patch_are_left_out_of_all(photos):

@@ -79,8 +79,19 @@ def test_absent_files_and_folders_are_refused(tmp_path):
         load(tmp_path)
     path = write(tmp_path)
     path.with_suffix(".npz").unlink()
-    with pytest.raises(DataError, match=r"stem.npz, which holds the arrays of .*stem.json.*side by side"):
+    with pytest.raises(
+        DataError, match=r"no such file: '.*stem.npz', which holds the arrays of .*stem.json.*: ndtools kernels photos$"
+    ):
         load(path)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".pdf", ".svg", ".txt"])
+def test_a_picture_of_a_result_names_the_result(tmp_path, suffix):
+    path = write(tmp_path)
+    with pytest.raises(DataError, match=rf"stem{suffix} is what a command draws.*; give .*stem.json$"):
+        load(path.with_suffix(suffix))
+    with pytest.raises(DataError, match=rf"other{suffix} is what a command draws.*; give the .json or .npz file"):
+        load(tmp_path / f"other{suffix}")
 
 
 def test_the_arrays_find_the_numbers_beside_them(tmp_path):

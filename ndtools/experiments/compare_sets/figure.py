@@ -8,8 +8,16 @@ from matplotlib.figure import Figure, SubFigure
 
 from ndtools.drawing.axes import plain_ticks
 from ndtools.drawing.palette import BLACK
-from ndtools.drawing.series import split_figure
-from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
+from ndtools.drawing.style import (
+    PAGE,
+    add_letters,
+    add_title,
+    drawing_style,
+    is_wide,
+    new_figure,
+    split_figure,
+    width_of,
+)
 from ndtools.experiments.compare_sets.panels import (
     add_error_bar,
     add_set_legend,

@@ -18,9 +18,17 @@ from ndtools.drawing.series import (
     series_in_words,
     side_of_pictures,
     sized_styles,
-    split_figure,
 )
-from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
+from ndtools.drawing.style import (
+    PAGE,
+    add_letters,
+    add_title,
+    drawing_style,
+    is_wide,
+    new_figure,
+    split_figure,
+    width_of,
+)
 from ndtools.experiments.compare_sets.figure import title_of
 from ndtools.experiments.compare_sets.panels import (
     add_error_bar,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from ndtools.drawing.palette import DIVERGING
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NO_VARIANCE",
+    "THICK",
     "caption_correlation",
     "caption_covariance",
     "name_blocks",
@@ -26,7 +28,7 @@ __all__ = [
 NAMES = ("before", "after")
 NO_VARIANCE = "0.8"  # colour of features without correlations
 ROWS_SHOWN = 7  # side of the largest patches whose rows are marked by lines
-BAR, THICK = 20.0, 4.5  # millimetres that the colour bar takes with its labels and without
+BAR, THICK = 18.0, 2.5  # millimetres that the colour bar takes with its labels and without
 
 
 def plot_covariance(
@@ -145,8 +147,8 @@ def _draw(
     with drawing_style():
         width = width_of(fig, width)
         wide = is_wide(width)
-        panel = (width - (BAR if wide else 0) - 14) / 2
-        fig = new_figure(fig, width, panel + (14 if wide else 30) + (6 if heading else 0))
+        panel = (width - (BAR if wide else 0) - 11) / 2
+        fig = new_figure(fig, width, panel + (12 if wide else 25) + (6 if heading else 0))
         axes = list(fig.subplots(1, 2))
         colours = DIVERGING.with_extremes(bad=NO_VARIANCE)
         for ax, matrix, name in zip(axes, matrices, NAMES, strict=True):
@@ -157,7 +159,14 @@ def _draw(
         axes[0].set_ylabel("channel, pixel")
         axes[1].tick_params(labelleft=False)
         length = panel if wide else width - 12
-        bar = fig.colorbar(mesh, ax=axes, location="right" if wide else "bottom", aspect=length / THICK, pad=0.02)
+        bar = fig.colorbar(
+            mesh,
+            ax=axes,
+            location="right" if wide else "bottom",
+            aspect=length / THICK,
+            pad=0.02,
+            ticks=MaxNLocator(4),
+        )
         bar.set_label(quantity)
         add_letters(axes)
         if heading:

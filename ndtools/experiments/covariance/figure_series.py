@@ -3,9 +3,11 @@
 from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.ticker import MaxNLocator
 
 from ndtools.drawing.palette import BLUE, DIVERGING, VERMILION
 from ndtools.drawing.series import (
+    MARGIN,
     draw_against,
     line_name,
     lines_of_pictures,
@@ -13,10 +15,18 @@ from ndtools.drawing.series import (
     rows_of,
     series_in_words,
     side_of_pictures,
-    split_figure,
 )
-from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
-from ndtools.experiments.covariance.figure import NO_VARIANCE, name_blocks
+from ndtools.drawing.style import (
+    PAGE,
+    add_letters,
+    add_title,
+    drawing_style,
+    is_wide,
+    new_figure,
+    split_figure,
+    width_of,
+)
+from ndtools.experiments.covariance.figure import NO_VARIANCE, THICK, name_blocks
 from ndtools.text import source_name
 
 if TYPE_CHECKING:
@@ -26,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["caption_covariance_series", "plot_covariance_series"]
 
 LARGEST = 40.0  # side of a heat map, millimetres
-PANEL = 48.0  # height of a panel of curves, millimetres
+PANEL, PANEL_NARROW = 48.0, 40.0  # height of a panel of curves, millimetres
 HIGHEST = 225.0  # millimetres: a page holds no more
 
 
@@ -40,7 +50,7 @@ def plot_covariance_series(
     series : Series of CovarianceResult
         Result of :func:`ndtools.experiments.covariance.run.run_series`.
     width : float
-        Width of the figure in print, millimetres. Default 180; below 120 the panels stand one above the other.
+        Width of the figure in print, millimetres. Default 180.
     title : bool
         Whether the figure has a title. Default True.
     fig : Figure, optional
@@ -65,13 +75,11 @@ def plot_covariance_series(
         wide = is_wide(width)
         lines = lines_of_pictures(series.members, width)
         side = side_of_pictures(lines, width, LARGEST)
-        panels = 1 if wide else max(1, len(shown))
-        above, below = len(lines) * (side + 4) + 20, panels * PANEL
+        above, below = len(lines) * (side + 4) + 18, PANEL if wide else PANEL_NARROW
         fig = new_figure(fig, width, min(above + below + 6 * title, HIGHEST))
         pictures, curves = split_figure(fig, above, below)
-        _draw_maps(pictures, series, lines, side)
-        across = len(shown) if wide else 1
-        axes = curves.subplots(panels, max(1, across), squeeze=False).ravel().tolist()
+        _draw_maps(pictures, series, lines, side, width)
+        axes = curves.subplots(1, max(1, len(shown)), squeeze=False).ravel().tolist()
         for ax, (label, (name, style)) in zip(axes, shown.items(), strict=False):
             measure = {"": (lambda member, n=name: getattr(member.after, n), style)}
             draw_against(ax, series.members, measure, name=f"mean |correlation|\n{label}", logarithmic=True)
@@ -116,7 +124,7 @@ def caption_covariance_series(series: "Series[CovarianceResult]") -> str:
 
 
 def _draw_maps(
-    fig: SubFigure, series: "Series[CovarianceResult]", lines: "list[list[CovarianceResult]]", side: float
+    fig: SubFigure, series: "Series[CovarianceResult]", lines: "list[list[CovarianceResult]]", side: float, width: float
 ) -> None:
     axes = fig.subplots(len(lines), max(map(len, lines)), squeeze=False)
     titles = picture_titles(series.members, lines, side)
@@ -133,5 +141,13 @@ def _draw_maps(
             ax.tick_params(labelleft=j == 0, labelbottom=i == len(lines) - 1)
             if j == 0:
                 ax.set_ylabel(line_name(series.members, lines[i], "channel, pixel"))
-    bar = fig.colorbar(mesh, ax=axes.ravel().tolist(), location="bottom", aspect=45, pad=0.02, fraction=0.06)
+    bar = fig.colorbar(
+        mesh,
+        ax=axes.ravel().tolist(),
+        location="bottom",
+        aspect=(width - MARGIN) / THICK,
+        pad=0.02,
+        fraction=0.06,
+        ticks=MaxNLocator(4),
+    )
     bar.set_label("correlation")

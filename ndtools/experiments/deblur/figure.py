@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ndtools.drawing.axes import End, name_ends, plain_ticks
 from ndtools.drawing.palette import DIVERGING, METHODS
-from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
+from ndtools.drawing.style import PAGE, SMALL, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
 from ndtools.numerics.pixels import white
 from ndtools.text import counted, source_name
 
@@ -23,12 +23,13 @@ __all__ = ["caption_deblur", "plot_deblur"]
 
 STYLES = {"gradient": METHODS["none"], "deconv": METHODS["deconv"], "closed_form": METHODS["optimum"]}
 NAMES = {"gradient": "plain gradient\ndescent", "deconv": "with\ndeconvolution", "closed_form": "closed form"}
-ROWS = {"gradient": "plain", "deconv": "with D"}
-SHOWN = 6  # kernels of each arm
-COLUMNS = SHOWN + 1  # of kernels: behind them stand the true kernel and the closed form
+SHOWN, SHOWN_NARROW = 6, 4  # kernels of each arm, and where there is little width
+NARROW = 75.0  # millimetres below which there is little width
+BESIDE = 25.0  # millimetres beside the kernels, for names and space
 BELOW = 100  # how far under the curves a closed form is drawn; beyond, its name tells its error
 FLOOR = 1e-14  # of errors that are drawn: what is less is rounding
-THICK = 4.2  # millimetres of the colour bar
+THICK = 2.5  # millimetres of the colour bar
+LEAST_BAR = 0.15  # part of the colour bar that is below 0, at least
 
 
 def plot_deblur(
@@ -37,9 +38,9 @@ def plot_deblur(
     """Draw both images, the errors of the kernel by iteration, the kernels on the way, and the true one.
 
     Above: a detail of the sharp and of the blurred image, and the kernel error by iteration on logarithmic axes with
-    the closed form as a line. Below: the kernels of gradient descent without and with deconvolution after 1, 2, 5, ...
-    iterations, and in the last column the true kernel and the closed form; all on the scale of the true kernel, white
-    at 0.
+    the closed form as a line. Below: in the first column the true kernel and the closed form, then the kernels of
+    gradient descent without and with deconvolution after 1, 2, 5, ... iterations; all on the scale of the true kernel,
+    white at 0.
 
     Parameters
     ----------
@@ -60,16 +61,17 @@ def plot_deblur(
     with drawing_style():
         width = width_of(fig, width)
         wide = is_wide(width)
-        cell = (width - (32 if wide else 10)) / COLUMNS
-        image = width * 0.28 if wide else width / 2
-        kernels = 2 * cell + (6 if wide else 27)
-        above = image + 9 if wide else image + 52
-        fig = new_figure(fig, width, above + kernels + (14 if title else 8))
+        most = SHOWN if width >= NARROW else SHOWN_NARROW
+        cell = (width - BESIDE - (15 if wide else 0)) / (most + 1)
+        image = width * (0.28 if wide else 0.36)
+        kernels = 2 * cell + (14 if wide else 26)
+        above = image + 9 if wide else image + 45
+        fig = new_figure(fig, width, above + kernels + 4 + 6 * title)
         grid = fig.add_gridspec(2, 1, height_ratios=(above, kernels))
         sharp, blurred, errors = _upper_axes(fig, grid, image, wide=wide)
         _draw_images(sharp, blurred, result)
         _draw_errors(errors, result)
-        first = _draw_kernels(fig, grid, result, bar=2 * cell if wide else width - 14, wide=wide)
+        first = _draw_kernels(fig, grid, result, most, bar=2 * cell if wide else width - BESIDE, wide=wide)
         add_letters([sharp, blurred, errors, first])
         if title:
             add_title(fig, f"Estimation of the kernel that blurred {source_name(result.source)}")
@@ -100,8 +102,8 @@ def caption_deblur(result: "DeblurResult") -> str:
         f" (c) Error of the kernel, ‖estimate − true‖ / ‖true‖, after each iteration: gradient descent at rate"
         f" {gradient.lr:.3g} (it is stable below 2/λ_max = {gradient.stability_limit:.3g}), with deconvolution at rate"
         f" {deconv.lr:.3g} (stable below {deconv.stability_limit:.3g}), and least squares in closed form without a"
-        f" ridge (error {closed.kernel_error[-1]:.2g}). (d) {side}×{side} kernels after these numbers of iterations of"
-        " both, and at the right the true kernel and the closed form, on one colour scale, that of the true kernel,"
+        f" ridge (error {closed.kernel_error[-1]:.2g}). (d) The true {side}×{side} kernel, the closed form, and the"
+        " kernels of both descents after these numbers of iterations, on one colour scale, that of the true kernel,"
         f" whose weights sum to 1. D: eps {result.eps:.3g}, {counted(config.n_iter, 'Newton-Schulz iteration')},"
         f" condition {result.condition:.3g}, residual {result.residual:.2g}."
     )
@@ -112,7 +114,7 @@ def _upper_axes(fig: Figure, grid: GridSpec, image: float, *, wide: bool) -> tup
     if wide:
         row = grid[0].subgridspec(1, 3, width_ratios=(1, 1, 1.1))
         return fig.add_subplot(row[0]), fig.add_subplot(row[1]), fig.add_subplot(row[2])
-    rows = grid[0].subgridspec(2, 1, height_ratios=(image + 6, 46))
+    rows = grid[0].subgridspec(2, 1, height_ratios=(image + 6, 40))
     pair = rows[0].subgridspec(1, 2)
     return fig.add_subplot(pair[0]), fig.add_subplot(pair[1]), fig.add_subplot(rows[1])
 
@@ -128,39 +130,43 @@ def _draw_images(sharp: Axes, blurred: Axes, result: "DeblurResult") -> None:
         ax.spines[:].set_visible(False)
 
 
-def _draw_kernels(fig: Figure, grid: GridSpec, result: "DeblurResult", *, bar: float, wide: bool) -> Axes:
+def _draw_kernels(fig: Figure, grid: GridSpec, result: "DeblurResult", most: int, *, bar: float, wide: bool) -> Axes:
     """Draw the kernels of both descents, the true one and the closed form; return the first axes."""
     limit = float(result.true_kernel.max())
     gradient, deconv, closed = result.arms
-    cells = grid[1].subgridspec(2, max(len(_chosen(len(arm.iterations))) for arm in (gradient, deconv)) + 1)
-    axes = []
-    largest = limit
-    for row, (arm, name, last) in enumerate(
-        ((gradient, "true kernel", result.true_kernel), (deconv, "closed form", closed.kernel))
+    cells = grid[1].subgridspec(2, 1 + max(len(_chosen(len(arm.iterations), most)) for arm in (gradient, deconv)))
+    axes, shown = [], []
+    for row, (arm, name, reference) in enumerate(
+        ((gradient, "true\nkernel", result.true_kernel), (deconv, "closed\nform", closed.kernel))
     ):
-        chosen = _chosen(len(arm.iterations))
+        axes.append(fig.add_subplot(cells[row, 0]))
+        _show(axes[-1], reference, limit)
+        _head(axes[-1], name, top=row == 0)
+        chosen = _chosen(len(arm.iterations), most)
         for column, i in enumerate(chosen):
-            axes.append(fig.add_subplot(cells[row, column]))
+            axes.append(fig.add_subplot(cells[row, column + 1]))
             mesh = _show(axes[-1], arm.snapshots[i], limit)
             if row == 0:
                 _head(axes[-1], str(int(arm.iterations[i])), top=True)
             if column == 0:
-                axes[-1].set_ylabel(ROWS[arm.name])
-        axes.append(fig.add_subplot(cells[row, len(chosen)]))
-        _show(axes[-1], last, limit)
-        _head(axes[-1], name.replace(" ", "\n"), top=row == 0)
-        largest = max(largest, float(np.abs(arm.snapshots[chosen]).max()), float(np.abs(last).max()))
+                axes[-1].set_ylabel(NAMES[arm.name], rotation=0, ha="right", va="center", fontsize=SMALL)
+        shown += [reference, *arm.snapshots[chosen]]
+    least, greatest = min(float(kernel.min()) for kernel in shown), max(float(kernel.max()) for kernel in shown)
+    beyond = (least < -1.001 * limit, greatest > 1.001 * limit)
     colours = fig.colorbar(
         mesh,
         ax=axes,
         location="right" if wide else "bottom",
-        extend="both" if largest > 1.001 * limit else "neither",
+        extend={(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}[beyond],
         aspect=bar / THICK,
         fraction=0.15 if wide else 0.4,
         ticks=MaxNLocator(4),
         pad=0.02,
     )
     colours.set_label("weight per pixel")
+    # Few weights are far below 0, so the bar ends there, with the colours as they are.
+    low = max(-limit, min(least, -LEAST_BAR * limit))
+    (colours.ax.set_ylim if wide else colours.ax.set_xlim)(low, limit)
     return axes[0]
 
 
@@ -171,9 +177,9 @@ def _head(ax: Axes, text: str, *, top: bool) -> None:
     ax.tick_params(top=top, labeltop=top, labelbottom=not top, length=0)
 
 
-def _chosen(count: int) -> list[int]:
-    """Return indices of snapshots to draw: the first four and the last two, what is between left out."""
-    return list(range(count)) if count <= SHOWN else [0, 1, 2, 3, count - 2, count - 1]
+def _chosen(count: int, most: int) -> list[int]:
+    """Return indices of at most so many snapshots to draw: the first ones and the last two, those between left out."""
+    return list(range(count)) if count <= most else [*range(most - 2), count - 2, count - 1]
 
 
 def _show(ax: Axes, kernel: NDArray[np.float64], limit: float) -> AxesImage:

@@ -1,6 +1,7 @@
 """Estimation of a blur kernel from a sharp and a blurred image (Ye et al. 2020, sec. 4.4.1 and fig. 1)."""
 
 import os
+import re
 
 import numpy as np
 import torch
@@ -153,7 +154,10 @@ def _true_kernel(config: DeblurConfig) -> NDArray[np.float64]:
         return motion_kernel(*values)
     name = printable(config.blur)
     if not os.path.exists(config.blur):
-        raise DataError(f"no such blur: '{name}'; it is gaussian:SIGMA, motion:LENGTH,ANGLE, or a file")
+        kinds = "gaussian:SIGMA, motion:LENGTH,ANGLE, or a file"
+        if re.fullmatch(r"[A-Za-z_-]{1,20}(:[-+.,\d\s]*)?", config.blur):  # a word, perhaps with numbers: no path
+            raise OptionError("blur", f"must be {kinds}, got '{name}'")
+        raise DataError(f"no such blur: '{name}'; it is {kinds}")
     if is_matrix_file(config.blur):
         kernel = read_arrays(config.blur, ["kernel"])["kernel"].astype(np.float64)
     else:

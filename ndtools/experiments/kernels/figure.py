@@ -5,25 +5,37 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import SymLogNorm
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
 from ndtools.drawing.kernel_maps import draw_colours, draw_map, tick_pixels
 from ndtools.drawing.palette import CHANNELS
-from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
+from ndtools.drawing.style import (
+    PAGE,
+    add_letters,
+    add_title,
+    drawing_style,
+    is_wide,
+    new_figure,
+    split_figure,
+    width_of,
+)
 from ndtools.drawing.weights import scale_axis, weight_norm, weight_ticks
 from ndtools.text import precision_in_words, ridge_in_words, source_name
 
 if TYPE_CHECKING:
     from ndtools.experiments.kernels.result import KernelsResult
 
-__all__ = ["caption_kernels", "has_room", "plot_kernels"]
+__all__ = ["caption_kernels", "has_room", "plot_kernels", "rows_named"]
 
 Array = NDArray[np.float64]
 
 # Millimetres of width at which titles have room beside a letter: of nine maps in a row, and of three.
 ROOMY_ROW, ROOMY_COLUMN = 150.0, 75.0
+HEADED = 14.0  # millimetres about a row of panels for letter, title and axis
+MAP = 0.15  # side of a map in a narrow figure, in units of its width
+PROFILE, LOW = 0.8, 19.0  # height of profiles in a narrow figure: in units of their width, and at least, millimetres
 
 
 def plot_kernels(
@@ -41,8 +53,8 @@ def plot_kernels(
     result : KernelsResult
         Result of :func:`ndtools.experiments.kernels.run.run`.
     width : float
-        Width of the figure in print, millimetres. Default 180; below 120 the maps of an output channel stand one
-        above the other.
+        Width of the figure in print, millimetres. Default 180; below 120 the maps are a table with a row for each
+        output channel.
     title : bool
         Whether the figure has a title. Default True.
     fig : Figure, optional
@@ -51,16 +63,17 @@ def plot_kernels(
     Returns
     -------
     Figure
-        With a column for each output channel. The axes are: colour pictures (of colour images), profiles, maps by
-        output and input channel, and the colour bar.
+        The axes are: colour pictures (of colour images) and profiles, with a column for each output channel; maps by
+        output and input channel; and the colour bar.
     """
     names = [channel.name for channel in result.channels]
     norm = weight_norm(result.kernels)
     with drawing_style():
         width = width_of(fig, width)
         wide = is_wide(width)
-        fig = new_figure(fig, width, _height(width, len(names)))
-        pictures, profiles, maps = _axes(fig, len(names), wide=wide)
+        heights = _heights(width, len(names))
+        fig = new_figure(fig, width, sum(heights) + 6 * title)
+        curves, pictures, profiles, maps = _axes(fig, len(names), heights, wide=wide)
         for ax, kernels in zip(pictures, result.kernels, strict=False):
             draw_colours(ax, kernels, norm)
         for ax, kernels in zip(profiles, result.kernels, strict=True):
@@ -68,20 +81,21 @@ def plot_kernels(
         for (i, j), ax in np.ndenumerate(maps):
             image = draw_map(ax, result.kernels[i, j], norm)
         _label(pictures, profiles, maps, names, width=width)
+        location = "bottom" if wide else "right"
         bar = fig.colorbar(
             image,
             ax=maps.ravel().tolist(),
-            location="bottom",
-            ticks=weight_ticks(norm),
-            aspect=45,
+            location=location,
+            ticks=weight_ticks(norm)[:: 1 if has_room(width) else 3],
+            aspect=45 if wide else 30,
             pad=0.02,
             fraction=0.06,
         )
-        _label_bar(bar.ax, result.kernels)
+        _label_bar(bar.ax, result.kernels, location)
         add_letters([pictures[0], profiles[0], maps[0, 0]] if pictures.size else [maps[0, 0], profiles[0]])
         if len(names) > 1:
             handles, labels = profiles[0].get_legend_handles_labels()
-            fig.legend(handles, labels, loc="outside lower center", ncols=len(names))
+            curves.legend(handles, labels, loc="outside lower center", ncols=len(names))
         if title:
             k = result.config.kernel_size
             add_title(fig, f"{k}×{k} deconvolution kernels of {source_name(result.source)}")
@@ -106,8 +120,8 @@ def caption_kernels(result: "KernelsResult") -> str:
     profiles = "Profiles through the centre (Δy = 0), with the largest weight."
     panels = (
         "(a) The weights of the red, green and blue input of each output channel, as the red, green and blue of one"
-        f" picture; grey is 0. (b) {profiles} (c) Each kernel by itself, below its output channel; the mark at the"
-        f" colour bar is the largest weight of all, {np.abs(result.kernels).max():.3g}."
+        f" picture; grey is 0. (b) {profiles} (c) Each kernel by itself, by output and input channel; the mark at"
+        f" the colour bar is the largest weight of all, {np.abs(result.kernels).max():.3g}."
         if len(result.channels) > 1
         else f"(a) The kernel; the mark at the colour bar is the largest weight. (b) {profiles}"
     )
@@ -124,39 +138,56 @@ def has_room(width: float) -> bool:
     return width >= (ROOMY_ROW if is_wide(width) else ROOMY_COLUMN)
 
 
-def _height(width: float, channels: int) -> float:
-    """Return the height in millimetres at which square panels fill their columns."""
+def rows_named(names: list[str], width: float) -> list[str]:
+    """Return the names at the left of a table of maps with a row for each output channel."""
+    if has_room(width):
+        return [f"output {name}\nΔy / pixels" for name in names]
+    return [f"to {name}" for name in names]
+
+
+def _heights(width: float, channels: int) -> tuple[float, float]:
+    """Return the heights in millimetres of the pictures and profiles, and of the maps with what belongs to them."""
     wide = is_wide(width)
     if channels == 1:
-        return 0.36 * width + 26 if wide else 1.45 * width + 27
-    return (0.575 * width + 46) if wide else (1.52 * width + 45)
+        return (0.0, 0.36 * width + 20) if wide else (0.35 * width + 10, 0.55 * width + 8)
+    if wide:  # the maps stand in the columns of the pictures, so all have one layout
+        return 0.575 * width + 40, 0.0
+    column = (width - HEADED) / channels
+    return column + max(PROFILE * column, LOW) + 2 * HEADED - 4, channels * (MAP * width + 1.5) + HEADED
 
 
 def _axes(
-    fig: Figure, count: int, *, wide: bool
-) -> tuple[NDArray[np.object_], NDArray[np.object_], NDArray[np.object_]]:
-    """Lay out the panels: colour pictures (count or 0), profiles (count), and maps (count × count) by output, input."""
-    # A column is an output channel. Its maps stand side by side below it if there is room, else one above the other.
+    fig: Figure, count: int, heights: tuple[float, float], *, wide: bool
+) -> tuple[FigureBase, NDArray[np.object_], NDArray[np.object_], NDArray[np.object_]]:
+    """Return the part of the figure with the profiles, the colour pictures, the profiles, and the maps."""
     maps = np.empty((count, count), dtype=object)
     if count == 1:
-        grid = fig.add_gridspec(1, 2, width_ratios=[1, 1.5]) if wide else fig.add_gridspec(2, 1, height_ratios=[1.5, 1])
+        grid = (
+            fig.add_gridspec(1, 2, width_ratios=[1, 1.5])
+            if wide
+            else fig.add_gridspec(2, 1, height_ratios=heights[::-1])
+        )
         maps[0, 0] = fig.add_subplot(grid[0])
-        profile = fig.add_subplot(grid[1])
-        return np.empty(0, dtype=object), np.array([profile]), maps
-    spread, rows = (count, 1) if wide else (1, count)  # columns and rows of maps below an output channel
-    each = spread + 1  # a narrow column sets output channels apart
+        return fig, np.empty(0, dtype=object), np.array([fig.add_subplot(grid[1])]), maps
+    if not wide:
+        above, below = split_figure(fig, *heights)
+        column = heights[0] - 2 * HEADED + 4
+        high = max(column * PROFILE / (1 + PROFILE), LOW)
+        pictures, profiles = above.subplots(2, count, height_ratios=[column - high, high])
+        return above, pictures, profiles, below.subplots(count, count)
+    each = count + 1  # a narrow column sets output channels apart
     grid = fig.add_gridspec(
-        2 + rows,
+        3,
         count * each - 1,
-        height_ratios=[3.0, 2.0, 1.1] if wide else [1.0, 1.25, *([1.0] * rows)],
-        width_ratios=([1.0] * spread + [0.06 * spread]) * (count - 1) + [1.0] * spread,
+        height_ratios=[3.0, 2.0, 1.1],
+        width_ratios=([1.0] * count + [0.06 * count]) * (count - 1) + [1.0] * count,
     )
-    columns = [slice(i * each, i * each + spread) for i in range(count)]
+    columns = [slice(i * each, i * each + count) for i in range(count)]
     pictures = np.array([fig.add_subplot(grid[0, column]) for column in columns])
     profiles = np.array([fig.add_subplot(grid[1, column]) for column in columns])
     for i, j in np.ndindex(count, count):
-        maps[i, j] = fig.add_subplot(grid[2, i * each + j] if wide else grid[2 + j, i * each])
-    return pictures, profiles, maps
+        maps[i, j] = fig.add_subplot(grid[2, i * each + j])
+    return fig, pictures, profiles, maps
 
 
 def _marker_size(kernel_size: int, width: float) -> float:
@@ -205,26 +236,33 @@ def _label(
         if count > 1:
             pictures[i].set_title(f"output {name}" if wide or roomy else f"to {name}")
             pictures[i].tick_params(labelbottom=False)
-        profiles[i].set_xlabel("Δx / pixels")
+        if roomy or i == count // 2:
+            profiles[i].set_xlabel("Δx / pixels")
     for (i, j), ax in np.ndenumerate(maps):
         tick_pixels(ax)
-        beside, below = (i == j == 0, True) if wide else (i == 0, j == count - 1)
-        ax.tick_params(labelleft=beside, labelbottom=below)
-        if count > 1:
+        # Wide figures have the maps of an output channel in a row below it, narrow ones in a row of their own.
+        first, last = (i == j == 0, True) if wide else (j == 0, i == count - 1)
+        ax.tick_params(labelleft=first, labelbottom=last)
+        if count > 1 and (wide or i == 0):
             ax.set_title(f"from {names[j]}" if roomy else names[j])
-        if beside:
-            ax.set_ylabel("Δy / pixels")
-        if below and (not wide or j == count // 2):
+        if first:
+            ax.set_ylabel("Δy / pixels" if wide or count == 1 else rows_named(names, width)[i])
+        if last and j == count // 2:
             ax.set_xlabel("Δx / pixels")
     profiles[0].set_ylabel("weight")
     for ax in pictures[:1]:
         ax.set_ylabel("Δy / pixels")
 
 
-def _label_bar(ax: Axes, kernels: Array) -> None:
+def _label_bar(ax: Axes, kernels: Array, location: str) -> None:
     """Name the colour bar, and mark the largest weight on it."""
-    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.set_xlabel("weight")
+    across = location == "bottom"
+    axis = ax.xaxis if across else ax.yaxis
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_locator(NullLocator())
+    axis.set_label_text("weight")
     largest = float(kernels.flat[np.abs(kernels).argmax()])
-    ax.plot(largest, 1.0, "v", color="k", transform=ax.get_xaxis_transform(), clip_on=False)
+    if across:
+        ax.plot(largest, 1.0, "v", color="k", transform=ax.get_xaxis_transform(), clip_on=False)
+    else:
+        ax.plot(0.0, largest, ">", color="k", transform=ax.get_yaxis_transform(), clip_on=False)

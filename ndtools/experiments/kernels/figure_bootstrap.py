@@ -5,14 +5,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
 from ndtools.drawing.kernel_maps import extent_of, tick_pixels
 from ndtools.drawing.palette import METHODS, SIDES
-from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, new_figure, width_of
-from ndtools.experiments.kernels.figure import has_room
+from ndtools.drawing.style import (
+    PAGE,
+    add_letters,
+    add_title,
+    drawing_style,
+    legend_columns,
+    new_figure,
+    split_figure,
+    width_of,
+)
+from ndtools.experiments.kernels.figure import has_room, rows_named
 from ndtools.text import counted, ridge_in_words, source_name, with_error
 
 if TYPE_CHECKING:
@@ -23,6 +32,8 @@ __all__ = ["caption_kernel_bootstrap", "plot_kernel_bootstrap"]
 
 PAPER = (128, 1024)  # numbers of images in the paper's caption and text of fig. 2
 IN_A_ROW = 150.0  # millimetres of width from which maps stand beside the curve
+CURVE = 58.0  # millimetres of height of the curve with its legend, above the maps
+MAPS = 0.75  # height of the maps below it, in units of the width
 BEYOND = 2.5  # times as many images as there are: where the curves end
 SUBSETS, LIMIT = SIDES["after"]["color"], SIDES["before"]["color"]
 
@@ -58,18 +69,23 @@ def plot_kernel_bootstrap(
     with drawing_style():
         width = width_of(fig, width)
         wide = width >= IN_A_ROW
-        fig = new_figure(fig, width, 0.34 * width + 20 if wide else 1.5 * width + 32)
-        grid = fig.add_gridspec(1, 2) if wide else fig.add_gridspec(2, 1, height_ratios=[0.8, 1])
-        curve = fig.add_subplot(grid[0])
-        maps = grid[1].subgridspec(count, count).subplots(squeeze=False)
+        fig = new_figure(fig, width, (0.34 * width + 14 if wide else CURVE + MAPS * width) + 6 * title)
+        part: FigureBase = fig  # that has the curve and its legend
+        if wide:
+            grid = fig.add_gridspec(1, 2)
+            curve = fig.add_subplot(grid[0])
+            maps = grid[1].subgridspec(count, count).subplots(squeeze=False)
+        else:
+            part, below = split_figure(fig, CURVE, MAPS * width)
+            curve, maps = part.subplots(), below.subplots(count, count, squeeze=False)
         if found.per_image > 0:
             _draw_change(curve, found)
             handles, labels = curve.get_legend_handles_labels()
-            fig.legend(handles, labels, loc="outside lower center", ncols=len(handles) if wide else 1)
+            part.legend(handles, labels, loc="outside lower center", ncols=legend_columns(labels, width))
         else:
             curve.text(0.5, 0.5, _no_curve(found), ha="center", transform=curve.transAxes)
             curve.set_axis_off()
-        _draw_maps(fig, maps, result, roomy=has_room(width))
+        _draw_maps(fig, maps, result, width)
         add_letters([curve, maps[0, 0]])
         if title:
             k = result.config.kernel_size
@@ -123,7 +139,7 @@ def _bootstrap(result: "KernelsResult") -> "KernelBootstrap":
     return result.bootstrap
 
 
-def _draw_maps(fig: Figure, maps: NDArray[np.object_], result: "KernelsResult", *, roomy: bool) -> None:
+def _draw_maps(fig: Figure, maps: NDArray[np.object_], result: "KernelsResult", width: float) -> None:
     error, names = _bootstrap(result).error, [channel.name for channel in result.channels]
     positive = error[error > 0]
     norm = LogNorm(float(positive.min()), float(positive.max())) if positive.size and np.ptp(positive) else None
@@ -139,9 +155,9 @@ def _draw_maps(fig: Figure, maps: NDArray[np.object_], result: "KernelsResult", 
         first, last = j == 0, i == len(names) - 1
         ax.tick_params(labelleft=first, labelbottom=last)
         if len(names) > 1 and i == 0:
-            ax.set_title(f"from {names[j]}" if roomy else names[j])
+            ax.set_title(f"from {names[j]}" if has_room(width) else names[j])
         if first:
-            ax.set_ylabel(f"output {names[i]}\nΔy / pixels" if len(names) > 1 else "Δy / pixels")
+            ax.set_ylabel(rows_named(names, width)[i] if len(names) > 1 else "Δy / pixels")
         if last and j == len(names) // 2:
             ax.set_xlabel("Δx / pixels")
     ticks = LogLocator(subs=(1, 2, 5) if np.ptp(np.log10(positive)) < 2.5 else (1,)) if norm else None

@@ -5,10 +5,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator
 
+from ndtools.drawing.axes import plain_ticks
 from ndtools.drawing.palette import CHANNELS, DIVERGING
-from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
+from ndtools.drawing.style import (
+    PAGE,
+    SMALL,
+    add_letters,
+    add_panels,
+    add_title,
+    drawing_style,
+    new_figure,
+    panel_rows,
+    width_of,
+)
 from ndtools.drawing.weights import scale_axis, weight_norm
 from ndtools.text import ridge_in_words, source_name, with_error
 
@@ -17,6 +28,9 @@ if TYPE_CHECKING:
     from ndtools.experiments.kernels.result import KernelsResult
 
 __all__ = ["caption_kernel_fit", "plot_kernel_fit"]
+
+WIDTHS = (1.25, 1.1, 0.85)  # of panels, in proportion
+PALE = 4.0  # times the largest sum of weights is where the colours of the table would end
 
 
 def plot_kernel_fit(
@@ -29,7 +43,7 @@ def plot_kernel_fit(
     result : KernelsResult
         From :func:`ndtools.experiments.kernels.run.run` with ``fit``.
     width : float
-        Width of the figure in print, millimetres. Default 180; below 120 the panels stand one above the other.
+        Width of the figure in print, millimetres. Default 180; below 120 the profiles have a row of their own.
     title : bool
         Whether the figure has a title. Default True.
     fig : Figure, optional
@@ -39,7 +53,8 @@ def plot_kernel_fit(
     -------
     Figure
         With three axes: radial means (with the scatter over the pixels of each ring) and differences of Gaussians;
-        mean |H| over orientations; the weights of a uniform image.
+        mean |H| over orientations; the weights of a uniform image. Of grey images the last is one number, and stands in
+        the caption alone.
 
     Raises
     ------
@@ -49,17 +64,16 @@ def plot_kernel_fit(
     _check(result)
     with drawing_style():
         width = width_of(fig, width)
-        wide = is_wide(width)
-        fig = new_figure(fig, width, 72 if wide else 40 + 1.55 * width)
-        if wide:
-            profile, response, weights = fig.subplots(1, 3, width_ratios=[1.25, 1.1, 0.85])
-        else:
-            profile, response, weights = fig.subplots(3, 1, height_ratios=[1, 1, 0.75])
+        several = len(result.channels) > 1
+        rows = min(panel_rows(width), 2 + several)
+        fig = new_figure(fig, width, (66 if rows == 1 else 50 * rows) + 6 * title)
+        profile, response, *others = add_panels(fig, width, WIDTHS[: 2 + several])
         _draw_profiles(profile, result)
         _draw_responses(response, result)
-        _draw_opponency(weights, result)
-        add_letters([profile, response, weights])
-        if len(result.channels) > 1:
+        for weights in others:
+            _draw_opponency(weights, result)
+        add_letters([profile, response, *others])
+        if several:
             handles, labels = response.get_legend_handles_labels()
             fig.legend(handles, labels, loc="outside lower center", ncols=len(handles))
         if title:
@@ -89,6 +103,13 @@ def caption_kernel_fit(result: "KernelsResult") -> str:
     _check(result)
     k, cells = result.config.kernel_size, zip(result.channels, result.cells, strict=True)
     norm = weight_norm(result.kernels)
+    uniform = (
+        " (c) Sum of the weights from each channel (columns) to each channel (rows), in per cent of the sum of all"
+        " magnitudes in the row: the response to a uniform image. The colours are in units of the largest."
+        if len(result.channels) > 1
+        else f" The weights sum to {100 * float(result.opponency[0, 0]):.2g} % of the sum of their magnitudes, the"
+        " response to a uniform image."
+    )
     fits, slopes = [], []
     for channel, cell in cells:
         fits.append(_fit_in_words(channel.name, cell))
@@ -111,9 +132,7 @@ def caption_kernel_fit(result: "KernelsResult") -> str:
         f" The axis is linear within ±{norm.linthresh:.2g} and logarithmic beyond."
         f" {'; '.join(fits)}.{misfit}"
         f" (b) Response to gratings, mean of |H| over orientations.{measured}"
-        " (c) Sum of the weights from each channel (columns) to each channel (rows), in per cent of the sum of all"
-        " magnitudes in the row: the response to a uniform image. The colours end at ±100 %."
-        f" {ridge_in_words(result.deconvolution)}."
+        f"{uniform} {ridge_in_words(result.deconvolution)}."
     )
 
 
@@ -169,28 +188,26 @@ def _draw_responses(ax: Axes, result: "KernelsResult") -> None:
     ax.set_xscale("log")
     ax.set_yscale("log")
     magnitudes = np.concatenate([cell.response.magnitude for cell in result.cells])
-    few = magnitudes.max() < 30 * magnitudes.min()
     ax.set_ylim(magnitudes.min() / 1.3, 1.3 * magnitudes.max())  # also if all are equal
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axis.set_minor_formatter(NullFormatter())
-    ax.set_xlabel("spatial frequency / cycles per pixel")
+    plain_ticks(ax.xaxis)
+    plain_ticks(ax.yaxis)
+    ax.set_xlabel("frequency / cycles per pixel")
     ax.set_ylabel("mean |H|")
 
 
 def _draw_opponency(ax: Axes, result: "KernelsResult") -> None:
-    """Draw a table: values near 0 are white, as they are small."""
-    names, values = [channel.name for channel in result.channels], result.opponency
-    ax.imshow(values, cmap=DIVERGING, vmin=-1, vmax=1)
+    """Draw a table whose colours show signs: pale, since the numbers tell how small all are."""
+    names, values = [channel.name for channel in result.channels], 100 * result.opponency
+    end = PALE * float(np.abs(values).max()) or 1.0
+    ax.imshow(values, cmap=DIVERGING, vmin=-end, vmax=end)
+    digits = 2 if np.abs(values).max() < 9.995 else 1 if np.abs(values).max() < 99.95 else 0
     for (i, j), value in np.ndenumerate(values):
-        colour = "w" if value < -0.4 else "k"
-        words = f"{100 * value:.{2 if abs(value) < 0.995 else 3}g}".replace("-", "−")
-        ax.text(j, i, words, ha="center", va="center", color=colour)
-    ax.set_xticks(range(len(names)), [f"from {name}" for name in names])
-    ax.set_yticks(range(len(names)), [f"to {name}" for name in names])
+        ax.text(j, i, f"{value:.{digits}f}".replace("-", "−"), ha="center", va="center", fontsize=SMALL)
+    ax.set_xticks(range(len(names)), names)
+    ax.set_yticks(range(len(names)), names)
     ax.tick_params(length=0)
-    ax.set_xlabel("sum of weights / %")
+    ax.set_xlabel("from channel\n(sum of weights / %)")
+    ax.set_ylabel("to channel")
 
 
 def _fit_in_words(name: str, cell: "CellMeasures") -> str:

@@ -21,9 +21,19 @@ from ndtools.drawing.series import (
     rows_of,
     series_in_words,
     side_of_pictures,
-    split_figure,
 )
-from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
+from ndtools.drawing.style import (
+    PAGE,
+    add_letters,
+    add_panels,
+    add_title,
+    drawing_style,
+    is_wide,
+    new_figure,
+    panel_rows,
+    split_figure,
+    width_of,
+)
 from ndtools.drawing.weights import scale_axis, weight_norm
 from ndtools.text import source_name
 
@@ -34,7 +44,8 @@ if TYPE_CHECKING:
 __all__ = ["caption_kernel_series", "plot_kernel_series"]
 
 LARGEST, TINY = 28.0, 14.0  # sides of kernels, millimetres: at most, and without room for many ticks
-PANEL, PANEL_NARROW = 50.0, 37.0  # height of a panel of curves, millimetres
+LINES = 62.0  # millimetres that several lines of kernels have at most, as far as that leaves them TINY
+PANEL, PANEL_NARROW = 50.0, 38.0  # height of a panel of curves, millimetres
 HIGHEST = 225.0  # millimetres: a page holds no more
 
 
@@ -48,7 +59,7 @@ def plot_kernel_series(
     series : Series of KernelsResult
         Result of :func:`ndtools.experiments.kernels.run.run_series`.
     width : float
-        Width of the figure in print, millimetres. Default 180; below 120 the panels stand one above the other.
+        Width of the figure in print, millimetres. Default 180; below 120 the profiles have a row of their own.
     title : bool
         Whether the figure has a title. Default True.
     fig : Figure, optional
@@ -65,15 +76,18 @@ def plot_kernel_series(
         width = width_of(fig, width)
         wide = is_wide(width)
         lines = lines_of_pictures(series.members, width)
-        down, columns = len(lines) * len(outputs), max(2, int(width / 33))
-        side = side_of_pictures(lines, width, LARGEST)
+        down = len(lines) * len(outputs)
+        side = side_of_pictures(lines, width, min(LARGEST, max(TINY, LINES / down)))
         titled = sum(map(any, picture_titles(series.members, lines, side)))
-        above, below = down * (side + 1.5) + 4 * (len(lines) + titled) + 4, PANEL if wide else 3 * PANEL_NARROW
-        height = above + below + 6 * title + 4 * legend_rows(series.members, columns)
+        above, below = (
+            down * (side + 1.5) + 4 * (len(lines) + titled) + 4,
+            PANEL if wide else panel_rows(width) * PANEL_NARROW,
+        )
+        height = above + below + 6 * title + 4 * legend_rows(series.members, width)
         fig = new_figure(fig, width, min(height, HIGHEST))
         pictures, curves = split_figure(fig, above, below)
         _draw_pictures(pictures, series, lines, outputs, norm, side=side)
-        profile, centre, ratio = curves.subplots(1, 3) if wide else curves.subplots(3, 1)
+        profile, centre, ratio = add_panels(curves, width)
         _draw_profiles(profile, series, outputs[len(outputs) // 2], norm)
         names = [series[0].channels[output].name for output in outputs]
         for ax, quantity, attribute in (
@@ -85,11 +99,11 @@ def plot_kernel_series(
                 for output, name in zip(outputs, names, strict=True)
             }
             draw_against(ax, series.members, measures, name=quantity, logarithmic=True)
-        if len(centre.lines) > 1:
+        if len(outputs) > 1:  # with several kernel sizes, the legend of the figure names the lines
             centre.legend()
         pictures.suptitle("a", x=0.01, ha="left", fontweight="bold")
         add_letters([profile, centre, ratio], first="b")
-        add_series_legend(fig, series.members, columns=columns)
+        add_series_legend(fig, series.members, width)
         if title:
             add_title(fig, f"Deconvolution kernels of {source_name(series.source)}")
     return fig

@@ -10,7 +10,16 @@ from matplotlib.ticker import MaxNLocator
 from ndtools.drawing.accuracy import LEAST_ERROR, accuracy_axis
 from ndtools.drawing.axes import plain_ticks
 from ndtools.drawing.palette import METHODS
-from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
+from ndtools.drawing.style import (
+    PAGE,
+    add_letters,
+    add_title,
+    drawing_style,
+    is_wide,
+    legend_columns,
+    new_figure,
+    width_of,
+)
 
 if TYPE_CHECKING:
     from ndtools.experiments.mlp.result import MlpArm, MlpResult
@@ -43,7 +52,7 @@ def plot_mlp(result: "MlpResult", *, width: float = PAGE, title: bool = True, fi
     with drawing_style():
         width = width_of(fig, width)
         wide = is_wide(width)
-        fig = new_figure(fig, width, 72 if wide else 130)
+        fig = new_figure(fig, width, 72 if wide else 116)
         loss, accuracy = fig.subplots(1, 2) if wide else fig.subplots(2, 1)
         for arm in result.arms:
             epochs = np.arange(1, arm.test_accuracy.shape[1] + 1)
@@ -52,17 +61,17 @@ def plot_mlp(result: "MlpResult", *, width: float = PAGE, title: bool = True, fi
         last = result.config.epochs
         loss.set_xlim(0, last)
         loss.set_yscale("log")
-        loss.set_ylabel("training loss (cross-entropy, nats)")
+        loss.set_ylabel("training loss\n(cross-entropy / nats)")
         plain_ticks(loss.yaxis)
         errors = np.clip([1 - arm.test_accuracy.mean(0) for arm in result.arms], LEAST_ERROR, 1)
-        accuracy_axis(accuracy, errors, "test accuracy")
+        accuracy_axis(accuracy, errors, "test accuracy", short=True)
         accuracy.set_xlim(0.5, last + 0.5)
         for ax in (loss, accuracy):
             ax.set_xlabel("epoch")
             ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
         add_letters([loss, accuracy])
         handles, labels = accuracy.get_legend_handles_labels()
-        fig.legend(handles, labels, loc="outside lower center", ncols=len(labels) if wide else 1)
+        fig.legend(handles, labels, loc="outside lower center", ncols=legend_columns(labels, width))
         if title:
             add_title(fig, f"Learning curves of a perceptron on {result.data.label}")
     return fig

@@ -6,9 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from ndtools.drawing.axes import plain_ticks
 from ndtools.drawing.palette import ALGORITHMS
 from ndtools.drawing.style import PAGE, SMALL, add_title, drawing_style, is_wide, new_figure, width_of
 from ndtools.experiments.ns_stability.words import steps_in_words
@@ -67,12 +68,12 @@ def plot_ns_stability(
     bottom, top = _limits(result)
     with drawing_style():
         width = width_of(fig, width)
-        fig = new_figure(fig, width, (92 if is_wide(width) else 80) + 4 * len(curves) / 2)
+        fig = new_figure(fig, width, (86 if is_wide(width) else 72) + 6 * title + 4 * len(curves) / 2)
         ax = fig.add_subplot()
         residual_axis(ax, result)
         if n_iter > LONG:
             ax.set_xscale("log")
-            ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            plain_ticks(ax.xaxis, whole=True)
         else:
             ax.xaxis.set_major_locator(MaxNLocator(10, integer=True, steps=[1, 2, 5, 10]))
         ax.set_xlim(0.8 if n_iter > LONG else 0, n_iter * 1.01 + 0.5)
@@ -132,8 +133,16 @@ def steps_in_a_sentence(result: "NsStabilityResult") -> str:
     return f" Steps: {'; '.join(lines)}." if lines else ""
 
 
-def draw_curve(ax: Axes, x: NDArray[Any], residual: NDArray[np.float64], top: float, curve: "Curve") -> None:
+def draw_curve(
+    ax: Axes,
+    x: NDArray[Any],
+    residual: NDArray[np.float64],
+    top: float,
+    curve: "Curve",
+    **more: Any,  # noqa: ANN401
+) -> None:
     """Draw a curve from where it is in the frame to where it leaves through the top, marked there."""
+    look = {**style(curve), **more}
     with np.errstate(invalid="ignore"):
         inside = residual <= top
     if not inside.any():
@@ -148,17 +157,18 @@ def draw_curve(ax: Axes, x: NDArray[Any], residual: NDArray[np.float64], top: fl
         value = residual[last] if np.isfinite(residual[last]) else top
         share = np.log(top / y_in[-1]) / max(np.log(value / y_in[-1]), 1e-12)
         leaves = x_in[-1] + min(share, 1.0) * (x[last] - x_in[-1])
-        ax.plot(leaves, top, clip_on=False, zorder=5, **{**style(curve), "markersize": 5})
+        ax.plot(leaves, top, clip_on=False, zorder=5, **{**look, "markersize": 5})
         x_in, y_in = np.append(x_in, leaves), np.append(y_in, top)
-        ax.plot(x_in, y_in, markevery=range(0, last, every), **style(curve))
+        ax.plot(x_in, y_in, markevery=range(0, last, every), **look)
     else:
-        ax.plot(x_in, y_in, markevery=every, **style(curve))
+        ax.plot(x_in, y_in, markevery=every, **look)
 
 
 def residual_axis(ax: Axes, result: "NsStabilityResult") -> None:
     """Give an axes the vertical axis of residuals."""
     ax.set_yscale("log")
     ax.set_ylim(*_limits(result))
+    plain_ticks(ax.yaxis)
     ax.set_ylabel("‖D·D·A − I‖ (Frobenius)")
 
 
@@ -204,9 +214,10 @@ def _draw_numbers_of_the_paper(ax: Axes, n_iter: int) -> None:
             f"{n}: {layer}",
             (n, 0),
             xycoords=ax.get_xaxis_transform(),
-            xytext=(2 if right else -2, 2 + 8 * row),  # one above the other, as they may be longer than they are apart
+            xytext=(2 if right else -2, 3 + 8 * row),  # one above the other, as they may be longer than they are apart
             textcoords="offset points",
             ha="left" if right else "right",
+            bbox={"color": "w", "pad": 0.3},  # over the lines of others
             **NOTE,
         )
 

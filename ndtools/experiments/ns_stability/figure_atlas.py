@@ -7,10 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import LogLocator, NullFormatter
 
+from ndtools.drawing.axes import plain_ticks
 from ndtools.drawing.palette import ALGORITHMS
-from ndtools.drawing.style import PAGE, SMALL, add_title, drawing_style, is_wide, new_figure, width_of
+from ndtools.drawing.style import PAGE, add_title, drawing_style, is_wide, new_figure, width_of
 
 if TYPE_CHECKING:
     from ndtools.experiments.ns_stability.atlas import PrecisionAtlas
@@ -58,23 +58,13 @@ def plot_precision_atlas(
         lowest, highest = conditions[0] / 3, conditions[-1] * 3
         for place, (algorithm, dtype, reached, lost) in zip(places, limits, strict=True):
             colour = ALGORITHMS[algorithm]["color"]
-            if reached is None:
-                ax.annotate(
-                    "–",
-                    (lowest, place),
-                    xytext=(2, 0),
-                    textcoords="offset points",
-                    va="center",
-                    fontsize=SMALL,
-                    color="0.35",
-                )
-            else:
+            if reached is not None:
                 ax.barh(place, reached - lowest, left=lowest, height=0.6, color=colour)
             if lost is not None:
                 ax.plot(lost, place, **CROSS)
             ax.plot([1 / EPSILON[dtype]] * 2, [place - 0.42, place + 0.42], **LIMIT)
-        _label(ax, places, limits)
         ax.set_xscale("log")
+        _label(ax, places, limits)
         ax.set_xlim(lowest, highest)
         ax.set_ylim(places[-1] + 0.7, -0.7)
         handles = [
@@ -107,7 +97,7 @@ def caption_precision_atlas(atlas: "PrecisionAtlas") -> str:
         f" algorithm in each precision, for condition numbers κ from {conditions[0]:.2g} to {conditions[-1]:.0e}, with"
         " the stretched spectrum of the images and a log-uniform one, divided by the Frobenius norm or the trace"
         f" ({len(atlas.cells)} runs). Bars end at the largest κ up to which all these runs reach a residual"
-        f" ‖D·D·A − I‖ of {GOOD:g}; where there is a dash, some run misses it at the smallest κ. The last κ is"
+        f" ‖D·D·A − I‖ of {GOOD:g}; where there is no bar, some run misses it at the smallest κ. The last κ is"
         " the largest that was run. Crosses: the smallest κ at which some"
         " run is not finite. Dotted lines: ε·κ = 1, ε the machine epsilon; beyond, A is not positive definite to that"
         " precision. Denman-Beavers needs an inverse, which does not exist in half precision."
@@ -119,8 +109,7 @@ def _label(ax: Axes, places: list[float], limits: "list[tuple[str, str, float | 
     ax.set_yticks(places, [f"{algorithm}, {dtype}" for algorithm, dtype, *_ in limits])
     ax.tick_params("y", length=0)
     ax.set_xlabel("condition number κ")
-    ax.xaxis.set_major_locator(LogLocator(numticks=12))
-    ax.xaxis.set_minor_formatter(NullFormatter())
+    plain_ticks(ax.xaxis)
     ax.grid(axis="x", color="0.9")
     ax.set_axisbelow(True)
     for place, following in zip(places, np.array(places[1:]), strict=False):

@@ -1,16 +1,25 @@
 """Picture of what iterations towards the inverse square root cost, and of what they do to each eigenvalue."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
+from ndtools.drawing.axes import plain_ticks
 from ndtools.drawing.palette import SIDES
-from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
+from ndtools.drawing.style import (
+    PAGE,
+    add_letters,
+    add_title,
+    drawing_style,
+    is_wide,
+    new_figure,
+    split_figure,
+    width_of,
+)
 from ndtools.experiments.ns_stability.figure import (
     draw_curve,
     matrix_in_words,
@@ -25,13 +34,15 @@ if TYPE_CHECKING:
 
 __all__ = ["caption_ns_gains", "plot_ns_gains"]
 
-ONE_ROW = 165.0  # millimetres from which all names stand in one row
+PAIRED = 75.0  # millimetres from which two names stand in a row
 LABELS = {
     "coupled": "coupled Newton-Schulz",
     "chebyshev": "coupled Chebyshev",
     "denman-beavers": "Denman-Beavers",
     "gram": "Gram Newton-Schulz",
 }
+# Gram Newton-Schulz often takes the way of coupled Newton-Schulz, and is seen below it.
+WIDER: dict[str, dict[str, Any]] = {"gram": {"linewidth": 2.6, "zorder": 1.5}}
 
 
 def plot_ns_gains(
@@ -60,16 +71,20 @@ def plot_ns_gains(
     with drawing_style():
         width = width_of(fig, width)
         wide = is_wide(width)
-        fig = new_figure(fig, width, 80 if wide else 148)
-        by_product, spectrum = fig.subplots(1, 2) if wide else fig.subplots(2, 1)
+        fig = new_figure(fig, width, (74 if wide else 116) + 6 * title)
+        left, right = split_figure(fig, 1, 1, across=wide)
+        by_product, spectrum = left.subplots(), right.subplots()
         _draw_products(by_product, result)
         _draw_gain(spectrum, result)
         add_letters([by_product, spectrum])
         handles = [
-            Line2D([], [], label=f"{LABELS[curve.algorithm]}, {curve.dtype}", **style(curve))
+            Line2D([], [], label=LABELS[curve.algorithm], **style(curve), **WIDER.get(curve.algorithm, {}))
             for curve in _curves(result)
         ]
-        fig.legend(handles=handles, loc="outside lower center", ncols=4 if width >= ONE_ROW else 2 if wide else 1)
+        # Both legends have as many rows, so that the panels are of one height.
+        left.legend(handles=handles, loc="outside lower center", ncols=2 if width >= PAIRED else 1)
+        lines = spectrum.get_lines()[: len(result.arrays()["gain_iterations"])]
+        right.legend(handles=lines, loc="outside lower center", ncols=3)
         if title:
             add_title(fig, f"Cost and partial whitening of iterations on {source_name(result.source)}")
     return fig
@@ -119,7 +134,7 @@ def _draw_products(ax: Axes, result: "NsStabilityResult") -> None:
     right = 1.25 * max([*(int(c.products[n - 1]) for c, n in zip(curves, ends, strict=True)), 12])
     for curve in curves:
         shown = curve.products <= right
-        draw_curve(ax, curve.products[shown], curve.residual[shown], top, curve)
+        draw_curve(ax, curve.products[shown], curve.residual[shown], top, curve, **WIDER.get(curve.algorithm, {}))
     ax.set_xlim(-0.02 * right, right)
     ax.set_xlabel("matrix products")
 
@@ -132,8 +147,6 @@ def _draw_gain(ax: Axes, result: "NsStabilityResult") -> None:
     colours = colormaps["viridis"](np.linspace(0.75, 0, len(counts)))
     for n, gain, colour in zip(counts, gains, colours, strict=True):
         ax.plot(values, gain, color=colour, label=f"n = {n}")
-    # Beside the panel, where it hides no data; dark lines are above light ones, as in the panel.
-    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), reverse=True)
     ax.axhline(1, color="0.7", linewidth=0.5, zorder=0)
     ax.vlines(
         result.eigenvalues, 0, 0.04, color=SIDES["before"]["color"], linewidth=0.6, transform=ax.get_xaxis_transform()
@@ -141,10 +154,6 @@ def _draw_gain(ax: Axes, result: "NsStabilityResult") -> None:
     ax.set_xscale("log")
     ax.set_xlim(values[0], values[-1])
     ax.set_ylim(0, 1.08)
-    few = values[-1] < 100 * values[0]
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,), numticks=6))
-    ax.xaxis.set_minor_formatter(NullFormatter())
-    if few:
-        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:.2g}"))
+    plain_ticks(ax.xaxis)
     ax.set_xlabel("eigenvalue λ")
     ax.set_ylabel("gain √λ·p(λ), 1 = white")

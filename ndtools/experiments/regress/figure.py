@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from ndtools.drawing.axes import End, name_ends, plain_ticks
 from ndtools.drawing.palette import METHODS
-from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
+from ndtools.drawing.style import PAGE, SMALL, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
 from ndtools.text import counted
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ OPTIMUM = {"l2": "closed form", "logistic": "L-BFGS"}
 TITLES = {"l2": "L2 loss", "logistic": "logistic loss"}
 FLOOR = 1e-9  # of the axis, relative to its other end: a perfect fit has no logarithm
 CEILING = 1.6  # times the loss of zero weights: what is above has diverged
+WIDTHS = (1.5, 1.0, 0.6)  # points: of lines of the largest rate of some features, the second, and all smaller ones
+MOST_AWAY = 4  # diverging curves that are named where they leave the panel; the names of more stand at its right
 LINE = 2.8  # millimetres of a panel for each of the names at its right
 PREDICTED = "open symbols: predicted for full batches"
 
@@ -54,7 +56,7 @@ def plot_regress(
         width = width_of(fig, width)
         count = len(result.losses)
         across = count if is_wide(width) else 1
-        panel = max(58.0, LINE * (1 + max(len(loss.arms) for loss in result.losses)) + 14)
+        panel = max(54.0, LINE * (1 + max(len(loss.arms) for loss in result.losses)) + 14)
         fig = new_figure(fig, width, count // across * panel + 14)
         axes = list(fig.subplots(count // across, across, squeeze=False).ravel())
         for ax, loss in zip(axes, result.losses, strict=True):
@@ -94,6 +96,8 @@ def caption_regress(result: "RegressResult") -> str:
             parts.append("Its Hessian at zero weights is a quarter of that of the L2 loss, so rate 4 is its rate 1.")
     if any(arm.diverged for loss in result.losses for arm in loss.arms):
         parts.append("Curves marked ↑ diverge.")
+    if any(len({arm.lr for arm in loss.arms if arm.name == name}) > 1 for loss in result.losses for name in NAMES):
+        parts.append("Lines are the thicker, the larger the rate.")
     if any(arm.theory is not None for loss in result.losses for arm in loss.arms):
         parts.append("Open symbols are losses predicted by the eigenvalues for full batches.")
     return (
@@ -107,7 +111,9 @@ def caption_regress(result: "RegressResult") -> str:
 def _draw_losses(ax: Axes, loss: "LossResult", result: "RegressResult") -> None:
     ceiling = CEILING * float(loss.arms[0].loss[:, 0].mean())
     for arm in loss.arms:
-        _draw_arm(ax, arm, ceiling, full_batch=result.config.full_batch)
+        rates = sorted({other.lr for other in loss.arms if other.name == arm.name}, reverse=True)
+        linewidth = WIDTHS[min(rates.index(arm.lr), len(WIDTHS) - 1)]
+        _draw_arm(ax, arm, ceiling, linewidth, full_batch=result.config.full_batch)
     ax.axhline(loss.optimum, **METHODS["optimum"])
     ax.set_xscale("symlog", linthresh=1, linscale=0.35)
     last = result.iterations if result.config.full_batch else result.iterations - 1
@@ -116,19 +122,61 @@ def _draw_losses(ax: Axes, loss: "LossResult", result: "RegressResult") -> None:
     seen = [float(value) for arm in loss.arms for value in arm.loss[np.isfinite(arm.loss)]]
     lowest = max(min([loss.optimum, *seen]), FLOOR * ceiling)
     ax.set_ylim(lowest * (lowest / ceiling) ** 0.05, ceiling)
-    plain_ticks(ax.xaxis, always=(0, max(last, 1)), whole=True)
+    plain_ticks(ax.xaxis, always=(0,), whole=True)
     plain_ticks(ax.yaxis)
     ax.set_xlabel("steps (logarithmic beyond 1)")
     ax.set_ylabel(f"{TITLES[loss.name]} of {'all images' if result.config.full_batch else 'the next batch'}")
-    ends = [_end(arm, ceiling, full_batch=result.config.full_batch) for arm in loss.arms]
+    curves = [_curve(arm, full_batch=result.config.full_batch) for arm in loss.arms]
+    away = [arm.diverged or not curve[-1] <= ceiling for arm, curve in zip(loss.arms, curves, strict=True)]
+    many = sum(away) > MOST_AWAY
+    ends = [
+        End(np.inf if gone else float(curve[-1]), _label(arm) + " ↑" * gone, STYLES[arm.name]["color"])
+        for arm, curve, gone in zip(loss.arms, curves, away, strict=True)
+        if many or not gone
+    ]
     optimum = End(loss.optimum, f"{OPTIMUM[loss.name]} {loss.optimum:.3g}", METHODS["optimum"]["color"])
     name_ends(ax, [*ends, optimum])
+    if not many:
+        leaving = [
+            (_leaves(curve, ceiling), arm) for arm, curve, gone in zip(loss.arms, curves, away, strict=True) if gone
+        ]
+        _name_leaving(ax, sorted(leaving, key=lambda pair: pair[0]))
 
 
-def _end(arm: "ArmResult", ceiling: float, *, full_batch: bool) -> End:
-    last = float(_curve(arm, full_batch=full_batch)[-1])
-    away = arm.diverged or not last <= ceiling
-    return End(np.inf if away else last, _label(arm) + " ↑" * away, STYLES[arm.name]["color"])
+def _leaves(curve: np.ndarray, ceiling: float) -> float:
+    """Return the step, between two whole ones, at which a curve goes beyond the upper edge for good."""
+    outside = ~(curve <= ceiling)
+    first = len(curve) - int(np.argmin(outside[::-1])) if not outside.all() else 0
+    if first == 0 or first == len(curve):
+        return float(min(first, len(curve) - 1))
+    before, after = np.log(curve[first - 1]), np.log(curve[first])
+    share = (np.log(ceiling) - before) / (after - before) if np.isfinite(after) else 0.5
+    return first - 1 + float(share)
+
+
+def _name_leaving(ax: Axes, leaving: list[tuple[float, "ArmResult"]]) -> None:
+    """Name the curves that leave through the upper edge beside where they do, one below the other."""
+    if not leaving:
+        return
+    places = ax.transData.transform([(x, ax.get_ylim()[1]) for x, _ in leaving])[:, 0]
+    left, right = ax.transAxes.transform([(0, 0), (1, 0)])[:, 0]
+    at_left = places.max() < (left + right) / 2  # names stand at the right of all that leave, or at their left
+    beside = leaving[-1][0] if at_left else leaving[0][0]
+    for row, (x, arm) in enumerate(reversed(leaving) if at_left else leaving):
+        color = STYLES[arm.name]["color"]
+        offset = (6 if at_left else -6, -2 - 1.2 * SMALL * (row + 0.5))
+        ax.annotate(
+            _label(arm) + " ↑",
+            (beside, 1),
+            xycoords=ax.get_xaxis_transform(),
+            xytext=offset,
+            textcoords="offset points",
+            color=color,
+            fontsize=SMALL,
+            ha="left" if at_left else "right",
+            va="center",
+        )
+        ax.plot(x, 1, marker="^", markersize=3.5, color=color, transform=ax.get_xaxis_transform(), clip_on=False)
 
 
 def _label(arm: "ArmResult") -> str:
@@ -141,11 +189,11 @@ def _curve(arm: "ArmResult", *, full_batch: bool) -> np.ndarray:
     return np.append(mean, arm.train_loss.mean()) if full_batch else mean
 
 
-def _draw_arm(ax: Axes, arm: "ArmResult", ceiling: float, *, full_batch: bool) -> None:
+def _draw_arm(ax: Axes, arm: "ArmResult", ceiling: float, linewidth: float, *, full_batch: bool) -> None:
     mean = _curve(arm, full_batch=full_batch)
     steps = np.arange(len(mean))
     style = STYLES[arm.name]
-    ax.plot(steps, np.where(np.isfinite(mean), mean, np.nan), label=_label(arm), **style)
+    ax.plot(steps, np.where(np.isfinite(mean), mean, np.nan), label=_label(arm), linewidth=linewidth, **style)
     if len(arm.loss) > 1 and not arm.diverged:  # so not a full batch
         std = arm.loss.std(0, ddof=1)
         ax.fill_between(steps, mean - std, mean + std, color=style["color"], alpha=0.2, linewidth=0)

@@ -5,11 +5,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from scipy.stats import gennorm, laplace, norm
 
+from ndtools.drawing.axes import plain_ticks
 from ndtools.drawing.palette import SIDES
-from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
+from ndtools.drawing.style import (
+    PAGE,
+    add_letters,
+    add_title,
+    drawing_style,
+    is_wide,
+    legend_columns,
+    new_figure,
+    width_of,
+)
 from ndtools.experiments.sparsity.verdict import verdicts
 from ndtools.text import percent, printable, ridge_in_words, source_name
 
@@ -50,7 +61,7 @@ def plot_sparsity(
     with drawing_style():
         width = width_of(fig, width)
         wide = is_wide(width)
-        fig = new_figure(fig, width, 78 if wide else 135)
+        fig = new_figure(fig, width, 72 if wide else 112)
         linear, logarithmic = fig.subplots(1, 2) if wide else fig.subplots(2, 1)
         x = np.linspace(result.edges[0], result.edges[-1], 2001)
         references = _references(x, float(result.edges[1] - result.edges[0]), result.after)
@@ -68,9 +79,12 @@ def plot_sparsity(
         logarithmic.set_xlim(result.edges[0], result.edges[-1])
         logarithmic.set_yscale("log")
         logarithmic.set_ylim(lowest / 3, 3 * highest)
+        plain_ticks(logarithmic.yaxis)
+        for ax in (linear, logarithmic):
+            ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
         add_letters([linear, logarithmic])
         handles, labels = linear.get_legend_handles_labels()
-        fig.legend(handles, labels, loc="outside lower center", ncols=3 if wide else 1)
+        fig.legend(handles, labels, loc="outside lower center", ncols=legend_columns(labels, width))
         if title:
             add_title(fig, f"Sparsity of {source_name(result.source)} before and after deconvolution")
     return fig
@@ -130,7 +144,7 @@ def _references(
     shape = after.measures["ggd_shape"].value
     if shape is not None:
         fitted = gennorm(shape, scale=1 / gennorm.std(shape))
-        distributions[f"generalised Gaussian, shape {shape:.3g} (fit to after)"] = fitted, (0, (5, 1.5))
+        distributions[f"generalised Gaussian, shape {shape:.3g} (fit to after)"] = fitted, (0, (8, 1.5, 1, 1.5, 1, 1.5))
     # Of a symmetric density the lower tail, where a difference of probabilities has no cancellation.
     ends = -np.abs(x) + np.multiply.outer((0.5, -0.5), np.full(len(x), width))
     return {

@@ -5,11 +5,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ndtools.drawing.axes import plain_ticks
 from ndtools.drawing.palette import BLACK, SIDES
-from ndtools.drawing.series import add_series_legend, draw_against, legend_rows, member_styles, series_in_words
-from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
+from ndtools.drawing.series import (
+    MARK,
+    add_series_legend,
+    draw_against,
+    legend_rows,
+    member_styles,
+    rows_of,
+    series_in_words,
+)
+from ndtools.drawing.style import (
+    PAGE,
+    add_letters,
+    add_panels,
+    add_title,
+    drawing_style,
+    is_wide,
+    new_figure,
+    panel_rows,
+    width_of,
+)
 from ndtools.experiments.sparsity.verdict import verdicts
 from ndtools.text import source_name
 from ndtools.validation import PAPER_RIDGE
@@ -21,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["caption_sparsity_series", "plot_sparsity_series"]
 
-PANEL, PANEL_NARROW = 62.0, 52.0  # height of a panel, millimetres
+PANEL, PANEL_NARROW = 62.0, 46.0  # height of a panel, millimetres
 
 
 def plot_sparsity_series(
@@ -34,7 +53,7 @@ def plot_sparsity_series(
     series : Series of SparsityResult
         Result of :func:`ndtools.experiments.sparsity.run.run_series`.
     width : float
-        Width of the figure in print, millimetres. Default 180; below 120 the panels stand one above the other.
+        Width of the figure in print, millimetres. Default 180; below 120 the densities have a row of their own.
     title : bool
         Whether the figure has a title. Default True.
     fig : Figure, optional
@@ -48,21 +67,23 @@ def plot_sparsity_series(
     with drawing_style():
         width = width_of(fig, width)
         wide = is_wide(width)
-        columns = max(2, int(width / 33))
-        height = (PANEL if wide else 3 * PANEL_NARROW) + 6 * title + 4 * legend_rows(series.members, columns)
-        fig = new_figure(fig, width, height)
-        densities, kurtosis, near = fig.subplots(1, 3) if wide else fig.subplots(3, 1)
-        _draw_densities(densities, series)
         fit = series[0].fit
-        paper = (PAPER_RIDGE * fit.mean_variance, "the paper's ridge") if fit and fit.mean_variance > 0 else None
+        paper = PAPER_RIDGE * fit.mean_variance if fit and fit.mean_variance > 0 else None
+        marked = [] if paper is None or len(rows_of(series.members)[0]) == 1 else [(MARK, "the paper's ridge")]
+        height = (
+            (PANEL if wide else panel_rows(width) * PANEL_NARROW)
+            + 6 * title
+            + 4 * legend_rows(series.members, width, marked)
+        )
+        fig = new_figure(fig, width, height)
+        densities, kurtosis, near = add_panels(fig, width)
+        _draw_densities(densities, series)
         style = {"color": SIDES["after"]["color"], "linestyle": "-", "marker": "o"}
         for ax, name, label in ((kurtosis, "kurtosis", "kurtosis"), (near, "near_zero", "share within 0.1 σ")):
             measures = {"": (lambda member, n=name: member.after.measures[n].value, style)}
             draw_against(ax, series.members, measures, name=label, mark=paper)
-        if kurtosis.get_legend_handles_labels()[1]:
-            kurtosis.legend()
         add_letters([densities, kurtosis, near])
-        add_series_legend(fig, series.members, columns=columns)
+        add_series_legend(fig, series.members, width, marked)
         if title:
             add_title(fig, f"Sparsity of {source_name(series.source)} after deconvolution")
     return fig
@@ -109,6 +130,7 @@ def _draw_densities(ax: Axes, series: "Series[SparsityResult]") -> None:
         ax.plot(middles, density, linewidth=0.9, markersize=2.5, markevery=(i % every, every), **style)
         lowest.append(np.nanmin(density))
     ax.set_xlim(edges[0], edges[-1])
+    ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     if lowest:
         ax.set_yscale("log")
         ax.set_ylim(bottom=min(lowest) / 3)

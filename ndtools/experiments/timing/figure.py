@@ -1,13 +1,14 @@
 """Picture of what the stages of deconvolution layers cost (Ye et al. 2020, table 3)."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from ndtools.drawing.axes import plain_ticks
 from ndtools.drawing.palette import METHODS
 from ndtools.drawing.style import PAGE, SMALL, add_letters, add_title, drawing_style, new_figure, width_of
 from ndtools.experiments.timing.table import PUBLISHED_BATCH_SIZE
@@ -36,7 +37,7 @@ NAMES = {
 }
 # What a layer is: a heading, and its width in characters.
 COLUMNS = {"image": 8, "channels": 8, "kernel": 6, "stride": 6, "block": 5}
-ROW = 3.4  # millimetres
+ROW, ROW_NARROW = 3.4, 2.7  # millimetres, beside each other and one above the other
 CHARACTER = 0.62 * SMALL  # points
 IN_A_ROW, IN_COLUMNS = 150.0, 80.0  # millimetres of width at which there is room for that
 LEADING = 1.6  # times as long is a decade of the sum as one of a single stage
@@ -74,7 +75,7 @@ def plot_timing(
     with drawing_style():
         width = width_of(fig, width)
         wide = width >= IN_A_ROW
-        height = ROW * max(len(rows), 3)
+        height = (ROW if wide else ROW_NARROW) * max(len(rows), 3)
         fig = new_figure(fig, width, height + 30 if wide else 2 * height + 50)
         if wide:
             axes = list(fig.subplots(1, 4, width_ratios=[LEADING * decades[0], *decades[1:]]))
@@ -86,8 +87,11 @@ def plot_timing(
             _draw(ax, rows, stage)
             roomy = width >= IN_COLUMNS or stage == "total"
             ax.set_title(PANELS[stage] if roomy else PANELS[stage][:3])
-            ax.xaxis.set_major_locator(LogLocator(numticks=9 if roomy else 2))
             ax.set_xlim(10**low, 10**high)
+            plain_ticks(ax.xaxis)
+            if not roomy:
+                ends = 10.0 ** np.array([math.ceil(low), math.floor(high)])
+                ax.set_xticks(ends, [f"{end:g}" for end in ends])
             ax.set_yticks(range(len(rows)), [""] * len(rows))
             ax.tick_params("y", length=0)
         for ax in (axes[0], axes[2]):  # the middle one of the single stages: their axes may be narrower than the label
@@ -158,8 +162,6 @@ def _limits(result: "TimingResult", stage: str) -> tuple[float, float]:
 def _draw(ax: Axes, rows: Sequence["RowTiming"], stage: str) -> None:
     places = np.arange(len(rows))
     ax.set_xscale("log")
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda share, _: percent(share, digits=6)))
-    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.axvline(1, color="0.3", linewidth=0.6, zorder=0)
     ax.grid(axis="x", color="0.9")
     ax.set_axisbelow(True)

@@ -23,7 +23,6 @@ from ndtools.experiments.train.writer import Writer
 from ndtools.layers.processes import rank, world_size
 from ndtools.models.catalogue import build
 from ndtools.models.norms import arm
-from ndtools.models.norms import prepare as whiten
 from ndtools.results.manifest import versions
 from ndtools.results.run_folder import RunFolder
 from ndtools.results.runs import Run
@@ -35,9 +34,6 @@ from ndtools.training.records import EpochRecord, StepRecord
 from ndtools.training.state import TrainingState
 
 __all__ = ["Prepared", "check", "describe", "prepare", "resume", "run", "train"]
-
-_PIXELS = 2**20
-"""Number of pixels that are enough to whiten the images of a data set."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,10 +151,6 @@ def prepare(config: TrainConfig, data_sets: DataSets) -> Prepared:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = _network(config, dataset)
-        height, width = dataset.train.images.shape[2:]
-        images = data.train.images
-        some = torch.randperm(len(images))[: max(_PIXELS // (height * width), 1)].to(images.device)
-        whiten(network, data.normalised(images[some]))
     return Prepared(config, dataset, network, Training(network, data, config.recipe))
 
 

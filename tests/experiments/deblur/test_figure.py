@@ -40,14 +40,17 @@ def test_images_and_kernels(result):
     limit = result.true_kernel.max()
     assert {image.get_clim() for image in kernels} == {(-limit, limit)}
     assert kernels[0].cmap(0.5) == (1, 1, 1, 1)
-    for arm, row in zip(result.arms, (kernels[:6], kernels[7:13]), strict=False):
+    for arm, row in zip(result.arms, (kernels[1:7], kernels[8:]), strict=False):
         for kernel, image in zip(arm.snapshots[[0, 1, 2, 3, 5, 6]], row, strict=True):
             np.testing.assert_array_equal(image.get_array(), kernel)
-    np.testing.assert_array_equal(kernels[6].get_array(), result.true_kernel)
-    np.testing.assert_array_equal(kernels[13].get_array(), result.arms[2].kernel)
+    np.testing.assert_array_equal(kernels[0].get_array(), result.true_kernel)
+    np.testing.assert_array_equal(kernels[7].get_array(), result.arms[2].kernel)
     heads = [image.axes.get_xticklabels()[0].get_text() for image in kernels[:7]]
-    assert heads == ["1", "2", "5", "10", "50", "100", "true\nkernel"]
-    assert fig.axes[-1].get_ylabel() == "weight per pixel"
+    assert heads == ["true\nkernel", "1", "2", "5", "10", "50", "100"]
+    bar = fig.axes[-1]
+    assert bar.get_ylabel() == "weight per pixel"
+    least = min(image.get_array().min() for image in kernels)
+    assert bar.get_ylim() == pytest.approx((max(-limit, min(least, -0.15 * limit)), limit))  # only what is used
     words = caption_deblur(result)
     assert "gaussian:1" in words
     assert f"2/λ_max = {result.arms[0].stability_limit:.3g}" in words

@@ -137,8 +137,12 @@ def test_bad_options(option, value):
 
 
 def test_bad_kernels_and_images(photo, tmp_path):
-    with pytest.raises(DataError, match="no such blur"):
-        run(config(photo, blur="gausian:2"))
+    with pytest.raises(DataError, match="no such blur: 'gausian_2.png'"):
+        run(config(photo, blur="gausian_2.png"))
+    for misspelt in ("gausian:2", "motion-blur: 9, 30", "box"):
+        with pytest.raises(OptionError, match="must be gaussian:SIGMA, motion:LENGTH,ANGLE, or a file, got") as raised:
+            run(config(photo, blur=misspelt))
+        assert raised.value.option == "blur"
     for i, kernel in enumerate(
         (np.ones((2, 3)), np.ones(3), np.zeros((3, 3)), -np.eye(3), np.full((3, 3), np.nan), np.full((3, 3), np.inf))
     ):

@@ -35,11 +35,16 @@ def test_profiles_responses_and_opponency(folder):
         np.testing.assert_array_equal(line.get_xdata(), cell.response.frequency)
         np.testing.assert_array_equal(line.get_ydata(), cell.response.magnitude)
     assert (response.get_xscale(), response.get_yscale()) == ("log", "log")
-    np.testing.assert_array_equal(weights.images[0].get_array(), result.opponency)
-    assert weights.images[0].get_clim() == (-1, 1)  # a response of one per cent is nearly white
-    assert [text.get_text() for text in weights.texts] == [
-        f"{100 * value:.2g}".replace("-", "−") for value in result.opponency.flat
-    ]
+    (table,) = weights.images
+    np.testing.assert_array_equal(table.get_array(), 100 * result.opponency)
+    for value, colour in zip(
+        result.opponency.flat, table.cmap(table.norm(table.get_array())).reshape(-1, 4), strict=True
+    ):
+        assert (value > 0) == (colour[0] > colour[2])  # orange or blue
+        assert colour[:3].min() > 0.6  # and pale
+    assert [float(text.get_text().replace("−", "-")) for text in weights.texts] == pytest.approx(
+        100 * result.opponency.ravel(), abs=0.5 * 10 ** -len(weights.texts[0].get_text().split(".")[1])
+    )
 
 
 def test_without_fits_there_is_no_picture(folder):
