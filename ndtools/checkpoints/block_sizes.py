@@ -11,7 +11,7 @@ from ndtools.checkpoints.state_dicts import State
 from ndtools.errors import DataError
 from ndtools.layers.config import LINEAR_BLOCK, DeconvConfig
 from ndtools.models.catalogue import CATALOGUE
-from ndtools.models.factories import LayerSpec
+from ndtools.models.factories import LayerSpec, layer_in
 from ndtools.models.spec import NetworkSpec
 
 __all__ = ["deconvolving"]
@@ -55,6 +55,7 @@ def deconvolving(network: NetworkSpec, state: State, settings: LayerSettings, *,
     stored = [name for name in layers if f"{name}.weight" in state]
     ordinary = {roles[name] for name in stored} - {roles[name] for name in stored if f"{name}.{_MEAN}" in state}
     kept = {role: network.layer(role) for role in ordinary}
+    normalised = {roles[name] for name in stored if f"{name}.running_var" in state} - ordinary
     # the tensors tell which roles do not deconvolve, whatever the published code does there
     known = {role: own for role, own in CATALOGUE[network.arch].published_for(network.stem).items() if own is not None}
 
@@ -64,7 +65,9 @@ def deconvolving(network: NetworkSpec, state: State, settings: LayerSettings, *,
             block_sizes=block_sizes,
             published=known if published else None,
         )
-        return replace(network, layers={role: LayerSpec(deconv=config) for role, config in configs.items()} | kept)
+        found = {role: LayerSpec(deconv=config) for role, config in configs.items()}
+        found |= {role: replace(layer_in(found, role), norm="batch_norm") for role in normalised}
+        return replace(network, layers=found | kept)
 
     linear = {roles[name]: LINEAR_BLOCK for name in sizes if roles[name].startswith("linear")}
     if unlike := _other_sizes(assuming(linear), {name: size for name, size in sizes.items() if roles[name] in linear}):

@@ -12,6 +12,7 @@ from ndtools.checkpoints.block_sizes import deconvolving
 from ndtools.checkpoints.config import LAYOUT, PRESETS, CheckpointConfig, LayerSettings
 from ndtools.checkpoints.metadata import spec_from_metadata, spec_to_metadata
 from ndtools.checkpoints.state_dicts import State, from_published, is_published, load_state, save_state
+from ndtools.checkpoints.torchvision_names import from_torchvision
 from ndtools.errors import DataError, OptionError
 from ndtools.layers.checks import check_model
 from ndtools.models.catalogue import CATALOGUE
@@ -32,7 +33,7 @@ class Checkpoint:
         tensors.
     state : dict of Tensor
         State dict of that network, float64 if any tensor of the file is, else float32. Tensors of the published code
-        are translated.
+        and of torchvision are translated.
     published : bool
         Whether the file is one of the published code.
     assumed : dict, optional
@@ -83,7 +84,8 @@ def load_network(
     """Read a network of :mod:`ndtools.models` from a checkpoint.
 
     Files of `save_network` and of the commands ``convert`` and ``fold`` say which network they hold. For other files,
-    also those of the published code, ``arch`` is needed; all else follows from the shapes of the tensors.
+    also those of the published code and of torchvision's VGGs, ResNets and DenseNet, ``arch`` is needed; all else
+    follows from the names and shapes of the tensors.
 
     Parameters
     ----------
@@ -219,7 +221,7 @@ def read_checkpoint(config: CheckpointConfig) -> Checkpoint:
             network = spec_from_metadata(metadata)
             _compare(config, network)
         else:
-            state = from_published(state) if published else state
+            state = from_torchvision(from_published(state) if published else state)
             network = _recognise(config, state, published)
         try:
             outline = network.outline()
@@ -278,14 +280,13 @@ def _recognise(config: CheckpointConfig, state: State, published: bool) -> Netwo
             "config", f"{config.settings.preset} contradicts the checkpoint, which is one of the published code"
         )
     network = NetworkSpec(arch=config.arch, num_classes=1, in_channels=1, layers=plain().layers)
-    named = [(name, module) for name, module in network.outline().named_modules() if hasattr(module, "role")]
-    first, convolution = next((name, module) for name, module in named if module.role == "first")
-    last = [name for name, module in named if isinstance(module, nn.Linear)][-1]
+    if CATALOGUE[config.arch].imagenet is not None:
+        larger = replace(network, stem="imagenet")
+        network = larger if _begins_and_ends_as(larger, state) else network
+    first, last = _ends(network)
     kernel, matrix = state.get(f"{first}.weight"), state.get(f"{last}.weight")
     if kernel is None or matrix is None or (kernel.dim(), matrix.dim()) != (4, 2):
         raise DataError(f"not a checkpoint of {config.arch}: it has no convolution {first} or no linear layer {last}")
-    if CATALOGUE[config.arch].imagenet is not None and kernel.shape[2:] != convolution.weight.shape[2:]:
-        network = replace(network, stem="imagenet")
     sizes = {"num_classes": len(matrix), "in_channels": kernel.shape[1]}
     for name, found in sizes.items():
         given = getattr(config, name)
@@ -299,6 +300,20 @@ def _recognise(config: CheckpointConfig, state: State, published: bool) -> Netwo
     if mismatch := _mismatch(network.outline(), state):
         raise DataError(f"not a checkpoint of {config.arch}: {mismatch}")
     return network
+
+
+def _ends(network: NetworkSpec) -> tuple[str, str]:
+    """Return the names of a network's first convolution and last linear layer."""
+    named = [(name, module) for name, module in network.outline().named_modules() if hasattr(module, "role")]
+    first = next(name for name, module in named if module.role == "first")
+    return first, [name for name, module in named if isinstance(module, nn.Linear)][-1]
+
+
+def _begins_and_ends_as(network: NetworkSpec, state: State) -> bool:
+    """Return whether the first kernel in a state dict has the size of a network's, and the last layer its name."""
+    first, last = (f"{name}.weight" for name in _ends(network))
+    kernel = network.outline().state_dict()[first]
+    return first in state and last in state and state[first].shape[2:] == kernel.shape[2:]
 
 
 def _normalised(network: NetworkSpec, state: State) -> NetworkSpec:

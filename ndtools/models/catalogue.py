@@ -1,4 +1,4 @@
-"""The networks of Ye et al. 2020 for small images, by name: how each is built, and its published settings.
+"""The networks of Ye et al. 2020 by name: how each is built, and its published settings.
 
 Nothing here imports torch until a network is built, so that names can be listed without it.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["CATALOGUE", "EARLIER_NAMES", "NAMES", "Entry", "Stem", "build", "check_stem"]
 
 Stem = Literal["cifar", "imagenet"]
-"""How a network begins: at the full size of small images, or by reducing images four times in each direction."""
+"""Form of a network: for images of 32×32 pixels, or for those of ImageNet, of 224×224 pixels."""
 
 
 class Entry(NamedTuple):
@@ -35,11 +35,13 @@ class Entry(NamedTuple):
         batch. None for a role whose layers do not deconvolve in the published network, but are normalised.
     normalised : mapping
         Settings by role of a network whose convolutions are normalised, see `LayerSpec`, where they are not a
-        normalisation and no bias: for example, ``{"conv": {"bias": True}}``, or ``{"squeeze": {"norm": "none", "bias":
-        True}}`` for convolutions that no normalisation stands beside.
+        normalisation and no bias: ``{"conv": {"bias": True}}`` for those that have a bias as well, as in VGG. Layers
+        that no normalisation stands beside need no settings: the family itself gives them a bias.
     imagenet : mapping, optional
-        Settings of the published network for ImageNet, as ``published``. None if the network has no stem for images of
-        that size; otherwise the builder takes it as the argument ``stem``.
+        Settings of the published network for ImageNet, as ``published``. None if the network has no form for images of
+        that size; otherwise the builder takes the argument ``stem``.
+    imagenet_norms : tuple of str
+        Roles whose convolutions deconvolve in the published network for ImageNet, and are batch-normalised as well.
     """
 
     builder: str
@@ -47,9 +49,10 @@ class Entry(NamedTuple):
     published: Mapping[str, Mapping[str, Any] | None]
     normalised: Mapping[str, Mapping[str, Any]] = {}
     imagenet: Mapping[str, Mapping[str, Any] | None] | None = None
+    imagenet_norms: tuple[str, ...] = ()
 
     def published_for(self, stem: Stem) -> Mapping[str, Mapping[str, Any] | None]:
-        """Return the published settings of the network with a stem."""
+        """Return the published settings of the network in one of its forms."""
         return self.imagenet if stem == "imagenet" and self.imagenet is not None else self.published
 
 
@@ -58,22 +61,29 @@ def _first_frozen(n_iter: int) -> dict[str, dict[str, Any] | None]:
 
 
 _RESNET_DEPTHS = (18, 34, 50, 101, 152)
+# published linear layers have smaller blocks for ImageNet, where those of VGG have up to 25088 features
+_IMAGENET = {**_first_frozen(n_iter=15), "linear": {"block_size": 64}}
 
 CATALOGUE: dict[str, Entry] = {
     **{
-        f"vgg{d}": Entry("vgg:vgg", {"depth": d}, _first_frozen(n_iter=15), normalised={"conv": {"bias": True}})
+        f"vgg{d}": Entry(
+            "vgg:vgg",
+            {"depth": d},
+            _first_frozen(n_iter=15),
+            normalised={"conv": {"bias": True}},
+            imagenet=_IMAGENET,
+        )
         for d in (11, 13, 16, 19)
     },
-    # The published ResNets for ImageNet keep the batch normalisation of their shortcuts.
     **{
-        f"resnet{d}": Entry("resnet:resnet", {"depth": d}, {}, imagenet={**_first_frozen(n_iter=15), "shortcut": None})
+        f"resnet{d}": Entry("resnet:resnet", {"depth": d}, {}, imagenet=_IMAGENET, imagenet_norms=("shortcut",))
         for d in _RESNET_DEPTHS
     },
     **{
         f"preact_resnet{d}": Entry("preact_resnet:preact_resnet", {"depth": d}, _first_frozen(n_iter=10))
         for d in _RESNET_DEPTHS
     },
-    "densenet121": Entry("densenet:densenet", {"depth": 121}, {}),
+    "densenet121": Entry("densenet:densenet", {"depth": 121}, {}, imagenet=_IMAGENET),
     "resnext29_32x4d": Entry(
         "resnext:resnext", {"groups": 32, "width": 4}, {**_first_frozen(n_iter=10), "grouped": {"n_iter": 3}}
     ),
@@ -88,12 +98,13 @@ CATALOGUE: dict[str, Entry] = {
             **{f"projection.{width}": {"block_size": width} for width in (32, 16, 24, 64, 96, 160)},
         },
     ),
-    "senet18": Entry("senet:senet", {"depth": 18}, _first_frozen(n_iter=15)),
     "dpn92": Entry("dpn:dpn", {"depth": 92}, _first_frozen(n_iter=10)),
     "pnasnet_a": Entry("pnasnet:pnasnet", {"variant": "a"}, _first_frozen(n_iter=10)),
     "pnasnet_b": Entry("pnasnet:pnasnet", {"variant": "b"}, _first_frozen(n_iter=10)),
+    "senet18": Entry("senet:senet", {"depth": 18}, _first_frozen(n_iter=15)),
     # only the first layer deconvolves in the published code, and 50 batch normalisations are left
     "efficientnet_b0": Entry("efficientnet:efficientnet", {}, {**_first_frozen(n_iter=10), "conv": None}),
+    "simple_cnn": Entry("simple_cnn:simple_cnn", {}, {}),
 }
 """All networks by name."""
 
@@ -105,19 +116,19 @@ EARLIER_NAMES = {f"preact{d}": f"preact_resnet{d}" for d in _RESNET_DEPTHS}
 
 
 def check_stem(name: str, stem: Stem) -> None:
-    """Refuse a stem that a network does not have.
+    """Refuse a form that a network does not have.
 
     Parameters
     ----------
     name : str
         Name of the network, one of ``NAMES``.
     stem : {"cifar", "imagenet"}
-        Stem of the network, as in `build`.
+        Form of the network, as in `build`.
 
     Raises
     ------
     OptionError
-        If the network has no such stem.
+        If the network has no such form.
     """
     if stem not in get_args(Stem):
         raise OptionError("stem", f"must be one of {', '.join(get_args(Stem))}, got {stem!r}")
@@ -148,21 +159,22 @@ def build(
     in_channels : int
         Number of channels of the images.
     stem : {"cifar", "imagenet"}
-        Beginning of the network. "cifar" sees images of 32×32 pixels at their full size. "imagenet", which ResNets
-        have, reduces images of 224×224 pixels to 56×56, by a convolution 7×7 and pooling.
+        Form of the network: for images of 32×32 pixels, or of 224×224 pixels. For the latter ResNets and DenseNets
+        begin with a convolution 7×7 of stride 2 and pooling, and VGGs end with three linear layers and dropout; initial
+        weights are those that are usual for ImageNet. Other networks have no such form.
 
     Returns
     -------
     torch.nn.Module
-        The network, which maps images (N, in_channels, 32, 32) to logits (N, num_classes). Its attribute ``spec`` is a
+        The network, which maps images (N, in_channels, H, W) to logits (N, num_classes). Its attribute ``spec`` is a
         :class:`ndtools.models.spec.NetworkSpec`, from which the same network can be built again; it is None if a
         subclass of ``Factories`` makes the layers.
 
     Raises
     ------
     OptionError
-        If there is no network or no arm of this name, or if the network has no layers in a role that the makers have
-        settings for.
+        If there is no network or no arm of this name, if the network has no such form, or if it has no layers in a role
+        that the makers have settings for.
 
     Examples
     --------

@@ -1,10 +1,12 @@
-"""DenseNet for images of 32×32 pixels: each layer sees the features of all layers before it."""
+"""DenseNet, in which each layer sees the features of all layers before it: for images of 32×32 pixels or ImageNet."""
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, relu
+from torch.nn.functional import avg_pool2d, max_pool2d, relu
 
 from ndtools.errors import OptionError
+from ndtools.layers.conv import FastDeconv2d
+from ndtools.models.catalogue import Stem
 from ndtools.models.factories import Factories
 
 __all__ = ["DenseLayer", "DenseNet", "Transition", "densenet"]
@@ -16,7 +18,7 @@ _COUNTS = {121: (6, 12, 24, 16)}
 
 
 class DenseLayer(nn.Module):
-    """Convolutions 1×1 and 3×3, whose output is put before the input.
+    """Convolutions 1×1 and 3×3, whose output is put before or behind the input.
 
     Parameters
     ----------
@@ -26,10 +28,13 @@ class DenseLayer(nn.Module):
         Number of channels that the layer adds; four times as many are between its convolutions.
     factories : Factories
         Makers of the network's layers.
+    behind : bool
+        Whether the output is put behind the input, as in the network for ImageNet.
     """
 
-    def __init__(self, inputs: int, growth: int, factories: Factories) -> None:
+    def __init__(self, inputs: int, growth: int, factories: Factories, *, behind: bool = False) -> None:
         super().__init__()
+        self.behind = behind
         self.bn1 = factories.norm(inputs)
         self.conv1 = factories.conv(inputs, 4 * growth, 1)
         self.bn2 = factories.norm(4 * growth)
@@ -38,7 +43,7 @@ class DenseLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return (N, growth + inputs, H, W)."""
         added = self.conv2(relu(self.bn2(self.conv1(relu(self.bn1(x))))))
-        return torch.cat((added, x), 1)
+        return torch.cat((x, added) if self.behind else (added, x), 1)
 
 
 class Transition(nn.Module):
@@ -75,23 +80,40 @@ class DenseNet(nn.Module):
         Number of outputs.
     in_channels : int
         Number of channels of the images.
+    stem : {"cifar", "imagenet"}
+        Images that the network is made for. With "imagenet" the first convolution is 7×7 with a stride of 2, and
+        normalisation, ReLU and maximum pooling of stride 2 follow.
     """
 
     def __init__(
-        self, counts: tuple[int, int, int, int], factories: Factories, *, num_classes: int, in_channels: int
+        self,
+        counts: tuple[int, int, int, int],
+        factories: Factories,
+        *,
+        num_classes: int,
+        in_channels: int,
+        stem: Stem = "cifar",
     ) -> None:
         super().__init__()
         channels = 2 * _GROWTH
-        self.conv1 = factories.conv(in_channels, channels, 3, padding=1, role="first")
-        self.dense1, channels = _block(channels, counts[0], factories)
+        self.pools = stem == "imagenet"
+        kernel_size, stride = (7, 2) if self.pools else (3, 1)
+        self.conv1 = factories.conv(
+            in_channels, channels, kernel_size, stride=stride, padding=kernel_size // 2, role="first"
+        )
+        if self.pools:
+            self.bn1 = factories.norm(channels, role="first")
+        self.dense1, channels = _block(channels, counts[0], factories, self.pools)
         self.trans1, channels = Transition(channels, factories), channels // 2
-        self.dense2, channels = _block(channels, counts[1], factories)
+        self.dense2, channels = _block(channels, counts[1], factories, self.pools)
         self.trans2, channels = Transition(channels, factories), channels // 2
-        self.dense3, channels = _block(channels, counts[2], factories)
+        self.dense3, channels = _block(channels, counts[2], factories, self.pools)
         self.trans3, channels = Transition(channels, factories), channels // 2
-        self.dense4, channels = _block(channels, counts[3], factories)
+        self.dense4, channels = _block(channels, counts[3], factories, self.pools)
         self.bn = factories.norm(channels)
         self.linear = factories.linear(channels, num_classes)
+        if self.pools:
+            _draw(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Classify images.
@@ -99,21 +121,26 @@ class DenseNet(nn.Module):
         Parameters
         ----------
         x : Tensor of shape (N, C, H, W)
-            Images, of 32×32 pixels in the paper.
+            Images, of 32×32 pixels, or of 224×224 in the form for ImageNet.
 
         Returns
         -------
         Tensor of shape (N, num_classes)
             Logits of the classes.
         """
-        out = self.trans1(self.dense1(self.conv1(x)))
+        out = self.conv1(x)
+        if self.pools:
+            out = max_pool2d(relu(self.bn1(out)), 3, 2, padding=1)
+        out = self.trans1(self.dense1(out))
         out = self.trans3(self.dense3(self.trans2(self.dense2(out))))
         out = relu(self.bn(self.dense4(out)))
         logits: Tensor = self.linear(out.mean((2, 3)))
         return logits
 
 
-def densenet(depth: int, factories: Factories, *, num_classes: int = 10, in_channels: int = 3) -> DenseNet:
+def densenet(
+    depth: int, factories: Factories, *, num_classes: int = 10, in_channels: int = 3, stem: Stem = "cifar"
+) -> DenseNet:
     """Build a DenseNet whose layers add 32 channels each.
 
     Parameters
@@ -126,11 +153,13 @@ def densenet(depth: int, factories: Factories, *, num_classes: int = 10, in_chan
         Number of outputs.
     in_channels : int
         Number of channels of the images.
+    stem : {"cifar", "imagenet"}
+        Images that the network is made for, of 32×32 or of 224×224 pixels.
 
     Returns
     -------
     DenseNet
-        Network that maps (N, in_channels, 32, 32) to logits (N, num_classes).
+        Network that maps (N, in_channels, H, W) to logits (N, num_classes).
 
     Raises
     ------
@@ -139,10 +168,20 @@ def densenet(depth: int, factories: Factories, *, num_classes: int = 10, in_chan
     """
     if depth not in _COUNTS:
         raise OptionError("depth", f"of a DenseNet must be {', '.join(map(str, _COUNTS))}, got {depth}")
-    return DenseNet(_COUNTS[depth], factories, num_classes=num_classes, in_channels=in_channels)
+    return DenseNet(_COUNTS[depth], factories, num_classes=num_classes, in_channels=in_channels, stem=stem)
 
 
-def _block(channels: int, count: int, factories: Factories) -> tuple[nn.Sequential, int]:
+def _block(channels: int, count: int, factories: Factories, behind: bool) -> tuple[nn.Sequential, int]:
     """Return dense layers, and the number of channels that leave them."""
-    layers = (DenseLayer(channels + i * _GROWTH, _GROWTH, factories) for i in range(count))
+    layers = (DenseLayer(channels + i * _GROWTH, _GROWTH, factories, behind=behind) for i in range(count))
     return nn.Sequential(*layers), channels + count * _GROWTH
+
+
+def _draw(network: DenseNet) -> None:
+    """Draw initial weights as for ImageNet; deconvolution layers keep theirs, as published."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d) and not isinstance(module, FastDeconv2d):
+            nn.init.kaiming_normal_(module.weight)
+    for name, value in network.linear.named_parameters():
+        if name == "bias":
+            nn.init.zeros_(value)

@@ -20,7 +20,7 @@ __all__ = ["NORMS", "Arm", "arm", "prepare"]
 
 
 class _Network(NamedTuple):
-    """A network of the catalogue, and its stem."""
+    """A network of the catalogue, and its form."""
 
     entry: Entry
     stem: Stem
@@ -34,6 +34,11 @@ class _Network(NamedTuple):
     def deconvolving(self) -> dict[str, Mapping[str, Any]]:
         """Settings of the published network by role, without roles that do not deconvolve."""
         return {role: own for role, own in self.published.items() if own is not None}
+
+    @property
+    def also_normalised(self) -> tuple[str, ...]:
+        """Roles that deconvolve in the published network and are batch-normalised as well."""
+        return self.entry.imagenet_norms if self.stem == "imagenet" else ()
 
 
 class Arm(NamedTuple):
@@ -65,7 +70,7 @@ def arm(norm: str, arch: str, *, stem: Stem = "cifar", **settings: Any) -> "Fact
     arch : str
         Name of the network, one of ``NAMES``. Some arms have the settings that were published for it.
     stem : {"cifar", "imagenet"}
-        Beginning of the network, as in `build`.
+        Form of the network, as in `build`.
     **settings
         Settings of the deconvolution layers that differ from those of the arm, by their name in ``DeconvConfig``. A
         layer whose role has its own number of iterations or block size in this arm keeps them, as the 15 iterations of
@@ -168,6 +173,7 @@ def _reference(network: _Network, settings: Mapping[str, Any]) -> "dict[str, Lay
     from ndtools.models.factories import layer_in
 
     layers = _deconvolving(DeconvConfig.reference, {"linear": _LINEAR, **network.deconvolving}, settings)
+    layers |= {role: replace(layer_in(layers, role), norm="batch_norm") for role in network.also_normalised}
     # A network that does not deconvolve in some roles has batch normalisation there.
     usual = _batch_norm(network, {})
     kept = [role for role in (*network.published, *usual) if _is_kept(role, network.published)]

@@ -8,6 +8,7 @@ from torch.nn.functional import relu
 from ndtools.errors import OptionError
 from ndtools.models.catalogue import Stem
 from ndtools.models.factories import Factories, chain
+from ndtools.models.initial import draw_convolutions
 
 __all__ = ["BasicBlock", "Block", "Bottleneck", "ResNet", "block_counts", "resnet"]
 
@@ -130,6 +131,8 @@ class ResNet(nn.Module):
         self.layer3 = _stage(block, inputs[2], _WIDTHS[2], counts[2], 2, factories)
         self.layer4 = _stage(block, inputs[3], _WIDTHS[3], counts[3], 2, factories)
         self.linear = factories.linear(inputs[4], num_classes)
+        if large:
+            draw_convolutions(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Classify images.

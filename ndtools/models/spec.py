@@ -33,7 +33,7 @@ class NetworkSpec:
         there; a role with the same settings as the role that stands in for it is left out, so that equal networks have
         equal specifications.
     stem : {"cifar", "imagenet"}
-        Beginning of the network, as in `ndtools.models.build`.
+        Form of the network, as in `ndtools.models.build`.
     """
 
     arch: str

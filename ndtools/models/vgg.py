@@ -1,15 +1,23 @@
-"""VGG for images of 32×32 pixels: convolutions and pooling down to one pixel, then one linear layer."""
+"""VGG: convolutions and pooling, then one linear layer (for images of 32×32 pixels) or three (for ImageNet)."""
 
 from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d
 
 from ndtools.errors import OptionError
+from ndtools.layers.linear import DeconvLinear
+from ndtools.models.catalogue import Stem
 from ndtools.models.factories import Factories, chain
+from ndtools.models.initial import draw_convolutions
 
 __all__ = ["VGG", "vgg"]
 
 _WIDTHS = (64, 128, 256, 512, 512)
 _COUNTS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 """For each depth, the numbers of convolutions before each pooling."""
+_HIDDEN = 4096
+"""Number of hidden units in each of the first two linear layers for ImageNet."""
+_SIDE = 7
+"""Side of the features that the linear layers for ImageNet see, pixels: 1/32 of that of the images."""
 
 
 class VGG(nn.Module):
@@ -25,9 +33,19 @@ class VGG(nn.Module):
         Number of outputs.
     in_channels : int
         Number of channels of the images.
+    stem : {"cifar", "imagenet"}
+        Images that the network is made for; with "imagenet" it has three linear layers.
     """
 
-    def __init__(self, counts: tuple[int, ...], factories: Factories, *, num_classes: int, in_channels: int) -> None:
+    def __init__(
+        self,
+        counts: tuple[int, ...],
+        factories: Factories,
+        *,
+        num_classes: int,
+        in_channels: int,
+        stem: Stem = "cifar",
+    ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         channels = in_channels
@@ -39,7 +57,12 @@ class VGG(nn.Module):
                 channels = width
             layers.append(nn.MaxPool2d(2))
         self.features = chain(*layers)
-        self.classifier = factories.linear(channels, num_classes)
+        self.classifier: nn.Module
+        if stem == "imagenet":
+            self.classifier = _three_layers(channels * _SIDE**2, num_classes, factories)
+            _draw(self)
+        else:
+            self.classifier = factories.linear(channels, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Classify images.
@@ -47,35 +70,43 @@ class VGG(nn.Module):
         Parameters
         ----------
         x : Tensor of shape (N, C, H, W)
-            Images of at least 32×32 pixels. Larger images leave more than one pixel at the end, which are averaged.
+            Images of at least 32×32 pixels. Features are averaged over the pixels that are left at the end: over all,
+            or, in the form for ImageNet, over as many as it takes to leave 7×7.
 
         Returns
         -------
         Tensor of shape (N, num_classes)
             Logits of the classes.
         """
-        logits: Tensor = self.classifier(self.features(x).mean((2, 3)))
+        features = self.features(x)
+        if isinstance(self.classifier, nn.Sequential):
+            features = adaptive_avg_pool2d(features, _SIDE).flatten(1)
+        else:
+            features = features.mean((2, 3))
+        logits: Tensor = self.classifier(features)
         return logits
 
 
-def vgg(depth: int, factories: Factories, *, num_classes: int = 10, in_channels: int = 3) -> VGG:
+def vgg(depth: int, factories: Factories, *, num_classes: int = 10, in_channels: int = 3, stem: Stem = "cifar") -> VGG:
     """Build a VGG.
 
     Parameters
     ----------
     depth : {11, 13, 16, 19}
-        Number of layers with weights of the original VGG, which has two more linear layers.
+        Number of layers with weights of the form for ImageNet; that for small images has two linear layers less.
     factories : Factories
         Makers of the network's layers.
     num_classes : int
         Number of outputs.
     in_channels : int
         Number of channels of the images.
+    stem : {"cifar", "imagenet"}
+        Images that the network is made for, of 32×32 or of 224×224 pixels.
 
     Returns
     -------
     VGG
-        Network that maps (N, in_channels, 32, 32) to logits (N, num_classes).
+        Network that maps (N, in_channels, H, W) to logits (N, num_classes).
 
     Raises
     ------
@@ -84,4 +115,28 @@ def vgg(depth: int, factories: Factories, *, num_classes: int = 10, in_channels:
     """
     if depth not in _COUNTS:
         raise OptionError("depth", f"of a VGG must be one of {', '.join(map(str, _COUNTS))}, got {depth}")
-    return VGG(_COUNTS[depth], factories, num_classes=num_classes, in_channels=in_channels)
+    return VGG(_COUNTS[depth], factories, num_classes=num_classes, in_channels=in_channels, stem=stem)
+
+
+def _three_layers(inputs: int, num_classes: int, factories: Factories) -> nn.Sequential:
+    return nn.Sequential(
+        factories.linear(inputs, _HIDDEN),
+        nn.ReLU(),
+        nn.Dropout(),
+        factories.linear(_HIDDEN, _HIDDEN),
+        nn.ReLU(),
+        nn.Dropout(),
+        factories.linear(_HIDDEN, num_classes),
+    )
+
+
+def _draw(network: nn.Module) -> None:
+    """Draw initial weights as for ImageNet; deconvolution layers that are linear keep theirs, as published."""
+    draw_convolutions(network)
+    for module in network.modules():
+        if isinstance(module, nn.Linear) and not isinstance(module, DeconvLinear):
+            nn.init.normal_(module.weight, 0, 0.01)
+        elif not isinstance(module, nn.Conv2d):
+            continue
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

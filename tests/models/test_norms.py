@@ -62,7 +62,7 @@ def test_deconvolution_is_in_every_convolution_and_nothing_normalises(name):
         assert set(kinds(network)) == {"FastDeconv2d", "Linear"}
         first, *others = (m.whitening.config for m in network.modules() if isinstance(m, FastDeconv2d))
         assert first == DeconvConfig().for_first_layer()
-        assert set(others) == {DeconvConfig()}
+        assert set(others) <= {DeconvConfig()}  # simple_cnn has no others
     assert arm("deconv", name) == deconv()
 
 
@@ -172,44 +172,6 @@ def test_build_refuses_an_unknown_arm():
 def test_arms_are_listed_without_torch():
     code = "import sys; from ndtools.models.norms import NORMS; assert NORMS; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-@pytest.mark.parametrize(
-    ("name", "size"),
-    [("resnet18", 11_689_512), ("resnet34", 21_797_672), ("resnet50", 25_557_032), ("resnet101", 44_549_160)],
-)
-def test_networks_for_large_images_have_the_sizes_of_the_usual_ones(name, size):
-    """Those of He et al. 2016 as torchvision has them."""
-    network = outline(name, "bn", num_classes=1000, stem="imagenet")
-    assert sum(value.numel() for value in network.parameters()) == size
-    seen = []
-    network.layer1.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].shape))
-    network.layer4.register_forward_hook(lambda module, inputs, output: seen.append(output.shape))
-    assert network(torch.empty(2, 3, 224, 224, device="meta")).shape == (2, 1000)
-    assert [tuple(shape[2:]) for shape in seen] == [(56, 56), (7, 7)]
-
-
-@pytest.mark.parametrize(("name", "layers", "norms"), [("resnet18", 20, 3), ("resnet50", 53, 4)])
-def test_the_reference_for_large_images_keeps_normalisations_of_shortcuts(name, layers, norms):
-    network = outline(name, "deconv-reference", stem="imagenet")
-    assert kinds(network).count("FastDeconv2d") == layers - norms
-    assert kinds(network).count("BatchNorm2d") == kinds(network).count("Conv2d") == norms
-    assert network.spec.layer("first").deconv == DeconvConfig.reference(n_iter=15, freeze_after=101)
-    assert network.spec.outline().spec == network.spec
-    assert set(kinds(outline(name, "deconv", stem="imagenet"))) == {"FastDeconv2d", "Linear"}
-
-
-@pytest.mark.parametrize(
-    ("name", "stem", "message"),
-    [
-        ("vgg11", "imagenet", "^stem: of vgg11 is 'cifar'; these have 'imagenet', too: resnet18, "),
-        ("resnet18", "large", "^stem: must be one of cifar, imagenet, got 'large'$"),
-    ],
-)
-def test_stems_that_a_network_does_not_have_are_refused(name, stem, message):
-    for make in build, lambda name, stem: arm("bn", name, stem=stem):
-        with pytest.raises(OptionError, match=message):
-            make(name, stem=stem)
 
 
 def test_the_successor_normalises_the_input_of_each_convolution():

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["caption_train", "plot_train"]
 
-_TRAINING: dict[str, Any] = {"color": VERMILION, "linestyle": "--"}
-_EVALUATION: dict[str, Any] = {"color": BLUE, "linestyle": "-"}
+_TRAINING: dict[str, Any] = {"color": VERMILION, "linewidth": 0.8}
+_EVALUATION: dict[str, Any] = {"color": BLUE}
 _POINTS = 400  # at most, of the training loss
 
 
@@ -51,7 +51,7 @@ def plot_train(run: "Run", *, width: float = PAGE, title: bool = True, fig: Figu
         accuracy.plot(epochs, run.epochs["eval_top1"], label=run.evaluation, marker="o", **_EVALUATION)
         accuracy.set_ylabel("accuracy (%)")
         last = max(*epochs, *run.steps["epoch"][-1:], 1 if run.state == "running" else 0.0, 1e-6)
-        loss.set_xlim(0, last)
+        loss.set_xlim(0, last * 1.02)
         accuracy.set_xlim(0, last * 1.02)
         for ax in (loss, accuracy):
             ax.set_xlabel("epoch")

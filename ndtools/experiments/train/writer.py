@@ -25,7 +25,7 @@ class Writer:
     Parameters
     ----------
     training : Training
-        The run.
+        The training run whose records are written.
     folder : RunFolder
         Folder of the run, which the first process has locked.
     """
