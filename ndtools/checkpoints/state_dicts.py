@@ -196,10 +196,8 @@ def save_state(path: str | Path, state: Mapping[str, Tensor], metadata: Mapping[
 
 
 def _ordered(content: bytes) -> tuple[bytes, memoryview]:
-    """Return the beginning of a .safetensors file, with its metadata in order, and the rest.
-
-    The library writes them in the random order of a hash table, so that equal networks would be unequal files.
-    """
+    """Return the beginning of a .safetensors file, with its metadata in order, and the rest."""
+    # The library writes metadata in the random order of a hash table, so that equal networks would be unequal files.
     start = 8 + int.from_bytes(content[:8], "little")  # of the tensors: after the length of the header, and the header
     header = json.loads(content[8:start])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
