@@ -31,7 +31,7 @@ class CompareConfig(Configuration):
         Device that is recorded with the result. It has no effect, since nothing is computed on it.
     """
 
-    runs: tuple[str, ...] = ("runs",)
+    runs: tuple[str, ...] | str = ("runs",)  # a tuple once it is set
     _: KW_ONLY
     loss_steps: int = 1000
     smooth: int = 11
