@@ -88,9 +88,11 @@ class Session:
             for number, planned in enumerate(runs):
                 with operator_threads(planned.config.jobs):
                     self._make(planned, now)
-                if self.exit_code == INTERRUPTED:
-                    if left := len(runs) - number - 1:
-                        self.screen.note(f"{counted(left, 'run')} of this command did not start")
+                left = len(runs) - number - 1
+                (stopping,) = first_alone(lambda: None, now.stop(), device=now.data_sets.device)
+                if left and (stopping or self.exit_code == INTERRUPTED):  # also where a run has just ended
+                    self.exit_code = INTERRUPTED
+                    self.screen.note(f"{counted(left, 'run')} of this command did not start")
                     return
 
     def resume(self, path: Path, given: Mapping[str, Sequence[Any]]) -> None:
@@ -171,7 +173,8 @@ class Session:
 
     def _train(self, run: Prepared, folder: RunFolder, now: "_Now") -> None:
         training = run.training
-        now.shown.begin(folder.name, steps=training.steps, epochs=run.config.epochs, done=training.step)
+        epochs = -(-training.steps // training.per_epoch)
+        now.shown.begin(folder.name, steps=training.steps, epochs=epochs, done=training.step)
         try:
             with self._events(folder, training.step) as add_event:
 
