@@ -16,6 +16,8 @@ from ndtools.numerics.products import ridged
 
 __all__ = ["check_weights", "diverged"]
 
+_REMEDY = "; lower `lr`, or use `warmup_epochs`"
+
 
 @dataclass
 class _First:
@@ -47,7 +49,7 @@ def diverged(model: nn.Module, forward: Callable[[], object], step: int, loss: f
     """
     first = _first(model, forward)
     begin = f"training diverged at step {step}: the loss is {loss}"
-    remedy = "; lower `lr`, or use `warmup_epochs`"
+    remedy = _REMEDY
     if first.module is None:
         return TrainingDiverged(f"{begin}, though the outputs of all layers are finite{remedy}", step=step)
     said = f"{begin}, and the first layer whose output is not finite is {first.name}"
@@ -82,8 +84,11 @@ def check_weights(model: nn.Module, step: int) -> None:
     """
     for name, weights in model.named_parameters():
         if not weights.isfinite().all():
-            said = f"training diverged at step {step}: after it, {name} is not finite; lower `lr`, or use `warmup_epochs`"
-            raise TrainingDiverged(said, step=step, layer=name.rpartition(".")[0] or None)
+            raise TrainingDiverged(
+                f"training diverged at step {step}: after it, {name} is not finite{_REMEDY}",
+                step=step,
+                layer=name.rpartition(".")[0] or None,
+            )
 
 
 def _first(model: nn.Module, forward: Callable[[], object]) -> _First:

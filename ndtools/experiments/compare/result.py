@@ -17,7 +17,7 @@ from ndtools.text import counted, shortened
 __all__ = ["TABLE", "CompareArm", "CompareResult", "Curve", "Reach", "Reference"]
 
 TABLE = ("epoch", "step", "seconds", "train_loss", "train_top1", "eval_loss", "eval_top1", "lr")
-"""Columns of the table of each run, a row for each epoch that has ended; one that was cut short counts as a fraction."""
+"""Columns of the table of each run, a row for each epoch so far. One that was cut short counts as a fraction."""
 
 
 @dataclass(frozen=True)

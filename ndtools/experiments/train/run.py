@@ -294,6 +294,6 @@ def _check_images(run: Prepared, folder: RunFolder) -> None:
         if name in before and before[name] != value:
             raise DataError(
                 f"{printable(folder.path)} was started with other images, or other constants: its {name} was"
-                f" {before[name]}, and that of {printable(run.dataset.location)} is {value}; `data_dir` names the"
-                " folder of the data set"
+                f" {before[name]}, and that of {printable(run.dataset.location)} is {value}; give the folder of"
+                " the same images as `dataset`"
             )

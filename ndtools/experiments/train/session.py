@@ -24,6 +24,7 @@ from ndtools.experiments.train.signals import StopRequest, stop_requests
 from ndtools.experiments.train.table import table_of
 from ndtools.experiments.train.tensorboard import TensorBoard, check_tensorboard
 from ndtools.layers.processes import rank, world_size
+from ndtools.models.catalogue import EARLIER_NAMES
 from ndtools.results.run_folder import RunFolder
 from ndtools.text import counted, printable
 from ndtools.training.processes import first_alone, joined
@@ -32,8 +33,8 @@ from ndtools.validation import check_choice
 
 __all__ = ["Session"]
 
-_FREE = ("device", "jobs", "data_dir")
-"""Settings that a run may be resumed with although it was started with others."""
+_FREE = ("device", "jobs", "dataset", "data_dir")
+"""Settings that a run may be resumed with although it was started with others: images may have moved."""
 
 
 class _Now(NamedTuple):
@@ -190,6 +191,8 @@ class Session:
             self._interrupted(folder, "the state that was written last is kept")
             return
         except OutputError as error:
+            if rank() > 0:  # which does not know the name of the folder
+                raise
             kept = "the state that was written before is kept; " if folder.state.exists() else ""
             raise OutputError(f"{error}; {kept}when there is room, go on with: {_command(folder)}") from error
         if result is None:
@@ -222,6 +225,8 @@ class Session:
         stored = dict(folder.about["config"])
         free = {}
         for name, values in given.items():
+            if name == "arch":
+                values = [EARLIER_NAMES.get(value, value) for value in values]
             if name in _FREE:
                 free[name] = values[0]
             elif list(values) != [stored.get(name)]:

@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 import re
+import shutil
 import signal
 
 import pytest
@@ -167,11 +168,17 @@ def test_a_run_resumes_with_its_own_settings_alone(unfinished, arguments, messag
 
 def test_a_run_resumes_with_its_own_images_alone(unfinished, small_set, tmp_path):
     other = write_small_set(tmp_path / "small", n_train=40, n_test=20, side=8, seed=1)
-    about = json.loads((unfinished / "run.json").read_text())
-    about["config"]["dataset"] = str(other)
-    (unfinished / "run.json").write_text(json.dumps(about))
-    refused = invoke("train", "--resume", unfinished)
+    refused = invoke("train", other, "--resume", unfinished)
     assert refused.exit_code == 3 and "was started with other images" in refused.stderr and "mean" in refused.stderr
+
+
+def test_a_run_resumes_with_images_that_have_moved_and_an_earlier_name_of_its_network(
+    unfinished, small_set, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(session.EARLIER_NAMES, "tiny-1", "tiny")
+    moved = shutil.copytree(small_set, tmp_path / "elsewhere")
+    done = invoke("train", moved, "--resume", unfinished, "--arch", "tiny-1")
+    assert done.exit_code == 0 and (unfinished / "result.json").exists(), done.output
 
 
 def test_a_state_that_is_damaged_is_named(unfinished):
