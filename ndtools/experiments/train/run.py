@@ -28,7 +28,7 @@ from ndtools.results.run_folder import RunFolder
 from ndtools.results.runs import Run
 from ndtools.text import printable
 from ndtools.training.batches import Batches
-from ndtools.training.loop import Training
+from ndtools.training.loop import Training, check_amp
 from ndtools.training.processes import first_alone
 from ndtools.training.records import EpochRecord, StepRecord
 from ndtools.training.state import TrainingState
@@ -126,6 +126,7 @@ def check(config: TrainConfig, data_sets: DataSets) -> None:
     data_sets : DataSets
         Loader of the data, which keeps them for the run.
     """
+    check_amp(config.recipe, data_sets.device)
     dataset, data = data_sets.of(config)
     Batches(data, config.recipe, rank(), world_size())
     with torch.device("meta"):
@@ -293,6 +294,6 @@ def _check_images(run: Prepared, folder: RunFolder) -> None:
         if name in before and before[name] != value:
             raise DataError(
                 f"{printable(folder.path)} was started with other images, or other constants: its {name} was"
-                f" {before[name]}, and that of {printable(run.dataset.location)} is {value}; `data_dir` names the"
-                " folder of the data set"
+                f" {before[name]}, and that of {printable(run.dataset.location)} is {value}; give the folder of"
+                " the same images as `dataset`"
             )
