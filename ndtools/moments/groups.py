@@ -174,6 +174,8 @@ def grouped_moments(
             skipped += error.skipped
             failure = failure or error
         before += len(group) + len(group.skipped)
+    if kept:
+        kept.finish()
     if failure and not images:
         raise failure
     return GroupedMoments(

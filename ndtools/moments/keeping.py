@@ -16,8 +16,9 @@ UNKNOWN = 2**28  # bytes that are taken where the free memory is not known
 class KeptImages:
     """Decoded images of a source, all of them or none.
 
-    The first pass over the source adds its images. If all of them have room, the second pass decodes none; otherwise
-    none is kept, and all are decoded again. Which pass decodes has no influence on the order of the images.
+    The first pass over the source adds its images, in one part or several, and ends with `finish`. If all of them have
+    room, the second pass decodes none; otherwise none is kept, and all are decoded again. Which pass decodes has no
+    influence on the order of the images.
 
     Parameters
     ----------
@@ -31,6 +32,7 @@ class KeptImages:
             limit = UNKNOWN if free is None else free // SHARE
         self._limit, self._held = limit, 0
         self._items: dict[str, Decoded | Skipped] | None = {}
+        self._finished = False
         self._lock = threading.Lock()
 
     def add(self, item: Decoded | Skipped) -> None:
@@ -45,9 +47,13 @@ class KeptImages:
             else:
                 self._items[item.name] = item
 
+    def finish(self) -> None:
+        """End the first pass. Images are given back only now: a name may come again in another part of the source."""
+        self._finished = True
+
     def of(self, source: ImageSource) -> Iterator[Decoded | Skipped] | None:
         """Return the images of a source in its order, after its skipped entries; None if not all of them are kept."""
         names = [entry.name for entry in source.entries]
-        if self._items is None or not all(name in self._items for name in names):
+        if not self._finished or self._items is None or not all(name in self._items for name in names):
             return None
         return iter([*source.skipped, *(self._items[name] for name in names)])

@@ -42,7 +42,7 @@ class ResampledKernels:
 
 def resample_kernels(
     parts: Sequence[Covariance],
-    ridges: Sequence[float],
+    ridges: Sequence[tuple[float, bool]],
     *,
     replicates: int,
     rng: np.random.Generator,
@@ -56,8 +56,9 @@ def resample_kernels(
     ----------
     parts : sequence of Covariance
         Covariance of each group of images, at least two, of patches with odd sides.
-    ridges : sequence of float
-        Absolute ridges, in squared units of [0, 1] pixels.
+    ridges : sequence of (float, bool)
+        Ridges, each with whether it is in units of the mean variance, and is then that of each draw by itself, or
+        absolute, in squared units of [0, 1] pixels.
     replicates : int
         Number of draws, at least two.
     rng : numpy.random.Generator
@@ -79,7 +80,8 @@ def resample_kernels(
     count = len(parts)
     for i, weights in enumerate(rng.multinomial(count, np.full(count, 1 / count), replicates)):
         pooled = Covariance.pooled(parts, weights.tolist())
-        kernels.append(_kernels(pooled, ridges))
+        unit = pooled.mean_variance
+        kernels.append(_kernels(pooled, [unit * eps if relative else eps for eps, relative in ridges]))
         correlations.append(pooled.correlations_of_centre().numpy())
         if progress:
             progress(i + 1, replicates)

@@ -1,7 +1,7 @@
 """How far the kernels, responses and correlations of two sets of images are apart, and how far by chance."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from scipy.special import stdtrit
 
 from ndtools.text import percent, with_error
 
-__all__ = ["RelativeDifference", "Uncertain", "spread_of", "standardised"]
+__all__ = ["RelativeDifference", "Uncertain", "degrees_of_freedom", "spread_of", "standardised"]
 
 Array = NDArray[np.float64]
 
@@ -29,10 +29,13 @@ class Uncertain:
         The number; None if it is undefined.
     error : float or None
         Its standard error; None without a bootstrap.
+    freedom : float or None
+        Degrees of freedom of the standard error, which few groups of images leave uncertain; None for a certain one.
     """
 
     value: float | None
     error: float | None
+    freedom: float | None = None
 
     def __str__(self) -> str:
         return with_error(self.value, self.error)
@@ -41,23 +44,27 @@ class Uncertain:
         """Return the difference from a number of an independent set."""
         if self.value is None or other.value is None:
             return Uncertain(None, None)
-        error = None if self.error is None or other.error is None else math.hypot(self.error, other.error)
-        return Uncertain(self.value - other.value, error)
+        if self.error is None or other.error is None:
+            return Uncertain(self.value - other.value, None)
+        freedom = _welch((self.error**2, other.error**2), (self.freedom, other.freedom))
+        return Uncertain(self.value - other.value, math.hypot(self.error, other.error), freedom)
 
     @property
     def is_apart(self) -> bool | None:
-        """Whether the number is more than two standard errors from 0; None if that is not known."""
+        """Whether the 95 % interval of the number, by Student's t, leaves out 0; None if that is not known."""
         if self.value is None or not self.error:
             return None
-        return abs(self.value) > 2 * self.error
+        return abs(self.value) > _quantile(self.freedom) * self.error
 
     @classmethod
-    def of(cls, value: float, samples: Array | None) -> "Uncertain":
+    def of(cls, value: float, samples: Array | None, freedom: float | None = None) -> "Uncertain":
         """Return a number, of which bootstrap replicates have these values; NaN is undefined."""
         if not math.isfinite(value):
             return cls(None, None)
         finite = samples[np.isfinite(samples)] if samples is not None else np.empty(0)
-        return cls(value, float(np.std(finite, ddof=1)) if len(finite) > 1 else None)
+        if len(finite) < 2:
+            return cls(value, None)
+        return cls(value, float(np.std(finite, ddof=1)), freedom)
 
 
 @dataclass(frozen=True)
@@ -124,15 +131,18 @@ class RelativeDifference:
         around = [x.ravel() + deviation for x, deviation in zip((a, b), deviations, strict=True)]
         norms = [np.linalg.norm(each, axis=1) for each in around]
         apart = cdist(*around) / ((norms[0][:, None] + norms[1]) / 2)
-        chance = float(np.quantile(cdist(*deviations), CHANCE)) / size
         errors = [spread_of(sample) for sample in kept]
+        freedoms = [degrees_of_freedom(count, len(sample)) for count, sample in zip(groups, kept, strict=True)]
+        widening = _widening([float(np.square(error).sum()) for error in errors], freedoms)
+        chance = float(np.quantile(cdist(*deviations), CHANCE)) / size * widening
         uncertain = np.hypot(*errors) > 0
         in_errors = in_errors_chance = None
         if uncertain.any():
             unit = np.hypot(*errors)[uncertain] * math.sqrt(uncertain.sum())
             in_errors = float(np.linalg.norm((a - b).ravel()[uncertain] / unit))
             noise = cdist(*(deviation[:, uncertain] / unit for deviation in deviations))
-            in_errors_chance = float(np.quantile(noise, CHANCE)) * _widening(groups, kept)
+            shares = [float(np.square(error[uncertain] / unit).sum()) for error in errors]
+            in_errors_chance = float(np.quantile(noise, CHANCE)) * _widening(shares, freedoms)
         return cls(value, float(np.std(apart, ddof=1)), chance, in_errors, in_errors_chance)
 
     @classmethod
@@ -154,10 +164,26 @@ def standardised(difference: Array, first: Array, second: Array) -> Array:
     return np.divide(difference, error, out=np.full_like(difference, math.nan), where=error > 0)
 
 
-def _widening(groups: tuple[int, int], samples: list[Array]) -> float:
+def degrees_of_freedom(groups: int, replicates: int) -> float:
+    """Return the degrees of freedom of a variance by a bootstrap of groups of images."""
+    return 1 / (1 / max(1, groups - 1) + 1 / max(1, replicates - 1))
+
+
+def _welch(variances: Sequence[float], freedoms: Sequence[float | None]) -> float | None:
+    """Return the degrees of freedom of the sum of two variances (Welch 1947); None if both are certain."""
+    pairs = [(variance, freedom) for variance, freedom in zip(variances, freedoms, strict=True) if freedom]
+    uncertain = sum(variance**2 / freedom for variance, freedom in pairs)
+    return sum(variances) ** 2 / uncertain if uncertain else None
+
+
+def _quantile(freedom: float | None) -> float:
+    """Return how many standard errors 95 % of numbers with mean 0 stay below."""
+    return float(stdtrit(math.inf if freedom is None else freedom, 0.975))
+
+
+def _widening(variances: Sequence[float], freedoms: Sequence[float]) -> float:
     """Return by how much errors that are uncertain themselves widen the range of chance: Student's t for Gauss's."""
-    inverse = 1 / max(1, sum(groups) - 2) + 1 / max(1, sum(map(len, samples)) - 2)
-    return float(stdtrit(1 / inverse, 0.975) / stdtrit(math.inf, 0.975))
+    return _quantile(_welch(variances, freedoms)) / _quantile(None)
 
 
 def _whole(samples: Array) -> Array:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ndtools.experiments.compare_sets.differences import Uncertain, spread_of
+from ndtools.experiments.compare_sets.differences import Uncertain, degrees_of_freedom, spread_of
 from ndtools.numerics.deconvolution import RIDGE_AND_PRECISION, Deconvolution
 from ndtools.numerics.kernel_profiles import frequency_response, radial_profile
 from ndtools.numerics.ridge import RidgeChoice
@@ -227,7 +227,7 @@ def responses_of(kernels: Array) -> tuple[Array, Array]:
     return frequency, np.array(found).reshape(*own.shape[:-2], -1)
 
 
-def correlations_of(correlations: Array, samples: Array | None) -> Correlations:
+def correlations_of(correlations: Array, samples: Array | None, groups: int = 1) -> Correlations:
     """Summarise the correlations of the centre pixel.
 
     Parameters
@@ -236,6 +236,8 @@ def correlations_of(correlations: Array, samples: Array | None) -> Correlations:
         Correlations of the centre pixel with all pixels of a patch.
     samples : array of shape (r, C, C, k, k) or None
         The same of bootstrap replicates; None without a bootstrap.
+    groups : int
+        Number of groups of images that were resampled.
 
     Returns
     -------
@@ -243,14 +245,16 @@ def correlations_of(correlations: Array, samples: Array | None) -> Correlations:
         Correlations by distance, of neighbours, and of channels.
     """
     curve, across = _summary(correlations)
+    freedom = None if samples is None else degrees_of_freedom(groups, len(samples))
     curves = others = None
     if samples is not None:
         summaries = [_summary(sample) for sample in samples]
         curves, others = np.array([c for c, _ in summaries]), np.array([a for _, a in summaries])
     neighbours = Uncertain(None, None)
     if len(curve) > 1:
-        neighbours = Uncertain.of(float(curve[1]), None if curves is None else curves[:, 1])
-    return Correlations(curve, None if curves is None else spread_of(curves), neighbours, Uncertain.of(across, others))
+        neighbours = Uncertain.of(float(curve[1]), None if curves is None else curves[:, 1], freedom)
+    error = None if curves is None else spread_of(curves)
+    return Correlations(curve, error, neighbours, Uncertain.of(across, others, freedom))
 
 
 def _summary(correlations: Array) -> tuple[Array, float]:

@@ -195,16 +195,24 @@ def measure_set(
             kept=kept,
             progress=begin(images.count),
         )
-    rng = np.random.default_rng([config.seed, ord(images.name)])  # sets are resampled independently of one another
     rows: list[MeasuredSet] = []
     for i, by_size in enumerate(moments.by_size):
         own = slice(i * len(ridges), (i + 1) * len(ridges))
         fits = [whitening.fit for whitening in whitenings[own] if whitening.fit]
         samples, correlations = None, None
         if config.bootstrap and len(by_size.groups) > 1:
-            samples = resample_kernels(by_size.groups, [fit.eps for fit in fits], replicates=config.bootstrap, rng=rng)
+            # A ridge that was chosen is taken as given, like an absolute one.
+            ridges_of = [by_size.terms(ridge, relative=config.relative_eps)[:2] for ridge in ridges]
+            samples = resample_kernels(
+                by_size.groups,
+                ridges_of,
+                replicates=config.bootstrap,
+                # Sets are resampled independently of one another, and sizes alike, whatever others there are.
+                rng=np.random.default_rng([config.seed, ord(images.name)]),
+            )
             correlations = samples.correlations
-        shared = correlations_of(by_size.whole.correlations_of_centre().numpy(), correlations)
+        groups = 1 if samples is None else len(by_size.groups)
+        shared = correlations_of(by_size.whole.correlations_of_centre().numpy(), correlations, groups)
         for j, (fit, choice) in enumerate(zip(fits, choices[own], strict=True)):
             before = after = None
             if measured:  # sizes come first among its maps, for the values before deconvolution
@@ -218,7 +226,7 @@ def measure_set(
                 images=used,
                 from_moments=images.images is None,
                 patches=by_size.whole.count,
-                groups=1 if samples is None else len(by_size.groups),
+                groups=groups,
                 mean_variance=by_size.whole.mean_variance,
                 fit=RidgeUsed.of(fit),
                 ridge=choice,

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.special import stdtrit
 
 from ndtools.experiments.compare_sets.differences import RelativeDifference, Uncertain, spread_of, standardised
 from ndtools.moments.resampling import resample_kernels
@@ -24,7 +25,7 @@ def kernels_of(parts, rng, replicates=25):
     matrix = Covariance.pooled(parts).matrix.numpy() + EPS * np.eye(9)
     values, vectors = np.linalg.eigh(matrix)
     root = (vectors / np.sqrt(values)) @ vectors.T
-    samples = resample_kernels(parts, [EPS], replicates=replicates, rng=rng)
+    samples = resample_kernels(parts, [(EPS, False)], replicates=replicates, rng=rng)
     return root[4].reshape(1, 1, 3, 3), samples.kernels[0]
 
 
@@ -92,12 +93,15 @@ def test_replicates_without_kernels_and_numbers_without_errors_are_left_out():
 def test_one_eigendecomposition_gives_the_kernels_of_all_ridges():
     rng = np.random.default_rng(3)
     parts = [group(rng) for _ in range(3)]
-    found = resample_kernels(parts, [1e-1, 1e-3], replicates=5, rng=np.random.default_rng(4))
+    ridges = [(1e-1, False), (1e-3, False), (0.5, True)]
+    found = resample_kernels(parts, ridges, replicates=5, rng=np.random.default_rng(4))
     weights = np.random.default_rng(4).multinomial(3, np.full(3, 1 / 3), 5)
-    for i, eps in enumerate((1e-1, 1e-3)):
+    for i, (eps, relative) in enumerate(ridges):
         expected = []
         for w in weights:
-            values, vectors = np.linalg.eigh(Covariance.pooled(parts, w.tolist()).matrix.numpy() + eps * np.eye(9))
+            matrix = Covariance.pooled(parts, w.tolist()).matrix.numpy()
+            unit = np.trace(matrix) / 9 if relative else 1.0  # each draw has a mean variance of its own
+            values, vectors = np.linalg.eigh(matrix + eps * unit * np.eye(9))
             expected.append(((vectors / np.sqrt(values)) @ vectors.T)[4].reshape(3, 3))
         mean = np.mean(expected, 0)  # deviations are enlarged by √(3/2), as resampling of 3 groups makes them too small
         expected = mean + np.sqrt(3 / 2) * (expected - mean)
@@ -110,7 +114,7 @@ def test_singular_replicates_are_warned_of():
     rows = rng.standard_normal((6, 4))
     parts = [Covariance(torch.zeros(4).double(), torch.tensor(np.outer(r, r)), 9, 4, (1, 1)) for r in rows]
     with pytest.warns(UserWarning, match="of 40 resampled sets of images have no kernels for the smallest eps"):
-        found = resample_kernels(parts, [0.0, 1.0], replicates=40, rng=rng)
+        found = resample_kernels(parts, [(0.0, False), (1.0, False)], replicates=40, rng=rng)
     assert np.isnan(found.kernels[0]).any() and np.isfinite(found.kernels[1]).all()
 
 
@@ -134,6 +138,29 @@ def test_numbers_with_errors():
     assert Uncertain(1.0, None).is_apart is None
     assert Uncertain.of(np.nan, None) == Uncertain(None, None)
     assert Uncertain.of(1.0, np.array([1.0, 3.0, np.nan])).error == pytest.approx(np.sqrt(2))
+
+
+@pytest.mark.parametrize(("wide", "freedom"), [(0, 3.0), (1, 31.0)])
+def test_a_set_of_few_groups_widens_what_chance_makes_by_its_share_of_the_error(wide, freedom):
+    """Welch: if nearly all of the error is that of one set, Student's t is that of the groups of this set."""
+    rng, many = np.random.default_rng(7), 100_000
+    scales = [100.0 if i == wide else 1.0 for i in range(2)]
+    samples = [scale * rng.standard_normal((300, 2)) for scale in scales]
+    a, b = np.array([1e4, 0.0]), np.array([1e4, 50.0])
+    few, certain = (RelativeDifference.of(a, b, tuple(samples), groups) for groups in ((4, 32), (many, many)))
+    # The 300 replicates count, too: 1/f = 1/3 + 1/299.
+    expected = stdtrit(1 / (1 / freedom + 1 / 299), 0.975) / stdtrit(1 / (1 / many + 1 / 299), 0.975)
+    assert few.in_errors_chance / certain.in_errors_chance == pytest.approx(expected, rel=2e-3)
+    assert few.chance / certain.chance == pytest.approx(expected, rel=2e-3)
+
+
+def test_errors_of_few_groups_tell_numbers_apart_by_students_t():
+    # 95 % of Student's t of 3 degrees of freedom is below 3.18.
+    assert Uncertain(3.1, 1.0, 3.0).is_apart is False and Uncertain(3.3, 1.0, 3.0).is_apart is True
+    difference = Uncertain(3.1, 1.0, 3.0) - Uncertain(0.0, 1e-3, 31.0)
+    assert difference.freedom == pytest.approx(3.0, rel=1e-5) and difference.is_apart is False
+    equal = Uncertain(1.0, 1.0, 10.0) - Uncertain(0.0, 1.0, 10.0)
+    assert equal.freedom == pytest.approx(20.0)
 
 
 def test_the_interval_of_a_difference():
