@@ -112,7 +112,8 @@ def _warn_of_seeds(arm: CompareArm) -> None:
 
 
 def _warn_of_hardware(runs: Sequence[Run]) -> None:
-    kinds = {json.dumps([run.about.get("hardware"), run.about.get("threads")], sort_keys=True) for run in runs}
+    parts = [part for run in runs for part in (run.about, *run.about.get("resumed", []))]
+    kinds = {json.dumps([part.get("hardware"), part.get("threads")], sort_keys=True) for part in parts}
     if len(kinds) > 1:
         warnings.warn(
             "the runs were timed on different hardware, or with different numbers of threads: their seconds are not"

@@ -156,7 +156,7 @@ def prepare(config: TrainConfig, data_sets: DataSets) -> Prepared:
 
 
 def resume(run: Prepared, folder: RunFolder) -> None:
-    """Bring a run, and the lines in its folder, to the state that was written last.
+    """Bring a run, and the lines in its folder, to the state that was written last, and note in its run.json where.
 
     Parameters
     ----------
@@ -176,7 +176,14 @@ def resume(run: Prepared, folder: RunFolder) -> None:
         state = TrainingState.load(folder.state)
         run.training.restore(state)
         step, epochs = state.step, state.epochs
-    first_alone(lambda: folder.cut_back(step=step, epochs=epochs), device=run.training.device)
+
+    def go_on() -> None:
+        folder.cut_back(step=step, epochs=epochs)
+        about = folder.about
+        again = {"step": step, **_surroundings(run)}
+        folder.describe({**about, "resumed": [*about.get("resumed", []), again]})
+
+    first_alone(go_on, device=run.training.device)
 
 
 def describe(run: Prepared, command: str) -> dict[str, Any]:
@@ -194,8 +201,7 @@ def describe(run: Prepared, command: str) -> dict[str, Any]:
     dict
         Everything that was asked for, the data, versions and hardware.
     """
-    config, data = run.config, run.training.data
-    spec = run.network.spec
+    config, spec = run.config, run.network.spec
     return {
         "command": command,
         "arch": config.arch,
@@ -210,11 +216,7 @@ def describe(run: Prepared, command: str) -> dict[str, Any]:
             **_numbers(run),
         },
         "steps": run.training.steps,
-        "versions": versions(),
-        "hardware": hardware(data.device),
-        "processes": world_size(),
-        "threads": torch.get_num_threads(),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        **_surroundings(run),
     }
 
 
@@ -272,6 +274,17 @@ def _network(config: TrainConfig, dataset: Dataset) -> nn.Module:
     makers = arm(config.norm, config.arch, **config.layer_settings)  # type: ignore[arg-type]
     channels = dataset.train.images.shape[1]
     return build(config.arch, makers, num_classes=len(dataset.classes), in_channels=channels)
+
+
+def _surroundings(run: Prepared) -> dict[str, Any]:
+    """Return what trains a run from now on."""
+    return {
+        "versions": versions(),
+        "hardware": hardware(run.training.device),
+        "processes": world_size(),
+        "threads": torch.get_num_threads(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
 
 
 def _numbers(run: Prepared) -> dict[str, Any]:

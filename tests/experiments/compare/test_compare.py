@@ -272,6 +272,15 @@ def test_what_is_no_independent_repeat_is_warned_of(tmp_path):
     assert any("different hardware" in str(each.message) for each in warned)
 
 
+def test_a_run_that_went_on_elsewhere_was_timed_on_different_hardware(tmp_path):
+    again = [{"step": 20, "hardware": {"cpu": "another"}, "threads": 1}]
+    folder = write_run(tmp_path / "a", epochs=2)
+    about = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(about | {"resumed": again}))
+    with pytest.warns(NumericalWarning, match="different hardware"):
+        nd.compare(folder)
+
+
 def test_bad_settings_and_folders_are_named(tmp_path):
     for arguments, code, message in (
         ((tmp_path / "none",), 3, "no such folder"),

@@ -140,6 +140,11 @@ def test_a_run_goes_on_when_the_disk_has_room_again(unfinished, train, tmp_path)
     assert done.exit_code == 0 and "goes on after step 10 of 20" in done.stderr, done.output
     assert train("--norm", "bn", "--epochs", 2, "--name", "whole").exit_code == 0
     assert len((unfinished / "steps.jsonl").read_text().splitlines()) == 20
+    about = json.loads((unfinished / "run.json").read_text())
+    (again,) = about["resumed"]
+    assert again["step"] == 10
+    for name in ("versions", "hardware", "threads", "processes"):
+        assert again[name] == about[name]
     whole = load_file(tmp_path / "whole" / "last.safetensors")
     for name, value in load_file(unfinished / "last.safetensors").items():
         assert torch.equal(value, whole[name]), name
