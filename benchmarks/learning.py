@@ -128,29 +128,31 @@ def main() -> None:
         return kept[name]
 
     best: dict[str, float] = {}
-    for arm in options.arms.split(","):
+    for name in options.arms.split(","):
         found: dict[int, float] = {}
         at = (len(rates) - 1) // 2
         while True:
             for i in (at, at - 1, at + 1):
                 if i in range(len(rates)) and i not in found:
-                    found[i] = result(Run(arm, rates[i], 99), choosing)["accuracy"][-1]
+                    found[i] = result(Run(name, rates[i], 99), choosing)["accuracy"][-1]
             better = max(found, key=lambda i: found[i])
             if better == at:
                 break
             at = better
-        best[arm] = rates[at]
+        best[name] = rates[at]
         tried = ", ".join(f"{rates[i]:g}: {found[i]:.1f} %" for i in sorted(found))
-        print(f"{arm:20s} {tried}", flush=True)
-    runs = {arm: [result(Run(arm, rate, seed), final) for seed in range(options.seeds)] for arm, rate in best.items()}
+        print(f"{name:20s} {tried}", flush=True)
+    runs = {
+        name: [result(Run(name, rate, seed), final) for seed in range(options.seeds)] for name, rate in best.items()
+    }
     epochs = "".join(f"   epoch {epoch + 1:2d}    " for epoch in range(options.epochs))
     print(f"{'arm':20s} rate{epochs}  last loss      s/epoch")
-    for arm, rate in best.items():
-        cells = [_spread([run["accuracy"][epoch] for run in runs[arm]], 2) + " %" for epoch in range(options.epochs)]
-        cells.append(_spread([run["loss"] for run in runs[arm]], 3))
-        seconds = statistics.mean(run["seconds"] for run in runs[arm])
+    for name, rate in best.items():
+        cells = [_spread([run["accuracy"][epoch] for run in runs[name]], 2) + " %" for epoch in range(options.epochs)]
+        cells.append(_spread([run["loss"] for run in runs[name]], 3))
+        seconds = statistics.mean(run["seconds"] for run in runs[name])
         edge = "  edge" if rate in (rates[0], rates[-1]) else ""
-        print(f"{arm:20s} {rate:4g}  {'  '.join(cells)}  {seconds:6.1f}{edge}")
+        print(f"{name:20s} {rate:4g}  {'  '.join(cells)}  {seconds:6.1f}{edge}")
 
 
 def _spread(values: list[float], digits: int) -> str:
