@@ -26,7 +26,7 @@ from ndtools.models.norms import arm
 from ndtools.results.manifest import versions
 from ndtools.results.run_folder import RunFolder
 from ndtools.results.runs import Run
-from ndtools.text import printable
+from ndtools.text import printable, shortened
 from ndtools.training.batches import Batches
 from ndtools.training.loop import Training, check_amp
 from ndtools.training.processes import first_alone
@@ -90,6 +90,8 @@ def run(
 
     Raises
     ------
+    TypeError
+        If ``config`` is no configuration.
     OptionError
         If a setting does not fit the data, the network or this machine.
     DataError
@@ -105,6 +107,9 @@ def run(
     >>> run.name, run.state, len(run.steps["loss"])
     ('glyphs-vgg11-bn', 'finished', 2)
     """
+    if not isinstance(config, TrainConfig):
+        given = shortened(repr(config))
+        raise TypeError(f"config must be a TrainConfig, got {given}; write nd.run_train(nd.TrainConfig(...), output)")
     data_sets = DataSets(resolve_device(config.device))
     with operator_threads(config.jobs):
         check(config, data_sets)
