@@ -24,7 +24,7 @@ from benchmarks.all_commands import run as run_command
 
 COMPARED = [name for name in EXPERIMENTS if name != "timing"]
 CHECKPOINTS = "checkpoints"
-SECONDS = re.compile(rb'("seconds": )[0-9.e+-]+')
+SECONDS = re.compile(rb'("seconds(?:_per_epoch)?": )[0-9.e+-]+')
 
 
 def main() -> None:

@@ -101,16 +101,17 @@ class NotConvergedError(NumericalError):
 
 
 class TrainingDiverged(NumericalError):  # noqa: N818 (the name of what happened)
-    """The loss of a training batch is NaN or infinite.
+    """The loss of a training batch, or weights at the end of an epoch, are NaN or infinite.
 
     Parameters
     ----------
     message : str
         Description of the problem and its remedy.
     step : int
-        Number of the step whose loss it is, from 1. The weights are those before that step.
+        Number of the step, from 1. If it is the loss that is not finite, weights are those before that step.
     layer : str, optional
-        Name of the first layer whose output is not finite; None if all outputs are finite.
+        Name of the first layer whose output is not finite, or whose weights are not at the end of an epoch; None if all
+        outputs are finite.
     condition : float, optional
         Condition number of the covariance of that layer's input, with the ridge added; None if the layer does not
         deconvolve, or if its input is not finite.

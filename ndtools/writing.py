@@ -87,6 +87,8 @@ def write_whole(
         for path, write in writers.items():
             with temporary[path].open("wb") as file:
                 write(file)
+                file.flush()
+                os.fsync(file.fileno())  # so that after a power failure either the old file is whole or the new one
         for path, complete in temporary.items():
             os.replace(complete, targets[path])
     except OSError as error:

@@ -1,41 +1,13 @@
 """Folders of training runs, made without training: what commands that read runs are tested with."""
 
+import dataclasses
 import json
 
 import numpy as np
 
-CONFIG = {
-    "dataset": "cifar10",
-    "arch": "vgg16",
-    "norm": "bn",
-    "data_dir": None,
-    "images": None,
-    "holdout": 0,
-    "block_size": None,
-    "n_iter": None,
-    "eps": None,
-    "sampling_stride": None,
-    "freeze_after": None,
-    "refresh_every": None,
-    "jobs": None,
-    "device": "auto",
-    "epochs": 4,
-    "batch_size": 128,
-    "lr": 0.1,
-    "opt": "sgd",
-    "momentum": 0.9,
-    "weight_decay": 1e-3,
-    "sched": "cosine",
-    "warmup_epochs": 0,
-    "loss": "ce",
-    "smoothing": 0,
-    "seed": 0,
-    "max_steps": None,
-    "augment": True,
-    "amp": "off",
-    "channels_last": False,
-    "compile": False,
-}
+from ndtools.experiments.train.config import TrainConfig
+
+CONFIG = dataclasses.asdict(TrainConfig("cifar10", arch="vgg16", norm="bn", epochs=4))
 
 
 def write_run(folder, *, done=None, state="finished", accuracy=90.0, per_epoch=20, seconds=2.0, half=False, **settings):

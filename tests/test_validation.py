@@ -46,7 +46,8 @@ def test_numbers_of_numpy_and_paths_are_accepted():
 def test_all_fields_of_configurations_are_checked(kind):
     names = {field.name for field in dataclasses.fields(kind)}
     assert names and names == set(_allowed_types(kind))
-    kind()  # whose defaults are of their types
+    required = {f.name: "a" for f in dataclasses.fields(kind) if f.init and f.default is dataclasses.MISSING}
+    kind(**required)  # whose defaults are of their types
 
 
 def test_values_are_checked_after_their_types():

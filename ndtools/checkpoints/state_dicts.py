@@ -190,8 +190,20 @@ def save_state(path: str | Path, state: Mapping[str, Tensor], metadata: Mapping[
         raise OutputError(f"cannot write {path}: the name of a checkpoint must end in .safetensors")
     tensors = {key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in state.items()}
     content = to_bytes(tensors, {"format": "pt", _KEY: json.dumps(metadata or {}, allow_nan=False)})
+    head, tail = _ordered(content)
     check_writable([path], elsewhere="another file")
-    write_whole({path: lambda file: file.write(content)}, elsewhere="another file")
+    write_whole({path: lambda file: file.write(head) + file.write(tail)}, elsewhere="another file")
+
+
+def _ordered(content: bytes) -> tuple[bytes, memoryview]:
+    """Return the beginning of a .safetensors file, with its metadata in order, and the rest."""
+    # The library writes metadata in the random order of a hash table, so that equal networks would be unequal files.
+    start = 8 + int.from_bytes(content[:8], "little")  # of the tensors: after the length of the header, and the header
+    header = json.loads(content[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # tensors are aligned
+    return len(text).to_bytes(8, "little") + text, memoryview(content)[start:]
 
 
 def is_published(state: Mapping[str, Tensor]) -> bool:

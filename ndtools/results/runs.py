@@ -168,14 +168,11 @@ def read_run(path: str | os.PathLike[str]) -> Run:
     """
     folder = Path(path)
     about = read_about(folder)
+    # In the reverse order of writing: an epoch that is seen has all of its steps, and a result all of its epochs.
     result = _object(folder / "result.json") if os.path.lexists(folder / "result.json") else None
-    return Run(
-        path=printable(folder),
-        about=about,
-        steps=_steps(folder / "steps.jsonl"),
-        epochs=_epochs(folder / "summary.csv"),
-        result=result,
-    )
+    epochs = _epochs(folder / "summary.csv")
+    steps = _steps(folder / "steps.jsonl")
+    return Run(path=printable(folder), about=about, steps=steps, epochs=epochs, result=result)
 
 
 def read_about(folder: Path) -> dict[str, Any]:

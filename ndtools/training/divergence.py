@@ -14,7 +14,9 @@ from ndtools.layers.moments import moments_of
 from ndtools.layers.whitening import Whitening
 from ndtools.numerics.products import ridged
 
-__all__ = ["diverged"]
+__all__ = ["check_weights", "diverged"]
+
+_REMEDY = "; lower `lr`, or use `warmup_epochs`"
 
 
 @dataclass
@@ -23,7 +25,7 @@ class _First:
 
     name: str | None = None
     module: nn.Module | None = None
-    given: Tensor | None = None
+    given: object = None
 
 
 def diverged(model: nn.Module, forward: Callable[[], object], step: int, loss: float) -> TrainingDiverged:
@@ -47,18 +49,46 @@ def diverged(model: nn.Module, forward: Callable[[], object], step: int, loss: f
     """
     first = _first(model, forward)
     begin = f"training diverged at step {step}: the loss is {loss}"
-    remedy = "; lower `lr`, or use `warmup_epochs`"
-    if first.module is None or first.given is None:
+    remedy = _REMEDY
+    if first.module is None:
         return TrainingDiverged(f"{begin}, though the outputs of all layers are finite{remedy}", step=step)
     said = f"{begin}, and the first layer whose output is not finite is {first.name}"
     condition = None
     if not all(p.isfinite().all() for p in first.module.parameters()):
         said += ", whose weights are not finite since an earlier step"
-    if isinstance(getattr(first.module, "whitening", None), Whitening) and first.given.isfinite().all():
+    if (
+        isinstance(getattr(first.module, "whitening", None), Whitening)
+        and isinstance(first.given, Tensor)
+        and first.given.isfinite().all()
+    ):
         condition = _condition(first.module, first.given)
         said += f", whose covariance has the condition number {condition:.3g}"
         remedy += ", or raise `eps`"
     return TrainingDiverged(said + remedy, step=step, layer=first.name, condition=condition)
+
+
+def check_weights(model: nn.Module, step: int) -> None:
+    """Raise an error that names the first weights of a network that are not finite, if there are any.
+
+    Parameters
+    ----------
+    model : Module
+        Network, with the weights after the step.
+    step : int
+        Number of the step, from 1.
+
+    Raises
+    ------
+    TrainingDiverged
+        If a weight is NaN or infinite.
+    """
+    for name, weights in model.named_parameters():
+        if not weights.isfinite().all():
+            raise TrainingDiverged(
+                f"training diverged at step {step}: after it, {name} is not finite{_REMEDY}",
+                step=step,
+                layer=name.rpartition(".")[0] or None,
+            )
 
 
 def _first(model: nn.Module, forward: Callable[[], object]) -> _First:
@@ -68,7 +98,7 @@ def _first(model: nn.Module, forward: Callable[[], object]) -> _First:
     def hook(name: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
         def look(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ANN401
             if first.name is None and isinstance(output, Tensor) and not output.isfinite().all():
-                first.name, first.module, first.given = name, module, inputs[0]
+                first.name, first.module, first.given = name, module, inputs[0] if inputs else None
 
         return look
 

@@ -19,7 +19,7 @@ from ndtools.layers.processes import rank, world_size
 from ndtools.models.norms import prepare
 from ndtools.training.batches import Batches, seeded
 from ndtools.training.data import TrainingData
-from ndtools.training.divergence import diverged
+from ndtools.training.divergence import check_weights, diverged
 from ndtools.training.losses import loss_of, right
 from ndtools.training.optimisers import optimiser_of
 from ndtools.training.processes import average, share_weights, synchronised, total
@@ -28,7 +28,7 @@ from ndtools.training.records import EpochRecord, StepRecord
 from ndtools.training.schedules import learning_rate
 from ndtools.training.state import TrainingState, load_optimiser, model_tensors, optimiser_tensors
 
-__all__ = ["Evaluation", "Training"]
+__all__ = ["Evaluation", "Training", "check_amp"]
 
 _EVALUATED = 500  # images that are evaluated at a time
 _SEEN_BEFORE = 2000  # training images, at most, that a layer is shown whose whitening is computed once and kept
@@ -91,8 +91,7 @@ class Training:
 
     def __init__(self, model: nn.Module, data: TrainingData, recipe: Recipe) -> None:
         self.device = data.device
-        if recipe.amp == "fp16" and self.device.type != "cuda":
-            raise OptionError("amp", f"must be off or bf16 on the device {self.device.type}, got 'fp16'")
+        check_amp(recipe, self.device)
         self.data, self.recipe = data, recipe
         self.batches = Batches(data, recipe, rank(), world_size())
         self.per_epoch = self.batches.per_epoch
@@ -123,7 +122,9 @@ class Training:
         Raises
         ------
         TrainingDiverged
-            If the loss of a batch is NaN or infinite. Weights and optimiser are then as they were before that step.
+            If the loss of a batch is NaN or infinite; weights and optimiser are then as they were before that step. Or
+            if, at the end of an epoch, the loss of the evaluation and weights are: those of the last step have no later
+            batch that would show it.
         """
         while True:
             end = min((self._epochs + 1) * self.per_epoch, self.steps)
@@ -264,6 +265,8 @@ class Training:
         steps = self.step - self._epochs * self.per_epoch
         correct = int(total(self._right.clone()))
         evaluation = self.evaluate(self.data.eval)
+        if not math.isfinite(evaluation.loss):
+            check_weights(self.model, self.step)
         self._epochs += 1
         record = EpochRecord(
             epoch=self._epochs,
@@ -319,6 +322,12 @@ class Training:
             return nullcontext()
         flags = torch.backends.cudnn
         return flags.flags(enabled=flags.enabled, benchmark=False, deterministic=True, allow_tf32=flags.allow_tf32)
+
+
+def check_amp(recipe: Recipe, device: torch.device) -> None:
+    """Raise an OptionError if a device has no autocast of the precision that a recipe asks for."""
+    if recipe.amp == "fp16" and device.type != "cuda":
+        raise OptionError("amp", f"must be off or bf16 on the device {device.type}, got 'fp16'")
 
 
 def _on_host(value: Tensor) -> Callable[[], float]:

@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ndtools.errors import NdtoolsError, OutputError
+from ndtools.errors import NdtoolsError, OptionError, OutputError
 from ndtools.layers.iternorm import IterNorm
 from ndtools.layers.processes import merged, rank, summed, world_size
 from ndtools.layers.running import RunningStatistics
@@ -32,12 +32,22 @@ def joined(device: torch.device) -> Iterator[torch.device]:
     ------
     torch.device
         Device of this process: each has a GPU of its own. It is the given one where ``torchrun`` started no processes.
+
+    Raises
+    ------
+    OptionError
+        If there are fewer GPUs than processes.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or not dist.is_available():
         yield device
         return
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        if device.index >= (devices := torch.cuda.device_count()):
+            raise OptionError(
+                "device",
+                f"must be cpu, or have a GPU for each process: process {device.index + 1} finds {devices} of them",
+            )
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ndtools.errors import OptionError
-from ndtools.validation import check_choice, check_count, check_positive, check_rate
+from ndtools.validation import Configuration, check_choice, check_count, check_positive, check_rate
 
 __all__ = ["AMPS", "LOSSES", "OPTIMISERS", "SCHEDULES", "Recipe"]
 
@@ -19,8 +19,8 @@ LOSSES: tuple[str, ...] = get_args(Loss)
 AMPS: tuple[str, ...] = get_args(Amp)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Recipe(Configuration):
     """Settings of a training run, apart from the network and the data.
 
     The defaults are those of the published code (Ye et al. 2020, appendix A).

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from torch import nn
 
 from ndtools.checkpoints.state_dicts import from_published, is_published, load_state, save_state, unwrap
@@ -34,6 +35,19 @@ def test_what_is_written_is_read(tmp_path):
     same(state)
     assert metadata == {"arch": "vgg11", "n": [1]}
     assert [p.name for p in path.parent.iterdir()] == ["x.safetensors"]
+
+
+def test_equal_networks_are_equal_files(tmp_path):
+    """Their metadata have no random order, and other programs read them."""
+    contents = set()
+    for _ in range(12):
+        save_state(tmp_path / "x.safetensors", STATE, {"arch": "vgg11", "name": "Größe ✓\n"})
+        contents.add((tmp_path / "x.safetensors").read_bytes())
+    assert len(contents) == 1
+    with safe_open(tmp_path / "x.safetensors", "pt") as file:
+        assert list(file.metadata()) and file.metadata()["format"] == "pt"
+        same({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    assert load_state(tmp_path / "x.safetensors")[1] == {"arch": "vgg11", "name": "Größe ✓\n"}
 
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):

@@ -10,9 +10,8 @@ import ndtools as nd
 from ndtools.console import bars
 from ndtools.console.short_form import short_form
 
-EXPERIMENTS = [
-    name.removeprefix("run_") for name in nd.__all__ if name.startswith("run_") and not name.endswith("_series")
-]
+RUNS = [name.removeprefix("run_") for name in nd.__all__ if name.startswith("run_") and not name.endswith("_series")]
+EXPERIMENTS = [name for name in RUNS if name != "train"]  # which has no short form, since it writes files
 
 
 def configuration(experiment):

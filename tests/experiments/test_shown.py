@@ -1,5 +1,6 @@
 """Results in a notebook: a few lines of text, the main figure, and its caption."""
 
+import dataclasses
 import io
 from dataclasses import replace
 
@@ -90,7 +91,9 @@ CONFIGURATIONS = [getattr(nd, name) for name in nd.__all__ if name.endswith("Con
 @pytest.mark.parametrize("kind", CONFIGURATIONS, ids=lambda kind: kind.__name__)
 def test_configurations_print_what_differs_from_the_defaults(kind):
     assert issubclass(kind, Configuration)
-    assert repr(kind()) == f"{kind.__name__}()"
-    changed = kind(seed=3, jobs=2)
-    assert repr(changed) == f"{kind.__name__}(seed=3, jobs=2)"
+    needed = {f.name: f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING}
+    words = [f"{name}={name!r}" for name in needed]
+    assert repr(kind(**needed)) == f"{kind.__name__}({', '.join(words)})"
+    changed = kind(**needed, seed=3, jobs=2)
+    assert repr(changed) == f"{kind.__name__}({', '.join([*words, 'seed=3', 'jobs=2'])})"
     assert eval(repr(changed), vars(nd) | {kind.__name__: kind}) == changed

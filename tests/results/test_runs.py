@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ndtools.errors import DataError
+from ndtools.results import runs
 from ndtools.results.runs import read_run, run_folders
 from tests.run_folders import write_run
 
@@ -39,6 +40,23 @@ def test_a_run_that_has_just_started_has_no_records(tmp_path):
         (folder / name).unlink()
     run = read_run(folder)
     assert run.state == "running" and not len(run.steps["loss"]) and not len(run.epoch_steps)
+
+
+def test_an_epoch_that_ends_while_its_run_is_read_is_left_out_or_has_its_steps(tmp_path, monkeypatch):
+    whole = write_run(tmp_path / "whole", epochs=2, per_epoch=20)
+    folder = write_run(tmp_path / "run", epochs=2, done=1, state="running", per_epoch=20)
+    read = runs.read_file
+
+    def read_file(path):
+        content = read(path)
+        if path.name in ("steps.jsonl", "summary.csv"):  # the run goes on after the first of the two was read
+            for name in ("steps.jsonl", "summary.csv"):
+                (folder / name).write_bytes((whole / name).read_bytes())
+        return content
+
+    monkeypatch.setattr(runs, "read_file", read_file)
+    run = read_run(folder)
+    np.testing.assert_array_equal(run.epoch_steps, 20 * run.epochs["epoch"])
 
 
 def test_values_that_are_not_finite_are_nan(tmp_path):

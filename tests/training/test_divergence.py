@@ -72,6 +72,31 @@ def test_a_loss_that_overflows_by_itself_has_no_layer():
     assert "the loss is inf, though the outputs of all layers are finite" in str(error)
 
 
+def test_weights_that_the_last_step_spoils_are_noticed_though_no_batch_follows():
+    run = Training(small_network("bn"), small_data(), Recipe(epochs=2, batch_size=20, max_steps=4))
+    with pytest.raises(TrainingDiverged, match=r"at step 4: after it, 4.weight is not finite; lower") as caught:
+        for record in run.records():
+            if record.step == 3:
+                run.model[4].weight.register_hook(lambda grad: grad * math.inf)
+    assert (caught.value.step, caught.value.layer) == (4, "4")
+
+
+def test_layers_that_are_called_by_keyword_are_named():
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = torch.nn.Linear(3 * 9 * 9, 3)
+
+        def forward(self, x):
+            return self.fc(input=x.flatten(1))
+
+    run = Training(Net(), small_data(), Recipe(epochs=2, batch_size=20))
+    with torch.no_grad():
+        run.model.fc.weight.fill_(3e38)
+    with pytest.raises(TrainingDiverged, match="the first layer whose output is not finite is fc; lower"):
+        next(run.records())
+
+
 def test_a_gradient_that_overflows_is_noticed_in_the_next_step():
     run = Training(small_network("bn"), small_data(), Recipe(epochs=2, batch_size=20, lr=1e6, opt="sgd", momentum=0.0))
     with pytest.raises(TrainingDiverged, match="training diverged at step"):

@@ -9,6 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from ndtools.errors import OptionError
 from ndtools.layers.config import DeconvConfig
 from ndtools.models.factories import batch_norm, deconv
 from ndtools.models.norms import arm
@@ -132,6 +133,14 @@ def test_two_processes_are_one(tmp_path, monkeypatch):
         torch.testing.assert_close(found["out"], whole[share], rtol=1e-10, atol=1e-12)
         for name, value in layer.state_dict().items():
             torch.testing.assert_close(found[name], value, rtol=1e-10, atol=1e-12)
+
+
+def test_each_process_needs_a_gpu_of_its_own(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    for name, value in environment(1, 0).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(OptionError, match="a GPU for each process: process 2 finds 1"), joined(torch.device("cuda")):
+        pass
 
 
 def test_without_torchrun_the_device_is_the_one_asked_for():

@@ -41,6 +41,8 @@ _LONGEST = 60  # characters in the name of an arm
 _NORMS = {"deconv": "nd", "deconv-reference": "nd", "bn": "bn", "none": "none"}
 _DOCUMENTS = {"paper": "paper-v2", "report": "report-2021", "ReScience": "rescience-2025"}
 _COMPARED = ("lr", "opt", "momentum", "weight_decay", "sched", "loss", "eps", "n_iter", "block_size")
+_PUBLISHED_CODE = {"smoothing": 0, "warmup_epochs": 0, "augment": True}
+"""Settings of the published code that none of the documents changes."""
 
 
 def settings_of(run: Run) -> dict[str, Any]:
@@ -168,8 +170,9 @@ def references(run: Run) -> tuple[Reference, ...]:
 def _differences(entry: Entry, settings: Mapping[str, Any]) -> list[str]:
     """Return in words in which settings a published number differs from a run, as far as both are known."""
     words = []
-    for name in _COMPARED:
-        published, ours = entry.conditions.get(name), settings.get(name)
+    conditions = {**_PUBLISHED_CODE, **entry.conditions}
+    for name in (*_COMPARED, *_PUBLISHED_CODE):
+        published, ours = conditions.get(name), settings.get(name)
         if published is not None and ours is not None and published != ours:
             words.append(f"{name} {published} instead of {ours}")
     if settings.get("holdout"):

@@ -16,8 +16,8 @@ class CompareConfig(Configuration):
     Attributes
     ----------
     runs : tuple of str
-        Folders of training runs, or folders that hold such folders; one may also be given alone. The first run
-        belongs to the arm that all others are compared with.
+        Folders of training runs, or folders that hold such folders. One may be given alone, and becomes a tuple. The
+        first run belongs to the arm that all others are compared with.
     loss_steps : int
         Number of training steps, from the first, whose loss is drawn. The paper has 1,000.
     smooth : int
@@ -31,7 +31,7 @@ class CompareConfig(Configuration):
         Device that is recorded with the result. It has no effect, since nothing is computed on it.
     """
 
-    runs: tuple[str, ...] = ("runs",)
+    runs: tuple[str, ...] | str = ("runs",)  # a tuple once it is set
     _: KW_ONLY
     loss_steps: int = 1000
     smooth: int = 11
@@ -41,7 +41,7 @@ class CompareConfig(Configuration):
 
     def __post_init__(self) -> None:
         check_run(self)
-        runs = (self.runs,) if isinstance(self.runs, str | os.PathLike) else self.runs
+        runs = (self.runs,) if isinstance(self.runs, str | os.PathLike) else self.runs  # also where it is a list
         object.__setattr__(self, "runs", tuple(str(path) for path in runs))
         if not self.runs:
             raise OptionError("runs", "must be one or more folders of training runs")

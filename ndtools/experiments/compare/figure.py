@@ -138,15 +138,13 @@ def smoothed(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
     array of shape (n,)
         Averages; NaN where one of the values is.
     """
-    n, half = len(values), width // 2
-    at = np.arange(n)
-    reach = np.minimum(np.minimum(at, n - 1 - at), half)
-    missing = np.isnan(values)
-    sums = np.concatenate([[0.0], np.cumsum(np.where(missing, 0.0, values))])
-    gaps = np.concatenate([[0], np.cumsum(missing)])
-    first, last = at - reach, at + reach + 1
-    means: NDArray[np.float64] = (sums[last] - sums[first]) / (last - first)
-    return np.where(gaps[last] > gaps[first], np.nan, means)
+    at = np.arange(len(values))
+    reach = np.minimum(np.minimum(at, at[::-1]), width // 2)
+    ends = np.stack([at - reach, at + reach + 1], axis=1)
+    # Each sum is of its own values: in differences of running sums, a single huge loss would swallow all later ones.
+    sums = np.add.reduceat(np.append(values, 0.0), ends.ravel())[::2]
+    means: NDArray[np.float64] = sums[: len(values)] / (2 * reach + 1)
+    return means
 
 
 def _draw_accuracy(ax: Axes, arm: "CompareArm", style: dict[str, Any], column: str, scale: float) -> None:

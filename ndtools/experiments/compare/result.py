@@ -17,7 +17,7 @@ from ndtools.text import counted, shortened
 __all__ = ["TABLE", "CompareArm", "CompareResult", "Curve", "Reach", "Reference"]
 
 TABLE = ("epoch", "step", "seconds", "train_loss", "train_top1", "eval_loss", "eval_top1", "lr")
-"""Columns of the table of each run, a row for each finished epoch."""
+"""Columns of the table of each run, a row for each epoch so far. One that was cut short counts as a fraction."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Curve:
     reason : str or None
         Reason in words if the run diverged.
     table : dict of str to array
-        Number, training steps and seconds so far, losses, accuracies in per cent, and rate of each finished epoch.
+        Columns of :data:`TABLE`: epochs, training steps and seconds so far, losses, accuracies in per cent, and rate.
     step, loss : array of shape (steps,)
         Number and loss of the first training steps: those that are drawn, and half a window of the average more.
     test : float
@@ -197,7 +197,7 @@ class CompareArm:
     @property
     def seconds_per_epoch(self) -> NDArray[np.float64]:
         """Mean time of an epoch of each counted run, seconds, without evaluation."""
-        return self.curves("seconds")[:, -1] / self.common if self.common else np.empty(0)
+        return self.curves("seconds")[:, -1] / self.curves("epoch")[:, -1] if self.common else np.empty(0)
 
     def against(self, other: "CompareArm") -> Difference | None:
         """Compare the accuracies with those of another arm.

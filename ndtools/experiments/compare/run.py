@@ -4,7 +4,6 @@ import json
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from ndtools.console.short_form import short_form
 from ndtools.errors import DataError, NumericalWarning
 from ndtools.experiments.compare.arms import check_same_data, grouped, names_of, references, settings_of
 from ndtools.experiments.compare.config import CompareConfig
-from ndtools.experiments.compare.result import TABLE, CompareArm, CompareResult, Curve
+from ndtools.experiments.compare.result import CompareArm, CompareResult, Curve
 from ndtools.results.read import optional_float
 from ndtools.results.runs import Run, read_run, run_folders
 from ndtools.text import counted
@@ -50,7 +49,7 @@ def run(config: CompareConfig) -> CompareResult:
     _warn_of_hardware(runs)
     result = CompareResult(
         config=config,
-        dataset=_dataset(runs[0].about["data"]),
+        dataset=runs[0].data,
         arms=tuple(_arm(name, arm, config) for name, arm in zip(names_of(arms), arms, strict=True)),
     )
     for arm in result.arms:
@@ -59,10 +58,6 @@ def run(config: CompareConfig) -> CompareResult:
 
 
 compare = short_form(CompareConfig, run)
-
-
-def _dataset(data: dict[str, Any]) -> str:
-    return f"{data['name']} (synthetic)" if data.get("synthetic") else str(data["name"])
 
 
 def _arm(name: str, runs: Sequence[Run], config: CompareConfig) -> CompareArm:
@@ -76,7 +71,7 @@ def _arm(name: str, runs: Sequence[Run], config: CompareConfig) -> CompareArm:
         arch=str(first.about["arch"]),
         norm=str(first.about["norm"]),
         epochs=epochs,
-        split=str(first.about["data"].get("eval_split", "test")),
+        split=first.evaluation,
         settings=settings,
         runs=tuple(_curve(each, config) for each in runs),
         references=references(first),
@@ -88,7 +83,7 @@ def _curve(run: Run, config: CompareConfig) -> Curve:
     result = run.result or {}
     last = result.get("last") or {}
     test = optional_float(last.get("test_top1"))
-    if np.isnan(test) and run.about["data"].get("eval_split", "test") == "test" and len(run.epochs["epoch"]):
+    if np.isnan(test) and run.evaluation == "test" and len(run.epochs["epoch"]):
         test = float(run.epochs["eval_top1"][-1])
     if run.state == "finished" and not len(run.epochs["epoch"]):
         raise DataError(f"{run.path} is damaged: it has a result, but no finished epoch in its summary.csv")
@@ -97,7 +92,7 @@ def _curve(run: Run, config: CompareConfig) -> Curve:
         seed=int(run.config.get("seed", 0)),
         state=run.state,
         reason=result.get("reason"),
-        table={name: run.epoch_steps if name == "step" else run.epochs[name] for name in TABLE},
+        table={**run.epochs, "epoch": run.epoch_ends, "step": run.epoch_steps},
         step=run.steps["step"][early],
         loss=run.steps["loss"][early],
         test=test if run.state == "finished" else float("nan"),
@@ -117,7 +112,8 @@ def _warn_of_seeds(arm: CompareArm) -> None:
 
 
 def _warn_of_hardware(runs: Sequence[Run]) -> None:
-    kinds = {json.dumps([run.about.get("hardware"), run.about.get("threads")], sort_keys=True) for run in runs}
+    parts = [part for run in runs for part in (run.about, *run.about.get("resumed", []))]
+    kinds = {json.dumps([part.get("hardware"), part.get("threads")], sort_keys=True) for part in parts}
     if len(kinds) > 1:
         warnings.warn(
             "the runs were timed on different hardware, or with different numbers of threads: their seconds are not"

@@ -164,17 +164,17 @@ def bootstrap_kernels(
     error = np.full_like(whole, math.nan)
     if len(samples) > 1:
         error = np.std(samples, axis=0, ddof=1) * correction(count)
-    relative = float(np.linalg.norm(error)) / size
-    if relative < ROUNDING:
-        relative = 0.0
+    relative_error = float(np.linalg.norm(error)) / size
+    if relative_error < ROUNDING:
+        relative_error = 0.0
     without = np.stack([kernels.of(1 - row) for row in np.eye(count, dtype=int)])
     spread = math.hypot(_relative_spread(without), _relative_spread(samples))
     images, change, change_error = _settling(kernels, whole, np.asarray(sizes), steps, orders, rng)
-    per_image = relative * math.sqrt(sum(sizes))
+    per_image = relative_error * math.sqrt(sum(sizes))
     expected = _expected(per_image, images, sum(sizes))
     apart = np.abs(change - expected) > 2 * np.hypot(change_error, spread * expected)
     first = np.flatnonzero(apart)[-1] + 1 if apart.any() else 0
-    settled = first < len(images) and math.isfinite(relative)
+    settled = first < len(images) and math.isfinite(relative_error)
     kernels.warn()
     return KernelBootstrap(
         replicates=replicates,
@@ -182,7 +182,7 @@ def bootstrap_kernels(
         total=sum(sizes),
         failed=kernels.failed,
         error=error,
-        relative_error=relative,
+        relative_error=relative_error,
         per_image=per_image,
         per_image_error=per_image * spread,
         images=images.round().astype(int),

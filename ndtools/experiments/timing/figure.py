@@ -40,6 +40,7 @@ COLUMNS = {"image": 8, "channels": 8, "kernel": 6, "stride": 6, "block": 5}
 ROW, ROW_NARROW = 3.4, 2.7  # millimetres, beside each other and one above the other
 CHARACTER = 0.62 * SMALL  # points
 IN_A_ROW, IN_COLUMNS = 150.0, 80.0  # millimetres of width at which there is room for that
+GAP = 0.06  # inches at the sides of each panel, so that labels of ticks of neighbours are apart
 LEADING = 1.6  # times as long is a decade of the sum as one of a single stage
 SHARE = "time / convolution"
 LEAST = 1e-5  # share that is drawn: of what took no time
@@ -77,6 +78,8 @@ def plot_timing(
         wide = width >= IN_A_ROW
         height = (ROW if wide else ROW_NARROW) * max(len(rows), 3)
         fig = new_figure(fig, width, height + 30 if wide else 2 * height + 50)
+        layout: Any = fig.get_layout_engine()
+        layout.set(w_pad=GAP)
         if wide:
             axes = list(fig.subplots(1, 4, width_ratios=[LEADING * decades[0], *decades[1:]]))
         else:

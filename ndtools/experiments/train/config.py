@@ -7,7 +7,7 @@ from ndtools.errors import OptionError
 from ndtools.models.catalogue import CATALOGUE, EARLIER_NAMES
 from ndtools.models.norms import NORMS
 from ndtools.training.recipe import Recipe
-from ndtools.validation import Configuration, check_choice, check_eps, check_positive, check_run
+from ndtools.validation import check_choice, check_eps, check_positive, check_run
 
 __all__ = ["LAYER_SETTINGS", "TrainConfig"]
 
@@ -17,7 +17,7 @@ LAYER_SETTINGS = ("block_size", "n_iter", "eps", "sampling_stride", "freeze_afte
 
 
 @dataclass(frozen=True, repr=False)
-class TrainConfig(Recipe, Configuration):
+class TrainConfig(Recipe):
     """Configuration of one training run: data, network, and the recipe by which it is trained.
 
     The settings of the recipe are those of :class:`ndtools.training.recipe.Recipe`.

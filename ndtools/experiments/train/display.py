@@ -176,11 +176,13 @@ class _Live(_Lines):
         from rich.table import Table
         from rich.text import Text
 
-        bar = Table.grid(padding=(0, 1))
         pace = self.pace
+        if not pace.steps:
+            return Text("loading the images")
+        bar = Table.grid(padding=(0, 1))
         bar.add_row(
             Text(self.name, overflow="ellipsis", no_wrap=True),
-            ProgressBar(total=max(pace.steps, 1), completed=pace.step, width=30),
+            ProgressBar(total=pace.steps, completed=pace.step, width=30),
             Text(f"epoch {min(pace.epoch + 1, pace.epochs)}/{pace.epochs}  step {pace.step:,}/{pace.steps:,}"),
         )
         return Group(bar, Text(pace.words, no_wrap=True, overflow="ellipsis"))

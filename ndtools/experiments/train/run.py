@@ -26,9 +26,9 @@ from ndtools.models.norms import arm
 from ndtools.results.manifest import versions
 from ndtools.results.run_folder import RunFolder
 from ndtools.results.runs import Run
-from ndtools.text import printable
+from ndtools.text import printable, shortened
 from ndtools.training.batches import Batches
-from ndtools.training.loop import Training
+from ndtools.training.loop import Training, check_amp
 from ndtools.training.processes import first_alone
 from ndtools.training.records import EpochRecord, StepRecord
 from ndtools.training.state import TrainingState
@@ -90,6 +90,8 @@ def run(
 
     Raises
     ------
+    TypeError
+        If ``config`` is no configuration.
     OptionError
         If a setting does not fit the data, the network or this machine.
     DataError
@@ -105,6 +107,9 @@ def run(
     >>> run.name, run.state, len(run.steps["loss"])
     ('glyphs-vgg11-bn', 'finished', 2)
     """
+    if not isinstance(config, TrainConfig):
+        given = shortened(repr(config))
+        raise TypeError(f"config must be a TrainConfig, got {given}; write nd.run_train(nd.TrainConfig(...), output)")
     data_sets = DataSets(resolve_device(config.device))
     with operator_threads(config.jobs):
         check(config, data_sets)
@@ -126,6 +131,7 @@ def check(config: TrainConfig, data_sets: DataSets) -> None:
     data_sets : DataSets
         Loader of the data, which keeps them for the run.
     """
+    check_amp(config.recipe, data_sets.device)
     dataset, data = data_sets.of(config)
     Batches(data, config.recipe, rank(), world_size())
     with torch.device("meta"):
@@ -155,7 +161,7 @@ def prepare(config: TrainConfig, data_sets: DataSets) -> Prepared:
 
 
 def resume(run: Prepared, folder: RunFolder) -> None:
-    """Bring a run, and the lines in its folder, to the state that was written last.
+    """Bring a run, and the lines in its folder, to the state that was written last, and note in its run.json where.
 
     Parameters
     ----------
@@ -175,7 +181,14 @@ def resume(run: Prepared, folder: RunFolder) -> None:
         state = TrainingState.load(folder.state)
         run.training.restore(state)
         step, epochs = state.step, state.epochs
-    first_alone(lambda: folder.cut_back(step=step, epochs=epochs), device=run.training.device)
+
+    def go_on() -> None:
+        folder.cut_back(step=step, epochs=epochs)
+        about = folder.about
+        again = {"step": step, **_surroundings(run)}
+        folder.describe({**about, "resumed": [*about.get("resumed", []), again]})
+
+    first_alone(go_on, device=run.training.device)
 
 
 def describe(run: Prepared, command: str) -> dict[str, Any]:
@@ -193,8 +206,7 @@ def describe(run: Prepared, command: str) -> dict[str, Any]:
     dict
         Everything that was asked for, the data, versions and hardware.
     """
-    config, data = run.config, run.training.data
-    spec = run.network.spec
+    config, spec = run.config, run.network.spec
     return {
         "command": command,
         "arch": config.arch,
@@ -209,11 +221,7 @@ def describe(run: Prepared, command: str) -> dict[str, Any]:
             **_numbers(run),
         },
         "steps": run.training.steps,
-        "versions": versions(),
-        "hardware": hardware(data.device),
-        "processes": world_size(),
-        "threads": torch.get_num_threads(),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        **_surroundings(run),
     }
 
 
@@ -273,6 +281,17 @@ def _network(config: TrainConfig, dataset: Dataset) -> nn.Module:
     return build(config.arch, makers, num_classes=len(dataset.classes), in_channels=channels)
 
 
+def _surroundings(run: Prepared) -> dict[str, Any]:
+    """Return what trains a run from now on."""
+    return {
+        "versions": versions(),
+        "hardware": hardware(run.training.device),
+        "processes": world_size(),
+        "threads": torch.get_num_threads(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
 def _numbers(run: Prepared) -> dict[str, Any]:
     """Return numbers that tell whether two runs have the same images."""
     data = run.training.data
@@ -293,6 +312,6 @@ def _check_images(run: Prepared, folder: RunFolder) -> None:
         if name in before and before[name] != value:
             raise DataError(
                 f"{printable(folder.path)} was started with other images, or other constants: its {name} was"
-                f" {before[name]}, and that of {printable(run.dataset.location)} is {value}; `data_dir` names the"
-                " folder of the data set"
+                f" {before[name]}, and that of {printable(run.dataset.location)} is {value}; give the folder of"
+                " the same images as `dataset`"
             )

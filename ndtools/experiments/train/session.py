@@ -24,6 +24,7 @@ from ndtools.experiments.train.signals import StopRequest, stop_requests
 from ndtools.experiments.train.table import table_of
 from ndtools.experiments.train.tensorboard import TensorBoard, check_tensorboard
 from ndtools.layers.processes import rank, world_size
+from ndtools.models.catalogue import EARLIER_NAMES
 from ndtools.results.run_folder import RunFolder
 from ndtools.text import counted, printable
 from ndtools.training.processes import first_alone, joined
@@ -32,8 +33,8 @@ from ndtools.validation import check_choice
 
 __all__ = ["Session"]
 
-_FREE = ("device", "jobs", "data_dir")
-"""Settings that a run may be resumed with although it was started with others."""
+_FREE = ("device", "jobs", "dataset", "data_dir")
+"""Settings that a run may be resumed with although it was started with others: images may have moved."""
 
 
 class _Now(NamedTuple):
@@ -88,9 +89,11 @@ class Session:
             for number, planned in enumerate(runs):
                 with operator_threads(planned.config.jobs):
                     self._make(planned, now)
-                if self.exit_code == INTERRUPTED:
-                    if left := len(runs) - number - 1:
-                        self.screen.note(f"{counted(left, 'run')} of this command did not start")
+                left = len(runs) - number - 1
+                (stopping,) = first_alone(lambda: None, now.stop(), device=now.data_sets.device)
+                if left and (stopping or self.exit_code == INTERRUPTED):  # also where a run has just ended
+                    self.exit_code = INTERRUPTED
+                    self.screen.note(f"{counted(left, 'run')} of this command did not start")
                     return
 
     def resume(self, path: Path, given: Mapping[str, Sequence[Any]]) -> None:
@@ -171,7 +174,8 @@ class Session:
 
     def _train(self, run: Prepared, folder: RunFolder, now: "_Now") -> None:
         training = run.training
-        now.shown.begin(folder.name, steps=training.steps, epochs=run.config.epochs, done=training.step)
+        epochs = -(-training.steps // training.per_epoch)
+        now.shown.begin(folder.name, steps=training.steps, epochs=epochs, done=training.step)
         try:
             with self._events(folder, training.step) as add_event:
 
@@ -187,6 +191,8 @@ class Session:
             self._interrupted(folder, "the state that was written last is kept")
             return
         except OutputError as error:
+            if rank() > 0:  # which does not know the name of the folder
+                raise
             kept = "the state that was written before is kept; " if folder.state.exists() else ""
             raise OutputError(f"{error}; {kept}when there is room, go on with: {_command(folder)}") from error
         if result is None:
@@ -219,6 +225,8 @@ class Session:
         stored = dict(folder.about["config"])
         free = {}
         for name, values in given.items():
+            if name == "arch":
+                values = [EARLIER_NAMES.get(value, value) for value in values]
             if name in _FREE:
                 free[name] = values[0]
             elif list(values) != [stored.get(name)]:

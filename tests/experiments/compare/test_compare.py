@@ -55,6 +55,8 @@ def test_a_smoothed_loss_is_the_mean_of_as_many_steps_on_either_side():
             wanted = values[at - reach : at + reach + 1].mean()
             assert np.isnan(wanted) == np.isnan(found) and (np.isnan(wanted) or abs(found - wanted) < 1e-12)
     assert smoothed(np.empty(0), 5).shape == (0,)
+    values[3] = 1e20  # a loss that explodes and recovers leaves no trace behind its neighbours
+    assert smoothed(values, 5)[10] == pytest.approx(values[8:13].mean(), rel=1e-12)
     np.testing.assert_allclose(smoothed(np.arange(9.0), 5), np.arange(9.0), rtol=1e-12)  # a line stays as it is
 
 
@@ -137,6 +139,19 @@ def test_runs_of_different_length_are_never_averaged_beyond_their_common_epochs(
     assert deconv.reach(bn) is None
 
 
+def test_an_epoch_that_was_cut_short_counts_as_a_fraction(tmp_path):
+    folder = write_run(tmp_path / "bn", epochs=2, max_steps=25)
+    lines = (folder / "steps.jsonl").read_text().splitlines()
+    (folder / "steps.jsonl").write_text("".join(f"{line}\n" for line in lines[:25]))  # of 2 epochs of 20
+    rows = (folder / "summary.csv").read_text().splitlines()
+    seconds = json.loads(lines[24])["seconds"]
+    (folder / "summary.csv").write_text("\n".join([*rows[:2], f"{rows[2].rpartition(',')[0]},{seconds}", ""]))
+    (arm,) = nd.compare(tmp_path).arms
+    assert arm.common == 2
+    assert arm.runs[0].table["epoch"].tolist() == [1, 1.25]
+    assert arm.seconds_per_epoch == pytest.approx([2.0], rel=1e-9)  # as an epoch that is not cut short
+
+
 def test_diverged_and_running_runs_are_shown_and_not_counted(runs):
     write_run(runs / "deconv-3", norm="deconv", seed=3, epochs=20, done=4, state="diverged", accuracy=50.0)
     write_run(runs / "bn-3", seed=3, epochs=20, done=4, state="running", accuracy=50.0)
@@ -190,6 +205,25 @@ def test_other_settings_of_published_values_are_named(tmp_path):
     assert "90.07 a" in result.stdout and f"a: {remark}" in " ".join(result.stdout.split())
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"sched": "constant"}, "sched cosine instead of constant"),
+        ({"momentum": 0.5}, "momentum 0.9 instead of 0.5"),
+        ({"loss": "l2"}, "loss ce instead of l2"),
+        ({"augment": False}, "augment True instead of False"),
+        ({"smoothing": 0.1}, "smoothing 0 instead of 0.1"),
+        ({"warmup_epochs": 2}, "warmup_epochs 0 instead of 2"),
+    ],
+)
+def test_all_of_a_recipe_that_differs_from_the_published_is_named(tmp_path, settings, words):
+    write_run(tmp_path / "run", epochs=20, **settings)
+    (arm,) = nd.compare(tmp_path).arms
+    for reference in arm.references:
+        if reference.document != "report" or next(iter(settings)) not in ("sched", "momentum", "loss"):  # not stated
+            assert reference.differs == (words,)
+
+
 def test_doubtful_published_values_say_so(tmp_path):
     write_run(tmp_path / "run", epochs=20, dataset="cifar100")
     result = invoke("compare", tmp_path, "-o", tmp_path / "out")
@@ -236,6 +270,15 @@ def test_what_is_no_independent_repeat_is_warned_of(tmp_path):
     with pytest.warns(NumericalWarning) as warned:
         nd.compare(tmp_path)
     assert any("different hardware" in str(each.message) for each in warned)
+
+
+def test_a_run_that_went_on_elsewhere_was_timed_on_different_hardware(tmp_path):
+    again = [{"step": 20, "hardware": {"cpu": "another"}, "threads": 1}]
+    folder = write_run(tmp_path / "a", epochs=2)
+    about = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(about | {"resumed": again}))
+    with pytest.warns(NumericalWarning, match="different hardware"):
+        nd.compare(folder)
 
 
 def test_bad_settings_and_folders_are_named(tmp_path):

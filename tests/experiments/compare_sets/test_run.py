@@ -118,7 +118,7 @@ def test_images_are_decoded_once_where_they_have_room(photos, dim, monkeypatch, 
 
 
 def test_two_images_of_one_name_are_two_images(tmp_path):
-    """Each is a group of its own, and so read by a pass of its own."""
+    """As in an archive to which a file was added again. Each is a group of its own, read by a pass of its own."""
     for i in range(3):
         save(tmp_path / f"{i}.png", seed=i)
     for name, members in (("twice", "aab"), ("apart", "acb")):

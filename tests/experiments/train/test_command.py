@@ -4,12 +4,15 @@ import csv
 import errno
 import json
 import re
+import shutil
+import signal
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from ndtools.checkpoints.files import load_network
+from ndtools.experiments.train import session
 from ndtools.experiments.train.config import TrainConfig
 from ndtools.experiments.train.data_sets import DataSets
 from ndtools.experiments.train.run import prepare
@@ -137,6 +140,11 @@ def test_a_run_goes_on_when_the_disk_has_room_again(unfinished, train, tmp_path)
     assert done.exit_code == 0 and "goes on after step 10 of 20" in done.stderr, done.output
     assert train("--norm", "bn", "--epochs", 2, "--name", "whole").exit_code == 0
     assert len((unfinished / "steps.jsonl").read_text().splitlines()) == 20
+    about = json.loads((unfinished / "run.json").read_text())
+    (again,) = about["resumed"]
+    assert again["step"] == 10
+    for name in ("versions", "hardware", "threads", "processes"):
+        assert again[name] == about[name]
     whole = load_file(tmp_path / "whole" / "last.safetensors")
     for name, value in load_file(unfinished / "last.safetensors").items():
         assert torch.equal(value, whole[name]), name
@@ -165,11 +173,17 @@ def test_a_run_resumes_with_its_own_settings_alone(unfinished, arguments, messag
 
 def test_a_run_resumes_with_its_own_images_alone(unfinished, small_set, tmp_path):
     other = write_small_set(tmp_path / "small", n_train=40, n_test=20, side=8, seed=1)
-    about = json.loads((unfinished / "run.json").read_text())
-    about["config"]["dataset"] = str(other)
-    (unfinished / "run.json").write_text(json.dumps(about))
-    refused = invoke("train", "--resume", unfinished)
+    refused = invoke("train", other, "--resume", unfinished)
     assert refused.exit_code == 3 and "was started with other images" in refused.stderr and "mean" in refused.stderr
+
+
+def test_a_run_resumes_with_images_that_have_moved_and_an_earlier_name_of_its_network(
+    unfinished, small_set, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(session.EARLIER_NAMES, "tiny-1", "tiny")
+    moved = shutil.copytree(small_set, tmp_path / "elsewhere")
+    done = invoke("train", moved, "--resume", unfinished, "--arch", "tiny-1")
+    assert done.exit_code == 0 and (unfinished / "result.json").exists(), done.output
 
 
 def test_a_state_that_is_damaged_is_named(unfinished):
@@ -210,6 +224,7 @@ def test_a_run_that_diverges_says_where_and_the_others_go_on(train, tmp_path):
         (("--holdout", 40), 2, "--holdout must be at least 0 and less than the 40 training images"),
         (("--constants", "published"), 2, "--constants must be pooled for small"),
         (("--checkpoint-every", 0), 2, "--checkpoint-every must be above 0"),
+        (("--amp", "off,fp16", "--device", "cpu"), 2, "--amp must be off or bf16 on the device cpu"),
         (("--name", "a/b"), 2, "--name must be a file name"),
         (("--log", "wandb"), 2, "--log must be"),
         (("--resume", "run", "--repeats", 2), 2, "--repeats"),
@@ -219,6 +234,27 @@ def test_what_cannot_be_is_refused_before_any_work(train, tmp_path, arguments, c
     refused = train(*arguments)
     assert (refused.exit_code, message in refused.stderr) == (code, True), refused.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_ends_early_counts_the_epochs_that_it_has(train):
+    done = train("--norm", "none", "--epochs", 20, "--max-steps", 12)
+    assert "epoch 1/2 " in done.stderr and "epoch 2/2 " in done.stderr
+
+
+def test_a_request_to_stop_as_a_run_ends_keeps_the_next_from_starting(train, tmp_path, monkeypatch):
+    real = session.train
+
+    def trained(*arguments, **settings):
+        result = real(*arguments, **settings)
+        signal.raise_signal(signal.SIGINT)  # in the last step, or while the result is written
+        return result
+
+    monkeypatch.setattr(session, "train", trained)
+    done = train("--norm", "none", "--max-steps", 1, "--name", "run", "--repeats", 3)
+    assert done.exit_code == 130
+    assert "2 runs of this command did not start" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["run-seed0"]
+    assert result_of(tmp_path / "run-seed0")["steps"] == 1 and "run-seed0" in done.stdout
 
 
 def test_absent_data_are_named(train, tmp_path):

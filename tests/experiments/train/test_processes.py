@@ -12,7 +12,7 @@ from ndtools.results.runs import read_run
 from tests.experiments.train.processes import finish, start, until
 from tests.small_set import write_small_set
 
-RUN = ("--arch", "tiny", "--norm", "bn", "--epochs", 2, "--lr", 0.02, "--checkpoint-every", 1000)
+RUN = ("--arch", "tiny", "--norm", "bn", "--epochs", 2, "--lr", 0.02, "--checkpoint-every", 1000, "--device", "cpu")
 
 
 @pytest.fixture(scope="module")
