@@ -1,6 +1,7 @@
 """Iterative normalisation (Huang et al. 2019): whitening behind a layer, for comparison with deconvolution."""
 
 from collections import deque
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -43,7 +44,8 @@ class IterNorm(nn.Module):
     sync : bool
         Whether a batch's statistics are computed over all processes of the default group of ``torch.distributed``.
     device, dtype
-        Device and dtype of the parameters and averages.
+        Device and dtype of the parameters. Statistics and averages are in float32, or in float64 for layers of float64;
+        ``half()`` and ``bfloat16()`` leave them as they are.
 
     Attributes
     ----------
@@ -87,8 +89,9 @@ class IterNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(num_features, device=device, dtype=dtype)) if affine else None
         self.bias = nn.Parameter(torch.zeros(num_features, device=device, dtype=dtype)) if affine else None
         shape = num_features // group_size, group_size
-        self.register_buffer("running_mean", torch.empty(shape, device=device, dtype=dtype))
-        self.register_buffer("running_matrix", torch.empty(*shape, group_size, device=device, dtype=dtype))
+        full = torch.promote_types(dtype or torch.get_default_dtype(), torch.float32)
+        self.register_buffer("running_mean", torch.empty(shape, device=device, dtype=full))
+        self.register_buffer("running_matrix", torch.empty(*shape, group_size, device=device, dtype=full))
         self.register_buffer("num_batches_tracked", torch.empty((), dtype=torch.long, device=device))
         self.reset_running_stats()
 
@@ -133,8 +136,8 @@ class IterNorm(nn.Module):
                 mean, matrix = self.running_mean, self.running_matrix
             rows = rows - mean[..., None]
             if self.weight is not None and self.bias is not None:
-                matrix = matrix * self.weight.view(-1, self.group_size, 1)
-                rows = torch.baddbmm(self.bias.view(-1, self.group_size, 1), matrix, rows)
+                weight, bias = (each.to(rows.dtype).view(-1, self.group_size, 1) for each in (self.weight, self.bias))
+                rows = torch.baddbmm(bias, matrix * weight, rows)
             else:
                 rows = matrix @ rows
             return rows.reshape(channels.shape).transpose(0, 1).to(x.dtype)
@@ -153,6 +156,16 @@ class IterNorm(nn.Module):
         self.running_mean.lerp_(mean.detach(), self.momentum)
         self.running_matrix.lerp_(matrix.detach(), self.momentum)
         self.num_batches_tracked += 1
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "IterNorm":
+        averages = self.running_mean, self.running_matrix
+
+        def averages_in_full_precision(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)
+            half = moved.is_floating_point() and moved.dtype.itemsize < 4
+            return tensor.to(moved.device) if half and any(tensor is each for each in averages) else moved
+
+        return super()._apply(averages_in_full_precision, recurse)  # type: ignore[no-untyped-call, no-any-return]
 
     def extra_repr(self) -> str:  # noqa: D102 (documented by nn.Module)
         return (

@@ -84,3 +84,24 @@ def test_iterative_normalisation_computes_in_full_precision_under_autocast():
 def test_wrong_inputs_are_named(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_statistics_of_a_layer_in_half_precision_are_in_full_precision(dtype):
+    """Sums over pixels, traces and powers of matrices leave the range of float16, and the digits of bfloat16."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.einsum(
+        "nchw,cd->ndhw", torch.randn(8, 8, 8, 8, generator=generator), torch.randn(8, 8, generator=generator)
+    )
+    x = (30 * x).to(dtype)
+    layer, full = IterNorm(8).to(dtype), IterNorm(8)
+    y, expected = layer(x), full(x.float())
+    assert y.dtype == layer.weight.dtype == dtype
+    torch.testing.assert_close(y, expected.to(dtype))
+    assert torch.equal(layer.running_matrix, full.running_matrix)
+    y.float().square().sum().backward()
+    assert layer.weight.grad.isfinite().all()
+    full(x.float()).sum().backward()
+    assert full.to(dtype).weight.grad.dtype == dtype
+    made = IterNorm(8, dtype=dtype)
+    assert made.running_mean.dtype == torch.float32 and made.weight.dtype == dtype
