@@ -56,7 +56,8 @@ def fold(
     output.json({**run, "output": str(path), **result.numbers(), "size": size, "seed": seed})
     output.text(
         f"{describe(result.network)} · {counted(result.layers, 'layer')} folded"
-        f" · max difference {result.max_difference:.2g} of outputs up to {result.largest:.3g} · 8 random images {size}×{size}, seed {seed}"
+        f" · max difference {result.max_difference:.2g} of outputs up to {result.largest:.3g}"
+        f" · 8 random images {size}×{size}, seed {seed}"
         f"{assumed(result.given.assumptions(('eps', 'n_iter')))}"
     )
     output.written([path], replaced=replaced)

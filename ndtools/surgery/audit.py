@@ -182,8 +182,9 @@ class Audit:
         Returns
         -------
         dict
-            The attributes and the verdict. Each row also has ``trouble``: "singular" if the condition is infinite, and "non-finite" if
-            the condition or the residual is NaN. These numbers are None in the row, as JSON does not have them.
+            The attributes and the verdict. Each row also has ``trouble``: "singular" if the condition is infinite, and
+            "non-finite" if the condition or the residual is NaN. These numbers are None in the row, as JSON does not
+            have them.
         """
         rows = [asdict(row) | {"trouble": row.trouble} for row in self.rows]
         for row in rows:
