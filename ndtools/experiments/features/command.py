@@ -25,8 +25,8 @@ __all__ = ["features"]
     texts={
         "jobs": "Threads that compute (default: one per processor).",
         "seed": "Seed of the weights of a new network.",
-        "verbose": "Has no effect in this command, which skips nothing.",
     },
+    without=("verbose",),  # it skips nothing
 )
 def features(
     checkpoint: Annotated[
