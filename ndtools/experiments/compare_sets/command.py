@@ -18,6 +18,7 @@ from ndtools.console.options import (
     with_shared_options,
 )
 from ndtools.console.results import ExperimentOutput
+from ndtools.errors import OptionError
 from ndtools.experiments.compare_sets.config import CompareSetsConfig, names_moments
 
 if TYPE_CHECKING:
@@ -41,9 +42,11 @@ def compare_sets(
     ],
     b: Annotated[str, typer.Argument(help="Second set, in the same forms.", autocompletion=complete_source)],
     c: Annotated[
-        str | None,
-        typer.Argument(help="Third set, if there is one.", show_default=False, autocompletion=complete_source),
-    ] = CompareSetsConfig.c,
+        list[str] | None,
+        typer.Argument(
+            help="Third set, if there is one.", metavar="C", show_default=False, autocompletion=complete_source
+        ),
+    ] = None,
     *,
     kernel_size: KernelSizes = str(CompareSetsConfig.kernel_size),
     images: Images = CompareSetsConfig.images,
@@ -79,7 +82,7 @@ def compare_sets(
     config = CompareSetsConfig(
         a,
         b,
-        c,
+        _third(c or []),
         kernel_size=sizes[0],
         images=images,
         eps=ridges[0],
@@ -101,7 +104,8 @@ def compare_sets(
     from ndtools.experiments.compare_sets.run import run_series
     from ndtools.experiments.compare_sets.table import compare_sets_table
 
-    series = output.compute(run_series, config, kernel_sizes=sizes, ridges=ridges, counting="images")
+    counting = "images, twice" if config.sparsity and not all(of_moments) else "images"
+    series = output.compute(run_series, config, kernel_sizes=sizes, ridges=ridges, counting=counting)
     for each in series[0].sets:
         output.skipped(each.images)
         if not each.from_moments:
@@ -111,6 +115,17 @@ def compare_sets(
         output.results(series[0], pictures=FIGURES, title=_title(series[0]), table=table)
     else:
         output.results(series, pictures=SERIES, title=_title(series[0]), table=table)
+
+
+def _third(named: list[str]) -> str | None:
+    """Return the third set, or None; more are files of a glob that the shell has expanded."""
+    if len(named) > 1:
+        raise OptionError(
+            "c",
+            f"must be the last set, got {2 + len(named)} sets: put a glob in quotation marks, as in 'parts/*.npz', so that"
+            " its files are one set",
+        )
+    return named[0] if named else CompareSetsConfig.c
 
 
 def _title(result: "CompareSetsResult") -> str:
