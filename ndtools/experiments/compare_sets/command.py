@@ -23,6 +23,7 @@ from ndtools.experiments.compare_sets.config import CompareSetsConfig, names_mom
 
 if TYPE_CHECKING:
     from ndtools.experiments.compare_sets.result import CompareSetsResult
+    from ndtools.results.series import Series
 
 __all__ = ["compare_sets"]
 
@@ -102,7 +103,7 @@ def compare_sets(
 
     from ndtools.experiments.compare_sets.figures import FIGURES, SERIES
     from ndtools.experiments.compare_sets.run import run_series
-    from ndtools.experiments.compare_sets.table import compare_sets_table
+    from ndtools.experiments.compare_sets.table import compare_sets_tables
 
     counting = "images, twice" if config.sparsity and not all(of_moments) else "images"
     series = output.compute(run_series, config, kernel_sizes=sizes, ridges=ridges, counting=counting)
@@ -110,11 +111,11 @@ def compare_sets(
         output.skipped(each.images)
         if not each.from_moments:
             output.fewer(each.images, images)
-    table = compare_sets_table(series.members)
+    tables = compare_sets_tables(series.members)
     if len(series) == 1:
-        output.results(series[0], pictures=FIGURES, title=_title(series[0]), table=table)
+        output.results(series[0], pictures=FIGURES, title=_title(series), table=tables)
     else:
-        output.results(series, pictures=SERIES, title=_title(series[0]), table=table)
+        output.results(series, pictures=SERIES, title=_title(series), table=tables)
 
 
 def _third(named: list[str]) -> str | None:
@@ -128,7 +129,11 @@ def _third(named: list[str]) -> str | None:
     return named[0] if named else CompareSetsConfig.c
 
 
-def _title(result: "CompareSetsResult") -> str:
+def _title(series: "Series[CompareSetsResult]") -> str:
     from ndtools.text import source_name
 
-    return "Sets compared · " + " · ".join(f"{each.name} {source_name(each.source, 30)}" for each in result.sets)
+    result = series[0]
+    sizes = dict.fromkeys(each.config.kernel_size for each in series)
+    size = " and ".join(f"{k}×{k}" for k in sizes)
+    names = (f"{each.name} {source_name(each.source, 30)}" for each in result.sets)
+    return " · ".join(("Sets compared", *names, f"{size} patches"))

@@ -100,7 +100,7 @@ def run_series(
     sizes, eps, members = configurations(config, kernel_sizes, ridges)
     device = resolve_device(config.device)
     sets = [find_set(name, source, config, halves="auto" in eps) for name, source in config.sources.items()]
-    warn_of_sets(sets, bootstrap=bool(config.bootstrap))
+    warn_of_sets(sets, bootstrap=config.bootstrap)
     if of_files := [each for each in sets if each.moments]:
         if len(sizes) > 1:
             raise OptionError("kernel_size", f"must be one with files of moments, which have theirs, got {len(sizes)}")

@@ -289,21 +289,27 @@ def _moments(
     return moments, used
 
 
-def warn_of_sets(sets: Sequence[ImageSet], *, bootstrap: bool) -> None:
-    """Warn of sets that are the same images, or one file of moments.
+def warn_of_sets(sets: Sequence[ImageSet], *, bootstrap: int) -> None:
+    """Warn of few replicates, and of sets that are the same images, or one file of moments.
 
     Parameters
     ----------
     sets : sequence of ImageSet
         All sets.
-    bootstrap : bool
-        Whether standard errors are wanted, which one file of moments has not.
+    bootstrap : int
+        Number of replicates; 0 if no standard errors are wanted.
 
     Warns
     -----
     NumericalWarning
-        If sets are the same, or are one file each.
+        If there are few replicates, or sets are the same, or are one file each.
     """
+    if 0 < bootstrap < CompareSetsConfig.bootstrap:
+        warnings.warn(
+            f"a bootstrap of {bootstrap} replicates gives a rough error; take {CompareSetsConfig.bootstrap} at least",
+            NumericalWarning,
+            stacklevel=3,
+        )
     for first, second in itertools.combinations(sets, 2):
         if first.paths == second.paths:
             warnings.warn(
@@ -314,10 +320,10 @@ def warn_of_sets(sets: Sequence[ImageSet], *, bootstrap: bool) -> None:
             )
     single = [each.name for each in sets if each.moments and len(each.paths) == 1]
     if single and (bootstrap or len(single) > 1):
-        which = f"set {single[0]} is one file" if len(single) == 1 else f"sets {' and '.join(single)} are one file each"
+        which = f"set {single[0]} is" if len(single) == 1 else f"each of the sets {' and '.join(single)} is"
         errors = ", so that differences have no standard errors" if bootstrap else ""
         warnings.warn(
-            f"{which} of moments{errors}; files of the parts of one set are named by a glob in quotation marks,"
+            f"{which} one file of moments{errors}; files of the parts of one set are named by a glob in quotation marks,"
             " as in 'parts/*.npz'",
             NumericalWarning,
             stacklevel=3,
