@@ -117,6 +117,11 @@ class RunFolder:
         return self.path / "best.safetensors"
 
     @property
+    def best_before(self) -> Path:
+        """Path of the best checkpoint of whole epochs, if the last epoch was cut short and did best."""
+        return self.path / "best-whole.safetensors"
+
+    @property
     def figure(self) -> Path:
         """Path of the figure of the learning curves."""
         return self.path / "figure.png"
@@ -133,8 +138,11 @@ class RunFolder:
 
     @property
     def finished(self) -> bool:
-        """Whether the run has finished, also if it diverged."""
-        return (self.path / _RESULT).exists()
+        """Whether the run has finished, also if it diverged, and is not to be made longer."""
+        result = self.read().result
+        if result is None:
+            return False
+        return result.get("stopped") != "max_steps" or result["steps"] >= self.about.get("steps", 0)
 
     def read(self) -> Run:
         """Read the records so far, and the result; DataError if a file is damaged."""
@@ -193,6 +201,27 @@ class RunFolder:
             Results of the run, beside the version of the format, which is added.
         """
         self._write_json(_RESULT, {"format": FORMAT, **result})
+
+    def reopen(self, *, whole_epochs: bool) -> None:
+        """Remove result.json, so that the run can go on.
+
+        Parameters
+        ----------
+        whole_epochs : bool
+            Whether all epochs that are kept are whole. The best checkpoint is then that of a whole epoch, too.
+        """
+        path = self.path / _RESULT
+        with _writing(path):
+            path.unlink(missing_ok=True)
+        if whole_epochs and self.best_before.exists():
+            with _writing(self.best):
+                os.replace(self.best_before, self.best)
+
+    def keep_best(self) -> None:
+        """Keep the best checkpoint so far, for a run that is made longer, beside that of an epoch that was cut short."""
+        if self.best.exists():
+            with _writing(self.best_before):
+                os.replace(self.best, self.best_before)
 
     def add_step(self, record: Mapping[str, Any]) -> None:
         """Append a line to steps.jsonl, which other processes can read at once.

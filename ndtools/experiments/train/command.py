@@ -9,6 +9,7 @@ import typer
 from ndtools.console.conflicts import refuse_given
 from ndtools.console.options import AsJson, DataDir, Dataset, Device, Quiet, Seed, numbers_from
 from ndtools.console.output import Output
+from ndtools.errors import OptionError
 from ndtools.experiments.train.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -115,9 +116,13 @@ def train(
         bool, typer.Option(help="Shift and mirror the training images at random.", rich_help_panel=_RECIPE)
     ] = _DEFAULT.augment,
     max_steps: Annotated[
-        int | None,
+        str | None,
         typer.Option(
-            help="Steps after which the run ends (default: none).", show_default=False, rich_help_panel=_RECIPE
+            metavar="N|none",
+            help="Number of steps after which a run ends, or none (the default). With --resume, a larger one makes a run"
+            " longer.",
+            show_default=False,
+            rich_help_panel=_RECIPE,
         ),
     ] = None,
     amp: Annotated[
@@ -228,7 +233,7 @@ def train(
         "images": images,
         "holdout": holdout,
         "augment": augment,
-        "max_steps": max_steps,
+        "max_steps": _steps_from(max_steps),
         "channels_last": channels_last,
         "compile": compile,
         "seed": seed,
@@ -264,6 +269,15 @@ def _words(text: str) -> tuple[str, ...]:
 
 def _optional(option: str, text: str | None, kind: Callable[[str], Any]) -> tuple[Any, ...]:
     return (None,) if text is None else numbers_from(option, text, kind)
+
+
+def _steps_from(text: str | None) -> int | None:
+    if text is None or text == "none":
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise OptionError("max_steps", f"must be a whole number, or none, got {text!r}") from None
 
 
 def _single(settings: dict[str, Any]) -> dict[str, tuple[Any]]:

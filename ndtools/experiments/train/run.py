@@ -168,10 +168,13 @@ def resume(run: Prepared, folder: RunFolder) -> None:
     run : Prepared
         The run before its first step. If no state was written, it starts from the beginning.
     folder : RunFolder
-        Folder of the run, which the first process has locked.
+        Folder of the run, which the first process has locked. If the run ends after more steps than the folder
+        says, the folder says so from now on, and its result is removed.
 
     Raises
     ------
+    OptionError
+        If the run would end before the steps that were made.
     DataError
         If the images are not those that the run was started with, or the state cannot be read.
     """
@@ -180,13 +183,18 @@ def resume(run: Prepared, folder: RunFolder) -> None:
     if folder.state.exists():
         state = TrainingState.load(folder.state)
         run.training.restore(state)
-        step, epochs = state.step, state.epochs
+        step, epochs = run.training.step, run.training.epochs
 
     def go_on() -> None:
-        folder.cut_back(step=step, epochs=epochs)
-        about = folder.about
+        about, max_steps = folder.about, run.config.max_steps
         again = {"step": step, **_surroundings(run)}
+        if about["config"].get("max_steps") != max_steps:
+            again["max_steps"] = max_steps
+            about["config"]["max_steps"], about["steps"] = max_steps, run.training.steps
+        # First, so that a run that is killed here is not taken for one that has finished.
         folder.describe({**about, "resumed": [*about.get("resumed", []), again]})
+        folder.reopen(whole_epochs=step >= epochs * run.training.per_epoch)
+        folder.cut_back(step=step, epochs=epochs)
 
     first_alone(go_on, device=run.training.device)
 

@@ -33,7 +33,7 @@ from ndtools.validation import check_choice
 
 __all__ = ["Session"]
 
-_FREE = ("device", "jobs", "dataset", "data_dir")
+_FREE = ("device", "jobs", "dataset", "data_dir", "max_steps")
 """Settings that a run may be resumed with although it was started with others: images may have moved."""
 
 
@@ -97,19 +97,19 @@ class Session:
                     return
 
     def resume(self, path: Path, given: Mapping[str, Sequence[Any]]) -> None:
-        """Go on with a run that was stopped.
+        """Go on with a run that was stopped, or that ``max_steps`` ended, if it gets a larger one or none.
 
         Parameters
         ----------
         path : Path
             Folder of the run.
         given : mapping of str to sequence
-            Settings that the user has given beside it, which must be those of the run.
+            Settings that the user has given beside it, which must be those of the run, apart from ``max_steps``.
 
         Raises
         ------
         OptionError
-            If a setting differs from that of the run.
+            If a setting differs from that of the run, or ``max_steps`` leaves no step to be made.
         DataError
             If the folder is not that of a run.
         """
@@ -117,11 +117,12 @@ class Session:
         config = self._configuration(folder, given)
         with self._joined(config) as now, operator_threads(config.jobs), ExitStack() as stack:
             first_alone(lambda: stack.enter_context(folder.lock()), device=now.data_sets.device)
-            if folder.finished:
-                self.screen.note(f"{printable(path)} has finished: nothing is left to do")
-                self.finished.append(folder)
+            other_steps = config.max_steps != folder.about["config"].get("max_steps")
+            if folder.finished and not self._goes_on(folder, other_steps=other_steps):
                 return
             run = prepare(config, now.data_sets)
+            if folder.finished:
+                _check_longer(run, folder)
             resume(run, folder)
             done = run.training.step
             self.screen.note(f"{printable(path)} goes on after step {done:,} of {run.training.steps:,}")
@@ -199,8 +200,7 @@ class Session:
             self._interrupted(folder, f"the state after step {training.step:,} of {training.steps:,} is written")
             return
         if result["stopped"] == "diverged":
-            self.exit_code = EXIT_CODES[NumericalError]
-            warnings.warn(f"{printable(folder.path)}: {result['reason']}", NumericalWarning, stacklevel=1)
+            self._diverged(folder, result)
         if rank() == 0:
             self.finished.append(folder)
 
@@ -215,6 +215,26 @@ class Session:
             yield log.add
         finally:
             log.close()
+
+    def _goes_on(self, folder: RunFolder, *, other_steps: bool) -> bool:
+        """Return whether a run that has finished may go on, and show its end if not."""
+        result = folder.read().result
+        assert result is not None
+        if result.get("stopped") == "diverged":
+            self._diverged(folder, result)
+        elif other_steps and result.get("stopped") == "max_steps":
+            return True
+        elif other_steps:
+            raise OptionError("max_steps", f"cannot be changed: {printable(folder.path)} has done all of its epochs")
+        else:
+            self.screen.note(f"{printable(folder.path)} has finished: nothing is left to do")
+        if rank() == 0:
+            self.finished.append(folder)
+        return False
+
+    def _diverged(self, folder: RunFolder, result: Mapping[str, Any]) -> None:
+        self.exit_code = EXIT_CODES[NumericalError]
+        warnings.warn(f"{printable(folder.path)}: {result['reason']}", NumericalWarning, stacklevel=1)
 
     def _interrupted(self, folder: RunFolder, state: str) -> None:
         self.exit_code = INTERRUPTED
@@ -243,6 +263,17 @@ class Session:
                 f"{printable(folder.path)} was started by another version of ndtools, whose settings this one does not"
                 f" know: {error}"
             ) from None
+
+
+def _check_longer(run: Prepared, folder: RunFolder) -> None:
+    """Raise an error unless a run that has finished gets more steps than it has."""
+    result = folder.read().result
+    if result is not None and run.training.steps <= result["steps"]:
+        raise OptionError(
+            "max_steps",
+            f"must be above the {result['steps']:,} steps that {printable(folder.path)} has done, or none, got"
+            f" {run.config.max_steps}",
+        )
 
 
 def _command(folder: RunFolder) -> str:
