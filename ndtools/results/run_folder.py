@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ndtools.errors import DataError, OutputError
-from ndtools.results.runs import COLUMNS, FORMAT, Run, read_about, read_run
+from ndtools.results.runs import COLUMNS, FORMAT, Run, inner_runs, read_about, read_run
 from ndtools.results.strict_json import strict_json
 from ndtools.text import printable, reason
 from ndtools.writing import check_writable, write_whole
@@ -20,6 +20,7 @@ from ndtools.writing import check_writable, write_whole
 __all__ = ["RunFolder"]
 
 _ABOUT, _STEPS, _SUMMARY, _RESULT, _LOCK = "run.json", "steps.jsonl", "summary.csv", "result.json", ".lock"
+_NAMED = 5  # runs that an error names
 _MOST_FOLDERS = 100_000  # of one name
 
 
@@ -90,9 +91,15 @@ class RunFolder:
         DataError
             If there is no such folder, or it is not that of a run.
         """
-        folder = cls(Path(path))
+        folder, name = cls(Path(path)), printable(path)
         if not folder.path.is_dir():
-            raise DataError(f"no such folder of a run: '{printable(folder.path)}'")
+            raise DataError(f"no such folder of a run: '{name}'")
+        if not os.path.lexists(folder.path / _ABOUT):
+            inner = [run for run in inner_runs(folder.path) if not (run / _RESULT).exists()]
+            if inner:
+                names = ", ".join(printable(run) for run in inner[:_NAMED]) + (", ..." if len(inner) > _NAMED else "")
+                raise DataError(f"{name} is no run, but a folder of runs; give one that has not finished: {names}")
+            raise DataError(f"{name} is not the folder of one run: it has no {_ABOUT}; give a folder that has one")
         read_about(folder.path)
         return folder
 

@@ -10,7 +10,9 @@ from ndtools.console.conflicts import refuse_given
 from ndtools.console.options import AsJson, DataDir, Dataset, Device, Quiet, Seed, numbers_from
 from ndtools.console.output import Output
 from ndtools.errors import OptionError
-from ndtools.experiments.train.config import TrainConfig
+from ndtools.experiments.train.config import CHECKPOINT_EVERY, OUTPUT, TrainConfig
+from ndtools.models.catalogue import NAMES
+from ndtools.models.norms import NORMS
 
 if TYPE_CHECKING:
     from ndtools.experiments.train.grid import PlannedRun
@@ -19,28 +21,17 @@ __all__ = ["train"]
 
 _NETWORK, _RECIPE, _LAYERS, _RUN = "Network and data", "Recipe", "Deconvolution layers", "Run"
 _DEFAULT = TrainConfig()
+_ARCH_HELP = f"Network: {', '.join(NAMES)}."
 
 
-def _complete(names: Callable[[], Sequence[str]]) -> Callable[[str], list[str]]:
+def _complete(names: Sequence[str]) -> Callable[[str], list[str]]:
     """Return a function that completes the last name of a list."""
 
     def complete(incomplete: str) -> list[str]:
         before, comma, last = incomplete.rpartition(",")
-        return [f"{before}{comma}{name}" for name in names() if name.startswith(last)]
+        return [f"{before}{comma}{name}" for name in names if name.startswith(last)]
 
     return complete
-
-
-def _archs() -> Sequence[str]:
-    from ndtools.models.catalogue import NAMES
-
-    return NAMES
-
-
-def _norms() -> Sequence[str]:
-    from ndtools.models.norms import NORMS
-
-    return tuple(NORMS)
 
 
 def _listed(*names: str, panel: str, help: str, **settings: Any) -> Any:  # noqa: A002, ANN401
@@ -54,7 +45,7 @@ def train(
     *,
     arch: Annotated[
         str,
-        _listed("--arch", metavar="NAME[,NAME...]", panel=_NETWORK, help="Network.", autocompletion=_complete(_archs)),
+        _listed("--arch", metavar="NAME[,NAME...]", panel=_NETWORK, help=_ARCH_HELP, autocompletion=_complete(NAMES)),
     ] = TrainConfig.arch,
     norm: Annotated[
         str,
@@ -62,8 +53,8 @@ def train(
             "--norm",
             metavar="ARM[,ARM...]",
             panel=_NETWORK,
-            help="Arms of the comparison: deconv, deconv-reference, bn, gn, ln, none, and others.",
-            autocompletion=_complete(_norms),
+            help=f"Arms of the comparison: {', '.join(NORMS)}.",
+            autocompletion=_complete(tuple(NORMS)),
         ),
     ] = TrainConfig.norm,
     data_dir: DataDir = None,
@@ -164,7 +155,7 @@ def train(
     ] = None,
     output: Annotated[
         Path, typer.Option("--output", "--out", "-o", help="Folder of all runs.", rich_help_panel=_RUN)
-    ] = Path("runs"),
+    ] = Path(OUTPUT),
     name: Annotated[
         str | None,
         typer.Option(
@@ -192,7 +183,7 @@ def train(
     ] = None,
     checkpoint_every: Annotated[
         float, typer.Option(help="Seconds after which the state is written at the latest.", rich_help_panel=_RUN)
-    ] = 60.0,
+    ] = CHECKPOINT_EVERY,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:

@@ -16,7 +16,7 @@ from ndtools.computing.hardware import hardware
 from ndtools.computing.operators import operator_threads, resolve_device
 from ndtools.data.labelled.dataset import Dataset
 from ndtools.errors import DataError, TrainingDiverged
-from ndtools.experiments.train.config import TrainConfig
+from ndtools.experiments.train.config import CHECKPOINT_EVERY, TrainConfig
 from ndtools.experiments.train.data_sets import DataSets
 from ndtools.experiments.train.grid import name_of
 from ndtools.experiments.train.writer import Writer
@@ -64,7 +64,7 @@ def run(
     *,
     name: str | None = None,
     show: Callable[[StepRecord | EpochRecord], None] = lambda _: None,
-    checkpoint_every: float = 60.0,
+    checkpoint_every: float = CHECKPOINT_EVERY,
 ) -> Run:
     """Train a network, and write the run into a new folder.
 
@@ -239,7 +239,7 @@ def train(
     *,
     show: Callable[[StepRecord | EpochRecord], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
-    checkpoint_every: float = 60.0,
+    checkpoint_every: float = CHECKPOINT_EVERY,
 ) -> dict[str, Any] | None:
     """Train, and write records and checkpoints into the folder of the run.
 

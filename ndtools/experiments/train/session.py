@@ -15,10 +15,10 @@ from ndtools.computing.operators import operator_threads, resolve_device
 from ndtools.console.failures import EXIT_CODES, INTERRUPTED
 from ndtools.console.output import Output
 from ndtools.errors import DataError, NumericalError, NumericalWarning, OptionError, OutputError
-from ndtools.experiments.train.config import TrainConfig
+from ndtools.experiments.train.config import CHECKPOINT_EVERY, OUTPUT, TrainConfig
 from ndtools.experiments.train.data_sets import DataSets
 from ndtools.experiments.train.display import Display, display
-from ndtools.experiments.train.grid import PlannedRun
+from ndtools.experiments.train.grid import PlannedRun, command_of
 from ndtools.experiments.train.run import Prepared, check, describe, prepare, resume, train
 from ndtools.experiments.train.signals import StopRequest, stop_requests
 from ndtools.experiments.train.table import table_of
@@ -73,6 +73,8 @@ class Session:
             check_choice("log", log, ("tensorboard",))
             check_tensorboard()
         self.finished: list[RunFolder] = []
+        self.interrupted: list[RunFolder] = []
+        self.not_started: list[str] = []
         self.exit_code = 0
 
     def start(self, runs: Sequence[PlannedRun]) -> None:
@@ -93,7 +95,7 @@ class Session:
                 (stopping,) = first_alone(lambda: None, now.stop(), device=now.data_sets.device)
                 if left and (stopping or self.exit_code == INTERRUPTED):  # also where a run has just ended
                     self.exit_code = INTERRUPTED
-                    self.screen.note(f"{counted(left, 'run')} of this command did not start")
+                    self._not_started(runs[number + 1 :])
                     return
 
     def resume(self, path: Path, given: Mapping[str, Sequence[Any]]) -> None:
@@ -129,12 +131,14 @@ class Session:
             self._train(run, folder, now)
 
     def report(self) -> None:
-        """Print the table of all runs that have finished, or their JSON."""
-        if not self.finished:
-            return
-        runs = {str(folder.path): folder.read() for folder in self.finished}
-        self.screen.json({"runs": [{**run.about, "folder": path, "result": run.result} for path, run in runs.items()]})
-        self.screen.table(table_of(list(runs.values())))
+        """Print the table of all runs that have finished, or the JSON of these and of those that were interrupted."""
+        runs = {str(folder.path): folder.read() for folder in [*self.finished, *self.interrupted]}
+        numbers: dict[str, Any] = {
+            "runs": [{**run.about, "folder": path, "result": run.result} for path, run in runs.items()]
+        }
+        self.screen.json(numbers | ({"not_started": self.not_started} if self.not_started else {}))
+        if self.finished:
+            self.screen.table(table_of([run for run in runs.values() if run.result is not None]))
 
     def leave(self) -> None:
         """End the command with an exit code if a run diverged or was interrupted."""
@@ -175,8 +179,13 @@ class Session:
 
     def _train(self, run: Prepared, folder: RunFolder, now: "_Now") -> None:
         training = run.training
-        epochs = -(-training.steps // training.per_epoch)
-        now.shown.begin(folder.name, steps=training.steps, epochs=epochs, done=training.step)
+        now.shown.begin(
+            folder.name,
+            steps=training.steps,
+            epochs=-(-training.steps // training.per_epoch),
+            per_epoch=training.per_epoch,
+            done=training.step,
+        )
         try:
             with self._events(folder, training.step) as add_event:
 
@@ -238,7 +247,24 @@ class Session:
 
     def _interrupted(self, folder: RunFolder, state: str) -> None:
         self.exit_code = INTERRUPTED
+        if rank() == 0:
+            self.interrupted.append(folder)
         self.screen.note(f"interrupted: {state}; go on with: {_command(folder)}")
+
+    def _not_started(self, runs: Sequence[PlannedRun]) -> None:
+        """Say with which commands the other runs of this command are made."""
+        others = {
+            name: value
+            for name, value, default in (
+                ("output", self.output, Path(OUTPUT)),
+                ("checkpoint_every", self.checkpoint_every, CHECKPOINT_EVERY),
+                ("log", self.log, None),
+            )
+            if value != default
+        }
+        self.not_started = [command_of(run, **others) for run in runs]
+        lines = "".join(f"\n  {command}" for command in self.not_started)
+        self.screen.note(f"{counted(len(runs), 'run')} of this command did not start; start them with:{lines}")
 
     def _configuration(self, folder: RunFolder, given: Mapping[str, Sequence[Any]]) -> TrainConfig:
         """Return the configuration of a run that is resumed, in which only what does not change the run may differ."""

@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 import re
+import shlex
 import shutil
 import signal
 
@@ -15,6 +16,7 @@ from ndtools.checkpoints.files import load_network
 from ndtools.experiments.train import session
 from ndtools.experiments.train.config import TrainConfig
 from ndtools.experiments.train.data_sets import DataSets
+from ndtools.experiments.train.grid import command_of, plan
 from ndtools.experiments.train.run import prepare
 from ndtools.results.run_folder import RunFolder
 from ndtools.training import state as states
@@ -267,11 +269,18 @@ def test_a_state_that_is_damaged_is_named(unfinished):
     assert refused.exit_code == 3 and str(state) in refused.stderr
 
 
-@pytest.mark.parametrize(("path", "message"), [("absent", "no such"), ("folder", "run.json")])
+@pytest.mark.parametrize(("path", "message"), [("absent", "no such"), ("folder", "it has no run.json")])
 def test_folders_without_a_run_cannot_be_resumed(tmp_path, path, message):
     (tmp_path / "folder").mkdir()
     refused = invoke("train", "--resume", tmp_path / path)
     assert refused.exit_code == 3 and message in refused.stderr
+
+
+def test_a_folder_of_runs_is_told_from_a_run(unfinished, train):
+    assert train("--norm", "none", "--max-steps", 1, "--name", "done").exit_code == 0
+    refused = invoke("train", "--resume", unfinished.parent)
+    assert refused.exit_code == 3
+    assert f"a folder of runs; give one that has not finished: {unfinished}\n" in refused.stderr
 
 
 def test_a_run_that_diverges_says_where_and_the_others_go_on(train, tmp_path):
@@ -292,7 +301,7 @@ def test_a_run_that_diverges_says_where_and_the_others_go_on(train, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("--arch", "vgg17"), 2, "--arch must be one of"),
+        (("--arch", "simple_cn"), 2, "did you mean simple_cnn?"),
         (("--norm", "bn,batch"), 2, "--norm must be one of"),
         (("--norm", "bn", "--eps", 0.1), 2, "--eps is a setting of deconvolution layers"),
         (("--lr", "0.1,0.1"), 2, "--lr must be one or more values, each once"),
@@ -328,9 +337,41 @@ def test_a_request_to_stop_as_a_run_ends_keeps_the_next_from_starting(train, tmp
     monkeypatch.setattr(session, "train", trained)
     done = train("--norm", "none", "--max-steps", 1, "--name", "run", "--repeats", 3)
     assert done.exit_code == 130
-    assert "2 runs of this command did not start" in done.stderr
+    assert "2 runs of this command did not start; start them with:" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["run-seed0"]
     assert result_of(tmp_path / "run-seed0")["steps"] == 1 and "run-seed0" in done.stdout
+    monkeypatch.undo()
+    commands = [shlex.split(line) for line in done.stderr.splitlines() if line.startswith("  ndtools train ")]
+    assert len(commands) == 2
+    for command in commands:
+        assert invoke(*command[1:]).exit_code == 0
+    configs = [json.loads((tmp_path / f"run-seed{seed}" / "run.json").read_text())["config"] for seed in range(3)]
+    assert [config | {"seed": 0} for config in configs] == [configs[0]] * 3
+    assert [config["seed"] for config in configs] == [0, 1, 2]
+
+
+def test_an_interrupted_command_prints_its_json(train, tmp_path, monkeypatch):
+    real = session.train
+
+    def interrupted(*arguments, stop, **settings):
+        return real(*arguments, stop=lambda: True, **settings)
+
+    monkeypatch.setattr(session, "train", interrupted)
+    done = train("--norm", "none", "--name", "run", "--repeats", 2, "--json")
+    assert done.exit_code == 130
+    printed = json.loads(done.stdout)
+    assert [(run["name"], run["result"]) for run in printed["runs"]] == [("run-seed0", None)]
+    (command,) = printed["not_started"]
+    assert f"--name run-seed1 --output {tmp_path}" in command and command in done.stderr
+
+
+def test_the_command_of_a_run_has_all_of_its_settings():
+    settings = {"norm": ("bn",), "epochs": (3,), "lr": (0.02,), "arch": ("vgg16",), "sampling_stride": (None,)}
+    (run,) = plan("a set", settings, augment=False, compile=True, max_steps=7, name="x y")
+    assert shlex.split(command_of(run)) == [
+        *("ndtools", "train", "a set", "--epochs", "3", "--lr", "0.02", "--max-steps", "7", "--no-augment"),
+        *("--compile", "--arch", "vgg16", "--norm", "bn", "--name", "x y"),
+    ]
 
 
 def test_absent_data_are_named(train, tmp_path):
