@@ -22,6 +22,9 @@ from ndtools.models.spec import NetworkSpec
 __all__ = ["Checkpoint", "load_network", "read_checkpoint", "save_network"]
 
 
+_FOR_TRAINING = ("eps", "n_iter", "momentum", "sampling_stride", "freeze_after", "through_statistics", "layer_norm")
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Checkpoint:
     """Contents of a checkpoint.
@@ -62,7 +65,7 @@ class Checkpoint:
         """
         if self.assumed is None:
             return []
-        names = names or ("eps", "n_iter", "momentum", "sampling_stride", "freeze_after", "through_statistics")
+        names = names or _FOR_TRAINING
         stated = {role: settings for role, settings in self.assumed.items() if settings is not None}
         common: dict[str, Any] = stated.get("conv") or next(iter(stated.values()))
         if common["running"] == "matrix":  # D is in the file
@@ -332,7 +335,7 @@ def _other_preset(network: NetworkSpec, state: State) -> str:
     if not assumed or not running or assumed & running:
         return ""
     if running == {"matrix"}:
-        return '; the file holds averages of D: try `config="reference"`'
+        return '; the file holds averages of D: try `config="reference"`, and `layer_norm` beside it if it is of ND++'
     return '; the file holds averages of covariances: try `config="interleaved"` or `config="paper"`'
 
 

@@ -17,7 +17,7 @@ from ndtools.console.heartbeat import heartbeat
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rich.table import Table
+    from rich.console import RenderableType
 
 __all__ = ["Output"]
 
@@ -95,12 +95,12 @@ class Output:
         if self._for_people:
             typer.echo(text)
 
-    def table(self, table: "Table", title: str | None = None) -> None:
+    def table(self, table: "RenderableType", title: str | None = None) -> None:
         """Print a part of the result as a table, unless the user asked for JSON or quiet.
 
         Parameters
         ----------
-        table : rich.table.Table
+        table : rich.table.Table, or a rich.console.Group of several
             Table to print. It is as wide as its numbers need, even if the terminal is narrower.
         title : str, optional
             Title in bold, on a line of its own above the table. By default there is none.

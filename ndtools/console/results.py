@@ -16,7 +16,7 @@ from ndtools.text import counted
 
 if TYPE_CHECKING:
     import numpy as np
-    from rich.table import Table
+    from rich.console import RenderableType
 
     from ndtools.drawing.pictures import Picture
     from ndtools.results.inputs import ImagesUsed
@@ -126,7 +126,7 @@ class ExperimentOutput(Output):
         *,
         pictures: "Mapping[str, Picture]",
         title: str,
-        table: "Table",
+        table: "RenderableType",
         images: "Mapping[str, np.ndarray[Any, Any]] | None" = None,
         further: "Mapping[Path, Mapping[str, Any]] | None" = None,
     ) -> None:
@@ -140,7 +140,7 @@ class ExperimentOutput(Output):
             Figures of the experiment by label: "" for the main one, and the labels given to the constructor.
         title : str
             One line above the table.
-        table : rich.table.Table
+        table : rich.table.Table, or a rich.console.Group of several
             Table with the main numbers.
         images : mapping, optional
             Images by the labels given to the constructor; see :func:`ndtools.results.files.write_results`.

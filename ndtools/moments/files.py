@@ -5,7 +5,7 @@ import os
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,14 +16,40 @@ from ndtools.errors import DataError, MatrixError, OptionError
 from ndtools.numerics.covariance import Covariance
 from ndtools.text import printable
 
-__all__ = ["is_moments", "iterate_moments", "moments_arrays", "read_moments", "read_written"]
+__all__ = [
+    "Moments",
+    "is_moments",
+    "iterate_moments",
+    "moments_arrays",
+    "read_moments",
+    "read_written",
+    "size_in_words",
+]
 
 COPIES = 10  # number of arrays of the size of a covariance that are held while its kernels are computed
 KEYS = ("covariance", "mean", "patches", "images", "channels", "kernel_size")
-ROUNDING = "rounding"  # missing in files that earlier versions wrote
+ROUNDING, RESIZE = "rounding", "resize"  # missing in files that earlier versions wrote
 
 
-def moments_arrays(covariance: Covariance, images: int) -> dict[str, NDArray[Any]]:
+class Moments(NamedTuple):
+    """Moments of a set of images, as a file holds them.
+
+    Attributes
+    ----------
+    covariance : Covariance
+        Covariance of the patches.
+    images : int
+        Number of images that the patches come from.
+    resize : int or None
+        Short side in pixels to which the images were resized; None if they were not.
+    """
+
+    covariance: Covariance
+    images: int
+    resize: int | None
+
+
+def moments_arrays(covariance: Covariance, images: int, resize: int | None = None) -> dict[str, NDArray[Any]]:
     """Return the arrays of a file of moments.
 
     Parameters
@@ -32,6 +58,8 @@ def moments_arrays(covariance: Covariance, images: int) -> dict[str, NDArray[Any
         Covariance of the patches, on the CPU.
     images : int
         Number of images that the patches come from.
+    resize : int, optional
+        Short side in pixels to which the images were resized. By default they were not.
 
     Returns
     -------
@@ -46,6 +74,7 @@ def moments_arrays(covariance: Covariance, images: int) -> dict[str, NDArray[Any
         "channels": np.array(covariance.channels),
         "kernel_size": np.array(covariance.kernel_size),
         ROUNDING: np.array(covariance.rounding),
+        RESIZE: np.array(resize or 0),
     }
 
 
@@ -58,12 +87,12 @@ def is_moments(path: Path) -> bool:
         return False
 
 
-def read_moments(paths: Sequence[str]) -> list[tuple[Covariance, int]]:
+def read_moments(paths: Sequence[str]) -> list[Moments]:
     """Read files of moments and return the results of :func:`iterate_moments` as a list."""
     return list(iterate_moments(paths))
 
 
-def iterate_moments(paths: Sequence[str]) -> Iterator[tuple[Covariance, int]]:
+def iterate_moments(paths: Sequence[str]) -> Iterator[Moments]:
     """Read files of moments one by one.
 
     Parameters
@@ -73,8 +102,8 @@ def iterate_moments(paths: Sequence[str]) -> Iterator[tuple[Covariance, int]]:
 
     Yields
     ------
-    (Covariance, int)
-        Covariance of the patches in a file, and the number of images.
+    Moments
+        Covariance of the patches in a file, the number of images, and to what they were resized.
 
     Raises
     ------
@@ -91,16 +120,25 @@ def iterate_moments(paths: Sequence[str]) -> Iterator[tuple[Covariance, int]]:
             message = f"must name each file once, got {printable(path)} twice: its images would count twice"
             raise OptionError("from_moments", message)
         seen.add(os.path.realpath(path))
-    first: Covariance | None = None
+    first: Moments | None = None
     for path in paths:
-        covariance, images = _read(path)
-        first = first or covariance
+        moments = _read(path)
+        first = first or moments
+        message = f"{printable(path)} does not fit {printable(paths[0])}"
         for name in ("channels", "kernel_size"):
-            value, expected = getattr(covariance, name), getattr(first, name)
+            value, expected = getattr(moments.covariance, name), getattr(first.covariance, name)
             if value != expected:
-                message = f"{printable(path)} does not fit {printable(paths[0])}"
                 raise MatrixError(f"{message}: its {name.replace('_', ' ')} must be {expected}, got {value}")
-        yield covariance, images
+        if moments.resize != first.resize:
+            raise MatrixError(
+                f"{message}: its images {size_in_words(moments.resize)}, the others {size_in_words(first.resize)}"
+            )
+        yield moments
+
+
+def size_in_words(resize: int | None) -> str:
+    """Say to what the images of moments were resized."""
+    return f"were resized to {resize} pixels" if resize else "were not resized"
 
 
 def read_written(
@@ -144,9 +182,9 @@ def read_written(
         raise DataError(f"{message}; {hint}") from None
 
 
-def _read(path: str) -> tuple[Covariance, int]:
+def _read(path: str) -> Moments:
     arrays = read_written(
-        path, KEYS, "files of moments are those that ndtools kernels saves with `save_moments`", [ROUNDING]
+        path, KEYS, "files of moments are those that ndtools kernels --save-moments FILE writes", [ROUNDING, RESIZE]
     )
     numbers = {key: arrays[key].ravel() for key in ("patches", "images", "channels", "kernel_size")}
     if any(not (values.size and (values >= 1).all() and (values % 1 == 0).all()) for values in numbers.values()):
@@ -171,6 +209,9 @@ def _read(path: str) -> tuple[Covariance, int]:
     rounding = arrays.get(ROUNDING, np.finfo(np.float32).eps * matrix.diagonal().mean())
     if rounding.shape != () or not 0 <= rounding < math.inf:
         raise MatrixError(f"{printable(path)} must hold a finite rounding of at least 0")
+    resize = arrays.get(RESIZE, np.zeros(()))
+    if resize.shape != () or not (resize >= 0 and resize % 1 == 0):
+        raise MatrixError(f"{printable(path)} must hold a resize that is a whole number of pixels, or 0")
     covariance = Covariance(
         mean=torch.from_numpy(mean),
         matrix=torch.from_numpy(matrix),
@@ -179,4 +220,4 @@ def _read(path: str) -> tuple[Covariance, int]:
         kernel_size=(size[0], size[1]),
         rounding=float(rounding),
     )
-    return covariance, int(numbers["images"][0])
+    return Moments(covariance, int(numbers["images"][0]), int(resize) or None)

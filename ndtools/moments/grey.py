@@ -22,13 +22,15 @@ def is_grey(covariance: Covariance) -> bool:
     return all(bool((difference.abs() <= EQUAL * variance).all()) for difference in differences)
 
 
-def warn_if_grey(covariance: Covariance, *, stacklevel: int = 2) -> None:
+def warn_if_grey(covariance: Covariance, *, of: str = "", stacklevel: int = 2) -> None:
     """Warn if images of three channels are grey.
 
     Parameters
     ----------
     covariance : Covariance
         Covariance of the patches of the images.
+    of : str
+        Name of the set of the images, where there are several. Default: none.
     stacklevel : int
         Position of the line that the warning points to, as for `warnings.warn`. Default 2: the caller.
 
@@ -39,5 +41,6 @@ def warn_if_grey(covariance: Covariance, *, stacklevel: int = 2) -> None:
         differences of the channels by 1/√eps, which says nothing about the images.
     """
     if is_grey(covariance):
-        message = "the images are grey: what their equal channels do to each other is set by eps alone; use `gray=True`"
+        images = f"the images{of and f' of {of}'} are grey"
+        message = f"{images}: what their equal channels do to each other is set by eps alone; use `gray=True`"
         warnings.warn(message, NumericalWarning, stacklevel=stacklevel + 1)

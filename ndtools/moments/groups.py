@@ -76,6 +76,8 @@ class GroupedMoments:
         Images of several frames, of which the first was used, sorted by name.
     noise : float or None
         Mean variance of the rounding of the files' pixels in [0, 1]; None if it is not known.
+    resize : int or None
+        Short side in pixels to which the images were resized; None if they were not.
     """
 
     by_size: tuple[GroupMoments, ...]
@@ -83,6 +85,7 @@ class GroupedMoments:
     skipped: tuple[Skipped, ...] = ()
     frames: tuple[Frames, ...] = ()
     noise: float | None = None
+    resize: int | None = None
 
     @property
     def read(self) -> int:
@@ -184,6 +187,7 @@ def grouped_moments(
         tuple(sorted(skipped, key=lambda s: s.name)),
         tuple(sorted(frames, key=lambda f: f.name)),
         noise / sum(images),
+        resize,
     )
 
 
@@ -214,7 +218,7 @@ def moments_of_files(paths: Sequence[str], *, resampled: bool = False, halves: b
     kept = len(paths) if resampled else 2 if halves else 1
     groups: list[Covariance] = []
     sizes: list[int] = []
-    for i, (covariance, images) in enumerate(iterate_moments(paths)):
+    for i, (covariance, images, resize) in enumerate(iterate_moments(paths)):  # noqa: B007  # all files agree in it
         if not groups:
             ky, kx = covariance.kernel_size
             if ky != kx or ky % 2 == 0:
@@ -226,4 +230,4 @@ def moments_of_files(paths: Sequence[str], *, resampled: bool = False, halves: b
         else:
             groups[i % kept] += covariance
             sizes[i % kept] += images
-    return GroupedMoments((GroupMoments(tuple(groups)),), tuple(sizes))
+    return GroupedMoments((GroupMoments(tuple(groups)),), tuple(sizes), resize=resize)

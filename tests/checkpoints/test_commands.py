@@ -104,14 +104,14 @@ def test_from_published_to_folded(published, images, tmp_path):
     lines = result.stdout.splitlines()
     assert lines[0] == "vgg11 · 3 channels · 7 classes · translated from the published code: the same function"
     assert lines[2].split()[:4] == ["features.0", "FastDeconv", "FastDeconv2d", "converted"]
-    assert lines[-4].split()[:4] == ["classifier", "Delinear", "DeconvLinear", "converted"]
-    assert lines[-3] == "9 converted, 0 removed, 0 kept"
-    note = " ".join(" ".join(lines[-2:]).split())
+    assert lines[-5].split()[:4] == ["classifier", "Delinear", "DeconvLinear", "converted"]
+    assert lines[-4] == "9 converted, 0 removed, 0 kept"
+    note = " ".join(" ".join(lines[-3:]).split())
     assert note == (
-        "settings assumed: momentum=0.1, sampling_stride=3, through_statistics=True, first.freeze_after=101 (the file"
-        " does not say; choose with --config)"
+        "settings assumed: momentum=0.1, sampling_stride=3, through_statistics=True, layer_norm=False,"
+        " first.freeze_after=101 (the file does not say; choose with --config)"
     )
-    assert max(map(len, lines[-2:])) <= 80
+    assert max(map(len, lines[-3:])) <= 80
     assert result.stderr.startswith(f"{ours}   ")
     given = read_checkpoint(CheckpointConfig(source=str(ours)))
     network, state = given.network, given.state

@@ -80,6 +80,8 @@ def test_what_is_no_file_of_moments(tmp_path):
         ({"covariance": np.full((4, 4), np.nan)}, "not finite"),
         ({"covariance": -np.eye(4)}, "negative variances"),
         ({"channels": np.array(2), "covariance": np.eye(8), "mean": np.zeros(8)}, "1 or 3 channels, got 2"),
+        ({"resize": np.array(-1)}, "resize that is a whole number"),
+        ({"resize": np.array([3, 3])}, "resize that is a whole number"),
     ):
         np.savez(tmp_path / "bad.npz", **{**good, **changes})
         with pytest.raises(MatrixError, match=message):
@@ -90,6 +92,21 @@ def test_what_is_no_file_of_moments(tmp_path):
     np.savez(tmp_path / "other.npz", **other)
     with pytest.raises(MatrixError, match="does not fit"):
         read_moments([str(tmp_path / "good.npz"), str(tmp_path / "other.npz")])
+
+
+def test_files_remember_to_what_images_were_resized(photos, tmp_path):  # noqa: F811
+    """Images of different sizes have different statistics, so that their moments do not add up."""
+    for name, size in (("full", ()), ("small", ("--resize", 20))):
+        path = tmp_path / f"{name}.npz"
+        assert invoke("kernels", photos, "-k", 3, *size, "-o", tmp_path, "--save-moments", path).exit_code == 0
+    full, small = (read_moments([str(tmp_path / f"{name}.npz")])[0].resize for name in ("full", "small"))
+    assert full is None and small == 20
+    files = ("--from-moments", tmp_path / "small.npz", "--save-moments", tmp_path / "again.npz")
+    assert invoke("kernels", *files, "-o", tmp_path).exit_code == 0
+    assert read_moments([str(tmp_path / "again.npz")])[0].resize == 20
+    message = "full.npz does not fit .*small.npz: its images were not resized, the others were resized to 20 pixels"
+    with pytest.raises(MatrixError, match=message):
+        read_moments([str(tmp_path / f"{name}.npz") for name in ("small", "full")])
 
 
 def test_even_windows_have_no_kernels(tmp_path):
@@ -126,7 +143,7 @@ def test_files_hold_the_rounding_and_older_ones_are_taken_for_float32(tmp_path):
     assert read_moments([str(tmp_path / "new.npz")])[0][0].rounding == covariance.rounding
     del arrays["rounding"]
     np.savez(tmp_path / "old.npz", **arrays)
-    (old, _), *_ = read_moments([str(tmp_path / "old.npz")])
+    (old, *_), *_ = read_moments([str(tmp_path / "old.npz")])
     assert old.rounding == pytest.approx(2.0**-23 * covariance.mean_variance)
     for wrong in (-1.0, np.nan, [1.0, 2.0]):
         np.savez(tmp_path / "wrong.npz", **arrays, rounding=np.array(wrong))

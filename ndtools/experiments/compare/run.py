@@ -11,7 +11,7 @@ from ndtools.console.short_form import short_form
 from ndtools.errors import DataError, NumericalWarning
 from ndtools.experiments.compare.arms import check_same_data, grouped, names_of, references, settings_of
 from ndtools.experiments.compare.config import CompareConfig
-from ndtools.experiments.compare.result import CompareArm, CompareResult, Curve
+from ndtools.experiments.compare.result import TABLE, CompareArm, CompareResult, Curve
 from ndtools.results.read import optional_float
 from ndtools.results.runs import Run, read_run, run_folders
 from ndtools.text import counted
@@ -79,6 +79,7 @@ def _arm(name: str, runs: Sequence[Run], config: CompareConfig) -> CompareArm:
 
 
 def _curve(run: Run, config: CompareConfig) -> Curve:
+    columns = {**run.epochs, "epoch": run.epoch_ends, "step": run.epoch_steps}
     early = run.steps["step"] <= config.loss_steps + config.smooth // 2  # those behind take part in averages
     result = run.result or {}
     last = result.get("last") or {}
@@ -92,7 +93,7 @@ def _curve(run: Run, config: CompareConfig) -> Curve:
         seed=int(run.config.get("seed", 0)),
         state=run.state,
         reason=result.get("reason"),
-        table={**run.epochs, "epoch": run.epoch_ends, "step": run.epoch_steps},
+        table={name: columns[name] for name in TABLE},
         step=run.steps["step"][early],
         loss=run.steps["loss"][early],
         test=test if run.state == "finished" else float("nan"),

@@ -18,10 +18,12 @@ from ndtools.console.options import (
     with_shared_options,
 )
 from ndtools.console.results import ExperimentOutput
+from ndtools.errors import OptionError
 from ndtools.experiments.compare_sets.config import CompareSetsConfig, names_moments
 
 if TYPE_CHECKING:
     from ndtools.experiments.compare_sets.result import CompareSetsResult
+    from ndtools.results.series import Series
 
 __all__ = ["compare_sets"]
 
@@ -41,9 +43,11 @@ def compare_sets(
     ],
     b: Annotated[str, typer.Argument(help="Second set, in the same forms.", autocompletion=complete_source)],
     c: Annotated[
-        str | None,
-        typer.Argument(help="Third set, if there is one.", show_default=False, autocompletion=complete_source),
-    ] = CompareSetsConfig.c,
+        list[str] | None,
+        typer.Argument(
+            help="Third set, if there is one.", metavar="C", show_default=False, autocompletion=complete_source
+        ),
+    ] = None,
     *,
     kernel_size: KernelSizes = str(CompareSetsConfig.kernel_size),
     images: Images = CompareSetsConfig.images,
@@ -79,7 +83,7 @@ def compare_sets(
     config = CompareSetsConfig(
         a,
         b,
-        c,
+        _third(c or []),
         kernel_size=sizes[0],
         images=images,
         eps=ridges[0],
@@ -99,21 +103,37 @@ def compare_sets(
 
     from ndtools.experiments.compare_sets.figures import FIGURES, SERIES
     from ndtools.experiments.compare_sets.run import run_series
-    from ndtools.experiments.compare_sets.table import compare_sets_table
+    from ndtools.experiments.compare_sets.table import compare_sets_tables
 
-    series = output.compute(run_series, config, kernel_sizes=sizes, ridges=ridges, counting="images")
+    counting = "images, twice" if config.sparsity and not all(of_moments) else "images"
+    series = output.compute(run_series, config, kernel_sizes=sizes, ridges=ridges, counting=counting)
     for each in series[0].sets:
         output.skipped(each.images)
         if not each.from_moments:
             output.fewer(each.images, images)
-    table = compare_sets_table(series.members)
+    tables = compare_sets_tables(series.members)
     if len(series) == 1:
-        output.results(series[0], pictures=FIGURES, title=_title(series[0]), table=table)
+        output.results(series[0], pictures=FIGURES, title=_title(series), table=tables)
     else:
-        output.results(series, pictures=SERIES, title=_title(series[0]), table=table)
+        output.results(series, pictures=SERIES, title=_title(series), table=tables)
 
 
-def _title(result: "CompareSetsResult") -> str:
+def _third(named: list[str]) -> str | None:
+    """Return the third set, or None; more are files of a glob that the shell has expanded."""
+    if len(named) > 1:
+        raise OptionError(
+            "c",
+            f"must be the last set, got {2 + len(named)} sets: put a glob in quotation marks, as in 'parts/*.npz', so that"
+            " its files are one set",
+        )
+    return named[0] if named else CompareSetsConfig.c
+
+
+def _title(series: "Series[CompareSetsResult]") -> str:
     from ndtools.text import source_name
 
-    return "Sets compared · " + " · ".join(f"{each.name} {source_name(each.source, 30)}" for each in result.sets)
+    result = series[0]
+    sizes = dict.fromkeys(each.config.kernel_size for each in series)
+    size = " and ".join(f"{k}×{k}" for k in sizes)
+    names = (f"{each.name} {source_name(each.source, 30)}" for each in result.sets)
+    return " · ".join(("Sets compared", *names, f"{size} patches"))

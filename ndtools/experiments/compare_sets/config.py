@@ -24,7 +24,8 @@ class CompareSetsConfig(Configuration):
     a, b : str
         Sources of the images of both sets; see :func:`ndtools.data.images.sources.resolve_source`. In place of images,
         the name of a file of moments as ``ndtools kernels`` saves them, or a glob of such files: it ends in .npz.
-        Kernel size and channels of all sets are then those of the files, and the sparsity of that set is not known.
+        Kernel size, channels and resizing of all sets are then those of the files, and the sparsity of that set is not
+        known.
     c : str, optional
         Source of a third set. By default there are two.
     kernel_size : int

@@ -16,6 +16,8 @@ __all__ = ["RelativeDifference", "Uncertain", "degrees_of_freedom", "spread_of",
 
 Array = NDArray[np.float64]
 
+ROUNDING = 1e-6  # share of a number below which its standard error is rounding
+TURNS = 2.0  # standard deviations over draws of the bootstrap within which a verdict is unsure
 CHANCE = 0.95  # share of pairs of equal sets that differ by less than `RelativeDifference.chance`
 
 
@@ -31,11 +33,14 @@ class Uncertain:
         Its standard error; None without a bootstrap.
     freedom : float or None
         Degrees of freedom of the standard error, which few groups of images leave uncertain; None for a certain one.
+    draws : float or None
+        Degrees of freedom of the standard error by the number of replicates alone; None for a certain one.
     """
 
     value: float | None
     error: float | None
     freedom: float | None = None
+    draws: float | None = None
 
     def __str__(self) -> str:
         return with_error(self.value, self.error)
@@ -46,15 +51,29 @@ class Uncertain:
             return Uncertain(None, None)
         if self.error is None or other.error is None:
             return Uncertain(self.value - other.value, None)
-        freedom = _welch((self.error**2, other.error**2), (self.freedom, other.freedom))
-        return Uncertain(self.value - other.value, math.hypot(self.error, other.error), freedom)
+        variances = (self.error**2, other.error**2)
+        freedom = _welch(variances, (self.freedom, other.freedom))
+        draws = _welch(variances, (self.draws, other.draws))
+        return Uncertain(self.value - other.value, math.hypot(self.error, other.error), freedom, draws)
+
+    @property
+    def limit(self) -> float:
+        """Number of standard errors that 95 % of numbers with mean 0 stay below."""
+        return _quantile(self.freedom)
 
     @property
     def is_apart(self) -> bool | None:
         """Whether the 95 % interval of the number, by Student's t, leaves out 0; None if that is not known."""
         if self.value is None or not self.error:
             return None
-        return abs(self.value) > _quantile(self.freedom) * self.error
+        return abs(self.value) > self.limit * self.error
+
+    @property
+    def is_unsure(self) -> bool:
+        """Whether other draws of the bootstrap could turn `is_apart`."""
+        if self.value is None or not self.error:
+            return False
+        return _could_turn(abs(self.value), self.limit * self.error, self.draws)
 
     @classmethod
     def of(cls, value: float, samples: Array | None, freedom: float | None = None) -> "Uncertain":
@@ -64,7 +83,10 @@ class Uncertain:
         finite = samples[np.isfinite(samples)] if samples is not None else np.empty(0)
         if len(finite) < 2:
             return cls(value, None)
-        return cls(value, float(np.std(finite, ddof=1)), freedom)
+        error = float(np.std(finite, ddof=1))
+        if error < ROUNDING * abs(value):  # grey images: channels are equal, whatever the images are
+            return cls(round(value, -math.floor(math.log10(ROUNDING))), 0.0)
+        return cls(value, error, freedom, len(finite) - 1)
 
 
 @dataclass(frozen=True)
@@ -84,6 +106,8 @@ class RelativeDifference:
         dominated by the largest numbers, which may be the least certain.
     in_errors_chance : float or None
         Root mean square that 95 % of pairs of such sets would stay below if both came from the same images.
+    draws : float or None
+        Degrees of freedom of the standard errors by the number of replicates alone; None without a bootstrap.
     """
 
     value: float
@@ -91,6 +115,7 @@ class RelativeDifference:
     chance: float | None
     in_errors: float | None
     in_errors_chance: float | None
+    draws: float | None = None
 
     def __str__(self) -> str:
         return percent(self.value, self.error, digits=2)
@@ -101,6 +126,13 @@ class RelativeDifference:
         if self.in_errors is None or self.in_errors_chance is None:
             return None
         return self.in_errors > self.in_errors_chance
+
+    @property
+    def is_unsure(self) -> bool:
+        """Whether other draws of the bootstrap could turn `is_apart`."""
+        if self.in_errors is None or self.in_errors_chance is None:
+            return False
+        return _could_turn(self.in_errors, self.in_errors_chance, self.draws)
 
     @classmethod
     def of(
@@ -136,14 +168,15 @@ class RelativeDifference:
         widening = _widening([float(np.square(error).sum()) for error in errors], freedoms)
         chance = float(np.quantile(cdist(*deviations), CHANCE)) / size * widening
         uncertain = np.hypot(*errors) > 0
-        in_errors = in_errors_chance = None
+        in_errors = in_errors_chance = draws = None
         if uncertain.any():
             unit = np.hypot(*errors)[uncertain] * math.sqrt(uncertain.sum())
             in_errors = float(np.linalg.norm((a - b).ravel()[uncertain] / unit))
             noise = cdist(*(deviation[:, uncertain] / unit for deviation in deviations))
             shares = [float(np.square(error[uncertain] / unit).sum()) for error in errors]
             in_errors_chance = float(np.quantile(noise, CHANCE)) * _widening(shares, freedoms)
-        return cls(value, float(np.std(apart, ddof=1)), chance, in_errors, in_errors_chance)
+            draws = _welch(shares, [len(sample) - 1 for sample in kept])
+        return cls(value, float(np.std(apart, ddof=1)), chance, in_errors, in_errors_chance, draws)
 
     @classmethod
     def from_numbers(cls, numbers: Mapping[str, Any]) -> "RelativeDifference":
@@ -174,6 +207,27 @@ def _welch(variances: Sequence[float], freedoms: Sequence[float | None]) -> floa
     pairs = [(variance, freedom) for variance, freedom in zip(variances, freedoms, strict=True) if freedom]
     uncertain = sum(variance**2 / freedom for variance, freedom in pairs)
     return sum(variances) ** 2 / uncertain if uncertain else None
+
+
+def _could_turn(value: float, limit: float, draws: float | None) -> bool:
+    """Return whether other draws of a bootstrap could move a number to the other side of its limit.
+
+    Parameters
+    ----------
+    value, limit : float
+        Number and its limit, of which one is in units of the standard error.
+    draws : float or None
+        Degrees of freedom of the standard error by the number of draws; None for a certain one.
+
+    Returns
+    -------
+    bool
+        Whether they are closer than `TURNS` relative errors of the standard error, 1/√(2·draws). That of a mean of
+        many numbers is less, as far as they are independent.
+    """
+    if draws is None or min(value, limit) <= 0:
+        return False
+    return abs(math.log(value / limit)) < TURNS / math.sqrt(2 * draws)
 
 
 def _quantile(freedom: float | None) -> float:

@@ -15,7 +15,7 @@ from ndtools.experiments.compare_sets.measures import RidgeUsed, SetMeasures
 from ndtools.numerics.ridge import RidgeChoice
 from ndtools.numerics.sparsity import Estimate
 from ndtools.results.read import SavedResult
-from ndtools.text import percent, source_name, with_error
+from ndtools.text import source_name, with_error
 
 __all__ = ["CompareSetsResult", "SetDifference"]
 
@@ -46,6 +46,11 @@ class SetDifference:
     neighbours: Uncertain
     channels: Uncertain
     sparsity: dict[str, Estimate]
+
+    @property
+    def tested(self) -> tuple[RelativeDifference | Uncertain, ...]:
+        """Differences whose standard errors are by a bootstrap."""
+        return self.kernels, self.responses, self.neighbours, self.channels
 
     def numbers(self) -> dict[str, Any]:
         """Return the entries of the .json file."""
@@ -143,8 +148,8 @@ class CompareSetsResult(ShownResult):
         ]
         for each in self.differences:
             text = f"{' − '.join(each.names)}: kernels differ by {each.kernels}"
-            if each.kernels.chance is not None:
-                text += f" ({percent(each.kernels.chance, digits=2)} by chance)"
+            if each.kernels.in_errors is not None:
+                text += f", {each.kernels.in_errors:.1f} errors ({each.kernels.in_errors_chance:.1f} by chance)"
             if each.sparsity:
                 text += f" · kurtosis by {with_error(each.sparsity['kurtosis'].value)}"
             lines.append(text)

@@ -13,7 +13,8 @@ from ndtools.errors import MatrixError, OptionError
 from ndtools.experiments.compare_sets.config import CompareSetsConfig
 from ndtools.experiments.compare_sets.differences import RelativeDifference
 from ndtools.experiments.compare_sets.result import CompareSetsResult, SetDifference
-from ndtools.experiments.compare_sets.sets import ImageSet, MeasuredSet, find_set, measure_set
+from ndtools.experiments.compare_sets.sets import ImageSet, MeasuredSet, find_set, measure_set, warn_of_sets
+from ndtools.moments.files import size_in_words
 from ndtools.numerics.sparsity import MEASURES, REACH, difference
 from ndtools.results.series import Series, configurations
 from ndtools.validation import Ridge
@@ -47,12 +48,13 @@ def run(config: CompareSetsConfig, *, progress: Progress | None = None) -> Compa
     DataError
         If nothing could be used, or a set has one image where a bootstrap, or the choice of a ridge, needs two.
     MatrixError
-        If the moments of the sets are of patches of different sizes or channels.
+        If the moments of the sets are of patches of different sizes or channels, or of images resized differently.
 
     Warns
     -----
     NumericalWarning
-        If a set is one file of moments, which gives no standard errors; if images are few, grey, have several frames,
+        If a set is one file of moments, which gives no standard errors; if sets are the same; if replicates are few,
+        so that the errors are rough; if images are few, grey, have several frames,
         or are named more than once; or if the ridge is below the noise of files whose pixels are rounded.
     """
     return run_series(config, progress=progress)[0]
@@ -89,19 +91,28 @@ def run_series(
     DataError
         If nothing could be used, or a set has one image where a bootstrap, or the choice of a ridge, needs two.
     MatrixError
-        If the moments of the sets are of patches of different sizes or channels.
+        If the moments of the sets are of patches of different sizes or channels, or of images resized differently.
     OptionError
-        If there are too many results, or several kernel sizes with files of moments, which have one.
+        If there are too many results, or several kernel sizes, or another ``resize``, with files of moments,
+        which have theirs.
     """
     CompareSetsConfig.check_type(config)
     sizes, eps, members = configurations(config, kernel_sizes, ridges)
     device = resolve_device(config.device)
     sets = [find_set(name, source, config, halves="auto" in eps) for name, source in config.sources.items()]
+    warn_of_sets(sets, bootstrap=config.bootstrap)
     if of_files := [each for each in sets if each.moments]:
         if len(sizes) > 1:
             raise OptionError("kernel_size", f"must be one with files of moments, which have theirs, got {len(sizes)}")
-        size, gray = _of_files(of_files)
-        sizes, members = (size,), tuple(replace(member, kernel_size=size, gray=gray) for member in members)
+        size, gray, resize = _of_files(of_files)
+        if config.resize not in (None, resize):
+            raise OptionError(
+                "resize",
+                f"must be that of the files of moments, whose images {size_in_words(resize)}, got {config.resize}: sets"
+                " that are processed differently cannot be compared",
+            )
+        sizes = (size,)
+        members = tuple(replace(member, kernel_size=size, gray=gray, resize=resize) for member in members)
         config = members[0]
     report = _Report(progress, sum(each.count * (1 + config.sparsity) for each in sets))
     edges = np.linspace(-REACH, REACH, BINS + 1)
@@ -139,8 +150,8 @@ class _Report:
         return (lambda done, _: progress(before + done, self._total)) if progress else None
 
 
-def _of_files(sets: Sequence[ImageSet]) -> tuple[int, bool]:
-    """Return the kernel size of all sets of moments, and whether they are grey; MatrixError unless they agree."""
+def _of_files(sets: Sequence[ImageSet]) -> tuple[int, bool, int | None]:
+    """Return the kernel size of sets of moments, whether they are grey, and `resize`; MatrixError unless they agree."""
     whole = [each.moments.by_size[0].whole for each in sets if each.moments]
     for each, covariance in zip(sets, whole, strict=True):
         for name in ("channels", "kernel_size"):
@@ -150,7 +161,14 @@ def _of_files(sets: Sequence[ImageSet]) -> tuple[int, bool]:
                     f"the moments of {each.label} do not fit those of {sets[0].label}: their"
                     f" {name.replace('_', ' ')} must be {expected}, got {value}"
                 )
-    return whole[0].kernel_size[0], whole[0].channels == 1
+    sides = [each.moments.resize for each in sets if each.moments]
+    for each, side in zip(sets, sides, strict=True):
+        if side != sides[0]:
+            raise MatrixError(
+                f"the moments of {each.label} do not fit those of {sets[0].label}: their images {size_in_words(side)},"
+                f" the others {size_in_words(sides[0])}"
+            )
+    return whole[0].kernel_size[0], whole[0].channels == 1, sides[0]
 
 
 def _difference(first: MeasuredSet, second: MeasuredSet) -> SetDifference:

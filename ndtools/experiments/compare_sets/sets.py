@@ -1,6 +1,7 @@
 """Measure one set of images, or one set of files of moments, for several kernel sizes and ridges."""
 
 import glob
+import itertools
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -32,7 +33,7 @@ from ndtools.results.inputs import ImagesUsed, images_used
 from ndtools.text import printable
 from ndtools.validation import Ridge
 
-__all__ = ["ImageSet", "MeasuredSet", "find_set", "measure_set"]
+__all__ = ["ImageSet", "MeasuredSet", "find_set", "measure_set", "warn_of_sets"]
 
 LEFT_OUT = 200  # groups of images at most, of which each is left out once for the intervals of the sparsity
 
@@ -53,12 +54,16 @@ class ImageSet:
         Images; None if there are only moments.
     moments : GroupedMoments or None
         Moments from files, each file a group; None if there are images.
+    paths : tuple of str
+        Real paths of the source: its files of moments, or the file or folder of its images. A name that is no path
+        stands for itself.
     """
 
     name: str
     label: str
     images: ImageSource | None
     moments: GroupedMoments | None
+    paths: tuple[str, ...]
 
     @property
     def count(self) -> int:
@@ -117,13 +122,13 @@ def find_set(name: str, source: str, config: CompareSetsConfig, *, halves: bool)
             images = images.subset(config.images, config.seed)
         if config.bootstrap and len(images) < 2:
             raise DataError(_too_few(name, images.label))
-        return ImageSet(name, images.label, images, None)
+        return ImageSet(name, images.label, images, None, (_real(source),))
     pattern = glob.has_magic(source) and not os.path.lexists(source)
     paths = sorted(glob.glob(source)) if pattern else [source]
     if not paths:
         raise DataError(f"no files match '{printable(source)}'; save moments with ndtools kernels --save-moments")
     moments = moments_of_files(paths, resampled=bool(config.bootstrap), halves=halves)
-    return ImageSet(name, printable(source), None, moments)
+    return ImageSet(name, printable(source), None, moments, tuple(map(_real, paths)))
 
 
 def measure_set(
@@ -173,7 +178,7 @@ def measure_set(
     sparsity = config.sparsity and images.images is not None
     kept = KeptImages() if sparsity else None
     moments, used = _moments(images, config, sizes, ridges, device, kept, begin)
-    warn_if_grey(moments.by_size[0].whole)
+    warn_if_grey(moments.by_size[0].whole, of=f"set {images.name}")
     whitenings, choices = [], []
     for by_size in moments.by_size:
         for ridge in ridges:
@@ -258,13 +263,7 @@ def _moments(
     """Return the moments of groups of images, and describe the images; warn if standard errors are rough."""
     if images.moments:
         moments, used = images.moments, ImagesUsed(images.label, images.moments.read)
-        if config.bootstrap and len(moments.images) < 2:
-            warnings.warn(
-                f"set {images.name} is one file of moments, so that its differences have no standard errors; save the"
-                " moments of parts of the images, and name them by a glob",
-                NumericalWarning,
-                stacklevel=4,
-            )
+        if len(moments.images) < 2:  # `warn_of_sets` warns of it
             return moments, used
     else:
         assert images.images is not None
@@ -288,6 +287,52 @@ def _moments(
     if config.bootstrap:
         warn_of_groups(moments.images)
     return moments, used
+
+
+def warn_of_sets(sets: Sequence[ImageSet], *, bootstrap: int) -> None:
+    """Warn of few replicates, and of sets that are the same images, or one file of moments.
+
+    Parameters
+    ----------
+    sets : sequence of ImageSet
+        All sets.
+    bootstrap : int
+        Number of replicates; 0 if no standard errors are wanted.
+
+    Warns
+    -----
+    NumericalWarning
+        If there are few replicates, or sets are the same, or are one file each.
+    """
+    if 0 < bootstrap < CompareSetsConfig.bootstrap:
+        warnings.warn(
+            f"a bootstrap of {bootstrap} replicates gives a rough error; take {CompareSetsConfig.bootstrap} at least",
+            NumericalWarning,
+            stacklevel=3,
+        )
+    for first, second in itertools.combinations(sets, 2):
+        if first.paths == second.paths:
+            warnings.warn(
+                f"sets {first.name} and {second.name} are the same images, {first.label}: they do not differ, and their"
+                " standard errors differ by the random draws of the bootstrap alone",
+                NumericalWarning,
+                stacklevel=3,
+            )
+    single = [each.name for each in sets if each.moments and len(each.paths) == 1]
+    if single and (bootstrap or len(single) > 1):
+        which = f"set {single[0]} is" if len(single) == 1 else f"each of the sets {' and '.join(single)} is"
+        errors = ", so that differences have no standard errors" if bootstrap else ""
+        warnings.warn(
+            f"{which} one file of moments{errors}; files of the parts of one set are named by a glob in quotation marks,"
+            " as in 'parts/*.npz'",
+            NumericalWarning,
+            stacklevel=3,
+        )
+
+
+def _real(source: str) -> str:
+    """Return the real path of a file or folder, or the name of a source that is none."""
+    return os.path.realpath(source) if os.path.lexists(source) else source
 
 
 def _too_few(name: str, label: str) -> str:

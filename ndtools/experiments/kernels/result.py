@@ -143,7 +143,7 @@ class KernelsResult(ShownResult):
 
     def moments(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of a file of moments, which adds up with others (``from_moments``)."""
-        return moments_arrays(self.covariance, self.images.read)
+        return moments_arrays(self.covariance, self.images.read, self.config.resize)
 
     def numbers(self) -> dict[str, Any]:
         """Return the numbers of the .json file by key."""

@@ -104,7 +104,7 @@ def run_series(
     if config.from_moments:
         found = moments_of_files(config.from_moments, resampled=bool(config.bootstrap), halves="auto" in eps)
         k, channels = found.by_size[0].whole.kernel_size[0], found.by_size[0].whole.channels
-        members = tuple(replace(member, kernel_size=k, gray=channels == 1) for member in members)
+        members = tuple(replace(member, kernel_size=k, gray=channels == 1, resize=found.resize) for member in members)
         used = ImagesUsed(", ".join(map(printable, config.from_moments)), found.read)
     else:
         images = resolve_source(config.source)
