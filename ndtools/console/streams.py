@@ -70,6 +70,4 @@ def _text_stream(stream: TextIO | None, kind: type[io.BufferedWriter], flags: in
     raw: Any = getattr(stream.buffer, "raw", stream.buffer)
     # With python -u, lines are written at once, though the stream does not call itself buffered by lines.
     by_lines = bool(stream.line_buffering or getattr(stream, "write_through", False))
-    return io.TextIOWrapper(
-        kind(raw), encoding=stream.encoding, errors="backslashreplace", line_buffering=by_lines
-    )
+    return io.TextIOWrapper(kind(raw), encoding=stream.encoding, errors="backslashreplace", line_buffering=by_lines)

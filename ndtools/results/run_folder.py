@@ -225,7 +225,7 @@ class RunFolder:
                 os.replace(self.best_before, self.best)
 
     def keep_best(self) -> None:
-        """Keep the best checkpoint so far, for a run that is made longer, beside that of an epoch that was cut short."""
+        """Keep the best checkpoint of whole epochs beside that of an epoch that was cut short."""
         if self.best.exists():
             with _writing(self.best_before):
                 os.replace(self.best, self.best_before)

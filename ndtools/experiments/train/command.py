@@ -110,8 +110,8 @@ def train(
         str | None,
         typer.Option(
             metavar="N|none",
-            help="Number of steps after which a run ends, or none (the default). With --resume, a larger one makes a run"
-            " longer.",
+            help="Number of steps after which a run ends, or none (the default). With --resume, a larger number makes"
+            " a run longer.",
             show_default=False,
             rich_help_panel=_RECIPE,
         ),

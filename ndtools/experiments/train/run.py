@@ -107,9 +107,10 @@ def run(
     >>> run.name, run.state, len(run.steps["loss"])
     ('glyphs-vgg11-bn', 'finished', 2)
     """
-    if not isinstance(config, TrainConfig):
-        given = shortened(repr(config))
-        raise TypeError(f"config must be a TrainConfig, got {given}; write nd.run_train(nd.TrainConfig(...), output)")
+    given: object = config
+    if not isinstance(given, TrainConfig):
+        words = shortened(repr(given))
+        raise TypeError(f"config must be a TrainConfig, got {words}; write nd.run_train(nd.TrainConfig(...), output)")
     data_sets = DataSets(resolve_device(config.device))
     with operator_threads(config.jobs):
         check(config, data_sets)
