@@ -95,10 +95,11 @@ class RunFolder:
         if not folder.path.is_dir():
             raise DataError(f"no such folder of a run: '{name}'")
         if not os.path.lexists(folder.path / _ABOUT):
-            inner = [run for run in inner_runs(folder.path) if not (run / _RESULT).exists()]
+            every = inner_runs(folder.path)
+            inner = [run for run in every if not (run / _RESULT).exists()] or every
             if inner:
                 names = ", ".join(printable(run) for run in inner[:_NAMED]) + (", ..." if len(inner) > _NAMED else "")
-                raise DataError(f"{name} is no run, but a folder of runs; give one that has not finished: {names}")
+                raise DataError(f"{name} is no run, but a folder of runs; give one of them: {names}")
             raise DataError(f"{name} is not the folder of one run: it has no {_ABOUT}; give a folder that has one")
         read_about(folder.path)
         return folder

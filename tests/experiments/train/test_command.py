@@ -280,7 +280,7 @@ def test_a_folder_of_runs_is_told_from_a_run(unfinished, train):
     assert train("--norm", "none", "--max-steps", 1, "--name", "done").exit_code == 0
     refused = invoke("train", "--resume", unfinished.parent)
     assert refused.exit_code == 3
-    assert f"a folder of runs; give one that has not finished: {unfinished}\n" in refused.stderr
+    assert f"a folder of runs; give one of them: {unfinished}\n" in refused.stderr
 
 
 def test_a_run_that_diverges_says_where_and_the_others_go_on(train, tmp_path):
