@@ -247,7 +247,7 @@ def measure_set(
                 after=after,
             )
             rows.append(MeasuredSet(measures, kernels, responses))
-    warn_if_below_noise(min(row.measures.fit.eps for row in rows), used.noise)
+    warn_if_below_noise(min(row.measures.fit.eps for row in rows), used.noise, spectrum=False)
     return rows
 
 
