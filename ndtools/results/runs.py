@@ -16,7 +16,7 @@ from ndtools.data.files import read_file
 from ndtools.errors import DataError
 from ndtools.text import printable, reason
 
-__all__ = ["COLUMNS", "FORMAT", "STEP_COLUMNS", "Run", "read_about", "read_run", "run_folders"]
+__all__ = ["COLUMNS", "FORMAT", "STEP_COLUMNS", "Run", "inner_runs", "read_about", "read_run", "run_folders"]
 
 FORMAT = 1
 """Version of the content of run folders, to be raised when it changes. Older ones are understood."""
@@ -130,14 +130,23 @@ def run_folders(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
         if not path.is_dir():
             raise DataError(f"{name} is no folder; {_REMEDY}")
         try:
-            inner = [path] if _is_run(path) else sorted(filter(_is_run, path.iterdir()), key=_natural)
+            is_run = _is_run(path)
         except OSError as error:
             raise DataError(f"cannot read {name}: {reason(error)}") from None
+        inner = [path] if is_run else inner_runs(path)
         if not inner:
             raise DataError(f"{name} holds no run (no run.json, nor a folder with one); {_REMEDY}")
         for folder in inner:
             folders.setdefault(os.path.realpath(folder), folder)
     return list(folders.values())
+
+
+def inner_runs(path: Path) -> list[Path]:
+    """Return the folders of training runs in a folder, by name, in which numbers count by their value."""
+    try:
+        return sorted(filter(_is_run, path.iterdir()), key=_natural)
+    except OSError as error:
+        raise DataError(f"cannot read {printable(path)}: {reason(error)}") from None
 
 
 def _is_run(path: Path) -> bool:
