@@ -3,11 +3,12 @@
 import difflib
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache, wraps
 from numbers import Integral, Real
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Union, get_args, get_origin, get_type_hints
 
 from ndtools.errors import OptionError
 from ndtools.text import shortened
@@ -68,7 +69,15 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 
 @dataclass(frozen=True, repr=False)
 class Configuration:
-    """Settings of an experiment, printed as far as they differ from their defaults."""
+    """Settings of an experiment, printed as far as they differ from their defaults.
+
+    Attributes
+    ----------
+    hints : dict of str to str
+        What the messages about values of other types add, by the name of the setting.
+    """
+
+    hints: ClassVar[Mapping[str, str]] = {}
 
     if TYPE_CHECKING:  # dataclasses would take this property for the default of their field
 
@@ -142,7 +151,16 @@ def check_types(config: Configuration) -> None:
         value = getattr(config, name)
         if not any(_is_of(value, one) for one in allowed):
             words = " or ".join(dict.fromkeys(filter(None, map(_in_words, allowed))))
-            raise OptionError(name, f"must be {words}, got {shortened(repr(value))}")
+            hint = f"; {config.hints[name]}" if name in config.hints else ""
+            raise OptionError(name, f"must be {words}, got {_given(value)}{hint}")
+
+
+def _given(value: object) -> str:
+    """Return a value for a message; an array by its shape."""
+    shape = getattr(value, "shape", None)
+    if not isinstance(shape, tuple) or not shape:
+        return shortened(repr(value))
+    return f"an array of shape {tuple(map(int, shape))}"
 
 
 @cache

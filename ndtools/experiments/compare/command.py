@@ -22,18 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["compare"]
 
-_NOTHING = "Has no effect in this command"
 
-
-@partial(
-    with_shared_options,
-    texts={
-        "seed": f"{_NOTHING}, in which nothing is random.",
-        "jobs": f"{_NOTHING}, which reads files alone.",
-        "device": f"{_NOTHING}, which reads files alone.",
-        "verbose": f"{_NOTHING}, which skips nothing.",
-    },
-)
+@partial(with_shared_options, without=("seed", "jobs", "device", "verbose"))  # it only reads files, and skips none
 def compare(
     context: typer.Context,
     runs: Annotated[

@@ -261,7 +261,7 @@ def test_runs_of_different_data_are_refused(tmp_path):
     write_run(tmp_path / "b", epochs=1, dataset="cifar100")
     result = invoke("compare", tmp_path / "a", tmp_path / "b", "-o", tmp_path / "out")
     assert result.exit_code == 3
-    assert "was tested on 10000 images of cifar10" in result.stderr and "10000 of cifar100" in result.stderr
+    assert f"{tmp_path / 'a'} on 10000 images of cifar10; {tmp_path / 'b'} on 10000 images of cifar100" in result.stderr
     assert not (tmp_path / "out" / "compare.json").exists()
 
 
