@@ -1,5 +1,6 @@
 """What all configurations of experiments have in common, checks of the settings that several share, and choices."""
 
+import difflib
 import math
 import os
 from collections.abc import Mapping
@@ -315,6 +316,8 @@ def check_rate(name: str, value: float | str, or_else: str = "") -> None:
 
 
 def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    """Raise an error that lists the allowed values if a value is not one of them."""
+    """Raise an error that lists the allowed values, and names a similar one, if a value is not one of them."""
     if value not in allowed:
-        raise OptionError(name, f"must be one of {', '.join(allowed)}, got {value!r}")
+        close = difflib.get_close_matches(value, allowed, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise OptionError(name, f"must be one of {', '.join(allowed)}, got {value!r}{hint}")

@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullLocator
+from matplotlib.ticker import Formatter, Locator, MaxNLocator, NullLocator
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
 from ndtools.drawing.style import SMALL
 
-__all__ = ["End", "name_ends", "plain_number", "plain_ticks", "say_empty"]
+__all__ = ["End", "name_ends", "plain_number", "plain_numbers", "plain_ticks", "say_empty"]
 
 # Round numbers within a decade that are ticks, the finest first.
-_STEPS = ((1, 1.5, 2, 3, 4, 5, 7), (1, 2, 5), (1,))
+_STEPS = ((1, 1.5, 2, 3, 4, 5, 7), (1, 2, 5), (1, 3), (1,))
 _SPARSE = (2, 3, 5, 10, 20, 50, 100)  # every so many decades, where each one is too many
 _LETTER = 0.65  # of a digit: width, in units of the size of type
 _LINE = 1.2  # of a line of text: height, in the same units
@@ -45,8 +45,37 @@ def plain_number(value: float) -> str:
     >>> plain_number(0.002), plain_number(1e-6), plain_number(2e7)
     ('0.002', '10⁻⁶', '2·10⁷')
     """
-    if value == 0 or 1e-4 <= abs(value) < 1e5:
-        return f"{value:.12g}"
+    return f"{value:.12g}" if _is_short(value) else _with_exponent(value)
+
+
+def plain_numbers(values: Sequence[float]) -> list[str]:
+    """Write the numbers of one axis alike: as powers of ten if one of them has an exponent in `plain_number`.
+
+    Parameters
+    ----------
+    values : sequence of float
+        Finite numbers.
+
+    Returns
+    -------
+    list of str
+        Their texts; 0, 1 and 10 are short in any case.
+
+    Examples
+    --------
+    >>> plain_numbers([1e-5, 1e-4, 1]), plain_numbers([1e-4, 1])
+    (['10⁻⁵', '10⁻⁴', '1'], ['0.0001', '1'])
+    """
+    if all(_is_short(value) for value in values):
+        return [plain_number(value) for value in values]
+    return [plain_number(value) if value in (0, 1, 10) else _with_exponent(value) for value in values]
+
+
+def _is_short(value: float) -> bool:
+    return value == 0 or 1e-4 <= abs(value) < 1e5
+
+
+def _with_exponent(value: float) -> str:
     mantissa, exponent = f"{value:.6e}".split("e")
     power = f"10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
     return power if float(mantissa) == 1 else f"{float(mantissa):g}·{power}"
@@ -65,8 +94,18 @@ def plain_ticks(axis: Axis, *, always: Sequence[float] = (), whole: bool = False
         Whether only whole numbers are ticks, as of what is counted. Default False.
     """
     axis.set_major_locator(_PlainLocator(always, whole))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: plain_number(value)))
+    axis.set_major_formatter(_PlainFormatter())
     axis.set_minor_locator(NullLocator())
+
+
+class _PlainFormatter(Formatter):
+    """Texts of `plain_numbers`, of the ticks that are within the axis."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:  # noqa: ARG002
+        return plain_number(x)
+
+    def format_ticks(self, values: Any) -> list[str]:  # noqa: ANN401
+        return plain_numbers([float(value) for value in values])
 
 
 class _PlainLocator(Locator):
@@ -112,7 +151,7 @@ class _PlainLocator(Locator):
         """Return the distances that neighbouring labels need, points."""
         if self.axis.axis_name == "y":  # type: ignore[union-attr]
             return np.full(len(values) - 1, _AIRY * _LINE * SMALL)
-        widths = np.array([len(plain_number(value)) for value in values]) * _LETTER * SMALL
+        widths = np.array([len(text) for text in plain_numbers(values.tolist())]) * _LETTER * SMALL
         return np.asarray((widths[1:] + widths[:-1]) / 2 + 0.6 * SMALL)
 
     def _length(self) -> float:

@@ -17,6 +17,7 @@ from ndtools.drawing.style import legend_columns
 __all__ = [
     "MARGIN",
     "MARK",
+    "ROOMY",
     "add_series_legend",
     "draw_against",
     "legend_rows",

@@ -19,7 +19,7 @@ from ndtools.data.images.folders import glob_matches
 from ndtools.errors import DataError, SkippedRunWarning
 from ndtools.text import printable, reason
 
-__all__ = ["COLUMNS", "FORMAT", "STEP_COLUMNS", "Run", "read_about", "read_run", "run_folders"]
+__all__ = ["COLUMNS", "FORMAT", "STEP_COLUMNS", "Run", "inner_runs", "read_about", "read_run", "run_folders"]
 
 FORMAT = 1
 """Version of the content of run folders, to be raised when it changes. Older ones are understood."""
@@ -149,6 +149,14 @@ def run_folders(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
     return list(folders.values())
 
 
+def inner_runs(path: Path) -> list[Path]:
+    """Return the folders of training runs in a folder, by name, in which numbers count by their value."""
+    try:
+        return sorted(filter(_is_run, path.iterdir()), key=_natural)
+    except OSError as error:
+        raise DataError(f"cannot read {printable(path)}: {reason(error)}") from None
+
+
 def _matches(path: str | os.PathLike[str]) -> list[Path]:
     """Return a path that exists, or the paths that match it as a pattern."""
     name = printable(path)
@@ -165,7 +173,7 @@ def _matches(path: str | os.PathLike[str]) -> list[Path]:
 def _runs_in(path: Path) -> list[Path]:
     if not path.is_dir():
         return []
-    return [path] if _is_run(path) else sorted(filter(_is_run, path.iterdir()), key=_natural)
+    return [path] if _is_run(path) else inner_runs(path)
 
 
 def _is_run(path: Path) -> bool:

@@ -123,8 +123,8 @@ def _third(named: list[str]) -> str | None:
     if len(named) > 1:
         raise OptionError(
             "c",
-            f"must be the last set, got {2 + len(named)} sets: put a glob in quotation marks, as in 'parts/*.npz', so that"
-            " its files are one set",
+            f"must be the last set, got {2 + len(named)} sets: put a glob in quotation marks, as in 'parts/*.npz', so"
+            " that its files are one set",
         )
     return named[0] if named else CompareSetsConfig.c
 

@@ -21,6 +21,7 @@ from ndtools.drawing.style import (
 from ndtools.experiments.compare_sets.panels import (
     add_error_bar,
     add_set_legend,
+    difference_norm,
     draw_correlations,
     draw_kernel,
     draw_pair,
@@ -134,7 +135,7 @@ def title_of(result: "CompareSetsResult") -> str:
 
 def _draw_pictures(fig: SubFigure, result: "CompareSetsResult", columns: int) -> None:
     """Draw the kernels of each set and the differences of each pair."""
-    channel, norm = middle(result), kernel_norm([result])
+    channel, norm = middle(result), kernel_norm(result)
     count = len(result.sets) + len(result.differences)
     axes = [fig.add_subplot(-(-count // columns), columns, i + 1) for i in range(count)]
     for ax, each in zip(axes, result.sets, strict=False):
@@ -142,7 +143,7 @@ def _draw_pictures(fig: SubFigure, result: "CompareSetsResult", columns: int) ->
         ax.set_title(each.name, color=look(each.name)["color"], fontweight="bold")
     own = axes[len(result.sets) :]
     for i, (ax, difference) in enumerate(zip(own, result.differences, strict=True)):
-        image = draw_pair(ax, result, i)
+        image = draw_pair(ax, result, i, difference_norm([result]))
         ax.set_title(pair_name(difference.names))
     for i, ax in enumerate(axes):
         ax.tick_params(labelleft=i % columns == 0)

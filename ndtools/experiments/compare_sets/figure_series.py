@@ -9,18 +9,20 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from ndtools.drawing.axes import plain_ticks
+from ndtools.drawing.axes import plain_number, plain_ticks
 from ndtools.drawing.series import (
+    MARK,
+    ROOMY,
     lines_of_pictures,
     member_styles,
     picture_titles,
     rows_of,
-    series_in_words,
     side_of_pictures,
     sized_styles,
 )
 from ndtools.drawing.style import (
     PAGE,
+    SMALL,
     add_letters,
     add_title,
     drawing_style,
@@ -32,6 +34,7 @@ from ndtools.drawing.style import (
 from ndtools.experiments.compare_sets.figure import title_of
 from ndtools.experiments.compare_sets.panels import (
     add_error_bar,
+    difference_norm,
     draw_correlations,
     draw_kernel,
     draw_pair,
@@ -39,6 +42,13 @@ from ndtools.experiments.compare_sets.panels import (
     look,
     middle,
     pair_name,
+)
+from ndtools.experiments.compare_sets.ridges import (
+    pair_ridges,
+    paper_ridge,
+    ridge_name,
+    ridges_in_words,
+    shared_ridge,
 )
 from ndtools.experiments.compare_sets.words import bands_in_words, differences_in_words, pictures_in_words
 from ndtools.text import source_name
@@ -48,7 +58,8 @@ if TYPE_CHECKING:
     from ndtools.experiments.compare_sets.result import CompareSetsResult
     from ndtools.results.series import Series
 
-    Point = tuple[float | None, float | None, float | None]  # value and the ends of its interval
+    # Value with the ends of its interval, and ridge, or the smaller and the larger one of a pair.
+    Point = tuple[float | None, float | None, float | None, float, float]
     Curve = tuple[dict[str, Any], Callable[[CompareSetsResult], Point]]  # its style, and its point for a result
 
 __all__ = ["caption_compare_sets_series", "plot_compare_sets_series"]
@@ -87,7 +98,8 @@ def plot_compare_sets_series(
         wide = is_wide(width)
         lines, side = _pictured(series, width)
         rows = len(series[0].sets) + len(series[0].differences)
-        above = len(lines) * (rows * (side + 1.5) + 6) + 14
+        ridges = 4 * len(series[0].sets) * (not all(map(shared_ridge, series)))
+        above = len(lines) * (rows * (side + 1.5) + ridges + 6) + 14
         count = 6 if any(each.after for each in series[0].sets) else 3
         across = 3 if wide else 2
         below = -(-count // across) * (PANEL if wide else PANEL_NARROW)
@@ -132,18 +144,30 @@ def caption_compare_sets_series(series: "Series[CompareSetsResult]") -> str:
     if any(each.after for each in first.sets):
         sparsity = (
             " Of the deconvolved pixels: (e) kurtosis (Gaussian 3, Laplace 6), (f) share within 0.1 σ (Gaussian 0.080,"
-            " Laplace 0.132), (g) shape of the generalised Gaussian (Gaussian 2, Laplace 1), with 95 % intervals; the"
-            " dotted line is at the paper's ridge, 1e-5 of the mean variance of A."
+            " Laplace 0.132), (g) shape of the generalised Gaussian (Gaussian 2, Laplace 1), with 95 % intervals."
         )
+        if len(rows_of(series.members)[0]) > 1:
+            sparsity += (
+                " The dotted line is at the paper's ridge, 1e-5 of the mean variance of A."
+                if paper_ridge(series.members)
+                else f" The paper's ridge, 1e-5 of the mean variance of A, is {_paper(first):.2g}, beyond the axis."
+            )
     errors = ""
     if first.differences[0].kernels.error is not None:
-        errors = ", ± its standard error; marks with a white middle are within what chance makes of the same images"
+        errors = ", ± its standard error; marks with a white middle are not clearly more than chance makes"
+    if not all(map(shared_ridge, series)) and len(rows_of(series.members)[0]) > 1:
+        errors += ", and horizontal bars reach from the ridge of one set to that of the other"
     return (
-        f"Sets of images compared: {sets}, for {series_in_words(series.members)} {pictures_in_words(list(series))}"
+        f"Sets of images compared: {sets}, for {ridges_in_words(series.members)} {pictures_in_words(list(series))}"
         f" (b) Difference of the kernels in per cent of their size{errors}. (c) Ratio of the frequency responses of A"
         f" and B. (d) Correlation of pixels of the same channel, {k}×{k} patches.{bands_in_words(largest)}{sparsity}"
-        f" {differences_in_words(list(series))}"
+        f" {differences_in_words([member for row in rows_of(series.members) for member in row])}"
     )
+
+
+def _paper(first: "CompareSetsResult") -> float:
+    """Return the paper's ridge of set A."""
+    return PAPER_RIDGE * first.sets[0].mean_variance
 
 
 def _largest(series: "Series[CompareSetsResult]") -> "list[CompareSetsResult]":
@@ -163,24 +187,30 @@ def _draw_pictures(
     fig: SubFigure, series: "Series[CompareSetsResult]", lines: "list[list[CompareSetsResult]]", side: float
 ) -> None:
     """Draw lines of results: a row for each set and each pair, a column for each result."""
-    channel, norm = middle(series[0]), kernel_norm(list(series))
+    channel, norm = middle(series[0]), difference_norm(list(series))
     names = [each.name for each in series[0].sets]
     pairs = [pair_name(each.names) for each in series[0].differences]
     down = len(names) + len(pairs)
     grid = fig.add_gridspec(len(lines) * down, max(map(len, lines)))
+    of_ridges = len(rows_of(series.members)[0]) > 1
     titles = picture_titles([member for line in lines for member in line], lines, side)
     axes = []
     for i, line in enumerate(lines):
         for j, member in enumerate(line):
             column = [fig.add_subplot(grid[i * down + row, j]) for row in range(down)]
             axes += column
+            scale = kernel_norm(member)
             for ax, measures in zip(column, member.sets, strict=False):
-                draw_kernel(ax, measures, channel, norm)
+                draw_kernel(ax, measures, channel, scale)
             for pair, ax in enumerate(column[len(names) :]):
-                image = draw_pair(ax, member, pair)
-            column[0].set_title(titles[i][j])
+                image = draw_pair(ax, member, pair, norm)
+            own_ridges = of_ridges and titles[i][j] and not shared_ridge(member)
+            column[0].set_title(ridge_name(member) if own_ridges else titles[i][j])
             for row, (ax, label) in enumerate(zip(column, names + pairs, strict=True)):
                 ax.set(xticks=[], yticks=[])
+                if row < len(names) and not shared_ridge(member):
+                    eps = plain_number(float(f"{member.sets[row].fit.eps:.2g}"))
+                    ax.set_xlabel(f"eps {eps}" if side >= ROOMY else eps, labelpad=1.5, fontsize=SMALL)
                 if j == 0:
                     color = look(label)["color"] if row < len(names) else "k"
                     ax.set_ylabel(label, color=color, fontweight="bold" if row < len(names) else "normal")
@@ -200,7 +230,8 @@ def _differences(
         def point(member: "CompareSetsResult", i: int = i) -> "Point":
             kernels = member.differences[i].kernels
             error = kernels.error or 0.0
-            return 100 * kernels.value, 100 * (kernels.value - error), 100 * (kernels.value + error)
+            ridges = pair_ridges(member, member.differences[i])
+            return 100 * kernels.value, 100 * (kernels.value - error), 100 * (kernels.value + error), *ridges
 
         found.append((style, point))
     return found
@@ -212,11 +243,11 @@ def _sparsity(series: "Series[CompareSetsResult]", name: str) -> "list[Curve]":
     for i, each in enumerate(series[0].sets):
 
         def point(member: "CompareSetsResult", i: int = i) -> "Point":
-            after = member.sets[i].after
+            after, eps = member.sets[i].after, member.sets[i].fit.eps
             if after is None:
-                return None, None, None
+                return None, None, None, eps, eps
             estimate = after.measures[name]
-            return estimate.value, estimate.low, estimate.high
+            return estimate.value, estimate.low, estimate.high, eps, eps
 
         found.append((look(each.name), point))
     return found
@@ -236,21 +267,23 @@ def _draw_against(
     if not of_ridges:
         rows = [[row[0] for row in rows]]
     for i, row in enumerate(rows):
-        x = [member.fit.eps if of_ridges else member.config.kernel_size for member in row]
         for style, point in curves:
             if len(rows) > 1:  # dashes and markers are those of kernel sizes
                 style = sized_styles(i) | {"color": style["color"]}
             points = np.array([point(member) for member in row], dtype=np.float64)
-            value, low, high = points.T
+            value, low, high, lower, upper = (points[points[:, 3].argsort()] if of_ridges else points).T
+            x = np.sqrt(lower * upper) if of_ridges else np.array([member.config.kernel_size for member in row])
+            across = np.stack([x - lower, upper - x]) if of_ridges and (upper > lower).any() else None
             ends = np.nan_to_num(np.abs(np.stack([value - low, high - value])))
-            ax.errorbar(x, value, yerr=ends, elinewidth=0.8, capsize=1.5, capthick=0.6, **style)
+            ax.errorbar(x, value, yerr=ends, xerr=across, elinewidth=0.8, capsize=1.5, capthick=0.6, **style)
     ax.set_ylabel(label)
     if of_ridges:
-        variance = series[0].sets[0].mean_variance
-        if paper and variance > 0:
-            ax.axvline(PAPER_RIDGE * variance, color="0.5", linewidth=0.8, linestyle=(0, (1, 1)), zorder=0)
         ax.set_xlabel("eps")
         ax.set_xscale("log")
+        if paper and (mark := paper_ridge(series.members)):
+            ax.axvline(mark, zorder=0, **MARK)
+            place = {"xycoords": ax.get_xaxis_transform(), "textcoords": "offset points"}
+            ax.annotate("paper", (mark, 0.97), (1.5, 0), rotation=90, va="top", fontsize=SMALL, color="0.4", **place)
         plain_ticks(ax.xaxis)
     else:
         ax.set_xlabel("kernel size / pixels")
@@ -262,9 +295,9 @@ def _whiten_by_chance(ax: Axes, series: "Series[CompareSetsResult]") -> None:
     """Fill the marks of differences that are not larger than by chance with white, and begin the axis at 0."""
     of_ridges = len(rows_of(series.members)[0]) > 1
     for member in series:
-        x = member.fit.eps if of_ridges else member.config.kernel_size
         for each in member.differences:
-            if each.kernels.is_apart is False:
+            x = np.sqrt(np.prod(pair_ridges(member, each))) if of_ridges else member.config.kernel_size
+            if each.kernels.is_apart is False or each.kernels.is_unsure:
                 ax.plot(x, 100 * each.kernels.value, "o", color="w", markersize=2, zorder=5)
     ax.set_ylim(bottom=0)
 
@@ -294,7 +327,7 @@ def _legend(series: "Series[CompareSetsResult]", length: int) -> tuple[list[Line
     for member, (style, name) in zip(series, styles, strict=True):
         if len(rows) == 1 or len(rows[0]) == 1 or any(member is each for each in _largest(series)):
             handles.append(Line2D([], [], color=style["color"]))
-            names.append(name.rpartition(", ")[2])
+            names.append(f"c: {name.rpartition(', ')[2] if len(rows[0]) == 1 else ridge_name(member)}")
     if len(rows) > 1 and len(rows[0]) > 1:
         for i, row in enumerate(rows):
             handles.append(Line2D([], [], **(sized_styles(i) | {"color": "0.4"})))

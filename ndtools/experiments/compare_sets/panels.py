@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ndtools.drawing.axes import plain_ticks
 from ndtools.drawing.kernel_maps import draw_colours, draw_map, tick_pixels
 from ndtools.drawing.palette import BLUE, DIVERGING, GREEN, VERMILION
-from ndtools.drawing.weights import weight_norm
+from ndtools.drawing.weights import LINEAR_LENGTH, weight_norm
 from ndtools.text import source_name
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ __all__ = [
     "draw_kernel",
     "draw_pair",
     "draw_responses",
+    "difference_norm",
     "draw_with_band",
     "kernel_norm",
     "look",
@@ -43,6 +44,7 @@ _LOOKS: dict[str, dict[str, Any]] = {
     "B": {"color": VERMILION, "linestyle": "--", "marker": "^"},
     "C": {"color": GREEN, "linestyle": ":", "marker": "s"},
 }
+LEAST = 1e-4  # of the end of a scale: least linear part
 _STEPS = (2, 4, 8, 16)  # standard errors at which the colours of differences change
 _TWO = 2.0  # standard errors on either side of a curve that its band covers
 _FEW = 12  # points, from which on a curve has no markers
@@ -63,9 +65,31 @@ def pair_name(names: Sequence[str]) -> str:
     return " − ".join(names)
 
 
-def kernel_norm(results: "Sequence[CompareSetsResult]") -> SymLogNorm:
-    """Return one scale for all kernels of all sets."""
-    return weight_norm(np.concatenate([each.kernels.ravel() for result in results for each in result.sets]))
+def kernel_norm(result: "CompareSetsResult") -> SymLogNorm:
+    """Return one scale for the kernels of all sets: linear up to the median weight at most, so that surrounds show.
+
+    Parameters
+    ----------
+    result : CompareSetsResult
+        Sets that are compared.
+
+    Returns
+    -------
+    SymLogNorm
+        A scale that ends as `weight_norm` does. Large ridges leave surrounds whose weights are a thousandth of the
+        centre, and differ by many standard errors.
+    """
+    weights = np.abs(np.concatenate([each.kernels.ravel() for each in result.sets]))
+    norm = weight_norm(weights)
+    median = float(np.median(weights[weights > 0])) if weights.any() else norm.linthresh
+    linear = min(norm.linthresh, max(float(f"{median:.0e}"), LEAST * norm.vmax))
+    return SymLogNorm(linthresh=linear, linscale=LINEAR_LENGTH, vmin=norm.vmin, vmax=norm.vmax, base=10)
+
+
+def difference_norm(results: "Sequence[CompareSetsResult]") -> SymLogNorm:
+    """Return one scale for all differences of weights."""
+    pairs = [pair for result in results for pair in result.pairs]
+    return weight_norm(np.concatenate([(first.kernels - second.kernels).ravel() for first, second in pairs]))
 
 
 def draw_kernel(ax: Axes, measures: "SetMeasures", channel: int, norm: SymLogNorm) -> None:
@@ -77,7 +101,7 @@ def draw_kernel(ax: Axes, measures: "SetMeasures", channel: int, norm: SymLogNor
     tick_pixels(ax)
 
 
-def draw_pair(ax: Axes, result: "CompareSetsResult", pair: int) -> AxesImage:
+def draw_pair(ax: Axes, result: "CompareSetsResult", pair: int, norm: SymLogNorm) -> AxesImage:
     """Draw the difference of the own kernels of the middle channel, in steps of standard errors, or of their weights.
 
     Parameters
@@ -88,6 +112,8 @@ def draw_pair(ax: Axes, result: "CompareSetsResult", pair: int) -> AxesImage:
         Sets that are compared.
     pair : int
         Place of the pair in the differences of the result.
+    norm : SymLogNorm
+        Scale of differences of weights, from `difference_norm`.
 
     Returns
     -------
@@ -97,7 +123,7 @@ def draw_pair(ax: Axes, result: "CompareSetsResult", pair: int) -> AxesImage:
     channel, z = middle(result), result.in_errors(pair)
     if z is None:
         first, second = result.pairs[pair]
-        image = draw_map(ax, (first.kernels - second.kernels)[channel, channel], kernel_norm([result]))
+        image = draw_map(ax, (first.kernels - second.kernels)[channel, channel], norm)
     else:
         ends = [-step for step in reversed(_STEPS)] + list(_STEPS)
         image = draw_map(ax, z[channel, channel], BoundaryNorm(ends, DIVERGING.N, extend="both"))

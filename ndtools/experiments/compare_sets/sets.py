@@ -247,7 +247,7 @@ def measure_set(
                 after=after,
             )
             rows.append(MeasuredSet(measures, kernels, responses))
-    warn_if_below_noise(min(row.measures.fit.eps for row in rows), used.noise)
+    warn_if_below_noise(min(row.measures.fit.eps for row in rows), used.noise, spectrum=False)
     return rows
 
 
@@ -323,8 +323,8 @@ def warn_of_sets(sets: Sequence[ImageSet], *, bootstrap: int) -> None:
         which = f"set {single[0]} is" if len(single) == 1 else f"each of the sets {' and '.join(single)} is"
         errors = ", so that differences have no standard errors" if bootstrap else ""
         warnings.warn(
-            f"{which} one file of moments{errors}; files of the parts of one set are named by a glob in quotation marks,"
-            " as in 'parts/*.npz'",
+            f"{which} one file of moments{errors}; files of the parts of one set are named by a glob in quotation"
+            " marks, as in 'parts/*.npz'",
             NumericalWarning,
             stacklevel=3,
         )

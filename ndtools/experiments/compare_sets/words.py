@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ndtools.experiments.compare_sets.panels import kernel_norm
-from ndtools.text import percent
 
 if TYPE_CHECKING:
     from ndtools.experiments.compare_sets.result import CompareSetsResult
@@ -35,7 +34,7 @@ def bands_in_words(result: "CompareSetsResult") -> str:
 
 def pictures_in_words(results: "Sequence[CompareSetsResult]") -> str:
     """Describe the pictures of kernels and of their differences."""
-    first, norm = results[0], kernel_norm(results)
+    first, norm = results[0], kernel_norm(results[0])
     colours = len(first.sets[0].kernels) > 1
     what = "kernel"
     if colours:
@@ -44,8 +43,11 @@ def pictures_in_words(results: "Sequence[CompareSetsResult]") -> str:
             " is 0)"
         )
     unit = "in standard errors: white is within two" if first.in_errors(0) is not None else "in weights"
+    scale = f"on one scale, which is linear within ±{norm.linthresh:.2g} and logarithmic beyond"
+    if len(results) > 1:
+        scale = "on a scale for each column, which is linear up to the median weight at most and logarithmic beyond"
     return (
-        f"(a) The {what}, on one scale, which is linear within ±{norm.linthresh:.2g} and logarithmic beyond; below or"
+        f"(a) The {what}, {scale}; below or"
         f" beside them the difference of the kernels{' from green to green' if colours else ''}, {unit}."
     )
 
@@ -56,7 +58,16 @@ def differences_in_words(results: "Sequence[CompareSetsResult]") -> str:
     for i, pair in enumerate(results[0].differences):
         found = [result.differences[i].kernels for result in results]
         text = f"The kernels of {' and '.join(pair.names)} differ by {', '.join(map(str, found))}"
-        if chances := [percent(each.chance, digits=2) for each in found if each.chance is not None]:
-            text += f" (sets of the same images by less than {', '.join(chances)} in 95 of 100 cases)"
+        errors = [each.in_errors for each in found if each.in_errors is not None]
+        limits = [each.in_errors_chance for each in found if each.in_errors_chance is not None]
+        if errors:
+            text += (
+                f", which is {_numbers(errors)} standard errors (of sets of the same images, 95 in 100 pairs are below"
+                f" {_numbers(limits)})"
+            )
         sentences.append(f"{text}.")
     return " ".join(sentences)
+
+
+def _numbers(values: "Sequence[float]") -> str:
+    return ", ".join(f"{value:.1f}" for value in values)
