@@ -100,7 +100,7 @@ def _divergence(run: "Run") -> str:
     """Say where a run diverged, and why; empty if it did not."""
     if run.state != "diverged":
         return ""
-    why = (run.result or {}).get("reason")
+    why = str((run.result or {}).get("reason") or "").partition(";")[0]  # without the remedy
     return (
         f" The run diverged at step {len(run.steps['step']):,}{f': {why}' if why else ''}. The cross in a stands above"
         " the last step."
