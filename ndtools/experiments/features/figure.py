@@ -21,7 +21,8 @@ _IMAGE = 0.6  # width of the image beside that of the channels
 _TALLEST = 32.0  # millimetres of the image above the channels
 _GAP = 0.04  # of the side of a channel between channels
 
-_EMPTY = 2.0  # weight of a share of empty places, beside the logarithm of height by width
+_EMPTY = 2.0  # weight of a share of empty places, beside the logarithm of width by height
+_TALL = 2.5  # the weight of that logarithm for mosaics that are higher than wide
 
 
 def plot_features(
@@ -95,7 +96,8 @@ def mosaic(channels: NDArray[np.float32]) -> NDArray[np.float32]:
 
     def misfit(columns: int) -> float:
         empty = -count % columns
-        return abs(math.log(columns / square)) + _EMPTY * float(empty / (count + empty))
+        wide = math.log(columns / square)
+        return max(wide, -_TALL * wide) + _EMPTY * float(empty / (count + empty))
 
     columns = min(range(1, count + 1), key=misfit)
     rows = -(-count // columns)
