@@ -30,6 +30,7 @@ __all__ = [
     "OptionError",
     "OutputError",
     "SkippedImageWarning",
+    "SkippedRunWarning",
     "TrainingDiverged",
 ]
 
@@ -132,3 +133,7 @@ class NumericalWarning(UserWarning):
 
 class SkippedImageWarning(UserWarning):
     """An image could not be read and was left out."""
+
+
+class SkippedRunWarning(UserWarning):
+    """A path among those of training runs holds no run and was left out."""

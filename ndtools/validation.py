@@ -1,12 +1,14 @@
 """What all configurations of experiments have in common, checks of the settings that several share, and choices."""
 
+import difflib
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache, wraps
 from numbers import Integral, Real
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Union, get_args, get_origin, get_type_hints
 
 from ndtools.errors import OptionError
 from ndtools.text import shortened
@@ -67,7 +69,15 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 
 @dataclass(frozen=True, repr=False)
 class Configuration:
-    """Settings of an experiment, printed as far as they differ from their defaults."""
+    """Settings of an experiment, printed as far as they differ from their defaults.
+
+    Attributes
+    ----------
+    hints : dict of str to str
+        What the messages about values of other types add, by the name of the setting.
+    """
+
+    hints: ClassVar[Mapping[str, str]] = {}
 
     if TYPE_CHECKING:  # dataclasses would take this property for the default of their field
 
@@ -141,7 +151,16 @@ def check_types(config: Configuration) -> None:
         value = getattr(config, name)
         if not any(_is_of(value, one) for one in allowed):
             words = " or ".join(dict.fromkeys(filter(None, map(_in_words, allowed))))
-            raise OptionError(name, f"must be {words}, got {shortened(repr(value))}")
+            hint = f"; {config.hints[name]}" if name in config.hints else ""
+            raise OptionError(name, f"must be {words}, got {_given(value)}{hint}")
+
+
+def _given(value: object) -> str:
+    """Return a value for a message; an array by its shape."""
+    shape = getattr(value, "shape", None)
+    if not isinstance(shape, tuple) or not shape:
+        return shortened(repr(value))
+    return f"an array of shape {tuple(map(int, shape))}"
 
 
 @cache
@@ -297,6 +316,8 @@ def check_rate(name: str, value: float | str, or_else: str = "") -> None:
 
 
 def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    """Raise an error that lists the allowed values if a value is not one of them."""
+    """Raise an error that lists the allowed values, and names a similar one, if a value is not one of them."""
     if value not in allowed:
-        raise OptionError(name, f"must be one of {', '.join(allowed)}, got {value!r}")
+        close = difflib.get_close_matches(value, allowed, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise OptionError(name, f"must be one of {', '.join(allowed)}, got {value!r}{hint}")

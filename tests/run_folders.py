@@ -81,7 +81,9 @@ def write_run(folder, *, done=None, state="finished", accuracy=90.0, per_epoch=2
             "best": best and {"epoch": best[0], "eval_top1": best[4]},
             "seconds": time,
             "stopped": "diverged" if state == "diverged" else None,
-            "reason": f"the loss of step {len(steps)} is not finite" if state == "diverged" else None,
+            "reason": f"the loss of step {len(steps)} is not finite; lower `lr`, or use `warmup_epochs`"
+            if state == "diverged"
+            else None,
         }
         if last:
             result["last"] |= {"test_top1": last[4] if split == "test" else last[4] - 0.5, "test_loss": last[3]}

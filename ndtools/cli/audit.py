@@ -42,8 +42,10 @@ def audit(
     running covariance + eps (where D is averaged instead: of D), the
     residual ‖D A D - I‖_F/√d (how far D is from the exact inverse square
     root), the share of padding in the sampled patches, and the number of
-    training batches; below it, the batch normalisations that are left. Layers with few samples, or
-    with much padding, are marked; with --quiet only what is wrong is said.
+    training batches; below it, the batch normalisations that are left. Layers
+    with few samples, or with much padding, are marked. The verdict says
+    whether the statistics can be trusted; with --quiet only what is wrong is
+    said.
 
     Example: [bold]ndtools audit vgg16-deconv.safetensors --batch-size 64[/bold]
     """

@@ -47,6 +47,7 @@ def fold(
     path, replaced = destination(checkpoint, to, "-folded")
 
     from ndtools.checkpoints.operations import fold_checkpoint
+    from ndtools.text import counted
 
     asked = checkpoint_config(checkpoint, arch=arch, num_classes=num_classes, in_channels=in_channels, config=config)
     result = fold_checkpoint(asked, size=size, seed=seed)
@@ -54,8 +55,9 @@ def fold(
     run = output.manifest(config=asked, seed=seed, device="cpu", source=asked.source)
     output.json({**run, "output": str(path), **result.numbers(), "size": size, "seed": seed})
     output.text(
-        f"{describe(result.network)} · {result.layers} layers folded · max difference {result.max_difference:.2g}"
-        f" of outputs up to {result.largest:.3g} · 8 random images {size}×{size}, seed {seed}"
+        f"{describe(result.network)} · {counted(result.layers, 'layer')} folded"
+        f" · max difference {result.max_difference:.2g} of outputs up to {result.largest:.3g}"
+        f" · 8 random images {size}×{size}, seed {seed}"
         f"{assumed(result.given.assumptions(('eps', 'n_iter')))}"
     )
     output.written([path], replaced=replaced)

@@ -4,7 +4,7 @@ import copy
 import functools
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
@@ -343,7 +343,9 @@ def width_from(text: str) -> float:
     return width
 
 
-def with_shared_options(command: Callable[..., None], texts: Mapping[str, str] | None = None) -> Callable[..., None]:
+def with_shared_options(
+    command: Callable[..., None], texts: Mapping[str, str] | None = None, without: Sequence[str] = ()
+) -> Callable[..., None]:
     """Give a command the options of :class:`SharedOptions`, whose values it gets as one argument ``shared``.
 
     Parameters
@@ -352,11 +354,13 @@ def with_shared_options(command: Callable[..., None], texts: Mapping[str, str] |
         Function with a keyword argument ``shared: SharedOptions``, and other parameters that Typer understands.
     texts : mapping, optional
         Help texts of shared options that mean something else in this command, by the name of the option.
+    without : sequence of str
+        Names of the shared options that would have no effect in this command, which keep their defaults. Default: none.
 
     Returns
     -------
     callable
-        The same function with one option for each field of SharedOptions in place of ``shared``.
+        The same function with an option for each of the other fields of SharedOptions in place of ``shared``.
     """
     hints = get_type_hints(SharedOptions, include_extras=True)
     for name, text in (texts or {}).items():
@@ -364,12 +368,12 @@ def with_shared_options(command: Callable[..., None], texts: Mapping[str, str] |
         option = copy.copy(option)
         option.help = text
         hints[name] = Annotated[kind, option]
-    shared_names = [field.name for field in fields(SharedOptions)]
+    offered = [field for field in fields(SharedOptions) if field.name not in without]
     own = inspect.signature(command)
 
     @functools.wraps(command)
     def wrapper(**values: Any) -> None:  # noqa: ANN401
-        shared = SharedOptions(**{name: values.pop(name) for name in shared_names})
+        shared = SharedOptions(**{field.name: values.pop(field.name) for field in offered})
         command(**values, shared=shared)
 
     parameters = [p for p in own.parameters.values() if p.name != "shared"]
@@ -377,7 +381,7 @@ def with_shared_options(command: Callable[..., None], texts: Mapping[str, str] |
         inspect.Parameter(
             field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
         )
-        for field in fields(SharedOptions)
+        for field in offered
     ]
     wrapper.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
     return wrapper

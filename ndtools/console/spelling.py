@@ -13,13 +13,15 @@ __all__ = ["as_options", "option_error", "spellings"]
 _ARGUMENT = re.compile(r"`(?P<name>[a-z_]+)(?:=(?P<quote>\"?)(?P<value>[^`\"]*)(?P=quote))?`")
 
 
-def spellings(context: "typer.Context") -> dict[str, str]:
-    """Return how the user writes each argument of the command that is running.
+def spellings(context: "typer.Context", command: str | None = None) -> dict[str, str]:
+    """Return how the user writes each argument of a command.
 
     Parameters
     ----------
     context : typer.Context
-        Context of the group of commands, which knows the name of the command.
+        Context of the group of commands, which knows the name of the command that is running.
+    command : str, optional
+        Name of another command than that.
 
     Returns
     -------
@@ -28,8 +30,8 @@ def spellings(context: "typer.Context") -> dict[str, str]:
         Empty if no command was called yet.
     """
     group: Any = context.command
-    command = group.commands.get(context.invoked_subcommand)
-    return {} if command is None else {parameter.name: _spelling(parameter) for parameter in command.params}
+    called = group.commands.get(command or context.invoked_subcommand)
+    return {} if called is None else {parameter.name: _spelling(parameter) for parameter in called.params}
 
 
 def _spelling(parameter: Any) -> str:  # noqa: ANN401

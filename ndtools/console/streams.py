@@ -68,6 +68,6 @@ def _text_stream(stream: TextIO | None, kind: type[io.BufferedWriter], flags: in
         return io.TextIOWrapper(null, encoding="utf-8", errors="backslashreplace")
     # The raw stream lives on in sys.__stdout__ or sys.__stderr__; with python -u, it is the buffer.
     raw: Any = getattr(stream.buffer, "raw", stream.buffer)
-    return io.TextIOWrapper(
-        kind(raw), encoding=stream.encoding, errors="backslashreplace", line_buffering=bool(stream.line_buffering)
-    )
+    # With python -u, lines are written at once, though the stream does not call itself buffered by lines.
+    by_lines = bool(stream.line_buffering or getattr(stream, "write_through", False))
+    return io.TextIOWrapper(kind(raw), encoding=stream.encoding, errors="backslashreplace", line_buffering=by_lines)

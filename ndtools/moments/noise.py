@@ -27,8 +27,9 @@ def warn_if_below_noise(eps: float, noise: float | None, *, spectrum: bool = Tru
         If the ridge is below the noise, which D then amplifies like any other part of the images.
     """
     if noise is not None and eps < noise:
+        look = ", or look at the eigenvalues with `spectrum=True`" if spectrum else ""
         message = (
             f"eps {eps:.2g} is below the noise of the files, whose pixels are rounded (variance {noise:.2g}): D"
-            f" amplifies this noise; take a larger `eps`{', or look at the eigenvalues with `spectrum=True`' * spectrum}"
+            f" amplifies this noise; take a larger `eps`{look}"
         )
         warnings.warn(message, NumericalWarning, stacklevel=stacklevel + 1)

@@ -25,6 +25,7 @@ FORMAT_VERSION = 1
 
 REMEDY = "give the .json or .npz file that an experiment of ndtools wrote"
 _DRAWN = (".png", ".pdf", ".svg", ".txt")  # suffixes of the files beside those of the result itself
+_NETWORKS = (".safetensors", ".pt", ".pth")
 _MANIFEST = (
     "experiment",
     "format_version",
@@ -165,6 +166,8 @@ def load(path: str | os.PathLike[str]) -> SavedResult:
             f"{name} is what a command draws or says of a result, and not the result; "
             + (f"give {printable(beside)}" if beside.exists() else REMEDY)
         )
+    if path.suffix.lower() in _NETWORKS and path.is_file():
+        raise DataError(f"{name} is the file of a network, and not a result: nd.load_network reads it; {REMEDY}")
     content = _parsed(path, name)
     absent = [key for key in _MANIFEST if key not in content and key not in _OPTIONAL]
     if absent:
@@ -190,7 +193,9 @@ def load(path: str | os.PathLike[str]) -> SavedResult:
 def _beside(path: Path) -> Path:
     """Return the .json file of a result of which the .npz file was named."""
     numbers = path.with_suffix(".json")
-    if os.path.lexists(path) and not os.path.lexists(numbers):
+    if not os.path.lexists(path) and not os.path.lexists(numbers):
+        raise DataError(f"no such file: '{printable(path)}'; {REMEDY}")
+    if not os.path.lexists(numbers):
         raise DataError(
             f"cannot read {printable(path)} as a result: the file {printable(numbers)}, which holds its numbers, is"
             " not beside it; both files are needed, side by side"
@@ -216,6 +221,8 @@ def _parsed(path: Path, name: str) -> dict[str, Any]:
         raise DataError(f"cannot read {name}: {error}; {REMEDY}") from None
     try:
         content = json.loads(text)
+    except UnicodeDecodeError:
+        raise DataError(f"{name} is not JSON: its bytes are no text; {REMEDY}") from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"{name} is not JSON, or is cut short: {reason(error)}; {REMEDY}") from None
     if not isinstance(content, dict):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ndtools.errors import DataError, OutputError
-from ndtools.results.runs import COLUMNS, FORMAT, Run, read_about, read_run
+from ndtools.results.runs import COLUMNS, FORMAT, Run, inner_runs, read_about, read_run
 from ndtools.results.strict_json import strict_json
 from ndtools.text import printable, reason
 from ndtools.writing import check_writable, write_whole
@@ -20,6 +20,7 @@ from ndtools.writing import check_writable, write_whole
 __all__ = ["RunFolder"]
 
 _ABOUT, _STEPS, _SUMMARY, _RESULT, _LOCK = "run.json", "steps.jsonl", "summary.csv", "result.json", ".lock"
+_NAMED = 5  # runs that an error names
 _MOST_FOLDERS = 100_000  # of one name
 
 
@@ -90,9 +91,16 @@ class RunFolder:
         DataError
             If there is no such folder, or it is not that of a run.
         """
-        folder = cls(Path(path))
+        folder, name = cls(Path(path)), printable(path)
         if not folder.path.is_dir():
-            raise DataError(f"no such folder of a run: '{printable(folder.path)}'")
+            raise DataError(f"no such folder of a run: '{name}'")
+        if not os.path.lexists(folder.path / _ABOUT):
+            every = inner_runs(folder.path)
+            inner = [run for run in every if not (run / _RESULT).exists()] or every
+            if inner:
+                names = ", ".join(printable(run) for run in inner[:_NAMED]) + (", ..." if len(inner) > _NAMED else "")
+                raise DataError(f"{name} is no run, but a folder of runs; give one of them: {names}")
+            raise DataError(f"{name} is not the folder of one run: it has no {_ABOUT}; give a folder that has one")
         read_about(folder.path)
         return folder
 
@@ -117,6 +125,11 @@ class RunFolder:
         return self.path / "best.safetensors"
 
     @property
+    def best_before(self) -> Path:
+        """Path of the best checkpoint of whole epochs, if the last epoch was cut short and did best."""
+        return self.path / "best-whole.safetensors"
+
+    @property
     def figure(self) -> Path:
         """Path of the figure of the learning curves."""
         return self.path / "figure.png"
@@ -133,8 +146,11 @@ class RunFolder:
 
     @property
     def finished(self) -> bool:
-        """Whether the run has finished, also if it diverged."""
-        return (self.path / _RESULT).exists()
+        """Whether the run has finished, also if it diverged, and is not to be made longer."""
+        result = self.read().result
+        if result is None:
+            return False
+        return result.get("stopped") != "max_steps" or result["steps"] >= self.about.get("steps", 0)
 
     def read(self) -> Run:
         """Read the records so far, and the result; DataError if a file is damaged."""
@@ -193,6 +209,27 @@ class RunFolder:
             Results of the run, beside the version of the format, which is added.
         """
         self._write_json(_RESULT, {"format": FORMAT, **result})
+
+    def reopen(self, *, whole_epochs: bool) -> None:
+        """Remove result.json, so that the run can go on.
+
+        Parameters
+        ----------
+        whole_epochs : bool
+            Whether all epochs that are kept are whole. The best checkpoint is then that of a whole epoch, too.
+        """
+        path = self.path / _RESULT
+        with _writing(path):
+            path.unlink(missing_ok=True)
+        if whole_epochs and self.best_before.exists():
+            with _writing(self.best):
+                os.replace(self.best_before, self.best)
+
+    def keep_best(self) -> None:
+        """Keep the best checkpoint of whole epochs beside that of an epoch that was cut short."""
+        if self.best.exists():
+            with _writing(self.best_before):
+                os.replace(self.best, self.best_before)
 
     def add_step(self, record: Mapping[str, Any]) -> None:
         """Append a line to steps.jsonl, which other processes can read at once.

@@ -1,9 +1,11 @@
 """Read the folders that training runs write, also while a run is going on."""
 
 import csv
+import glob
 import json
 import os
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ndtools.data.files import read_file
-from ndtools.errors import DataError
+from ndtools.data.images.folders import glob_matches
+from ndtools.errors import DataError, SkippedRunWarning
 from ndtools.text import printable, reason
 
-__all__ = ["COLUMNS", "FORMAT", "STEP_COLUMNS", "Run", "read_about", "read_run", "run_folders"]
+__all__ = ["COLUMNS", "FORMAT", "STEP_COLUMNS", "Run", "inner_runs", "read_about", "read_run", "run_folders"]
 
 FORMAT = 1
 """Version of the content of run folders, to be raised when it changes. Older ones are understood."""
@@ -109,7 +112,7 @@ def run_folders(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
     Parameters
     ----------
     paths : sequence of str or path-like
-        Folders of runs, or folders of folders of runs.
+        Folders of runs, folders of folders of runs, or glob patterns of such folders.
 
     Returns
     -------
@@ -120,24 +123,57 @@ def run_folders(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
     Raises
     ------
     DataError
-        If a path is no folder, or holds no run.
+        If a path does not exist, a pattern matches nothing, or none of the paths holds a run.
+
+    Warns
+    -----
+    SkippedRunWarning
+        If a path is no folder, or holds no run, and another one does.
     """
     folders: dict[str, Path] = {}
-    for path in map(Path, paths):
-        name = printable(path)
-        if not os.path.lexists(path):
-            raise DataError(f"no such folder: '{name}'; {_REMEDY}")
-        if not path.is_dir():
-            raise DataError(f"{name} is no folder; {_REMEDY}")
+    without: list[str] = []
+    for path in (path for each in paths for path in _matches(each)):
         try:
-            inner = [path] if _is_run(path) else sorted(filter(_is_run, path.iterdir()), key=_natural)
+            inner = _runs_in(path)
         except OSError as error:
-            raise DataError(f"cannot read {name}: {reason(error)}") from None
+            raise DataError(f"cannot read {printable(path)}: {reason(error)}") from None
         if not inner:
-            raise DataError(f"{name} holds no run (no run.json, nor a folder with one); {_REMEDY}")
+            why = "holds no run (no run.json, nor a folder with one)" if path.is_dir() else "is no folder"
+            without.append(f"{printable(path)} {why}")
         for folder in inner:
             folders.setdefault(os.path.realpath(folder), folder)
+    if not folders:
+        raise DataError(f"{without[0] if without else 'no folder is named'}; {_REMEDY}")
+    for line in without:
+        warnings.warn(f"{line}, and is left out", SkippedRunWarning, stacklevel=2)
     return list(folders.values())
+
+
+def inner_runs(path: Path) -> list[Path]:
+    """Return the folders of training runs in a folder, by name, in which numbers count by their value."""
+    try:
+        return sorted(filter(_is_run, path.iterdir()), key=_natural)
+    except OSError as error:
+        raise DataError(f"cannot read {printable(path)}: {reason(error)}") from None
+
+
+def _matches(path: str | os.PathLike[str]) -> list[Path]:
+    """Return a path that exists, or the paths that match it as a pattern."""
+    name = printable(path)
+    if os.path.lexists(path):
+        return [Path(path)]
+    if not glob.has_magic(str(path)):
+        raise DataError(f"no such folder: '{name}'; {_REMEDY}")
+    found = sorted(map(Path, glob_matches(str(path))), key=lambda match: (match.parent, _natural(match)))
+    if not found:
+        raise DataError(f"no folder matches '{name}'; {_REMEDY}")
+    return found
+
+
+def _runs_in(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return []
+    return [path] if _is_run(path) else inner_runs(path)
 
 
 def _is_run(path: Path) -> bool:

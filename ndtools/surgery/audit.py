@@ -25,6 +25,10 @@ from ndtools.text import counted
 __all__ = ["Audit", "AuditRow", "audit"]
 
 MUCH_PADDING = 1 / 3  # share of the sampled pixels that is worth a note
+_KEY = (
+    "rows/f: samples of a training batch for each feature of a block; at most 1 is too few",
+    "condition: of the covariance + eps; residual: distance of D from its inverse square root (0: exact)",
+)
 _MEANINGS = {
     "non-finite": "non-finite statistics: train again, or estimate them anew (ndtools.recalibrate)",
     "singular": "singular statistics: choose a larger eps, or take more samples",
@@ -115,6 +119,34 @@ class Audit:
     rows: tuple[AuditRow, ...]
     batch_norms: tuple[str, ...]
 
+    @property
+    def verdict(self) -> str:
+        """Answer in a sentence to the question whether the statistics can be trusted; empty without such layers."""
+        if not self.rows:
+            return ""
+        bad, few, new = (
+            sum(map(found, self.rows))
+            for found in (
+                lambda row: row.trouble != "",
+                lambda row: "few samples" in row.notes,
+                lambda row: not row.batches,
+            )
+        )
+        of = counted(len(self.rows), "layer")
+        if bad:
+            return f"the statistics of {bad} of {of} cannot be used"
+        if new == len(self.rows):
+            return "there are no statistics yet: no layer has seen a training batch"
+        if few:
+            return f"the statistics of {few} of {of} come from too few samples to be trusted"
+        measured = "finite, nowhere singular" + (", of more samples than features" if self._counted else "")
+        unseen = f"; {new} of {of} saw no training batch" if new else ""
+        return f"the statistics can be trusted: {measured}{unseen}"
+
+    @property
+    def _counted(self) -> bool:
+        return all(row.rows_per_feature is not None for row in self.rows)
+
     def warnings(self) -> tuple[str, ...]:
         """Return warnings about the layers, each with a remedy.
 
@@ -150,13 +182,14 @@ class Audit:
         Returns
         -------
         dict
-            The attributes. Each row also has ``trouble``: "singular" if the condition is infinite, and "non-finite" if
-            the condition or the residual is NaN. These numbers are None in the row, as JSON does not have them.
+            The attributes and the verdict. Each row also has ``trouble``: "singular" if the condition is infinite, and
+            "non-finite" if the condition or the residual is NaN. These numbers are None in the row, as JSON does not
+            have them.
         """
         rows = [asdict(row) | {"trouble": row.trouble} for row in self.rows]
         for row in rows:
             row |= {key: None for key, value in row.items() if isinstance(value, float) and not math.isfinite(value)}
-        return asdict(self) | {"rows": rows}
+        return asdict(self) | {"rows": rows, "verdict": self.verdict}
 
     def __str__(self) -> str:
         lines = [_HEAD, *map(_cells, self.rows)]
@@ -174,7 +207,8 @@ class Audit:
             counted(len(self.batch_norms), "batch normalisation"),
         )
         count = f"{layers}, {norms} left{left}"
-        return "\n".join([*(line.rstrip() for line in table), count, *self.warnings()])
+        verdict = [*_KEY, count, f"verdict: {self.verdict}"] if self.rows else [count]
+        return "\n".join([*(line.rstrip() for line in table), *verdict, *self.warnings()])
 
 
 _HEAD = (*["name", "kind", "blocks", "features", "rows", "rows/f", "condition", "residual", "padding", "batches"], "")

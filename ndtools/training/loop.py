@@ -109,6 +109,16 @@ class Training:
         self._seconds = self._loss_sum = 0.0
         self._right = torch.zeros((), dtype=torch.long, device=self.device)
 
+    @property
+    def epochs(self) -> int:
+        """Number of epochs whose record was yielded, counting a last one that ``max_steps`` cut short."""
+        return self._epochs
+
+    @property
+    def _cut_short(self) -> bool:
+        """Whether the last epoch whose record was yielded has fewer steps than the others."""
+        return self.step < self._epochs * self.per_epoch
+
     def records(self) -> Iterator[StepRecord | EpochRecord]:
         """Train, and yield a record after each step and each epoch.
 
@@ -192,12 +202,13 @@ class Training:
         Parameters
         ----------
         state : TrainingState
-            State of a run with the same network, data and recipe; only ``max_steps`` may differ.
+            State of a run with the same network, data and recipe; only ``max_steps`` may differ. If it ended the run
+            within an epoch, and ends this one later, that epoch goes on, and its record is yielded at its new end.
 
         Raises
         ------
         OptionError
-            If the recipe is another one.
+            If the recipe is another one, or ``max_steps`` is less than the number of steps that are done.
         DataError
             If the state is that of another network, or of another number of images.
 
@@ -217,6 +228,8 @@ class Training:
         load_optimiser(self._optimiser, by_part["optimiser"])
         self._scaler.load_state_dict(dict(state.scaler))
         self.step, self._epochs, self._seconds, self._loss_sum = state.step, state.epochs, state.seconds, state.loss_sum
+        if self._cut_short and self.step < self.steps:
+            self._epochs -= 1
         self._right.fill_(state.right if rank() == 0 else 0)
 
     def _one_step(self) -> StepRecord:
@@ -278,8 +291,9 @@ class Training:
             lr=learning_rate(self.recipe, self.step - 1, self.per_epoch),
             seconds=self._seconds,
         )
-        self._loss_sum = 0.0
-        self._right.zero_()
+        if not self._cut_short:  # else a longer run may go on with this epoch
+            self._loss_sum = 0.0
+            self._right.zero_()
         return record
 
     def _check(self, state: TrainingState) -> None:
@@ -287,6 +301,16 @@ class Training:
             before, now = getattr(state.recipe, field.name), getattr(self.recipe, field.name)
             if before != now and field.name != "max_steps":
                 raise OptionError(field.name, f"must be {before!r} as in the run that goes on, got {now!r}")
+        if self.steps < state.step:
+            raise OptionError(
+                "max_steps", f"must be at least the {state.step:,} steps that are done, got {self.recipe.max_steps}"
+            )
+        within = state.step < min(state.epochs * self.per_epoch, self.steps)
+        if within and not (state.loss_sum or state.right):
+            raise DataError(
+                "the state is that of a run that ended within an epoch, and an earlier version wrote it, without the"
+                " losses of that epoch: start a new run"
+            )
         if state.images != len(self.data.train.labels):
             raise DataError(
                 f"the state is that of a run with {state.images} training images, got {len(self.data.train.labels)}"

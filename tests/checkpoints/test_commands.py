@@ -185,12 +185,13 @@ def test_audit(own):
     assert result.exit_code == 0, result.stderr
     lines = result.stdout.splitlines()
     assert lines[0] == "vgg11 · 1 channel · 5 classes · batches of 4 images 32×32"
-    assert len(lines) == 2 + 8 + 1 + 2  # no note on settings: the file says them
+    assert len(lines) == 2 + 8 + 2 + 1 + 1 + 2  # no note on settings: the file says them
     assert lines[2].split()[:5] == ["features.0", "FastDeconv2d", "1×1", "9", "1024"]
-    assert lines[-3] == "8 deconvolution layers, 0 batch normalisations left"
+    assert lines[-4] == "8 deconvolution layers, 0 batch normalisations left"
     few = [line.split()[0] for line in lines if line.endswith(("few samples", "few samples, much padding"))]
     assert few[-1] == "features.18"
     assert "features.0" not in few
+    assert lines[-3] == f"verdict: the statistics of {len(few)} of 8 layers come from too few samples to be trusted"
     assert lines[-2].startswith(f"{len(few)} layers have no more samples than features: take larger batches or smaller")
     assert lines[-1].startswith("2 layers have more than a third of padding in the sampled patches")
     quiet = invoke("audit", path, "--batch-size", 4, "-q")

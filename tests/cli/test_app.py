@@ -32,6 +32,11 @@ def test_help_shows_flags_without_a_type(command):
 
 WITHOUT_PICTURES = ["convert", "fold", "audit"]  # of checkpoints
 WITHOUT_COMPUTING = ["figure"]
+WITHOUT_EFFECT = {  # shared options that a command has no use for
+    "compare": ("--verbose", "--seed", "--jobs", "--device"),
+    "features": ("--verbose",),
+    "timing": ("--verbose",),
+}
 IN_FOLDERS = ["train"]  # each result is a folder of its own
 
 
@@ -49,19 +54,11 @@ def test_help_of_commands_without_pictures(name):
 def test_help_shows_an_example_and_the_shared_options(name):
     text = help_of(name)
     assert re.search(rf"Example: ndtools {name} \S", text)
-    for option in (
-        "--out",
-        "--name",
-        "--format",
-        "--dpi",
-        "--json",
-        "--quiet",
-        "--verbose",
-        "--seed",
-        "--jobs",
-        "--device",
-    ):
+    assert "no effect" not in text.lower()
+    for option in ("--out", "--name", "--format", "--dpi", "--json", "--quiet"):
         assert option in text
+    for option in ("--verbose", "--seed", "--jobs", "--device"):
+        assert (f"{option} " in text) == (option not in WITHOUT_EFFECT.get(name, ()))
 
 
 @pytest.mark.parametrize("name", IN_FOLDERS)

@@ -47,6 +47,14 @@ def test_standard_output_that_cannot_be_written_to_is_one_line(folder, command, 
     assert (result.returncode, result.stderr) == (1, f"{UNWRITTEN}{reason}\n")
 
 
+def test_remarks_of_python_that_does_not_buffer_are_written_at_once():
+    program = "import os, sys; from ndtools.console.streams import prepare_standard_streams as p; p()"
+    program += "; sys.stderr.write('a line' + chr(10)); os._exit(0)"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-u", "-c", program], capture_output=True, text=True, env=environment)
+    assert done.stderr == "a line\n"
+
+
 def test_unbuffered_output_fails_alike(folder):
     result = run(folder, "data list >&-", variables={"PYTHONUNBUFFERED": "1"})
     assert (result.returncode, result.stderr) == (1, f"{UNWRITTEN}it is closed\n")

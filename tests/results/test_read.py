@@ -100,8 +100,17 @@ def test_the_arrays_find_the_numbers_beside_them(tmp_path):
     path.unlink()
     with pytest.raises(DataError, match=r"stem.npz as a result: the file .*stem.json, which holds its numbers, is not"):
         load(path.with_suffix(".npz"))
-    with pytest.raises(DataError, match="no such file: .*none.json"):
+    with pytest.raises(DataError, match="no such file: '.*none.npz'; give"):
         load(tmp_path / "none.npz")
+
+
+def test_files_of_networks_and_other_bytes_are_named_as_such(tmp_path):
+    (tmp_path / "net.safetensors").write_bytes(b"\x88\x00\x00\x00")
+    (tmp_path / "x.json").write_bytes(b'{"\x88"}')
+    with pytest.raises(DataError, match=r"net.safetensors is the file of a network, .* nd.load_network reads it; give"):
+        load(tmp_path / "net.safetensors")
+    with pytest.raises(DataError, match=r"x.json is not JSON: its bytes are no text; give"):
+        load(tmp_path / "x.json")
 
 
 @pytest.mark.parametrize("kept", [0, 10, 200, -30])

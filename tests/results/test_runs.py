@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from ndtools.errors import DataError
+from ndtools.errors import DataError, SkippedRunWarning
 from ndtools.results import runs
 from ndtools.results.runs import read_run, run_folders
 from tests.run_folders import write_run
@@ -105,6 +105,28 @@ def test_what_is_no_run_is_named(tmp_path):
     ):
         with pytest.raises(DataError, match=message):
             run_folders([path])
+
+
+def test_patterns_name_folders_in_natural_order(tmp_path):
+    for name in ("run-10", "run-9", "other", "run-[1]"):
+        write_run(tmp_path / name, epochs=1)
+    assert [path.name for path in run_folders([f"{tmp_path}/run-?*"])] == ["run-9", "run-10", "run-[1]"]
+    assert [path.name for path in run_folders([tmp_path / "run-[1]"])] == ["run-[1]"]
+    with pytest.raises(DataError, match="no folder matches '.*none"):
+        run_folders([f"{tmp_path}/none*"])
+
+
+def test_what_holds_no_run_is_left_out_where_others_remain(tmp_path):
+    """As in `runs/*`, where a log lies beside the folders of the runs."""
+    write_run(tmp_path / "bn", epochs=1)
+    (tmp_path / "vgg16.log").write_text("")
+    (tmp_path / "notes").mkdir()
+    with pytest.warns(SkippedRunWarning) as warned:
+        folders = run_folders([f"{tmp_path}/*"])
+    assert folders == [tmp_path / "bn"]
+    notes, log = sorted((str(each.message) for each in warned), key=len, reverse=True)
+    assert notes == f"{tmp_path / 'notes'} holds no run (no run.json, nor a folder with one), and is left out"
+    assert log == f"{tmp_path / 'vgg16.log'} is no folder, and is left out"
 
 
 def test_a_summary_may_hold_nan(tmp_path):

@@ -187,8 +187,24 @@ def test_the_table():
     assert lines[1].split()[:6] == ["conv", "FastDeconv1d", "1×3", "9", "30", "3.33"]
     assert lines[1].endswith("7%  1 frozen")
     assert lines[3].split() == ["unused", "DeconvLinear", "1×2", "2", "-", "-", "-", "-", "-", "0"]
-    assert lines[-1] == "4 deconvolution layers, 1 batch normalisation left: norm"
+    assert [line.split(":")[0] for line in lines[5:7]] == ["rows/f", "condition"]
+    assert lines[-2] == "4 deconvolution layers, 1 batch normalisation left: norm"
+    assert lines[-1] == (
+        "verdict: the statistics can be trusted: finite, nowhere singular; 1 of 4 layers saw no training batch"
+    )
     assert str(audit(nn.ReLU())).endswith("0 deconvolution layers, 0 batch normalisations left")
+
+
+def test_the_verdict_goes_by_samples_and_training():
+    layer = FastDeconv1d(3, 4, 3)
+    new = "there are no statistics yet: no layer has seen a training batch"
+    assert audit(layer, torch.randn(10, 3, 12)).verdict == new
+    layer(torch.randn(20, 3, 12))
+    enough, few = (audit(layer, torch.randn(n, 3, 5)) for n in (10, 1))
+    assert enough.rows[0].rows_per_feature > 1 >= few.rows[0].rows_per_feature
+    assert enough.verdict.endswith("trusted: finite, nowhere singular, of more samples than features")
+    assert few.verdict == "the statistics of 1 of 1 layer come from too few samples to be trusted"
+    assert audit(nn.ReLU()).verdict == ""
 
 
 def test_singular_covariances_have_no_condition_number():
@@ -205,11 +221,13 @@ def test_singular_covariances_have_no_condition_number():
     found = audit(layer)
     (row,) = found.rows
     assert (row.condition, row.trouble) == (math.inf, "singular")
+    assert found.verdict == "the statistics of 1 of 1 layer cannot be used"
     assert str(found).splitlines()[1].split()[6] == "singular"
     (numbers,) = json.loads(json.dumps(found.numbers(), allow_nan=False))["rows"]
     assert (numbers["condition"], numbers["trouble"]) == (None, "singular")
     assert numbers["residual"] == row.residual
     whitening.running_covariance.add_(torch.eye(60))  # resolved: about 1e5
+    assert audit(layer).verdict == "the statistics can be trusted: finite, nowhere singular"
     (row,) = audit(layer).rows
     assert (1e4 < row.condition < 1e6, row.trouble) == (True, "")
 
@@ -227,6 +245,7 @@ def test_statistics_that_are_not_finite(value):
     net[0].weight.data[:] = value  # and so what the others are applied to
     found = audit(net, torch.randn(10, 3, 12))
     assert [row.trouble for row in found.rows] == ["non-finite", "non-finite", ""]
+    assert found.verdict == "the statistics of 2 of 3 layers cannot be used"
     assert [row.rows for row in found.rows] == [33, 5 * 40, 40]
     assert str(found).splitlines()[1].split()[6:8] == ["non-finite", "non-finite"]
     json.dumps(found.numbers(), allow_nan=False)

@@ -84,14 +84,23 @@ def test_a_state_does_not_change_with_the_run_and_a_loop_may_be_entered_again():
 
 def test_a_longer_run_goes_on_from_a_shorter_one():
     short, whole = new_run(max_steps=4), new_run()
-    list(whole.records())
+    records = [without_time(record) for record in whole.records()]
     states = []
     for _ in short.records():
         states.append(short.state())
-    longer = new_run()
-    longer.restore(states[-2])  # before the record that ends the shorter run
-    list(longer.records())
-    assert_same(longer.state(), whole.state())
+    for state in states[-2:]:  # before and after the record of the epoch that the shorter run has begun
+        longer = new_run()
+        longer.restore(state)
+        again = [without_time(record) for record in longer.records()]
+        assert again == records[-len(again) :] and len(again) == len(records) - 5
+        assert_same(longer.state(), whole.state())
+    with pytest.raises(DataError, match="an earlier version wrote it, without the losses of that epoch"):
+        new_run().restore(dataclasses.replace(states[-1], loss_sum=0.0, right=0))
+    again = new_run(max_steps=4)
+    again.restore(states[-1])
+    assert list(again.records()) == []
+    with pytest.raises(OptionError, match="max_steps: must be at least the 4 steps that are done, got 3"):
+        new_run(max_steps=3).restore(states[-1])
 
 
 @pytest.fixture

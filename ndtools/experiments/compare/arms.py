@@ -37,6 +37,7 @@ _WORDS = {  # settings as the names of arms have them; others by their own name
     "sampling_stride": "stride",
 }
 _IMAGES = ("name", "train_images", "eval_images", "eval_split", "test_images", "mean", "std")  # of a run's data
+_MOST_LISTED = 10  # runs of one data set in a message
 _LONGEST = 60  # characters in the name of an arm
 _NORMS = {"deconv": "nd", "deconv-reference": "nd", "bn": "bn", "none": "none"}
 _DOCUMENTS = {"paper": "paper-v2", "report": "report-2021", "ReScience": "rescience-2025"}
@@ -78,16 +79,23 @@ def check_same_data(runs: Sequence[Run]) -> None:
     DataError
         If two runs have different data sets, or different numbers of test images.
     """
-    first = runs[0]
+    by_data: dict[str, list[str]] = {}
     for run in runs:
-        ours, theirs = (
-            (each.about["data"].get("name"), each.about["data"].get("test_images")) for each in (run, first)
+        data = run.about["data"]
+        by_data.setdefault(f"{data.get('test_images')} images of {data.get('name')}", []).append(run.path)
+    if len(by_data) > 1:
+        tested = "; ".join(f"{_listed(paths)} on {images}" for images, paths in by_data.items())
+        raise DataError(
+            "runs that were tested on different data cannot be compared; name the runs of one data set. Tested were"
+            f" {tested}"
         )
-        if ours != theirs:
-            raise DataError(
-                f"runs of different data cannot be compared: {first.path} was tested on {theirs[1]} images of"
-                f" {theirs[0]}, and {run.path} on {ours[1]} of {ours[0]}; name the runs of one data set"
-            )
+
+
+def _listed(paths: Sequence[str]) -> str:
+    """Return names in a sentence, the first of many with the number of the others."""
+    shown = paths if len(paths) <= _MOST_LISTED else paths[: _MOST_LISTED - 1]
+    more = f" and {len(paths) - len(shown)} more" if len(shown) < len(paths) else ""
+    return ", ".join(shown) + more
 
 
 def names_of(arms: Sequence[Sequence[Run]]) -> list[str]:

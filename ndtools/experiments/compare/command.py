@@ -2,12 +2,13 @@
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ndtools.console.options import SharedOptions, with_shared_options
 from ndtools.console.results import ExperimentOutput
+from ndtools.console.spelling import as_options, spellings
 from ndtools.console.tables import new_table
 from ndtools.experiments.compare.config import CompareConfig
 
@@ -21,19 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["compare"]
 
-_NOTHING = "Has no effect in this command"
 
-
-@partial(
-    with_shared_options,
-    texts={
-        "seed": f"{_NOTHING}, in which nothing is random.",
-        "jobs": f"{_NOTHING}, which reads files alone.",
-        "device": f"{_NOTHING}, which reads files alone.",
-        "verbose": f"{_NOTHING}, which skips nothing.",
-    },
-)
+@partial(with_shared_options, without=("seed", "jobs", "device", "verbose"))  # it only reads files, and skips none
 def compare(
+    context: typer.Context,
     runs: Annotated[
         list[Path] | None,
         typer.Argument(
@@ -63,6 +55,7 @@ def compare(
     Example: [bold]ndtools compare runs/vgg16-bn-* runs/vgg16-deconv-*[/bold]
     """
     output = ExperimentOutput(shared, "compare")
+    root: Any = context.find_root()
     config = CompareConfig(
         runs=tuple(map(str, runs)) if runs else CompareConfig.runs,
         smooth=smooth,
@@ -81,7 +74,8 @@ def compare(
             if curve.state == "running":
                 output.note(f"running, or interrupted: {curve.path}, after epoch {len(curve)} of {arm.epochs}")
             elif curve.state == "diverged":
-                output.note(f"diverged: {curve.path}, after epoch {len(curve)}: {curve.reason or 'no reason recorded'}")
+                reason = as_options(curve.reason or "no reason recorded", spellings(root, "train"))
+                output.note(f"diverged: {curve.path}, after epoch {len(curve)}: {reason}")
 
 
 def _title(result: "CompareResult") -> str:
@@ -106,7 +100,7 @@ def _table(result: "CompareResult") -> "Table":
     remarks = _Remarks()
     table = new_table(("arm",), headings, gap=2)
     for arm in result.arms:
-        cells = [_runs(arm), _epochs(arm), _spread(arm.last), _spread(arm.best)]
+        cells = [_runs(arm), _epochs(arm, remarks), _spread(arm.last), _spread(arm.best)]
         if several:
             cells += _difference(arm.against(first) if arm is not first else None, remarks)
         cells.append(_spread(arm.seconds_per_epoch, 1))
@@ -136,7 +130,7 @@ class _Remarks:
 
 def _explanations(result: "CompareResult", *, several: bool) -> list[str]:
     lines = [
-        "last: after the last epoch (test images, if all epochs are done); mean ± standard deviation over the runs"
+        "last: after the last epoch (test images, once the runs have ended); mean ± standard deviation over the runs"
     ]
     if several:
         first, second = result.arms[0].name, result.arms[1].name
@@ -155,8 +149,9 @@ def _runs(arm: "CompareArm") -> str:
     return " ".join([str(len(arm.counted)), *others])
 
 
-def _epochs(arm: "CompareArm") -> str:
-    return str(arm.common) if arm.finished else f"{arm.common} of {arm.epochs}"
+def _epochs(arm: "CompareArm", remarks: _Remarks) -> str:
+    short = f" {remarks.refer('--max-steps ended the runs before all epochs were done')}" if arm.cut_short else ""
+    return str(arm.common) if arm.finished and not short else f"{arm.done:.3g} of {arm.epochs}{short}"
 
 
 def _spread(values: "NDArray[np.float64]", digits: int = 2) -> str:

@@ -16,8 +16,8 @@ class CompareConfig(Configuration):
     Attributes
     ----------
     runs : tuple of str
-        Folders of training runs, or folders that hold such folders. One may be given alone, and becomes a tuple. The
-        first run belongs to the arm that all others are compared with.
+        Folders of training runs, folders that hold such folders, or glob patterns of them. One may be given alone, and
+        becomes a tuple. The first run belongs to the arm that all others are compared with.
     loss_steps : int
         Number of training steps, from the first, whose loss is drawn. The paper has 1,000.
     smooth : int

@@ -319,6 +319,7 @@ def _arm_in_words(arm: "CompareArm") -> str:
         return f"{arm.name}, no run with a finished epoch"
     last = arm.last
     spread = f" ± {last.std(ddof=1):.2f}" if len(last) > 1 else ""
-    when = f"after {counted(arm.common, 'epoch')}" + ("" if arm.finished else f" of {arm.epochs}")
+    whole = arm.finished and not arm.cut_short
+    when = f"after {counted(arm.common, 'epoch')}" if whole else f"after {arm.done:.3g} of {arm.epochs} epochs"
     split = "test" if arm.finished else arm.split
     return f"{arm.name}, {counted(len(last), 'run')}, {split} accuracy {last.mean():.2f}{spread} % {when}"

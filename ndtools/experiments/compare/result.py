@@ -177,6 +177,16 @@ class CompareArm:
         """Whether the numbers are final: the counted runs have finished, and are of equal length."""
         return bool(self.in_state("finished")) and len({len(run) for run in self.counted}) == 1 and self.common > 0
 
+    @property
+    def done(self) -> float:
+        """Number of epochs that all counted runs have done, as a fraction for one that was cut short."""
+        return float(self.curves("epoch")[:, -1].min()) if self.common else 0.0
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether the counted runs have finished before all epochs were done."""
+        return self.finished and self.done < self.epochs
+
     def curves(self, column: str = "eval_top1") -> NDArray[np.float64]:
         """Return a column of the counted runs, of shape (runs, common epochs)."""
         values = [run.table[column][: self.common] for run in self.counted]
@@ -274,7 +284,7 @@ class CompareResult(ShownResult):
         lines = [f"{shortened(self.dataset)} · {counted(runs, 'run')} in {counted(len(self.arms), 'arm')}"]
         for arm in self.arms[:4]:
             value = f"{arm.last.mean():.2f} %" if len(arm.last) else "no epoch yet"
-            epochs = f"{arm.common} of {counted(arm.epochs, 'epoch')}"
+            epochs = f"{arm.done:.3g} of {counted(arm.epochs, 'epoch')}"
             lines.append(f"{arm.name}: {value} after {epochs}, n = {len(arm.counted)}")
         return lines + (["..."] if len(self.arms) > 4 else [])
 

@@ -35,10 +35,12 @@ def run(config: CompareConfig) -> CompareResult:
     Raises
     ------
     DataError
-        If a folder is absent, holds no run, or is damaged; or if runs are of different data.
+        If a folder is absent or damaged, none holds a run, or runs are of different data.
 
     Warns
     -----
+    SkippedRunWarning
+        If a path holds no run, and another one does.
     NumericalWarning
         If runs of an arm have one seed, or runs were timed on different hardware.
     """

@@ -25,8 +25,8 @@ __all__ = ["features"]
     texts={
         "jobs": "Threads that compute (default: one per processor).",
         "seed": "Seed of the weights of a new network.",
-        "verbose": "Has no effect in this command, which skips nothing.",
     },
+    without=("verbose",),  # it skips nothing
 )
 def features(
     checkpoint: Annotated[
@@ -48,9 +48,14 @@ def features(
     ] = None,
     *,
     layer: Annotated[
-        str,
-        typer.Option(metavar="NAME|N", help="Layer whose input is shown: its name, or the number of a convolution."),
-    ] = str(FeaturesConfig.layer),
+        str | None,
+        typer.Option(
+            metavar="NAME|N",
+            help="Layer whose input is shown: its name, or the number of a convolution (default: the fifth, or the last"
+            " of fewer).",
+            show_default=False,
+        ),
+    ] = None,
     channels: Annotated[
         int, typer.Option(help="Number of channels that are shown, from the first.")
     ] = FeaturesConfig.channels,
@@ -97,7 +102,7 @@ def features(
     config = FeaturesConfig(
         checkpoint=checkpoint,
         source=source or FeaturesConfig.source,
-        layer=int(layer) if layer.isdecimal() else layer,
+        layer=int(layer) if layer and layer.isdecimal() else layer,
         channels=channels,
         size=size,
         mean=None if mean is None else numbers_from("mean", mean, float),

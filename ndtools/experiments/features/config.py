@@ -22,9 +22,9 @@ class FeaturesConfig(Configuration):
         meaning.
     source : str
         Source of one image; see :func:`ndtools.data.images.sources.resolve_source`.
-    layer : int or str
+    layer : int or str, optional
         Layer whose input is shown: the number of a convolution, from 1, in the order in which the network lists them,
-        or the name of one. The paper has the fifth.
+        or the name of one. The default is the fifth, as in the paper, or the last of fewer.
     channels : int
         Number of channels that are shown, from the first; all if there are fewer.
     size : int
@@ -49,7 +49,7 @@ class FeaturesConfig(Configuration):
     checkpoint: str | None = None
     source: str = "sample-photo"
     _: KW_ONLY
-    layer: int | str = 5
+    layer: int | str | None = None
     channels: int = 16
     size: int = 224
     mean: tuple[float, ...] | None = None

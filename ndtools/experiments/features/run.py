@@ -29,6 +29,8 @@ from ndtools.surgery.fold import poor_statistics
 __all__ = ["convolutions_of", "features", "run"]
 
 NEW_ARCH, NEW_NORM = "vgg11", "deconv"
+_PAPER_LAYER = 5
+_WORDS = {"batch_norm": "bn", "group_norm": "gn", "layer_norm": "ln", "iter_norm": "iternorm"}  # the names of arms
 
 
 def run(config: FeaturesConfig) -> FeaturesResult:
@@ -126,7 +128,7 @@ def _network(config: FeaturesConfig) -> tuple[nn.Module, str]:
             hint = "" if known else "; the checkpoint comes before the image, and `norm` asks for a new network"
             raise DataError(f"{error}{hint}") from None
         spec = network.spec
-        return network, f"{spec.arch}, {spec.form}".replace("_", " ")  # type: ignore[union-attr]
+        return network, f"{spec.arch}, {_WORDS.get(spec.form, spec.form)}"  # type: ignore[union-attr]
     arch, norm = config.arch or NEW_ARCH, config.norm or NEW_NORM
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -149,9 +151,11 @@ def _first(network: nn.Module) -> nn.Conv2d:
     return next(iter(convolutions_of(network).values()))
 
 
-def _layer(network: nn.Module, wanted: int | str) -> tuple[int, str, nn.Conv2d]:
+def _layer(network: nn.Module, wanted: int | str | None) -> tuple[int, str, nn.Conv2d]:
     convolutions = convolutions_of(network)
     names = list(convolutions)
+    if wanted is None:
+        wanted = min(_PAPER_LAYER, len(names))
     if isinstance(wanted, int):
         if wanted > len(names):
             raise OptionError("layer", f"must be at most {len(names)}, the number of convolutions, got {wanted}")

@@ -1,7 +1,8 @@
 """Configuration of ``ndtools kernels``: its settings, with their defaults and limits. Imports nothing heavy."""
 
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from ndtools.errors import OptionError
 from ndtools.validation import (
@@ -67,6 +68,10 @@ class KernelsConfig(Configuration):
         Device that computes; "auto" is CUDA where there is a device.
     """
 
+    hints: ClassVar[Mapping[str, str]] = {
+        "source": "one text names several images as a glob, or as '@FILE' with a path in each line, and"
+        " nd.fit_deconvolution takes images as arrays"
+    }
     source: str = "sample"
     _: KW_ONLY
     kernel_size: int = 15

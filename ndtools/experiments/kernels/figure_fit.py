@@ -172,23 +172,30 @@ def _draw_responses(ax: Axes, result: "KernelsResult") -> None:
         ax.plot(response.frequency, response.magnitude, label=channel.name, markevery=(1000, 1000), **style)
     first = result.cells[0].response
     low, high = first.low_band
+    magnitudes = np.concatenate([cell.response.magnitude for cell in result.cells])
+    bottom, top = magnitudes.min() / 1.3, 1.3 * magnitudes.max()  # also if all are equal
     if first.low_frequency_slope is not None:
         band = np.array([low, high])
-        middle = float(np.interp(np.sqrt(low * high), first.frequency, first.magnitude))
-        ax.plot(band, 0.5 * middle * band / np.sqrt(low * high), color="k", linewidth=0.7)
+        middle = np.sqrt(low * high)
+        line = 0.5 * float(np.interp(middle, first.frequency, first.magnitude)) * band / middle
+        ax.plot(band, line, color="k", linewidth=0.7)
+        # The words begin in the lower part of the line, as they may be wider than the band.
+        at = [end[0] * (end[1] / end[0]) ** 0.3 for end in (band, line)]
         ax.annotate(
             "slope 1",
-            (np.sqrt(low * high), 0.5 * middle),
+            (at[0], at[1]),
             xytext=(2, -2),
             textcoords="offset points",
             ha="left",
             va="top",
+            fontsize=SMALL,
         )
         ax.axvspan(low, high, color="0.95", zorder=0)
+        # The line ends above the frame, and so do the words.
+        bottom = min([bottom, *(top * (y / top) ** (1 / (1 - share)) for y, share in ((line[0], 0.04), (at[1], 0.16)))])
     ax.set_xscale("log")
     ax.set_yscale("log")
-    magnitudes = np.concatenate([cell.response.magnitude for cell in result.cells])
-    ax.set_ylim(magnitudes.min() / 1.3, 1.3 * magnitudes.max())  # also if all are equal
+    ax.set_ylim(bottom, top)
     plain_ticks(ax.xaxis)
     plain_ticks(ax.yaxis)
     ax.set_xlabel("frequency / cycles per pixel")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ndtools.drawing.axes import plain_ticks
 from ndtools.drawing.palette import ALGORITHMS
 from ndtools.drawing.style import PAGE, SMALL, add_title, drawing_style, is_wide, new_figure, width_of
+from ndtools.experiments.ns_stability.config import NsStabilityConfig
 from ndtools.experiments.ns_stability.words import steps_in_words
 from ndtools.text import source_name
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ndtools.experiments.ns_stability.result import Curve, NsStabilityResult
 
 __all__ = [
+    "BENEATH",
     "DASHES",
     "caption_ns_stability",
     "draw_curve",
@@ -31,6 +33,8 @@ __all__ = [
 
 # Algorithms differ by colour and marker, precisions by dashes.
 DASHES = {"bfloat16": ":", "float16": "-.", "float32": "--", "float64": "-"}
+# Gram Newton-Schulz often takes the way of coupled Newton-Schulz, and is a pale band beneath it.
+BENEATH: dict[str, dict[str, Any]] = {"gram": {"linewidth": 3.0, "alpha": 0.35, "zorder": 1.5}}
 PAPER = {5: "middle layers", 15: "first layer"}  # Ye et al. 2020, A.2
 LONG = 100  # iterations from which their axis is logarithmic
 NOTE: dict[str, Any] = {"fontsize": SMALL, "color": "0.35"}
@@ -39,13 +43,14 @@ NOTE: dict[str, Any] = {"fontsize": SMALL, "color": "0.35"}
 def plot_ns_stability(
     result: "NsStabilityResult", *, width: float = PAGE, title: bool = True, fig: Figure | None = None
 ) -> Figure:
-    """Draw how far from A^(-1/2) coupled and vanilla Newton-Schulz are after each iteration, in each precision.
+    """Draw how far from A^(-1/2) Newton-Schulz is after each iteration, in each precision.
 
-    If the result has neither of these algorithms, those that it has are drawn.
+    The algorithms are those of the paper, coupled and vanilla, and gram if it restarts. Where the configuration names
+    algorithms, all of these are drawn.
 
     A curve that diverges leaves through the top of the frame, with a mark there. Horizontal lines are about where
     rounding stops a stable iteration, vertical ones the numbers of iterations in the paper.
-    :func:`ndtools.experiments.ns_stability.figure_gains.plot_ns_gains` draws the other algorithms.
+    :func:`ndtools.experiments.ns_stability.figure_gains.plot_ns_gains` draws all that are stable.
 
     Parameters
     ----------
@@ -103,7 +108,8 @@ def caption_ns_stability(result: "NsStabilityResult") -> str:
     str
         The caption, one paragraph.
     """
-    algorithms = " and ".join(dict.fromkeys(curve.algorithm for curve in _curves(result)))
+    names = list(dict.fromkeys(curve.algorithm for curve in _curves(result)))
+    algorithms = " and ".join([*filter(None, [", ".join(names[:-1])]), names[-1]])
     ends = "; ".join(_end(curve, result) for curve in _curves(result))
     left_out = "".join(f" Left out: {reason}." for reason in result.left_out)
     return (
@@ -157,7 +163,7 @@ def draw_curve(
         value = residual[last] if np.isfinite(residual[last]) else top
         share = np.log(top / y_in[-1]) / max(np.log(value / y_in[-1]), 1e-12)
         leaves = x_in[-1] + min(share, 1.0) * (x[last] - x_in[-1])
-        ax.plot(leaves, top, clip_on=False, zorder=5, **{**look, "markersize": 5})
+        ax.plot(leaves, top, clip_on=False, **{**look, "markersize": 5, "zorder": 5})
         x_in, y_in = np.append(x_in, leaves), np.append(y_in, top)
         ax.plot(x_in, y_in, markevery=range(0, last, every), **look)
     else:
@@ -174,12 +180,17 @@ def residual_axis(ax: Axes, result: "NsStabilityResult") -> None:
 
 def style(curve: "Curve") -> dict[str, Any]:
     """Return how the curve of an algorithm in a precision looks."""
-    return {**ALGORITHMS[curve.algorithm], "linestyle": DASHES[curve.dtype], "markersize": 2.5}
+    look = {**ALGORITHMS[curve.algorithm], "linestyle": DASHES[curve.dtype], "markersize": 2.5}
+    return {**look, **BENEATH.get(curve.algorithm, {})}
 
 
 def _curves(result: "NsStabilityResult") -> list["Curve"]:
-    """Return the curves of the paper's two algorithms, or all if the result has neither."""
-    return [curve for curve in result.curves if curve.algorithm in ("coupled", "vanilla")] or list(result.curves)
+    """Return the curves that are drawn: those of the algorithms that were asked for or, by default, of the paper's."""
+    config = result.config
+    if config.algorithms != NsStabilityConfig.algorithms:
+        return list(result.curves)
+    drawn = ("coupled", "vanilla", *(("gram",) if config.restart else ()))
+    return [curve for curve in result.curves if curve.algorithm in drawn] or list(result.curves)
 
 
 def _limits(result: "NsStabilityResult") -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """Picture of what iterations towards the inverse square root cost, and of what they do to each eigenvalue."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib import colormaps
@@ -41,8 +41,6 @@ LABELS = {
     "denman-beavers": "Denman-Beavers",
     "gram": "Gram Newton-Schulz",
 }
-# Gram Newton-Schulz often takes the way of coupled Newton-Schulz, and is seen below it.
-WIDER: dict[str, dict[str, Any]] = {"gram": {"linewidth": 2.6, "zorder": 1.5}}
 
 
 def plot_ns_gains(
@@ -77,10 +75,7 @@ def plot_ns_gains(
         _draw_products(by_product, result)
         _draw_gain(spectrum, result)
         add_letters([by_product, spectrum])
-        handles = [
-            Line2D([], [], label=LABELS[curve.algorithm], **style(curve), **WIDER.get(curve.algorithm, {}))
-            for curve in _curves(result)
-        ]
+        handles = [Line2D([], [], label=LABELS[curve.algorithm], **style(curve)) for curve in _curves(result)]
         # Both legends have as many rows, so that the panels are of one height.
         left.legend(handles=handles, loc="outside lower center", ncols=2 if width >= PAIRED else 1)
         lines = spectrum.get_lines()[: len(result.arrays()["gain_iterations"])]
@@ -134,7 +129,7 @@ def _draw_products(ax: Axes, result: "NsStabilityResult") -> None:
     right = 1.25 * max([*(int(c.products[n - 1]) for c, n in zip(curves, ends, strict=True)), 12])
     for curve in curves:
         shown = curve.products <= right
-        draw_curve(ax, curve.products[shown], curve.residual[shown], top, curve, **WIDER.get(curve.algorithm, {}))
+        draw_curve(ax, curve.products[shown], curve.residual[shown], top, curve)
     ax.set_xlim(-0.02 * right, right)
     ax.set_xlabel("matrix products")
 

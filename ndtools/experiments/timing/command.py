@@ -28,8 +28,8 @@ ARMS = {"published": "pub", "measured": "ref", "ours": "our"}
     with_shared_options,
     texts={
         "jobs": "Threads that compute (default: one per processor).",
-        "verbose": "Has no effect in this command, which skips nothing.",
     },
+    without=("verbose",),  # it skips nothing
 )
 def timing(
     *,

@@ -9,7 +9,10 @@ import typer
 from ndtools.console.conflicts import refuse_given
 from ndtools.console.options import AsJson, DataDir, Dataset, Device, Quiet, Seed, numbers_from
 from ndtools.console.output import Output
-from ndtools.experiments.train.config import TrainConfig
+from ndtools.errors import OptionError
+from ndtools.experiments.train.config import CHECKPOINT_EVERY, OUTPUT, TrainConfig
+from ndtools.models.catalogue import NAMES
+from ndtools.models.norms import NORMS
 
 if TYPE_CHECKING:
     from ndtools.experiments.train.grid import PlannedRun
@@ -18,28 +21,17 @@ __all__ = ["train"]
 
 _NETWORK, _RECIPE, _LAYERS, _RUN = "Network and data", "Recipe", "Deconvolution layers", "Run"
 _DEFAULT = TrainConfig()
+_ARCH_HELP = f"Network: {', '.join(NAMES)}."
 
 
-def _complete(names: Callable[[], Sequence[str]]) -> Callable[[str], list[str]]:
+def _complete(names: Sequence[str]) -> Callable[[str], list[str]]:
     """Return a function that completes the last name of a list."""
 
     def complete(incomplete: str) -> list[str]:
         before, comma, last = incomplete.rpartition(",")
-        return [f"{before}{comma}{name}" for name in names() if name.startswith(last)]
+        return [f"{before}{comma}{name}" for name in names if name.startswith(last)]
 
     return complete
-
-
-def _archs() -> Sequence[str]:
-    from ndtools.models.catalogue import NAMES
-
-    return NAMES
-
-
-def _norms() -> Sequence[str]:
-    from ndtools.models.norms import NORMS
-
-    return tuple(NORMS)
 
 
 def _listed(*names: str, panel: str, help: str, **settings: Any) -> Any:  # noqa: A002, ANN401
@@ -53,7 +45,7 @@ def train(
     *,
     arch: Annotated[
         str,
-        _listed("--arch", metavar="NAME[,NAME...]", panel=_NETWORK, help="Network.", autocompletion=_complete(_archs)),
+        _listed("--arch", metavar="NAME[,NAME...]", panel=_NETWORK, help=_ARCH_HELP, autocompletion=_complete(NAMES)),
     ] = TrainConfig.arch,
     norm: Annotated[
         str,
@@ -61,8 +53,8 @@ def train(
             "--norm",
             metavar="ARM[,ARM...]",
             panel=_NETWORK,
-            help="Arms of the comparison: deconv, deconv-reference, bn, gn, ln, none, and others.",
-            autocompletion=_complete(_norms),
+            help=f"Arms of the comparison: {', '.join(NORMS)}.",
+            autocompletion=_complete(tuple(NORMS)),
         ),
     ] = TrainConfig.norm,
     data_dir: DataDir = None,
@@ -115,9 +107,13 @@ def train(
         bool, typer.Option(help="Shift and mirror the training images at random.", rich_help_panel=_RECIPE)
     ] = _DEFAULT.augment,
     max_steps: Annotated[
-        int | None,
+        str | None,
         typer.Option(
-            help="Steps after which the run ends (default: none).", show_default=False, rich_help_panel=_RECIPE
+            metavar="N|none",
+            help="Number of steps after which a run ends, or none (the default). With --resume, a larger number makes"
+            " a run longer.",
+            show_default=False,
+            rich_help_panel=_RECIPE,
         ),
     ] = None,
     amp: Annotated[
@@ -159,7 +155,7 @@ def train(
     ] = None,
     output: Annotated[
         Path, typer.Option("--output", "--out", "-o", help="Folder of all runs.", rich_help_panel=_RUN)
-    ] = Path("runs"),
+    ] = Path(OUTPUT),
     name: Annotated[
         str | None,
         typer.Option(
@@ -187,7 +183,7 @@ def train(
     ] = None,
     checkpoint_every: Annotated[
         float, typer.Option(help="Seconds after which the state is written at the latest.", rich_help_panel=_RUN)
-    ] = 60.0,
+    ] = CHECKPOINT_EVERY,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -228,7 +224,7 @@ def train(
         "images": images,
         "holdout": holdout,
         "augment": augment,
-        "max_steps": max_steps,
+        "max_steps": _steps_from(max_steps),
         "channels_last": channels_last,
         "compile": compile,
         "seed": seed,
@@ -264,6 +260,15 @@ def _words(text: str) -> tuple[str, ...]:
 
 def _optional(option: str, text: str | None, kind: Callable[[str], Any]) -> tuple[Any, ...]:
     return (None,) if text is None else numbers_from(option, text, kind)
+
+
+def _steps_from(text: str | None) -> int | None:
+    if text is None or text == "none":
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise OptionError("max_steps", f"must be a whole number, or none, got {text!r}") from None
 
 
 def _single(settings: dict[str, Any]) -> dict[str, tuple[Any]]:

@@ -9,11 +9,17 @@ from ndtools.models.norms import NORMS
 from ndtools.training.recipe import Recipe
 from ndtools.validation import check_choice, check_eps, check_positive, check_run
 
-__all__ = ["LAYER_SETTINGS", "TrainConfig"]
+__all__ = ["CHECKPOINT_EVERY", "LAYER_SETTINGS", "OUTPUT", "TrainConfig"]
 
 Constants = Literal["pooled", "published"]
 LAYER_SETTINGS = ("block_size", "n_iter", "eps", "sampling_stride", "freeze_after", "refresh_every")
 """Settings of the configuration that belong to the deconvolution layers of the network."""
+
+
+OUTPUT = "runs"
+"""Folder of all runs, unless the command names another."""
+CHECKPOINT_EVERY = 60.0
+"""Seconds between two writings of a run's state, at most, unless it is told another number."""
 
 
 @dataclass(frozen=True, repr=False)

@@ -30,10 +30,12 @@ class Pace:
         Number of steps of the whole run.
     epochs : int
         Number of epochs of the whole run.
+    per_epoch : int
+        Number of steps of a whole epoch. Default 0: no epoch is shown as one that was cut short.
     """
 
-    def __init__(self, steps: int, epochs: int) -> None:
-        self.steps, self.epochs = steps, epochs
+    def __init__(self, steps: int, epochs: int, per_epoch: int = 0) -> None:
+        self.steps, self.epochs, self.per_epoch = steps, epochs, per_epoch
         self.step, self.epoch, self.eval_top1 = 0, 0, math.nan
         self._recent: deque[StepRecord] = deque(maxlen=_WINDOW + 1)
         self._last_step = time.monotonic()
@@ -87,7 +89,7 @@ class Pace:
 class Display(Protocol):
     """Progress of several runs, one after the other, on the screen."""
 
-    def begin(self, name: str, *, steps: int, epochs: int, done: int) -> None:
+    def begin(self, name: str, *, steps: int, epochs: int, per_epoch: int, done: int) -> None:
         """Show that a run begins.
 
         Parameters
@@ -96,6 +98,8 @@ class Display(Protocol):
             Name of the run.
         steps, epochs : int
             Number of steps and of epochs of the whole run.
+        per_epoch : int
+            Number of steps of a whole epoch.
         done : int
             Number of steps that were made before, by the run that is resumed.
         """
@@ -142,8 +146,8 @@ class _Lines:
         self.say = say
         self.name, self.pace, self._said = "", Pace(0, 0), time.monotonic()
 
-    def begin(self, name: str, *, steps: int, epochs: int, done: int) -> None:
-        self.name, self.pace = name, Pace(steps, epochs)
+    def begin(self, name: str, *, steps: int, epochs: int, per_epoch: int, done: int) -> None:
+        self.name, self.pace = name, Pace(steps, epochs, per_epoch)
         self.pace.step, self._said = done, time.monotonic()
 
     def step(self, record: "StepRecord") -> None:
@@ -190,11 +194,14 @@ class _Live(_Lines):
 
 def _line(name: str, record: "EpochRecord", pace: Pace) -> str:
     left = pace.seconds_left
+    speed = "" if math.isnan(pace.images_per_second) else f"  {pace.images_per_second:,.0f} images/s"
     remaining = "" if math.isnan(left) or pace.step >= pace.steps else f"  {duration(left)} left"
+    short = record.step < record.epoch * pace.per_epoch
+    part = f" (cut short: {record.step - (record.epoch - 1) * pace.per_epoch:,} of {pace.per_epoch:,} steps)"
     return (
-        f"{name}  epoch {record.epoch}/{pace.epochs}  train loss {record.train_loss:.4f}  {record.train_top1:.2f} %"
-        f"  evaluation loss {record.eval_loss:.4f}  {record.eval_top1:.2f} %"
-        f"  {pace.images_per_second:,.0f} images/s{remaining}"
+        f"{name}  epoch {record.epoch}/{pace.epochs}{part if short else ''}"
+        f"  train loss {record.train_loss:.4f}  {record.train_top1:.2f} %"
+        f"  evaluation loss {record.eval_loss:.4f}  {record.eval_top1:.2f} %{speed}{remaining}"
     )
 
 

@@ -2,15 +2,16 @@
 
 import itertools
 import os
+import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from ndtools.errors import OptionError
 from ndtools.experiments.train.config import LAYER_SETTINGS, TrainConfig
 from ndtools.models.norms import NORMS
 
-__all__ = ["PlannedRun", "name_of", "plan"]
+__all__ = ["PlannedRun", "command_of", "name_of", "plan"]
 
 _SHORT = {
     "batch_size": "b",
@@ -109,6 +110,35 @@ def plan(
 def name_of(config: TrainConfig) -> str:
     """Return the name of a run that was not given one: data set, network and arm."""
     return "-".join([os.path.basename(os.path.abspath(config.dataset)) or "images", config.arch, config.norm])
+
+
+def command_of(run: PlannedRun, **others: Any) -> str:  # noqa: ANN401
+    """Return the command that makes one run alone.
+
+    Parameters
+    ----------
+    run : PlannedRun
+        The run, with the name that it gets.
+    **others
+        Further options of the command by their names, such as ``output``, with their values.
+
+    Returns
+    -------
+    str
+        Command line in which the settings stand that differ from their defaults.
+    """
+    words = ["ndtools", "train", run.config.dataset]
+    for field in fields(TrainConfig):
+        value, option = getattr(run.config, field.name), field.name.replace("_", "-")
+        if field.name == "dataset" or value == field.default:
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{'' if value else 'no-'}{option}")
+        else:
+            words += [f"--{option}", str(value)]
+    for name, value in {"name": run.name, **others}.items():
+        words += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join(words)
 
 
 def _word(setting: str, value: Any) -> str:  # noqa: ANN401

@@ -16,7 +16,7 @@ from ndtools.computing.hardware import hardware
 from ndtools.computing.operators import operator_threads, resolve_device
 from ndtools.data.labelled.dataset import Dataset
 from ndtools.errors import DataError, TrainingDiverged
-from ndtools.experiments.train.config import TrainConfig
+from ndtools.experiments.train.config import CHECKPOINT_EVERY, TrainConfig
 from ndtools.experiments.train.data_sets import DataSets
 from ndtools.experiments.train.grid import name_of
 from ndtools.experiments.train.writer import Writer
@@ -64,7 +64,7 @@ def run(
     *,
     name: str | None = None,
     show: Callable[[StepRecord | EpochRecord], None] = lambda _: None,
-    checkpoint_every: float = 60.0,
+    checkpoint_every: float = CHECKPOINT_EVERY,
 ) -> Run:
     """Train a network, and write the run into a new folder.
 
@@ -107,9 +107,10 @@ def run(
     >>> run.name, run.state, len(run.steps["loss"])
     ('glyphs-vgg11-bn', 'finished', 2)
     """
-    if not isinstance(config, TrainConfig):
-        given = shortened(repr(config))
-        raise TypeError(f"config must be a TrainConfig, got {given}; write nd.run_train(nd.TrainConfig(...), output)")
+    given: object = config
+    if not isinstance(given, TrainConfig):
+        words = shortened(repr(given))
+        raise TypeError(f"config must be a TrainConfig, got {words}; write nd.run_train(nd.TrainConfig(...), output)")
     data_sets = DataSets(resolve_device(config.device))
     with operator_threads(config.jobs):
         check(config, data_sets)
@@ -168,10 +169,13 @@ def resume(run: Prepared, folder: RunFolder) -> None:
     run : Prepared
         The run before its first step. If no state was written, it starts from the beginning.
     folder : RunFolder
-        Folder of the run, which the first process has locked.
+        Folder of the run, which the first process has locked. If the run ends after more steps than the folder
+        says, the folder says so from now on, and its result is removed.
 
     Raises
     ------
+    OptionError
+        If the run would end before the steps that were made.
     DataError
         If the images are not those that the run was started with, or the state cannot be read.
     """
@@ -180,13 +184,18 @@ def resume(run: Prepared, folder: RunFolder) -> None:
     if folder.state.exists():
         state = TrainingState.load(folder.state)
         run.training.restore(state)
-        step, epochs = state.step, state.epochs
+        step, epochs = run.training.step, run.training.epochs
 
     def go_on() -> None:
-        folder.cut_back(step=step, epochs=epochs)
-        about = folder.about
+        about, max_steps = folder.about, run.config.max_steps
         again = {"step": step, **_surroundings(run)}
+        if about["config"].get("max_steps") != max_steps:
+            again["max_steps"] = max_steps
+            about["config"]["max_steps"], about["steps"] = max_steps, run.training.steps
+        # First, so that a run that is killed here is not taken for one that has finished.
         folder.describe({**about, "resumed": [*about.get("resumed", []), again]})
+        folder.reopen(whole_epochs=step >= epochs * run.training.per_epoch)
+        folder.cut_back(step=step, epochs=epochs)
 
     first_alone(go_on, device=run.training.device)
 
@@ -231,7 +240,7 @@ def train(
     *,
     show: Callable[[StepRecord | EpochRecord], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
-    checkpoint_every: float = 60.0,
+    checkpoint_every: float = CHECKPOINT_EVERY,
 ) -> dict[str, Any] | None:
     """Train, and write records and checkpoints into the folder of the run.
 

@@ -15,10 +15,10 @@ from ndtools.computing.operators import operator_threads, resolve_device
 from ndtools.console.failures import EXIT_CODES, INTERRUPTED
 from ndtools.console.output import Output
 from ndtools.errors import DataError, NumericalError, NumericalWarning, OptionError, OutputError
-from ndtools.experiments.train.config import TrainConfig
+from ndtools.experiments.train.config import CHECKPOINT_EVERY, OUTPUT, TrainConfig
 from ndtools.experiments.train.data_sets import DataSets
 from ndtools.experiments.train.display import Display, display
-from ndtools.experiments.train.grid import PlannedRun
+from ndtools.experiments.train.grid import PlannedRun, command_of
 from ndtools.experiments.train.run import Prepared, check, describe, prepare, resume, train
 from ndtools.experiments.train.signals import StopRequest, stop_requests
 from ndtools.experiments.train.table import table_of
@@ -33,7 +33,7 @@ from ndtools.validation import check_choice
 
 __all__ = ["Session"]
 
-_FREE = ("device", "jobs", "dataset", "data_dir")
+_FREE = ("device", "jobs", "dataset", "data_dir", "max_steps")
 """Settings that a run may be resumed with although it was started with others: images may have moved."""
 
 
@@ -73,6 +73,8 @@ class Session:
             check_choice("log", log, ("tensorboard",))
             check_tensorboard()
         self.finished: list[RunFolder] = []
+        self.interrupted: list[RunFolder] = []
+        self.not_started: list[str] = []
         self.exit_code = 0
 
     def start(self, runs: Sequence[PlannedRun]) -> None:
@@ -93,23 +95,23 @@ class Session:
                 (stopping,) = first_alone(lambda: None, now.stop(), device=now.data_sets.device)
                 if left and (stopping or self.exit_code == INTERRUPTED):  # also where a run has just ended
                     self.exit_code = INTERRUPTED
-                    self.screen.note(f"{counted(left, 'run')} of this command did not start")
+                    self._not_started(runs[number + 1 :])
                     return
 
     def resume(self, path: Path, given: Mapping[str, Sequence[Any]]) -> None:
-        """Go on with a run that was stopped.
+        """Go on with a run that was stopped, or that ``max_steps`` ended, if it gets a larger one or none.
 
         Parameters
         ----------
         path : Path
             Folder of the run.
         given : mapping of str to sequence
-            Settings that the user has given beside it, which must be those of the run.
+            Settings that the user has given beside it, which must be those of the run, apart from ``max_steps``.
 
         Raises
         ------
         OptionError
-            If a setting differs from that of the run.
+            If a setting differs from that of the run, or ``max_steps`` leaves no step to be made.
         DataError
             If the folder is not that of a run.
         """
@@ -117,23 +119,26 @@ class Session:
         config = self._configuration(folder, given)
         with self._joined(config) as now, operator_threads(config.jobs), ExitStack() as stack:
             first_alone(lambda: stack.enter_context(folder.lock()), device=now.data_sets.device)
-            if folder.finished:
-                self.screen.note(f"{printable(path)} has finished: nothing is left to do")
-                self.finished.append(folder)
+            other_steps = config.max_steps != folder.about["config"].get("max_steps")
+            if folder.finished and not self._goes_on(folder, other_steps=other_steps):
                 return
             run = prepare(config, now.data_sets)
+            if folder.finished:
+                _check_longer(run, folder)
             resume(run, folder)
             done = run.training.step
             self.screen.note(f"{printable(path)} goes on after step {done:,} of {run.training.steps:,}")
             self._train(run, folder, now)
 
     def report(self) -> None:
-        """Print the table of all runs that have finished, or their JSON."""
-        if not self.finished:
-            return
-        runs = {str(folder.path): folder.read() for folder in self.finished}
-        self.screen.json({"runs": [{**run.about, "folder": path, "result": run.result} for path, run in runs.items()]})
-        self.screen.table(table_of(list(runs.values())))
+        """Print the table of all runs that have finished, or the JSON of these and of those that were interrupted."""
+        runs = {str(folder.path): folder.read() for folder in [*self.finished, *self.interrupted]}
+        numbers: dict[str, Any] = {
+            "runs": [{**run.about, "folder": path, "result": run.result} for path, run in runs.items()]
+        }
+        self.screen.json(numbers | ({"not_started": self.not_started} if self.not_started else {}))
+        if self.finished:
+            self.screen.table(table_of([run for run in runs.values() if run.result is not None]))
 
     def leave(self) -> None:
         """End the command with an exit code if a run diverged or was interrupted."""
@@ -174,8 +179,13 @@ class Session:
 
     def _train(self, run: Prepared, folder: RunFolder, now: "_Now") -> None:
         training = run.training
-        epochs = -(-training.steps // training.per_epoch)
-        now.shown.begin(folder.name, steps=training.steps, epochs=epochs, done=training.step)
+        now.shown.begin(
+            folder.name,
+            steps=training.steps,
+            epochs=-(-training.steps // training.per_epoch),
+            per_epoch=training.per_epoch,
+            done=training.step,
+        )
         try:
             with self._events(folder, training.step) as add_event:
 
@@ -199,8 +209,7 @@ class Session:
             self._interrupted(folder, f"the state after step {training.step:,} of {training.steps:,} is written")
             return
         if result["stopped"] == "diverged":
-            self.exit_code = EXIT_CODES[NumericalError]
-            warnings.warn(f"{printable(folder.path)}: {result['reason']}", NumericalWarning, stacklevel=1)
+            self._diverged(folder, result)
         if rank() == 0:
             self.finished.append(folder)
 
@@ -216,9 +225,46 @@ class Session:
         finally:
             log.close()
 
+    def _goes_on(self, folder: RunFolder, *, other_steps: bool) -> bool:
+        """Return whether a run that has finished may go on, and show its end if not."""
+        result = folder.read().result
+        assert result is not None
+        if result.get("stopped") == "diverged":
+            self._diverged(folder, result)
+        elif other_steps and result.get("stopped") == "max_steps":
+            return True
+        elif other_steps:
+            raise OptionError("max_steps", f"cannot be changed: {printable(folder.path)} has done all of its epochs")
+        else:
+            self.screen.note(f"{printable(folder.path)} has finished: nothing is left to do")
+        if rank() == 0:
+            self.finished.append(folder)
+        return False
+
+    def _diverged(self, folder: RunFolder, result: Mapping[str, Any]) -> None:
+        self.exit_code = EXIT_CODES[NumericalError]
+        warnings.warn(f"{printable(folder.path)}: {result['reason']}", NumericalWarning, stacklevel=1)
+
     def _interrupted(self, folder: RunFolder, state: str) -> None:
         self.exit_code = INTERRUPTED
+        if rank() == 0:
+            self.interrupted.append(folder)
         self.screen.note(f"interrupted: {state}; go on with: {_command(folder)}")
+
+    def _not_started(self, runs: Sequence[PlannedRun]) -> None:
+        """Say with which commands the other runs of this command are made."""
+        others = {
+            name: value
+            for name, value, default in (
+                ("output", self.output, Path(OUTPUT)),
+                ("checkpoint_every", self.checkpoint_every, CHECKPOINT_EVERY),
+                ("log", self.log, None),
+            )
+            if value != default
+        }
+        self.not_started = [command_of(run, **others) for run in runs]
+        lines = "".join(f"\n  {command}" for command in self.not_started)
+        self.screen.note(f"{counted(len(runs), 'run')} of this command did not start; start them with:{lines}")
 
     def _configuration(self, folder: RunFolder, given: Mapping[str, Sequence[Any]]) -> TrainConfig:
         """Return the configuration of a run that is resumed, in which only what does not change the run may differ."""
@@ -243,6 +289,17 @@ class Session:
                 f"{printable(folder.path)} was started by another version of ndtools, whose settings this one does not"
                 f" know: {error}"
             ) from None
+
+
+def _check_longer(run: Prepared, folder: RunFolder) -> None:
+    """Raise an error unless a run that has finished gets more steps than it has."""
+    result = folder.read().result
+    if result is not None and run.training.steps <= result["steps"]:
+        raise OptionError(
+            "max_steps",
+            f"must be above the {result['steps']:,} steps that {printable(folder.path)} has done, or none, got"
+            f" {run.config.max_steps}",
+        )
 
 
 def _command(folder: RunFolder) -> str:

@@ -75,6 +75,8 @@ class Writer:
         self.epochs.append(line)
         save_network(self.network, self.folder.last)
         if self.training.data.held_out and self.best is line:
+            if record.step < record.epoch * self.training.per_epoch:
+                self.folder.keep_best()
             save_network(self.network, self.folder.best)
 
     def checkpoint(self) -> None:

@@ -248,6 +248,28 @@ def test_configurations_are_checked():
             nd.FeaturesConfig(**settings)
 
 
+@pytest.mark.parametrize(
+    ("count", "height", "width", "columns"),
+    [(16, 20, 30, 4), (16, 28, 32, 4), (5, 6, 6, 2), (1, 9, 4, 1), (7, 5, 1, 7)],
+)
+def test_a_mosaic_is_about_square_and_leaves_few_places_empty(count, height, width, columns):
+    picture = mosaic(np.ones((count, height, width), dtype=np.float32))
+    assert picture.shape[1] == columns * (width + 1) - 1
+
+
+@pytest.mark.filterwarnings(UNTRAINED)
+def test_the_fifth_convolution_or_the_last_of_fewer_is_the_default(tmp_path):
+    """simple_cnn has one convolution, and its name an underscore; vgg11 has eight."""
+    for arch, number in (("simple_cnn", 1), ("vgg11", 5)):
+        path = tmp_path / f"{arch}.safetensors"
+        nd.save_network(nd.build(arch, "bn"), path)
+        result = nd.features(str(path), size=256)
+        assert result.number == number
+        assert result.network == f"{arch}, bn"
+    with pytest.raises(OptionError, match="must be at most 1, the number of convolutions, got 5"):
+        nd.features(str(tmp_path / "simple_cnn.safetensors"), layer=5, size=128)
+
+
 def test_a_mosaic_scales_each_channel_and_keeps_their_order():
     channels = np.random.default_rng(0).normal(size=(5, 6, 4)).astype(np.float32) * np.arange(1, 6)[:, None, None]
     channels[3] = 2.0

@@ -54,12 +54,20 @@ def test_without_fits_there_is_no_picture(folder):
             function(result)
 
 
-@pytest.mark.parametrize(("kernel_size", "gray", "width"), [(9, False, COLUMN), (9, False, 120), (1, True, 60)])
-def test_layout(folder, kernel_size, gray, width):
-    result = nd.run_kernels(nd.KernelsConfig(source=str(folder), kernel_size=kernel_size, gray=gray, fit=True))
+@pytest.mark.parametrize(
+    ("kernel_size", "gray", "width", "eps"),
+    [(9, False, COLUMN, 1e-3), (9, False, 120, 1e-3), (1, True, 60, 1e-3), (15, False, COLUMN, 0.4)],
+)
+def test_layout(folder, kernel_size, gray, width, eps):
+    result = nd.run_kernels(nd.KernelsConfig(source=str(folder), kernel_size=kernel_size, gray=gray, fit=True, eps=eps))
     fig = plot_kernel_fit(result, width=width)
     assert faults(fig) == []
     assert smallest_type(fig) >= 5.5
+    slope = [words.get_window_extent() for words in fig.axes[1].texts]
+    assert len(slope) == (kernel_size > 1)
+    for words in slope:  # which do not touch the frame
+        frame, margin = fig.axes[1].get_window_extent(), 2 * fig.dpi / 72
+        assert words.x1 < frame.x1 - margin and words.y0 > frame.y0 + margin
     assert ("no fit to so few pixels" in caption_kernel_fit(result)) == (kernel_size == 1)
 
 

@@ -65,6 +65,30 @@ def test_curves_stay_in_the_frame_and_leave_marked(result):
     assert len({(line.get_color(), line.get_linestyle()) for line in legend.get_lines()}) == 4
 
 
+def test_the_algorithms_that_were_asked_for_are_drawn(matrix):
+    """Gram Newton-Schulz goes the way of coupled Newton-Schulz, and both can be seen."""
+    config = NsStabilityConfig(
+        source=matrix, eps=0.0, iterations=20, dtype=("float64",), algorithms=("coupled", "gram"), restart=1
+    )
+    asked = run(config)
+    for fig, drawn_names in (
+        (plot_ns_stability(asked), ["coupled, float64", "gram, float64"]),
+        (plot_ns_gains(asked).subfigs[0], ["coupled Newton-Schulz", "Gram Newton-Schulz"]),
+    ):
+        (legend,) = fig.legends
+        assert [text.get_text() for text in legend.get_texts()] == drawn_names
+        curves = {to_hex(line.get_color()): line for line in fig.axes[0].lines if len(line.get_xdata()) > 2}
+        coupled, gram = (curves[to_hex(ALGORITHMS[name]["color"])] for name in ("coupled", "gram"))
+        assert gram.get_zorder() < coupled.get_zorder()
+        assert gram.get_linewidth() > 2 * coupled.get_linewidth()
+        assert gram.get_alpha() < 0.5
+        assert faults(plot_ns_stability(asked, width=COLUMN)) == []
+    assert "of coupled and gram, in" in caption_ns_stability(asked)
+    by_default = run(NsStabilityConfig(source=matrix, eps=0.0, iterations=20, restart=1))
+    assert "of coupled and vanilla and gram, in" not in caption_ns_stability(by_default)
+    assert "of coupled, vanilla and gram, in" in caption_ns_stability(by_default)
+
+
 def test_the_caption_tells_where_curves_end(result):
     caption = caption_ns_stability(result)
     for said in ("vanilla in float32", ", is not finite from 13 on)", ", is not finite from 17 on)", "a.npy"):

@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 import re
+import shlex
 import shutil
 import signal
 
@@ -15,9 +16,11 @@ from ndtools.checkpoints.files import load_network
 from ndtools.experiments.train import session
 from ndtools.experiments.train.config import TrainConfig
 from ndtools.experiments.train.data_sets import DataSets
+from ndtools.experiments.train.grid import command_of, plan
 from ndtools.experiments.train.run import prepare
 from ndtools.results.run_folder import RunFolder
 from ndtools.training import state as states
+from ndtools.training.loop import Evaluation
 from tests.commands import invoke
 from tests.experiments.train import small_networks  # noqa: F401  (adds the networks)
 from tests.small_set import write_small_set
@@ -110,6 +113,79 @@ def test_a_finished_run_has_nothing_left_to_do(train, tmp_path):
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
 
 
+def untimed(run):
+    """Return the records in the folder of a run, without seconds."""
+    steps = [json.loads(line) | {"seconds": 0} for line in (run / "steps.jsonl").read_text().splitlines()]
+    return steps, [line.rpartition(",")[0] for line in (run / "summary.csv").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("ends", [(4, 13, "none"), (10, "none")])
+def test_a_run_that_max_steps_ended_goes_on_as_if_it_had_not(train, tmp_path, ends):
+    settings = ("--norm", "bn", "--epochs", 2, "--holdout", 8, "-b", 3)  # epochs of ten steps
+    first, *others = ends
+    run, whole = tmp_path / "run", tmp_path / "whole"
+    assert train(*settings, "--max-steps", first, "--name", "run").exit_code == 0
+    assert result_of(run)["steps"] == first
+    for end in others:
+        done = invoke("train", "--resume", run, "--max-steps", end)
+        assert done.exit_code == 0, done.output
+        assert json.loads((run / "run.json").read_text())["config"]["max_steps"] == (None if end == "none" else end)
+    assert train(*settings, "--name", "whole").exit_code == 0
+    assert untimed(run) == untimed(whole)
+    for name in ("last", "best", "state"):
+        tensors, wanted = load_file(run / f"{name}.safetensors"), load_file(whole / f"{name}.safetensors")
+        assert all(torch.equal(tensors[key], value) for key, value in wanted.items()), name
+    result, wanted = result_of(run), result_of(whole)
+    assert [result[key] for key in ("steps", "last", "best", "stopped")] == [
+        wanted[key] for key in ("steps", "last", "best", "stopped")
+    ]
+    assert json.loads((run / "run.json").read_text())["steps"] == result["steps"] == 20
+    refused = invoke("train", "--resume", run, "--max-steps", 40)
+    assert refused.exit_code == 2 and "--max-steps cannot be changed" in refused.stderr
+
+
+def test_the_best_network_of_whole_epochs_is_kept_for_a_run_that_is_made_longer(train, tmp_path, monkeypatch):
+    accuracies = iter([50.0, 60.0, 40.0, 30.0])  # after the first epoch, half of the second, all of it, and at the end
+    monkeypatch.setattr(
+        "ndtools.training.loop.Training.evaluate", lambda self, _: Evaluation(1.0, next(accuracies, 0.0))
+    )
+    run, settings = tmp_path / "run", ("--norm", "bn", "--holdout", 8, "-b", 3)
+    assert train(*settings, "--epochs", 1, "--sched", "constant", "--name", "one").exit_code == 0
+    accuracies = iter([50.0, 60.0, 0.0, 40.0, 30.0])  # 0 on the test images
+    assert train(*settings, "--epochs", 2, "--sched", "constant", "--max-steps", 15, "--name", "run").exit_code == 0
+    assert result_of(run)["best"] == {"epoch": 2, "eval_top1": 60.0}
+    assert invoke("train", "--resume", run, "--max-steps", "none").exit_code == 0
+    assert result_of(run)["best"] == {"epoch": 1, "eval_top1": 50.0}
+    wanted = load_file(tmp_path / "one" / "best.safetensors")
+    assert all(torch.equal(value, wanted[key]) for key, value in load_file(run / "best.safetensors").items())
+    assert not (run / "best-whole.safetensors").exists()
+
+
+def test_a_run_that_is_killed_as_it_is_made_longer_goes_on(train, tmp_path, monkeypatch):
+    assert train("--norm", "none", "--max-steps", 3, "--epochs", 1, "--name", "run").exit_code == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "reopen", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert invoke("train", "--resume", tmp_path / "run", "--max-steps", 5).exit_code == 130
+    done = invoke("train", "--resume", tmp_path / "run")
+    assert done.exit_code == 0 and result_of(tmp_path / "run")["steps"] == 5
+
+
+@pytest.mark.parametrize(
+    ("end", "message"),
+    [
+        (3, "must be above the 4 steps that"),
+        ("many", "must be a whole number, or none, got 'many'"),
+        (0, "must be at least 1"),
+    ],
+)
+def test_a_run_is_made_longer_only(train, tmp_path, end, message):
+    assert train("--norm", "none", "--max-steps", 4, "--name", "run").exit_code == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    refused = invoke("train", "--resume", tmp_path / "run", "--max-steps", end)
+    assert refused.exit_code == 2 and f"--max-steps {message}" in refused.stderr
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+
+
 @pytest.fixture
 def unfinished(train, tmp_path, monkeypatch):
     """Return the folder of a run whose disk was full when the state was to be written a second time."""
@@ -193,11 +269,18 @@ def test_a_state_that_is_damaged_is_named(unfinished):
     assert refused.exit_code == 3 and str(state) in refused.stderr
 
 
-@pytest.mark.parametrize(("path", "message"), [("absent", "no such"), ("folder", "run.json")])
+@pytest.mark.parametrize(("path", "message"), [("absent", "no such"), ("folder", "it has no run.json")])
 def test_folders_without_a_run_cannot_be_resumed(tmp_path, path, message):
     (tmp_path / "folder").mkdir()
     refused = invoke("train", "--resume", tmp_path / path)
     assert refused.exit_code == 3 and message in refused.stderr
+
+
+def test_a_folder_of_runs_is_told_from_a_run(unfinished, train):
+    assert train("--norm", "none", "--max-steps", 1, "--name", "done").exit_code == 0
+    refused = invoke("train", "--resume", unfinished.parent)
+    assert refused.exit_code == 3
+    assert f"a folder of runs; give one of them: {unfinished}\n" in refused.stderr
 
 
 def test_a_run_that_diverges_says_where_and_the_others_go_on(train, tmp_path):
@@ -211,12 +294,14 @@ def test_a_run_that_diverges_says_where_and_the_others_go_on(train, tmp_path):
     assert said and int(said[1]) == result["steps"] + 1
     assert "lower --lr, or use --warmup-epochs" in done.stderr and "`lr`" in result["reason"]
     assert "diverged" in done.stdout and other.name in done.stdout
+    again = invoke("train", "--resume", diverged)
+    assert again.exit_code == 4 and "training diverged at step" in again.stderr and "diverged" in again.stdout
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("--arch", "vgg17"), 2, "--arch must be one of"),
+        (("--arch", "simple_cn"), 2, "did you mean simple_cnn?"),
         (("--norm", "bn,batch"), 2, "--norm must be one of"),
         (("--norm", "bn", "--eps", 0.1), 2, "--eps is a setting of deconvolution layers"),
         (("--lr", "0.1,0.1"), 2, "--lr must be one or more values, each once"),
@@ -252,9 +337,41 @@ def test_a_request_to_stop_as_a_run_ends_keeps_the_next_from_starting(train, tmp
     monkeypatch.setattr(session, "train", trained)
     done = train("--norm", "none", "--max-steps", 1, "--name", "run", "--repeats", 3)
     assert done.exit_code == 130
-    assert "2 runs of this command did not start" in done.stderr
+    assert "2 runs of this command did not start; start them with:" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["run-seed0"]
     assert result_of(tmp_path / "run-seed0")["steps"] == 1 and "run-seed0" in done.stdout
+    monkeypatch.undo()
+    commands = [shlex.split(line) for line in done.stderr.splitlines() if line.startswith("  ndtools train ")]
+    assert len(commands) == 2
+    for command in commands:
+        assert invoke(*command[1:]).exit_code == 0
+    configs = [json.loads((tmp_path / f"run-seed{seed}" / "run.json").read_text())["config"] for seed in range(3)]
+    assert [config | {"seed": 0} for config in configs] == [configs[0]] * 3
+    assert [config["seed"] for config in configs] == [0, 1, 2]
+
+
+def test_an_interrupted_command_prints_its_json(train, tmp_path, monkeypatch):
+    real = session.train
+
+    def interrupted(*arguments, stop, **settings):
+        return real(*arguments, stop=lambda: True, **settings)
+
+    monkeypatch.setattr(session, "train", interrupted)
+    done = train("--norm", "none", "--name", "run", "--repeats", 2, "--json")
+    assert done.exit_code == 130
+    printed = json.loads(done.stdout)
+    assert [(run["name"], run["result"]) for run in printed["runs"]] == [("run-seed0", None)]
+    (command,) = printed["not_started"]
+    assert f"--name run-seed1 --output {tmp_path}" in command and command in done.stderr
+
+
+def test_the_command_of_a_run_has_all_of_its_settings():
+    settings = {"norm": ("bn",), "epochs": (3,), "lr": (0.02,), "arch": ("vgg16",), "sampling_stride": (None,)}
+    (run,) = plan("a set", settings, augment=False, compile=True, max_steps=7, name="x y")
+    assert shlex.split(command_of(run)) == [
+        *("ndtools", "train", "a set", "--epochs", "3", "--lr", "0.02", "--max-steps", "7", "--no-augment"),
+        *("--compile", "--arch", "vgg16", "--norm", "bn", "--name", "x y"),
+    ]
 
 
 def test_absent_data_are_named(train, tmp_path):

@@ -41,7 +41,7 @@ def test_a_resumed_run_knows_its_epoch():
 def test_a_line_for_each_epoch_where_there_is_no_terminal():
     lines = []
     with display(lines.append) as shown:
-        shown.begin("run", steps=20, epochs=2, done=0)
+        shown.begin("run", steps=20, epochs=2, per_epoch=10, done=0)
         for number in range(1, 11):
             shown.step(step(number, number / 4))
         shown.epoch(epoch(1, 2.5))
@@ -49,6 +49,22 @@ def test_a_line_for_each_epoch_where_there_is_no_terminal():
     assert lines[0].startswith(
         "run  epoch 1/2  train loss 1.5000  40.00 %  evaluation loss 1.2500  50.00 %  256 images/s"
     )
+
+
+def test_an_epoch_that_was_resumed_at_its_end_has_no_speed():
+    lines = []
+    with display(lines.append) as shown:
+        shown.begin("run", steps=20, epochs=2, per_epoch=10, done=10)
+        shown.epoch(epoch(1, 2.5))
+    assert lines == ["run  epoch 1/2  train loss 1.5000  40.00 %  evaluation loss 1.2500  50.00 %"]
+
+
+def test_an_epoch_that_was_cut_short_says_so():
+    lines = []
+    with display(lines.append) as shown:
+        shown.begin("run", steps=13, epochs=2, per_epoch=10, done=10)
+        shown.epoch(EpochRecord(2, 13, 1.5, 40.0, 1.25, 50.0, 0.1, 2.5))
+    assert lines[0].startswith("run  epoch 2/2 (cut short: 3 of 10 steps)  train loss 1.5000")
 
 
 @pytest.mark.parametrize(
