@@ -89,13 +89,13 @@ def mosaic(channels: NDArray[np.float32]) -> NDArray[np.float32]:
     array of shape (H', W')
         Values in [0, 1], with white between the pictures. A channel that is constant is black.
     """
-    count, height, width = channels.shape
+    count, height, width = map(int, channels.shape)
     # As many columns as make the whole about square, and leave few places empty.
     square = math.sqrt(count * height / width)
 
     def misfit(columns: int) -> float:
         empty = -count % columns
-        return abs(math.log(columns / square)) + _EMPTY * empty / (count + empty)
+        return abs(math.log(columns / square)) + _EMPTY * float(empty / (count + empty))
 
     columns = min(range(1, count + 1), key=misfit)
     rows = -(-count // columns)
