@@ -54,7 +54,7 @@ def plain_numbers(values: Sequence[float]) -> list[str]:
     Parameters
     ----------
     values : sequence of float
-        Finite numbers.
+        Numbers of the ticks, all finite.
 
     Returns
     -------

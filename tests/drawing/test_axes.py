@@ -52,6 +52,23 @@ def test_steps_have_their_first_and_last_tick(last, width):
     assert faults(figure) == []
 
 
+def test_ticks_of_one_axis_are_written_alike():
+    figure, ax = panel(85)
+    ax.set(xscale="log", xlim=(1e-6, 2.0))
+    plain_ticks(ax.xaxis)
+    drawn(figure)
+    texts = shown_ticks(ax.xaxis)
+    assert "10⁻⁴" in texts and not any(text.startswith("0.") for text in texts)
+
+
+def test_a_narrow_axis_of_less_than_two_decades_has_1_and_3():
+    figure, ax = panel(42)
+    ax.set(xscale="log", xlim=(1 / 64, 0.5))
+    plain_ticks(ax.xaxis)
+    drawn(figure)
+    assert shown_ticks(ax.xaxis) in (["0.03", "0.1", "0.3"], ["0.02", "0.05", "0.1", "0.2", "0.5"])
+
+
 def test_plain_numbers():
     numbers = (0, 0.25, 1e-4, 1e-5, 2.5e-7, 99999, 1e5, -3e12)
     assert [plain_number(x) for x in numbers] == [

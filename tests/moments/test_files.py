@@ -128,7 +128,7 @@ def test_files_that_are_given_by_mistake(photos, tmp_path):  # noqa: F811
     for path in (out / "kernels.npz", tmp_path / "a.txt"):
         result = invoke("kernels", "--from-moments", path, "-o", tmp_path / "new")
         assert result.exit_code == 3
-        assert "files of moments are those that ndtools kernels saves with --save-moments" in result.stderr
+        assert "files of moments are those that ndtools kernels --save-moments FILE writes" in result.stderr
         assert "pickle" not in result.stderr
     result = invoke("kernels", "--from-moments", moments, tmp_path / "out" / ".." / "a.npz", "-o", out)
     assert result.exit_code == 2

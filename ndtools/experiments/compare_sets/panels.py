@@ -82,7 +82,7 @@ def kernel_norm(result: "CompareSetsResult") -> SymLogNorm:
     weights = np.abs(np.concatenate([each.kernels.ravel() for each in result.sets]))
     norm = weight_norm(weights)
     median = float(np.median(weights[weights > 0])) if weights.any() else norm.linthresh
-    linear = min(norm.linthresh, max(float(f"{median:.0e}"), LEAST * norm.vmax))
+    linear = min(norm.linthresh, max(float(f"{median:.0e}"), LEAST * float(norm.vmax or 0)))
     return SymLogNorm(linthresh=linear, linscale=LINEAR_LENGTH, vmin=norm.vmin, vmax=norm.vmax, base=10)
 
 

@@ -295,7 +295,7 @@ def warn_of_sets(sets: Sequence[ImageSet], *, bootstrap: int) -> None:
     Parameters
     ----------
     sets : sequence of ImageSet
-        All sets.
+        Sets that are compared with each other.
     bootstrap : int
         Number of replicates; 0 if no standard errors are wanted.
 
@@ -319,7 +319,7 @@ def warn_of_sets(sets: Sequence[ImageSet], *, bootstrap: int) -> None:
                 stacklevel=3,
             )
     single = [each.name for each in sets if each.moments and len(each.paths) == 1]
-    if single and (bootstrap or len(single) > 1):
+    if single and (bootstrap or len(sets) > 2 <= len(single)):
         which = f"set {single[0]} is" if len(single) == 1 else f"each of the sets {' and '.join(single)} is"
         errors = ", so that differences have no standard errors" if bootstrap else ""
         warnings.warn(

@@ -179,13 +179,13 @@ def _eps(member: "CompareSetsResult") -> str:
 
 
 def _estimate(estimate: "Estimate") -> str:
-    """Write a number with its interval, to the second digit of a quarter of its width, about a standard error."""
+    """Write a number with its interval, to the second digit of half its width."""
     value, low, high = estimate.value, estimate.low, estimate.high
     if value is None:
         return "-"
     if low is None or high is None or not low < high:
         return f"{value:.3g}"
-    decimals = len(with_error(0.0, (high - low) / 4).partition(" ")[0].partition(".")[2])
+    decimals = len(with_error(0.0, (high - low) / 2).partition(" ")[0].partition(".")[2])
     return f"{value:.{decimals}f} ({low:.{decimals}f} to {high:.{decimals}f})"
 
 
@@ -205,12 +205,16 @@ def _notes(members: "Sequence[CompareSetsResult]", *, errors: bool, verdict: boo
     )
     lines.append(f"kernels, centre: weight at the centre{' of the kernel from green to green' if green else ''}")
     if errors:
-        lines.append("in errors: (A − B)/standard error, root mean square over all weights; it decides on apart:")
+        lines.append("in errors: (A − B)/standard error, root mean square; decides on apart:")
         lines.append("  in brackets is what 95 % of pairs of sets of equal images stay below")
     if verdict and any(each.is_unsure for member in members for pair in member.differences for each in pair.tested):
-        lines.append("unsure: other draws of the bootstrap could turn it; take more --bootstrap, or more images")
+        lines.append("unsure: other draws of the bootstrap could turn it; take more replicates")
     if any(each.after for each in first.sets):
-        rule = "; apart if that of A − B leaves out 0" if any(each.sparsity for each in first.differences) else ""
+        rule = (
+            ";\n  apart if that of the difference leaves out 0"
+            if any(each.sparsity for each in first.differences)
+            else ""
+        )
         lines.append(f"sparsity: of the deconvolved pixels, with 95 % intervals{rule}")
     unknown = [each.name for each in first.sets if each.from_moments]
     if unknown and first.config.sparsity:

@@ -171,3 +171,24 @@ def test_the_interval_of_a_difference():
     assert (found.low, found.high) == (-1.0, 4.0)
     assert difference(Estimate(None, None, None), Estimate(1.0, 0.0, 2.0)).value is None
     assert difference(Estimate(2.0, None, None), Estimate(1.0, 0.0, 2.0)) == Estimate(1.0, None, None)
+
+
+@pytest.mark.parametrize("replicates", [10, 50])
+def test_verdicts_that_other_draws_turn_are_unsure(replicates):
+    """Numbers about their limit, all of one kind, whose errors are the least certain: few draws are sure of them."""
+    freedom, sure = 2 * (replicates - 1), 0
+    found = []
+    for seed in range(40):
+        rng = np.random.default_rng([seed, replicates])
+        samples = tuple(rng.standard_normal((replicates, 1)) * np.ones(9) for _ in range(2))
+        found.append(RelativeDifference.of(np.full(9, 2.77), np.zeros(9), samples, (10**6, 10**6)))
+        sure += not found[-1].is_unsure
+    ratios = np.log([each.in_errors / each.in_errors_chance for each in found])
+    # The formula is that of a standard error of this many degrees of freedom, at most.
+    assert np.std(ratios, ddof=1) < (1 + 4 / np.sqrt(2 * 39)) / np.sqrt(2 * freedom)
+    assert found[0].draws == pytest.approx(freedom, rel=0.5)
+    assert sure < 40 * (0.05 + 4 * np.sqrt(0.05 * 0.95 / 40)), sure
+    far = RelativeDifference.of(np.full(9, 20.0), np.zeros(9), samples, (10**6, 10**6))
+    assert far.is_apart and not far.is_unsure
+    assert Uncertain(2.0, 1.0, None, 49).is_unsure and not Uncertain(4.0, 1.0, None, 49).is_unsure
+    assert not Uncertain(2.0, 1.0).is_unsure  # a certain error

@@ -10,6 +10,7 @@ import ndtools as nd
 from ndtools.data.images import reading
 from ndtools.data.images.sources import ImageRef, ImageSource, Skipped
 from ndtools.errors import DataError, MatrixError, NumericalWarning, OptionError
+from ndtools.experiments.compare_sets.figure_series import caption_compare_sets_series, plot_compare_sets_series
 from ndtools.moments.keeping import KeptImages
 from tests.commands import invoke, numbers, save
 
@@ -94,7 +95,9 @@ def test_a_copy_of_half_the_contrast(dim):
 
 
 def test_a_set_does_not_differ_from_itself(photos):
-    (found,) = nd.compare_sets(str(photos), str(photos), kernel_size=3, bootstrap=10).differences
+    with pytest.warns(NumericalWarning, match="sets A and B are the same images, .*: they do not differ"):
+        result = nd.compare_sets(str(photos), f"{photos}/", kernel_size=3, bootstrap=10)
+    (found,) = result.differences
     assert found.kernels.value == found.kernels.in_errors == found.responses.value == 0
     assert found.kernels.is_apart is False and found.kernels.error > 0
     assert all(e.value == 0 and e.low < 0 < e.high for e in found.sparsity.values())
@@ -177,7 +180,7 @@ def test_moments_in_place_of_images(photos, moments, tmp_path):
 
 
 def test_one_file_of_moments_has_no_errors(photos, moments):
-    with pytest.warns(NumericalWarning, match="set A is one file of moments, so that its differences have no standard"):
+    with pytest.warns(NumericalWarning, match="set A is one file of moments, so that differences have no standard"):
         result = nd.compare_sets(str(moments / "m0.npz"), str(photos), bootstrap=5, kernel_size=7, sparsity=False)
     assert result.config.kernel_size == 3 and result.sets[0].kernels_error is None
     assert result.sets[1].kernels_error is not None
@@ -191,7 +194,7 @@ def test_three_sets_and_their_pairs(photos, dim, tmp_path):
     assert result.exit_code == 0, result.stderr
     content = numbers(tmp_path / "r", "compare-sets")
     assert [pair["sets"] for pair in content["differences"]] == [["A", "B"], ["A", "C"], ["B", "C"]]
-    assert "A − C" in result.stdout and "by chance" in result.stdout
+    assert "A − C" in result.stdout and "in errors" in result.stdout
     with np.load(tmp_path / "r" / "compare-sets.npz") as arrays:
         a, c = arrays["A_kernels"], arrays["C_kernels"]
         z = (a - c) / np.hypot(arrays["A_kernels_error"], arrays["C_kernels_error"])
@@ -201,9 +204,9 @@ def test_three_sets_and_their_pairs(photos, dim, tmp_path):
 def test_what_does_not_fit_is_refused(photos, moments):
     m0, grey = str(moments / "m0.npz"), str(moments / "grey0.npz")
     with pytest.raises(MatrixError, match=r"grey0.npz do not fit those of .*m0.npz: their channels must be 3, got 1"):
-        nd.compare_sets(m0, grey)
+        nd.compare_sets(m0, grey, bootstrap=0)
     with pytest.raises(OptionError, match="must be one with files of moments"):
-        nd.compare_sets(m0, str(photos), kernel_size=[3, 5])
+        nd.compare_sets(m0, str(photos), kernel_size=[3, 5], bootstrap=0)
     with pytest.raises(DataError, match="set B has one image, .*; standard errors need two: take `bootstrap=0`"):
         nd.compare_sets(str(photos), str(photos / "0.jpg"), kernel_size=3)
     with pytest.raises(DataError, match="no files match '.*x.*.npz'"):
@@ -219,6 +222,12 @@ def test_what_does_not_fit_is_refused(photos, moments):
         (("{photos}", "{photos}", "--bootstrap", 1), 2, "--bootstrap must be 0 or at least 2, got 1"),
         (("{m}", "{m}", "-n", 3), 2, "--images has no meaning with files of moments"),
         (("{m}", "{photos}", "-k", 3), 2, "--kernel-size has no meaning with files of moments"),
+        (
+            ("{m}", "{photos}", "--resize", 20),
+            2,
+            "--resize must be that of the files of moments, whose images",
+        ),
+        (("{m}", "{m}", "{m}", "{m}"), 2, "C must be the last set, got 4 sets: put a glob in quotation marks"),
         (("{photos}", "nowhere"), 3, "no such file or folder: 'nowhere'"),
         (("{photos}", "{photos}/0.jpg", "-k", 3), 3, "standard errors need two: take --bootstrap 0"),
     ],
@@ -244,3 +253,73 @@ def test_skipped_images_of_each_set_are_named(photos, tmp_path):
     assert "other has only 2 images" in result.stderr
     read = [each["images"]["read"] for each in numbers(tmp_path / "r", "compare-sets")["sets"]]
     assert read == [4, 2]
+
+
+def test_moments_and_images_are_resized_alike(photos, tmp_path):
+    """Statistics depend on the size of the images, so that a set is never resized alone."""
+    parts = []
+    for name, files in (("m0", "01"), ("m1", "23")):
+        (photos / f"{name}.txt").write_text("\n".join(f"{i}.jpg" for i in files))
+        small = nd.kernels(f"@{photos / name}.txt", kernel_size=3, resize=20)
+        np.savez(tmp_path / f"{name}.npz", **small.moments())
+        full = nd.kernels(f"@{photos / name}.txt", kernel_size=3)
+        np.savez(tmp_path / f"full-{name}.npz", **full.moments())
+        (photos / f"{name}.txt").unlink()
+        parts.append(str(tmp_path / f"full-{name}.npz"))
+    result = nd.compare_sets(str(tmp_path / "m?.npz"), str(photos), bootstrap=0, sparsity=False)
+    assert result.config.resize == 20 and result.differences[0].kernels.value < 1e-3
+    assert nd.compare_sets(str(tmp_path / "m?.npz"), str(photos), bootstrap=0, sparsity=False, resize=20)
+    with pytest.raises(OptionError, match="must be that of the files .* resized to 20 pixels, got 10"):
+        nd.compare_sets(str(tmp_path / "m?.npz"), str(photos), bootstrap=0, resize=10)
+    with pytest.raises(MatrixError, match="their images were not resized, the others were resized to 20 pixels"):
+        nd.compare_sets(str(tmp_path / "m0.npz"), parts[0], bootstrap=0)
+    with pytest.warns(NumericalWarning, match="each of the sets A and B is one file of moments; files of the parts"):
+        nd.compare_sets(*parts, str(photos), bootstrap=0, sparsity=False)
+
+
+def test_a_grey_set_is_named_and_its_channels_are_equal(photos, tmp_path):
+    grey = tmp_path / "grey"
+    grey.mkdir()
+    for path in photos.iterdir():
+        Image.open(path).convert("L").convert("RGB").save(grey / f"{path.stem}.png")
+    with pytest.warns(NumericalWarning, match="the images of set B are grey"):
+        result = nd.compare_sets(str(photos), str(grey), kernel_size=3, bootstrap=50, sparsity=False)
+    assert str(result.sets[1].correlations.channels) == "1"
+    assert result.differences[0].channels.error == result.sets[0].correlations.channels.error > 0
+
+
+def test_few_replicates_are_warned_of_and_leave_verdicts_unsure(photos, dim):
+    with pytest.warns(NumericalWarning, match="a bootstrap of 5 replicates gives a rough error; take 50 at least"):
+        nd.compare_sets(str(photos), str(dim[1]), kernel_size=3, bootstrap=5, sparsity=False)
+
+
+def test_tables_have_room_in_80_columns(photos, dim, tmp_path):
+    arguments = ("--eps", "auto,1e-3", "-k", "3,5", "--bootstrap", 50, "-o", tmp_path / "r")
+    result = invoke("compare-sets", photos, dim[1], *arguments)
+    assert result.exit_code == 0, result.stderr
+    lines = result.stdout.splitlines()[1:]  # the title has the names of the sets
+    assert "eps" in lines[0] and max(map(len, lines)) <= 80
+    (ridges,) = {line for line in lines if line.startswith("eps auto, k 3: A ")}
+    sets = numbers(tmp_path / "r", "compare-sets")["series"][0]["sets"]
+    assert ridges == f"eps auto, k 3: A {sets[0]['eps']:.3g}, B {sets[1]['eps']:.3g}"
+
+
+@pytest.mark.filterwarnings("ignore:.*below the noise of the files:ndtools.errors.NumericalWarning")
+def test_the_figure_of_ridges_of_their_own_has_those_of_each_set(photos, dim):
+    """Curves, names and caption are those of B where B is drawn; those of A would be 4 times as large."""
+    series = nd.compare_sets(*map(str, dim), kernel_size=3, eps=["paper", 1e-2], bootstrap=50)
+    own = [[each.fit.eps for each in member.sets] for member in series]
+    assert own[0][0] == pytest.approx(4 * own[0][1], rel=1e-6) and own[1] == [0.01, 0.01]
+    figure = plot_compare_sets_series(series)
+    panels = {ax.get_ylabel(): ax for ax in figure.get_axes()}
+    for i, line in enumerate(panels["kurtosis"].containers):
+        np.testing.assert_allclose(line.lines[0].get_xdata(), sorted(ridges[i] for ridges in own))
+    (change,) = panels["kernels differ by / %"].containers
+    assert change.lines[0].get_xdata()[0] == pytest.approx(np.sqrt(np.prod(own[0])))
+    below = [ax.get_xlabel() for ax in figure.get_axes() if ax.get_xlabel().startswith("eps ")]
+    assert len(below) == 2 and below[0] != below[1]
+    assert {"paper", "eps 0.01"} <= {ax.get_title() for ax in figure.get_axes()}
+    caption = caption_compare_sets_series(series)
+    assert all(f"{eps:.3g} of {name}" in caption for eps, name in zip(own[0], "AB", strict=True))
+    series_order = caption.partition("differ by ")[2]
+    assert series_order.startswith(str(series[1].differences[0].kernels))  # as ridges are listed: the largest first
