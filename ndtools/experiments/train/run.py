@@ -102,10 +102,10 @@ def run(
     Examples
     --------
     >>> import ndtools as nd, tempfile
-    >>> config = nd.TrainConfig("glyphs", norm="bn", images=64, batch_size=32, epochs=1)
+    >>> config = nd.TrainConfig("glyphs", arch="simple_cnn", norm="bn", images=64, batch_size=32, epochs=1)
     >>> run = nd.run_train(config, tempfile.mkdtemp())
     >>> run.name, run.state, len(run.steps["loss"])
-    ('glyphs-vgg11-bn', 'finished', 2)
+    ('glyphs-simple_cnn-bn', 'finished', 2)
     """
     given: object = config
     if not isinstance(given, TrainConfig):
