@@ -282,8 +282,17 @@ def _draw_against(
         ax.set_xscale("log")
         if paper and (mark := paper_ridge(series.members)):
             ax.axvline(mark, zorder=0, **MARK)
-            place = {"xycoords": ax.get_xaxis_transform(), "textcoords": "offset points"}
-            ax.annotate("paper", (mark, 0.97), (1.5, 0), rotation=90, va="top", fontsize=SMALL, color="0.4", **place)
+            ax.annotate(
+                "paper",
+                (mark, 0.97),
+                (1.5, 0),
+                xycoords=ax.get_xaxis_transform(),
+                textcoords="offset points",
+                rotation=90,
+                va="top",
+                fontsize=SMALL,
+                color="0.4",
+            )
         plain_ticks(ax.xaxis)
     else:
         ax.set_xlabel("kernel size / pixels")
