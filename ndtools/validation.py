@@ -74,7 +74,7 @@ class Configuration:
     Attributes
     ----------
     hints : dict of str to str
-        What the messages about values of other types add, by the name of the setting.
+        Sentences that messages about a value of another type end with, by the name of the setting.
     """
 
     hints: ClassVar[Mapping[str, str]] = {}

@@ -101,21 +101,26 @@ class Output:
         Parameters
         ----------
         table : rich.table.Table, or a rich.console.Group of several
-            Table to print. It is as wide as its numbers need, even if the terminal is narrower.
+            Table to print, or several with texts between. Each is as wide as its numbers need, even if the terminal is
+            narrower.
         title : str, optional
             Title in bold, on a line of its own above the table. By default there is none.
         """
         if not self._for_people:
             return
-        from rich.console import Console
+        from rich.console import Console, Group
+        from rich.table import Table
 
         console = Console(highlight=False, markup=False)
         # Rich would cut numbers to fit the 80 columns that it assumes for a pipe.
         unbounded = console.options.update(max_width=sys.maxsize)
-        console.width = max(console.width, console.measure(table, options=unbounded).maximum)
+        parts = table.renderables if isinstance(table, Group) else [table]
+        widths = [console.measure(part, options=unbounded).maximum for part in parts if isinstance(part, Table)]
+        console.width = max(console.width, *widths)
         if title is not None:
             console.print(title, style="bold", soft_wrap=True)
-        console.print(table)
+        for part in parts:
+            console.print(part)
 
     @property
     def _for_people(self) -> bool:

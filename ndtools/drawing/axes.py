@@ -15,7 +15,7 @@ from scipy.optimize import isotonic_regression
 
 from ndtools.drawing.style import SMALL
 
-__all__ = ["End", "name_ends", "plain_number", "plain_numbers", "plain_ticks"]
+__all__ = ["End", "name_ends", "plain_number", "plain_numbers", "plain_ticks", "say_empty"]
 
 # Round numbers within a decade that are ticks, the finest first.
 _STEPS = ((1, 1.5, 2, 3, 4, 5, 7), (1, 2, 5), (1, 3), (1,))
@@ -247,3 +247,18 @@ def _share(ax: Axes, value: float) -> float:
             return 0.0
         bottom, top, value = math.log(bottom), math.log(top), math.log(value) if math.isfinite(value) else math.inf
     return float(np.clip((value - bottom) / (top - bottom), 0, 1))
+
+
+def say_empty(ax: Axes, words: str) -> None:
+    """Write into an empty panel why it is empty, and take the numbers off its axes.
+
+    Parameters
+    ----------
+    ax : Axes
+        Panel in which nothing is drawn.
+    words : str
+        Reason, short enough for a line.
+    """
+    ax.text(0.5, 0.5, words, transform=ax.transAxes, ha="center", va="center", fontsize=SMALL, color="0.35")
+    ax.set_xticks([])
+    ax.set_yticks([])

@@ -9,13 +9,13 @@ import typer
 from ndtools.console.options import SharedOptions, with_shared_options
 from ndtools.console.results import ExperimentOutput
 from ndtools.console.spelling import as_options, spellings
-from ndtools.console.tables import new_table
+from ndtools.console.tables import stacked_tables
 from ndtools.experiments.compare.config import CompareConfig
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from rich.table import Table
+    from rich.console import Group
 
     from ndtools.experiments.compare.result import CompareArm, CompareResult, Reference
     from ndtools.experiments.compare.welch import Difference
@@ -86,31 +86,44 @@ def _title(result: "CompareResult") -> str:
     return f"Training runs · {result.dataset} · {archs} · {counted(runs, 'run')}"
 
 
-def _table(result: "CompareResult") -> "Table":
+def _table(result: "CompareResult") -> "Group":
+    from rich.console import Console
+
     documents = [
         name
         for name in ("paper", "report", "ReScience")
         if any(reference.document == name for arm in result.arms for reference in arm.references)
     ]
-    first = result.arms[0]
-    several = len(result.arms) > 1
-    headings = ["n", "epoch", "last / %", "best / %"]
-    headings += ["difference", "t", "p"] if several else []
-    headings += ["s/epoch"] + (["steps to", "s to"] if several else []) + documents
+    arms, first = result.arms, result.arms[0]
+    several = len(arms) > 1
     remarks = _Remarks()
-    table = new_table(("arm",), headings, gap=2)
-    for arm in result.arms:
-        cells = [_runs(arm), _epochs(arm, remarks), _spread(arm.last), _spread(arm.best)]
-        if several:
-            cells += _difference(arm.against(first) if arm is not first else None, remarks)
-        cells.append(_spread(arm.seconds_per_epoch, 1))
-        if several:
-            cells += _reach(arm, result.target(arm), remarks)
-        by_document = {reference.document: reference for reference in arm.references}
-        cells += [_published(by_document.get(name), remarks) for name in documents]
-        table.add_row(arm.name, *cells)
-    table.caption = "\n".join([*_explanations(result, several=several), *remarks.lines])
-    return table
+    parts = [
+        {
+            "n": [_runs(arm) for arm in arms],
+            "epoch": [_epochs(arm, remarks) for arm in arms],
+            "last / %": [_spread(arm.last) for arm in arms],
+            "best / %": [_spread(arm.best) for arm in arms],
+        }
+    ]
+    if several:
+        against = [_difference(arm.against(first) if arm is not first else None, remarks) for arm in arms]
+        parts.append({name: [cells[i] for cells in against] for i, name in enumerate(("difference", "t", "p"))})
+    parts.append({"s/epoch": [_spread(arm.seconds_per_epoch, 1) for arm in arms]})
+    if several:
+        reached = [_reach(arm, result.target(arm), remarks) for arm in arms]
+        parts.append({name: [cells[i] for cells in reached] for i, name in enumerate(("steps to", "s to"))})
+    published = {
+        name: [next((each for each in arm.references if each.document == name), None) for arm in arms]
+        for name in documents
+    }
+    parts.append({name: [_published(each, remarks) for each in cells] for name, cells in published.items()})
+    return stacked_tables(
+        "arm",
+        [arm.name for arm in arms],
+        [part for part in parts if part],
+        width=Console().width,
+        caption="\n".join([*_explanations(result, several=several), *remarks.lines]),
+    )
 
 
 class _Remarks:

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from ndtools.drawing.accuracy import LEAST_ERROR, accuracy_axis
-from ndtools.drawing.axes import plain_ticks
+from ndtools.drawing.axes import plain_ticks, say_empty
 from ndtools.drawing.palette import ARMS
 from ndtools.drawing.series import sized_styles
 from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
@@ -61,7 +61,7 @@ def plot_compare(
         handles = _handles(result.arms, styles)
         columns = _columns([handle.get_label() for handle in handles], width)
         rows = -(-len(handles) // columns)
-        fig = new_figure(fig, width, (124 if wide else 196) + 3.2 * rows)
+        fig = new_figure(fig, width, (124 if wide else 158) + 3.2 * rows)
         axes = list(fig.subplots(2, 2).ravel() if wide else fig.subplots(4, 1))
         by_epoch, by_step, by_time, loss = axes
         unit, seconds = _unit_of_time(result.arms)
@@ -76,18 +76,23 @@ def plot_compare(
             _draw_loss(loss, arm, style, result.config)
         errors = _errors(result.arms)
         for ax, name in ((by_epoch, "epoch"), (by_step, "training step"), (by_time, f"time of training / {unit}")):
-            accuracy_axis(ax, errors, f"{_split(result.arms)} accuracy", short=not wide)
+            accuracy_axis(ax, errors, f"{_split(result.arms)} accuracy", remark=wide)
             ax.set_xlabel(name)
             ax.set_xlim(left=0)
             ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=ax is not by_time, min_n_ticks=1))
         loss.set_xlabel("training step")
         smooth = result.config.smooth
-        loss.set_ylabel("training loss" + (f" (mean of {smooth} steps)" if smooth > 1 else ""))
+        loss.set_ylabel("training loss" + (f"{' ' if wide else chr(10)}(mean of {smooth} steps)" if smooth > 1 else ""))
         loss.set_xlim(left=0)
         loss.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
         if any(np.isfinite(line.get_ydata()).any() for line in loss.lines):
             loss.set_yscale("log")
             plain_ticks(loss.yaxis)
+        else:
+            say_empty(loss, "no loss is finite")
+        if not any(len(run) for arm in result.arms for run in arm.runs):
+            for ax in (by_epoch, by_step, by_time):
+                say_empty(ax, "no run has finished an epoch")
         add_letters(axes)
         fig.legend(handles=handles, loc="outside lower center", ncols=columns)
         if title:
@@ -258,7 +263,10 @@ def _handles(arms: "Sequence[CompareArm]", styles: Sequence[dict[str, Any]]) -> 
 
 def _label(arm: "CompareArm") -> str:
     n = len(arm.counted)
-    return f"{arm.name} ({counted(n, 'run')})" if n != 1 else arm.name
+    if n == 0:
+        states = ("running", "diverged")
+        return f"{arm.name} ({', '.join(f'{len(runs)} {state}' for state in states if (runs := arm.in_state(state)))})"
+    return f"{arm.name} ({counted(n, 'run')})" if n > 1 else arm.name
 
 
 def _columns(labels: Sequence[Any], width: float) -> int:
@@ -316,7 +324,9 @@ def caption_compare(result: "CompareResult") -> str:
 
 def _arm_in_words(arm: "CompareArm") -> str:
     if not arm.common:
-        return f"{arm.name}, no run with a finished epoch"
+        diverged = len(arm.in_state("diverged"))
+        lost = f" ({counted(diverged, 'run')} diverged)" if diverged else ""
+        return f"{arm.name}, no run with a finished epoch{lost}"
     last = arm.last
     spread = f" ± {last.std(ddof=1):.2f}" if len(last) > 1 else ""
     whole = arm.finished and not arm.cut_short

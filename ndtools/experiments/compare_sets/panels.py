@@ -139,7 +139,7 @@ def add_error_bar(fig: Figure | SubFigure, image: AxesImage, axes: Sequence[Axes
         bar.set_ticks([-step for step in reversed(_STEPS)] + list(_STEPS))
         bar.set_label("difference / standard errors")
     else:
-        end = float(image.norm.vmax or 1.0)
+        end = float(image.get_clim()[1] or 1.0)
         ticks = [-end, -end / 10, 0.0, end / 10, end]
         bar.set_ticks(ticks, labels=plain_numbers(ticks))
         bar.set_label("difference of weights")

@@ -21,7 +21,8 @@ _IMAGE = 0.6  # width of the image beside that of the channels
 _TALLEST = 32.0  # millimetres of the image above the channels
 _GAP = 0.04  # of the side of a channel between channels
 
-_EMPTY = 2.0  # weight of a share of empty places, beside the logarithm of height by width
+_EMPTY = 2.0  # weight of a share of empty places, beside the logarithm of width by height
+_TALL = 2.5  # the weight of that logarithm for mosaics that are higher than wide
 
 
 def plot_features(
@@ -89,13 +90,14 @@ def mosaic(channels: NDArray[np.float32]) -> NDArray[np.float32]:
     array of shape (H', W')
         Values in [0, 1], with white between the pictures. A channel that is constant is black.
     """
-    count, height, width = channels.shape
+    count, height, width = map(int, channels.shape)
     # As many columns as make the whole about square, and leave few places empty.
     square = math.sqrt(count * height / width)
 
     def misfit(columns: int) -> float:
         empty = -count % columns
-        return abs(math.log(columns / square)) + _EMPTY * empty / (count + empty)
+        wide = math.log(columns / square)
+        return max(wide, -_TALL * wide) + _EMPTY * float(empty / (count + empty))
 
     columns = min(range(1, count + 1), key=misfit)
     rows = -(-count // columns)

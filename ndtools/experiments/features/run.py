@@ -21,6 +21,7 @@ from ndtools.experiments.features.layer import Deconvolved, deconvolved_input
 from ndtools.experiments.features.result import FeaturesResult
 from ndtools.models.catalogue import build
 from ndtools.models.norms import prepare
+from ndtools.models.spec import NetworkSpec
 from ndtools.numerics.pixels import white
 from ndtools.numerics.sparsity import measured
 from ndtools.results.runs import read_about
@@ -127,8 +128,8 @@ def _network(config: FeaturesConfig) -> tuple[nn.Module, str]:
             known = Path(config.checkpoint).suffix in (".safetensors", ".pt", ".pth", ".bin")
             hint = "" if known else "; the checkpoint comes before the image, and `norm` asks for a new network"
             raise DataError(f"{error}{hint}") from None
-        spec = network.spec
-        return network, f"{spec.arch}, {_WORDS.get(spec.form, spec.form)}"  # type: ignore[union-attr]
+        spec: NetworkSpec = network.spec  # type: ignore[assignment]
+        return network, f"{spec.arch}, {_WORDS.get(spec.form, spec.form)}"
     arch, norm = config.arch or NEW_ARCH, config.norm or NEW_NORM
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from ndtools.drawing.axes import plain_ticks
+from ndtools.drawing.axes import plain_ticks, say_empty
 from ndtools.drawing.palette import BLUE, VERMILION
 from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
 
@@ -18,6 +19,7 @@ __all__ = ["caption_train", "plot_train"]
 
 _TRAINING: dict[str, Any] = {"color": VERMILION, "linewidth": 0.8}
 _EVALUATION: dict[str, Any] = {"color": BLUE}
+_DIVERGED: dict[str, Any] = {"color": "0.3", "linestyle": "", "marker": "x", "markersize": 5.0, "markeredgewidth": 1.0}
 _POINTS = 400  # at most, of the training loss
 
 
@@ -50,15 +52,21 @@ def plot_train(run: "Run", *, width: float = PAGE, title: bool = True, fig: Figu
         accuracy.plot(epochs, run.epochs["train_top1"], label="training", marker=".", **_TRAINING)
         accuracy.plot(epochs, run.epochs["eval_top1"], label=run.evaluation, marker="o", **_EVALUATION)
         accuracy.set_ylabel("accuracy (%)")
+        if not len(epochs):
+            say_empty(accuracy, "no epoch was finished" if run.state == "diverged" else "no epoch is finished yet")
         last = max(*epochs, *run.steps["epoch"][-1:], 1 if run.state == "running" else 0.0, 1e-6)
         loss.set_xlim(0, last * 1.02)
         accuracy.set_xlim(0, last * 1.02)
         for ax in (loss, accuracy):
             ax.set_xlabel("epoch")
+        for ax in (loss, accuracy) if len(epochs) else (loss,):
             ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=last >= 2, min_n_ticks=1))
         add_letters([loss, accuracy])
         handles, labels = accuracy.get_legend_handles_labels()
-        fig.legend(handles, labels, loc="outside lower center", ncols=2)
+        if run.state == "diverged":
+            handles.append(Line2D([], [], **_DIVERGED))
+            labels.append("diverged")
+        fig.legend(handles, labels, loc="outside lower center", ncols=len(labels))
         if title:
             add_title(fig, f"{run.about['arch']}, {run.about['norm']}, trained on {run.data}")
     return fig
@@ -84,7 +92,18 @@ def caption_train(run: "Run") -> str:
         f" {config['lr']:g}, weight decay {config['weight_decay']:g}, seed {config['seed']}. (a) Training loss,"
         f" averaged over neighbouring steps, and {run.evaluation} loss after each epoch. (b) Accuracy on the"
         " training images, in the course of each epoch and with augmentation, and on the"
-        f" {data['eval_images']:,} {run.evaluation} images after it."
+        f" {data['eval_images']:,} {run.evaluation} images after it.{_divergence(run)}"
+    )
+
+
+def _divergence(run: "Run") -> str:
+    """Say where a run diverged, and why; empty if it did not."""
+    if run.state != "diverged":
+        return ""
+    why = str((run.result or {}).get("reason") or "").partition(";")[0]  # without the remedy
+    return (
+        f" The run diverged at step {len(run.steps['step']):,}{f': {why}' if why else ''}. The cross in a stands above"
+        " the last step."
     )
 
 
@@ -95,6 +114,8 @@ def _draw_loss(ax: Axes, run: "Run") -> None:
         middles = np.array([reached[part].mean() for part in parts])
         ax.plot(middles, [losses[part].mean() for part in parts], **_TRAINING)
     ax.plot(run.epoch_ends, run.epochs["eval_loss"], marker="o", **_EVALUATION)
+    if run.state == "diverged" and len(reached):
+        ax.plot(reached[-1], 1, transform=ax.get_xaxis_transform(), clip_on=False, zorder=5, **_DIVERGED)
     ax.set_yscale("log")
     ax.set_ylabel("loss")
     plain_ticks(ax.yaxis)

@@ -7,10 +7,12 @@ import pytest
 import scipy.stats
 
 import ndtools as nd
+from ndtools.drawing.style import COLUMN, PAGE
 from ndtools.errors import DataError, NumericalWarning
 from ndtools.experiments.compare.figure import arm_styles, smoothed
 from ndtools.experiments.compare.welch import difference
 from tests.commands import invoke, numbers
+from tests.layout import faults
 from tests.run_folders import write_run
 
 pytestmark = pytest.mark.usefixtures("unpainted")
@@ -174,11 +176,15 @@ def test_diverged_and_running_runs_are_shown_and_not_counted(runs):
 
 
 def test_published_values_stand_beside_those_measured(runs):
-    result = invoke("compare", runs, "-o", runs / "out")
-    header, bn, deconv = result.stdout.splitlines()[1:4]
-    assert header.split()[-3:] == ["paper", "report", "ReScience"]
-    assert bn.rstrip().endswith("90.07   90.24  90.36 ± 0.22")
-    assert deconv.rstrip().endswith("93.25   93.10  92.83 ± 0.12")
+    for columns, tables in (("80", 2), ("200", 1)):
+        result = invoke("compare", runs, "-o", runs / "out", env={"COLUMNS": columns})
+        lines = result.stdout.splitlines()
+        headers = [i for i, line in enumerate(lines) if line.startswith("arm ")]
+        assert len(headers) == tables and max(map(len, lines)) <= int(columns)
+        header, bn, deconv = lines[headers[-1] :][:3]
+        assert header.split()[-3:] == ["paper", "report", "ReScience"]
+        assert bn.startswith("bn ") and bn.rstrip().endswith("90.07   90.24  90.36 ± 0.22")
+        assert deconv.startswith("deconv ") and deconv.rstrip().endswith("93.25   93.10  92.83 ± 0.12")
 
 
 @pytest.mark.parametrize(
@@ -318,6 +324,33 @@ def test_the_figure_shows_means_bands_and_ends(runs):
     published = [line for line in by_epoch.lines if line.get_marker() == "D"]
     np.testing.assert_allclose([line.get_ydata()[0] for line in published], [1 - 0.9007, 1 - 0.9325], rtol=1e-9)
     assert loss.lines[0].get_xdata()[-1] == 400
+
+
+def test_accuracies_near_chance_fill_their_panels(tmp_path):
+    for norm, accuracy in (("bn", 11.0), ("deconv", 12.0)):
+        write_run(tmp_path / norm, norm=norm, epochs=6, accuracy=accuracy)
+    result = nd.compare(tmp_path)
+    for width in (COLUMN, PAGE):
+        fig = result.plot(width=width)
+        assert not faults(fig) and fig.get_figheight() * 25.4 < 170
+        for ax in fig.axes[:3]:
+            drawn = np.concatenate([line.get_ydata() for line in ax.lines])
+            low, high = sorted(ax.get_ylim())
+            assert np.log(drawn.max() / drawn.min()) > 0.5 * np.log(high / low)
+            assert len(ax.get_yticks()) >= 3
+
+
+def test_a_figure_of_runs_that_all_diverged_says_so(tmp_path):
+    for seed in range(2):
+        write_run(tmp_path / f"bn{seed}", epochs=6, done=0, seed=seed, state="diverged")
+    result = nd.compare(tmp_path)
+    for width in (COLUMN, PAGE):
+        fig = result.plot(width=width)
+        assert not faults(fig)
+        said = [[text.get_text() for text in ax.texts if len(text.get_text()) > 1] for ax in fig.axes]
+        assert said == [*[["no run has finished an epoch"]] * 3, ["no loss is finite"]]
+        assert fig.legends[0].get_texts()[0].get_text() == "bn (2 diverged)"
+    assert "bn, no run with a finished epoch (2 runs diverged)" in result.caption
 
 
 def test_the_loss_is_drawn_as_far_as_asked_for(runs):

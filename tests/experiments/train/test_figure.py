@@ -47,10 +47,25 @@ def test_long_runs_are_drawn_as_means(tmp_path):
 
 
 @pytest.mark.parametrize("width", [85, 180])
-@pytest.mark.parametrize("state", ["finished", "running", "diverged"])
-def test_layout(tmp_path, width, state):
-    run = read_run(write_run(tmp_path / "run", epochs=20, done=7, state=state))
+@pytest.mark.parametrize(("state", "done"), [("finished", 7), ("running", 7), ("diverged", 7), ("diverged", 0)])
+def test_layout(tmp_path, width, state, done):
+    run = read_run(write_run(tmp_path / "run", epochs=20, done=done, state=state))
     assert not faults(plot_train(run, width=width))
+
+
+def test_a_run_that_diverged_says_so(tmp_path):
+    run = read_run(write_run(tmp_path / "none", done=0, state="diverged"))
+    fig = plot_train(run)
+    loss, accuracy = fig.axes
+    assert [text.get_text() for text in accuracy.texts if text.get_text() != "b"] == ["no epoch was finished"]
+    assert not len(accuracy.get_yticks())
+    assert "The run diverged at step 1: the loss of step 1 is not finite." in caption_train(run)
+    run = read_run(write_run(tmp_path / "some", done=3, state="diverged"))
+    loss, accuracy = plot_train(run).axes
+    (cross,) = [line for line in loss.lines if line.get_marker() == "x"]
+    assert list(cross.get_xdata()) == [run.steps["epoch"][-1]]
+    assert "diverged" in [text.get_text() for text in loss.figure.legends[0].get_texts()]
+    assert "diverged" not in caption_train(read_run(write_run(tmp_path / "well")))
 
 
 def test_a_run_without_records_is_drawn(tmp_path):
