@@ -8,7 +8,7 @@ from matplotlib.colors import SymLogNorm
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
-__all__ = ["LINEAR_LENGTH", "scale_axis", "weight_norm", "weight_ticks"]
+__all__ = ["LINEAR_LENGTH", "LINEAR_SHARE", "scale_axis", "weight_norm", "weight_ticks"]
 
 LINEAR_SHARE = 100  # a scale is linear up to this part of its end
 LINEAR_LENGTH = 0.5  # of the linear part on either side of 0, in decades

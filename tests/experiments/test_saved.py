@@ -53,7 +53,7 @@ VARIANTS = {
     "sparsity-flat": ("sparsity", "{flat}"),
     "sparsity-of-moments": ("sparsity", "{photos}", "--from-moments", "{moments}", "--bootstrap", 3),
     "compare-sets": ("compare-sets", "{photos}", "{photos}", "-k", 5, "--bootstrap", 6),
-    "compare-sets-three": ("compare-sets", "{photos}", "{more}", "{photos}", "--bootstrap", 0, "--resize", 20),
+    "compare-sets-three": ("compare-sets", "{photos}", "{more}", "{yellow}", "--bootstrap", 0),
     "compare-sets-series": (
         "compare-sets",
         "{photos}",

@@ -12,10 +12,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
-from ndtools.drawing.axes import plain_ticks
+from ndtools.drawing.axes import plain_numbers, plain_ticks
 from ndtools.drawing.kernel_maps import draw_colours, draw_map, tick_pixels
 from ndtools.drawing.palette import BLUE, DIVERGING, GREEN, VERMILION
-from ndtools.drawing.weights import LINEAR_LENGTH, weight_norm
+from ndtools.drawing.weights import LINEAR_LENGTH, LINEAR_SHARE, weight_norm
 from ndtools.text import source_name
 
 if TYPE_CHECKING:
@@ -82,8 +82,9 @@ def kernel_norm(result: "CompareSetsResult") -> SymLogNorm:
     weights = np.abs(np.concatenate([each.kernels.ravel() for each in result.sets]))
     norm = weight_norm(weights)
     median = float(np.median(weights[weights > 0])) if weights.any() else norm.linthresh
-    linear = min(norm.linthresh, max(float(f"{median:.0e}"), LEAST * float(norm.vmax or 0)))
-    return SymLogNorm(linthresh=linear, linscale=LINEAR_LENGTH, vmin=norm.vmin, vmax=norm.vmax, base=10)
+    end = LINEAR_SHARE * norm.linthresh
+    linear = min(norm.linthresh, max(float(f"{median:.0e}"), LEAST * end))
+    return SymLogNorm(linthresh=linear, linscale=LINEAR_LENGTH, vmin=-end, vmax=end, base=10)
 
 
 def difference_norm(results: "Sequence[CompareSetsResult]") -> SymLogNorm:
@@ -138,6 +139,9 @@ def add_error_bar(fig: Figure | SubFigure, image: AxesImage, axes: Sequence[Axes
         bar.set_ticks([-step for step in reversed(_STEPS)] + list(_STEPS))
         bar.set_label("difference / standard errors")
     else:
+        end = float(image.get_clim()[1] or 1.0)
+        ticks = [-end, -end / 10, 0.0, end / 10, end]
+        bar.set_ticks(ticks, labels=plain_numbers(ticks))
         bar.set_label("difference of weights")
     bar.ax.xaxis.set_minor_locator(NullLocator())
 

@@ -310,11 +310,11 @@ def warn_of_sets(sets: Sequence[ImageSet], *, bootstrap: int) -> None:
             NumericalWarning,
             stacklevel=3,
         )
+    errors = ", and their standard errors differ by the random draws of the bootstrap alone" if bootstrap else ""
     for first, second in itertools.combinations(sets, 2):
         if first.paths == second.paths:
             warnings.warn(
-                f"sets {first.name} and {second.name} are the same images, {first.label}: they do not differ, and their"
-                " standard errors differ by the random draws of the bootstrap alone",
+                f"sets {first.name} and {second.name} are the same images, {first.label}: they do not differ{errors}",
                 NumericalWarning,
                 stacklevel=3,
             )
