@@ -23,8 +23,8 @@ def until_divergence(form, spoil, after=2, **settings):
                 before = [p.detach().clone() for p in run.model.parameters()]
     assert isinstance(caught.value, NumericalError)
     assert caught.value.step == after + 1 == run.step + 1
-    for now, was in zip(run.model.parameters(), before, strict=True):
-        assert torch.equal(now.nan_to_num(7), was.nan_to_num(7))
+    for parameter, value in zip(run.model.parameters(), before, strict=True):
+        assert torch.equal(parameter.nan_to_num(7), value.nan_to_num(7))
     return caught.value, run
 
 
