@@ -22,8 +22,8 @@ _GROUPS: dict[str, dict[str, str | tuple[str, str]]] = {
         "IterNorm": "layers.iternorm",
     },
     "networks": {  # whole networks: build, convert, inspect, fold, save
-        "Audit": "surgery.audit",
-        "AuditRow": "surgery.audit",
+        "Audit": "surgery.findings",
+        "AuditRow": "surgery.findings",
         "LayerSpec": "models.factories",
         "NetworkSpec": "models.spec",
         "Plan": "surgery.plan",

@@ -138,10 +138,10 @@ from ndtools.numerics.stability import predict_vanilla as predict_vanilla
 from ndtools.results.runs import Run as Run
 from ndtools.results.runs import read_run as read_run
 from ndtools.results.series import Series as Series
-from ndtools.surgery.audit import Audit as Audit
-from ndtools.surgery.audit import AuditRow as AuditRow
 from ndtools.surgery.audit import audit as audit
 from ndtools.surgery.convert import convert as convert
+from ndtools.surgery.findings import Audit as Audit
+from ndtools.surgery.findings import AuditRow as AuditRow
 from ndtools.surgery.fold import fold as fold
 from ndtools.surgery.plan import Plan as Plan
 from ndtools.surgery.plan import PlanEntry as PlanEntry

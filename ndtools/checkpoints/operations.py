@@ -17,8 +17,9 @@ from ndtools.errors import DataError, NumericalError, OptionError
 from ndtools.layers.config import LINEAR_BLOCK
 from ndtools.models.factories import LayerSpec
 from ndtools.models.spec import NetworkSpec
-from ndtools.surgery.audit import Audit, audit
+from ndtools.surgery.audit import audit
 from ndtools.surgery.convert import convert
+from ndtools.surgery.findings import Audit
 from ndtools.surgery.fold import fold, poor_statistics
 from ndtools.surgery.plan import Plan, PlanEntry
 from ndtools.surgery.replacing import deconvolves
