@@ -1,11 +1,13 @@
 """What deconvolution costs in training and after folding, beside batch normalisation in the same network.
 
-    python benchmarks/layer_cost.py [--networks vgg11,vgg16,resnet18,preact_resnet18] [--batch-size 128] [--repeats 5]
-        [--arms bn,published,reference,paper,...] [--device cpu] [--inference]
+    python benchmarks/layer_cost.py [--networks vgg16,resnet18,...] [--arms bn,published,deconv-reference,deconv,...]
+        [--batch-size 128] [--repeats 5] [--device cpu] [--inference]
 
 A training step is forward, backward and SGD on random images of 32×32. The arms take turns, one step each, and the
 ratios to batch normalisation are those of steps next to each other; their median is what counts on a noisy machine.
-"published" is the arithmetic of the published code, written plainly: im2col, and autograd through every iterate.
+The networks are those of `ndtools train --arch`; the arms are those of its --norm and the variants in ARMS, below.
+"published" is the arithmetic of the published code, written plainly: im2col, and autograd through every iterate; it has
+no grouped convolutions.
 """
 
 import argparse
@@ -27,7 +29,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ndtools.layers.config import DeconvConfig
 from ndtools.models import build
-from ndtools.models.factories import Factories, batch_norm, deconv
+from ndtools.models.factories import Factories, deconv
+from ndtools.models.norms import NORMS
+from ndtools.models.norms import arm as layers
 from ndtools.surgery.fold import fold
 
 
@@ -70,33 +74,34 @@ class PublishedDeconv(nn.Conv2d):
         return conv2d(x, weight, self.bias - shift, self.stride, self.padding, self.dilation)
 
 
-DEFAULT, REFERENCE, PAPER = DeconvConfig(), DeconvConfig.reference(), DeconvConfig.paper()
+REFERENCE, PAPER = DeconvConfig.reference(), DeconvConfig.paper()
 
 
 def _deconv(config: DeconvConfig) -> Factories:
     return deconv(config, first=replace(config, n_iter=15))
 
 
-ARMS: dict[str, Callable[[], Factories]] = {
-    "bn": partial(batch_norm, conv_bias=True),
-    "published": lambda: Factories(partial(PublishedDeconv, n_iter=15), PublishedDeconv, nn.Identity, nn.Linear),
-    "default": lambda: _deconv(DEFAULT),
-    "default-refresh4": lambda: _deconv(replace(DEFAULT, refresh_every=4)),
-    "reference": lambda: _deconv(REFERENCE),
-    "reference-detached": lambda: _deconv(replace(REFERENCE, through_statistics=False)),
-    "reference-stride6": lambda: _deconv(replace(REFERENCE, sampling_stride=6)),
-    "reference-refresh4": lambda: _deconv(replace(REFERENCE, refresh_every=4)),
-    "paper": lambda: _deconv(PAPER),
-    "paper-detached": lambda: _deconv(replace(PAPER, through_statistics=False)),
-    "paper-refresh4": lambda: _deconv(replace(PAPER, refresh_every=4)),
-    "paper-refresh4-detached": lambda: _deconv(replace(PAPER, refresh_every=4, through_statistics=False)),
+# What stands in a network, by its name: the arms of `ndtools train`, the published code, and variants of our layer.
+ARMS: dict[str, Callable[[str], Factories]] = {
+    **{norm: partial(layers, norm) for norm in NORMS},
+    "published": lambda _: Factories(partial(PublishedDeconv, n_iter=15), PublishedDeconv, nn.Identity, nn.Linear),
+    "deconv-refresh4": lambda name: layers("deconv", name, refresh_every=4),
+    "reference-detached": lambda _: _deconv(replace(REFERENCE, through_statistics=False)),
+    "reference-stride6": lambda _: _deconv(replace(REFERENCE, sampling_stride=6)),
+    "reference-refresh4": lambda _: _deconv(replace(REFERENCE, refresh_every=4)),
+    "paper": lambda _: _deconv(PAPER),
+    "paper-detached": lambda _: _deconv(replace(PAPER, through_statistics=False)),
+    "paper-refresh4": lambda _: _deconv(replace(PAPER, refresh_every=4)),
+    "paper-refresh4-detached": lambda _: _deconv(replace(PAPER, refresh_every=4, through_statistics=False)),
 }
+# what has nothing to fold, or cannot be folded
+UNFOLDED = {norm for norm, made in NORMS.items() if not made.deconvolves} | {"nd++", "published"}
 
 
-def training(name: str, arm: str, images: Tensor, labels: Tensor) -> Callable[[], None]:
+def training(name: str, norm: str, images: Tensor, labels: Tensor) -> Callable[[], None]:
     """Build a network; return what makes one training step of it."""
     torch.manual_seed(0)
-    model = build(name, ARMS[arm]()).to(images.device)
+    model = build(name, ARMS[norm](name)).to(images.device)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
 
     def step() -> None:
@@ -107,13 +112,13 @@ def training(name: str, arm: str, images: Tensor, labels: Tensor) -> Callable[[]
     return step
 
 
-def inference(name: str, arm: str, images: Tensor, labels: Tensor) -> Callable[[], None]:
-    """Build a network and train it for one step; return what evaluates it (folded, unless it has BatchNorm)."""
+def inference(name: str, norm: str, images: Tensor, labels: Tensor) -> Callable[[], None]:
+    """Build a network and train it for one step; return what evaluates it, with deconvolution folded."""
     torch.manual_seed(0)
-    model = build(name, ARMS[arm]()).to(images.device)
+    model = build(name, ARMS[norm](name)).to(images.device)
     model(images)
     model.eval()
-    if arm != "bn":
+    if norm not in UNFOLDED:
         model, _ = fold(model, images[:2])
 
     def step() -> None:
@@ -136,7 +141,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", default="vgg11,vgg16,resnet18,preact_resnet18")
-    parser.add_argument("--arms", default="bn,published,reference,paper,paper-refresh4")
+    parser.add_argument("--arms", default="bn,published,deconv-reference,deconv,paper")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", default="cpu")
@@ -166,7 +171,7 @@ def main() -> None:
             ratios = [a / b for a, b in zip(seconds[arm], seconds["bn"], strict=True)]
             median = statistics.median(seconds[arm])
             print(
-                f"{name:10s} {arm:24s} {median:8.3f} s   {statistics.median(ratios):5.2f} x bn"
+                f"{name:16s} {arm:24s} {median:8.3f} s   {statistics.median(ratios):5.2f} x bn"
                 f"   ({min(ratios):.2f} to {max(ratios):.2f})",
                 flush=True,
             )
