@@ -30,6 +30,7 @@ from ndtools.experiments.regress.command import regress
 from ndtools.experiments.sparsity.command import sparsity
 from ndtools.experiments.timing.command import timing
 from ndtools.experiments.train.command import train
+from ndtools.reproduction.command import reproduce
 
 __all__ = ["app", "main"]
 
@@ -72,6 +73,7 @@ app.command(cls=FlagsCommand)(timing)
 app.command(cls=FlagsCommand)(train)
 app.command(cls=FlagsCommand)(features)
 app.command(cls=FlagsCommand)(compare)
+app.command(cls=FlagsCommand)(reproduce)
 app.command(cls=FlagsCommand)(figure)
 app.command(cls=FlagsCommand)(convert)
 app.command(cls=FlagsCommand)(fold)

@@ -1,0 +1,160 @@
+"""Addresses of results: what decides them is the configuration, the content of the data, and the version."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ndtools import __version__
+from ndtools.computing.hardware import hardware
+from ndtools.computing.operators import resolve_device
+from ndtools.data.files import open_regular
+from ndtools.data.labelled.catalogue import BUILT_IN, KNOWN
+from ndtools.data.labelled.locations import find
+from ndtools.errors import DataError, OutputError
+from ndtools.reproduction.item import Part
+from ndtools.results.strict_json import strict_json
+from ndtools.text import printable
+from ndtools.writing import write_whole
+
+__all__ = ["Fingerprints", "address"]
+
+# Settings that change where and how fast a result is computed, but not what it is.
+_IRRELEVANT = ("jobs", "device", "data_dir")
+_MACHINE = ("timing",)  # experiments whose results are those of a machine
+_DATA = ("source", "dataset", "from_file", "from_moments")
+_PIECE = 1 << 20
+
+
+class Fingerprints:
+    """Fingerprints of files by their content. They are kept by path, size and time, so that each file is read once.
+
+    Parameters
+    ----------
+    cache : Path
+        File that keeps the fingerprints. It need not exist.
+    """
+
+    def __init__(self, cache: Path) -> None:
+        self.cache = cache
+        self._known: dict[str, Any] = {}
+        self._changed = False
+        with suppress(OSError, ValueError):  # without the file, or with a damaged one, files are read again
+            content = json.loads(cache.read_bytes())
+            self._known = content if isinstance(content, dict) else {}
+
+    def of(self, path: str) -> str:
+        """Return the fingerprint of a file, or of all files in a folder with their names.
+
+        Parameters
+        ----------
+        path : str
+            Path of a file or folder.
+
+        Returns
+        -------
+        str
+            Hexadecimal digits that depend on the content alone, and not on where it is.
+
+        Raises
+        ------
+        DataError
+            If a file cannot be read.
+        """
+        if not os.path.isdir(path):
+            return self._of_file(path)
+        digest = hashlib.sha256()
+        for folder, folders, files in os.walk(path, followlinks=True):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            for name in sorted(files):
+                file = os.path.join(folder, name)
+                if not name.startswith(".") and os.path.isfile(file):
+                    digest.update(os.fsencode(os.path.relpath(file, path)) + b"\0" + self._of_file(file).encode())
+        return digest.hexdigest()
+
+    def save(self) -> None:
+        """Write the fingerprints, if there are new ones. It is no failure if that is impossible."""
+        if self._changed:
+            with suppress(OutputError):
+                write_whole({self.cache: lambda file: file.write(strict_json(self._known).encode())})
+            self._changed = False
+
+    def _of_file(self, path: str) -> str:
+        try:
+            status = os.stat(path)
+        except (OSError, ValueError):
+            raise DataError(f"cannot read {printable(path)}: it does not exist, or must not be read") from None
+        key, state = os.path.abspath(path), [status.st_size, status.st_mtime_ns]
+        known = self._known.get(printable(key))
+        if isinstance(known, list) and known[:2] == state:
+            return str(known[2])
+        digest = hashlib.sha256()
+        try:
+            with open_regular(path) as file:
+                while piece := file.read(_PIECE):
+                    digest.update(piece)
+        except (DataError, OSError) as error:
+            raise DataError(f"cannot read {printable(path)}: {error}") from None
+        self._known[printable(key)] = [*state, digest.hexdigest()]
+        self._changed = True
+        return digest.hexdigest()
+
+
+def address(part: Part, fingerprints: Fingerprints, *, version: str = __version__) -> str:
+    """Return the address of a part's result.
+
+    Parameters
+    ----------
+    part : Part
+        Work with its configuration.
+    fingerprints : Fingerprints
+        Fingerprints of the files that the configuration names.
+    version : str
+        Version of ndtools. Default: this one.
+
+    Returns
+    -------
+    str
+        Twelve hexadecimal digits. They change with every setting that can change the result, with the content of the
+        data, and with the version; for times also with the machine.
+
+    Raises
+    ------
+    DataError
+        If the data are absent or cannot be read.
+    """
+    settings = asdict(part.config)
+    content: dict[str, Any] = {name: value for name, value in settings.items() if name not in _IRRELEVANT}
+    for name in _DATA:
+        if content.get(name):
+            content[name] = _data(content[name], settings, fingerprints)
+    if part.experiment in _MACHINE:
+        content["machine"] = {
+            **hardware(resolve_device(settings["device"])),
+            "jobs": settings["jobs"],
+            "threads": os.environ.get("OMP_NUM_THREADS"),
+        }
+    whole = {"experiment": part.experiment, "version": version, "config": content}
+    return hashlib.sha256(json.dumps(_plain(whole), sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _data(value: Any, settings: Mapping[str, Any], fingerprints: Fingerprints) -> Any:  # noqa: ANN401
+    """Return a name for the content of the data that a setting names."""
+    if not isinstance(value, str):
+        return [_data(each, settings, fingerprints) for each in value]
+    if os.path.lexists(value):
+        return fingerprints.of(value)
+    if value in KNOWN and value != BUILT_IN:
+        found = find(KNOWN[value], settings.get("data_dir"))
+        if found is None:
+            raise DataError(f"{value} is not here")
+        return {name: fingerprints.of(str(path)) for name, path in sorted(found.files.items())}
+    return value  # built in, and decided by the version
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    return json.loads(strict_json({"value": value}))["value"]

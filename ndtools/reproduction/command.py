@@ -1,0 +1,144 @@
+"""``ndtools reproduce``: the figures and tables of the paper once more, graded, within a budget."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ndtools.console.failures import INTERRUPTED
+from ndtools.console.options import AsJson, DataDir, Device, Quiet
+from ndtools.console.output import Output
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from ndtools.reproduction.state import ItemState
+
+__all__ = ["reproduce"]
+
+_DATA, _RUN = "Data", "Run"
+
+
+def reproduce(
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[ID]...", help="Figures and tables, such as fig7 or table3 (default: all).", show_default=False
+        ),
+    ] = None,
+    *,
+    listed: Annotated[
+        bool, typer.Option("--list", help="Show what can be run, with data, time and state, and run nothing.")
+    ] = False,
+    budget: Annotated[
+        str,
+        typer.Option(
+            help="Time for all together: 90s, 15m, 2h, or none. It decides how large each recipe is run.",
+            rich_help_panel=_RUN,
+        ),
+    ] = "15m",
+    output: Annotated[
+        Path, typer.Option("--output", "--out", "-o", help="Folder of results and states.", rich_help_panel=_RUN)
+    ] = Path("reproduction"),
+    runs: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of training runs that are taken up if they have finished with an equal configuration.",
+            rich_help_panel=_RUN,
+        ),
+    ] = Path("runs"),
+    device: Annotated[Device, typer.Option(help="Device that computes.", rich_help_panel=_RUN)] = Device.auto,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", "-j", help="Threads (default: as each experiment has it).", rich_help_panel=_RUN),
+    ] = None,
+    data_dir: DataDir = None,
+    photographs: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Photographs, best of ImageNet (default: imagenet_sample in the folders of data sets).",
+            show_default=False,
+            rich_help_panel=_DATA,
+        ),
+    ] = None,
+    image: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="The photograph Lenna, or another (default: lenna.png in the folders of data sets).",
+            show_default=False,
+            rich_help_panel=_DATA,
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run figures and tables of the paper again, and grade the results.
+
+    Each is run at the largest size that the budget allows, and what may be
+    concluded from that size is said. Results are kept: a second call does
+    nothing twice, and an interrupted one goes on. Without real data, built-in
+    images serve, and the screen says how to get the rest.
+
+    Example: [bold]ndtools reproduce fig2 fig7 --budget 5m[/bold]
+    """
+    from ndtools.reproduction.cost import budget_from
+    from ndtools.reproduction.display import following, list_table, state_table
+    from ndtools.reproduction.places import Places
+    from ndtools.reproduction.run import Reproduction, Request
+
+    screen = Output(quiet=quiet, as_json=as_json)
+    request = Request(
+        ids=tuple(ids or ()),
+        budget=budget_from(budget),
+        output=output,
+        runs=runs,
+        places=Places(None if data_dir is None else str(data_dir), photographs, image),
+        device=device.value,
+        jobs=jobs,
+    )
+    if listed:
+        work = Reproduction(request)
+        screen.json(work.content)
+        screen.table(list_table([work.states[name] for name in work.asked]))
+        _say_reasons(screen, work.states, work.asked)
+        return
+    with following(screen.note, quiet=quiet) as follower:
+        work = Reproduction(request, changed=follower, compute=screen.compute)
+        follower.of = work
+        try:
+            work.run()
+        except KeyboardInterrupt:
+            again = shlex.join(["ndtools", *sys.argv[1:]])
+            screen.note(f"interrupted: what is finished is kept in {output}; go on with: {again}")
+            raise typer.Exit(INTERRUPTED) from None
+    states = [work.states[name] for name in work.asked]
+    screen.json(work.content)
+    screen.table(state_table(states))
+    for line in _grade_lines(states):
+        screen.text(line)
+    _say_reasons(screen, work.states, work.asked)
+    screen.note(f"{output / 'reproduction.json'}   {screen.seconds:.1f} s")
+
+
+def _grade_lines(states: "Sequence[ItemState]") -> "Iterator[str]":
+    """Yield a line for each grade, what fails first, without those that were not run."""
+    from ndtools.reproduction.state import failing_first
+
+    for state, grade in failing_first(states):
+        if grade.verdict != "not run":
+            yield f"{grade.verdict:<15} {state.item.id:<7} {grade.subject}"
+            yield f"    {grade.reason}\n    ({grade.conditions})"
+
+
+def _say_reasons(screen: Output, states: "Mapping[str, ItemState]", asked: "Sequence[str]") -> None:
+    """Say once for each thing that is missing how to get it."""
+    reasons: dict[str, list[str]] = {}
+    for name in asked:
+        if states[name].reason:
+            reasons.setdefault(str(states[name].reason), []).append(name)
+    for reason, names in reasons.items():
+        screen.note(f"{', '.join(names)}: {reason}")

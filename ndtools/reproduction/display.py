@@ -1,0 +1,151 @@
+"""The screen of ``ndtools reproduce``: a table that follows the work, or a line for each part that is done."""
+
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ndtools.console.tables import new_table
+from ndtools.reproduction.cost import duration
+from ndtools.reproduction.item import VERDICTS
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ndtools.reproduction.run import Reproduction
+    from ndtools.reproduction.state import ItemState
+
+__all__ = ["following", "list_table", "state_table"]
+
+_LEVEL = 34  # letters of a level in the table
+_WORDS = {
+    "agrees": "agrees",
+    "same direction": "same direction",
+    "disagrees": "disagrees",
+    "not comparable": "not comparable",
+    "not run": "not run",
+}
+
+
+def state_table(states: "Sequence[ItemState]", now: str = "") -> "Table":
+    """Return the table of items: what, at which level, seconds, verdicts.
+
+    Parameters
+    ----------
+    states : sequence of ItemState
+        Items in the order of the rows.
+    now : str
+        Words on the part that is running. Default: none.
+
+    Returns
+    -------
+    rich.table.Table
+        Table with a row for each item.
+    """
+    table = new_table(("ID", "level", "time", "verdicts"), gap=2)
+    for state in states:
+        running = next((part for part in state.parts if part.state == "running"), None)
+        level = state.level.title if state.level else state.item.title
+        verdicts = f"running: {now or running.name}" if running else _verdicts(state)
+        table.add_row(state.item.id, _cut(level, _LEVEL), _time(state), verdicts)
+    return table
+
+
+def list_table(states: "Sequence[ItemState]") -> "Table":
+    """Return the table of what can be run: ID, what, data, seconds of the published recipe here, and state."""
+    table = new_table(("ID", "what", "data", "published recipe", "state"), gap=2)
+    for state in states:
+        item = state.item
+        table.add_row(
+            item.id, item.title, ", ".join(item.needs) or "built in", duration(state.estimate_full), state.state
+        )
+    return table
+
+
+def _verdicts(state: "ItemState") -> str:
+    counts = {verdict: sum(grade.verdict == verdict for grade in state.grades) for verdict in VERDICTS}
+    if state.state in ("over the budget", "data missing", "needs a GPU", "failed", "can run"):
+        return state.state
+    return ", ".join(f"{number} {_WORDS[verdict]}" for verdict, number in counts.items() if number)
+
+
+def _time(state: "ItemState") -> str:
+    done = all(part.state == "done" for part in state.parts)
+    if state.level and not done:
+        return f"~{duration(state.estimate)}"
+    return duration(state.seconds)
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+@contextmanager
+def following(say: Callable[[str], None], *, quiet: bool) -> "Iterator[_Follower]":  # noqa: DOC201 (it yields)
+    """Follow a reproduction, for the body of a ``with``: as a live table in terminals, else in lines.
+
+    Parameters
+    ----------
+    say : callable
+        Function that prints a line on standard error.
+    quiet : bool
+        Whether nothing is shown.
+
+    Yields
+    ------
+    _Follower
+        Follower whose ``of`` is to be set to the reproduction, and which is called when a state has changed.
+    """
+    follower = _Follower(say if not quiet and not sys.stderr.isatty() else lambda _: None)
+    if quiet or not sys.stderr.isatty():
+        yield follower
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console(stderr=True, highlight=False, markup=False)
+    with Live(get_renderable=follower.render, console=console, transient=True, refresh_per_second=4):
+        yield follower
+
+
+class _Follower:
+    """Shows what has changed since it was called last.
+
+    Parameters
+    ----------
+    say : callable
+        Function that prints a line.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.of: Reproduction | None = None
+        self._say = say
+        self._told: set[tuple[str, str, str]] = set()
+        self._lock = threading.Lock()
+
+    def __call__(self) -> None:
+        """Print a line for each part of the items asked for that has begun, or ended, since the last call."""
+        if self.of is None:
+            return
+        with self._lock:
+            for name in self.of.asked:
+                for part in self.of.states[name].parts:
+                    key = (name, part.name, part.state)
+                    if key in self._told or part.state not in ("running", "done", "failed", "interrupted"):
+                        continue
+                    self._told.add(key)
+                    self._say(_line(name, part.name, part.state, part.estimate, part.seconds, part.reason))
+
+    def render(self) -> "Table | str":
+        """Return the table of the items asked for."""
+        if self.of is None:
+            return "looking at the data"
+        return state_table([self.of.states[name] for name in self.of.asked], self.of.now)
+
+
+def _line(item: str, part: str, state: str, estimate: float, seconds: float | None, reason: str | None) -> str:
+    if state == "running":
+        return f"{item}: {part}, about {duration(estimate)}"
+    took = f" in {duration(seconds)}" if seconds is not None and state == "done" else ""
+    return f"{item}: {part} {state}{took}" + (f" ({reason})" if reason else "")

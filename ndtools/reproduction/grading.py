@@ -1,0 +1,265 @@
+"""Rules by which measurements are graded. Pure functions of numbers."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ndtools.published.entry import Entry
+from ndtools.reproduction.item import Grade, Verdict
+from ndtools.text import counted
+
+__all__ = [
+    "FACTOR",
+    "LARGEST_SPREAD",
+    "POINTS",
+    "capped",
+    "grade_accuracy",
+    "grade_claim",
+    "grade_interval",
+    "grade_share",
+]
+
+POINTS = 0.5
+"""Percentage points within which accuracies agree, if twice their standard deviation is less."""
+LARGEST_SPREAD = 2.0
+"""Standard deviation over runs, in percentage points, above which an accuracy decides nothing."""
+FACTOR = 2.0
+"""Factor within which times agree, as shares of the time of a convolution or of a row's total."""
+
+
+def capped(verdict: Verdict, *, full: bool) -> Verdict:
+    """Return the verdict that a recipe allows: a reduced one reaches "same direction", and refutes nothing.
+
+    Parameters
+    ----------
+    verdict : str
+        Verdict if the recipe is the published one.
+    full : bool
+        Whether it is.
+
+    Returns
+    -------
+    str
+        The same verdict for the published recipe. For a reduced one "agrees" becomes "same direction", and "disagrees"
+        becomes "not comparable".
+    """
+    if full:
+        return verdict
+    reduced: dict[Verdict, Verdict] = {"agrees": "same direction", "disagrees": "not comparable"}
+    return reduced.get(verdict, verdict)
+
+
+def grade_claim(
+    subject: str,
+    held: Sequence[bool],
+    *,
+    full: bool,
+    reason: str,
+    conditions: str,
+    measured: float | None = None,
+) -> Grade:
+    """Grade a claim in words by the statements that it consists of.
+
+    Parameters
+    ----------
+    subject : str
+        ID of the claim.
+    held : sequence of bool
+        Whether each of its statements holds; at least one.
+    full : bool
+        Whether the recipe is the published one.
+    reason : str
+        Sentence with the numbers that decided.
+    conditions : str
+        Conditions of the measurement in words.
+    measured : float, optional
+        Number that decided, if there is one.
+
+    Returns
+    -------
+    Grade
+        "agrees" if all statements hold, "same direction" if some do, "disagrees" if none does; for a reduced recipe as
+        :func:`capped` has it.
+    """
+    verdict: Verdict = "agrees" if all(held) else "same direction" if any(held) else "disagrees"
+    allowed = capped(verdict, full=full)
+    if allowed == "not comparable":
+        reason = f"The recipe is reduced, so that it refutes nothing. {reason}"
+    return Grade(subject=subject, verdict=allowed, measured=measured, reason=reason, conditions=conditions)
+
+
+def grade_accuracy(
+    entry: Entry,
+    values: Sequence[float],
+    *,
+    full: bool,
+    conditions: str,
+    rival: tuple[float, float] | None = None,
+    split: str = "test",
+    third_party: tuple[str, ...] = (),
+) -> Grade:
+    """Grade accuracies in per cent against a published one.
+
+    Parameters
+    ----------
+    entry : Entry
+        The published accuracy.
+    values : sequence of float
+        Accuracies of the runs in per cent, at least one.
+    full : bool
+        Whether the recipe is the published one.
+    conditions : str
+        Conditions of the measurement in words.
+    rival : (float, float), optional
+        Published and measured accuracy of the other arm of the comparison. Their order decides whether the direction
+        is the same. By default there is no other arm.
+    split : {"test", "train"}
+        Images that the measured accuracies come from. Default "test".
+    third_party : tuple of str
+        IDs of numbers of other documents beside this one. Default: none.
+
+    Returns
+    -------
+    Grade
+        "agrees" within max(0.5 points, 2 standard deviations); "same direction" if the order of the two arms is as
+        published; "not comparable" for another split, a spread above 2 points, or a reduced recipe without the same
+        direction; otherwise "disagrees".
+    """
+    mean, n = math.fsum(values) / len(values), len(values)
+    spread = math.sqrt(math.fsum((x - mean) ** 2 for x in values) / (n - 1)) if n > 1 else None
+    grade = Grade(
+        subject=entry.id,
+        verdict="not comparable",
+        measured=mean,
+        spread=spread,
+        n=n,
+        reason="",
+        conditions=conditions,
+        third_party=third_party,
+    )
+    if entry.split != split:
+        published = "does not say which images were" if entry.split == "unclear" else f"is of {entry.split} images, not"
+        return replace(grade, reason=f"The published accuracy {published} evaluated here: {split} images.")
+    if spread is not None and spread > LARGEST_SPREAD:
+        return replace(
+            grade, reason=f"The {counted(n, 'run')} spread by {spread:.1f} points, more than {LARGEST_SPREAD:g}."
+        )
+    difference = mean - entry.value
+    allowed = max(POINTS, 2 * max(spread or 0.0, entry.spread or 0.0))
+    size = f"{mean:.2f} % is {abs(difference):.2f} points {'above' if difference >= 0 else 'below'} {entry.value:.2f} %"
+    if full and abs(difference) <= allowed:
+        return replace(grade, verdict="agrees", reason=f"{size}, within {allowed:.2f}.")
+    if rival is None:
+        if full:
+            return replace(grade, verdict="disagrees", reason=f"{size}, more than {allowed:.2f}.")
+        return replace(grade, reason=f"{size}, by a reduced recipe, and there is no other arm to be ordered with.")
+    there, here = entry.value - rival[0], mean - rival[1]
+    arms = f"beside the other arm it is {here:+.2f} points, published {there:+.2f}"
+    if there * here > 0:
+        return replace(grade, verdict="same direction", reason=f"{size}; {arms}: the order is the same.")
+    verdict = capped("disagrees", full=full)
+    less = "" if full else ", by a reduced recipe that refutes nothing"
+    return replace(grade, verdict=verdict, reason=f"{size}; {arms}: the order is another{less}.")
+
+
+def grade_share(
+    subject: str,
+    published: float,
+    measured: float,
+    *,
+    full: bool,
+    conditions: str,
+    what: str = "share",
+    factor: float = FACTOR,
+    bound: float = 1.0,
+) -> Grade:
+    """Grade a time as a share of another, such as the time of a covariance in units of that of the convolution.
+
+    Parameters
+    ----------
+    subject : str
+        ID of the published number.
+    published, measured : float
+        Shares, positive.
+    full : bool
+        Whether the recipe is the published one.
+    conditions : str
+        Conditions of the measurement in words, the processor among them.
+    what : str
+        Name of the share in the sentence. Default "share".
+    factor : float
+        Factor within which shares agree. Default 2.
+    bound : float
+        Share on whose same side both must lie for the same direction. Default 1: cheaper, or dearer, than the other.
+
+    Returns
+    -------
+    Grade
+        "agrees" within the factor, "same direction" on the same side of the bound, otherwise "disagrees"; for a reduced
+        recipe as :func:`capped` has it.
+    """
+    ratio = measured / published
+    within = 1 / factor <= ratio <= factor
+    verdict: Verdict = "agrees" if within else "disagrees"
+    if not within and (published - bound) * (measured - bound) > 0:
+        verdict = "same direction"
+    size = f"The {what} is {measured:.3g}, published {published:.3g}: {ratio:.2g} times as much"
+    return Grade(
+        subject=subject,
+        verdict=capped(verdict, full=full),
+        measured=measured,
+        reason=f"{size}, {'within' if within else 'beyond'} the factor of {factor:g}.",
+        conditions=conditions,
+    )
+
+
+def grade_interval(
+    subject: str,
+    published: float,
+    measured: float,
+    interval: tuple[float, float],
+    *,
+    full: bool,
+    conditions: str,
+    what: str = "value",
+    neutral: float = 0.0,
+) -> Grade:
+    """Grade a statistic by its confidence interval.
+
+    Parameters
+    ----------
+    subject : str
+        ID of the published number.
+    published, measured : float
+        Values of the statistic.
+    interval : (float, float)
+        Ends of the confidence interval of the measured value.
+    full : bool
+        Whether the recipe is the published one.
+    conditions : str
+        Conditions of the measurement in words.
+    what : str
+        Name of the statistic in the sentence. Default "value".
+    neutral : float
+        Value that means no effect. Both values must lie on one side of it for the same direction. Default 0.
+
+    Returns
+    -------
+    Grade
+        "agrees" if the interval holds the published value, "same direction" on the same side of the neutral value,
+        otherwise "disagrees"; for a reduced recipe as :func:`capped` has it.
+    """
+    low, high = interval
+    inside = low <= published <= high
+    verdict: Verdict = "agrees" if inside else "disagrees"
+    if not inside and (published - neutral) * (measured - neutral) > 0:
+        verdict = "same direction"
+    relation = "holds" if inside else "does not hold"
+    return Grade(
+        subject=subject,
+        verdict=capped(verdict, full=full),
+        measured=measured,
+        reason=f"The {what} is {measured:.4g}, and its interval from {low:.4g} to {high:.4g} {relation}"
+        f" {published:.4g}.",
+        conditions=conditions,
+    )

@@ -1,0 +1,1 @@
+"""Figures and tables that can be run again, one module for each."""

@@ -1,0 +1,148 @@
+"""Figure 5: linear and logistic regression, and a perceptron, by gradient descent."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from ndtools.experiments.mlp.config import MlpConfig
+from ndtools.experiments.regress.config import RegressConfig
+from ndtools.reproduction.grading import grade_claim
+from ndtools.reproduction.item import Grade, Item, Level, Part, Results, Setting
+
+__all__ = ["FIG_5"]
+
+SMALL_RATES = "claim/regression-sgd-small-rates"
+FIVE, FIVE_LOGISTIC = "claim/regression-five-iterations", "claim/regression-logistic-five-iterations"
+PERCEPTRON = "claim/mlp-order"
+STEPS = 5
+LOW = 0.1  # of the loss between zero weights and the optimum that is left at a low cost
+_NAMES = {"l2": "L2", "logistic": "logistic"}
+
+
+def _levels(setting: Setting) -> list[Level]:
+    folder = setting.places.data_dir
+    regress = RegressConfig("fashion-mnist", data_dir=folder, **setting.run)
+    mlp = MlpConfig("mnist", data_dir=folder, **setting.run)
+
+    def parts(regress: RegressConfig, mlp: MlpConfig, *work: float) -> tuple[Part, ...]:
+        return (
+            Part(name="regression", experiment="regress", config=regress, work=work[0]),
+            Part(name="perceptron", experiment="mlp", config=mlp, work=work[1]),
+        )
+
+    concludes = "Whether deconvolution lets gradient descent reach a low cost in few steps at rate 1."
+    return [
+        Level(
+            title="published recipe: 3 runs of 5 epochs",
+            parts=parts(regress, mlp, 48.0, 75.0),
+            full=True,
+            concludes=f"{concludes} Whether a perceptron with it learns faster than with batch normalisation.",
+            not_concluded="Nothing about the rates of the perceptron in the figure, which the paper does not give.",
+            needs=("fashion-mnist", "mnist"),
+        ),
+        Level(
+            title="20 steps, and 1 run of 1 epoch",
+            parts=parts(replace(regress, iterations=20), replace(mlp, epochs=1, repeats=1), 20.0, 8.0),
+            full=False,
+            concludes=concludes,
+            not_concluded="Nothing about the end of training, nor about the spread over runs.",
+            needs=("fashion-mnist", "mnist"),
+        ),
+        Level(
+            title="synthetic digits, 1 run of 3 epochs",
+            parts=parts(
+                replace(regress, dataset="glyphs", iterations=20, data_dir=None),
+                replace(mlp, dataset="glyphs", epochs=3, repeats=1, data_dir=None),
+                18.0,
+                9.0,
+            ),
+            full=False,
+            concludes=concludes,
+            not_concluded="Nothing about photographs of clothes or handwriting: the digits are drawn in code.",
+        ),
+    ]
+
+
+def _grade(level: Level, results: Results) -> list[Grade]:
+    grades = []
+    if "regression" in results:
+        grades += _grade_regression(level, results["regression"])
+    if "perceptron" in results:
+        grades += _grade_perceptron(level, results["perceptron"])
+    return grades
+
+
+def _grade_regression(level: Level, result) -> list[Grade]:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    conditions = (
+        f"{result.data.label}, {result.data.images:,} images, batches of {result.batch_size:,},"
+        f" {result.iterations} steps, {result.config.n_iter} Newton-Schulz iterations, ridge {result.config.eps:g}"
+    )
+    losses = {loss.name: loss for loss in result.losses}
+    grades = []
+    for name, subject in (("l2", FIVE), ("logistic", FIVE_LOGISTIC)):
+        loss = losses[name]
+        arm = next(arm for arm in loss.arms if arm.name == "deconv")
+        curve = arm.loss.mean(0)
+        share = (curve - loss.optimum) / (curve[0] - loss.optimum)
+        below = np.flatnonzero(share <= LOW)
+        at = int(below[0]) if below.size else None
+        left = float(share[min(STEPS, len(share) - 1)])
+        grades.append(
+            grade_claim(
+                subject,
+                [at is not None and at <= STEPS],
+                full=level.full,
+                measured=None if at is None else float(at),
+                reason=f"At rate {arm.lr:g} the {_NAMES[name]} loss has lost all but {left:.1%} of its excess over the"
+                f" optimum after {min(STEPS, len(share) - 1)} steps"
+                + (f", and comes below {LOW:.0%} after {at}." if at is not None else f", and stays above {LOW:.0%}."),
+                conditions=conditions,
+            )
+        )
+    plain = [arm for loss in result.losses for arm in loss.arms if arm.name == "sgd" and not arm.auto]
+    held = [not arm.diverged for arm in plain]
+    ends = ", ".join(
+        f"{_NAMES[loss.name]} at {arm.lr:g} {'diverges' if arm.diverged else 'converges'} (limit"
+        f" {arm.stability_limit:.3g})"
+        for loss in result.losses
+        for arm in loss.arms
+        if arm.name == "sgd" and not arm.auto
+    )
+    grades.append(
+        grade_claim(
+            SMALL_RATES,
+            held,
+            full=level.full,
+            reason=f"Plain descent: {ends}.",
+            conditions=conditions,
+        )
+    )
+    return grades
+
+
+def _grade_perceptron(level: Level, result) -> list[Grade]:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    last = {arm.name: float(arm.loss[:, -1].mean()) for arm in result.arms}
+    rates = ", ".join(f"{name} {value:.3g}" for name, value in last.items())
+    return [
+        grade_claim(
+            PERCEPTRON,
+            [last["deconv"] < last["bn"], last["bn"] < last["none"]],
+            full=level.full,
+            measured=last["deconv"],
+            reason=f"Training loss in the last epoch: {rates}.",
+            conditions=f"{result.data.label}, {result.data.images:,} images, {result.config.repeats} runs of"
+            f" {result.config.epochs} epochs, batches of {result.batch_size}, rate {result.config.lr[0]:g} for all",
+        )
+    ]
+
+
+FIG_5 = Item(
+    id="fig5",
+    title="regression and a perceptron",
+    where="fig. 5 and section 6 of both versions",
+    needs=("fashion-mnist", "mnist"),
+    subjects=(FIVE, FIVE_LOGISTIC, SMALL_RATES, PERCEPTRON),
+    levels=_levels,
+    grade=_grade,
+)
+"""Figure 5."""

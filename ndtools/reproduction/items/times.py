@@ -1,0 +1,111 @@
+"""Table 3: times of the stages of a deconvolution layer."""
+
+from dataclasses import replace
+
+from ndtools.experiments.timing.config import TimingConfig
+from ndtools.reproduction.grading import grade_claim
+from ndtools.reproduction.item import Grade, Item, Level, Part, Results, Setting
+
+__all__ = ["TABLE_3"]
+
+FASTER, FRACTION = "claim/subsampling-faster", "claim/deconvolution-fraction-of-convolution"
+_GROUPS = {"rows 1-5": range(1, 6), "rows 6-13": range(6, 14), "rows 14-15": (14, 15), "rows 16-22": range(16, 23)}
+_STRIDES = ((1, 14), (2, 15))  # rows with strides 3 and 5 that are otherwise the same
+
+
+def _levels(setting: Setting) -> list[Level]:
+    config = TimingConfig(**setting.run)
+
+    def parts(batch_size: int, work: tuple[float, ...]) -> tuple[Part, ...]:
+        return tuple(
+            Part(
+                name=name,
+                experiment="timing",
+                config=replace(config, rows=tuple(rows), batch_size=batch_size),
+                work=seconds,
+            )
+            for (name, rows), seconds in zip(_GROUPS.items(), work, strict=False)
+        )
+
+    concludes = "Shares of the stages in the time of the convolution on this processor."
+    return [
+        Level(
+            title="published recipe: batches of 128",
+            parts=parts(128, (180.0, 150.0, 70.0, 400.0)),
+            full=True,
+            concludes=concludes,
+            not_concluded="Not the seconds of the table, which are those of another processor.",
+        ),
+        Level(
+            title="batches of 16",
+            parts=parts(16, (24.0, 22.0, 10.0, 50.0)),
+            full=False,
+            concludes=concludes,
+            not_concluded="Not the shares at 128 images: the inverse costs the same for any number.",
+        ),
+        Level(
+            title="15 of 22 rows, batches of 4",
+            parts=parts(4, (7.0, 8.0, 3.0)),
+            full=False,
+            concludes=concludes,
+            not_concluded="Nothing about large kernels, nor about batches of 128.",
+        ),
+    ]
+
+
+def _grade(level: Level, results: Results) -> list[Grade]:
+    timed = {row.layer.number: row for result in results.values() for row in result.rows}
+    first = next(iter(results.values()))
+    conditions = (
+        f"{len(timed)} of 22 rows, batches of {first.config.batch_size}, {first.processor}, {first.threads} threads,"
+        f" torch {first.torch}"
+    )
+    grades = []
+    if timed:
+        totals = {number: row.shares("measured")["total"] for number, row in timed.items()}
+        published = {number: row.shares("published")["total"] for number, row in timed.items()}
+        small = [number for number, total in totals.items() if total < 1]
+        middle, stated = (sorted(values.values())[len(values) // 2] for values in (totals, published))
+        grades.append(
+            grade_claim(
+                FRACTION,
+                [total < 1 for total in totals.values()],
+                full=level.full,
+                measured=middle,
+                reason=f"Im2col, covariance and inverse take less time than the convolution in {len(small)} of"
+                f" {len(totals)} rows; the median share is {middle:.2f}, by the published times {stated:.2f}.",
+                conditions=conditions,
+            )
+        )
+    pairs = [(three, five) for three, five in _STRIDES if three in timed and five in timed]
+    if pairs:
+        speedups = [
+            timed[a].seconds("measured")["covariance"] / timed[b].seconds("measured")["covariance"] for a, b in pairs
+        ]
+        words = " and ".join(f"{speed:.2g}" for speed in speedups)
+        grades.append(
+            replace(
+                grade_claim(
+                    FASTER,
+                    [speed > 1 for speed in speedups],
+                    full=False,  # a covariance at stride 1 is in no row
+                    measured=speedups[0],
+                    reason=f"From stride 3 to stride 5 the covariance is {words} times as fast, where 2.8 times fewer"
+                    " positions are sampled. No row of the table has stride 1, with which the claim compares.",
+                    conditions=conditions,
+                )
+            )
+        )
+    return grades
+
+
+TABLE_3 = Item(
+    id="table3",
+    title="times of the stages of a layer",
+    where="table 3 of both versions",
+    needs=(),
+    subjects=(FRACTION, FASTER),
+    levels=_levels,
+    grade=_grade,
+)
+"""Table 3."""

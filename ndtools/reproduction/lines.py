@@ -1,0 +1,48 @@
+"""Command lines that run a part by itself."""
+
+import shlex
+from dataclasses import fields
+
+from ndtools.experiments.train.config import TrainConfig
+from ndtools.experiments.train.grid import PlannedRun
+from ndtools.experiments.train.grid import command_of as train_command
+from ndtools.reproduction.item import Part
+
+__all__ = ["command_of"]
+
+_ARGUMENTS = ("source", "dataset")
+
+
+def command_of(part: Part, folder: str, name: str) -> str:
+    """Return the command that makes the result of a part.
+
+    Parameters
+    ----------
+    part : Part
+        Work with its configuration.
+    folder : str
+        Folder of the result, or of the training run.
+    name : str
+        Name of the files of the result, or of the training run.
+
+    Returns
+    -------
+    str
+        Command line in which the settings stand that differ from their defaults.
+    """
+    if isinstance(part.config, TrainConfig):
+        return train_command(PlannedRun(name, part.config), output=folder)
+    words = ["ndtools", part.experiment]
+    for field in fields(part.config):
+        value, option = getattr(part.config, field.name), f"--{field.name.replace('_', '-')}"
+        if value == field.default:
+            continue
+        if field.name in _ARGUMENTS:
+            words.insert(2, str(value))
+        elif isinstance(value, bool):
+            words.append(option)
+        elif isinstance(value, tuple):
+            words += [option, ",".join(map(str, value))]
+        else:
+            words += [option, str(value)]
+    return shlex.join([*words, "--out", folder])

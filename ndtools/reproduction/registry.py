@@ -1,0 +1,46 @@
+"""All items, and the search for one by its name."""
+
+import difflib
+from collections.abc import Sequence
+
+from ndtools.errors import OptionError
+from ndtools.reproduction.item import Item
+from ndtools.reproduction.items.deblurring import FIG_1
+from ndtools.reproduction.items.descent import FIG_5
+from ndtools.reproduction.items.iterations import FIG_7
+from ndtools.reproduction.items.photographs import FIG_2, FIG_3, FIG_4, FIG_10
+from ndtools.reproduction.items.times import TABLE_3
+
+__all__ = ["ITEMS", "find_item"]
+
+ITEMS: tuple[Item, ...] = (FIG_1, FIG_2, FIG_3, FIG_4, FIG_5, FIG_7, FIG_10, TABLE_3)
+"""All items in the order in which they are listed."""
+
+
+def find_item(name: str, items: Sequence[Item] = ITEMS) -> Item:
+    """Return the item of an ID or alias.
+
+    Parameters
+    ----------
+    name : str
+        ID or alias, in any case.
+    items : sequence of Item
+        Items to search. Default: all.
+
+    Returns
+    -------
+    Item
+        The item.
+
+    Raises
+    ------
+    OptionError
+        If there is none. The message names the nearest IDs.
+    """
+    names = {each.lower(): item for item in items for each in (item.id, *item.aliases)}
+    word = name.strip().lower()
+    if word in names:
+        return names[word]
+    near = difflib.get_close_matches(word, names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"they are {', '.join(item.id for item in items)}"
+    raise OptionError("ids", f"must be IDs of figures and tables, got {name!r}; {hint}")

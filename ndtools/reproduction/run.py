@@ -1,0 +1,474 @@
+"""Run items again: the plan, the parts one after the other, and what is kept of them."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ndtools.errors import DataError, NdtoolsError, OutputError
+from ndtools.experiments.train.config import TrainConfig
+from ndtools.reproduction.address import Fingerprints, address
+from ndtools.reproduction.cost import duration, slowness
+from ndtools.reproduction.item import Grade, Item, Level, Part, Setting
+from ndtools.reproduction.lines import command_of
+from ndtools.reproduction.places import Places
+from ndtools.reproduction.plan import Choice, choose
+from ndtools.reproduction.registry import ITEMS, find_item
+from ndtools.reproduction.state import ItemState, ItemWord, PartState
+from ndtools.reproduction.store import Store, compute_part
+from ndtools.reproduction.training import FinishedRuns, Trainer, run_name
+from ndtools.results.run_folder import RunFolder
+from ndtools.results.runs import read_run
+from ndtools.text import printable, reason
+
+__all__ = ["BUDGET", "OUTPUT", "Reproduction", "Request"]
+
+OUTPUT = "reproduction"
+"""Folder of a reproduction, unless the command names another."""
+BUDGET = 900.0
+"""Seconds that all items together may take, unless the command names another number."""
+_BRIEF, _LEAST_PACE, _MOST_PACE = 1.0, 0.5, 4.0
+_SLACK = 1.5  # estimates may be off by so much before the rest of an item is left for another time
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a call of ``ndtools reproduce`` asks for.
+
+    Attributes
+    ----------
+    ids : tuple of str
+        Names of the items to run, IDs or aliases. Default: all.
+    budget : float or None
+        Seconds that they may take together; None for no limit. Default 900.
+    output : Path
+        Folder of the reproduction. Default "reproduction".
+    runs : Path
+        Folder of training runs that are taken up if they have finished with an equal configuration. Default "runs".
+    places : Places
+        Folders and files of the data. By default they are looked for.
+    device : str
+        Device that computes: "auto", "cpu", "cuda" or "mps". Default "auto".
+    jobs : int or None
+        Number of threads. None, the default, leaves it to the experiments.
+    """
+
+    ids: tuple[str, ...] = ()
+    budget: float | None = BUDGET
+    output: Path = Path(OUTPUT)
+    runs: Path = Path("runs")
+    places: Places = Places()
+    device: str = "auto"
+    jobs: int | None = None
+
+
+class Reproduction:
+    """One call of ``ndtools reproduce``.
+
+    Parameters
+    ----------
+    request : Request
+        Items to be run, with budget, folders and data.
+    items : sequence of Item
+        All items that there are. Default: those of the paper and the reports.
+    changed : callable
+        Function that is called whenever a state has changed. Default: none.
+    compute : callable
+        Function that calls another one with its arguments. Commands give one that Ctrl-C can end. Default: call it.
+    slow : float, optional
+        Number of times as long as the reference that this machine takes. By default a probe measures it.
+
+    Raises
+    ------
+    OptionError
+        If an ID is not known. The message names the nearest ones.
+    DataError
+        If reproduction.json is damaged, or data that the request names are not there.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        *,
+        items: Sequence[Item] = ITEMS,
+        changed: Callable[[], None] = lambda: None,
+        compute: Callable[..., Any] = lambda run, *args, **settings: run(*args, **settings),
+        slow: float | None = None,
+    ) -> None:
+        self.request, self.items, self._changed, self._compute = request, items, changed, compute
+        asked = [find_item(name, items).id for name in request.ids] or [item.id for item in items]
+        self.asked = tuple(dict.fromkeys(asked))
+        self.store = Store(request.output)
+        self.slow = slowness() if slow is None else slow
+        self.now = ""
+        self._worked: list[tuple[float, float]] = []  # estimated and measured seconds of the parts of this call
+        self._start = time.monotonic()
+        self._setting = Setting(places=request.places, device=request.device, jobs=request.jobs)
+        self._fingerprints = Fingerprints(request.output / ".fingerprints.json")
+        self._before = self.store.read()
+        self._trainer = Trainer(self.store.runs)
+        self._addresses: dict[Part, str] = {}
+        self._problems: dict[str, str] = {}  # reasons of failures in this call, by address
+        self._taken_up: dict[str, Path] = {}
+        self._levels = {item.id: self._runnable(item) for item in items}
+        self.states = {item.id: self._state(item, self._shown(item), asked=item.id in self.asked) for item in items}
+
+    @property
+    def left(self) -> float | None:
+        """Seconds of the budget that are left; None without a budget."""
+        budget = self.request.budget
+        return None if budget is None else budget - (time.monotonic() - self._start)
+
+    def run(self) -> None:
+        """Run the items that were asked for, the quickest first, and write the state after each part.
+
+        Raises
+        ------
+        OutputError
+            If a result cannot be written, or another process writes into the folder.
+        KeyboardInterrupt
+            If the user asked to stop. The state has been written then.
+        """
+        self.store.check()
+        with RunFolder(self.request.output).lock():
+            try:
+                self._run()
+            finally:
+                self._save()
+
+    def _run(self) -> None:
+        pending = [self._item(name) for name in self.asked if self._levels[name]]
+        largest = {item.id: self._kept(item) for item in pending}
+        while pending:
+            choices = {item.id: self._choice(item, largest[item.id]) for item in pending}
+            chosen = choose({name: choice for name, (choice, _) in choices.items()}, self.left)
+            for item in pending:
+                at, levels = chosen[item.id], choices[item.id][1]
+                level = levels[-1] if at is None else levels[at]
+                largest[item.id] = self._levels[item.id].index(level)  # the rest is never planned larger than at first
+                self._update(item, level, word="over the budget" if at is None else None)
+            self._save()
+            ready = [item for item in pending if chosen[item.id] is not None]
+            if not ready:
+                return
+            item = min(ready, key=lambda one: self._remaining(self.states[one.id]))
+            self._run_item(item)
+            pending.remove(item)
+
+    def _run_item(self, item: Item) -> None:
+        level = self.states[item.id].level
+        assert level is not None
+        for part, state in zip(level.parts, self.states[item.id].parts, strict=True):
+            if state.state == "done" or state.address is None:
+                continue
+            left = self.left
+            if left is not None and (left <= 0 or self._pace * state.estimate > _SLACK * left):
+                break
+            self._mark(item, replace(state, state="running"))
+            started = time.monotonic()
+            try:
+                self._do(part, state)
+                self._worked.append((state.estimate, time.monotonic() - started))
+            except KeyboardInterrupt:
+                self._update(item, level)
+                self._mark(item, replace(state, state="interrupted"))
+                raise
+            except OutputError:
+                self._update(item, level)
+                raise
+            except MemoryError as error:
+                self._problems[state.address] = f"out of memory ({reason(error)}): give fewer jobs, or more memory"
+            except NdtoolsError as error:
+                self._problems[state.address] = str(error)
+            self._update(item, level)
+            self._save()
+
+    def _do(self, part: Part, state: PartState) -> None:
+        assert state.address is not None
+        self.now = part.name
+        if isinstance(part.config, TrainConfig):
+            name = run_name(part.config, state.address)
+            self._trainer.train(part.config, name, state.command, show=self._show)
+            return
+        result, seconds = compute_part(part, self._compute)
+        self.store.write(part, state.address, result, seconds=seconds, command=state.command)
+
+    def _show(self, record: Any) -> None:  # noqa: ANN401
+        self.now = f"epoch {record.epoch:.2f}, step {record.step:,}"
+        self._changed()
+
+    def _mark(self, item: Item, part: PartState) -> None:
+        state = self.states[item.id]
+        parts = tuple(part if each.name == part.name else each for each in state.parts)
+        self.states[item.id] = replace(state, parts=parts)
+        self._changed()
+
+    def _update(self, item: Item, level: Level | None, *, word: ItemWord | None = None) -> None:
+        self.states[item.id] = self._state(item, level, asked=True, word=word)
+        self._changed()
+
+    def _save(self) -> None:
+        self.store.save(self.content)
+        self._fingerprints.save()
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """Content of reproduction.json, without the version of its format."""
+        from ndtools.results.manifest import versions
+
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        software = versions()
+        return {
+            "ndtools": software["ndtools"],
+            "versions": software,
+            "hardware": self._hardware,
+            "started": self._before.get("started", now),
+            "updated": now,
+            "budget": self.request.budget,
+            "items": [state.numbers() for state in self.states.values()],
+        }
+
+    @cached_property
+    def _hardware(self) -> Mapping[str, Any]:
+        from ndtools.computing.hardware import hardware
+        from ndtools.computing.operators import resolve_device
+
+        return hardware(resolve_device(self.request.device))
+
+    @cached_property
+    def _finished(self) -> FinishedRuns:
+        return FinishedRuns([self.request.runs])
+
+    @cached_property
+    def _has_gpu(self) -> bool:
+        import torch
+
+        return self.request.device in ("auto", "cuda") and torch.cuda.is_available()
+
+    def _item(self, name: str) -> Item:
+        return next(item for item in self.items if item.id == name)
+
+    def _runnable(self, item: Item) -> list[Level]:
+        """Return the levels whose data and device are here, the largest first."""
+        return [
+            level
+            for level in item.levels(self._setting)
+            if not self.request.places.missing(level.needs) and (level.device != "cuda" or self._has_gpu)
+        ]
+
+    def _kept(self, item: Item) -> int:
+        """Return the level that is the largest to be planned: that of the call before, if it had the same budget."""
+        entry = self._entry(item)
+        levels = self._levels[item.id]
+        titles = [level.title for level in levels]
+        same = bool(entry) and self._before.get("budget", -1) == self.request.budget
+        if same and list(entry.get("runnable") or []) == titles and entry.get("level"):
+            return titles.index(entry["level"]["title"]) if entry["level"]["title"] in titles else 0
+        return 0
+
+    def _entry(self, item: Item) -> Mapping[str, Any]:
+        entries = (entry for entry in self._before.get("items", []) if isinstance(entry, Mapping))
+        return next((entry for entry in entries if entry.get("id") == item.id), {})
+
+    def _choice(self, item: Item, largest: int) -> tuple[Choice, list[Level]]:
+        """Return the seconds that each level takes from now on, down to the first that is done, and these levels."""
+        levels, done = self._levels[item.id], self._done_level(item)
+        last = len(levels) - 1 if done is None else levels.index(done)
+        candidates = levels[min(largest, last) : last + 1]
+        seconds = (
+            self._pace * sum(self._estimate(part) for part in level.parts if not self._is_done(part))
+            for level in candidates
+        )
+        return Choice(tuple(seconds)), candidates
+
+    def _done_level(self, item: Item) -> Level | None:
+        return next((level for level in self._levels[item.id] if all(map(self._is_done, level.parts))), None)
+
+    def _shown(self, item: Item) -> Level | None:
+        """Return the level that shows what was done before: done, or begun; None if nothing was."""
+        done = self._done_level(item)
+        if done:
+            return done
+        begun = [level for level in self._levels[item.id] if any(map(self._is_done, level.parts))]
+        title = (self._entry(item).get("level") or {}).get("title")
+        return next((level for level in begun if level.title == title), begun[0] if begun else None)
+
+    def _remaining(self, state: ItemState) -> float:
+        return sum(part.estimate for part in state.parts if part.state != "done")
+
+    @property
+    def _pace(self) -> float:
+        """Return the measured seconds in units of the estimated ones, of the parts of this call, within limits."""
+        estimated, measured = (sum(times) for times in zip(*self._worked, strict=True)) if self._worked else (1.0, 1.0)
+        return min(max(measured / max(estimated, _BRIEF), _LEAST_PACE), _MOST_PACE)
+
+    def _estimate(self, part: Part) -> float:
+        return part.work * self.slow
+
+    def _address(self, part: Part) -> str | None:
+        if part not in self._addresses:
+            try:
+                self._addresses[part] = address(part, self._fingerprints)
+            except DataError:
+                return None
+        return self._addresses[part]
+
+    def _is_done(self, part: Part) -> bool:
+        return self._result_path(part) is not None
+
+    def _result_path(self, part: Part) -> Path | None:
+        """Return the path of the result, or of the training run, of a part that is done."""
+        where = self._address(part)
+        if where is None:
+            return None
+        if not isinstance(part.config, TrainConfig):
+            place = self.store.place(part, where)
+            return place if self._readable(part, where) else None
+        own = self.store.runs / run_name(part.config, where)
+        with suppress(DataError):
+            if (own / "result.json").exists() and RunFolder.open(own).finished:
+                return own
+        if where not in self._taken_up and (found := self._finished.equal(part.config)):
+            self._taken_up[where] = found
+        return self._taken_up.get(where)
+
+    def _readable(self, part: Part, where: str) -> bool:
+        return self._load(part, where) is not None
+
+    def _load(self, part: Part, where: str) -> Any:  # noqa: ANN401
+        loaded = self.__dict__.setdefault("_loaded", {})
+        if loaded.get(where) is None:
+            loaded[where] = self.store.result(part, where)
+        return loaded[where]
+
+    def _part_state(self, part: Part) -> PartState:
+        where, path = self._address(part), self._result_path(part)
+        training = isinstance(part.config, TrainConfig)
+        if training:
+            name = run_name(part.config, where or "")  # type: ignore[arg-type]
+            folder = str(self.store.runs)
+        else:
+            name, folder = part.experiment, str(self.store.place(part, where or "").parent)
+        state = PartState(
+            name=part.name,
+            experiment=part.experiment,
+            address=where,
+            state="waiting",
+            estimate=self._estimate(part),
+            command=command_of(part, folder, name),
+            reason=self._problems.get(where or ""),
+        )
+        if path is not None:
+            seconds = self.store.seconds(part, where or "") if not training else _training_seconds(path)
+            taken = where in self._taken_up
+            note = f"taken up from {printable(path)}, which has an equal configuration" if taken else None
+            return replace(state, state="done", seconds=seconds, result=self.store.relative(path), reason=note)
+        if state.reason:
+            return replace(state, state="failed")
+        begun = training and (self.store.runs / name / "run.json").exists()
+        return replace(state, state="interrupted") if begun else state
+
+    def _state(self, item: Item, level: Level | None, *, asked: bool, word: ItemWord | None = None) -> ItemState:
+        levels = item.levels(self._setting)
+        runnable = self._levels[item.id]
+        parts = tuple(map(self._part_state, level.parts)) if level else ()
+        done = sum(part.state == "done" for part in parts)
+        if parts and done == len(parts):
+            word = "done"
+        elif word is None:
+            word = self._word(levels, runnable, parts, done)
+        state = ItemState(
+            item=item,
+            state=word,
+            reason=self._reason(item, levels, level, word, parts),
+            level=level,
+            parts=parts,
+            estimate_full=sum(map(self._estimate, levels[0].parts)) if levels else None,
+            runnable=tuple(one.title for one in runnable),
+            asked=asked,
+        )
+        return replace(state, grades=self._grades(state))
+
+    @staticmethod
+    def _word(levels: Sequence[Level], runnable: Sequence[Level], parts: Sequence[PartState], done: int) -> ItemWord:
+        if any(part.state == "failed" for part in parts):
+            return "failed"
+        if done or any(part.state == "interrupted" for part in parts):
+            return "partly"
+        if runnable:
+            return "can run"
+        return "needs a GPU" if levels and all(level.device == "cuda" for level in levels) else "data missing"
+
+    def _reason(
+        self, item: Item, levels: Sequence[Level], level: Level | None, word: ItemWord, parts: Sequence[PartState]
+    ) -> str | None:
+        """Return what is missing for the item, or for a larger level than this, and how to get it."""
+        if word == "failed":
+            return next(f"{part.name}: {part.reason}" for part in parts if part.state == "failed")
+        if word == "over the budget":
+            need = sum(part.estimate for part in parts if part.state != "done")
+            return (
+                f"The smallest level takes about {duration(need)} here, more than the budget has left:"
+                f" ndtools reproduce {item.id} --budget {_budget_for(need)}"
+            )
+        if level is not None and level.full:
+            return None
+        better = [one for one in levels if one.full] or list(levels[:1])
+        missing = self.request.places.missing(better[0].needs) if better else []
+        lacks = [f"{place.name}: {place.remedy}" for place in missing]
+        if better and better[0].device == "cuda" and not self._has_gpu:
+            lacks.append("a GPU: run the same command on a machine with CUDA")
+        return f"The published recipe needs {'; and '.join(lacks)}" if lacks else None
+
+    def _grades(self, state: ItemState) -> tuple[Grade, ...]:
+        item, graded = state.item, {}
+        if state.level and any(part.state == "done" for part in state.parts):
+            results = {
+                part.name: self._result(part)
+                for part, now in zip(state.level.parts, state.parts, strict=True)
+                if now.state == "done"
+            }
+            graded = {grade.subject: grade for grade in item.grade(state.level, results)}
+        why = _not_run(state)
+        missing = (
+            Grade(subject=name, verdict="not run", reason=why, conditions="none")
+            for name in item.subjects
+            if name not in graded
+        )
+        return (*graded.values(), *missing)
+
+    def _result(self, part: Part) -> Any:  # noqa: ANN401
+        where, path = self._address(part), self._result_path(part)
+        assert where is not None and path is not None
+        return read_run(path) if isinstance(part.config, TrainConfig) else self._load(part, where)
+
+
+def _training_seconds(path: Path) -> float | None:
+    with suppress(DataError):
+        result = read_run(path).result
+        return None if result is None else float(result.get("seconds") or 0.0)
+    return None
+
+
+def _budget_for(seconds: float) -> str:
+    """Return a budget, as the command takes it, that leaves room for an estimate that is too small."""
+    minutes = max(1, round(_SLACK * seconds / 60 + 0.5))
+    return f"{minutes}m" if minutes < 120 else f"{-(-minutes // 60)}h"
+
+
+def _not_run(state: ItemState) -> str:
+    """Return why a subject was not decided, and the remedy."""
+    again = f"ndtools reproduce {state.item.id}"
+    if state.state == "over the budget" and state.reason:
+        return state.reason
+    if state.state == "failed":
+        return f"It failed: {state.reason}"
+    if state.state in ("data missing", "needs a GPU") and state.reason:
+        return state.reason
+    if state.state in ("partly", "done"):
+        return f"The parts that would decide it are not done at this level: {again}"
+    return f"It has not been run yet: {again}"

@@ -1,0 +1,192 @@
+"""The folder of a reproduction: results by their address, training runs, and reproduction.json."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ndtools.errors import DataError
+from ndtools.experiments.saved import load
+from ndtools.reproduction.item import Part
+from ndtools.results.files import write_results
+from ndtools.results.manifest import manifest
+from ndtools.results.read import FORMAT_VERSION
+from ndtools.results.strict_json import strict_json
+from ndtools.text import printable, reason
+from ndtools.writing import check_writable, write_whole
+
+if TYPE_CHECKING:
+    from ndtools.drawing.shown import ShownResult
+
+__all__ = ["FORMAT", "STATE", "Store", "compute_part"]
+
+FORMAT = 1
+"""Version of the content of reproduction.json, to be raised when it changes."""
+STATE = "reproduction.json"
+_DPI = 150
+
+
+class Store:
+    """Folder of a reproduction.
+
+    Parameters
+    ----------
+    folder : Path
+        Path of the folder. It is made when something is written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def runs(self) -> Path:
+        """Folder of the training runs."""
+        return self.folder / "runs"
+
+    def check(self) -> None:
+        """Make the folder; OutputError if it cannot be written to."""
+        check_writable([self.folder / STATE], elsewhere="another `output`")
+
+    def place(self, part: Part, address: str) -> Path:
+        """Return the path of the .json file of a part's result."""
+        return self.folder / "results" / f"{part.experiment}-{address}" / f"{part.experiment}.json"
+
+    def relative(self, path: Path) -> str:
+        """Return a path for reproduction.json: relative to the folder where it lies below it, else absolute."""
+        full, root = os.path.realpath(path), os.path.realpath(self.folder)
+        inside = os.path.commonpath([full, root]) == root
+        return printable(os.path.relpath(full, root) if inside else full)
+
+    def result(self, part: Part, address: str) -> "ShownResult | None":
+        """Return the result of a part; None if there is none, or if its files are damaged."""
+        place = self.place(part, address)
+        if not place.exists():
+            return None
+        try:
+            return load(place)
+        except DataError:  # it is then computed again
+            return None
+
+    def seconds(self, part: Part, address: str) -> float | None:
+        """Return the seconds that the result of a part took; None if that cannot be read."""
+        try:
+            return float(json.loads(self.place(part, address).read_bytes())["seconds"])
+        except (OSError, ValueError, TypeError, LookupError):
+            return None
+
+    def write(self, part: Part, address: str, result: "ShownResult", *, seconds: float, command: str) -> Path:
+        """Write the result of a part as its command does: figures, arrays, numbers and captions.
+
+        Parameters
+        ----------
+        part : Part
+            Work that was done.
+        address : str
+            Address of its result.
+        result : ShownResult
+            Result of the experiment.
+        seconds : float
+            Seconds that it took.
+        command : str
+            Command that makes the same result.
+
+        Returns
+        -------
+        Path
+            Path of the .json file.
+        """
+        from ndtools.drawing.pictures import captions, draw
+
+        place, pictures = self.place(part, address), result.pictures()
+        check_writable([place], elsewhere="another `output`")
+        config = result.config
+        about = manifest(
+            command=command,
+            config=config,
+            seed=config.seed,
+            device=result.device,
+            source=result.source,
+            seconds=seconds,
+        )
+        figures = draw(pictures, result)
+        stem = part.experiment
+        numbers = {"experiment": stem, "format_version": FORMAT_VERSION, **about, **result.numbers()}
+        numbers["files"] = [f"{stem}{label and '_'}{label}.png" for label in figures]
+        numbers["files"] += [f"{stem}.{suffix}" for suffix in ("npz", "json", "txt")]
+        write_results(
+            place.parent,
+            stem,
+            arrays=result.arrays(),
+            numbers=numbers,
+            figures=figures,
+            captions=captions(pictures, result),
+            dpi=_DPI,
+        )
+        return place
+
+    def read(self) -> dict[str, Any]:
+        """Return the content of reproduction.json; empty if there is none.
+
+        Returns
+        -------
+        dict
+            Content of the file, with the version of its format.
+
+        Raises
+        ------
+        DataError
+            If it is damaged, or of a newer format.
+        """
+        path = self.folder / STATE
+        if not os.path.lexists(path):
+            return {}
+        remedy = "move it away to begin anew (finished results are kept), or choose another `output`"
+        try:
+            content = json.loads(path.read_bytes())
+        except (OSError, ValueError, RecursionError) as error:
+            raise DataError(f"cannot read {printable(path)}: {reason(error)}; {remedy}") from None
+        version = content.get("format") if isinstance(content, dict) else None
+        if version != FORMAT or not isinstance(content.get("items"), list):
+            raise DataError(
+                f"{printable(path)} has the format {version!r}, and this version of ndtools reads {FORMAT}; {remedy}"
+            )
+        return dict(content)
+
+    def save(self, content: Mapping[str, Any]) -> None:
+        """Write reproduction.json, whole or not at all.
+
+        Parameters
+        ----------
+        content : mapping
+            Content beside the version of the format.
+        """
+        text = strict_json({"format": FORMAT, **content}).encode()
+        write_whole({self.folder / STATE: lambda file: file.write(text)}, elsewhere="another `output`")
+
+
+def compute_part(
+    part: Part, compute: Callable[..., Any] = lambda run, *args, **settings: run(*args, **settings)
+) -> "tuple[ShownResult, float]":
+    """Run the experiment of a part.
+
+    Parameters
+    ----------
+    part : Part
+        Work with its configuration; no training run.
+    compute : callable
+        Function that calls another one with its arguments. Commands give one that Ctrl-C can end. Default: call it.
+
+    Returns
+    -------
+    result : ShownResult
+        Result of the experiment.
+    seconds : float
+        Seconds that it took.
+    """
+    run = import_module(f"ndtools.experiments.{part.experiment.replace('-', '_')}.run").run
+    start = time.perf_counter()
+    result = compute(run, part.config)
+    return result, time.perf_counter() - start

@@ -1,0 +1,154 @@
+"""Training runs of a reproduction: made, gone on with, or taken up where an equal one has finished."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ndtools.computing.operators import operator_threads, resolve_device
+from ndtools.data.labelled.catalogue import KNOWN
+from ndtools.errors import DataError
+from ndtools.experiments.train.config import TrainConfig
+from ndtools.experiments.train.data_sets import DataSets
+from ndtools.experiments.train.grid import name_of
+from ndtools.experiments.train.run import check, describe, prepare, resume, train
+from ndtools.experiments.train.signals import stop_requests
+from ndtools.results.run_folder import RunFolder
+from ndtools.results.runs import Run, inner_runs, read_about, read_run
+from ndtools.training.records import EpochRecord, StepRecord
+
+__all__ = ["FinishedRuns", "Trainer", "run_name"]
+
+_FREE = ("jobs", "device", "data_dir", "dataset")
+"""Settings in which equal runs may differ. Data sets are compared by their names and numbers of images."""
+
+
+def run_name(config: TrainConfig, address: str) -> str:
+    """Return the name of the run of a part, by which it is found again."""
+    return f"{name_of(config)}-{address}"
+
+
+class FinishedRuns:
+    """Training runs that have finished in a folder, to be taken up by their configurations.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+        Folders of runs. Those that do not exist are left out.
+    """
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self.runs: list[tuple[Path, Mapping[str, Any]]] = []
+        for folder in folders:
+            if not folder.is_dir():
+                continue
+            for path in inner_runs(folder):
+                if (path / "result.json").exists():
+                    with suppress(DataError):  # a damaged run is none that could be taken up
+                        self.runs.append((path, read_about(path)))
+
+    def equal(self, config: TrainConfig) -> Path | None:
+        """Return the folder of a finished run with the same configuration; None if there is none.
+
+        Parameters
+        ----------
+        config : TrainConfig
+            Configuration of the run that is wanted. Threads, device and folder of the data need not be the same.
+
+        Returns
+        -------
+        Path or None
+            Folder of the first such run.
+        """
+        wanted = _compared(asdict(config))
+        for path, about in self.runs:
+            try:
+                found = _compared(asdict(TrainConfig(**about["config"])))
+            except (TypeError, ValueError):  # of a version with other settings
+                continue
+            if found == wanted and _same_data(about["data"], config):
+                return path
+        return None
+
+
+def _compared(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in config.items() if name not in _FREE}
+
+
+def _same_data(data: Mapping[str, Any], config: TrainConfig) -> bool:
+    known = KNOWN.get(Path(config.dataset).name)
+    if known is None or data.get("name") != known.name:
+        return False
+    expected = min(known.n_train, config.images or known.n_train) - config.holdout
+    return data.get("train_images") == expected and data.get("test_images") == known.n_test
+
+
+class Trainer:
+    """Training runs of one reproduction. Their data are loaded once for runs that follow one another.
+
+    Parameters
+    ----------
+    output : Path
+        Folder of the runs.
+    checkpoint_every : float
+        Seconds between two writings of a run's state, at most. Default 60.
+    """
+
+    def __init__(self, output: Path, *, checkpoint_every: float = 60.0) -> None:
+        self.output, self.checkpoint_every = output, checkpoint_every
+        self._data_sets: DataSets | None = None
+
+    def train(
+        self,
+        config: TrainConfig,
+        name: str,
+        command: str,
+        *,
+        show: Callable[[StepRecord | EpochRecord], None] = lambda _: None,
+    ) -> Run:
+        """Make a run, or go on with it where it was interrupted.
+
+        Parameters
+        ----------
+        config : TrainConfig
+            Configuration of the run.
+        name : str
+            Name of its folder.
+        command : str
+            Command that makes the same run.
+        show : callable
+            Function that is called with each record. Default: none.
+
+        Returns
+        -------
+        Run
+            The run with its result.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            If a signal asked the run to stop. Its state is written then.
+        """
+        device = resolve_device(config.device)
+        if self._data_sets is None or self._data_sets.device != device:
+            self._data_sets = DataSets(device)
+        path = self.output / name
+        started = (path / "run.json").exists()
+        folder = RunFolder.open(path) if started else RunFolder(path)
+        if started and folder.finished:
+            return folder.read()
+        with operator_threads(config.jobs):
+            check(config, self._data_sets)
+            run = prepare(config, self._data_sets)
+            path.mkdir(parents=True, exist_ok=True)  # also where an earlier run was ended before it described itself
+            with folder.lock():
+                if started:
+                    resume(run, folder)
+                else:
+                    folder.describe(describe(run, command))
+                with stop_requests() as stop:
+                    result = train(run, folder, show=show, stop=stop, checkpoint_every=self.checkpoint_every)
+                if result is None:
+                    raise KeyboardInterrupt
+        return read_run(path)
