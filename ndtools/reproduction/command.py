@@ -14,6 +14,7 @@ from ndtools.console.output import Output
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from ndtools.reproduction.run import Reproduction
     from ndtools.reproduction.state import ItemState
 
 __all__ = ["reproduce"]
@@ -109,12 +110,7 @@ def reproduce(
     with following(screen.note, quiet=quiet) as follower:
         work = Reproduction(request, changed=follower, compute=screen.compute)
         follower.of = work
-        try:
-            work.run()
-        except KeyboardInterrupt:
-            again = shlex.join(["ndtools", *sys.argv[1:]])
-            screen.note(f"interrupted: what is finished is kept in {output}; go on with: {again}")
-            raise typer.Exit(INTERRUPTED) from None
+        _run(work, screen)
     states = [work.states[name] for name in work.asked]
     screen.json(work.content)
     screen.table(state_table(states))
@@ -122,6 +118,16 @@ def reproduce(
         screen.text(line)
     _say_reasons(screen, work.states, work.asked)
     screen.note(f"{output / 'reproduction.json'}   {screen.seconds:.1f} s")
+
+
+def _run(work: "Reproduction", screen: Output) -> None:
+    """Run the items; when interrupted, say what is kept and how to go on, and end the command."""
+    try:
+        work.run()
+    except KeyboardInterrupt:
+        again = shlex.join(["ndtools", *sys.argv[1:]])
+        screen.note(f"interrupted: what is finished is kept in {work.request.output}; go on with: {again}")
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def _grade_lines(states: "Sequence[ItemState]") -> "Iterator[str]":

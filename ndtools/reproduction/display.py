@@ -3,7 +3,7 @@
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from ndtools.console.tables import new_table
@@ -82,7 +82,7 @@ def _cut(text: str, length: int) -> str:
 
 
 @contextmanager
-def following(say: Callable[[str], None], *, quiet: bool) -> "Iterator[_Follower]":  # noqa: DOC201 (it yields)
+def following(say: Callable[[str], None], *, quiet: bool) -> "Iterator[_Follower]":
     """Follow a reproduction, for the body of a ``with``: as a live table in terminals, else in lines.
 
     Parameters
@@ -97,15 +97,16 @@ def following(say: Callable[[str], None], *, quiet: bool) -> "Iterator[_Follower
     _Follower
         Follower whose ``of`` is to be set to the reproduction, and which is called when a state has changed.
     """
-    follower = _Follower(say if not quiet and not sys.stderr.isatty() else lambda _: None)
-    if quiet or not sys.stderr.isatty():
-        yield follower
-        return
-    from rich.console import Console
-    from rich.live import Live
+    live = not quiet and sys.stderr.isatty()
+    follower = _Follower((lambda _: None) if quiet or live else say)
+    with ExitStack() as stack:
+        if live:
+            from rich.console import Console
+            from rich.live import Live
 
-    console = Console(stderr=True, highlight=False, markup=False)
-    with Live(get_renderable=follower.render, console=console, transient=True, refresh_per_second=4):
+            console = Console(stderr=True, highlight=False, markup=False)
+            shown = Live(get_renderable=follower.render, console=console, transient=True, refresh_per_second=4)
+            stack.enter_context(shown)
         yield follower
 
 

@@ -293,7 +293,11 @@ class Reproduction:
         done = self._done_level(item)
         if done:
             return done
-        begun = [level for level in self._levels[item.id] if any(map(self._is_done, level.parts))]
+        begun = [
+            level
+            for level in self._levels[item.id]
+            if any(self._is_done(part) or self._is_begun(part) for part in level.parts)
+        ]
         title = (self._entry(item).get("level") or {}).get("title")
         return next((level for level in begun if level.title == title), begun[0] if begun else None)
 
@@ -319,6 +323,13 @@ class Reproduction:
 
     def _is_done(self, part: Part) -> bool:
         return self._result_path(part) is not None
+
+    def _is_begun(self, part: Part) -> bool:
+        """Return whether the folder of a training run is there."""
+        where = self._address(part)
+        if where is None or not isinstance(part.config, TrainConfig):
+            return False
+        return (self.store.runs / run_name(part.config, where) / "run.json").exists()
 
     def _result_path(self, part: Part) -> Path | None:
         """Return the path of the result, or of the training run, of a part that is done."""
@@ -369,8 +380,7 @@ class Reproduction:
             return replace(state, state="done", seconds=seconds, result=self.store.relative(path), reason=note)
         if state.reason:
             return replace(state, state="failed")
-        begun = training and (self.store.runs / name / "run.json").exists()
-        return replace(state, state="interrupted") if begun else state
+        return replace(state, state="interrupted") if self._is_begun(part) else state
 
     def _state(self, item: Item, level: Level | None, *, asked: bool, word: ItemWord | None = None) -> ItemState:
         levels = item.levels(self._setting)

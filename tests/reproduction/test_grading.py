@@ -1,0 +1,92 @@
+import pytest
+
+from ndtools.published.registry import ENTRIES
+from ndtools.reproduction.grading import capped, grade_accuracy, grade_claim, grade_interval, grade_share
+from ndtools.reproduction.item import VERDICTS
+
+WORDS = {"conditions": "as they were"}
+ENTRY = ENTRIES["table1/vgg16/cifar10/bn/20"]  # 90.07 %, beside 93.25 % with deconvolution
+UNCLEAR = ENTRIES["report1/bn/20"]  # 38.76 %, of images that are not named
+
+
+def test_what_a_reduced_recipe_may_say():
+    assert [capped(verdict, full=True) for verdict in VERDICTS] == list(VERDICTS)
+    reduced = {verdict: capped(verdict, full=False) for verdict in VERDICTS}
+    assert "agrees" not in reduced.values()
+    assert "disagrees" not in reduced.values()
+    assert reduced["agrees"] == "same direction"
+
+
+@pytest.mark.parametrize(
+    ("held", "full", "verdict"),
+    [
+        ([True, True], True, "agrees"),
+        ([True, False], True, "same direction"),
+        ([False, False], True, "disagrees"),
+        ([True, True], False, "same direction"),
+        ([False], False, "not comparable"),
+    ],
+)
+def test_claims(held, full, verdict):
+    grade = grade_claim("claim/x", held, full=full, reason="Because.", **WORDS)
+    assert grade.verdict == verdict
+    assert "Because." in grade.reason
+    assert ("reduced" in grade.reason) == (verdict == "not comparable")
+
+
+@pytest.mark.parametrize(
+    ("values", "settings", "verdict"),
+    [
+        ([90.5], {}, "agrees"),  # 0.43 away
+        ([90.6], {}, "disagrees"),  # 0.53 away
+        ([89.9, 91.3], {}, "agrees"),  # 0.53 away, and a standard deviation of 0.99
+        ([90.6], {"rival": (93.25, 94.0)}, "same direction"),
+        ([94.6], {"rival": (93.25, 94.0)}, "disagrees"),
+        ([60.0], {"full": False, "rival": (93.25, 70.0)}, "same direction"),
+        ([70.0], {"full": False, "rival": (93.25, 60.0)}, "not comparable"),
+        ([90.07], {"full": False}, "not comparable"),
+        ([88.0, 92.0], {}, "not comparable"),  # a standard deviation of 2.83
+        ([90.07], {"split": "train"}, "not comparable"),
+    ],
+)
+def test_accuracies(values, settings, verdict):
+    grade = grade_accuracy(ENTRY, values, **({"full": True, **WORDS} | settings))
+    assert grade.verdict == verdict
+    assert grade.reason
+    assert grade.n == len(values)
+    assert grade.measured == pytest.approx(sum(values) / len(values))
+    assert (grade.spread is None) == (len(values) == 1)
+
+
+def test_an_accuracy_of_images_that_are_not_named_is_not_comparable():
+    grade = grade_accuracy(UNCLEAR, [38.76], full=True, third_party=("a", "b"), **WORDS)
+    assert grade.verdict == "not comparable"
+    assert "does not say which images" in grade.reason
+    assert grade.third_party == ("a", "b")
+
+
+def test_the_spread_is_that_of_a_sample():
+    assert grade_accuracy(ENTRY, [90.0, 91.0, 92.0], full=True, **WORDS).spread == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("published", "measured", "full", "verdict"),
+    [
+        (0.2, 0.4, True, "agrees"),
+        (0.2, 0.1, True, "agrees"),
+        (0.2, 0.41, True, "same direction"),
+        (0.8, 1.7, True, "disagrees"),
+        (0.2, 0.2, False, "same direction"),
+        (0.8, 1.7, False, "not comparable"),
+    ],
+)
+def test_shares_of_times(published, measured, full, verdict):
+    assert grade_share("x", published, measured, full=full, **WORDS).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("measured", "interval", "verdict"),
+    [(5.0, (4.0, 7.0), "agrees"), (5.0, (4.5, 5.5), "same direction"), (2.0, (1.5, 2.5), "disagrees")],
+)
+def test_statistics(measured, interval, verdict):
+    assert grade_interval("x", 6.0, measured, interval, full=True, neutral=3.0, **WORDS).verdict == verdict

@@ -1,0 +1,137 @@
+import importlib
+import json
+import shlex
+
+import pytest
+import typer
+
+from ndtools.cli.app import app
+from ndtools.reproduction.address import Fingerprints, address
+from ndtools.reproduction.item import Setting
+from ndtools.reproduction.lines import command_of
+from ndtools.reproduction.places import Places
+from ndtools.reproduction.registry import ITEMS, find_item
+from tests.commands import invoke
+
+GROUP = typer.main.get_command(app)
+LEVELS = [
+    pytest.param(item, level, id=f"{item.id}, {level.title}")
+    for item in ITEMS
+    for level in item.levels(Setting(places=Places()))
+]
+
+
+def test_names_are_unique():
+    names = [name.lower() for item in ITEMS for name in (item.id, *item.aliases)]
+    assert len(set(names)) == len(names)
+    assert all(find_item(name).id for name in names)
+    subjects = [subject for item in ITEMS for subject in item.subjects]
+    assert len(set(subjects)) == len(subjects)
+
+
+@pytest.mark.parametrize(("item", "level"), LEVELS)
+def test_levels(item, level):
+    levels = item.levels(Setting(places=Places()))
+    assert level.full == (level.title == levels[0].title)
+    assert len({one.title for one in levels}) == len(levels)
+    assert len({part.name for part in level.parts}) == len(level.parts)
+    assert set(level.needs) <= set(item.needs)
+    assert all(part.work > 0 for part in level.parts)
+    assert level.concludes.endswith(".")
+    assert level.not_concluded.endswith(".")
+
+
+@pytest.mark.parametrize(("item", "level"), LEVELS)
+def test_command_lines_are_understood(item, level):
+    for part in level.parts:
+        name, *words = shlex.split(command_of(part, "somewhere", "name"))[1:]
+        with GROUP.commands[name].make_context(name, words) as context:
+            assert str(context.params.get("out", context.params.get("output"))) == "somewhere"
+
+
+def test_the_published_recipe_takes_longest():
+    for item in ITEMS:
+        times = [sum(part.work for part in level.parts) for level in item.levels(Setting(places=Places()))]
+        assert times[0] == max(times), item.id
+
+
+def test_every_subject_is_published():
+    registry = importlib.import_module("ndtools.published.registry")
+    if not hasattr(registry, "CLAIMS"):
+        pytest.skip("the published claims are not data yet")
+    known = {*registry.ENTRIES, *registry.CLAIMS}
+    assert {subject for item in ITEMS for subject in item.subjects} <= known
+
+
+def test_built_in_data_give_addresses(tmp_path):
+    prints = Fingerprints(tmp_path / "cache.json")
+    for item in ITEMS:
+        last = item.levels(Setting(places=Places()))[-1]
+        assert not last.needs, f"{item.id} has no level for a machine without data"
+        assert all(address(part, prints) for part in last.parts)
+
+
+@pytest.fixture
+def without_data(tmp_path, monkeypatch):
+    monkeypatch.setenv("NDTOOLS_DATA", str(tmp_path / "none"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.mark.usefixtures("without_data")
+def test_list(tmp_path):
+    result = invoke("reproduce", "--list", "-o", tmp_path / "out")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == [item.id for item in ITEMS]
+    assert all(len(line) <= 100 for line in lines)
+    assert "ndtools data fetch mnist" in result.stderr
+    assert "--photographs FOLDER" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("without_data", "unpainted")
+def test_an_item_on_built_in_data_and_its_json(tmp_path):
+    out = tmp_path / "out"
+    result = invoke("reproduce", "fig6-v1", "--budget", "none", "-o", out)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[1].startswith("fig7  the built-in photograph")
+    assert "claim/ns-coupled-stable" in result.stdout
+    assert "--image FILE" in result.stderr
+    assert "iterations done in" in result.stderr
+    again = invoke("reproduce", "fig7", "--budget", "none", "-o", out, "--json")
+    written = json.loads((out / "reproduction.json").read_text())
+    shown = json.loads(again.stdout)
+    assert shown["items"] == written["items"]
+    fig7 = next(entry for entry in shown["items"] if entry["id"] == "fig7")
+    assert [grade["verdict"] for grade in fig7["grades"]] == ["same direction", "same direction"]
+    assert "iterations, about" not in again.stderr
+
+
+@pytest.mark.usefixtures("without_data")
+def test_ctrl_c(tmp_path, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ndtools.experiments.deconvolve.run.run", interrupt)
+    result = invoke("reproduce", "fig4", "-o", tmp_path / "out")
+    assert result.exit_code == 130
+    assert "go on with: ndtools" in result.stderr
+    entries = json.loads((tmp_path / "out" / "reproduction.json").read_text())["items"]
+    assert next(entry for entry in entries if entry["id"] == "fig4")["parts"][0]["state"] == "interrupted"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["fig77"], 2, "did you mean"),
+        (["--budget", "15"], 2, "--budget must be a time such as 90s"),
+        (["fig2", "--photographs", "/nowhere"], 3, "no such file or folder"),
+        (["fig7", "--image", "/nowhere.png"], 3, "no such file"),
+        (["fig5", "--data-dir", "/nowhere"], 3, "no such folder"),
+    ],
+)
+def test_wrong_usage(arguments, code, message, tmp_path):
+    result = invoke("reproduce", *arguments, "-o", tmp_path / "out")
+    assert result.exit_code == code
+    assert message in result.stderr
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,83 @@
+"""Training parts: made in the folder of the reproduction, gone on with, and taken up from elsewhere."""
+
+import os
+import signal
+from dataclasses import replace
+
+import pytest
+
+from ndtools.experiments.train.config import TrainConfig
+from ndtools.experiments.train.run import run as train
+from ndtools.reproduction.grading import grade_claim
+from ndtools.reproduction.item import Item, Level, Part
+from ndtools.results.run_folder import RunFolder
+from tests.reproduction.small_items import reproduction
+
+pytestmark = pytest.mark.usefixtures("unpainted")
+
+CONFIG = TrainConfig("glyphs", arch="simple_cnn", norm="bn", images=64, batch_size=32, epochs=2, lr=0.01, jobs=1)
+
+
+def training_item(config=CONFIG):
+    part = Part(name="bn, seed 0", experiment="train", config=config, work=5.0)
+    level = Level(title="tiny", parts=(part,), full=False, concludes="None.", not_concluded="All.")
+
+    def grade(level, results):
+        top1 = results["bn, seed 0"].result["last"]["test_top1"]
+        return [grade_claim("claim/x", [True], full=False, measured=top1, reason="It ran.", conditions="tiny")]
+
+    return Item(
+        id="t", title="t", where="nowhere", needs=(), subjects=("claim/x",), levels=lambda _: [level], grade=grade
+    )
+
+
+def final_weights(path):
+    return (path / "last.safetensors").read_bytes()
+
+
+def test_stopped_gone_on_with_and_equal_to_a_run_of_the_command(tmp_path):
+    out = tmp_path / "out"
+    works = []
+
+    def stop_at_the_first_step():
+        if works and ", step 1" in works[0].now:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    works.append(reproduction(out, [training_item()], changed=stop_at_the_first_step))
+    (work,) = works
+    with pytest.raises(KeyboardInterrupt):
+        work.run()
+    (state,) = work.states["t"].parts
+    assert state.state == "interrupted"
+    folder = out / "runs" / f"glyphs-simple_cnn-bn-{state.address}"
+    assert 0 < len(RunFolder.open(folder).read().steps["step"]) < 4
+    work = reproduction(out, [training_item()])
+    assert work.states["t"].parts[0].state == "interrupted"
+    work.run()
+    (state,) = work.states["t"].parts
+    assert (state.state, state.reason) == ("done", None)
+    assert state.result == f"runs/{folder.name}"
+    assert state.seconds > 0
+    assert work.states["t"].grades[0].measured == RunFolder.open(folder).read().result["last"]["test_top1"]
+    whole = train(CONFIG, tmp_path / "whole")
+    assert final_weights(folder) == final_weights(tmp_path / "whole" / whole.name)
+
+
+@pytest.mark.parametrize(
+    ("changes", "taken"),
+    [({}, True), ({"jobs": None, "device": "cpu"}, True), ({"seed": 1}, False), ({"images": 32}, False)],
+)
+def test_runs_elsewhere_are_taken_up_if_equal(tmp_path, changes, taken):
+    runs = tmp_path / "runs"
+    train(replace(CONFIG, epochs=1), runs, name="before")
+    item = training_item(replace(CONFIG, epochs=1, **changes))
+    work = reproduction(tmp_path / "out", [item], runs=runs)
+    assert work.states["t"].state == ("done" if taken else "can run")
+    if taken:
+        (state,) = work.states["t"].parts
+        assert "taken up from" in state.reason
+        assert state.result == str(runs / "before")
+        work.run()
+        assert not (tmp_path / "out" / "runs").exists()
+    (runs / "before" / "result.json").unlink()  # as while it is still running
+    assert reproduction(tmp_path / "out", [item], runs=runs).states["t"].state == "can run"
