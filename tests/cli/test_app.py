@@ -37,7 +37,7 @@ WITHOUT_EFFECT = {  # shared options that a command has no use for
     "features": ("--verbose",),
     "timing": ("--verbose",),
 }
-IN_FOLDERS = ["train"]  # each result is a folder of its own
+IN_FOLDERS = ["train", "reproduce"]  # results are folders of their own
 
 
 @pytest.mark.parametrize("name", WITHOUT_PICTURES)

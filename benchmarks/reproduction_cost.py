@@ -1,0 +1,47 @@
+"""Measure the work of every part that `ndtools reproduce` can run, and how good its estimates are.
+
+    python benchmarks/reproduction_cost.py [ID ...] [--data-dir DIR] [--most SECONDS]
+
+A line for each part: seconds measured, seconds on the reference machine (to be written into the item as ``work``), the
+estimate of the item, and measured over estimated, which should be between 1/2 and 2. Parts that are expected to take longer
+than ``--most`` seconds, and training runs, are left out. The probe is taken anew before each part.
+"""
+
+import argparse
+
+from ndtools.reproduction.cost import REFERENCE, probe
+from ndtools.reproduction.item import Setting
+from ndtools.reproduction.places import Places
+from ndtools.reproduction.registry import ITEMS, find_item
+from ndtools.reproduction.store import compute_part
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("ids", nargs="*")
+    parser.add_argument("--data-dir")
+    parser.add_argument("--most", type=float, default=120.0)
+    options = parser.parse_args()
+    setting = Setting(places=Places(data_dir=options.data_dir))
+    print(f"{'item':7} {'level':44} {'part':12} measured  work  estimate  ratio  probe {probe():.4f} s")
+    seen = set()
+    for item in [find_item(name) for name in options.ids] or ITEMS:
+        for level in item.levels(setting):
+            for part in level.parts:
+                slow = probe() / REFERENCE
+                missing = setting.places.missing(level.needs)
+                if part in seen or missing or part.work * slow > options.most or part.experiment == "train":
+                    continue
+                seen.add(part)
+                _, seconds = compute_part(part)
+                estimate = part.work * slow
+                print(
+                    f"{item.id:7} {level.title[:44]:44} {part.name[:12]:12} {seconds:8.2f} {seconds / slow:5.2f}"
+                    f" {estimate:9.2f} {seconds / estimate:6.2f}",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()
