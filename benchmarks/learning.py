@@ -26,6 +26,7 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from ndtools.computing.memory import keep_freed_memory
 from ndtools.data.labelled.datasets import load_dataset
 from ndtools.errors import TrainingDiverged
 from ndtools.layers.config import DeconvConfig
@@ -103,6 +104,7 @@ def main() -> None:
     parser.add_argument("--rates", default="0.05,0.1,0.2,0.4,0.8,1.6")
     parser.add_argument("--results", type=Path)
     options = parser.parse_args()
+    keep_freed_memory()  # as ndtools train does
     dataset = load_dataset("cifar10", data_dir=options.data_dir)
     choosing = TrainingData.of(dataset, images=options.images, holdout=5_000)
     final = replace(choosing, eval=choosing.test)
