@@ -3,8 +3,8 @@
     python benchmarks/reproduction_cost.py [ID ...] [--data-dir DIR] [--most SECONDS]
 
 A line for each part: seconds measured, seconds on the reference machine (to be written into the item as ``work``), the
-estimate of the item, and measured over estimated, which should be between 1/2 and 2. Parts that are expected to take longer
-than ``--most`` seconds, and training runs, are left out. The probe is taken anew before each part.
+estimate of the item, and measured over estimated, which should be between 1/2 and 2. Parts that are expected to take
+longer than ``--most`` seconds, and training runs, are left out. The probe is taken anew before each part.
 """
 
 import argparse

@@ -180,7 +180,7 @@ def grade_share(
     subject : str
         ID of the published number.
     published, measured : float
-        Shares, positive.
+        Published and measured share, both positive.
     full : bool
         Whether the recipe is the published one.
     conditions : str

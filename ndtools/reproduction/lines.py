@@ -33,11 +33,14 @@ def command_of(part: Part, folder: str, name: str) -> str:
     if isinstance(part.config, TrainConfig):
         return train_command(PlannedRun(name, part.config), output=folder)
     words = ["ndtools", part.experiment]
-    for field in fields(part.config):
-        value, option = getattr(part.config, field.name), f"--{field.name.replace('_', '-')}"
-        if value == field.default:
-            continue
-        if field.name in _ARGUMENTS:
+    changed = {
+        field.name: value
+        for field in fields(part.config)
+        if (value := getattr(part.config, field.name)) != field.default
+    }
+    for setting, value in {**changed, "out": folder}.items():
+        option = f"--{setting.replace('_', '-')}"
+        if setting in _ARGUMENTS:
             words.insert(2, str(value))
         elif isinstance(value, bool):
             words.append(option)
@@ -45,4 +48,4 @@ def command_of(part: Part, folder: str, name: str) -> str:
             words += [option, ",".join(map(str, value))]
         else:
             words += [option, str(value)]
-    return shlex.join([*words, "--out", folder])
+    return shlex.join(words)

@@ -30,7 +30,7 @@ def find_item(name: str, items: Sequence[Item] = ITEMS) -> Item:
     Returns
     -------
     Item
-        The item.
+        Item that has this ID or alias.
 
     Raises
     ------

@@ -58,7 +58,7 @@ class ItemState:
     Attributes
     ----------
     item : Item
-        The item.
+        Item whose state this is.
     state : str
         "done", "partly", "can run", "data missing", "needs a GPU", "over the budget" or "failed".
     reason : str or None

@@ -37,7 +37,8 @@ WITHOUT_EFFECT = {  # shared options that a command has no use for
     "features": ("--verbose",),
     "timing": ("--verbose",),
 }
-IN_FOLDERS = ["train", "reproduce"]  # results are folders of their own
+IN_FOLDERS = ["train"]  # each result is a folder of its own
+OF_SEVERAL = ["reproduce"]  # which runs what other commands run, with settings of its own
 
 
 @pytest.mark.parametrize("name", WITHOUT_PICTURES)
@@ -49,7 +50,7 @@ def test_help_of_commands_without_pictures(name):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in COMMANDS if name not in WITHOUT_PICTURES + WITHOUT_COMPUTING + IN_FOLDERS]
+    "name", [name for name in COMMANDS if name not in WITHOUT_PICTURES + WITHOUT_COMPUTING + IN_FOLDERS + OF_SEVERAL]
 )
 def test_help_shows_an_example_and_the_shared_options(name):
     text = help_of(name)
@@ -66,6 +67,14 @@ def test_help_of_commands_that_write_folders(name):
     text = help_of(name)
     assert re.search(rf"Example: ndtools {name} \S", text)
     for option in ("--output", "--name", "--resume", "--json", "--quiet", "--seed", "--jobs", "--device"):
+        assert option in text
+
+
+@pytest.mark.parametrize("name", OF_SEVERAL)
+def test_help_of_commands_that_run_several_experiments(name):
+    text = help_of(name)
+    assert re.search(rf"Example: ndtools {name} \S", text)
+    for option in ("--output", "--budget", "--list", "--json", "--quiet", "--jobs", "--device"):
         assert option in text
 
 

@@ -8,6 +8,7 @@ from ndtools.experiments.mlp.config import MlpConfig
 from ndtools.experiments.regress.config import RegressConfig
 from ndtools.reproduction.grading import grade_claim
 from ndtools.reproduction.item import Grade, Item, Level, Part, Results, Setting
+from ndtools.text import counted
 
 __all__ = ["FIG_5"]
 
@@ -130,8 +131,8 @@ def _grade_perceptron(level: Level, result) -> list[Grade]:  # type: ignore[no-u
             full=level.full,
             measured=last["deconv"],
             reason=f"Training loss in the last epoch: {rates}.",
-            conditions=f"{result.data.label}, {result.data.images:,} images, {result.config.repeats} runs of"
-            f" {result.config.epochs} epochs, batches of {result.batch_size}, rate {result.config.lr[0]:g} for all",
+            conditions=f"{result.data.label}, {result.data.images:,} images, {counted(result.config.repeats, 'run')} of"
+            f" {counted(result.config.epochs, 'epoch')}, batches of {result.batch_size}, rate {result.config.lr[0]:g} for all",
         )
     ]
 

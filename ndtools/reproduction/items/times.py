@@ -77,6 +77,7 @@ def _grade(level: Level, results: Results) -> list[Grade]:
                 conditions=conditions,
             )
         )
+    left_out = [row for result in results.values() for row in result.left_out]
     pairs = [(three, five) for three, five in _STRIDES if three in timed and five in timed]
     if pairs:
         speedups = [
@@ -96,6 +97,12 @@ def _grade(level: Level, results: Results) -> list[Grade]:
                 )
             )
         )
+    elif left_out:
+        rows = ", ".join(row.id for row in left_out)
+        why = (
+            f"Rows {rows} were left out, the first because it {left_out[0].reason}; free some memory and run it again."
+        )
+        grades.append(Grade(subject=FASTER, verdict="not run", reason=why, conditions=conditions))
     return grades
 
 
