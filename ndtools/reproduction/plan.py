@@ -22,7 +22,7 @@ class Choice:
 def choose(items: Mapping[str, Choice], budget: float | None) -> dict[str, int | None]:
     """Choose a level for each item.
 
-    Every item that fits gets its smallest level, the quickest items first. Then the items that need the least more time
+    Every item that fits gets its quickest level, the quickest items first. Then the items that need the least more time
     for a larger level get it, as long as the budget allows.
 
     Parameters
@@ -35,16 +35,16 @@ def choose(items: Mapping[str, Choice], budget: float | None) -> dict[str, int |
     Returns
     -------
     dict of str to int or None
-        Index of the level of each item; None for an item whose smallest level does not fit.
+        Index of the level of each item; None for an item whose quickest level does not fit.
     """
     if budget is None:
         return dict.fromkeys(items, 0)
     chosen: dict[str, int | None] = dict.fromkeys(items)
     left = budget
-    for name in sorted(items, key=lambda name: items[name].seconds[-1]):
-        smallest = items[name].seconds[-1]
-        if smallest <= left:
-            chosen[name], left = len(items[name].seconds) - 1, left - smallest
+    for name in sorted(items, key=lambda name: min(items[name].seconds)):
+        least = min(items[name].seconds)  # not always the last: built-in images take longer to make than some to read
+        if least <= left:
+            chosen[name], left = items[name].seconds.index(least), left - least
     while True:
         more = {name: step for name, at in chosen.items() if at and (step := _larger(items[name].seconds, at, left))}
         if not more:

@@ -148,7 +148,8 @@ class Reproduction:
             chosen = choose({name: choice for name, (choice, _) in choices.items()}, self.left)
             for item in pending:
                 at, levels = chosen[item.id], choices[item.id][1]
-                level = levels[-1] if at is None else levels[at]
+                seconds = choices[item.id][0].seconds
+                level = levels[seconds.index(min(seconds)) if at is None else at]
                 largest[item.id] = self._levels[item.id].index(level)  # the rest is never planned larger than at first
                 self._update(item, level, word="over the budget" if at is None else None)
             self._save()
@@ -422,7 +423,7 @@ class Reproduction:
         if word == "over the budget":
             need = sum(part.estimate for part in parts if part.state != "done")
             return (
-                f"The smallest level takes about {duration(need)} here, more than the budget has left:"
+                f"The quickest level takes about {duration(need)} here, more than the budget has left:"
                 f" ndtools reproduce {item.id} --budget {_budget_for(need)}"
             )
         if level is not None and level.full:

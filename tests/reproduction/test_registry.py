@@ -51,7 +51,8 @@ def test_command_lines_are_understood(item, level):
 
 def test_the_published_recipe_takes_longest():
     for item in ITEMS:
-        times = [sum(part.work for part in level.parts) for level in item.levels(Setting(places=Places()))]
+        levels = item.levels(Setting(places=Places()))
+        times = [sum(part.work for part in level.parts) for level in levels if level.needs == levels[0].needs]
         assert times[0] == max(times), item.id
 
 

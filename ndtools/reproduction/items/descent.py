@@ -35,7 +35,7 @@ def _levels(setting: Setting) -> list[Level]:
     return [
         Level(
             title="published recipe: 3 runs of 5 epochs",
-            parts=parts(regress, mlp, 48.0, 75.0),
+            parts=parts(regress, mlp, 70.0, 110.0),
             full=True,
             concludes=f"{concludes} Whether a perceptron with it learns faster than with batch normalisation.",
             not_concluded="Nothing about the rates of the perceptron in the figure, which the paper does not give.",
@@ -132,7 +132,7 @@ def _grade_perceptron(level: Level, result) -> list[Grade]:  # type: ignore[no-u
             measured=last["deconv"],
             reason=f"Training loss in the last epoch: {rates}.",
             conditions=f"{result.data.label}, {result.data.images:,} images, {counted(result.config.repeats, 'run')} of"
-            f" {counted(result.config.epochs, 'epoch')}, batches of {result.batch_size}, rate {result.config.lr[0]:g} for all",
+            f" {counted(result.config.epochs, 'epoch')}, batches of {result.batch_size}, rate {result.config.lr[0]:g}",
         )
     ]
 

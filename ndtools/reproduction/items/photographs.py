@@ -66,15 +66,15 @@ def _levels(
     return levels
 
 
-def _images(setting: Setting, source: str, number: int) -> int:
-    """Return how many images a part reads, for its work."""
-    return 25 if source == "sample" else min(number, setting.places.count or number)
+def _reading(setting: Setting, source: str, number: int, seconds: float) -> float:
+    """Return the work of a part for its images: some seconds for each, and more for those that code makes."""
+    return 11.0 if source == "sample" else seconds * min(number, setting.places.count or number)
 
 
 def _kernel_levels(setting: Setting) -> list[Level]:
     def make(source: str, number: int) -> Part:
         config = KernelsConfig(source, images=number, **setting.run)
-        work = 3.5 + 0.04 * _images(setting, source, number)
+        work = 1.4 + _reading(setting, source, number, 0.05)
         return Part(name="kernels", experiment="kernels", config=config, work=work)
 
     return _levels(
@@ -125,7 +125,7 @@ def _grade_kernels(level: Level, results: Results) -> list[Grade]:
 def _covariance_levels(setting: Setting) -> list[Level]:
     def make(source: str, number: int) -> Part:
         config = CovarianceConfig(source, images=number, **setting.run)
-        work = 2.5 + 0.035 * _images(setting, source, number)
+        work = 0.4 + _reading(setting, source, number, 0.04)
         return Part(name="covariance", experiment="covariance", config=config, work=work)
 
     return _levels(
@@ -159,7 +159,7 @@ def _deconvolve_levels(setting: Setting) -> list[Level]:
     return [
         Level(
             title="one photograph",
-            parts=(Part(name="deconvolve", experiment="deconvolve", config=config, work=4.0),),
+            parts=(Part(name="deconvolve", experiment="deconvolve", config=config, work=0.7),),
             full=True,
             concludes="Whether a photograph becomes sparser by its deconvolution.",
             not_concluded="Nothing about the photograph of the figure, which the paper does not name.",
@@ -194,7 +194,7 @@ def _grade_deconvolve(level: Level, results: Results) -> list[Grade]:
 def _sparsity_levels(setting: Setting) -> list[Level]:
     def make(source: str, number: int) -> Part:
         config = SparsityConfig(source, images=number, **setting.run)
-        work = 3.0 + 0.08 * _images(setting, source, number)
+        work = 1.0 + _reading(setting, source, number, 0.08)
         return Part(name="sparsity", experiment="sparsity", config=config, work=work)
 
     return _levels(
