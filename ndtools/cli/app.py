@@ -13,6 +13,7 @@ from ndtools.cli.convert import convert
 from ndtools.cli.data import data_app
 from ndtools.cli.figure import figure
 from ndtools.cli.fold import fold
+from ndtools.cli.published import published
 from ndtools.computing.threads import limit_spinning
 from ndtools.console.failures import INTERRUPTED, FailureHandlingGroup
 from ndtools.console.flags import FlagsCommand
@@ -76,6 +77,7 @@ app.command(cls=FlagsCommand)(figure)
 app.command(cls=FlagsCommand)(convert)
 app.command(cls=FlagsCommand)(fold)
 app.command(cls=FlagsCommand)(audit)
+app.command(cls=FlagsCommand)(published)
 app.add_typer(data_app, name="data")
 
 
