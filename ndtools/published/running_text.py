@@ -36,7 +36,7 @@ IN_SENTENCES: tuple[Entry, ...] = (
         metric="speed-up of the covariance by subsampling",
         quote="We propose a simple S = 3 - 5× subsampling technique that speeds up the computation of the covariance"
         " matrix by 10 - 20×.",
-        conditions={"sampling_stride": "3 to 5"},
+        conditions={"sampling_stride": (3, 4, 5)},
         doubt="table 3 has no time without subsampling to compare with",
         **_FIRST,
     ),
@@ -57,7 +57,7 @@ IN_SENTENCES: tuple[Entry, ...] = (
         value=0.02,
         upper=0.1,
         unit="",
-        metric="largest learning rate without divergence",
+        metric="learning rate that prevents divergence",
         quote="it is important to use a small learning rate 0.02 - 0.1 for vanilla SGD training to prevent divergence",
         conditions={"dataset": "fashion-mnist", "norm": "none", "loss": "l2"},
         doubt="the limit depends on the scale of the pixels and on the batch size, which are not stated",

@@ -68,7 +68,7 @@ THEORY: tuple[Claim, ...] = (
         statement="A convolution of deconvolved inputs equals one convolution of the raw inputs, with the weights D·w"
         " and the bias b - μ·D·w.",
         decided_by="equivalence",
-        doubt="padding with zeros breaks the equality at the border: the mean is subtracted from the padding, too",
+        note="zeros of the padding count as pixels: the mean is subtracted from them, too",
     ),
     Claim(
         id="claim/channel-decorrelation",
@@ -133,7 +133,7 @@ THEORY: tuple[Claim, ...] = (
         decided_by="fig7",
         conditions={"kernel_size": 3, "n_iter": 15, "freeze_after": 200},
         note="section A.3 of the second version",
-        doubt="the text freezes the first layer after 200 iterations, and the listing of the first version after 100",
+        doubt="the text freezes the first layer after 200 iterations, and the listing of the first version has 100",
     ),
 )
 """Claims that are decided by mathematics and by the arithmetic of one matrix."""

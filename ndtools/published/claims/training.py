@@ -200,6 +200,7 @@ TRAINING: tuple[Claim, ...] = (
         statement="Deconvolution reaches about the same accuracy with batches of 2 to 2048 images.",
         decided_by="table4",
         note="table 4 has 89.12 to 91.66 %",
+        doubt="neither the network nor the data set is named, and the other settings change with the batch size",
     ),
     Claim(
         id="claim/small-batches",
