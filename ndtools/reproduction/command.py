@@ -109,7 +109,7 @@ def reproduce(
         return
     with following(screen.note, quiet=quiet) as follower:
         work = Reproduction(request, changed=follower, compute=screen.compute)
-        follower.of = work
+        follower.follow(work)
         _run(work, screen)
     states = [work.states[name] for name in work.asked]
     screen.json(work.content)
@@ -131,11 +131,12 @@ def _run(work: "Reproduction", screen: Output) -> None:
 
 
 def _grade_lines(states: "Sequence[ItemState]") -> "Iterator[str]":
-    """Yield a line for each grade, what fails first, without those that were not run."""
+    """Yield lines for the grades, what fails first: for all claims that were run, and for numbers that disagree."""
     from ndtools.reproduction.state import failing_first
 
     for state, grade in failing_first(states):
-        if grade.verdict != "not run":
+        named = grade.subject.startswith("claim/") or grade.verdict == "disagrees"
+        if grade.verdict != "not run" and named:
             yield f"{grade.verdict:<15} {state.item.id:<7} {grade.subject}"
             yield f"    {grade.reason}\n    ({grade.conditions})"
 

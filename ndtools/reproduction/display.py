@@ -95,7 +95,7 @@ def following(say: Callable[[str], None], *, quiet: bool) -> "Iterator[_Follower
     Yields
     ------
     _Follower
-        Follower whose ``of`` is to be set to the reproduction, and which is called when a state has changed.
+        Follower whose ``follow`` is to be given the reproduction, and which is called when a state has changed.
     """
     live = not quiet and sys.stderr.isatty()
     follower = _Follower((lambda _: None) if quiet or live else say)
@@ -121,9 +121,15 @@ class _Follower:
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self.of: Reproduction | None = None
+        self._before: set[tuple[str, str]] = set()  # parts that were done before this call
         self._say = say
         self._told: set[tuple[str, str, str]] = set()
         self._lock = threading.Lock()
+
+    def follow(self, work: "Reproduction") -> None:
+        """Follow a reproduction, whose parts that are done already are not told of."""
+        done = ((name, part.name) for name in work.asked for part in work.states[name].parts if part.state == "done")
+        self._before, self.of = set(done), work
 
     def __call__(self) -> None:
         """Print a line for each part of the items asked for that has begun, or ended, since the last call."""
@@ -133,7 +139,11 @@ class _Follower:
             for name in self.of.asked:
                 for part in self.of.states[name].parts:
                     key = (name, part.name, part.state)
-                    if key in self._told or part.state not in ("running", "done", "failed", "interrupted"):
+                    if (
+                        key in self._told
+                        or key[:2] in self._before
+                        or part.state not in ("running", "done", "failed", "interrupted")
+                    ):
                         continue
                     self._told.add(key)
                     self._say(_line(name, part.name, part.state, part.estimate, part.seconds, part.reason))

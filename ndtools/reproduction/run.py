@@ -2,28 +2,25 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ndtools.errors import DataError, NdtoolsError, OutputError
+from ndtools.errors import NdtoolsError, OutputError
 from ndtools.experiments.train.config import TrainConfig
-from ndtools.reproduction.address import Fingerprints, address
 from ndtools.reproduction.cost import duration, slowness
 from ndtools.reproduction.item import Grade, Item, Level, Part, Setting
-from ndtools.reproduction.lines import command_of
+from ndtools.reproduction.kept import Kept
 from ndtools.reproduction.places import Places
 from ndtools.reproduction.plan import Choice, choose
 from ndtools.reproduction.registry import ITEMS, find_item
 from ndtools.reproduction.state import ItemState, ItemWord, PartState
 from ndtools.reproduction.store import Store, compute_part
-from ndtools.reproduction.training import FinishedRuns, Trainer, run_name
+from ndtools.reproduction.training import Trainer, run_name
 from ndtools.results.run_folder import RunFolder
-from ndtools.results.runs import read_run
-from ndtools.text import printable, reason
+from ndtools.text import reason
 
 __all__ = ["BUDGET", "OUTPUT", "Reproduction", "Request"]
 
@@ -108,12 +105,10 @@ class Reproduction:
         self._worked: list[tuple[float, float]] = []  # estimated and measured seconds of the parts of this call
         self._start = time.monotonic()
         self._setting = Setting(places=request.places, device=request.device, jobs=request.jobs)
-        self._fingerprints = Fingerprints(request.output / ".fingerprints.json")
+        self.kept = Kept(self.store, request.runs)
         self._before = self.store.read()
         self._trainer = Trainer(self.store.runs)
-        self._addresses: dict[Part, str] = {}
         self._problems: dict[str, str] = {}  # reasons of failures in this call, by address
-        self._taken_up: dict[str, Path] = {}
         self._levels = {item.id: self._runnable(item) for item in items}
         self.states = {item.id: self._state(item, self._shown(item), asked=item.id in self.asked) for item in items}
 
@@ -214,7 +209,7 @@ class Reproduction:
 
     def _save(self) -> None:
         self.store.save(self.content)
-        self._fingerprints.save()
+        self.kept.fingerprints.save()
 
     @property
     def content(self) -> dict[str, Any]:
@@ -239,10 +234,6 @@ class Reproduction:
         from ndtools.computing.operators import resolve_device
 
         return hardware(resolve_device(self.request.device))
-
-    @cached_property
-    def _finished(self) -> FinishedRuns:
-        return FinishedRuns([self.request.runs])
 
     @cached_property
     def _has_gpu(self) -> bool:
@@ -281,13 +272,13 @@ class Reproduction:
         last = len(levels) - 1 if done is None else levels.index(done)
         candidates = levels[min(largest, last) : last + 1]
         seconds = (
-            self._pace * sum(self._estimate(part) for part in level.parts if not self._is_done(part))
+            self._pace * sum(self._estimate(part) for part in level.parts if not self.kept.is_done(part))
             for level in candidates
         )
         return Choice(tuple(seconds)), candidates
 
     def _done_level(self, item: Item) -> Level | None:
-        return next((level for level in self._levels[item.id] if all(map(self._is_done, level.parts))), None)
+        return next((level for level in self._levels[item.id] if all(map(self.kept.is_done, level.parts))), None)
 
     def _shown(self, item: Item) -> Level | None:
         """Return the level that shows what was done before: done, or begun; None if nothing was."""
@@ -297,7 +288,7 @@ class Reproduction:
         begun = [
             level
             for level in self._levels[item.id]
-            if any(self._is_done(part) or self._is_begun(part) for part in level.parts)
+            if any(self.kept.is_done(part) or self.kept.is_begun(part) for part in level.parts)
         ]
         title = (self._entry(item).get("level") or {}).get("title")
         return next((level for level in begun if level.title == title), begun[0] if begun else None)
@@ -314,74 +305,9 @@ class Reproduction:
     def _estimate(self, part: Part) -> float:
         return part.work * self.slow
 
-    def _address(self, part: Part) -> str | None:
-        if part not in self._addresses:
-            try:
-                self._addresses[part] = address(part, self._fingerprints)
-            except DataError:
-                return None
-        return self._addresses[part]
-
-    def _is_done(self, part: Part) -> bool:
-        return self._result_path(part) is not None
-
-    def _is_begun(self, part: Part) -> bool:
-        """Return whether the folder of a training run is there."""
-        where = self._address(part)
-        if where is None or not isinstance(part.config, TrainConfig):
-            return False
-        return (self.store.runs / run_name(part.config, where) / "run.json").exists()
-
-    def _result_path(self, part: Part) -> Path | None:
-        """Return the path of the result, or of the training run, of a part that is done."""
-        where = self._address(part)
-        if where is None:
-            return None
-        if not isinstance(part.config, TrainConfig):
-            place = self.store.place(part, where)
-            return place if self._readable(part, where) else None
-        own = self.store.runs / run_name(part.config, where)
-        with suppress(DataError):
-            if (own / "result.json").exists() and RunFolder.open(own).finished:
-                return own
-        if where not in self._taken_up and (found := self._finished.equal(part.config)):
-            self._taken_up[where] = found
-        return self._taken_up.get(where)
-
-    def _readable(self, part: Part, where: str) -> bool:
-        return self._load(part, where) is not None
-
-    def _load(self, part: Part, where: str) -> Any:  # noqa: ANN401
-        loaded = self.__dict__.setdefault("_loaded", {})
-        if loaded.get(where) is None:
-            loaded[where] = self.store.result(part, where)
-        return loaded[where]
-
     def _part_state(self, part: Part) -> PartState:
-        where, path = self._address(part), self._result_path(part)
-        training = isinstance(part.config, TrainConfig)
-        if training:
-            name = run_name(part.config, where or "")  # type: ignore[arg-type]
-            folder = str(self.store.runs)
-        else:
-            name, folder = part.experiment, str(self.store.place(part, where or "").parent)
-        state = PartState(
-            name=part.name,
-            experiment=part.experiment,
-            address=where,
-            state="waiting",
-            estimate=self._estimate(part),
-            command=command_of(part, folder, name),
-            reason=self._problems.get(where or ""),
-        )
-        if path is not None:
-            seconds = self.store.seconds(part, where or "") if not training else _training_seconds(path)
-            taken = where in self._taken_up
-            note = f"taken up from {printable(path)}, which has an equal configuration" if taken else None
-            return replace(state, state="done", seconds=seconds, result=self.store.relative(path), reason=note)
-        if state.reason:
-            return replace(state, state="failed")
-        return replace(state, state="interrupted") if self._is_begun(part) else state
+        problem = self._problems.get(self.kept.address(part) or "")
+        return self.kept.state(part, estimate=self._estimate(part), problem=problem)
 
     def _state(self, item: Item, level: Level | None, *, asked: bool, word: ItemWord | None = None) -> ItemState:
         levels = item.levels(self._setting)
@@ -439,7 +365,7 @@ class Reproduction:
         item, graded = state.item, {}
         if state.level and any(part.state == "done" for part in state.parts):
             results = {
-                part.name: self._result(part)
+                part.name: self.kept.result(part)
                 for part, now in zip(state.level.parts, state.parts, strict=True)
                 if now.state == "done"
             }
@@ -451,18 +377,6 @@ class Reproduction:
             if name not in graded
         )
         return (*graded.values(), *missing)
-
-    def _result(self, part: Part) -> Any:  # noqa: ANN401
-        where, path = self._address(part), self._result_path(part)
-        assert where is not None and path is not None
-        return read_run(path) if isinstance(part.config, TrainConfig) else self._load(part, where)
-
-
-def _training_seconds(path: Path) -> float | None:
-    with suppress(DataError):
-        result = read_run(path).result
-        return None if result is None else float(result.get("seconds") or 0.0)
-    return None
 
 
 def _budget_for(seconds: float) -> str:

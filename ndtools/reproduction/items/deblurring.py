@@ -8,7 +8,7 @@ from ndtools.text import percent, source_name
 
 __all__ = ["FIG_1"]
 
-GRADIENT, OPTIMAL = "claim/blur-kernel-gradient-slow", "claim/blur-kernel-deconvolution-optimal"
+GRADIENT, OPTIMAL = "claim/slow-kernel-estimation", "claim/optimal-kernel-estimation"
 NEAR = 0.1  # kernel error that counts as practically close
 AT_ONCE = 5  # steps
 

@@ -9,6 +9,8 @@ from ndtools.text import source_name
 __all__ = ["FIG_7"]
 
 EXPLODES, STABLE = "claim/ns-vanilla-explodes", "claim/ns-coupled-stable"
+FIFTEEN = "claim/ns-fifteen-iterations"
+WHITE = 0.05  # ‖D·A·Dᵀ - I‖ of a thorough whitening; that of D = 0 is 5.2 for 27 features
 THOUSANDS = 3000
 SOON = 20  # iterations after which the paper has the vanilla iteration explode
 
@@ -73,6 +75,7 @@ def _grade(level: Level, results: Results) -> list[Grade]:
         best, end = curve.measured.best_residual, float(curve.residual[-1])
         flat.append(curve.diverges(result.floor(dtype)) is None)
         ends.append(f"in {dtype} it is {end:.2g} after {last:,} iterations, and {best:.2g} at its least")
+    white = {dtype: float(curves["coupled", dtype].whitening_residual[14]) for dtype in dtypes}
     reached = [at for at in lost.values() if at is not None]
     return [
         grade_claim(
@@ -91,6 +94,16 @@ def _grade(level: Level, results: Results) -> list[Grade]:
             reason=f"The residual of the coupled iteration: {'; '.join(ends)}.",
             conditions=conditions,
         ),
+        grade_claim(
+            FIFTEEN,
+            [residual < WHITE for residual in white.values()],
+            full=level.full,
+            measured=max(white.values()),
+            reason="After 15 coupled iterations, the distance of D·A·Dᵀ from the identity is "
+            + " and ".join(f"{residual:.2g} in {dtype}" for dtype, residual in white.items())
+            + "; before the first it is 5.2.",
+            conditions=conditions,
+        ),
     ]
 
 
@@ -100,7 +113,7 @@ FIG_7 = Item(
     title="stability of Newton-Schulz iterations",
     where="fig. 7 of the second version, 6 of the first",
     needs=(IMAGE,),
-    subjects=(EXPLODES, STABLE),
+    subjects=(EXPLODES, STABLE, FIFTEEN),
     levels=_levels,
     grade=_grade,
 )

@@ -1,6 +1,9 @@
 """Figures 2, 3, 4 and 10: kernels, covariance, an image and sparsity of photographs."""
 
 from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
 
 from ndtools.experiments.covariance.config import CovarianceConfig
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
@@ -13,16 +16,17 @@ from ndtools.text import percent, source_name
 
 __all__ = ["FIG_2", "FIG_3", "FIG_4", "FIG_10"]
 
-CENTRE_SURROUND, GREEN = "claim/kernels-centre-surround", "claim/kernels-green-on-centre"
-BLOCKS = "claim/covariance-diagonal-blocks"
-SPARSER = "claim/deconvolved-sparser"
-HEAVY, ZERO = "claim/sparsity-heavy-tailed", "claim/sparsity-most-zero"
+CENTRE_SURROUND, GREEN = "claim/center-surround", "claim/green-on-center"
+BLOCKS, WHITE = "claim/brighter-diagonal-blocks", "claim/whitened-covariance"
+SPARSER = "claim/sparser-image"
+HEAVY, ZERO = "claim/heavy-tailed", "claim/most-values-zero"
 KERNEL_IMAGES, SPARSITY_IMAGES = 128, 1000
+NEARLY_WHITE = 1e-6  # rounding of float64, 1e-16, times condition numbers up to some 1e9
 _SYNTHETIC = 'Nothing about photographs at large: the built-in images are synthetic "dead leaves" and one photograph.'
 
 
 def _levels(
-    setting: Setting, number: int, make: Callable[[str, int], Part], concludes: str, not_concluded: str
+    setting: Setting, number: int, make: Callable[[str, int], tuple[Part, ...]], concludes: str, not_concluded: str
 ) -> list[Level]:
     """Return the levels of an item that takes photographs: those of ImageNet or others, few of them, built-in ones."""
     place, count = setting.places[PHOTOGRAPHS], setting.places.count
@@ -36,7 +40,7 @@ def _levels(
     levels = [
         Level(
             title=title,
-            parts=(make(source, number),),
+            parts=make(source, number),
             full=place.path is None or place.original,
             concludes=concludes,
             not_concluded=not_concluded,
@@ -47,7 +51,7 @@ def _levels(
         levels.append(
             Level(
                 title=f"{few} photographs",
-                parts=(make(source, few),),
+                parts=make(source, few),
                 full=False,
                 concludes=concludes,
                 not_concluded=f"{not_concluded} So few images differ from the next few.",
@@ -57,7 +61,7 @@ def _levels(
     levels.append(
         Level(
             title="the built-in images",
-            parts=(make("sample", number),),
+            parts=make("sample", number),
             full=False,
             concludes="Whether the statement holds for images with the spectrum of photographs.",
             not_concluded=_SYNTHETIC,
@@ -72,10 +76,10 @@ def _reading(setting: Setting, source: str, number: int, seconds: float) -> floa
 
 
 def _kernel_levels(setting: Setting) -> list[Level]:
-    def make(source: str, number: int) -> Part:
+    def make(source: str, number: int) -> tuple[Part, ...]:
         config = KernelsConfig(source, images=number, **setting.run)
         work = 1.4 + _reading(setting, source, number, 0.05)
-        return Part(name="kernels", experiment="kernels", config=config, work=work)
+        return (Part(name="kernels", experiment="kernels", config=config, work=work),)
 
     return _levels(
         setting,
@@ -123,10 +127,14 @@ def _grade_kernels(level: Level, results: Results) -> list[Grade]:
 
 
 def _covariance_levels(setting: Setting) -> list[Level]:
-    def make(source: str, number: int) -> Part:
+    def make(source: str, number: int) -> tuple[Part, ...]:
         config = CovarianceConfig(source, images=number, **setting.run)
         work = 0.4 + _reading(setting, source, number, 0.04)
-        return Part(name="covariance", experiment="covariance", config=config, work=work)
+        exact = replace(config, eps=0.0)  # by whose D the claim is made
+        return (
+            Part(name="covariance", experiment="covariance", config=config, work=work),
+            Part(name="without ridge", experiment="covariance", config=exact, work=work),
+        )
 
     return _levels(
         setting,
@@ -138,19 +146,37 @@ def _covariance_levels(setting: Setting) -> list[Level]:
 
 
 def _grade_covariance(level: Level, results: Results) -> list[Grade]:
-    result = results["covariance"]
-    within, across = result.before.within_channel, result.before.across_channels
-    return [
-        grade_claim(
-            BLOCKS,
-            [within is not None and across is not None and within > across],
-            full=level.full,
-            measured=within,
-            reason=f"The mean correlation is {within:.3g} within channels (the diagonal blocks) and {across:.3g} across"
-            " channels.",
-            conditions=f"{result.images.counted} of {source_name(result.source)}, 3×3 patches",
+    grades = []
+    if "covariance" in results:
+        result = results["covariance"]
+        within, across = result.before.within_channel, result.before.across_channels
+        grades.append(
+            grade_claim(
+                BLOCKS,
+                [within is not None and across is not None and within > across],
+                full=level.full,
+                measured=within,
+                reason=f"The mean correlation is {within:.3g} within channels (the diagonal blocks) and {across:.3g}"
+                " across channels.",
+                conditions=f"{result.images.counted} of {source_name(result.source)}, 3×3 patches",
+            )
         )
-    ]
+    if "without ridge" in results:
+        result = results["without ridge"]
+        away = float(np.abs(result.whitened - np.eye(len(result.whitened))).max())
+        grades.append(
+            grade_claim(
+                WHITE,
+                [away < NEARLY_WHITE],
+                full=level.full,
+                measured=away,
+                reason=f"Without a ridge, no entry of the covariance after deconvolution differs by more than"
+                f" {away:.2g} from that of the identity.",
+                conditions=f"{result.images.counted} of {source_name(result.source)}, 3×3 patches, condition"
+                f" {result.deconvolution.condition:.3g}, float64",
+            )
+        )
+    return grades
 
 
 def _deconvolve_levels(setting: Setting) -> list[Level]:
@@ -192,10 +218,10 @@ def _grade_deconvolve(level: Level, results: Results) -> list[Grade]:
 
 
 def _sparsity_levels(setting: Setting) -> list[Level]:
-    def make(source: str, number: int) -> Part:
+    def make(source: str, number: int) -> tuple[Part, ...]:
         config = SparsityConfig(source, images=number, **setting.run)
         work = 1.0 + _reading(setting, source, number, 0.08)
-        return Part(name="sparsity", experiment="sparsity", config=config, work=work)
+        return (Part(name="sparsity", experiment="sparsity", config=config, work=work),)
 
     return _levels(
         setting,
@@ -256,7 +282,7 @@ FIG_3 = Item(
     title="covariance of 3×3 patches",
     where="fig. 3 and section 4.1 of both versions",
     needs=(PHOTOGRAPHS,),
-    subjects=(BLOCKS,),
+    subjects=(BLOCKS, WHITE),
     levels=_covariance_levels,
     grade=_grade_covariance,
 )

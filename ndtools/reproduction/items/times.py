@@ -1,14 +1,18 @@
 """Table 3: times of the stages of a deconvolution layer."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from ndtools.experiments.timing.config import TimingConfig
-from ndtools.reproduction.grading import grade_claim
+from ndtools.published.registry import ENTRIES
+from ndtools.reproduction.grading import grade_claim, grade_share
 from ndtools.reproduction.item import Grade, Item, Level, Part, Results, Setting
 
 __all__ = ["TABLE_3"]
 
-FASTER, FRACTION = "claim/subsampling-faster", "claim/deconvolution-fraction-of-convolution"
+FASTER, FRACTION = "claim/fast-covariance", "claim/fraction-of-convolution"
+ENTRIES_3 = {name: entry for name, entry in ENTRIES.items() if name.startswith("table3/")}
 _GROUPS = {"rows 1-5": range(1, 6), "rows 6-13": range(6, 14), "rows 14-15": (14, 15), "rows 16-22": range(16, 23)}
 _STRIDES = ((1, 14), (2, 15))  # rows with strides 3 and 5 that are otherwise the same
 
@@ -61,6 +65,7 @@ def _grade(level: Level, results: Results) -> list[Grade]:
         f" torch {first.torch}"
     )
     grades = []
+    grades += _grade_times(level, timed, conditions)
     if timed:
         totals = {number: row.shares("measured")["total"] for number, row in timed.items()}
         published = {number: row.shares("published")["total"] for number, row in timed.items()}
@@ -106,12 +111,38 @@ def _grade(level: Level, results: Results) -> list[Grade]:
     return grades
 
 
+def _grade_times(level: Level, timed: Mapping[int, Any], conditions: str) -> list[Grade]:
+    """Grade each published time by its share: of the convolution, and that of the convolution in the row's total."""
+    grades = []
+    for entry in ENTRIES_3.values():
+        number, stage = int(entry.id.split("/")[1]), str(entry.conditions["stage"])
+        if number not in timed:
+            continue
+        row = timed[number]
+        here, there = row.shares("measured"), row.shares("published")
+        convolution = stage == "convolution"
+        shares = (1 / (1 + here["total"]), 1 / (1 + there["total"])) if convolution else (here[stage], there[stage])
+        # Seconds for the published number of images; the inverse costs the same for any number.
+        seconds = row.seconds("measured")[stage] * (1 if stage == "inverse" else row.scale)
+        grade = grade_share(
+            entry.id,
+            shares[1],
+            shares[0],
+            full=level.full,
+            conditions=conditions,
+            what=f"share of the {stage} in the row's total" if convolution else f"{stage} in units of the convolution",
+            bound=0.5 if convolution else 1.0,
+        )
+        grades.append(replace(grade, measured=seconds))
+    return grades
+
+
 TABLE_3 = Item(
     id="table3",
     title="times of the stages of a layer",
     where="table 3 of both versions",
     needs=(),
-    subjects=(FRACTION, FASTER),
+    subjects=(FRACTION, FASTER, *ENTRIES_3),
     levels=_levels,
     grade=_grade,
 )

@@ -1,0 +1,136 @@
+"""What is known of parts: their addresses, and their results, kept here or taken up from elsewhere."""
+
+from contextlib import suppress
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ndtools.errors import DataError
+from ndtools.experiments.train.config import TrainConfig
+from ndtools.reproduction.address import Fingerprints, address
+from ndtools.reproduction.item import Part
+from ndtools.reproduction.lines import command_of
+from ndtools.reproduction.state import PartState
+from ndtools.reproduction.store import Store
+from ndtools.reproduction.training import FinishedRuns, run_name
+from ndtools.results.run_folder import RunFolder
+from ndtools.results.runs import read_run
+from ndtools.text import printable
+
+__all__ = ["Kept"]
+
+
+class Kept:
+    """Results of parts, by what decides them.
+
+    Parameters
+    ----------
+    store : Store
+        Folder of the reproduction.
+    runs : Path
+        Folder of training runs that are taken up if they have finished with an equal configuration.
+    """
+
+    def __init__(self, store: Store, runs: Path) -> None:
+        self.store, self.runs = store, runs
+        self.fingerprints = Fingerprints(store.folder / ".fingerprints.json")
+        self._addresses: dict[Part, str] = {}
+        self._results: dict[str, Any] = {}
+        self._taken_up: dict[str, Path] = {}
+
+    def address(self, part: Part) -> str | None:
+        """Return the address of a part's result; None if its data are absent or cannot be read."""
+        if part not in self._addresses:
+            with suppress(DataError):
+                self._addresses[part] = address(part, self.fingerprints)
+        return self._addresses.get(part)
+
+    def path(self, part: Part) -> Path | None:
+        """Return the path of the result, or of the training run, of a part; None if it is not done."""
+        where = self.address(part)
+        if where is None:
+            return None
+        if not isinstance(part.config, TrainConfig):
+            return self.store.place(part, where) if self._load(part, where) is not None else None
+        own = self.store.runs / run_name(part.config, where)
+        with suppress(DataError):
+            if (own / "result.json").exists() and RunFolder.open(own).finished:
+                return own
+        if where not in self._taken_up and (found := self._finished.equal(part.config)):
+            self._taken_up[where] = found
+        return self._taken_up.get(where)
+
+    def is_done(self, part: Part) -> bool:
+        """Return whether the result of a part is there."""
+        return self.path(part) is not None
+
+    def is_begun(self, part: Part) -> bool:
+        """Return whether the folder of a training run is there, which goes on from its state."""
+        where = self.address(part)
+        if where is None or not isinstance(part.config, TrainConfig):
+            return False
+        return (self.store.runs / run_name(part.config, where) / "run.json").exists()
+
+    def result(self, part: Part) -> Any:  # noqa: ANN401
+        """Return the result of a part that is done: that of the experiment, or the training run."""
+        where, path = self.address(part), self.path(part)
+        assert where is not None and path is not None
+        return read_run(path) if isinstance(part.config, TrainConfig) else self._load(part, where)
+
+    def state(self, part: Part, *, estimate: float, problem: str | None) -> PartState:
+        """Return the state of a part that is not running.
+
+        Parameters
+        ----------
+        part : Part
+            Work with its configuration.
+        estimate : float
+            Seconds that it is expected to take on this machine.
+        problem : str or None
+            Reason why it failed in this call; None if it did not.
+
+        Returns
+        -------
+        PartState
+            "done", "failed", "interrupted" for a training run that was begun, or "waiting".
+        """
+        where, path, config = self.address(part), self.path(part), part.config
+        if isinstance(config, TrainConfig):
+            name, folder = run_name(config, where or ""), self.store.runs
+        else:
+            name, folder = part.experiment, self.store.place(part, where or "").parent
+        state = PartState(
+            name=part.name,
+            experiment=part.experiment,
+            address=where,
+            state="waiting",
+            estimate=estimate,
+            command=command_of(part, str(folder), name),
+            reason=problem,
+        )
+        if path is not None and where is not None:
+            training = isinstance(config, TrainConfig)
+            seconds = _training_seconds(path) if training else self.store.seconds(part, where)
+            taken = where in self._taken_up
+            note = f"taken up from {printable(path)}, which has an equal configuration" if taken else None
+            return replace(state, state="done", seconds=seconds, result=self.store.relative(path), reason=note)
+        if problem:
+            return replace(state, state="failed")
+        return replace(state, state="interrupted") if self.is_begun(part) else state
+
+    @cached_property
+    def _finished(self) -> FinishedRuns:
+        return FinishedRuns([self.runs])
+
+    def _load(self, part: Part, where: str) -> Any:  # noqa: ANN401
+        if self._results.get(where) is None:
+            self._results[where] = self.store.result(part, where)
+        return self._results[where]
+
+
+def _training_seconds(path: Path) -> float | None:
+    with suppress(DataError):
+        result = read_run(path).result
+        return None if result is None else float(result.get("seconds") or 0.0)
+    return None
