@@ -13,6 +13,7 @@ from ndtools.cli.convert import convert
 from ndtools.cli.data import data_app
 from ndtools.cli.figure import figure
 from ndtools.cli.fold import fold
+from ndtools.cli.report import report
 from ndtools.computing.threads import limit_spinning
 from ndtools.console.failures import INTERRUPTED, FailureHandlingGroup
 from ndtools.console.flags import FlagsCommand
@@ -73,6 +74,7 @@ app.command(cls=FlagsCommand)(train)
 app.command(cls=FlagsCommand)(features)
 app.command(cls=FlagsCommand)(compare)
 app.command(cls=FlagsCommand)(figure)
+app.command(cls=FlagsCommand)(report)
 app.command(cls=FlagsCommand)(convert)
 app.command(cls=FlagsCommand)(fold)
 app.command(cls=FlagsCommand)(audit)

@@ -1,0 +1,138 @@
+"""Published numbers and claims in words, as a page sets measured values beside them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ndtools.published import registry
+from ndtools.published.entry import DOCUMENTS, Entry
+from ndtools.report.numbers import number_in_words
+
+__all__ = ["Citation", "cite", "documents_of", "with_unit"]
+
+_SHORT = {"paper-v1": "first version", "paper-v2": "second version"}
+_NORMS = {"nd": "deconvolution", "bn": "batch normalisation", "none": "no normalisation"}
+# Conditions that tell the numbers of one place apart, with the words around their values.
+_TELLING = {
+    "arch": "{}",
+    "dataset": "{}",
+    "norm": "{}",
+    "epochs": "{} epochs",
+    "epoch": "after epoch {}",
+    "batch_size": "batches of {}",
+}
+
+
+@dataclass(frozen=True)
+class Citation:
+    """Published number or claim in words.
+
+    Attributes
+    ----------
+    id : str
+        ID of the number or claim.
+    title : str
+        Quantity with what tells it apart, or the statement of a claim.
+    where : str
+        Document and place.
+    value : str or None
+        Value with spread and unit, or the quoted words of a claim; None if the ID is unknown.
+    unit : str
+        Unit of the value; "" for a claim.
+    quoted : bool
+        Whether the value is words of the source.
+    n : int or None
+        Number of runs that the document states.
+    conditions : tuple of (str, str)
+        Conditions under which it was published, by name.
+    note, doubt : str or None
+        Remark that helps to read it, and reason not to take it at face value.
+    """
+
+    id: str
+    title: str
+    where: str
+    value: str | None
+    unit: str = ""
+    quoted: bool = False
+    n: int | None = None
+    conditions: tuple[tuple[str, str], ...] = ()
+    note: str | None = None
+    doubt: str | None = None
+
+
+def cite(subject: str) -> Citation:
+    """Return a published number or claim in words.
+
+    Parameters
+    ----------
+    subject : str
+        ID of the number or claim.
+
+    Returns
+    -------
+    Citation
+        Number or claim; without a value if this version of ndtools does not know the ID.
+    """
+    if entry := registry.ENTRIES.get(subject):
+        return _number(entry)
+    claims: Mapping[str, Any] = getattr(registry, "CLAIMS", {})
+    if claim := claims.get(subject):
+        return Citation(
+            subject,
+            claim.statement,
+            _place(claim.documents, claim.where),
+            claim.quote,
+            quoted=True,
+            note=claim.note,
+            doubt=claim.doubt,
+        )
+    return Citation(subject, subject, "unknown to this version of ndtools", None)
+
+
+def documents_of(subjects: "set[str]") -> list[str]:
+    """Return the references of all documents that publish any of these numbers and claims."""
+    claims: Mapping[str, Any] = getattr(registry, "CLAIMS", {})
+    used = {
+        document
+        for subject in subjects
+        if (published := registry.ENTRIES.get(subject) or claims.get(subject))
+        for document in published.documents
+    }
+    return [DOCUMENTS.get(name, name) for name in dict.fromkeys([*DOCUMENTS, *sorted(used)]) if name in used]
+
+
+def with_unit(value: float | None, spread: float | None, unit: str) -> str:
+    """Return a value with its standard deviation and unit, as in "93.41 ± 0.12 %"; "-" for none."""
+    if value is None:
+        return "-"
+    text = number_in_words(value)
+    if spread is not None:
+        text += f" ± {number_in_words(spread, 2)}"
+    return f"{text} {unit}".strip()
+
+
+def _number(entry: Entry) -> Citation:
+    telling = [
+        words.format(_NORMS.get(str(entry.conditions[name]), entry.conditions[name]))
+        for name, words in _TELLING.items()
+        if name in entry.conditions
+    ]
+    return Citation(
+        entry.id,
+        ": ".join(filter(None, [entry.metric, ", ".join(telling)])).replace(" 1 epochs", " 1 epoch"),
+        _place(entry.documents, entry.where),
+        with_unit(entry.value, entry.spread, entry.unit),
+        entry.unit,
+        n=entry.n,
+        conditions=tuple((name.replace("_", " "), str(value)) for name, value in entry.conditions.items()),
+        note=entry.note,
+        doubt=entry.doubt,
+    )
+
+
+def _place(documents: tuple[str, ...], where: str) -> str:
+    versions = [_SHORT[name] for name in documents if name in _SHORT]
+    others = [DOCUMENTS.get(name, name).split(",")[0] for name in documents if name not in _SHORT]
+    paper = [f"the paper{f' ({versions[0]})' if len(versions) == 1 else ''}"] if versions else []
+    return f"{', '.join([*paper, *others])}, {where}"
