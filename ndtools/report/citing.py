@@ -10,7 +10,8 @@ from ndtools.report.numbers import number_in_words
 
 __all__ = ["Citation", "cite", "documents_of", "with_unit"]
 
-_SHORT = {"paper-v1": "first version", "paper-v2": "second version"}
+_VERSIONS = {"paper-v1": "first version", "paper-v2": "second version"}
+_SHORT = {"report-2021": "report of Southampton (2021)", "rescience-2025": "ReScience C (2025)"}
 _NORMS = {"nd": "deconvolution", "bn": "batch normalisation", "none": "no normalisation"}
 # Conditions that tell the numbers of one place apart, with the words around their values.
 _TELLING = {
@@ -132,7 +133,7 @@ def _number(entry: Entry) -> Citation:
 
 
 def _place(documents: tuple[str, ...], where: str) -> str:
-    versions = [_SHORT[name] for name in documents if name in _SHORT]
-    others = [DOCUMENTS.get(name, name).split(",")[0] for name in documents if name not in _SHORT]
-    paper = [f"the paper{f' ({versions[0]})' if len(versions) == 1 else ''}"] if versions else []
-    return f"{', '.join([*paper, *others])}, {where}"
+    versions = [_VERSIONS[name] for name in documents if name in _VERSIONS]
+    others = [_SHORT.get(name, name) for name in documents if name not in _VERSIONS]
+    paper = [f"paper{f' ({versions[0]})' if len(versions) == 1 else ''}"] if versions else []
+    return f"{', '.join([*paper, *others])}: {where}"

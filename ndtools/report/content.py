@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ndtools.data.files import read_file
 from ndtools.drawing.shown import ShownResult
 from ndtools.errors import DataError
 from ndtools.experiments.compare.config import CompareConfig
@@ -22,7 +23,7 @@ from ndtools.text import printable, reason
 __all__ = ["Loader", "ShownFile", "ShownRuns"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ShownFile:
     """Saved result as a page shows it.
 
@@ -49,8 +50,18 @@ class ShownFile:
     drawings: tuple[Drawing, ...]
     tables: tuple[Table, ...]
 
+    @property
+    def title(self) -> str:
+        """Heading of the result."""
+        return f"{self.saved.experiment}: {self.path}"
 
-@dataclass(frozen=True)
+    @property
+    def name(self) -> str:
+        """File name of the result without extension."""
+        return Path(self.path).stem
+
+
+@dataclass(frozen=True, eq=False)
 class ShownRuns:
     """Training runs of one data set as a page shows them.
 
@@ -70,6 +81,11 @@ class ShownRuns:
     runs: tuple[Run, ...]
     result: CompareResult
     drawings: tuple[Drawing, ...]
+
+    @property
+    def title(self) -> str:
+        """Heading of the runs."""
+        return f"Training runs on {self.result.dataset}"
 
 
 @dataclass
@@ -96,6 +112,7 @@ class Loader:
     results: list[ShownFile] = field(default_factory=list)
     runs: list[ShownRuns] = field(default_factory=list)
     _shown: dict[str, ShownFile | None] = field(default_factory=dict)
+    _compared: dict[tuple[str, ...], ShownRuns | None] = field(default_factory=dict)
 
     def result(self, path: Path) -> ShownFile | None:
         """Return a saved result, with its figures when it is asked for first; None if it is damaged."""
@@ -108,7 +125,7 @@ class Loader:
         return self._shown[real]
 
     def compared(self, paths: Sequence[Path]) -> list[ShownRuns]:
-        """Return training runs in groups of one data set, each compared; damaged ones are left out."""
+        """Return training runs in groups of one data set, each compared once; damaged runs are left out."""
         groups: dict[tuple[object, object], list[tuple[Path, Run]]] = {}
         for path in paths:
             try:
@@ -120,11 +137,13 @@ class Loader:
             groups.setdefault((str(data.get("name")), str(data.get("test_images"))), []).append((path, run))
         shown = []
         for members in groups.values():
-            if group := self._compare(members):
-                shown.append(group)
-            self.step()
-        self.runs += shown
-        return shown
+            key = tuple(os.path.realpath(path) for path, _ in members)
+            if key not in self._compared:
+                self._compared[key] = self._compare(members)
+                self.runs += filter(None, [self._compared[key]])
+                self.step()
+            shown.append(self._compared[key])
+        return [group for group in shown if group]
 
     def leave_out(self, why: str) -> None:
         """Remark that something is left out; the reason is a clause or sentence."""
@@ -174,14 +193,17 @@ class Loader:
     def _drawn_before(self, path: Path, saved: SavedResult) -> tuple[Drawing, ...]:
         """Return the figures that the command drew, for a result whose arrays are gone."""
         drawings = []
+        captions = _captions_beside(path)
         for name in sorted(files_of_result(path.parent, path.stem)):
             place = path.parent / name
             if place.suffix == ".png" and place.is_file():
                 label = place.stem.removeprefix(path.stem).lstrip("_")
-                about = f"Figure{f' ({label})' if label else ''} of ndtools {saved.experiment}: {_origin(saved)}"
-                words = f"{printable(name)}, as the command drew it: the arrays of the result are not beside it."
+                about = f"Figure{f' ({label})' if label else ''} of ndtools {_origin(saved)}"
+                words = f"As the command drew it, since the arrays of the result are not beside {printable(path)}."
                 try:
-                    drawings.append(read_picture(place, alt=about, caption=words))
+                    drawings.append(
+                        read_picture(place, alt=about, caption=f"{captions.get(place.stem, '')} {words}".strip())
+                    )
                 except DataError as error:
                     self.leave_out(str(error))
         self.drawings += drawings
@@ -203,6 +225,16 @@ class Loader:
             self.leave_out(f"runs cannot be compared ({names}): {type(error).__name__}: {reason(error)}")
             return None
         return ShownRuns(f"runs-{len(self.runs) + 1}", tuple(run for _, run in members), result, drawings)
+
+
+def _captions_beside(path: Path) -> dict[str, str]:
+    """Return the captions that the command wrote beside a result, by the names of the figures without extension."""
+    try:
+        text = read_file(path.with_suffix(".txt")).decode("utf-8", "replace")
+    except DataError:
+        return {}
+    named = (paragraph.partition(": ") for paragraph in text.split("\n\n"))
+    return {name: " ".join(caption.split()) for name, _, caption in named if name.startswith(path.stem)}
 
 
 def _origin(saved: SavedResult) -> str:

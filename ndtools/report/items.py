@@ -59,10 +59,10 @@ class ShownItem:
         Its verdicts, counted, in words.
     results : tuple of ShownFile
         Results that are shown in the section of this item.
-    elsewhere : tuple of ShownFile
-        Results of this item that the section of an earlier item shows.
     runs : tuple of ShownRuns
-        Training runs of this item.
+        Training runs that are shown in the section of this item.
+    elsewhere : tuple of ShownFile and ShownRuns
+        Results and runs of this item that the section of an earlier item shows.
     """
 
     anchor: str
@@ -70,8 +70,8 @@ class ShownItem:
     grades: tuple[Graded, ...]
     verdicts: str
     results: tuple[ShownFile, ...]
-    elsewhere: tuple[ShownFile, ...]
     runs: tuple[ShownRuns, ...]
+    elsewhere: tuple[ShownFile | ShownRuns, ...]
 
 
 @dataclass(frozen=True)
@@ -153,8 +153,8 @@ def verdicts_of(items: Sequence[ShownItem]) -> list[Verdicts]:
 
 
 def _item(item: ItemState, folder: Path, loader: Loader, anchor: str) -> ShownItem:
-    own: list[ShownFile] = []
-    elsewhere: list[ShownFile] = []
+    before: set[ShownFile | ShownRuns] = {*loader.results, *loader.runs}
+    results: list[ShownFile] = []
     runs: list[Path] = []
     for part in item.parts:
         if part.result is None:
@@ -162,19 +162,18 @@ def _item(item: ItemState, folder: Path, loader: Loader, anchor: str) -> ShownIt
         place = folder / part.result  # an absolute path stays as it is
         if place.is_dir():
             runs.append(place)
-        elif part.state == "done":
-            before = len(loader.results)
-            if shown := loader.result(place):
-                (own if len(loader.results) > before else elsewhere).append(shown)
+        elif part.state == "done" and (shown := loader.result(place)):
+            results.append(shown)
+    compared = loader.compared(runs)
     grades = tuple(map(_graded, item.grades))
     return ShownItem(
         anchor=anchor,
         state=item,
         grades=grades,
         verdicts=_counted(grades),
-        results=tuple(own),
-        elsewhere=tuple(shown for shown in dict.fromkeys(elsewhere) if shown not in own),
-        runs=tuple(loader.compared(runs)),
+        results=tuple(shown for shown in dict.fromkeys(results) if shown not in before),
+        runs=tuple(shown for shown in compared if shown not in before),
+        elsewhere=tuple(shown for shown in (*dict.fromkeys(results), *compared) if shown in before),
     )
 
 
@@ -193,7 +192,7 @@ def _graded(grade: GradeRow) -> Graded:
 
 def _counted(grades: Sequence[Graded]) -> str:
     counts = Counter(grade.verdict for grade in grades)
-    return ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if verdict in counts)
+    return ", ".join(f"{verdict}: {counts[verdict]}" for verdict in VERDICTS if verdict in counts)
 
 
 def _groups(item: ShownItem, verdict: str) -> Iterator[Group]:

@@ -92,16 +92,16 @@ def answers(reproduction: Reproduction, items: Sequence[ShownItem], loader: Load
 
 def _data(items: Sequence[ShownItem]) -> Iterator[str]:
     """Yield a sentence on each data set that was read."""
-    names = dict.fromkeys(shown.saved.source for item in items for shown in (*item.results, *item.elsewhere))
+    names = dict.fromkeys(shown.saved.source for item in items for shown in item.results)
     names |= dict.fromkeys(
-        str(run.about["data"]["name"]) for item in items for shown in item.runs for run in shown.runs
+        str(run.about["data"].get("name")) for item in items for shown in item.runs for run in shown.runs
     )
     for name in names:
         known = KNOWN.get(name)
         if known:
             yield f"{name}: {known.title}; {known.citation}; licence: {known.licence}."
-        elif name in _BUILT_IN:
-            yield f"{name}: built into ndtools, {_BUILT_IN[name]}."
+        elif name in _BUILT_IN or name.startswith("sample/"):
+            yield f"{name}: built into ndtools, {_BUILT_IN.get(name, _BUILT_IN['sample-photo'])}."
         else:
             yield f"{name}: images from the user's files; ndtools does not know their licence."
 

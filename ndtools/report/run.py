@@ -52,8 +52,8 @@ class Report:
             for number, noun in ((self.items, "item"), (self.results, "result"), (self.runs, "training run"))
             if number
         ]
-        verdicts = [f"{number} {verdict}" for verdict, number in self.verdicts.items() if number]
-        return ", ".join(parts) + (f": {', '.join(verdicts)}" if verdicts else "")
+        verdicts = [f"{verdict} {number}" for verdict, number in self.verdicts.items() if number]
+        return ", ".join(parts) + (f" ({', '.join(verdicts)})" if verdicts else "")
 
 
 def write_report(
