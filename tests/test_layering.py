@@ -27,7 +27,8 @@ BELOW = {
     "console": ("results", "drawing", "data", "validation"),
     "published": (),
     "experiments": ("published", "validation", "moments", "training", "drawing", "console"),
-    "cli": ("experiments",),
+    "report": ("experiments",),
+    "cli": ("report",),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

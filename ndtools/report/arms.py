@@ -40,8 +40,8 @@ def table_of_arms(result: CompareResult) -> Table:
         f"Accuracies on {result.dataset}: mean ± standard deviation over the runs of an arm",
         ("arm", "n", "epochs", "last / %", "best / %", "difference", "s/epoch", "published / %"),
         tuple(rows),
-        "Last: after the last epoch, on the test images once the runs have ended. Best: of each run's best epoch, on the"
-        f" images that evaluated each epoch. Difference: to {first.name}, in points, with p of Welch's two-sided test.",
+        "Last: after the last epoch, on the test images once the runs have ended. Best: of each run's best epoch, on"
+        f" the images that evaluated each epoch. Difference: to {first.name}, in points, with p of Welch's test.",
     )
 
 

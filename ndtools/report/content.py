@@ -171,7 +171,7 @@ class Loader:
 
     def _draw(self, result: ShownResult, name: str) -> tuple[Drawing, ...]:
         """Draw the figures of a result; one that cannot be drawn is named in a remark, and the others stay."""
-        drawings = []
+        drawings: list[Drawing] = []
         pictures = result.pictures()
         words = "; ".join(result.summary())
         for label, picture in pictures.items():
@@ -192,7 +192,7 @@ class Loader:
 
     def _drawn_before(self, path: Path, saved: SavedResult) -> tuple[Drawing, ...]:
         """Return the figures that the command drew, for a result whose arrays are gone."""
-        drawings = []
+        drawings: list[Drawing] = []
         captions = _captions_beside(path)
         for name in sorted(files_of_result(path.parent, path.stem)):
             place = path.parent / name
@@ -239,5 +239,3 @@ def _captions_beside(path: Path) -> dict[str, str]:
 
 def _origin(saved: SavedResult) -> str:
     return f"{saved.experiment} of {saved.source}"
-
-

@@ -126,9 +126,9 @@ def _results(inside: Sequence[Path]) -> Iterator[Path]:
     """Yield the .json files that begin as results do, and those beside which arrays of that name lie."""
     names = {path.name for path in inside}
     for path in inside:
-        if path.suffix == ".json" and path.name != STATE_FILE and not path.name.startswith("."):
-            if is_result(path) or f"{path.stem}.npz" in names:
-                yield path
+        named = path.suffix == ".json" and path.name != STATE_FILE and not path.name.startswith(".")
+        if named and (is_result(path) or f"{path.stem}.npz" in names):
+            yield path
 
 
 def _add(paths: list[Path], path: Path, seen: set[str]) -> None:

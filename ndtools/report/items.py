@@ -9,7 +9,6 @@ from ndtools.report.citing import Citation, cite, with_unit
 from ndtools.report.content import Loader, ShownFile, ShownRuns
 from ndtools.report.numbers import number_in_words
 from ndtools.report.state import VERDICTS, GradeRow, ItemState, Reproduction
-from ndtools.text import counted
 
 __all__ = ["Graded", "Group", "ShownItem", "Verdicts", "show_items", "verdicts_of"]
 

@@ -58,7 +58,9 @@ def tables_of(numbers: Mapping[str, Any]) -> list[Table]:
             further.append(table)
         else:
             left_out += 1
-    note = f"{counted(left_out, 'longer list')} of numbers left out here: see the data of the page." if left_out else None
+    note = (
+        f"{counted(left_out, 'longer list')} of numbers left out here: see the data of the page." if left_out else None
+    )
     shown = plain[:_MOST_ROWS]
     if len(shown) < len(plain):
         note = " ".join(filter(None, [f"{counted(len(plain) - len(shown), 'further value')} left out here.", note]))

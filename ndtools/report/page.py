@@ -13,7 +13,7 @@ from ndtools.report.arms import table_of_arms, table_of_runs
 from ndtools.report.content import Loader, ShownFile
 from ndtools.report.gathering import Material
 from ndtools.report.items import ShownItem, Verdicts, show_items, verdicts_of
-from ndtools.report.numbers import duration, in_words, named_values
+from ndtools.report.numbers import duration, named_values
 from ndtools.report.pictures import shrink
 from ndtools.report.questions import Answer, answers
 from ndtools.report.state import VERDICTS, Reproduction
@@ -113,15 +113,19 @@ def make_page(
     shrink(loader.drawings, _MOST_BYTES)
     remarks = tuple(dict.fromkeys(map(printable, loader.remarks)))
     heading = title or ("Reproduction of network deconvolution" if reproductions else "Results of ndtools")
-    html = _environment().get_template("page.html").render(
-        title=heading,
-        generator=GENERATOR,
-        version=__version__,
-        reproductions=reproductions,
-        results=results,
-        groups=groups,
-        remarks=remarks,
-        data=_data(heading, loader, reproductions, remarks),
+    html = (
+        _environment()
+        .get_template("page.html")
+        .render(
+            title=heading,
+            generator=GENERATOR,
+            version=__version__,
+            reproductions=reproductions,
+            results=results,
+            groups=groups,
+            remarks=remarks,
+            data=_data(heading, loader, reproductions, remarks),
+        )
     )
     return Page(
         html=html.lstrip(),  # the macros of the template leave empty lines
@@ -167,12 +171,15 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "duration": duration,
-        "in_words": in_words,
-        "named_values": named_values,
         "table_of_arms": table_of_arms,
         "table_of_runs": table_of_runs,
     }
-    environment.globals |= {"marks": _MARKS, "named_values": named_values, "about_run": _about_run, "about_result": _about_result}
+    environment.globals |= {
+        "marks": _MARKS,
+        "named_values": named_values,
+        "about_run": _about_run,
+        "about_result": _about_result,
+    }
     return environment
 
 

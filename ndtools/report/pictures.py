@@ -63,7 +63,7 @@ class Drawing:
         return self.png.size if self.png else (0, 0)
 
     @property
-    def bytes(self) -> int:
+    def cost(self) -> int:
         """Number of bytes that the figure takes in the page."""
         return len(self.svg) if self.svg else -(-len(self._file()) // 3) * 4
 
@@ -142,7 +142,7 @@ def shrink(drawings: Sequence[Drawing], most: int) -> None:
     most : int
         Number of bytes that all figures together may take.
     """
-    sizes = [drawing.bytes for drawing in drawings]
+    sizes = [drawing.cost for drawing in drawings]
     while sum(sizes) > most:
         large = [
             i for i, drawing in enumerate(drawings) if drawing.png and drawing.png.width * _SHRINKING >= _LEAST_PIXELS
@@ -153,7 +153,7 @@ def shrink(drawings: Sequence[Drawing], most: int) -> None:
         picture = drawings[i].png
         assert picture is not None
         drawings[i].png = _resized(picture, round(picture.width * _SHRINKING))
-        sizes[i] = drawings[i].bytes
+        sizes[i] = drawings[i].cost
 
 
 def _saved(figure: Figure, image_format: str) -> bytes:
@@ -173,11 +173,7 @@ def _resized(image: Image.Image, width: int) -> Image.Image:
 
 
 def _inline_svg(text: str, *, prefix: str, title: str) -> Markup:
-    """Return an <svg> element for an HTML page from a file of matplotlib.
-
-    Names begin with the prefix, since those of all figures share the page; styles stay within the element; lengths are
-    those of the page; coordinates have two decimals.
-    """
+    """Return an <svg> element for an HTML page, whose names begin with the prefix, from a file of matplotlib."""
     root = ElementTree.fromstring(text)
     for parent in list(root.iter()):
         for child in list(parent):

@@ -216,29 +216,32 @@ class Reproduction:
                 " ndtools"
             )
         fields = _Fields(content)
-        items, damaged = [], []
+        items: list[ItemState] = []
+        damaged: list[str] = []
         try:
-            every = fields.many("items", lambda value: value)
-            head = {
-                "version": fields.text("ndtools"),
-                "started": fields.optional_text("started"),
-                "updated": fields.optional_text("updated"),
-                "budget": fields.number("budget"),
-                "versions": fields.mapping("versions"),
-                "hardware": fields.mapping("hardware"),
-            }
+            for number, value in enumerate(fields.many("items", lambda value: value), 1):
+                try:
+                    items.append(_item(value))
+                except _Misfit as error:
+                    called = value.get("id") if isinstance(value, dict) else None
+                    which = called if isinstance(called, str) else f"number {number}"
+                    damaged.append(f"{name}: the item {which} is damaged and is left out: {error}")
+            return cls(
+                folder=folder,
+                version=fields.text("ndtools"),
+                started=fields.optional_text("started"),
+                updated=fields.optional_text("updated"),
+                budget=fields.number("budget"),
+                versions=fields.mapping("versions"),
+                hardware=fields.mapping("hardware"),
+                items=tuple(items),
+                damaged=tuple(damaged),
+                content=content,
+            )
         except _Misfit as error:
             raise DataError(
                 f"{name} is damaged: {error}; run ndtools reproduce again, which keeps all finished parts"
             ) from None
-        for number, value in enumerate(every, 1):
-            try:
-                items.append(_item(value))
-            except _Misfit as error:
-                called = value.get("id") if isinstance(value, dict) else None
-                which = called if isinstance(called, str) else f"number {number}"
-                damaged.append(f"{name}: the item {which} is damaged and is left out: {error}")
-        return cls(folder=folder, items=tuple(items), damaged=tuple(damaged), content=content, **head)
 
 
 class _Misfit(Exception):  # noqa: N818 (a value that does not fit, told apart from errors of the program)

@@ -10,6 +10,7 @@ RESULTS = {  # name of the folder within results/: command line
     "kernels-3fa9": ["kernels", "-k", "3"],
     "ns-stability-77c1": ["ns-stability", "--iterations", "12"],
 }
+OTHERS = ("vgg16", "resnet18", "dpn92", "senet18")
 
 
 def run_experiments(folder, photos):
@@ -110,7 +111,7 @@ def state():
                 level=level(full=True),
                 seconds=3.25,
                 parts=[part("all images", "kernels", result="results/kernels-3fa9/kernels.json")],
-                grades=[grade("claim/centre-surround", "agrees", reason="All three are on-centre.", conditions="4 photos")],
+                grades=[grade("claim/centre", "agrees", reason="All three are on-centre.", conditions="4 photos")],
             ),
             item(
                 "fig6",
@@ -160,7 +161,7 @@ def state():
                         reason="The spread of the published runs is above 2 points.",
                         conditions=conditions,
                     ),
-                    *(grade(f"table1/{arch}/cifar10/nd/20", "not run") for arch in ("vgg16", "resnet18", "dpn92", "senet18")),
+                    *(grade(f"table1/{arch}/cifar10/nd/20", "not run") for arch in OTHERS),
                 ],
             ),
             item(

@@ -94,16 +94,16 @@ def test_curves_are_svg_whose_names_and_styles_stay_within():
 def test_images_are_png():
     drawing = draw_figure(figure([[0, 1], [1, 0]]), prefix="f-", alt="a", caption="c")
     assert drawing.svg is None and drawing.size == (600, 400) and drawing.source.startswith("data:image/png;base64,")
-    assert drawing.bytes == len(drawing.source) - len("data:image/png;base64,")
+    assert drawing.cost == len(drawing.source) - len("data:image/png;base64,")
 
 
 def test_the_largest_pictures_are_shrunk_first_and_none_below_500_pixels():
     large = Image.effect_noise((1200, 400), 80).convert("RGB")
     small = Image.effect_noise((400, 100), 80).convert("RGB")
     drawings = [Drawing("a", "c", png=large), Drawing("a", "c", png=small)]
-    most = drawings[0].bytes // 2 + drawings[1].bytes
+    most = drawings[0].cost // 2 + drawings[1].cost
     shrink(drawings, most)
-    assert sum(drawing.bytes for drawing in drawings) <= most
+    assert sum(drawing.cost for drawing in drawings) <= most
     assert drawings[0].size[0] < 1200 and drawings[1].size == (400, 100)
     shrink(drawings, 0)
     assert 500 <= drawings[0].size[0] < 640
