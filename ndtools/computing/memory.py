@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ndtools.errors import DataError
 
-__all__ = ["MemoryGate", "free_memory", "require_memory"]
+__all__ = ["MemoryGate", "free_memory", "require_memory", "use_huge_pages"]
 
 _SMALL = 2**24  # bytes up to which the free memory is not checked
 
@@ -51,6 +51,17 @@ def require_memory(nbytes: int, what: str, remedy: str | None = None) -> None:
     if free is not None and nbytes > free:
         message = f"{what} needs about {nbytes / 1e9:.2g} GB of memory, and {free / 1e9:.2g} GB are free"
         raise DataError(message if remedy is None else f"{message}; {remedy}")
+
+
+def use_huge_pages() -> None:
+    """Let torch ask for pages of 2 MiB for its large tensors, unless the environment decides it.
+
+    The C library returns the memory of every large tensor to the system when it is freed, and the system clears each
+    page again before the next tensor gets it. Fewer, larger pages take less time: a step of ResNet-18 with batch
+    normalisation becomes about a seventh shorter. It has an effect on Linux, on a CPU, and only if it is set before
+    torch is loaded.
+    """
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
 class MemoryGate:

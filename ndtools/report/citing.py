@@ -1,17 +1,20 @@
 """Published numbers and claims in words, as a page sets measured values beside them."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from ndtools.published import registry
 from ndtools.published.entry import DOCUMENTS, Entry
+from ndtools.published.registry import CLAIMS, ENTRIES
+from ndtools.published.search import shown_condition
 from ndtools.report.numbers import number_in_words
 
 __all__ = ["Citation", "cite", "documents_of", "with_unit"]
 
 _VERSIONS = {"paper-v1": "first version", "paper-v2": "second version"}
-_SHORT = {"report-2021": "report of Southampton (2021)", "rescience-2025": "ReScience C (2025)"}
+_SHORT = {
+    "summary": "summary of the paper",
+    "report-2021": "report of Southampton (2021)",
+    "rescience-2025": "ReScience C (2025)",
+}
 _NORMS = {"nd": "deconvolution", "bn": "batch normalisation", "none": "no normalisation"}
 # Conditions that tell the numbers of one place apart, with the words around their values.
 _TELLING = {
@@ -44,8 +47,8 @@ class Citation:
         Whether the value is words of the source.
     n : int or None
         Number of runs that the document states.
-    conditions : tuple of (str, str)
-        Conditions under which it was published, by name.
+    conditions : str
+        Further conditions under which it was published, which the title does not name.
     note, doubt : str or None
         Remark that helps to read it, and reason not to take it at face value.
     """
@@ -57,7 +60,7 @@ class Citation:
     unit: str = ""
     quoted: bool = False
     n: int | None = None
-    conditions: tuple[tuple[str, str], ...] = ()
+    conditions: str = ""
     note: str | None = None
     doubt: str | None = None
 
@@ -75,32 +78,33 @@ def cite(subject: str) -> Citation:
     Citation
         Number or claim; without a value if this version of ndtools does not know the ID.
     """
-    if entry := registry.ENTRIES.get(subject):
+    if entry := ENTRIES.get(subject):
         return _number(entry)
-    claims: Mapping[str, Any] = getattr(registry, "CLAIMS", {})
-    if claim := claims.get(subject):
+    if claim := CLAIMS.get(subject):
         return Citation(
             subject,
             claim.statement,
             _place(claim.documents, claim.where),
             claim.quote,
             quoted=True,
+            conditions=", ".join(
+                f"{name.replace('_', ' ')} {shown_condition(value)}" for name, value in claim.conditions.items()
+            ),
             note=claim.note,
             doubt=claim.doubt,
         )
     return Citation(subject, subject, "unknown to this version of ndtools", None)
 
 
-def documents_of(subjects: "set[str]") -> list[str]:
+def documents_of(subjects: set[str]) -> list[str]:
     """Return the references of all documents that publish any of these numbers and claims."""
-    claims: Mapping[str, Any] = getattr(registry, "CLAIMS", {})
     used = {
         document
         for subject in subjects
-        if (published := registry.ENTRIES.get(subject) or claims.get(subject))
+        if (published := ENTRIES.get(subject) or CLAIMS.get(subject))
         for document in published.documents
     }
-    return [DOCUMENTS.get(name, name) for name in dict.fromkeys([*DOCUMENTS, *sorted(used)]) if name in used]
+    return [title for name, title in DOCUMENTS.items() if name in used]
 
 
 def with_unit(value: float | None, spread: float | None, unit: str) -> str:
@@ -123,17 +127,32 @@ def _number(entry: Entry) -> Citation:
         entry.id,
         ": ".join(filter(None, [entry.metric, ", ".join(telling)])).replace(" 1 epochs", " 1 epoch"),
         _place(entry.documents, entry.where),
-        with_unit(entry.value, entry.spread, entry.unit),
+        _printed(entry),
         entry.unit,
         n=entry.n,
-        conditions=tuple((name.replace("_", " "), str(value)) for name, value in entry.conditions.items()),
+        conditions=", ".join(
+            f"{name.replace('_', ' ')} {shown_condition(value)}"
+            for name, value in entry.conditions.items()
+            if name not in _TELLING
+        ),
         note=entry.note,
         doubt=entry.doubt,
     )
 
 
+def _printed(entry: Entry) -> str:
+    """Return a value with its spread or range and its unit; means with two decimals, as the documents have them."""
+    if entry.n and entry.spread is not None:
+        text = f"{entry.value:.2f} ± {entry.spread:.2f}"
+    elif entry.upper is not None:
+        text = f"{entry.value:.12g} to {entry.upper:.12g}"
+    else:
+        text = f"{entry.value:.12g}"
+    return f"{text} {entry.unit}".strip()
+
+
 def _place(documents: tuple[str, ...], where: str) -> str:
     versions = [_VERSIONS[name] for name in documents if name in _VERSIONS]
-    others = [_SHORT.get(name, name) for name in documents if name not in _VERSIONS]
+    others = [_SHORT[name] for name in documents if name not in _VERSIONS]
     paper = [f"paper{f' ({versions[0]})' if len(versions) == 1 else ''}"] if versions else []
     return f"{', '.join([*paper, *others])}: {where}"

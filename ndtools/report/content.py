@@ -38,9 +38,9 @@ class ShownFile:
     summary : tuple of str
         Lines that say what it is.
     drawings : tuple of Drawing
-        Its figures.
+        Figures of the result.
     tables : tuple of Table
-        Its numbers.
+        Numbers of the result.
     """
 
     anchor: str

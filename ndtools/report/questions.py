@@ -27,7 +27,7 @@ class Answer:
     Attributes
     ----------
     question : str
-        The question.
+        Question that a reproduction must answer.
     text : str
         Answer in a sentence or two.
     points : tuple of str

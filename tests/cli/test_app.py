@@ -31,7 +31,7 @@ def test_help_shows_flags_without_a_type(command):
 
 
 WITHOUT_PICTURES = ["convert", "fold", "audit"]  # of checkpoints
-WITHOUT_COMPUTING = ["figure"]
+WITHOUT_COMPUTING = ["figure", "published", "report"]
 WITHOUT_EFFECT = {  # shared options that a command has no use for
     "compare": ("--verbose", "--seed", "--jobs", "--device"),
     "features": ("--verbose",),
@@ -69,12 +69,27 @@ def test_help_of_commands_that_write_folders(name):
         assert option in text
 
 
+def test_help_of_the_command_that_writes_a_page():
+    text = help_of("report")
+    assert re.search(r"Example: ndtools report \S", text)
+    for option in ("--output", "--title", "--json", "--quiet"):
+        assert option in text
+
+
 def test_help_of_the_command_that_draws_again():
     text = help_of("figure")
     assert re.search(r"Example: ndtools figure \S", text)
     for option in ("--out", "--name", "--format", "--dpi", "--width"):
         assert option in text
     assert "--seed" not in text
+
+
+def test_help_of_the_command_that_lists_what_was_published():
+    text = help_of("published")
+    assert re.search(r"Example: ndtools published \S", text)
+    for option in ("--document", "--claims", "--numbers", "--json"):
+        assert option in text
+    assert "--out" not in text
 
 
 def test_every_shared_option_has_help():

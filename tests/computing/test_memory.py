@@ -1,9 +1,10 @@
+import os
 import threading
 
 import pytest
 
 from ndtools.computing import memory
-from ndtools.computing.memory import MemoryGate, free_memory, require_memory
+from ndtools.computing.memory import MemoryGate, free_memory, require_memory, use_huge_pages
 from ndtools.errors import DataError
 
 
@@ -56,3 +57,12 @@ def test_the_gate_keeps_the_sum_below_its_limit():
     assert most == 10
     assert all(alone)
     assert len(alone) == 20
+
+
+def test_huge_pages_are_asked_for_unless_the_user_decides(monkeypatch):
+    monkeypatch.setattr(os, "environ", {})
+    use_huge_pages()
+    assert os.environ == {"THP_MEM_ALLOC_ENABLE": "1"}
+    monkeypatch.setattr(os, "environ", {"THP_MEM_ALLOC_ENABLE": "0"})
+    use_huge_pages()
+    assert os.environ == {"THP_MEM_ALLOC_ENABLE": "0"}

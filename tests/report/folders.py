@@ -111,7 +111,9 @@ def state():
                 level=level(full=True),
                 seconds=3.25,
                 parts=[part("all images", "kernels", result="results/kernels-3fa9/kernels.json")],
-                grades=[grade("claim/centre", "agrees", reason="All three are on-centre.", conditions="4 photos")],
+                grades=[
+                    grade("claim/center-surround", "agrees", reason="All three are on-centre.", conditions="4 photos")
+                ],
             ),
             item(
                 "fig6",

@@ -6,6 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from ndtools.published.registry import CLAIMS, ENTRIES
 from ndtools.report.citing import cite, documents_of, with_unit
 from ndtools.report.numbers import duration, number_in_words, tables_of
 from ndtools.report.pictures import Drawing, draw_figure, shrink
@@ -63,8 +64,22 @@ def test_citations_are_what_the_documents_print():
     second = cite("table2/resnet18/nd/top1/v2")
     assert second.value == "71.24 %" and second.where == "paper (second version): table 2, ResNet-18"
     assert second.doubt
+    assert (
+        number.conditions.startswith("lr 0.1, weight decay 0.001, opt sgd, momentum 0.9")
+        and "arch" not in number.conditions
+    )
+    assert cite("rescience/vgg16/cifar10/bn/1").value == "14.38 ± 1.32 %"
+    claim = cite("claim/center-surround")
+    assert claim.quoted and claim.value == CLAIMS[claim.id].quote and claim.title == CLAIMS[claim.id].statement
     assert cite("no/such/id").value is None
     assert documents_of({"table2/resnet18/nd/top1/v2", "no/such/id"}) == ["Ye et al., Network Deconvolution, ICLR 2020"]
+
+
+def test_every_number_and_claim_can_be_cited():
+    for subject in (*ENTRIES, *CLAIMS):
+        citation = cite(subject)
+        assert citation.value and citation.title, subject
+        assert citation.where.startswith(("paper", "summary", "report", "ReScience")), subject
 
 
 def test_values_have_their_spread_and_unit():
