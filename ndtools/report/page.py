@@ -26,7 +26,7 @@ __all__ = ["GENERATOR", "Page", "make_page"]
 GENERATOR = "ndtools report"
 """Name by which a page says what made it."""
 
-_MOST_BYTES = 2_500_000  # of all figures
+_MOST_BYTES, _MOST_OF_ONE = 2_500_000, 800_000  # of all figures, and of one picture
 _MARKS = {"disagrees": "✗", "same direction": "↗", "agrees": "✓", "not comparable": "≠", "not run": "–"}
 # What would end the block of data, or begin another element, is written as escapes of JSON.
 _ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
@@ -110,7 +110,7 @@ def make_page(
         loader.result(path)
     results = loader.results[of_items:]
     groups = loader.compared(material.runs) if material.runs else []
-    shrink(loader.drawings, _MOST_BYTES)
+    shrink(loader.drawings, _MOST_BYTES, _MOST_OF_ONE)
     remarks = tuple(dict.fromkeys(map(printable, loader.remarks)))
     heading = title or ("Reproduction of network deconvolution" if reproductions else "Results of ndtools")
     html = (

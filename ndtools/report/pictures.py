@@ -23,7 +23,7 @@ WIDTH = 150.0
 
 DPI = 200  # of figures that become PNG: sharp on screens with two dots for each pixel of the page
 _LARGEST_SVG = 250_000  # characters: clouds of points are smaller as PNG
-_COLOURS = 256
+_COLOURS, _OF_PHOTOGRAPHS = 256, 20_000
 _SHRINKING = 0.8
 _LEAST_PIXELS = 500  # width below which no picture is shrunk
 _SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
@@ -70,8 +70,10 @@ class Drawing:
     def _file(self) -> bytes:
         assert self.png is not None
         file = io.BytesIO()
-        # A palette takes a third of the bytes, and the figures hold few colours or a photograph of little size.
-        self.png.quantize(_COLOURS, method=Image.Quantize.MEDIANCUT).save(file, format="PNG", optimize=True)
+        reduced = self.png.quantize(_COLOURS, method=Image.Quantize.MEDIANCUT)  # a third of the bytes
+        if self.png.getcolors(_OF_PHOTOGRAPHS) is None:  # 256 colours show as bands in photographs, unless dithered
+            reduced = self.png.quantize(_COLOURS, palette=reduced, dither=Image.Dither.FLOYDSTEINBERG)
+        reduced.save(file, format="PNG", optimize=True)
         return file.getvalue()
 
 
@@ -132,8 +134,8 @@ def read_picture(path: Path, *, alt: str, caption: str) -> Drawing:
     return Drawing(alt, caption, png=_resized(picture, widest) if picture.width > widest else picture)
 
 
-def shrink(drawings: Sequence[Drawing], most: int) -> None:
-    """Shrink the pictures of a page, the largest first, until all figures together take a number of bytes.
+def shrink(drawings: Sequence[Drawing], most: int, most_each: int) -> None:
+    """Shrink the pictures of a page, the largest first, until each of them and all together are small enough.
 
     Parameters
     ----------
@@ -141,11 +143,18 @@ def shrink(drawings: Sequence[Drawing], most: int) -> None:
         All figures of the page, which are changed. Curves, and pictures that are small already, stay as they are.
     most : int
         Number of bytes that all figures together may take.
+    most_each : int
+        Number of bytes that one picture may take.
     """
     sizes = [drawing.cost for drawing in drawings]
-    while sum(sizes) > most:
+    while True:
+        all_too_large = sum(sizes) > most
         large = [
-            i for i, drawing in enumerate(drawings) if drawing.png and drawing.png.width * _SHRINKING >= _LEAST_PIXELS
+            i
+            for i, drawing in enumerate(drawings)
+            if drawing.png
+            and drawing.png.width * _SHRINKING >= _LEAST_PIXELS
+            and (all_too_large or sizes[i] > most_each)
         ]
         if not large:
             return

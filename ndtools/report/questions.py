@@ -82,9 +82,9 @@ def answers(reproduction: Reproduction, items: Sequence[ShownItem], loader: Load
             "What did it take?",
             f"The parts that are done took {duration(sum(item.state.seconds or 0 for item in items))} in all."
             + (
-                f" Each item had a budget of {duration(reproduction.budget)}."
+                f" The last call had a budget of {duration(reproduction.budget)}."
                 if reproduction.budget is not None
-                else " Items had no budget of time."
+                else " There was no budget of time."
             ),
         ),
     ]

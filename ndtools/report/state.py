@@ -166,7 +166,7 @@ class Reproduction:
     started, updated : str or None
         Dates of the first start and of the last change.
     budget : float or None
-        Seconds that each item was given; None for all.
+        Seconds that the last call was given for all items; None for a call without a limit.
     versions, hardware : mapping
         Versions of the software, and the machine.
     items : tuple of ItemState

@@ -117,11 +117,18 @@ def test_the_largest_pictures_are_shrunk_first_and_none_below_500_pixels():
     small = Image.effect_noise((400, 100), 80).convert("RGB")
     drawings = [Drawing("a", "c", png=large), Drawing("a", "c", png=small)]
     most = drawings[0].cost // 2 + drawings[1].cost
-    shrink(drawings, most)
+    shrink(drawings, most, most)
     assert sum(drawing.cost for drawing in drawings) <= most
     assert drawings[0].size[0] < 1200 and drawings[1].size == (400, 100)
-    shrink(drawings, 0)
+    shrink(drawings, 0, 0)
     assert 500 <= drawings[0].size[0] < 640
+
+
+def test_one_picture_does_not_take_the_room_of_all():
+    drawings = [Drawing("a", "c", png=Image.effect_noise((1200, 400), 80).convert("RGB")) for _ in range(2)]
+    drawings[1].png = Image.new("RGB", (1200, 400), "white")
+    shrink(drawings, 10**9, drawings[0].cost // 2)
+    assert drawings[0].size[0] < 1200 and drawings[1].size == (1200, 400)
 
 
 def luminance(colour):

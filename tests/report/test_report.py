@@ -86,7 +86,7 @@ def test_the_questions_are_answered_from_the_state(page):
         "table2: needs a GPU (ImageNet is not here; give its folder with --data-dir.)",
         "the versions of the paper differ: 71.1 in the first, 71.24 in the second",
         "table1: 5,000 images, 1 epoch, in place of the published recipe.",
-        "Each item had a budget of 15 min.",
+        "The last call had a budget of 15 min.",
     ):
         assert words in answers, words
 
