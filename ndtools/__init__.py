@@ -98,6 +98,7 @@ _GROUPS: dict[str, dict[str, str | tuple[str, str]]] = {
         "NsStabilityResult": "experiments.ns_stability.result",
         "RegressConfig": "experiments.regress.config",
         "RegressResult": "experiments.regress.result",
+        "Report": "report.run",
         "Run": "results.runs",
         "Series": "results.series",
         "SparsityConfig": "experiments.sparsity.config",
@@ -138,6 +139,7 @@ _GROUPS: dict[str, dict[str, str | tuple[str, str]]] = {
         "run_train": ("experiments.train.run", "run"),
         "sparsity": "experiments.sparsity.run",
         "timing": "experiments.timing.run",
+        "write_report": "report.run",
     },
     "figures": {  # pictures of results
         "plot_compare": "experiments.compare.figure",

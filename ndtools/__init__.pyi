@@ -135,6 +135,8 @@ from ndtools.numerics.ridge import choose_ridge as choose_ridge
 from ndtools.numerics.stability import TraceRecord as TraceRecord
 from ndtools.numerics.stability import inverse_sqrt_trace as inverse_sqrt_trace
 from ndtools.numerics.stability import predict_vanilla as predict_vanilla
+from ndtools.report.run import Report as Report
+from ndtools.report.run import write_report as write_report
 from ndtools.results.runs import Run as Run
 from ndtools.results.runs import read_run as read_run
 from ndtools.results.series import Series as Series

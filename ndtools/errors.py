@@ -30,6 +30,7 @@ __all__ = [
     "OptionError",
     "OutputError",
     "SkippedImageWarning",
+    "SkippedResultWarning",
     "SkippedRunWarning",
     "TrainingDiverged",
 ]
@@ -133,6 +134,10 @@ class NumericalWarning(UserWarning):
 
 class SkippedImageWarning(UserWarning):
     """An image could not be read and was left out."""
+
+
+class SkippedResultWarning(UserWarning):
+    """A result or training run could not be read and was left out of a report."""
 
 
 class SkippedRunWarning(UserWarning):

@@ -28,7 +28,8 @@ BELOW = {
     "published": (),
     "experiments": ("published", "validation", "moments", "training", "drawing", "console"),
     "reproduction": ("experiments",),
-    "cli": ("reproduction",),
+    "report": ("experiments",),
+    "cli": ("reproduction", "report"),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -14,6 +14,7 @@ from ndtools.cli.data import data_app
 from ndtools.cli.figure import figure
 from ndtools.cli.fold import fold
 from ndtools.cli.published import published
+from ndtools.cli.report import report
 from ndtools.computing.memory import use_huge_pages
 from ndtools.computing.threads import limit_spinning
 from ndtools.console.failures import INTERRUPTED, FailureHandlingGroup
@@ -77,6 +78,7 @@ app.command(cls=FlagsCommand)(features)
 app.command(cls=FlagsCommand)(compare)
 app.command(cls=FlagsCommand)(reproduce)
 app.command(cls=FlagsCommand)(figure)
+app.command(cls=FlagsCommand)(report)
 app.command(cls=FlagsCommand)(convert)
 app.command(cls=FlagsCommand)(fold)
 app.command(cls=FlagsCommand)(audit)

@@ -18,7 +18,7 @@ from ndtools.data.files import open_regular, read_file
 from ndtools.errors import DataError, OptionError
 from ndtools.text import printable, reason
 
-__all__ = ["FORMAT_VERSION", "SavedResult", "floats", "load", "optional_float"]
+__all__ = ["FORMAT_VERSION", "SavedResult", "floats", "load", "load_numbers", "optional_float"]
 
 FORMAT_VERSION = 1
 """Version of the content of result files, to be raised when they change. Files without a version have version 0."""
@@ -156,9 +156,30 @@ def load(path: str | os.PathLike[str]) -> SavedResult:
         If a file is absent, unreadable or cut short, is not the result of an experiment, or has a format version that
         this version of ndtools does not know.
     """
-    path = Path(path)
-    if path.suffix.lower() == ".npz":
-        path = _beside(path)
+    path = _numbers_of(path)
+    saved = load_numbers(path)
+    return dataclasses.replace(saved, arrays=_arrays(path.with_suffix(".npz"), saved.path, saved.command))
+
+
+def load_numbers(path: str | os.PathLike[str]) -> SavedResult:
+    """Read the numbers of a result of an experiment, whether or not its arrays are beside them.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The .json file, or the .npz file beside it.
+
+    Returns
+    -------
+    SavedResult
+        Numbers and manifest, and no arrays.
+
+    Raises
+    ------
+    DataError
+        If the .json file is absent, unreadable, not the result of an experiment, or of a newer version.
+    """
+    path = _numbers_of(path)
     name = printable(path)
     if path.suffix.lower() in _DRAWN:
         beside = path.with_suffix(".json")
@@ -186,8 +207,14 @@ def load(path: str | os.PathLike[str]) -> SavedResult:
         experiment=str(content.get("experiment") or _command(str(content["command"]))),
         manifest={key: content[key] for key in _MANIFEST if key in content},
         numbers={key: value for key, value in content.items() if key not in _MANIFEST},
-        arrays=_arrays(path.with_suffix(".npz"), name, str(content["command"])),
+        arrays={},
     )
+
+
+def _numbers_of(path: str | os.PathLike[str]) -> Path:
+    """Return the .json file of a result of which either file was named."""
+    path = Path(path)
+    return _beside(path) if path.suffix.lower() == ".npz" else path
 
 
 def _beside(path: Path) -> Path:

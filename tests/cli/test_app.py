@@ -31,7 +31,7 @@ def test_help_shows_flags_without_a_type(command):
 
 
 WITHOUT_PICTURES = ["convert", "fold", "audit"]  # of checkpoints
-WITHOUT_COMPUTING = ["figure", "published"]
+WITHOUT_COMPUTING = ["figure", "published", "report"]
 WITHOUT_EFFECT = {  # shared options that a command has no use for
     "compare": ("--verbose", "--seed", "--jobs", "--device"),
     "features": ("--verbose",),
@@ -75,6 +75,13 @@ def test_help_of_commands_that_run_several_experiments(name):
     text = help_of(name)
     assert re.search(rf"Example: ndtools {name} \S", text)
     for option in ("--output", "--budget", "--list", "--json", "--quiet", "--jobs", "--device"):
+        assert option in text
+
+
+def test_help_of_the_command_that_writes_a_page():
+    text = help_of("report")
+    assert re.search(r"Example: ndtools report \S", text)
+    for option in ("--output", "--title", "--json", "--quiet"):
         assert option in text
 
 

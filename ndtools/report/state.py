@@ -1,0 +1,374 @@
+"""Read reproduction.json, which ``ndtools reproduce`` writes: the items of a reproduction, their parts and grades."""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from ndtools.data.files import read_file
+from ndtools.errors import DataError
+from ndtools.text import printable, reason
+
+__all__ = ["FORMAT", "STATE_FILE", "VERDICTS", "GradeRow", "ItemState", "LevelState", "PartState", "Reproduction"]
+
+FORMAT = 1
+"""Version of the content of reproduction.json that is understood."""
+STATE_FILE = "reproduction.json"
+VERDICTS: dict[str, str] = {
+    "disagrees": "The measured value contradicts the published one.",
+    "same direction": "Sign and order hold, and the size differs or the recipe was reduced.",
+    "agrees": "The measured value is as near to the published one as their spreads allow.",
+    "not comparable": "There is a measured value, and conditions differ too much to judge it.",
+    "not run": "There is no measured value.",
+}
+"""Verdicts with their meaning, in the order in which the page has them: what fails stands first."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradeRow:
+    """Grade of one published number or claim.
+
+    Attributes
+    ----------
+    subject : str
+        ID of the published number or claim.
+    verdict : str
+        One of :data:`VERDICTS`.
+    measured, spread : float or None
+        Measured value in the unit of the published one, and its standard deviation over runs.
+    n : int or None
+        Number of runs that were measured.
+    reason : str
+        Sentence that says what decided the verdict.
+    conditions : str
+        Conditions of the measurement in words.
+    third_party : tuple of str
+        IDs of numbers of other documents that stand beside it.
+    """
+
+    subject: str
+    verdict: str
+    measured: float | None
+    spread: float | None
+    n: int | None
+    reason: str
+    conditions: str
+    third_party: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartState:
+    """State of one unit of work of an item.
+
+    Attributes
+    ----------
+    name : str
+        Name of the part within its item.
+    experiment : str
+        Command that computes it, such as "kernels" or "train".
+    state : str
+        State in words, such as "done" or "waiting".
+    seconds, estimate : float or None
+        Measured and estimated duration in seconds.
+    result : str or None
+        Path of the .json file of its result or of the folder of its run, from the folder of the state.
+    command : str
+        Command line that computes it.
+    reason : str or None
+        Reason why it is not done.
+    """
+
+    name: str
+    experiment: str
+    state: str
+    seconds: float | None
+    estimate: float | None
+    result: str | None
+    command: str
+    reason: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LevelState:
+    """Size of the recipe that was chosen for an item.
+
+    Attributes
+    ----------
+    title : str
+        Size in words.
+    full : bool
+        Whether it is the published recipe.
+    concludes, not_concluded : str
+        Sentences that say what may be concluded from it, and what not.
+    """
+
+    title: str
+    full: bool
+    concludes: str
+    not_concluded: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemState:
+    """State of one item of a reproduction: a figure, table or statement.
+
+    Attributes
+    ----------
+    id, title, where : str
+        ID, title, and place in the paper.
+    aliases : tuple of str
+        Other IDs of the same item.
+    state : str
+        State in words, such as "done" or "data missing".
+    reason : str or None
+        Sentence that says what is missing and how to get it.
+    level : LevelState or None
+        Size of the recipe that was chosen.
+    seconds, estimate, estimate_full : float or None
+        Duration so far, estimate of the chosen size, and estimate of the published recipe, in seconds.
+    command : str
+        Command line that reproduces the item.
+    parts : tuple of PartState
+        Units of work in their order.
+    grades : tuple of GradeRow
+        Grades of its published numbers and claims.
+    """
+
+    id: str
+    aliases: tuple[str, ...]
+    title: str
+    where: str
+    state: str
+    reason: str | None
+    level: LevelState | None
+    seconds: float | None
+    estimate: float | None
+    estimate_full: float | None
+    command: str
+    parts: tuple[PartState, ...]
+    grades: tuple[GradeRow, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reproduction:
+    """Content of the folder of a reproduction.
+
+    Attributes
+    ----------
+    folder : Path
+        Folder that holds the state.
+    version : str
+        Version of ndtools that wrote it.
+    started, updated : str or None
+        Dates of the first start and of the last change.
+    budget : float or None
+        Seconds that the last call was given for all items; None for a call without a limit.
+    versions, hardware : mapping
+        Versions of the software, and the machine.
+    items : tuple of ItemState
+        Items that could be read, in their order.
+    damaged : tuple of str
+        Remarks about items that could not be read.
+    content : mapping
+        Whole content of the file.
+    """
+
+    folder: Path
+    version: str
+    started: str | None
+    updated: str | None
+    budget: float | None
+    versions: Mapping[str, Any]
+    hardware: Mapping[str, Any]
+    items: tuple[ItemState, ...]
+    damaged: tuple[str, ...]
+    content: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, folder: Path) -> "Reproduction":
+        """Read the state of a reproduction.
+
+        Parameters
+        ----------
+        folder : Path
+            Folder that holds reproduction.json.
+
+        Returns
+        -------
+        Reproduction
+            State with all items that can be read; the others are named in ``damaged``.
+
+        Raises
+        ------
+        DataError
+            If the file is absent, is not JSON, or is of a format that is not known.
+        """
+        path = folder / STATE_FILE
+        name = printable(path)
+        content = _object(path, name)
+        if content.get("format") != FORMAT or isinstance(content["format"], bool):
+            raise DataError(
+                f"{name} has the format {content.get('format')!r}, and this version of ndtools reads {FORMAT}; update"
+                " ndtools"
+            )
+        fields = _Fields(content)
+        items: list[ItemState] = []
+        damaged: list[str] = []
+        try:
+            for number, value in enumerate(fields.many("items", lambda value: value), 1):
+                try:
+                    items.append(_item(value))
+                except _Misfit as error:
+                    called = value.get("id") if isinstance(value, dict) else None
+                    which = called if isinstance(called, str) else f"number {number}"
+                    damaged.append(f"{name}: the item {which} is damaged and is left out: {error}")
+            return cls(
+                folder=folder,
+                version=fields.text("ndtools"),
+                started=fields.optional_text("started"),
+                updated=fields.optional_text("updated"),
+                budget=fields.number("budget"),
+                versions=fields.mapping("versions"),
+                hardware=fields.mapping("hardware"),
+                items=tuple(items),
+                damaged=tuple(damaged),
+                content=content,
+            )
+        except _Misfit as error:
+            raise DataError(
+                f"{name} is damaged: {error}; run ndtools reproduce again, which keeps all finished parts"
+            ) from None
+
+
+class _Misfit(Exception):  # noqa: N818 (a value that does not fit, told apart from errors of the program)
+    """A value of the file is absent or of another type."""
+
+
+class _Fields:
+    """Values of a JSON object, each checked when it is taken."""
+
+    def __init__(self, content: object) -> None:
+        if not isinstance(content, dict):
+            raise _Misfit("it is no JSON object")
+        self._content = content
+
+    def text(self, name: str) -> str:
+        value = self._content.get(name)
+        return value if isinstance(value, str) else self._refuse(name, "a text")
+
+    def optional_text(self, name: str) -> str | None:
+        return None if self._content.get(name) is None else self.text(name)
+
+    def number(self, name: str) -> float | None:
+        value = self._content.get(name)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            self._refuse(name, "a finite number or null")
+        return value
+
+    def count(self, name: str) -> int | None:
+        value = self.number(name)
+        return value if value is None or isinstance(value, int) else self._refuse(name, "a whole number or null")
+
+    def flag(self, name: str) -> bool:
+        value = self._content.get(name)
+        return value if isinstance(value, bool) else self._refuse(name, "true or false")
+
+    def mapping(self, name: str) -> dict[str, Any]:
+        value = self._content.get(name)
+        return value if isinstance(value, dict) else self._refuse(name, "an object")
+
+    def optional(self, name: str, read: Callable[[Any], T]) -> T | None:
+        value = self._content.get(name)
+        return None if value is None else read(value)
+
+    def many(self, name: str, read: Callable[[Any], T]) -> tuple[T, ...]:
+        value = self._content.get(name)
+        return tuple(map(read, value)) if isinstance(value, list) else self._refuse(name, "a list")
+
+    @staticmethod
+    def _refuse(name: str, wanted: str) -> NoReturn:
+        raise _Misfit(f"'{name}' must be {wanted}")
+
+
+def _item(value: object) -> ItemState:
+    fields = _Fields(value)
+    return ItemState(
+        id=fields.text("id"),
+        aliases=fields.many("aliases", _word),
+        title=fields.text("title"),
+        where=fields.text("where"),
+        state=fields.text("state"),
+        reason=fields.optional_text("reason"),
+        level=fields.optional("level", _level),
+        seconds=fields.number("seconds"),
+        estimate=fields.number("estimate"),
+        estimate_full=fields.number("estimate_full"),
+        command=fields.text("command"),
+        parts=fields.many("parts", _part),
+        grades=fields.many("grades", _grade),
+    )
+
+
+def _word(value: object) -> str:
+    if not isinstance(value, str):
+        raise _Misfit("a list of names holds something else than a text")
+    return value
+
+
+def _level(value: object) -> LevelState:
+    fields = _Fields(value)
+    return LevelState(
+        title=fields.text("title"),
+        full=fields.flag("full"),
+        concludes=fields.text("concludes"),
+        not_concluded=fields.text("not_concluded"),
+    )
+
+
+def _part(value: object) -> PartState:
+    fields = _Fields(value)
+    return PartState(
+        name=fields.text("name"),
+        experiment=fields.text("experiment"),
+        state=fields.text("state"),
+        seconds=fields.number("seconds"),
+        estimate=fields.number("estimate"),
+        result=fields.optional_text("result"),
+        command=fields.text("command"),
+        reason=fields.optional_text("reason"),
+    )
+
+
+def _grade(value: object) -> GradeRow:
+    fields = _Fields(value)
+    verdict = fields.text("verdict")
+    if verdict not in VERDICTS:
+        raise _Misfit(f"the verdict of {fields.text('subject')} must be one of {', '.join(VERDICTS)}, got {verdict!r}")
+    return GradeRow(
+        subject=fields.text("subject"),
+        verdict=verdict,
+        measured=fields.number("measured"),
+        spread=fields.number("spread"),
+        n=fields.count("n"),
+        reason=fields.text("reason"),
+        conditions=fields.text("conditions"),
+        third_party=fields.many("third_party", _word),
+    )
+
+
+def _object(path: Path, name: str) -> dict[str, Any]:
+    try:
+        content = json.loads(read_file(path))
+    except DataError as error:
+        raise DataError(f"cannot read {name}: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{name} is not JSON, or is cut short: {reason(error)}") from None
+    if not isinstance(content, dict):
+        raise DataError(f"{name} holds no JSON object")
+    return content
