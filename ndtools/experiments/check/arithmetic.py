@@ -30,9 +30,10 @@ def rounding(dtype: torch.dtype, condition: float, *, power: int = 1, terms: int
     """Return the relative difference that rounding can cause where a power of D = A^(-1/2) undoes the same of A^(1/2).
 
     An eigendecomposition, or a product of matrices, is that of a matrix A + E with ‖E‖ of up to 16 roundings of ‖A‖.
-    To first order, (A + E)^(-1/2) A^(1/2) = I − A^(-1/2) E A^(-1/2)/2 where E commutes with A, and is off by half the
-    condition number times ‖E‖/‖A‖ in any case. That is 8 times the unit of rounding times the condition number; and twice
-    as much for (A + E)^(-1) A. Beside it, a sum of many terms has the error of a random walk, the root of their number.
+    To first order, (A + E)^(-1/2) A^(1/2) = I − A^(-1/2) E A^(-1/2)/2 where E commutes with A: it is off by up to half
+    the condition number times ‖E‖/‖A‖, so by 8 times the unit of rounding times the condition number, and
+    (A + E)^(-1) A by twice as much. Beside it, a sum of many terms has the error of a random walk, the root of their
+    number.
 
     Parameters
     ----------

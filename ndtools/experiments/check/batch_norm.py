@@ -1,5 +1,7 @@
 """The claim that with k = 1 and B = 1 network deconvolution is batch normalisation (sec. 5)."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -41,7 +43,7 @@ def check(samples: Samples, config: CheckConfig) -> Outcome:
         "published code": DeconvConfig.reference(block_size=1, sampling_stride=1, eps=eps),
     }
     wanted, wanted_gradient = _output_and_gradient(
-        maps.double(), lambda x: batch_norm(x, None, None, None, None, True, 0.1, eps)
+        maps.double(), lambda x: batch_norm(x, None, None, training=True, eps=eps)
     )
     found = {name: _output_and_gradient(maps, _layer(maps, form)) for name, form in forms.items()}
     # Values far from 0 in units of their standard deviation lose digits when the mean is subtracted.
@@ -93,7 +95,7 @@ def _layer(maps: Tensor, form: DeconvConfig) -> FastDeconv2d:
     return layer
 
 
-def _output_and_gradient(maps: Tensor, layer) -> tuple[Tensor, Tensor]:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def _output_and_gradient(maps: Tensor, layer: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
     """Return the output of a layer, and the gradient of Σ y⁴/4 with respect to its input."""
     inputs = maps.detach().clone().requires_grad_()
     output = layer(inputs)

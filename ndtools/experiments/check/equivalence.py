@@ -209,9 +209,9 @@ def _elsewhere(case: _Case, start: Tensor, bound: float) -> list[Comparison]:
     outputs = []
     for part in (case.batch[:half], case.batch[half:]):
         fresh = FastDeconv2d(
-            case.layer.in_channels,  # type: ignore[arg-type]
+            case.layer.in_channels,
             OUTPUTS,
-            case.layer.kernel_size,  # type: ignore[arg-type]
+            case.layer.kernel_size,
             bias=False,
             dtype=start.dtype,
             device=start.device,

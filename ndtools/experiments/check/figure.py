@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 
 from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
-from ndtools.experiments.check.panels import CAPTIONS, PANELS, TITLES
+from ndtools.experiments.check.panels import CAPTIONS, ENTRIES, PANELS, TITLES
 from ndtools.text import counted, source_name
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["caption_check", "plot_check"]
 
-HEIGHT = 58.0  # millimetres of a row of panels, with their legends
+PANEL, ENTRY = 46.0, 2.9  # millimetres: height of a panel with its texts, and of an entry of a legend
 
 
 def plot_check(result: "CheckResult", *, width: float = PAGE, title: bool = True, fig: Figure | None = None) -> Figure:
@@ -40,15 +40,22 @@ def plot_check(result: "CheckResult", *, width: float = PAGE, title: bool = True
         count = len(result.outcomes)
         columns = min(count, 3 if is_wide(width) else 2)
         rows = -(-count // columns)
-        fig = new_figure(fig, width, HEIGHT * rows)
-        panels = fig.subplots(rows, columns, squeeze=False).flatten()
-        for ax, outcome in zip(panels, result.outcomes, strict=False):
+        lists = [result.outcomes[row * columns :][:columns] for row in range(rows)]
+        heights = [PANEL, 0.0] * rows
+        for row, outcomes in enumerate(lists):
+            heights[2 * row + 1] = ENTRY * max(ENTRIES[outcome.name] for outcome in outcomes) + 1
+        fig = new_figure(fig, width, sum(heights) + (5 if title else 0))
+        grid = fig.add_gridspec(2 * rows, columns, height_ratios=heights)
+        panels = []
+        for number, outcome in enumerate(result.outcomes):
+            row, column = divmod(number, columns)
+            ax, below = (fig.add_subplot(grid[2 * row + i, column]) for i in range(2))
             PANELS[outcome.name](ax, outcome)
             ax.set_title(TITLES[outcome.name])
-            ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.28), borderaxespad=0, labelspacing=0.25)
-        for ax in panels[count:]:
-            ax.set_axis_off()
-        add_letters(list(panels[:count]))
+            below.set_axis_off()
+            below.legend(*ax.get_legend_handles_labels(), loc="upper center", borderaxespad=0, labelspacing=0.25)
+            panels.append(ax)
+        add_letters(panels)
         if title:
             add_title(fig, f"Propositions in numbers · {source_name(result.source)}")
     return fig

@@ -106,8 +106,9 @@ def check(samples: Samples, config: CheckConfig) -> Outcome:
         comparisons=comparisons,
         finding=(
             f"Both steps are the same for the L2 loss ({said(l2)}), and up to the rate for softmax at zero weights."
-            f" They part as predictions become certain: at logits with standard deviation {SCALES[at]:.2g} the best rate"
-            f" leaves {said(fisher[at])}. Network deconvolution corrects the input side only; the paper says “similar”."
+            f" They part as predictions become certain: at logits with standard deviation {SCALES[at]:.2g} the best"
+            f" rate leaves {said(fisher[at])}. Network deconvolution corrects the input side only;"
+            " the paper says “similar”."
         ),
         curves=(
             Curve("fisher", SCALES, np.array(fisher)),

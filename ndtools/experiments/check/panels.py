@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+from numpy.typing import NDArray
 
 from ndtools.drawing.axes import plain_ticks
 from ndtools.drawing.palette import BLACK, BLUE, GREEN, GREY, METHODS, PURPLE, SKY, VERMILION
@@ -13,7 +14,7 @@ from ndtools.drawing.palette import BLACK, BLUE, GREEN, GREY, METHODS, PURPLE, S
 if TYPE_CHECKING:
     from ndtools.experiments.check.result import Outcome
 
-__all__ = ["CAPTIONS", "PANELS", "TITLES"]
+__all__ = ["CAPTIONS", "ENTRIES", "PANELS", "TITLES"]
 
 Style = dict[str, Any]
 
@@ -30,6 +31,8 @@ TITLES = {
     "batch-norm": "batch normalisation",
     "natural-gradient": "natural gradient",
 }
+ENTRIES = {"prop1": 6, "prop2": 2, "prop3": 3, "equivalence": 3, "batch-norm": 3, "natural-gradient": 2}
+"""Number of lines in the legend of each panel."""
 CAPTIONS = {
     "prop1": (
         "Distance of predictions from those of the optimum by step of gradient descent, in units of that at the start:"
@@ -157,7 +160,7 @@ def _draw(ax: Axes, outcome: "Outcome", lines: dict[str, tuple[str, Style]], flo
         ax.plot(curve.x, y, label=name, markevery=list(marked), **style)
 
 
-def _steps(ax: Axes, steps: Sequence[float]) -> None:
+def _steps(ax: Axes, steps: NDArray[np.float64]) -> None:
     ax.set_xlim(steps[0], steps[-1])
     ax.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
     ax.set_xlabel("step")

@@ -155,7 +155,8 @@ def check(samples: Samples, config: CheckConfig) -> Outcome:
     def of_spread(ratio: float) -> Tensor:
         """Return W with singular values between 1 and 1/ratio."""
         values = torch.logspace(0, -math.log10(ratio), units, dtype=torch.float64, device=rows.device)
-        return orthogonal @ torch.diag(values) @ rotation
+        weight: Tensor = orthogonal @ torch.diag(values) @ rotation
+        return weight
 
     few = inputs[:FEW]
     written_out = torch.kron(last.mT.contiguous(), few) @ truth.to(dtype).mT.flatten()
@@ -187,9 +188,9 @@ def check(samples: Samples, config: CheckConfig) -> Outcome:
         compared="both sides of the identity; predictions after one step, with the optimum",
         comparisons=comparisons,
         finding=(
-            f"With an orthogonal W, one step of a linear network ends {said(plain)} from the optimum. With a ReLU behind"
-            f" the same W the step leaves {said(through)} of the error, and with a W as torch draws it {said(torchs)}."
-            f" The proposition gives no size for its “near”: the condition number with the ReLU is"
+            f"With an orthogonal W, one step of a linear network ends {said(plain)} from the optimum. With a ReLU"
+            f" behind the same W the step leaves {said(through)} of the error, and with a W as torch draws it"
+            f" {said(torchs)}. The proposition gives no size for its “near”: the condition number with the ReLU is"
             f" {conditions['relu'][0]:.3g} (optimal: 1), and {conditions['raw'][0]:.2g} without deconvolution."
         )
         if math.isfinite(plain)

@@ -10,7 +10,7 @@ from torch import Tensor
 from ndtools.data.images.frames import Frames
 from ndtools.data.images.reading import Decoded, Skipped, load_images
 from ndtools.data.images.sources import resolve_source
-from ndtools.errors import DataError, NoUsableImageError, NotPositiveDefiniteError
+from ndtools.errors import DataError, NotPositiveDefiniteError, NoUsableImageError
 from ndtools.experiments.check.arithmetic import condition_of
 from ndtools.experiments.check.config import CheckConfig
 from ndtools.numerics.patches import patch_grid
@@ -77,8 +77,10 @@ def draw_samples(config: CheckConfig, device: torch.device) -> Samples:
 
     Raises
     ------
+    NoUsableImageError
+        If no image can be used.
     DataError
-        If no image can be used, or the images have too few patches.
+        If the images have too few patches.
     NotPositiveDefiniteError
         If the covariance of the patches is singular.
     """
