@@ -1,13 +1,15 @@
 """What deconvolution costs in training and after folding, beside batch normalisation in the same network.
 
     python benchmarks/layer_cost.py [--networks vgg16,resnet18,...] [--arms bn,published,deconv-reference,deconv,...]
-        [--batch-size 128] [--repeats 5] [--device cpu] [--inference]
+        [--batch-size 128] [--repeats 5] [--device cpu] [--inference] [--return-memory]
+        [--channels-last]
 
 A training step is forward, backward and SGD on random images of 32×32. The arms take turns, one step each, and the
 ratios to batch normalisation are those of steps next to each other; their median is what counts on a noisy machine.
 The networks are those of `ndtools train --arch`; the arms are those of its --norm and the variants in ARMS, below.
 "published" is the arithmetic of the published code, written plainly: im2col, and autograd through every iterate; it has
-no grouped convolutions.
+no grouped convolutions. As in `ndtools train`, memory that is freed is kept for the next tensors; with --return-memory
+it goes back to the system, as is the C library's custom.
 """
 
 import argparse
@@ -27,6 +29,7 @@ from torch.nn.functional import conv2d, cross_entropy, unfold
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from ndtools.computing.memory import keep_freed_memory
 from ndtools.layers.config import DeconvConfig
 from ndtools.models import build
 from ndtools.models.factories import Factories, deconv
@@ -98,10 +101,16 @@ ARMS: dict[str, Callable[[str], Factories]] = {
 UNFOLDED = {norm for norm, made in NORMS.items() if not made.deconvolves} | {"nd++", "published"}
 
 
+def _placed(model: nn.Module, images: Tensor) -> nn.Module:
+    """Return a network on the device of the images, with its weights in their order of dimensions."""
+    layout = torch.channels_last if images.stride(1) == 1 else torch.contiguous_format
+    return model.to(images.device, memory_format=layout)
+
+
 def training(name: str, norm: str, images: Tensor, labels: Tensor) -> Callable[[], None]:
     """Build a network; return what makes one training step of it."""
     torch.manual_seed(0)
-    model = build(name, ARMS[norm](name)).to(images.device)
+    model = _placed(build(name, ARMS[norm](name)), images)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
 
     def step() -> None:
@@ -115,7 +124,7 @@ def training(name: str, norm: str, images: Tensor, labels: Tensor) -> Callable[[
 def inference(name: str, norm: str, images: Tensor, labels: Tensor) -> Callable[[], None]:
     """Build a network and train it for one step; return what evaluates it, with deconvolution folded."""
     torch.manual_seed(0)
-    model = build(name, ARMS[norm](name)).to(images.device)
+    model = _placed(build(name, ARMS[norm](name)), images)
     model(images)
     model.eval()
     if norm not in UNFOLDED:
@@ -129,12 +138,13 @@ def inference(name: str, norm: str, images: Tensor, labels: Tensor) -> Callable[
 
 
 def timed(step: Callable[[], None], device: str) -> float:
-    """Seconds that a step takes."""
-    start = time.perf_counter()
+    """Seconds that a step takes; processor time on one thread of a CPU, which other processes disturb less."""
+    clock = time.process_time if device == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
+    start = clock()
     step()
     if device == "cuda":
         torch.cuda.synchronize()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def main() -> None:
@@ -146,13 +156,18 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--inference", action="store_true", help="time evaluation, deconvolution folded")
+    parser.add_argument("--channels-last", action="store_true", help="keep the channels of a pixel side by side")
+    parser.add_argument("--return-memory", action="store_true", help="leave the C library's allocator as it is")
     options = parser.parse_args()
+    if not options.return_memory:
+        keep_freed_memory()
     arms = options.arms.split(",")
     if arms[0] != "bn":
         parser.error("the first of --arms must be bn")
     print(f"torch {torch.__version__}, {platform.machine()}, {options.device}, {torch.get_num_threads()} threads")
     torch.manual_seed(0)
-    images = torch.randn(options.batch_size, 3, 32, 32, device=options.device)
+    layout = torch.channels_last if options.channels_last else torch.contiguous_format
+    images = torch.randn(options.batch_size, 3, 32, 32, device=options.device).contiguous(memory_format=layout)
     labels = torch.randint(10, (options.batch_size,), device=options.device)
     of = inference if options.inference else training
     for name in options.networks.split(","):

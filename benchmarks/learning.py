@@ -2,14 +2,17 @@
 
     python benchmarks/learning.py [--data-dir DIR] [--images 6000] [--epochs 3] [--seeds 3] [--batch-size 128]
         [--arms bn,deconv,deconv-reference,paper,...] [--rates 0.05,0.1,0.2,0.4,0.8,1.6] [--results FILE]
+        [--figure learning.png]
 
 Five convolutions of 16 to 64 channels (blocks of 16), SGD with momentum 0.9 and weight decay 1e-3, the rate falling to
 0 along a cosine; each image is shifted by up to 4 pixels and mirrored (ndtools.training). Each arm first looks for its
 rate, on a seed that is not used afterwards: from the middle of the list it walks to ever better neighbours, and takes
 the rate with which it classifies most of 5,000 other training images right. A rate at the end of the list is marked
 "edge": a better one may lie beyond. Then all seeds are trained and tested on the 10,000 test images.
-Seconds are processor time of one thread, so that other processes on the machine matter little. With --results, each
-finished run is a line of that file, and is not repeated when the script is started again.
+p is that of Welch's test of an arm's last accuracy against the first arm's. Seconds are processor time of one thread,
+so that other processes on the machine matter little. With --results, each finished run is a line of that file, and is
+not repeated when the script is started again. --figure draws accuracy against epochs and seconds, with the standard
+deviation as a band.
 """
 
 import argparse
@@ -21,13 +24,20 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from ndtools.computing.memory import keep_freed_memory
 from ndtools.data.labelled.datasets import load_dataset
+from ndtools.drawing.accuracy import accuracy_axis
+from ndtools.drawing.palette import ARMS as LINES
+from ndtools.drawing.series import sized_styles
+from ndtools.drawing.style import add_letters, drawing_style, new_figure
 from ndtools.errors import TrainingDiverged
+from ndtools.experiments.compare.welch import difference
 from ndtools.layers.config import DeconvConfig
 from ndtools.models.factories import Factories, chain, deconv
 from ndtools.models.norms import NORMS, arm
@@ -102,7 +112,9 @@ def main() -> None:
     parser.add_argument("--arms", default=",".join(ARMS))
     parser.add_argument("--rates", default="0.05,0.1,0.2,0.4,0.8,1.6")
     parser.add_argument("--results", type=Path)
+    parser.add_argument("--figure", type=Path)
     options = parser.parse_args()
+    keep_freed_memory()  # as ndtools train does
     dataset = load_dataset("cifar10", data_dir=options.data_dir)
     choosing = TrainingData.of(dataset, images=options.images, holdout=5_000)
     final = replace(choosing, eval=choosing.test)
@@ -145,14 +157,42 @@ def main() -> None:
     runs = {
         name: [result(Run(name, rate, seed), final) for seed in range(options.seeds)] for name, rate in best.items()
     }
-    epochs = "".join(f"   epoch {epoch + 1:2d}    " for epoch in range(options.epochs))
-    print(f"{'arm':20s} rate{epochs}  last loss      s/epoch")
+    epochs = "".join(f"    epoch {epoch + 1:2d}   " for epoch in range(options.epochs))
+    print(f"{'arm':20s} rate{epochs}        p     last loss  s/epoch")
+    first = np.array([run["accuracy"][-1] for run in next(iter(runs.values()))])
     for name, rate in best.items():
         cells = [_spread([run["accuracy"][epoch] for run in runs[name]], 2) + " %" for epoch in range(options.epochs)]
-        cells.append(_spread([run["loss"] for run in runs[name]], 3))
+        p = difference(np.array([run["accuracy"][-1] for run in runs[name]]), first).p
+        cells += ["       -" if p is None or name == next(iter(runs)) else f"{p:8.2g}"]
+        cells += [_spread([run["loss"] for run in runs[name]], 3)]
         seconds = statistics.mean(run["seconds"] for run in runs[name])
         edge = "  edge" if rate in (rates[0], rates[-1]) else ""
         print(f"{name:20s} {rate:4g}  {'  '.join(cells)}  {seconds:6.1f}{edge}")
+    if options.figure:
+        draw(runs, options.figure)
+
+
+def draw(runs: dict[str, list[dict]], path: Path) -> None:
+    """Draw the accuracy of all arms against epochs and seconds."""
+    with drawing_style():
+        fig = new_figure(None, 180, 95)
+        axes = list(fig.subplots(1, 2))
+        errors = {name: 1 - np.array([run["accuracy"] for run in of]) / 100 for name, of in runs.items()}
+        for number, (name, values) in enumerate(errors.items()):
+            style = LINES.get(name) or sized_styles(number)
+            mean, spread = values.mean(0), values.std(0, ddof=1) if len(values) > 1 else np.zeros(values.shape[1])
+            epoch = np.arange(1, values.shape[1] + 1)
+            seconds = statistics.mean(run["seconds"] for run in runs[name])
+            for ax, x in zip(axes, (epoch, epoch * seconds), strict=True):
+                ax.plot(x, mean, label=name, **style)
+                ax.fill_between(x, mean - spread, mean + spread, color=style["color"], alpha=0.2, linewidth=0)
+        for ax, label in zip(axes, ("epoch", "processor time of training / s"), strict=True):
+            accuracy_axis(ax, np.concatenate([values.ravel() for values in errors.values()]), "test accuracy")
+            ax.set_xlabel(label)
+            ax.set_xlim(left=0)
+        add_letters(axes)
+        fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+        fig.savefig(path, dpi=300)
 
 
 def _spread(values: list[float], digits: int) -> str:
