@@ -15,6 +15,8 @@ from PIL import Image
 from torch import nn
 
 from ndtools.errors import NumericalWarning
+from ndtools.experiments.check import run as check
+from ndtools.experiments.check.config import CheckConfig
 from ndtools.experiments.compare_sets import run as compare_sets
 from ndtools.experiments.compare_sets.config import CompareSetsConfig
 from ndtools.experiments.covariance import run as covariance
@@ -166,6 +168,7 @@ CASES = {
         {"source": PHOTO, "blur": "gaussian:0.8", "kernel_size": 7, "iterations": STEPS, "n_iter": 8},
         iterated(49 * STEPS, 8, DOUBLE),
     ),
+    "check": (check.run, CheckConfig, {"source": IMAGES}, lambda result: 1e-9 * result.condition),
     "timing": (timing.run, TimingConfig, {"rows": (1,), "batch_size": 2, "repeats": 1, "backward": True}, None),
 }
 NUMBERS = {  # by which experiments are compared: those that are continuous in what they are computed from

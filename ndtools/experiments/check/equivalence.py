@@ -87,7 +87,7 @@ def check(samples: Samples, config: CheckConfig) -> Outcome:
     Returns
     -------
     Outcome
-        Outputs of both layers, their weights after one step and after twenty, and what Adam does.
+        Outputs of the layer and of W₂ on deconvolved rows, weights of both layers after one step and after twenty, and what Adam does.
     """
     dtype = getattr(torch, config.dtype)
     convolution, full = _convolution(samples, config, dtype), _linear(samples, config, dtype)
@@ -98,7 +98,8 @@ def check(samples: Samples, config: CheckConfig) -> Outcome:
         start = case.seen
         condition *= cancellation(_rows(case.output(start) - case.target), case.features)
         bound = rounding(dtype, condition, power=2, terms=len(case.features))
-        forward = relative(case.layer(case.batch).detach(), case.output(start))
+        deconvolved = case.features @ case.matrix @ case.layer.weight.detach().flatten(1).mT
+        forward = relative(_rows(case.layer(case.batch).detach()), deconvolved)
         comparisons.append(Comparison(f"output, {name}", forward, bound))
         losses, weights = _descend_forward(case)
         corrected, expected = _descend(case, start, RATE, case.matrix @ case.matrix)

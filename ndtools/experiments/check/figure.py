@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
-from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
+from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, new_figure, panel_rows, width_of
 from ndtools.experiments.check.panels import CAPTIONS, ENTRIES, PANELS, TITLES
 from ndtools.text import counted, source_name
 
@@ -24,7 +24,8 @@ def plot_check(result: "CheckResult", *, width: float = PAGE, title: bool = True
     result : CheckResult
         Result of :func:`ndtools.experiments.check.run.run`.
     width : float
-        Width of the figure in print, millimetres. Default 180; below 120 there are two panels in a row, not three.
+        Width of the figure in print, millimetres. Default 180; panels stand in rows of three; of two below 120, and
+        one by one below 75.
     title : bool
         Whether the figure has a title. Default True.
     fig : Figure, optional
@@ -38,7 +39,7 @@ def plot_check(result: "CheckResult", *, width: float = PAGE, title: bool = True
     with drawing_style():
         width = width_of(fig, width)
         count = len(result.outcomes)
-        columns = min(count, 3 if is_wide(width) else 2)
+        columns = min(count, 4 - panel_rows(width))
         rows = -(-count // columns)
         lists = [result.outcomes[row * columns :][:columns] for row in range(rows)]
         heights = [PANEL, 0.0] * rows

@@ -159,9 +159,9 @@ def check(samples: Samples, config: CheckConfig) -> Outcome:
         return weight
 
     few = inputs[:FEW]
-    written_out = torch.kron(last.mT.contiguous(), few) @ truth.to(dtype).mT.flatten()
+    written_out = _kronecker(last.mT, few) @ truth.to(dtype).mT.flatten()
     product = (few @ truth.to(dtype) @ last).mT.flatten()
-    gram = torch.kron(last @ last.mT, inputs.mT @ inputs / len(inputs))
+    gram = _kronecker(last @ last.mT, inputs.mT @ inputs / len(inputs))
     identity = torch.eye(len(gram), dtype=torch.float64, device=rows.device)
     bound = rounding(dtype, condition_of(covariance), terms=len(rows))
     plain, through, torchs = gap(orthogonal), gap(orthogonal, relu=True), gap(initial)
@@ -198,3 +198,9 @@ def check(samples: Samples, config: CheckConfig) -> Outcome:
         curves=tuple(Curve(key, SPREADS, np.array(values)) for key, values in conditions.items()),
         values={"spread": float(singular[0] / singular[-1])},
     )
+
+
+def _kronecker(one: Tensor, other: Tensor) -> Tensor:
+    """Return the Kronecker product; torch's own fails on transposes of a single row (torch 2.13)."""
+    blocks = one[:, None, :, None] * other[None, :, None, :]
+    return blocks.reshape(one.shape[0] * other.shape[0], one.shape[1] * other.shape[1])
