@@ -15,6 +15,7 @@ from PIL import Image
 from torch import nn
 
 from ndtools.errors import NumericalWarning
+from ndtools.experiments.check import prop3, samples
 from ndtools.experiments.check import run as check
 from ndtools.experiments.check.config import CheckConfig
 from ndtools.experiments.compare_sets import run as compare_sets
@@ -70,8 +71,10 @@ def inputs(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def little_work(monkeypatch):
-    """Keep to one condition number of the atlas, and to a small layer in the table of times."""
+    """Keep to one condition number of the atlas, a small layer in the table of times, and few patches of the checks."""
     monkeypatch.setattr(precision_atlas, "CONDITIONS", (10.0,))
+    monkeypatch.setattr(samples, "PATCHES", 500)
+    monkeypatch.setattr(prop3, "SPREADS", prop3.SPREADS[:2])
     small = replace(timing.TABLE_3[0], in_channels=4 * timing.TABLE_3[0].groups, out_channels=4, size=12)
     monkeypatch.setattr(timing, "TABLE_3", (small,))
 

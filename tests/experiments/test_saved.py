@@ -79,7 +79,7 @@ VARIANTS = {
     "timing": ("timing", "--rows", "9,13", "--batch-size", 1, "--repeats", 2),
     "features": ("features", "{net}", "{photo}", "--layer", 3, "--size", 32),
     "features-untrained": ("features", "{grey}", "--norm", "bn", "--layer", 1, "--size", 48),
-    "check": ("check", "--source", "{photos}", "--eps", 1e-3),
+    "check": ("check", "--source", "{photos}", "--eps", 1e-3, "--gray"),
     "check-singular": ("check", "prop1", "prop2", "--source", "{photos}", "--dtype", "float32"),
     "check-one": ("check", "prop3", "--source", "{photo}", "--gray", "-k", 1),
     "compare": ("compare", "{runs}"),

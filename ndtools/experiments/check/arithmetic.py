@@ -153,7 +153,7 @@ def fixed_map(layer: FastDeconv2d | DeconvLinear, batch: Tensor) -> tuple[Tensor
     mean : Tensor of shape (d,)
         Mean of the features.
     matrix : Tensor of shape (d, d)
-        Matrix D.
+        Matrix D of the kept statistics.
     """
     with torch.no_grad():
         layer(batch)

@@ -40,9 +40,9 @@ class _Case:
     mean : Tensor of shape (d,)
         Mean of the rows.
     matrix : Tensor of shape (d, d)
-        Matrix D.
+        Matrix D that the layer keeps.
     target : Tensor
-        Wanted output.
+        Output that both layers learn.
     """
 
     layer: FastDeconv2d | DeconvLinear
@@ -87,7 +87,8 @@ def check(samples: Samples, config: CheckConfig) -> Outcome:
     Returns
     -------
     Outcome
-        Outputs of the layer and of W₂ on deconvolved rows, weights of both layers after one step and after twenty, and what Adam does.
+        Outputs of the layer and of W₂ on deconvolved rows, weights of both layers after one step and after twenty, and
+        what Adam does.
     """
     dtype = getattr(torch, config.dtype)
     convolution, full = _convolution(samples, config, dtype), _linear(samples, config, dtype)

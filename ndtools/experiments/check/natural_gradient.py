@@ -134,7 +134,7 @@ def _natural(rows: Tensor, chance: Tensor | None, gradient: Tensor, eps: float) 
     Returns
     -------
     fisher, factors : Tensor of shape (K, d)
-        Both steps.
+        Changes of the weight by both steps.
     """
     count, features = rows.shape
     covariance = rows.mT @ rows / count

@@ -39,7 +39,7 @@ def check(samples: Samples, config: CheckConfig) -> Outcome:
     rows, covariance = samples.rows, samples.covariance
     dtype = getattr(torch, config.dtype)
     pixels = samples.kernel_size**2
-    centres = [channel * pixels + pixels // 2 for channel in range(len(covariance) // pixels)]
+    centres = slice(pixels // 2, None, pixels)  # of the channels
     values, vectors = torch.linalg.eigh(covariance)
 
     def error(whitening: Tensor, matrix: Tensor) -> float:
@@ -47,7 +47,7 @@ def check(samples: Samples, config: CheckConfig) -> Outcome:
         # The square root is by Schur's method, which shares nothing with D.
         root = torch.from_numpy(np.ascontiguousarray(np.real(sqrtm(matrix.cpu().numpy())))).to(rows.device)
         found = (rows.to(dtype) @ whitening.to(dtype)) @ root[:, centres].to(dtype)
-        return max(relative(found[:, i], rows[:, centre]) for i, centre in enumerate(centres))
+        return max(relative(*pair) for pair in zip(found.unbind(1), rows[:, centres].unbind(1), strict=True))
 
     def predicted(eps: float) -> float:
         """Return the error of a ridge in D alone, 1 − (λ/(λ + eps))^(1/2) in each principal direction."""

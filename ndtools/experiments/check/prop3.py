@@ -51,7 +51,7 @@ class _Problem:
         inputs : Tensor of shape (N, F)
             Inputs A, less their mean.
         weight : Tensor of shape (F, G)
-            Weight W.
+            Weight W at which the units open or close.
         rotation : Tensor of shape (G, M)
             Orthogonal matrix behind the last deconvolution.
         relu : bool
