@@ -1,15 +1,14 @@
 """What deconvolution costs in training and after folding, beside batch normalisation in the same network.
 
-    python benchmarks/layer_cost.py [--networks vgg16,resnet18,...] [--arms bn,published,deconv-reference,deconv,...]
-        [--batch-size 128] [--repeats 5] [--device cpu] [--inference] [--return-memory]
+    THP_MEM_ALLOC_ENABLE=1 OMP_NUM_THREADS=1 python benchmarks/layer_cost.py [--networks vgg16,resnet18,...]
+        [--arms bn,published,deconv-reference,deconv,...] [--batch-size 128] [--repeats 5] [--device cpu] [--inference]
         [--channels-last]
 
 A training step is forward, backward and SGD on random images of 32×32. The arms take turns, one step each, and the
 ratios to batch normalisation are those of steps next to each other; their median is what counts on a noisy machine.
 The networks are those of `ndtools train --arch`; the arms are those of its --norm and the variants in ARMS, below.
 "published" is the arithmetic of the published code, written plainly: im2col, and autograd through every iterate; it has
-no grouped convolutions. As in `ndtools train`, memory that is freed is kept for the next tensors; with --return-memory
-it goes back to the system, as is the C library's custom.
+no grouped convolutions. `ndtools` sets the first variable itself: torch then uses larger pages of memory.
 """
 
 import argparse
@@ -29,7 +28,6 @@ from torch.nn.functional import conv2d, cross_entropy, unfold
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ndtools.computing.memory import keep_freed_memory
 from ndtools.layers.config import DeconvConfig
 from ndtools.models import build
 from ndtools.models.factories import Factories, deconv
@@ -77,6 +75,27 @@ class PublishedDeconv(nn.Conv2d):
         return conv2d(x, weight, self.bias - shift, self.stride, self.padding, self.dilation)
 
 
+class Published(Factories):
+    """Makers of a network without normalisation, whose convolutions are those of the published code."""
+
+    def conv(  # noqa: D102
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        stride: int = 1,
+        padding: int = 0,
+        groups: int = 1,
+        bias: bool | None = None,  # noqa: ARG002 - it has one
+        role: str = "conv",
+    ) -> nn.Module:
+        if groups > 1:
+            sys.exit("published has no grouped convolutions; leave such networks out of --networks")
+        n_iter = 15 if role == "first" else 5
+        return PublishedDeconv(in_channels, out_channels, kernel_size, stride=stride, padding=padding, n_iter=n_iter)
+
+
 REFERENCE, PAPER = DeconvConfig.reference(), DeconvConfig.paper()
 
 
@@ -87,7 +106,7 @@ def _deconv(config: DeconvConfig) -> Factories:
 # What stands in a network, by its name: the arms of `ndtools train`, the published code, and variants of our layer.
 ARMS: dict[str, Callable[[str], Factories]] = {
     **{norm: partial(layers, norm) for norm in NORMS},
-    "published": lambda _: Factories(partial(PublishedDeconv, n_iter=15), PublishedDeconv, nn.Identity, nn.Linear),
+    "published": lambda name: Published(layers("none", name).layers),
     "deconv-refresh4": lambda name: layers("deconv", name, refresh_every=4),
     "reference-detached": lambda _: _deconv(replace(REFERENCE, through_statistics=False)),
     "reference-stride6": lambda _: _deconv(replace(REFERENCE, sampling_stride=6)),
@@ -157,10 +176,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--inference", action="store_true", help="time evaluation, deconvolution folded")
     parser.add_argument("--channels-last", action="store_true", help="keep the channels of a pixel side by side")
-    parser.add_argument("--return-memory", action="store_true", help="leave the C library's allocator as it is")
     options = parser.parse_args()
-    if not options.return_memory:
-        keep_freed_memory()
     arms = options.arms.split(",")
     if arms[0] != "bn":
         parser.error("the first of --arms must be bn")

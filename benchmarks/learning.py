@@ -30,7 +30,6 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ndtools.computing.memory import keep_freed_memory
 from ndtools.data.labelled.datasets import load_dataset
 from ndtools.drawing.accuracy import accuracy_axis
 from ndtools.drawing.palette import ARMS as LINES
@@ -114,7 +113,6 @@ def main() -> None:
     parser.add_argument("--results", type=Path)
     parser.add_argument("--figure", type=Path)
     options = parser.parse_args()
-    keep_freed_memory()  # as ndtools train does
     dataset = load_dataset("cifar10", data_dir=options.data_dir)
     choosing = TrainingData.of(dataset, images=options.images, holdout=5_000)
     final = replace(choosing, eval=choosing.test)

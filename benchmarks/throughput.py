@@ -20,7 +20,6 @@ from torch.nn.functional import cross_entropy
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ndtools.computing.memory import keep_freed_memory
 from ndtools.data.labelled.dataset import Dataset, Split
 from ndtools.models.catalogue import NAMES, build
 from ndtools.models.factories import batch_norm, deconv
@@ -47,7 +46,6 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=12)
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
-    keep_freed_memory()  # as ndtools train does
     device, size = torch.device(options.device), options.batch_size
     torch.set_num_threads(1)
     steps = 10 if device.type == "cuda" else 1

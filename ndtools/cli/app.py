@@ -13,6 +13,8 @@ from ndtools.cli.convert import convert
 from ndtools.cli.data import data_app
 from ndtools.cli.figure import figure
 from ndtools.cli.fold import fold
+from ndtools.cli.published import published
+from ndtools.computing.memory import use_huge_pages
 from ndtools.computing.threads import limit_spinning
 from ndtools.console.failures import INTERRUPTED, FailureHandlingGroup
 from ndtools.console.flags import FlagsCommand
@@ -78,6 +80,7 @@ app.command(cls=FlagsCommand)(figure)
 app.command(cls=FlagsCommand)(convert)
 app.command(cls=FlagsCommand)(fold)
 app.command(cls=FlagsCommand)(audit)
+app.command(cls=FlagsCommand)(published)
 app.add_typer(data_app, name="data")
 
 
@@ -85,6 +88,7 @@ def main() -> None:
     """Run the command line on ``sys.argv`` and exit."""
     prepare_standard_streams()
     limit_spinning()
+    use_huge_pages()
     # Figures need no backend, and the import of matplotlib fails if this variable names an unknown one.
     os.environ.pop("MPLBACKEND", None)
     code: object = 0

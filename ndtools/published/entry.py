@@ -9,6 +9,7 @@ __all__ = ["DOCUMENTS", "Entry"]
 DOCUMENTS = {
     "paper-v1": "Ye et al., Network Deconvolution, first version (2019)",
     "paper-v2": "Ye et al., Network Deconvolution, ICLR 2020",
+    "summary": "A summary of the paper with comments; neither author nor date is stated",
     "report-2021": "Jiang, Wu, Zhu and Zhang, Reproducibility Report: Network Deconvolution, University of Southampton",
     "rescience-2025": "Obadage, Rajtmajer and Wu, [Re] Network Deconvolution, ReScience C 10 (2025), arXiv 2410.01189",
 }
@@ -29,13 +30,15 @@ class Entry:
     where : str
         Place in the document, such as "table 1, VGG-16".
     value : float
-        The number; the mean if there are several runs.
+        The number; the mean if there are several runs, and the lower end if the document states a range.
+    upper : float or None
+        Upper end of the range that the document states; None if it states one number.
     unit : str
         Unit of the value, such as "%" or "s".
     metric : str
         Quantity that the value measures, such as "top-1 accuracy" or "training time".
-    split : {"test", "train", "unclear"}
-        Images that an accuracy was measured on.
+    split : {"test", "train", "unclear"} or None
+        Images that an accuracy was measured on; None for other quantities.
     selection : {"last", "best", "unclear"}
         Epoch whose accuracy was taken.
     n : int or None
@@ -47,6 +50,9 @@ class Entry:
     conditions : mapping
         Settings under which the number was measured, by the names that training runs have for them: "arch", "dataset",
         "norm" ("bn", "nd" for deconvolution, "none"), "epochs", "batch_size", "lr" and others.
+    quote : str or None
+        Words of the first of the documents, in plain characters, for a number that stands in a sentence; None for one
+        of a table.
     note : str or None
         Remark that helps to read the number.
     doubt : str or None
@@ -59,11 +65,13 @@ class Entry:
     value: float
     unit: str
     metric: str
-    split: Literal["test", "train", "unclear"]
+    upper: float | None = None
+    split: Literal["test", "train", "unclear"] | None = None
     selection: Literal["last", "best", "unclear"] = "unclear"
     n: int | None = None
     spread: float | None = None
     runs: tuple[float, ...] = ()
     conditions: Mapping[str, object] = field(default_factory=dict)
+    quote: str | None = None
     note: str | None = None
     doubt: str | None = None

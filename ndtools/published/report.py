@@ -9,7 +9,7 @@ __all__ = ["REPORT"]
 
 _DOCUMENT: dict[str, Any] = {"documents": ("report-2021",)}
 _ACCURACY: dict[str, Any] = {**_DOCUMENT, "split": "test", "unit": "%", "metric": "top-1 accuracy"}
-_SECONDS: dict[str, Any] = {**_DOCUMENT, "split": "unclear", "unit": "s", "metric": "training time"}
+_SECONDS: dict[str, Any] = {**_DOCUMENT, "unit": "s", "metric": "training time"}
 _RECIPE: dict[str, Any] = {"opt": "sgd", "lr": 0.1}
 _HARDWARE = "NVIDIA GeForce RTX 2060, 6 GB"
 

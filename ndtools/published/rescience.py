@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from ndtools.published.entry import Entry
-from ndtools.published.paper import TABLE_1_NETWORKS, TABLE_1_RECIPE
+from ndtools.published.paper import BLOCKS, TABLE_1_NETWORKS, TABLE_1_RECIPE
 
 __all__ = ["RESCIENCE"]
 
@@ -163,7 +163,7 @@ def _cifar() -> Iterator[Entry]:
         accuracies, seconds = tuple(map(float, numbers[:3])), tuple(map(float, numbers[3:]))
         arch = TABLE_1_NETWORKS[name]
         conditions = {"arch": arch, "dataset": data, "norm": norm, "epochs": int(epochs), **TABLE_1_RECIPE}
-        conditions |= {"hardware": "NVIDIA V100"}
+        conditions |= {**(BLOCKS if norm == "nd" else {}), "hardware": "NVIDIA V100"}
         cell = f"rescience/{arch}/{data}/{norm}/{epochs}"
         split: Literal["test", "unclear"] = "test" if data == "cifar10" and epochs != "100" else "unclear"
         selection: Literal["best", "unclear"] = "best" if (data, epochs) == ("cifar10", "20") else "unclear"
@@ -190,7 +190,6 @@ def _cifar() -> Iterator[Entry]:
             id=f"{cell}/seconds",
             unit="s",
             metric="training time",
-            split="unclear",
             note=_TIMES,
             doubt=doubt,
             **_summary(seconds),
@@ -226,7 +225,7 @@ def _imagenet() -> Iterator[Entry]:
         for k, value in ((1, top1), (5, top5)):
             yield Entry(id=f"{cell}/top{k}", value=value, unit="%", metric=f"top-{k} accuracy", split="test", **common)
         seconds = 3600.0 * hours + 60 * minutes
-        yield Entry(id=f"{cell}/seconds", value=seconds, unit="s", metric="training time", split="unclear", **common)
+        yield Entry(id=f"{cell}/seconds", value=seconds, unit="s", metric="training time", **common)
 
 
 RESCIENCE: tuple[Entry, ...] = (*_cifar(), *_imagenet())

@@ -31,7 +31,7 @@ def test_help_shows_flags_without_a_type(command):
 
 
 WITHOUT_PICTURES = ["convert", "fold", "audit"]  # of checkpoints
-WITHOUT_COMPUTING = ["figure"]
+WITHOUT_COMPUTING = ["figure", "published"]
 WITHOUT_EFFECT = {  # shared options that a command has no use for
     "compare": ("--verbose", "--seed", "--jobs", "--device"),
     "features": ("--verbose",),
@@ -75,6 +75,14 @@ def test_help_of_the_command_that_draws_again():
     for option in ("--out", "--name", "--format", "--dpi", "--width"):
         assert option in text
     assert "--seed" not in text
+
+
+def test_help_of_the_command_that_lists_what_was_published():
+    text = help_of("published")
+    assert re.search(r"Example: ndtools published \S", text)
+    for option in ("--document", "--claims", "--numbers", "--json"):
+        assert option in text
+    assert "--out" not in text
 
 
 def test_every_shared_option_has_help():

@@ -1,13 +1,10 @@
 import os
-import platform
-import subprocess
-import sys
 import threading
 
 import pytest
 
 from ndtools.computing import memory
-from ndtools.computing.memory import MemoryGate, free_memory, keep_freed_memory, require_memory
+from ndtools.computing.memory import MemoryGate, free_memory, require_memory, use_huge_pages
 from ndtools.errors import DataError
 
 
@@ -62,41 +59,10 @@ def test_the_gate_keeps_the_sum_below_its_limit():
     assert len(alone) == 20
 
 
-# Pages that the system has to map while 2 tensors of 32 MiB, which are freed each time, are made 8 times.
-_FAULTS = """
-import resource
-import torch
-from ndtools.computing.memory import keep_freed_memory
-
-def faults():
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(8):
-        torch.ones(2**23) + torch.ones(2**23)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-
-torch.set_num_threads(1)
-kept = {keep}
-faults()
-print(int(kept), faults() * resource.getpagesize())
-"""
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has this setting")
-def test_memory_that_is_kept_is_not_mapped_again():
-    clean = {name: value for name, value in os.environ.items() if name not in memory._GIVEN}
-
-    def mapped(keep):
-        code = _FAULTS.replace("{keep}", keep)
-        run = subprocess.run([sys.executable, "-c", code], env=clean, capture_output=True, text=True, check=True)
-        kept, size = map(int, run.stdout.split())
-        return bool(kept), size
-
-    assert mapped("False")[1] > 2**27  # of 2^29 bytes that the tensors and their sums have
-    kept, size = mapped("keep_freed_memory()")
-    assert kept
-    assert size < 2**22
-
-
-def test_the_allocation_that_the_user_chose_is_left_alone(monkeypatch):
-    monkeypatch.setenv("MALLOC_MMAP_MAX_", "65536")
-    assert not keep_freed_memory()
+def test_huge_pages_are_asked_for_unless_the_user_decides(monkeypatch):
+    monkeypatch.setattr(os, "environ", {})
+    use_huge_pages()
+    assert os.environ == {"THP_MEM_ALLOC_ENABLE": "1"}
+    monkeypatch.setattr(os, "environ", {"THP_MEM_ALLOC_ENABLE": "0"})
+    use_huge_pages()
+    assert os.environ == {"THP_MEM_ALLOC_ENABLE": "0"}

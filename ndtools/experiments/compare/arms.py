@@ -195,7 +195,7 @@ def _reference(name: str, entry: Entry, settings: Mapping[str, Any]) -> Referenc
         value=entry.value,
         n=entry.n,
         spread=entry.spread,
-        split=entry.split,
+        split=entry.split or "unclear",
         doubt=entry.doubt,
         differs=tuple(_differences(entry, settings)),
     )

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import typer
 
-from ndtools.computing.memory import keep_freed_memory
 from ndtools.computing.operators import operator_threads, resolve_device
 from ndtools.console.failures import EXIT_CODES, INTERRUPTED
 from ndtools.console.output import Output
@@ -151,8 +150,6 @@ class Session:
         """Join the other processes, if there are several, and listen to signals, for the body of a ``with``."""
         with ExitStack() as stack:
             device = stack.enter_context(joined(resolve_device(config.device)))
-            if device.type == "cpu":
-                keep_freed_memory()
             if rank() > 0:  # the first process speaks for all
                 self.screen = Output(quiet=True)
                 stack.enter_context(warnings.catch_warnings())

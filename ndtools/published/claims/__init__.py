@@ -1,0 +1,1 @@
+"""Claims in words, by what they are about."""

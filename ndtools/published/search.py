@@ -1,0 +1,113 @@
+"""Find published numbers and claims by words, and the IDs that are most like a word."""
+
+import re
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+
+from ndtools.published.claim import Claim
+from ndtools.published.entry import Entry
+from ndtools.published.registry import CLAIMS, ENTRIES
+
+__all__ = ["nearest_ids", "search", "shown_condition", "unknown_words"]
+
+_ARMS = {
+    "bn": "batch normalisation normalization",
+    "nd": "deconvolution",
+    "none": "no normalisation normalization",
+}
+
+
+def search(words: Sequence[str], *, document: str | None = None) -> tuple[list[Entry], list[Claim]]:
+    """Return the numbers and claims that have all of some words.
+
+    Words are looked for in ID, documents, place, quantity, unit, quote, conditions and statement, without regard to
+    case. A word is found where one of the text begins with it ("resnet" finds "resnet18"); one that ends in a digit is
+    found as a whole only ("20" does not find "2048").
+
+    Parameters
+    ----------
+    words : sequence of str
+        Words of which none may be absent. Empty for all numbers and claims.
+    document : str, optional
+        Name of the document that publishes what is returned, a key of :data:`~ndtools.published.entry.DOCUMENTS`. All
+        documents by default.
+
+    Returns
+    -------
+    tuple of two lists
+        Numbers and claims, in the order of the registry.
+    """
+    patterns = [_pattern(word) for word in words]
+
+    def found(item: Entry | Claim) -> bool:
+        if document is not None and document not in item.documents:
+            return False
+        text = _text(item)
+        return all(pattern.search(text) for pattern in patterns)
+
+    return [entry for entry in ENTRIES.values() if found(entry)], [claim for claim in CLAIMS.values() if found(claim)]
+
+
+def unknown_words(words: Sequence[str]) -> list[str]:
+    """Return those of some words that occur in no number and no claim."""
+    texts = [_text(item) for item in _all()]
+    return [word for word in words if not any(map(_pattern(word).search, texts))]
+
+
+def nearest_ids(words: Sequence[str], n: int = 3, *, numbers: bool = True, claims: bool = True) -> list[str]:
+    """Return the IDs that are most like some words.
+
+    Parameters
+    ----------
+    words : sequence of str
+        A mistyped ID, or words of which some may be mistyped.
+    n : int
+        Number of IDs to return. Default 3.
+    numbers : bool
+        Whether numbers count. Default True.
+    claims : bool
+        Whether claims count. Default True.
+
+    Returns
+    -------
+    list of str
+        IDs, the most alike first.
+    """
+    lowered = [word.lower() for word in words]
+
+    def likeness(name: str) -> float:
+        parts = re.split(r"[/-]", name)
+        apart = [max(_ratio(word, part) for part in parts) for word in lowered]
+        return max(_ratio("/".join(lowered), name), sum(apart) / len(apart))
+
+    ids = [*(ENTRIES if numbers else ()), *(CLAIMS if claims else ())]
+    return sorted(ids, key=likeness, reverse=True)[:n] if lowered else []
+
+
+def shown_condition(value: object) -> str:
+    """Return a condition as people write it: "0.001", "1e-5", "32, 64, 128"."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(shown_condition, value))
+    return f"{value:g}".replace("e-0", "e-") if isinstance(value, float) else str(value)
+
+
+def _all() -> list[Entry | Claim]:
+    return [*ENTRIES.values(), *CLAIMS.values()]
+
+
+def _ratio(first: str, second: str) -> float:
+    return SequenceMatcher(None, first, second, autojunk=False).ratio()
+
+
+def _pattern(word: str) -> re.Pattern[str]:
+    whole = r"(?![a-z0-9]|\.\d)" if word[-1:].isdigit() else ""
+    return re.compile(r"(?<![a-z0-9.])" + re.escape(word.lower()) + whole)
+
+
+def _text(item: Entry | Claim) -> str:
+    """Return all that is searched of a number or claim."""
+    conditions = [f"{name} {shown_condition(value)}" for name, value in item.conditions.items()]
+    arm = _ARMS.get(str(item.conditions.get("norm")), "")
+    parts = [item.id, *item.documents, item.where, item.quote or "", arm, *conditions]
+    parts += [item.statement, item.decided_by] if isinstance(item, Claim) else [item.metric, item.unit]
+    return "\n".join(parts).lower()
