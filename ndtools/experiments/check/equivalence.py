@@ -8,12 +8,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, linear
 
-from ndtools.experiments.check.arithmetic import cancellation, condition_of, fixed, fixed_map, relative, rounding, said
+from ndtools.experiments.check.arithmetic import (
+    cancellation,
+    condition_of,
+    fixed,
+    fixed_map,
+    relative,
+    rounding,
+    said,
+    whitening_matrix,
+)
 from ndtools.experiments.check.config import CheckConfig
 from ndtools.experiments.check.result import Comparison, Curve, Outcome
 from ndtools.experiments.check.samples import Samples
 from ndtools.layers.conv import FastDeconv2d
 from ndtools.layers.linear import DeconvLinear
+from ndtools.numerics.products import ridged
 
 __all__ = ["STEPS", "check"]
 
@@ -87,8 +97,8 @@ def check(samples: Samples, config: CheckConfig) -> Outcome:
     Returns
     -------
     Outcome
-        Outputs of the layer and of W₂ on deconvolved rows, weights of both layers after one step and after twenty, and
-        what Adam does.
+        Outputs of the layer and of W₂ on deconvolved rows, those of a 1×1 layer and of whitened channels, weights of
+        both layers after one step and after twenty, and what Adam does.
     """
     dtype = getattr(torch, config.dtype)
     convolution, full = _convolution(samples, config, dtype), _linear(samples, config, dtype)
@@ -115,6 +125,7 @@ def check(samples: Samples, config: CheckConfig) -> Outcome:
             plain, _ = _descend(case, start, 1 / largest, torch.eye(len(start[0]), dtype=dtype, device=start.device))
             curves = {"layer": losses, "corrected": corrected, "plain": plain}
             comparisons += _elsewhere(case, start, bound)
+    comparisons.append(_channels(samples, config, dtype))
     decided = tuple(sorted(comparisons, key=lambda each: not each.decides))
     worst = max(decided, key=lambda each: each.difference if each.decides else -1.0)
     steps = np.arange(STEPS + 1.0)
@@ -163,6 +174,21 @@ def _linear(samples: Samples, config: CheckConfig, dtype: torch.dtype) -> _Case:
     mean, matrix = fixed_map(layer, rows)
     target = NOISE * target + rows.sum(1, keepdim=True)
     return _Case(layer, linear, rows, rows - mean, mean, matrix, target)
+
+
+def _channels(samples: Samples, config: CheckConfig, dtype: torch.dtype) -> Comparison:
+    """Compare a 1×1 layer with the whitening of channels by an eigendecomposition in float64."""
+    crops = samples.crops.to(dtype)
+    channels = crops.shape[1]
+    layer = FastDeconv2d(channels, channels, 1, bias=False, dtype=dtype, device=crops.device, config=fixed(config.eps))
+    with torch.no_grad():
+        layer.weight.copy_(torch.eye(channels)[..., None, None])
+    fixed_map(layer, crops)
+    rows = _rows(samples.crops)
+    rows = rows - rows.mean(0)
+    a = ridged(rows.mT @ rows / len(rows), config.eps)
+    difference = relative(_rows(layer(crops).detach()), rows @ whitening_matrix(a))
+    return Comparison("k = 1, whitened channels", difference, rounding(dtype, condition_of(a), terms=len(rows)))
 
 
 def _rows(values: Tensor) -> Tensor:
