@@ -33,6 +33,7 @@ gallery: $(VENV)/.demo
 	$(BIN)/ndtools ns-stability $(GALLERY) ns-stability-photo
 	$(BIN)/ndtools regress --theory $(GALLERY) regress-glyphs
 	$(BIN)/ndtools deblur $(GALLERY) deblur-photo
+	$(BIN)/ndtools check $(GALLERY) check-photo
 	$(BIN)/ndtools timing -j 1 --repeats 7 $(GALLERY) timing
 
 $(VENV)/bin/python:

@@ -78,6 +78,8 @@ _GROUPS: dict[str, dict[str, str | tuple[str, str]]] = {
         "predict_vanilla": "numerics.stability",
     },
     "experiments": {  # the figures and tables of the paper: configuration, run, result
+        "CheckConfig": "experiments.check.config",
+        "CheckResult": "experiments.check.result",
         "CompareConfig": "experiments.compare.config",
         "CompareResult": "experiments.compare.result",
         "CompareSetsConfig": "experiments.compare_sets.config",
@@ -106,6 +108,7 @@ _GROUPS: dict[str, dict[str, str | tuple[str, str]]] = {
         "TimingConfig": "experiments.timing.config",
         "TimingResult": "experiments.timing.result",
         "TrainConfig": "experiments.train.config",
+        "check": "experiments.check.run",
         "compare": "experiments.compare.run",
         "compare_sets": "experiments.compare_sets.run",
         "covariance": "experiments.covariance.run",
@@ -119,6 +122,7 @@ _GROUPS: dict[str, dict[str, str | tuple[str, str]]] = {
         "ns_stability": "experiments.ns_stability.run",
         "read_run": "results.runs",
         "regress": "experiments.regress.run",
+        "run_check": ("experiments.check.run", "run"),
         "run_compare": ("experiments.compare.run", "run"),
         "run_compare_sets": ("experiments.compare_sets.run", "run"),
         "run_compare_sets_series": ("experiments.compare_sets.run", "run_series"),
@@ -142,6 +146,7 @@ _GROUPS: dict[str, dict[str, str | tuple[str, str]]] = {
         "write_report": "report.run",
     },
     "figures": {  # pictures of results
+        "plot_check": "experiments.check.figure",
         "plot_compare": "experiments.compare.figure",
         "plot_compare_sets": "experiments.compare_sets.figure",
         "plot_compare_sets_series": "experiments.compare_sets.figure_series",

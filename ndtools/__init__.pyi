@@ -19,6 +19,11 @@ from ndtools.errors import NumericalWarning as NumericalWarning
 from ndtools.errors import OptionError as OptionError
 from ndtools.errors import OutputError as OutputError
 from ndtools.errors import TrainingDiverged as TrainingDiverged
+from ndtools.experiments.check.config import CheckConfig as CheckConfig
+from ndtools.experiments.check.figure import plot_check as plot_check
+from ndtools.experiments.check.result import CheckResult as CheckResult
+from ndtools.experiments.check.run import check as check
+from ndtools.experiments.check.run import run as _run_check
 from ndtools.experiments.compare.config import CompareConfig as CompareConfig
 from ndtools.experiments.compare.figure import plot_compare as plot_compare
 from ndtools.experiments.compare.result import CompareResult as CompareResult
@@ -157,6 +162,7 @@ from ndtools.training.state import TrainingState as TrainingState
 
 __version__: str
 load_result = load
+run_check = _run_check
 run_compare = _run_compare
 run_compare_sets = _run_compare_sets
 run_compare_sets_series = _run_compare_sets_series

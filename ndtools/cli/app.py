@@ -20,6 +20,7 @@ from ndtools.computing.threads import limit_spinning
 from ndtools.console.failures import INTERRUPTED, FailureHandlingGroup
 from ndtools.console.flags import FlagsCommand
 from ndtools.console.streams import prepare_standard_streams
+from ndtools.experiments.check.command import check
 from ndtools.experiments.compare.command import compare
 from ndtools.experiments.compare_sets.command import compare_sets
 from ndtools.experiments.covariance.command import covariance
@@ -77,6 +78,7 @@ app.command(cls=FlagsCommand)(train)
 app.command(cls=FlagsCommand)(features)
 app.command(cls=FlagsCommand)(compare)
 app.command(cls=FlagsCommand)(reproduce)
+app.command(cls=FlagsCommand)(check)
 app.command(cls=FlagsCommand)(figure)
 app.command(cls=FlagsCommand)(report)
 app.command(cls=FlagsCommand)(convert)

@@ -28,6 +28,7 @@ EXPERIMENTS = {
     "timing": "TimingResult",
     "compare": "CompareResult",
     "features": "FeaturesResult",
+    "check": "CheckResult",
 }
 
 

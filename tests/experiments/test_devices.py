@@ -15,6 +15,9 @@ from PIL import Image
 from torch import nn
 
 from ndtools.errors import NumericalWarning
+from ndtools.experiments.check import prop3, samples
+from ndtools.experiments.check import run as check
+from ndtools.experiments.check.config import CheckConfig
 from ndtools.experiments.compare_sets import run as compare_sets
 from ndtools.experiments.compare_sets.config import CompareSetsConfig
 from ndtools.experiments.covariance import run as covariance
@@ -68,8 +71,10 @@ def inputs(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def little_work(monkeypatch):
-    """Keep to one condition number of the atlas, and to a small layer in the table of times."""
+    """Keep to one condition number of the atlas, a small layer in the table of times, and few patches of the checks."""
     monkeypatch.setattr(precision_atlas, "CONDITIONS", (10.0,))
+    monkeypatch.setattr(samples, "PATCHES", 500)
+    monkeypatch.setattr(prop3, "SPREADS", prop3.SPREADS[:2])
     small = replace(timing.TABLE_3[0], in_channels=4 * timing.TABLE_3[0].groups, out_channels=4, size=12)
     monkeypatch.setattr(timing, "TABLE_3", (small,))
 
@@ -166,6 +171,7 @@ CASES = {
         {"source": PHOTO, "blur": "gaussian:0.8", "kernel_size": 7, "iterations": STEPS, "n_iter": 8},
         iterated(49 * STEPS, 8, DOUBLE),
     ),
+    "check": (check.run, CheckConfig, {"source": IMAGES}, lambda result: 1e-9 * result.condition),
     "timing": (timing.run, TimingConfig, {"rows": (1,), "batch_size": 2, "repeats": 1, "backward": True}, None),
 }
 NUMBERS = {  # by which experiments are compared: those that are continuous in what they are computed from

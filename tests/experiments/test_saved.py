@@ -79,6 +79,9 @@ VARIANTS = {
     "timing": ("timing", "--rows", "9,13", "--batch-size", 1, "--repeats", 2),
     "features": ("features", "{net}", "{photo}", "--layer", 3, "--size", 32),
     "features-untrained": ("features", "{grey}", "--norm", "bn", "--layer", 1, "--size", 48),
+    "check": ("check", "--source", "{photos}", "--eps", 1e-3, "--gray"),
+    "check-singular": ("check", "prop1", "prop2", "--source", "{photos}", "--dtype", "float32"),
+    "check-one": ("check", "prop3", "--source", "{photo}", "--gray", "-k", 1),
     "compare": ("compare", "{runs}"),
     "compare-one-run": ("compare", "{runs}/gn-0", "--loss-steps", 30, "--smooth", 1),
 }
@@ -89,6 +92,8 @@ REACHED = {
     "compare": lambda result: (
         [arm.finished for arm in result.arms] == [True, True, False] and len(result.arms[1].references) == 3
     ),
+    "check": lambda result: len(result.outcomes) == 6 and result.images.skipped,
+    "check-singular": lambda result: all(o.verdict == "cannot be decided" for o in result.outcomes),
     "kernels": lambda result: [s.name.rsplit("/", 1)[-1] for s in result.images.skipped] == ["broken.png"],
     "kernels-without-blue": lambda result: [cell.varies for cell in result.cells] == [True, True, False],
     "kernels-of-moments": lambda result: result.images.read == 2 and ", " in result.source,
