@@ -1,4 +1,4 @@
-"""Addresses of results: what decides them is the configuration, the content of the data, and the version."""
+"""Addresses of results: what decides them is the configuration, the content of the data, and the code."""
 
 import hashlib
 import json
@@ -13,20 +13,24 @@ from ndtools import __version__
 from ndtools.computing.hardware import hardware
 from ndtools.computing.operators import resolve_device
 from ndtools.data.files import open_regular
+from ndtools.data.images.sources import BUILT_IN_SOURCES
 from ndtools.data.labelled.catalogue import BUILT_IN, KNOWN
 from ndtools.data.labelled.locations import find
 from ndtools.errors import DataError, OutputError
+from ndtools.reproduction.code import code_of
 from ndtools.reproduction.item import Part
 from ndtools.results.strict_json import strict_json
 from ndtools.text import printable
+from ndtools.validation import Configuration
 from ndtools.writing import write_whole
 
-__all__ = ["Fingerprints", "address"]
+__all__ = ["Fingerprints", "address", "without_places"]
 
 # Settings that change where and how fast a result is computed, but not what it is.
 _IRRELEVANT = ("jobs", "device", "data_dir")
 _MACHINE = ("timing",)  # experiments whose results are those of a machine
-_DATA = ("source", "dataset", "from_file", "from_moments")
+_DATA = ("source", "dataset", "from_file", "from_moments", "checkpoint", "a", "b", "c")
+_RUNS = ("train",)  # experiments whose results take hours: other code does not make them worthless, but is said
 _PIECE = 1 << 20
 
 
@@ -68,8 +72,11 @@ class Fingerprints:
         if not os.path.isdir(path):
             return self._of_file(path)
         digest = hashlib.sha256()
+        entered = {_identity(path)}  # links may form loops
         for folder, folders, files in os.walk(path, followlinks=True):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            inner = sorted(name for name in folders if not name.startswith("."))
+            folders[:] = [name for name in inner if _identity(os.path.join(folder, name)) not in entered]
+            entered.update(_identity(os.path.join(folder, name)) for name in folders)
             for name in sorted(files):
                 file = os.path.join(folder, name)
                 if not name.startswith(".") and os.path.isfile(file):
@@ -120,7 +127,8 @@ def address(part: Part, fingerprints: Fingerprints, *, version: str = __version_
     -------
     str
         Twelve hexadecimal digits. They change with every setting that can change the result, with the content of the
-        data, and with the version; for times also with the machine.
+        data, with the version, and with the source code of the experiment; for times also with the machine. Training
+        runs, which take hours, keep theirs when the code changes.
 
     Raises
     ------
@@ -139,7 +147,15 @@ def address(part: Part, fingerprints: Fingerprints, *, version: str = __version_
             "threads": os.environ.get("OMP_NUM_THREADS"),
         }
     whole = {"experiment": part.experiment, "version": version, "config": content}
+    if part.experiment not in _RUNS:
+        whole["code"] = code_of(part.experiment)
     return hashlib.sha256(json.dumps(_plain(whole), sort_keys=True).encode()).hexdigest()[:12]
+
+
+def without_places(config: Configuration) -> dict[str, Any]:
+    """Return the settings of a configuration that can change a result, but for those that name data."""
+    settings = asdict(config)
+    return dict(_plain({name: settings[name] for name in settings if name not in (*_IRRELEVANT, *_DATA)}))
 
 
 def _data(value: Any, settings: Mapping[str, Any], fingerprints: Fingerprints) -> Any:  # noqa: ANN401
@@ -153,7 +169,14 @@ def _data(value: Any, settings: Mapping[str, Any], fingerprints: Fingerprints) -
         if found is None:
             raise DataError(f"{value} is not here")
         return {name: fingerprints.of(str(path)) for name, path in sorted(found.files.items())}
-    return value  # built in, and decided by the version
+    if value == BUILT_IN or value in BUILT_IN_SOURCES:  # decided by the code
+        return value
+    raise DataError(f"{printable(value)} is not here, or is no file or folder whose content could be told")
+
+
+def _identity(path: str) -> tuple[int, int]:
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401

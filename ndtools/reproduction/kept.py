@@ -8,15 +8,14 @@ from typing import Any
 
 from ndtools.errors import DataError
 from ndtools.experiments.train.config import TrainConfig
-from ndtools.reproduction.address import Fingerprints, address
+from ndtools.reproduction.address import Fingerprints, address, without_places
 from ndtools.reproduction.item import Part
 from ndtools.reproduction.lines import command_of
 from ndtools.reproduction.state import PartState
 from ndtools.reproduction.store import Store
-from ndtools.reproduction.training import FinishedRuns, run_name
+from ndtools.reproduction.training import FinishedRuns, is_run_of, origin, run_name
 from ndtools.results.run_folder import RunFolder
 from ndtools.results.runs import read_run
-from ndtools.text import printable
 
 __all__ = ["Kept"]
 
@@ -36,14 +35,17 @@ class Kept:
         self.store, self.runs = store, runs
         self.fingerprints = Fingerprints(store.folder / ".fingerprints.json")
         self._addresses: dict[Part, str] = {}
+        self._problems: dict[Part, str] = {}
         self._results: dict[str, Any] = {}
         self._taken_up: dict[str, Path] = {}
 
     def address(self, part: Part) -> str | None:
         """Return the address of a part's result; None if its data are absent or cannot be read."""
-        if part not in self._addresses:
-            with suppress(DataError):
+        if part not in self._addresses and part not in self._problems:
+            try:
                 self._addresses[part] = address(part, self.fingerprints)
+            except DataError as error:
+                self._problems[part] = str(error)
         return self._addresses.get(part)
 
     def path(self, part: Part) -> Path | None:
@@ -55,7 +57,7 @@ class Kept:
             return self.store.place(part, where) if self._load(part, where) is not None else None
         own = self.store.runs / run_name(part.config, where)
         with suppress(DataError):
-            if (own / "result.json").exists() and RunFolder.open(own).finished:
+            if (own / "result.json").exists() and RunFolder.open(own).finished and is_run_of(own, part.config):
                 return own
         if where not in self._taken_up and (found := self._finished.equal(part.config)):
             self._taken_up[where] = found
@@ -107,16 +109,15 @@ class Kept:
             state="waiting",
             estimate=estimate,
             command=command_of(part, str(folder), name),
-            reason=problem,
         )
         if path is not None and where is not None:
             training = isinstance(config, TrainConfig)
             seconds = _training_seconds(path) if training else self.store.seconds(part, where)
-            taken = where in self._taken_up
-            note = f"taken up from {printable(path)}, which has an equal configuration" if taken else None
+            note = origin(path, elsewhere=where in self._taken_up) if training else None
             return replace(state, state="done", seconds=seconds, result=self.store.relative(path), reason=note)
+        problem = problem or self._problems.get(part)
         if problem:
-            return replace(state, state="failed")
+            return replace(state, state="failed", reason=problem)
         return replace(state, state="interrupted") if self.is_begun(part) else state
 
     @cached_property
@@ -125,8 +126,17 @@ class Kept:
 
     def _load(self, part: Part, where: str) -> Any:  # noqa: ANN401
         if self._results.get(where) is None:
-            self._results[where] = self.store.result(part, where)
+            result = self.store.result(part, where)
+            self._results[where] = result if result is not None and self._is_of(part, where, result.config) else None
         return self._results[where]
+
+    def _is_of(self, part: Part, where: str, config: Any) -> bool:  # noqa: ANN401
+        """Return whether a result was made by the configuration of a part, and not by hand in the same folder."""
+        if type(config) is not type(part.config):
+            return False
+        with suppress(DataError):
+            return address(replace(part, config=config), self.fingerprints) == where
+        return without_places(config) == without_places(part.config)  # its data have been moved since
 
 
 def _training_seconds(path: Path) -> float | None:
