@@ -7,8 +7,8 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from ndtools.console.tables import new_table
-from ndtools.reproduction.cost import duration
 from ndtools.reproduction.item import VERDICTS
+from ndtools.text import duration
 
 if TYPE_CHECKING:
     from rich.table import Table

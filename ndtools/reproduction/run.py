@@ -12,7 +12,7 @@ from ndtools.computing.memory import is_out_of_memory
 from ndtools.errors import NdtoolsError, OutputError
 from ndtools.experiments.train.config import TrainConfig
 from ndtools.reproduction.before import Before
-from ndtools.reproduction.cost import duration, slowness
+from ndtools.reproduction.cost import slowness
 from ndtools.reproduction.item import Grade, Item, Level, Part, Setting
 from ndtools.reproduction.kept import Kept
 from ndtools.reproduction.places import Places
@@ -22,7 +22,7 @@ from ndtools.reproduction.state import ItemState, ItemWord, PartState
 from ndtools.reproduction.store import Store, compute_part
 from ndtools.reproduction.training import Trainer, run_name
 from ndtools.results.run_folder import RunFolder
-from ndtools.text import printable, reason
+from ndtools.text import duration, printable, reason
 
 __all__ = ["BUDGET", "OUTPUT", "Reproduction", "Request"]
 
