@@ -58,7 +58,7 @@ def test_names_of_curves_that_leave_early_and_late_cover_nothing(result, width):
     start = loss.arms[0].loss[:, :1]
     deconv = [arm for arm in loss.arms if arm.name == "deconv"]
     # one curve is gone after the first step, the other near the end: no side of both has room
-    rates = (
+    gone = (
         replace(loss.arms[0], lr=2.0, loss=start * 9.0**steps),
         replace(loss.arms[0], lr=1.0, loss=start * 1.02**steps),
     )
