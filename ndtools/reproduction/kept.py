@@ -37,7 +37,7 @@ class Kept:
         self.fingerprints = Fingerprints(store.folder / ".fingerprints.json")
         self._addresses: dict[Part, str] = {}
         self._results: dict[str, Any] = {}
-        self._taken_up: dict[str, Path] = {}
+        self._taken_up: dict[Part, Path | None] = {}
 
     def address(self, part: Part) -> str | None:
         """Return the address of a part's result; None if its data are absent or cannot be read."""
@@ -49,17 +49,22 @@ class Kept:
     def path(self, part: Part) -> Path | None:
         """Return the path of the result, or of the training run, of a part; None if it is not done."""
         where = self.address(part)
-        if where is None:
-            return None
         if not isinstance(part.config, TrainConfig):
-            return self.store.place(part, where) if self._load(part, where) is not None else None
-        own = self.store.runs / run_name(part.config, where)
-        with suppress(DataError):
-            if (own / "result.json").exists() and RunFolder.open(own).finished:
-                return own
-        if where not in self._taken_up and (found := self._finished.equal(part.config)):
-            self._taken_up[where] = found
-        return self._taken_up.get(where)
+            there = where is not None and self._load(part, where) is not None
+            return self.store.place(part, where) if where is not None and there else None
+        if where is not None:
+            own = self.store.runs / run_name(part.config, where)
+            with suppress(DataError):
+                if (own / "result.json").exists() and RunFolder.open(own).finished:
+                    return own
+        return self.taken_up(part)  # also where the data of the run are no longer here
+
+    def taken_up(self, part: Part) -> Path | None:
+        """Return the folder of an equal run that has finished elsewhere; None if there is none."""
+        if part not in self._taken_up:
+            equal = self._finished.equal(part.config) if isinstance(part.config, TrainConfig) else None
+            self._taken_up[part] = equal
+        return self._taken_up[part]
 
     def is_done(self, part: Part) -> bool:
         """Return whether the result of a part is there."""
@@ -75,8 +80,11 @@ class Kept:
     def result(self, part: Part) -> Any:  # noqa: ANN401
         """Return the result of a part that is done: that of the experiment, or the training run."""
         where, path = self.address(part), self.path(part)
-        assert where is not None and path is not None
-        return read_run(path) if isinstance(part.config, TrainConfig) else self._load(part, where)
+        assert path is not None
+        if isinstance(part.config, TrainConfig):
+            return read_run(path)
+        assert where is not None
+        return self._load(part, where)
 
     def state(self, part: Part, *, estimate: float, problem: str | None) -> PartState:
         """Return the state of a part that is not running.
@@ -109,10 +117,10 @@ class Kept:
             command=command_of(part, str(folder), name),
             reason=problem,
         )
-        if path is not None and where is not None:
+        if path is not None:
             training = isinstance(config, TrainConfig)
-            seconds = _training_seconds(path) if training else self.store.seconds(part, where)
-            taken = where in self._taken_up
+            seconds = _training_seconds(path) if training else self.store.seconds(part, where or "")
+            taken = training and path == self.taken_up(part)
             note = f"taken up from {printable(path)}, which has an equal configuration" if taken else None
             return replace(state, state="done", seconds=seconds, result=self.store.relative(path), reason=note)
         if problem:
