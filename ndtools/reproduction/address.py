@@ -26,7 +26,7 @@ __all__ = ["Fingerprints", "address"]
 # Settings that change where and how fast a result is computed, but not what it is.
 _IRRELEVANT = ("jobs", "device", "data_dir")
 _MACHINE = ("timing",)  # experiments whose results are those of a machine
-_DATA = ("source", "dataset", "from_file", "from_moments")
+_DATA = ("source", "dataset", "from_file", "from_moments", "checkpoint")
 _PIECE = 1 << 20
 
 

@@ -72,12 +72,16 @@ class Part:
         result is kept.
     work : float
         Seconds that the part takes on the machine that :data:`ndtools.reproduction.cost.REFERENCE` describes.
+    trained : Part or None
+        Training run, another part of the same level, whose last network becomes the ``checkpoint`` of the
+        configuration. Default: none.
     """
 
     name: str
     experiment: str
     config: Configuration
     work: float
+    trained: "Part | None" = None
 
 
 @dataclass(frozen=True, kw_only=True)

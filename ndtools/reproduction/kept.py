@@ -15,7 +15,7 @@ from ndtools.reproduction.state import PartState
 from ndtools.reproduction.store import Store
 from ndtools.reproduction.training import FinishedRuns, run_name
 from ndtools.results.run_folder import RunFolder
-from ndtools.results.runs import read_run
+from ndtools.results.runs import Run, read_run
 from ndtools.text import printable
 
 __all__ = ["Kept"]
@@ -41,10 +41,24 @@ class Kept:
 
     def address(self, part: Part) -> str | None:
         """Return the address of a part's result; None if its data are absent or cannot be read."""
+        ready = self.ready(part)
+        if ready is None:
+            return None
+        part = ready
         if part not in self._addresses:
             with suppress(DataError):
                 self._addresses[part] = address(part, self.fingerprints)
         return self._addresses.get(part)
+
+    def ready(self, part: Part) -> Part | None:
+        """Return a part with the network that it takes from a training run; None before that run is done."""
+        if part.trained is None:
+            return part
+        path = self.path(part.trained)
+        if path is None:
+            return None
+        config = replace(part.config, checkpoint=str(RunFolder(path).last))  # type: ignore[call-arg]
+        return replace(part, config=config, trained=None)
 
     def path(self, part: Part) -> Path | None:
         """Return the path of the result, or of the training run, of a part; None if it is not done."""
@@ -65,6 +79,11 @@ class Kept:
             equal = self._finished.equal(part.config) if isinstance(part.config, TrainConfig) else None
             self._taken_up[part] = equal
         return self._taken_up[part]
+
+    def similar(self, part: Part) -> Run | None:
+        """Return a finished run elsewhere that differs in how its images were normalised alone; None without one."""
+        path = self._finished.similar(part.config) if isinstance(part.config, TrainConfig) else None
+        return None if path is None else read_run(path)
 
     def is_done(self, part: Part) -> bool:
         """Return whether the result of a part is there."""
@@ -114,7 +133,7 @@ class Kept:
             address=where,
             state="waiting",
             estimate=estimate,
-            command=command_of(part, str(folder), name),
+            command=command_of(self.ready(part) or part, str(folder), name),
             reason=problem,
         )
         if path is not None:

@@ -167,7 +167,8 @@ class Reproduction:
     def _run_item(self, item: Item) -> None:
         level = self.states[item.id].level
         assert level is not None
-        for part, state in zip(level.parts, self.states[item.id].parts, strict=True):
+        for part in level.parts:
+            state = self._part_state(part)  # anew, because a part may need the network of one before it
             if state.state == "done" or state.address is None:
                 continue
             left = self.left
@@ -199,7 +200,7 @@ class Reproduction:
             name = run_name(part.config, state.address)
             self._trainer.train(part.config, name, state.command, show=self._show)
             return
-        result, seconds = compute_part(part, self._compute)
+        result, seconds = compute_part(self.kept.ready(part) or part, self._compute)
         self.store.write(part, state.address, result, seconds=seconds, command=state.command)
 
     def _show(self, record: Any) -> None:  # noqa: ANN401
@@ -366,6 +367,13 @@ class Reproduction:
                 continue
             results = {part.name: self.kept.result(part) for part in level.parts if self.kept.is_done(part)}
             for grade in item.grade(level, results) if results else []:
+                graded.setdefault(grade.subject, grade)
+        for level in item.levels(self._setting)[:1]:  # runs that are no parts, but similar, decide what is left
+            similar = {part.name: run for part in level.parts if (run := self.kept.similar(part)) is not None}
+            done = {part.name: self.kept.result(part) for part in level.parts if self.kept.is_done(part)}
+            for grade in (
+                item.grade(replace(level, full=False), {**similar, **done}) if set(similar) - set(done) else []
+            ):
                 graded.setdefault(grade.subject, grade)
         why = not_run(state)
         missing = (

@@ -23,6 +23,7 @@ __all__ = ["FinishedRuns", "Trainer", "run_name"]
 _FREE = ("jobs", "device", "data_dir", "dataset", "channels_last", "compile")
 """Settings in which equal runs may differ: where and how fast they compute. Data sets are compared by their names and
 numbers of images."""
+_SIMILAR = {"constants": None}
 
 
 def run_name(config: TrainConfig, address: str) -> str:
@@ -65,10 +66,27 @@ class FinishedRuns:
             Folder of the first such run.
         """
         wanted = _compared(asdict(config))
-        for path, found, data in self.runs:
-            if found == wanted and _same_data(data, config):
-                return path
-        return None
+        return next((path for path, found, data in self.runs if found == wanted and _same_data(data, config)), None)
+
+    def similar(self, config: TrainConfig) -> Path | None:
+        """Return the folder of a finished run whose images may have been normalised by other constants.
+
+        Parameters
+        ----------
+        config : TrainConfig
+            Configuration of the run that is wanted.
+
+        Returns
+        -------
+        Path or None
+            Folder of the first run that is equal apart from that, or None. It does not take the place of the run that
+            is wanted, but its accuracy can be shown beside the published one.
+        """
+        wanted = {**_compared(asdict(config)), **_SIMILAR}
+        return next(
+            (path for path, found, data in self.runs if {**found, **_SIMILAR} == wanted and _same_data(data, config)),
+            None,
+        )
 
 
 def _compared(config: Mapping[str, Any]) -> dict[str, Any]:

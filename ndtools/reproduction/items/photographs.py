@@ -307,6 +307,7 @@ FIG_9 = Item(
     levels=lambda setting: [
         replace(
             _kernel_levels(setting)[-1],
+            full=False,
             concludes="How kernels of built-in images look beside the drawing.",
             not_concluded="Nothing about retinas. The figure is a drawing without numbers, and fig. 2 has its claims.",
         )

@@ -16,7 +16,7 @@ from ndtools.text import counted
 __all__ = ["ARMS", "GLYPHS", "Cell", "accuracies", "accuracy", "conditions_of", "glyph_level", "grade_cells", "part"]
 
 ARMS = {"none": "none", "bn": "bn", "nd": "deconv-reference"}
-"""Arms of this package by the names that published numbers have for them: that of the published code for deconvolution."""
+"""Arms of this package by the names that published numbers have for them, with the published code's deconvolution."""
 GLYPHS = 4000
 """Number of synthetic digits of the levels for machines without data."""
 _IMAGES = 50_000  # of an epoch of CIFAR
@@ -38,6 +38,7 @@ _SECONDS: dict[str, tuple[float, float]] = {
     "efficientnet_b0": (90.0, 140.0),
     "simple_cnn": (15.0, 20.0),
 }
+_POOLED = " normalised by the mean and deviation of their own pixels"
 _BATCH = 128  # images, at which the times were measured
 
 
@@ -155,7 +156,8 @@ def conditions_of(run: Run) -> str:
     """Return the conditions of a training run in words."""
     config, about = run.config, run.about
     words = [
-        f"{about['data']['train_images']:,} training images of {run.data}",
+        f"{about['data']['train_images']:,} training images of {run.data}"
+        + ("" if config.get("constants") == "published" or run.about["data"].get("synthetic") else _POOLED),
         f"{counted(config['epochs'], 'epoch')}",
         f"batches of {config['batch_size']}",
         f"rate {config['lr']:g}",

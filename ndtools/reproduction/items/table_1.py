@@ -283,7 +283,7 @@ def _grade_glyphs(level: Level, results: Results) -> list[Grade]:
 
 TABLE_1 = Item(
     id="table1",
-    title="ten networks on CIFAR-10 and CIFAR-100",
+    title="ten networks on CIFAR",
     where="table 1 of both versions",
     needs=SETS,
     subjects=(

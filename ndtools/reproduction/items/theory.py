@@ -101,7 +101,7 @@ def _grade_equivalences(_: Level, results: Results) -> list[Grade]:
 
 EQUIVALENCE = Item(
     id="equivalence",
-    title="forward, backward, and other methods",
+    title="forward, backward, other methods",
     where="sec. 4.5.1 and 5, and sec. A.7 (A.8 in the second version)",
     needs=(),
     subjects=(_FORWARD, _IMPLICIT, _CHANNELS, _BATCH_NORM, _WHITENING, _NATURAL),

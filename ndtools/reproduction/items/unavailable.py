@@ -23,8 +23,9 @@ TABLE_2 = Item(
     levels=lambda _: [],
     grade=lambda *_: [],
     lacks="It needs the 1.28 million training images of ImageNet (https://image-net.org, on application) and a GPU for"
-    " weeks: a third party took 13 to 134 hours of an A100 for each network; ndtools train does not read images of 224 pixels. What can be done:"
-    " build the networks with stem='imagenet', and train them with a script of one's own.",
+    " weeks: a third party took 13 to 134 hours of an A100 for each network; ndtools train does not"
+    " read images of 224 pixels. What can be done: build the networks with stem='imagenet', and train them with a"
+    " script of one's own.",
 )
 """Table 2."""
 
@@ -37,7 +38,7 @@ FIG_6 = Item(
     levels=lambda _: [],
     grade=lambda *_: [],
     lacks="It needs Cityscapes (https://www.cityscapes-dataset.com, on application) and a GPU for 30 epochs of"
-    " DeepLabV3, which ndtools does not have; the paper has curves and no number to compare with. What can be done: convert a"
-    " segmentation network of one's own with ndtools.convert, and train it.",
+    " DeepLabV3, which ndtools does not have; the paper has curves and no number to compare with. What can be done:"
+    " convert a segmentation network of one's own with ndtools.convert, and train it.",
 )
 """Figure 6 of the second version."""

@@ -1,5 +1,6 @@
 """Figures 11 and 12, and the cost of deconvolution: features of a layer, and accuracy against time."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from ndtools.reproduction.item import Grade, Item, Level, Part, Results, Setting
 from ndtools.reproduction.items.recipes import accuracy, conditions_of, glyph_level, part
 from ndtools.reproduction.items.table_1 import NETWORKS
 from ndtools.results.runs import Run
-from ndtools.text import source_name
+from ndtools.text import counted, source_name
 
 __all__ = ["COST", "FIG_11", "FIG_12"]
 
@@ -23,19 +24,46 @@ _GLYPHS: dict[str, dict[str, Any]] = {"bn": {"norm": "bn"}, "nd": {"norm": "nd",
 
 
 def _levels_of_features(setting: Setting) -> list[Level]:
+    def parts(epochs: int) -> tuple[Part, ...]:
+        trained = part(setting, f"VGG-11, {counted(epochs, 'epoch')}", "cifar10", "vgg11", "nd", epochs)
+        return (trained, replace(features, trained=trained))
+
+    features = Part(name="features", experiment="features", config=FeaturesConfig(**setting.run), work=4.0)
+    sparser = "Whether deconvolution makes the features of a layer sparser"
+    instead = "Nothing about a network that was trained with photographs of ImageNet, as that of the figure."
     return [
         Level(
-            title="a new VGG-11, the built-in photograph",
-            parts=(Part(name="features", experiment="features", config=FeaturesConfig(**setting.run), work=4.0),),
+            title="VGG-11 after 20 epochs of CIFAR-10",
+            parts=parts(20),
             full=False,
-            concludes="Whether deconvolution makes the features of a layer sparser where weights are random.",
+            concludes=f"{sparser} in a network that was trained with small photographs.",
+            not_concluded=instead,
+            needs=("cifar10",),
+        ),
+        Level(
+            title="VGG-11 after 1 epoch of CIFAR-10",
+            parts=parts(1),
+            full=False,
+            concludes=f"{sparser} at the beginning of training.",
+            not_concluded=instead,
+            needs=("cifar10",),
+        ),
+        Level(
+            title="a new VGG-11, the built-in photograph",
+            parts=(features,),
+            full=False,
+            concludes=f"{sparser} where weights are random.",
             not_concluded="Nothing about the features of a trained network, which the figure shows.",
-        )
+        ),
     ]
 
 
 def _grade_features(level: Level, results: Results) -> list[Grade]:
+    if "features" not in results:
+        return []
     result = results["features"]
+    runs = [run for run in results.values() if isinstance(run, Run)]
+    network = f"VGG-11 trained with {conditions_of(runs[0])}" if runs else "new weights of VGG-11"
     before, after = (result.measures[side] for side in ("centred", "deconvolved"))
     near = [100 * float(each["near_zero"] or 0.0) for each in (before, after)]
     tails = [float(each["kurtosis"] or 0.0) for each in (before, after)]
@@ -47,7 +75,7 @@ def _grade_features(level: Level, results: Results) -> list[Grade]:
             measured=near[1],
             reason=f"Deconvolution takes the kurtosis from {tails[0]:.3g} to {tails[1]:.3g}, and the share of values"
             f" within 0.1 σ of zero from {near[0]:.3g} to {near[1]:.3g} %.",
-            conditions=f"{source_name(result.source)}, new weights of VGG-11, inputs of the fifth convolution",
+            conditions=f"{source_name(result.source)}, inputs of the fifth convolution, {network}",
         )
     ]
 
@@ -55,9 +83,9 @@ def _grade_features(level: Level, results: Results) -> list[Grade]:
 FIG_11 = Item(
     id="fig11",
     aliases=("fig10-v1",),
-    title="sparsity of the features of a layer",
+    title="sparsity of features of a layer",
     where="fig. 11 of the second version, 10 of the first",
-    needs=(),
+    needs=("cifar10",),
     subjects=(FEATURES,),
     levels=_levels_of_features,
     grade=_grade_features,
