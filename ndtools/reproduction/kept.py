@@ -35,7 +35,7 @@ class Kept:
     def __init__(self, store: Store, runs: Path) -> None:
         self.store, self.runs = store, runs
         self.fingerprints = Fingerprints(store.folder / ".fingerprints.json")
-        self._addresses: dict[Part, str] = {}
+        self._addresses: dict[Part, str | None] = {}
         self._results: dict[str, Any] = {}
         self._taken_up: dict[Part, Path | None] = {}
 
@@ -46,9 +46,11 @@ class Kept:
             return None
         part = ready
         if part not in self._addresses:
-            with suppress(DataError):
+            try:
                 self._addresses[part] = address(part, self.fingerprints)
-        return self._addresses.get(part)
+            except DataError:
+                self._addresses[part] = None
+        return self._addresses[part]
 
     def ready(self, part: Part) -> Part | None:
         """Return a part with the network that it takes from a training run; None before that run is done."""

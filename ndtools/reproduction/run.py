@@ -109,7 +109,8 @@ class Reproduction:
         self._before = self.store.read()
         self._trainer = Trainer(self.store.runs)
         self._problems: dict[str, str] = {}  # reasons of failures in this call, by address
-        self._levels = {item.id: self._runnable(item) for item in items}
+        self._all_levels = {item.id: item.levels(self._setting) for item in items}
+        self._levels = {item.id: self._runnable(item) for item in items}  # whose data and device are here
         self.states = {item.id: self._state(item, self._shown(item), asked=item.id in self.asked) for item in items}
 
     @property
@@ -258,7 +259,7 @@ class Reproduction:
         """Return the levels whose data and device are here, the largest first."""
         return [
             level
-            for level in item.levels(self._setting)
+            for level in self._all_levels[item.id]
             if not self.request.places.missing(level.needs) and (level.device != "cuda" or self._has_gpu)
         ]
 
@@ -294,7 +295,7 @@ class Reproduction:
 
     def _shown(self, item: Item) -> Level | None:
         """Return the level that shows what was done before: done, or begun; None if nothing was."""
-        levels = item.levels(self._setting)
+        levels = self._all_levels[item.id]
         done = self._done_level(item)
         most = max(
             levels, key=self._count, default=None
@@ -337,7 +338,7 @@ class Reproduction:
         return self.kept.state(part, estimate=self._estimate(part), problem=problem)
 
     def _state(self, item: Item, level: Level | None, *, asked: bool, word: ItemWord | None = None) -> ItemState:
-        levels = item.levels(self._setting)
+        levels = self._all_levels[item.id]
         runnable = self._levels[item.id]
         over = word == "over the budget"
         parts = tuple(map(self._part_state, level.parts)) if level else ()
@@ -362,13 +363,13 @@ class Reproduction:
 
     def _grades(self, state: ItemState) -> tuple[Grade, ...]:
         item, graded = state.item, dict[str, Grade]()
-        for level in item.levels(self._setting):  # the largest level that decides a subject grades it
+        for level in self._all_levels[item.id]:  # the largest level that decides a subject grades it
             if state.level is not None and level.title != state.level.title and not self._taken_up(level):
                 continue
             results = {part.name: self.kept.result(part) for part in level.parts if self.kept.is_done(part)}
             for grade in item.grade(level, results) if results else []:
                 graded.setdefault(grade.subject, grade)
-        for level in item.levels(self._setting)[:1]:  # runs that are no parts, but similar, decide what is left
+        for level in self._all_levels[item.id][:1]:  # runs that are no parts, but similar, decide what is left
             similar = {part.name: run for part in level.parts if (run := self.kept.similar(part)) is not None}
             done = {part.name: self.kept.result(part) for part in level.parts if self.kept.is_done(part)}
             for grade in (

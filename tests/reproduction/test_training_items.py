@@ -193,7 +193,7 @@ def test_cost_and_wall_time(tmp_path):
             write_run(tmp_path / item / name.replace(" ", ""), parts[name].config, top1, seconds=seconds)
     work = reproduction(tmp_path / "out", [find_item("cost")], runs=tmp_path / "cost")
     (slow, *_) = work.states["cost"].grades
-    assert (slow.subject, slow.verdict) == ("claim/slow-down", "agrees")
+    assert (slow.subject, slow.verdict) == ("claim/slow-down", "same direction")  # one of eleven networks
     assert slow.measured == pytest.approx(20.0)
     work = reproduction(tmp_path / "out2", [find_item("fig12")], runs=tmp_path / "fig12")
     (speed,) = work.states["fig12"].grades

@@ -221,7 +221,7 @@ def _grade_cost(level: Level, results: Results) -> list[Grade]:
     assert entry.upper is not None
     middle = float(np.median(list(extra.values())))
     common: dict[str, Any] = {
-        "full": level.full,
+        "full": level.full and len(extra) == len(NETWORKS) + 1,
         "measured": middle,
         "reason": f"A training step takes {middle:+.0f} % longer in the median of {len(extra)} networks, published"
         f" {entry.value:g} to {entry.upper:g} %: "
