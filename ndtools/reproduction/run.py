@@ -317,6 +317,10 @@ class Reproduction:
         """Return whether training runs from elsewhere are parts of a level."""
         return any(self.kept.taken_up(part) is not None for part in level.parts)
 
+    def _trained(self, level: Level) -> bool:
+        """Return whether training runs that are parts of a level are done, here or elsewhere."""
+        return any(isinstance(part.config, TrainConfig) and self.kept.is_done(part) for part in level.parts)
+
     def _count(self, level: Level) -> int:
         """Return the number of parts of a level that are done."""
         return sum(map(self.kept.is_done, level.parts))
@@ -364,7 +368,7 @@ class Reproduction:
     def _grades(self, state: ItemState) -> tuple[Grade, ...]:
         item, graded = state.item, dict[str, Grade]()
         for level in self._all_levels[item.id]:  # the largest level that decides a subject grades it
-            if state.level is not None and level.title != state.level.title and not self._taken_up(level):
+            if state.level is not None and level.title != state.level.title and not self._trained(level):
                 continue
             results = {part.name: self.kept.result(part) for part in level.parts if self.kept.is_done(part)}
             for grade in item.grade(level, results) if results else []:

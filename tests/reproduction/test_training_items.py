@@ -9,6 +9,7 @@ from ndtools.published.registry import CLAIMS, ENTRIES
 from ndtools.reproduction.item import Setting
 from ndtools.reproduction.places import Places
 from ndtools.reproduction.registry import find_item
+from ndtools.reproduction.training import run_name
 from ndtools.results.runs import COLUMNS
 from tests.reproduction.small_items import reproduction
 
@@ -223,3 +224,16 @@ def test_propositions_and_claims(tmp_path):
     assert work.states["fig6"].state == "data missing"
     assert "Cityscapes" in work.states["fig6"].grades[0].reason
     assert CLAIMS[grade.subject].decided_by == "prop1"
+
+
+def test_runs_of_an_earlier_call_are_graded_as_the_published_recipe(tmp_path):
+    """Here, in the folder of the reproduction, and not elsewhere."""
+    name = EFFICIENT.format("bn", "1 epoch")
+    part = parts_of("table1")[name]
+    work = reproduction(tmp_path / "out", [find_item("table1")], runs=tmp_path / "none")
+    if (address := work.kept.address(part)) is None:
+        pytest.skip("CIFAR-10 is not here")
+    write_run(work.store.runs / run_name(part.config, address), part.config, 35.4)
+    state = reproduction(tmp_path / "out", [find_item("table1")], runs=tmp_path / "none").states["table1"]
+    (grade,) = (grade for grade in state.grades if grade.subject == "table1/efficientnet_b0/cifar10/bn/1")
+    assert grade.verdict == "agrees"

@@ -67,7 +67,7 @@ def part(setting: Setting, name: str, dataset: str, arch: str, norm: str, epochs
     Parameters
     ----------
     setting : Setting
-        Surroundings.
+        Surroundings for which the levels are made.
     name : str
         Name of the part.
     dataset : str
@@ -116,7 +116,7 @@ def glyph_level(setting: Setting, concludes: str, **arms: dict[str, Any]) -> Lev
     Parameters
     ----------
     setting : Setting
-        Surroundings.
+        Surroundings for which the levels are made.
     concludes : str
         Statement of what may be concluded.
     **arms : dict
