@@ -15,7 +15,7 @@ from ndtools.cli.figure import figure
 from ndtools.cli.fold import fold
 from ndtools.cli.published import published
 from ndtools.cli.report import report
-from ndtools.computing.memory import use_huge_pages
+from ndtools.computing.memory import prepare_allocator
 from ndtools.computing.threads import limit_spinning
 from ndtools.console.failures import INTERRUPTED, FailureHandlingGroup
 from ndtools.console.flags import FlagsCommand
@@ -92,7 +92,7 @@ def main() -> None:
     """Run the command line on ``sys.argv`` and exit."""
     prepare_standard_streams()
     limit_spinning()
-    use_huge_pages()
+    prepare_allocator()
     # Figures need no backend, and the import of matplotlib fails if this variable names an unknown one.
     os.environ.pop("MPLBACKEND", None)
     code: object = 0

@@ -4,7 +4,7 @@ import threading
 import pytest
 
 from ndtools.computing import memory
-from ndtools.computing.memory import MemoryGate, free_memory, require_memory, use_huge_pages
+from ndtools.computing.memory import MemoryGate, free_memory, prepare_allocator, require_memory
 from ndtools.errors import DataError
 
 
@@ -59,10 +59,36 @@ def test_the_gate_keeps_the_sum_below_its_limit():
     assert len(alone) == 20
 
 
-def test_huge_pages_are_asked_for_unless_the_user_decides(monkeypatch):
+class _Library:
+    """A C library that remembers the settings of its allocator."""
+
+    def __init__(self):
+        self.settings = {}
+
+    def mallopt(self, name, value):
+        self.settings[name] = value
+
+
+def test_large_tensors_get_memory_of_their_own(monkeypatch):
+    library = _Library()
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda _: library)
     monkeypatch.setattr(os, "environ", {})
-    use_huge_pages()
+    prepare_allocator()
     assert os.environ == {"THP_MEM_ALLOC_ENABLE": "1"}
-    monkeypatch.setattr(os, "environ", {"THP_MEM_ALLOC_ENABLE": "0"})
-    use_huge_pages()
-    assert os.environ == {"THP_MEM_ALLOC_ENABLE": "0"}
+    assert library.settings == {-3: 2**23}  # M_MMAP_THRESHOLD
+
+
+def test_the_environment_decides_how_memory_is_allocated(monkeypatch):
+    library = _Library()
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda _: library)
+    given = {"THP_MEM_ALLOC_ENABLE": "0", "MALLOC_MMAP_THRESHOLD_": "131072"}
+    monkeypatch.setattr(os, "environ", dict(given))
+    prepare_allocator()
+    assert os.environ == given
+    assert library.settings == {}
+
+
+def test_another_c_library_is_left_alone(monkeypatch):
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda _: object())
+    monkeypatch.setattr(os, "environ", {})
+    prepare_allocator()

@@ -26,7 +26,7 @@ __all__ = [
 CONVERGED = 60  # Newton-Schulz iterations: enough for condition numbers up to 1e16, of which each step takes 2.25
 
 
-def rounding(dtype: torch.dtype, condition: float, *, power: int = 1, terms: int = 1) -> float:
+def rounding(dtype: torch.dtype, condition: float, *, power: int = 1, terms: int = 1, summed: int = 1) -> float:
     """Return the relative difference that rounding can cause where a power of D = A^(-1/2) undoes the same of A^(1/2).
 
     An eigendecomposition, or a product of matrices, is that of a matrix A + E with ‖E‖ of up to 16 roundings of ‖A‖.
@@ -45,13 +45,17 @@ def rounding(dtype: torch.dtype, condition: float, *, power: int = 1, terms: int
         Power of D: 1 for A^(-1/2), 2 for A^(-1). Default 1.
     terms : int
         Number of terms of the longest sum. Default 1.
+    summed : int
+        Number of rows of a covariance that both sides sum on their own, so that theirs differ by the root of this
+        number of roundings if that is more than 16. Default 1.
 
     Returns
     -------
     float
         Bound of the relative difference.
     """
-    return 8 * power * torch.finfo(dtype).eps * (condition + math.sqrt(terms))
+    roundings = max(16.0, math.sqrt(summed))
+    return power * torch.finfo(dtype).eps * (roundings / 2 * condition + 8 * math.sqrt(terms))
 
 
 def cancellation(errors: Tensor, features: Tensor) -> float:

@@ -190,7 +190,8 @@ def _channels(samples: Samples, config: CheckConfig, dtype: torch.dtype) -> Comp
     difference = relative(_rows(layer(crops).detach()), rows @ whitening_matrix(a))
     # Values far from 0 in units of their standard deviation lose digits when D μ is subtracted from D x.
     condition = condition_of(a) * float((pixels.square().mean(0) / a.diagonal()).max())
-    return Comparison("k = 1, whitened channels", difference, rounding(dtype, condition, terms=len(rows)))
+    bound = rounding(dtype, condition, terms=len(rows), summed=len(rows))
+    return Comparison("k = 1, whitened channels", difference, bound)
 
 
 def _rows(values: Tensor) -> Tensor:

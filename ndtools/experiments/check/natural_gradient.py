@@ -77,7 +77,7 @@ def check(samples: Samples, config: CheckConfig) -> Outcome:
     start = 0.5 * directions
     cancelled = [cancellation(errors, centred) for errors in (centred @ start.mT - targets, 1 / CLASSES - targets)]
     condition = condition_of(matrix) ** 2 * max(cancelled)
-    bound = rounding(dtype, condition, power=2, terms=len(rows))
+    bound = rounding(dtype, condition, power=2, terms=len(rows), summed=len(rows))
     l2 = relative(step_of_layer(start, "l2"), natural(start, "l2")[0])
     nothing = torch.zeros_like(start)
     # Each class has the chance 1/K: its covariance is I/K, but for the direction in which all logits are equal.

@@ -113,3 +113,4 @@ def test_rounding_follows_precision_and_condition():
     assert rounding(torch.float32, 1e3) == pytest.approx(8 * 2**-23 * 1e3, rel=1e-2)
     assert rounding(DOUBLE, 1e3, power=2) == pytest.approx(2 * rounding(DOUBLE, 1e3))
     assert rounding(DOUBLE, 1, terms=10**6) == pytest.approx(8 * 2**-52 * 1001)
+    assert rounding(DOUBLE, 1e9, summed=10**4) == pytest.approx(50 * 2**-52 * 1e9)
