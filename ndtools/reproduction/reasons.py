@@ -53,7 +53,7 @@ def reason_of(
     Parameters
     ----------
     item : Item
-        The item.
+        Item whose reason is asked for.
     levels : sequence of Level
         All its levels.
     level : Level or None
@@ -102,14 +102,16 @@ def not_run(state: ItemState) -> str:
         return state.reason
     if state.state == "failed":
         return f"It failed: {state.reason}"
-    again = f"ndtools reproduce {state.item.id}"
     if state.state not in ("partly", "done"):
-        return f"It has not been run yet: {again}"
+        return f"It has not been run yet: ndtools reproduce {state.item.id}"
     full = state.level is not None and state.level.full
     larger = "" if full or state.estimate_full is None else f", which takes about {duration(state.estimate_full)} here"
     where = "at this level" if full else "at this level, but at a larger one"
     missing = f". {state.reason}" if state.reason and not full else ""
-    return f"The parts that would decide it are not done {where}{larger}: {again} --budget none{missing}"
+    return (
+        f"The parts that would decide it are not done {where}{larger}: ndtools reproduce {state.item.id} --budget none"
+        f"{missing}"
+    )
 
 
 def _budget_for(seconds: float) -> str:
