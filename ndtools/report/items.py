@@ -12,7 +12,7 @@ from ndtools.report.state import VERDICTS, GradeRow, ItemState, Reproduction
 
 __all__ = ["Graded", "Group", "ShownItem", "Verdicts", "show_items", "verdicts_of"]
 
-_LISTED_ALONE = 3  # grades of one reason; more are one row
+_LISTED_ALONE = 3  # numbers of one item, or grades of one reason; more are one row
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class ShownItem:
 
 @dataclass(frozen=True)
 class Group:
-    """Grades of one item that have one verdict, and a common reason if they are several.
+    """Grades of one item that have one verdict, and share a row of the summary.
 
     Attributes
     ----------
@@ -93,6 +93,12 @@ class Group:
         """Name of what was graded."""
         first = self.grades[0].published.title
         return first if len(self.grades) == 1 else f"{len(self.grades)} numbers or claims"
+
+    @property
+    def reason(self) -> str:
+        """Reason that all of them have, or where their reasons are."""
+        reasons = {grade.reason for grade in self.grades}
+        return self.grades[0].reason if len(reasons) == 1 else "The item has the reason of each."
 
 
 @dataclass(frozen=True)
@@ -113,6 +119,11 @@ class Verdicts:
     meaning: str
     count: int
     groups: tuple[Group, ...]
+
+    @property
+    def measured(self) -> bool:
+        """Whether a grade that stands alone has a measured number."""
+        return any(len(group.grades) == 1 and group.grades[0].measured != "-" for group in self.groups)
 
 
 def show_items(reproduction: Reproduction, loader: Loader, prefix: str) -> list[ShownItem]:
@@ -184,7 +195,7 @@ def _graded(grade: GradeRow) -> Graded:
         conditions=grade.conditions,
         published=published,
         third_party=tuple(map(cite, grade.third_party)),
-        measured=with_unit(grade.measured, grade.spread, published.unit),
+        measured=with_unit(None if published.quoted else grade.measured, grade.spread, published.unit),
         n=number_in_words(grade.n),
     )
 
@@ -195,13 +206,20 @@ def _counted(grades: Sequence[Graded]) -> str:
 
 
 def _groups(item: ShownItem, verdict: str) -> Iterator[Group]:
-    """Yield the grades of an item that have a verdict: alone, or together where many have one reason."""
+    """Yield the grades of an item that have a verdict: alone, or together if they are many numbers or have one reason.
+
+    What disagrees is never put together.
+    """
     by_reason: dict[str, list[Graded]] = {}
     for grade in item.grades:
         if grade.verdict == verdict:
             by_reason.setdefault(grade.reason, []).append(grade)
+    alone = [grades[0] for grades in by_reason.values() if len(grades) == 1 and not grades[0].published.quoted]
+    together = tuple(alone) if verdict != "disagrees" and len(alone) > _LISTED_ALONE else ()
     for grades in by_reason.values():
         if verdict != "disagrees" and len(grades) > _LISTED_ALONE:
             yield Group(item, tuple(grades))
-        else:
+        elif not together or grades[0] not in together:
             yield from (Group(item, (grade,)) for grade in grades)
+    if together:
+        yield Group(item, together)

@@ -8,14 +8,14 @@ from typing import Any
 
 from ndtools.errors import DataError
 from ndtools.experiments.train.config import TrainConfig
-from ndtools.reproduction.address import Fingerprints, address, without_places
+from ndtools.reproduction.address import AbsentError, Fingerprints, address, without_places
 from ndtools.reproduction.item import Part
 from ndtools.reproduction.lines import command_of
 from ndtools.reproduction.state import PartState
 from ndtools.reproduction.store import Store
 from ndtools.reproduction.training import FinishedRuns, is_run_of, origin, run_name
 from ndtools.results.run_folder import RunFolder
-from ndtools.results.runs import read_run
+from ndtools.results.runs import Run, read_run
 
 __all__ = ["Kept"]
 
@@ -34,34 +34,60 @@ class Kept:
     def __init__(self, store: Store, runs: Path) -> None:
         self.store, self.runs = store, runs
         self.fingerprints = Fingerprints(store.folder / ".fingerprints.json")
-        self._addresses: dict[Part, str] = {}
+        self._addresses: dict[Part, str | None] = {}
         self._problems: dict[Part, str] = {}
         self._results: dict[str, Any] = {}
-        self._taken_up: dict[str, Path] = {}
+        self._taken_up: dict[Part, Path | None] = {}
 
     def address(self, part: Part) -> str | None:
         """Return the address of a part's result; None if its data are absent or cannot be read."""
-        if part not in self._addresses and part not in self._problems:
+        ready = self.ready(part)
+        if ready is None:
+            return None
+        if ready not in self._addresses:
+            self._addresses[ready] = None
             try:
-                self._addresses[part] = address(part, self.fingerprints)
+                self._addresses[ready] = address(ready, self.fingerprints)
+            except AbsentError:  # it waits for them
+                pass
             except DataError as error:
-                self._problems[part] = str(error)
-        return self._addresses.get(part)
+                self._problems[ready] = str(error)
+        return self._addresses[ready]
+
+    def ready(self, part: Part) -> Part | None:
+        """Return a part with the network that it takes from a training run; None before that run is done."""
+        if part.trained is None:
+            return part
+        path = self.path(part.trained)
+        if path is None:
+            return None
+        config = replace(part.config, checkpoint=str(RunFolder(path).last))  # type: ignore[call-arg]
+        return replace(part, config=config, trained=None)
 
     def path(self, part: Part) -> Path | None:
         """Return the path of the result, or of the training run, of a part; None if it is not done."""
         where = self.address(part)
-        if where is None:
-            return None
         if not isinstance(part.config, TrainConfig):
-            return self.store.place(part, where) if self._load(part, where) is not None else None
-        own = self.store.runs / run_name(part.config, where)
-        with suppress(DataError):
-            if (own / "result.json").exists() and RunFolder.open(own).finished and is_run_of(own, part.config):
-                return own
-        if where not in self._taken_up and (found := self._finished.equal(part.config)):
-            self._taken_up[where] = found
-        return self._taken_up.get(where)
+            there = where is not None and self._load(part, where) is not None
+            return self.store.place(part, where) if where is not None and there else None
+        if where is not None:
+            own = self.store.runs / run_name(part.config, where)
+            with suppress(DataError):
+                if (own / "result.json").exists() and RunFolder.open(own).finished and is_run_of(own, part.config):
+                    return own
+        return self.taken_up(part)  # also where the data of the run are no longer here
+
+    def taken_up(self, part: Part) -> Path | None:
+        """Return the folder of an equal run that has finished elsewhere; None if there is none."""
+        if part not in self._taken_up:
+            equal = self._finished.equal(part.config) if isinstance(part.config, TrainConfig) else None
+            self._taken_up[part] = equal
+        return self._taken_up[part]
+
+    def similar(self, part: Part) -> Run | None:
+        """Return a finished run elsewhere that differs in how its images were normalised alone; None without one."""
+        path = self._finished.similar(part.config) if isinstance(part.config, TrainConfig) else None
+        return None if path is None else read_run(path)
 
     def is_done(self, part: Part) -> bool:
         """Return whether the result of a part is there."""
@@ -77,8 +103,11 @@ class Kept:
     def result(self, part: Part) -> Any:  # noqa: ANN401
         """Return the result of a part that is done: that of the experiment, or the training run."""
         where, path = self.address(part), self.path(part)
-        assert where is not None and path is not None
-        return read_run(path) if isinstance(part.config, TrainConfig) else self._load(part, where)
+        assert path is not None
+        if isinstance(part.config, TrainConfig):
+            return read_run(path)
+        assert where is not None
+        return self._load(part, where)
 
     def state(self, part: Part, *, estimate: float, problem: str | None) -> PartState:
         """Return the state of a part that is not running.
@@ -108,14 +137,14 @@ class Kept:
             address=where,
             state="waiting",
             estimate=estimate,
-            command=command_of(part, str(folder), name),
+            command=command_of(self.ready(part) or part, str(folder), name),
         )
-        if path is not None and where is not None:
+        if path is not None:
             training = isinstance(config, TrainConfig)
-            seconds = _training_seconds(path) if training else self.store.seconds(part, where)
-            note = origin(path, elsewhere=where in self._taken_up) if training else None
+            seconds = _training_seconds(path) if training else self.store.seconds(part, where or "")
+            note = origin(path, elsewhere=path == self.taken_up(part)) if training else None
             return replace(state, state="done", seconds=seconds, result=self.store.relative(path), reason=note)
-        problem = problem or self._problems.get(part)
+        problem = problem or self._problems.get(self.ready(part) or part)
         if problem:
             return replace(state, state="failed", reason=problem)
         return replace(state, state="interrupted") if self.is_begun(part) else state
@@ -135,7 +164,7 @@ class Kept:
         if type(config) is not type(part.config):
             return False
         with suppress(DataError):
-            return address(replace(part, config=config), self.fingerprints) == where
+            return address(replace(part, config=config, trained=None), self.fingerprints) == where
         return without_places(config) == without_places(part.config)  # its data have been moved since
 
 

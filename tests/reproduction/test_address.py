@@ -84,7 +84,7 @@ def test_links_that_form_loops_end(tmp_path, photos, prints):
 @pytest.mark.parametrize("source", ["{}/*.jpg", "@{}/list.txt", "-", "nothing"])
 def test_sources_whose_content_cannot_be_told(photos, prints, source):
     (photos / "list.txt").write_text("0.jpg")
-    with pytest.raises(DataError, match="is not here, or is no file or folder"):
+    with pytest.raises(DataError, match="is not here|is no file or folder"):
         of(KernelsConfig(source.format(photos)), prints)
 
 

@@ -271,7 +271,7 @@ def test_data_that_cannot_be_told_apart_are_a_failure_that_is_said(out, source):
     work.run()
     first, second = work.states["a"].parts
     assert (first.state, second.state) == ("done", "failed")
-    assert "*.npy is not here" in second.reason
+    assert "*.npy is no file or folder" in second.reason
     assert work.states["a"].state == "failed"
 
 

@@ -1,6 +1,6 @@
 """Picture of the losses of linear regression with and without deconvolution (Ye et al. 2020, fig. 5 a, b)."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -25,6 +25,8 @@ TITLES = {"l2": "L2 loss", "logistic": "logistic loss"}
 FLOOR = 1e-9  # of the axis, relative to its other end: a perfect fit has no logarithm
 CEILING = 1.6  # times the loss of zero weights: what is above has diverged
 WIDTHS = (1.5, 1.0, 0.6)  # points: of lines of the largest rate of some features, the second, and all smaller ones
+LETTER, OFFSET = 0.6, 6  # width of a letter in units of its size, distance of names from their curves in points
+ROOM = 1.3  # width of a panel before it has been laid out, by that afterwards
 MOST_AWAY = 4  # diverging curves that are named where they leave the panel; the names of more stand at its right
 LINE = 2.8  # millimetres of a panel for each of the names at its right
 PREDICTED = "open symbols: predicted for full batches"
@@ -128,19 +130,23 @@ def _draw_losses(ax: Axes, loss: "LossResult", result: "RegressResult") -> None:
     ax.set_ylabel(f"{TITLES[loss.name]} of {'all images' if result.config.full_batch else 'the next batch'}")
     curves = [_curve(arm, full_batch=result.config.full_batch) for arm in loss.arms]
     away = [arm.diverged or not curve[-1] <= ceiling for arm, curve in zip(loss.arms, curves, strict=True)]
-    many = sum(away) > MOST_AWAY
+    leaving = sorted(
+        [(_leaves(curve, ceiling), arm) for arm, curve, gone in zip(loss.arms, curves, away, strict=True) if gone],
+        key=lambda pair: pair[0],
+    )
+    beside = _side_of_leaving(ax, leaving) if len(leaving) <= MOST_AWAY else None
     ends = [
         End(np.inf if gone else float(curve[-1]), _label(arm) + " ↑" * gone, STYLES[arm.name]["color"])
         for arm, curve, gone in zip(loss.arms, curves, away, strict=True)
-        if many or not gone
+        if beside is None or not gone
     ]
     optimum = End(loss.optimum, f"{OPTIMUM[loss.name]} {loss.optimum:.3g}", METHODS["optimum"]["color"])
     name_ends(ax, [*ends, optimum])
-    if not many:
-        leaving = [
-            (_leaves(curve, ceiling), arm) for arm, curve, gone in zip(loss.arms, curves, away, strict=True) if gone
-        ]
-        _name_leaving(ax, sorted(leaving, key=lambda pair: pair[0]))
+    if beside is not None:
+        _name_leaving(ax, leaving, beside)
+    for x, arm in leaving:
+        color, edge = STYLES[arm.name]["color"], ax.get_xaxis_transform()
+        ax.plot(x, 1, marker="^", markersize=3.5, color=color, transform=edge, clip_on=False)
 
 
 def _leaves(curve: np.ndarray, ceiling: float) -> float:
@@ -154,17 +160,25 @@ def _leaves(curve: np.ndarray, ceiling: float) -> float:
     return first - 1 + float(share)
 
 
-def _name_leaving(ax: Axes, leaving: list[tuple[float, "ArmResult"]]) -> None:
-    """Name the curves that leave through the upper edge beside where they do, one below the other."""
+def _side_of_leaving(ax: Axes, leaving: list[tuple[float, "ArmResult"]]) -> Literal["left", "right"] | None:
+    """Return the side of all curves that leave through the upper edge on which there is room for their names."""
     if not leaving:
-        return
-    places = ax.transData.transform([(x, ax.get_ylim()[1]) for x, _ in leaving])[:, 0]
-    left, right = ax.transAxes.transform([(0, 0), (1, 0)])[:, 0]
-    at_left = places.max() < (left + right) / 2  # names stand at the right of all that leave, or at their left
-    beside = leaving[-1][0] if at_left else leaving[0][0]
-    for row, (x, arm) in enumerate(reversed(leaving) if at_left else leaving):
+        return None
+    to_points = ax.figure.dpi_scale_trans.inverted()
+    places = 72 * to_points.transform(ax.transData.transform([(x, ax.get_ylim()[1]) for x, _ in leaving]))[:, 0]
+    left, right = 72 * to_points.transform(ax.transAxes.transform([(0, 0), (1, 0)]))[:, 0]
+    needed = OFFSET + ROOM * max(LETTER * SMALL * len(_label(arm) + " ↑") for _, arm in leaving)
+    if right - places[-1] >= needed:
+        return "right"
+    return "left" if places[0] - left >= needed else None
+
+
+def _name_leaving(ax: Axes, leaving: list[tuple[float, "ArmResult"]], side: Literal["left", "right"]) -> None:
+    """Name the curves that leave through the upper edge at one side of them, one below the other."""
+    beside = leaving[-1][0] if side == "right" else leaving[0][0]
+    for row, (_, arm) in enumerate(reversed(leaving) if side == "right" else leaving):
         color = STYLES[arm.name]["color"]
-        offset = (6 if at_left else -6, -2 - 1.2 * SMALL * (row + 0.5))
+        offset = (OFFSET if side == "right" else -OFFSET, -2 - 1.2 * SMALL * (row + 0.5))
         ax.annotate(
             _label(arm) + " ↑",
             (beside, 1),
@@ -173,10 +187,9 @@ def _name_leaving(ax: Axes, leaving: list[tuple[float, "ArmResult"]]) -> None:
             textcoords="offset points",
             color=color,
             fontsize=SMALL,
-            ha="left" if at_left else "right",
+            ha="left" if side == "right" else "right",
             va="center",
         )
-        ax.plot(x, 1, marker="^", markersize=3.5, color=color, transform=ax.get_xaxis_transform(), clip_on=False)
 
 
 def _label(arm: "ArmResult") -> str:

@@ -51,6 +51,21 @@ def test_curves_are_the_losses_and_name_what_diverges(result):
         assert f"the optimum {loss.optimum:.4g}" in caption_regress(result)
 
 
+@pytest.mark.parametrize("width", [85, 150, 180])
+def test_names_of_curves_that_leave_early_and_late_cover_nothing(result, width):
+    loss = result.losses[0]
+    steps = np.arange(result.iterations)
+    start = loss.arms[0].loss[:, :1]
+    deconv = [arm for arm in loss.arms if arm.name == "deconv"]
+    # one curve is gone after the first step, the other near the end: no side of both has room
+    gone = (
+        replace(loss.arms[0], lr=2.0, loss=start * 9.0**steps),
+        replace(loss.arms[0], lr=1.0, loss=start * 1.02**steps),
+    )
+    figure = nd.plot_regress(replace(result, losses=(replace(loss, arms=(*gone, *deconv)),)), width=width)
+    assert faults(figure) == []
+
+
 def test_a_kind_of_features_has_one_style_in_all_panels(result):
     for name in ("SGD", "BN", "deconvolution"):
         lines = [line for ax in axes(nd.plot_regress(result), "losses") for line in ax.lines]
