@@ -153,7 +153,7 @@ def _value(entry: "Entry") -> str:
 
 
 def _numbers_table(entries: "Sequence[Entry]") -> "Table":
-    table = new_table(("ID",), ("value", "n", ""), gap=2)
+    table = new_table(("ID",), ("value", "runs", ""), gap=2)
     for entry in entries:
         table.add_row(entry.id, _value(entry), str(entry.n or "-"), "?" if entry.doubt else "")
     return table
