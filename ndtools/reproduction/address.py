@@ -26,7 +26,7 @@ __all__ = ["Fingerprints", "address"]
 # Settings that change where and how fast a result is computed, but not what it is.
 _IRRELEVANT = ("jobs", "device", "data_dir")
 _MACHINE = ("timing",)  # experiments whose results are those of a machine
-_DATA = ("source", "dataset", "from_file", "from_moments")
+_DATA = ("source", "dataset", "from_file", "from_moments", "checkpoint")
 _PIECE = 1 << 20
 
 
@@ -43,6 +43,7 @@ class Fingerprints:
         self.cache = cache
         self._known: dict[str, Any] = {}
         self._changed = False
+        self._labelled: dict[tuple[str, str | None], dict[str, str] | None] = {}
         with suppress(OSError, ValueError):  # without the file, or with a damaged one, files are read again
             content = json.loads(cache.read_bytes())
             self._known = content if isinstance(content, dict) else {}
@@ -75,6 +76,36 @@ class Fingerprints:
                 if not name.startswith(".") and os.path.isfile(file):
                     digest.update(os.fsencode(os.path.relpath(file, path)) + b"\0" + self._of_file(file).encode())
         return digest.hexdigest()
+
+    def of_labelled(self, name: str, data_dir: str | None) -> dict[str, str]:
+        """Return the fingerprints of the files of a data set with labels.
+
+        Parameters
+        ----------
+        name : str
+            Name of the data set.
+        data_dir : str or None
+            Folder of data sets that is searched first.
+
+        Returns
+        -------
+        dict of str to str
+            Fingerprints by what the files hold.
+
+        Raises
+        ------
+        DataError
+            If the data set is not here, or a file cannot be read.
+        """
+        key = (name, data_dir)
+        if key not in self._labelled:
+            found = find(KNOWN[name], data_dir)
+            files = None if found is None else {file: self.of(str(path)) for file, path in sorted(found.files.items())}
+            self._labelled[key] = files
+        files = self._labelled[key]
+        if files is None:
+            raise DataError(f"{name} is not here")
+        return files
 
     def save(self) -> None:
         """Write the fingerprints, if there are new ones. It is no failure if that is impossible."""
@@ -149,10 +180,7 @@ def _data(value: Any, settings: Mapping[str, Any], fingerprints: Fingerprints) -
     if os.path.lexists(value):
         return fingerprints.of(value)
     if value in KNOWN and value != BUILT_IN:
-        found = find(KNOWN[value], settings.get("data_dir"))
-        if found is None:
-            raise DataError(f"{value} is not here")
-        return {name: fingerprints.of(str(path)) for name, path in sorted(found.files.items())}
+        return fingerprints.of_labelled(value, settings.get("data_dir"))
     return value  # built in, and decided by the version
 
 

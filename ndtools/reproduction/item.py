@@ -72,12 +72,16 @@ class Part:
         result is kept.
     work : float
         Seconds that the part takes on the machine that :data:`ndtools.reproduction.cost.REFERENCE` describes.
+    trained : Part or None
+        Training run, another part of the same level, whose last network becomes the ``checkpoint`` of the
+        configuration. Default: none.
     """
 
     name: str
     experiment: str
     config: Configuration
     work: float
+    trained: "Part | None" = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +165,11 @@ class Item:
         Further names of the item, such as "fig6-v1" by the numbers of the first version. Default: none.
     device : str or None
         "cuda" if all levels need a GPU. Default None.
+    lacks : str or None
+        Sentence that says why no level is the published recipe, what that would need, and what can be done instead.
+        Default: None, for an item whose first level is the published recipe.
+    undecided : mapping
+        IDs of subjects that no level decides, with the sentence that says why, and what would be needed. Default: none.
     """
 
     id: str
@@ -172,3 +181,5 @@ class Item:
     grade: Callable[[Level, Results], list[Grade]]
     aliases: tuple[str, ...] = field(default=())
     device: str | None = None
+    lacks: str | None = None
+    undecided: Mapping[str, str] = field(default_factory=dict)

@@ -15,7 +15,7 @@ from ndtools.reproduction.state import PartState
 from ndtools.reproduction.store import Store
 from ndtools.reproduction.training import FinishedRuns, run_name
 from ndtools.results.run_folder import RunFolder
-from ndtools.results.runs import read_run
+from ndtools.results.runs import Run, read_run
 from ndtools.text import printable
 
 __all__ = ["Kept"]
@@ -35,31 +35,57 @@ class Kept:
     def __init__(self, store: Store, runs: Path) -> None:
         self.store, self.runs = store, runs
         self.fingerprints = Fingerprints(store.folder / ".fingerprints.json")
-        self._addresses: dict[Part, str] = {}
+        self._addresses: dict[Part, str | None] = {}
         self._results: dict[str, Any] = {}
-        self._taken_up: dict[str, Path] = {}
+        self._taken_up: dict[Part, Path | None] = {}
 
     def address(self, part: Part) -> str | None:
         """Return the address of a part's result; None if its data are absent or cannot be read."""
+        ready = self.ready(part)
+        if ready is None:
+            return None
+        part = ready
         if part not in self._addresses:
-            with suppress(DataError):
+            try:
                 self._addresses[part] = address(part, self.fingerprints)
-        return self._addresses.get(part)
+            except DataError:
+                self._addresses[part] = None
+        return self._addresses[part]
+
+    def ready(self, part: Part) -> Part | None:
+        """Return a part with the network that it takes from a training run; None before that run is done."""
+        if part.trained is None:
+            return part
+        path = self.path(part.trained)
+        if path is None:
+            return None
+        config = replace(part.config, checkpoint=str(RunFolder(path).last))  # type: ignore[call-arg]
+        return replace(part, config=config, trained=None)
 
     def path(self, part: Part) -> Path | None:
         """Return the path of the result, or of the training run, of a part; None if it is not done."""
         where = self.address(part)
-        if where is None:
-            return None
         if not isinstance(part.config, TrainConfig):
-            return self.store.place(part, where) if self._load(part, where) is not None else None
-        own = self.store.runs / run_name(part.config, where)
-        with suppress(DataError):
-            if (own / "result.json").exists() and RunFolder.open(own).finished:
-                return own
-        if where not in self._taken_up and (found := self._finished.equal(part.config)):
-            self._taken_up[where] = found
-        return self._taken_up.get(where)
+            there = where is not None and self._load(part, where) is not None
+            return self.store.place(part, where) if where is not None and there else None
+        if where is not None:
+            own = self.store.runs / run_name(part.config, where)
+            with suppress(DataError):
+                if (own / "result.json").exists() and RunFolder.open(own).finished:
+                    return own
+        return self.taken_up(part)  # also where the data of the run are no longer here
+
+    def taken_up(self, part: Part) -> Path | None:
+        """Return the folder of an equal run that has finished elsewhere; None if there is none."""
+        if part not in self._taken_up:
+            equal = self._finished.equal(part.config) if isinstance(part.config, TrainConfig) else None
+            self._taken_up[part] = equal
+        return self._taken_up[part]
+
+    def similar(self, part: Part) -> Run | None:
+        """Return a finished run elsewhere that differs in how its images were normalised alone; None without one."""
+        path = self._finished.similar(part.config) if isinstance(part.config, TrainConfig) else None
+        return None if path is None else read_run(path)
 
     def is_done(self, part: Part) -> bool:
         """Return whether the result of a part is there."""
@@ -75,8 +101,11 @@ class Kept:
     def result(self, part: Part) -> Any:  # noqa: ANN401
         """Return the result of a part that is done: that of the experiment, or the training run."""
         where, path = self.address(part), self.path(part)
-        assert where is not None and path is not None
-        return read_run(path) if isinstance(part.config, TrainConfig) else self._load(part, where)
+        assert path is not None
+        if isinstance(part.config, TrainConfig):
+            return read_run(path)
+        assert where is not None
+        return self._load(part, where)
 
     def state(self, part: Part, *, estimate: float, problem: str | None) -> PartState:
         """Return the state of a part that is not running.
@@ -106,13 +135,13 @@ class Kept:
             address=where,
             state="waiting",
             estimate=estimate,
-            command=command_of(part, str(folder), name),
+            command=command_of(self.ready(part) or part, str(folder), name),
             reason=problem,
         )
-        if path is not None and where is not None:
+        if path is not None:
             training = isinstance(config, TrainConfig)
-            seconds = _training_seconds(path) if training else self.store.seconds(part, where)
-            taken = where in self._taken_up
+            seconds = _training_seconds(path) if training else self.store.seconds(part, where or "")
+            taken = training and path == self.taken_up(part)
             note = f"taken up from {printable(path)}, which has an equal configuration" if taken else None
             return replace(state, state="done", seconds=seconds, result=self.store.relative(path), reason=note)
         if problem:

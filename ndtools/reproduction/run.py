@@ -10,11 +10,12 @@ from typing import Any
 
 from ndtools.errors import NdtoolsError, OutputError
 from ndtools.experiments.train.config import TrainConfig
-from ndtools.reproduction.cost import duration, slowness
+from ndtools.reproduction.cost import slowness
 from ndtools.reproduction.item import Grade, Item, Level, Part, Setting
 from ndtools.reproduction.kept import Kept
 from ndtools.reproduction.places import Places
 from ndtools.reproduction.plan import Choice, choose
+from ndtools.reproduction.reasons import SLACK, not_run, reason_of, word_of
 from ndtools.reproduction.registry import ITEMS, find_item
 from ndtools.reproduction.state import ItemState, ItemWord, PartState
 from ndtools.reproduction.store import Store, compute_part
@@ -29,7 +30,6 @@ OUTPUT = "reproduction"
 BUDGET = 900.0
 """Seconds that all items together may take, unless the command names another number."""
 _BRIEF, _LEAST_PACE, _MOST_PACE = 1.0, 0.5, 4.0
-_SLACK = 1.5  # estimates may be off by so much before the rest of an item is left for another time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,7 @@ class Reproduction:
         slow: float | None = None,
     ) -> None:
         self.request, self.items, self._changed, self._compute = request, items, changed, compute
-        asked = [find_item(name, items).id for name in request.ids] or [item.id for item in items]
+        asked = [name for word in request.ids for name in _named(word, items)] or [item.id for item in items]
         self.asked = tuple(dict.fromkeys(asked))
         self.store = Store(request.output)
         self.slow = slowness() if slow is None else slow
@@ -109,7 +109,8 @@ class Reproduction:
         self._before = self.store.read()
         self._trainer = Trainer(self.store.runs)
         self._problems: dict[str, str] = {}  # reasons of failures in this call, by address
-        self._levels = {item.id: self._runnable(item) for item in items}
+        self._all_levels = {item.id: item.levels(self._setting) for item in items}
+        self._levels = {item.id: self._runnable(item) for item in items}  # whose data and device are here
         self.states = {item.id: self._state(item, self._shown(item), asked=item.id in self.asked) for item in items}
 
     @property
@@ -136,6 +137,9 @@ class Reproduction:
                 self._save()
 
     def _run(self) -> None:
+        for name in self.asked:
+            if not self._levels[name]:
+                self._update(self._item(name), self._shown(self._item(name)))
         pending = [self._item(name) for name in self.asked if self._levels[name]]
         largest = {item.id: self._kept(item) for item in pending}
         while pending:
@@ -146,23 +150,30 @@ class Reproduction:
                 seconds = choices[item.id][0].seconds
                 level = levels[seconds.index(min(seconds)) if at is None else at]
                 largest[item.id] = self._levels[item.id].index(level)  # the rest is never planned larger than at first
-                self._update(item, level, word="over the budget" if at is None else None)
+                if at is None:
+                    self._update(item, self._shown(item) or level, word="over the budget")
+                else:
+                    self._update(item, level)
             self._save()
             ready = [item for item in pending if chosen[item.id] is not None]
             if not ready:
                 return
             item = min(ready, key=lambda one: self._remaining(self.states[one.id]))
             self._run_item(item)
+            shown, ran = self._shown(item), self.states[item.id].level
+            if shown is not None and ran is not None and self._count(shown) > self._count(ran):
+                self._update(item, shown)  # of which more is done than of the level that the budget allowed
             pending.remove(item)
 
     def _run_item(self, item: Item) -> None:
         level = self.states[item.id].level
         assert level is not None
-        for part, state in zip(level.parts, self.states[item.id].parts, strict=True):
+        for part in level.parts:
+            state = self._part_state(part)  # anew, because a part may need the network of one before it
             if state.state == "done" or state.address is None:
                 continue
             left = self.left
-            if left is not None and (left <= 0 or self._pace * state.estimate > _SLACK * left):
+            if left is not None and (left <= 0 or self._pace * state.estimate > SLACK * left):
                 break
             self._mark(item, replace(state, state="running"))
             started = time.monotonic()
@@ -190,7 +201,7 @@ class Reproduction:
             name = run_name(part.config, state.address)
             self._trainer.train(part.config, name, state.command, show=self._show)
             return
-        result, seconds = compute_part(part, self._compute)
+        result, seconds = compute_part(self.kept.ready(part) or part, self._compute)
         self.store.write(part, state.address, result, seconds=seconds, command=state.command)
 
     def _show(self, record: Any) -> None:  # noqa: ANN401
@@ -248,7 +259,7 @@ class Reproduction:
         """Return the levels whose data and device are here, the largest first."""
         return [
             level
-            for level in item.levels(self._setting)
+            for level in self._all_levels[item.id]
             if not self.request.places.missing(level.needs) and (level.device != "cuda" or self._has_gpu)
         ]
 
@@ -271,6 +282,8 @@ class Reproduction:
         levels, done = self._levels[item.id], self._done_level(item)
         last = len(levels) - 1 if done is None else levels.index(done)
         candidates = levels[min(largest, last) : last + 1]
+        # A smaller level than one with runs from elsewhere would train another network to find out less.
+        candidates = [level for level in candidates if self._taken_up(level)] or candidates
         seconds = (
             self._pace * sum(self._estimate(part) for part in level.parts if not self.kept.is_done(part))
             for level in candidates
@@ -282,16 +295,35 @@ class Reproduction:
 
     def _shown(self, item: Item) -> Level | None:
         """Return the level that shows what was done before: done, or begun; None if nothing was."""
+        levels = self._all_levels[item.id]
         done = self._done_level(item)
+        most = max(
+            levels, key=self._count, default=None
+        )  # runs from elsewhere may be parts of a level without its data
+        if most is not None and self._taken_up(most) and self._count(most) > (self._count(done) if done else 0):
+            least = [level for level in levels if self._count(level) == self._count(most)]
+            return min(least, key=lambda level: len(level.parts))
         if done:
             return done
         begun = [
             level
-            for level in self._levels[item.id]
+            for level in levels
             if any(self.kept.is_done(part) or self.kept.is_begun(part) for part in level.parts)
         ]
         title = (self._entry(item).get("level") or {}).get("title")
         return next((level for level in begun if level.title == title), begun[0] if begun else None)
+
+    def _taken_up(self, level: Level) -> bool:
+        """Return whether training runs from elsewhere are parts of a level."""
+        return any(self.kept.taken_up(part) is not None for part in level.parts)
+
+    def _trained(self, level: Level) -> bool:
+        """Return whether training runs that are parts of a level are done, here or elsewhere."""
+        return any(isinstance(part.config, TrainConfig) and self.kept.is_done(part) for part in level.parts)
+
+    def _count(self, level: Level) -> int:
+        """Return the number of parts of a level that are done."""
+        return sum(map(self.kept.is_done, level.parts))
 
     def _remaining(self, state: ItemState) -> float:
         return sum(part.estimate for part in state.parts if part.state != "done")
@@ -310,18 +342,21 @@ class Reproduction:
         return self.kept.state(part, estimate=self._estimate(part), problem=problem)
 
     def _state(self, item: Item, level: Level | None, *, asked: bool, word: ItemWord | None = None) -> ItemState:
-        levels = item.levels(self._setting)
+        levels = self._all_levels[item.id]
         runnable = self._levels[item.id]
+        over = word == "over the budget"
         parts = tuple(map(self._part_state, level.parts)) if level else ()
         done = sum(part.state == "done" for part in parts)
         if parts and done == len(parts):
             word = "done"
-        elif word is None:
-            word = self._word(levels, runnable, parts, done)
+        elif word is None or done:
+            word = word_of(levels, runnable, parts)
         state = ItemState(
             item=item,
             state=word,
-            reason=self._reason(item, levels, level, word, parts),
+            reason=reason_of(
+                item, levels, level, word, parts, places=self.request.places, has_gpu=self._has_gpu, over=over
+            ),
             level=level,
             parts=parts,
             estimate_full=sum(map(self._estimate, levels[0].parts)) if levels else None,
@@ -330,70 +365,32 @@ class Reproduction:
         )
         return replace(state, grades=self._grades(state))
 
-    @staticmethod
-    def _word(levels: Sequence[Level], runnable: Sequence[Level], parts: Sequence[PartState], done: int) -> ItemWord:
-        if any(part.state == "failed" for part in parts):
-            return "failed"
-        if done or any(part.state == "interrupted" for part in parts):
-            return "partly"
-        if runnable:
-            return "can run"
-        return "needs a GPU" if levels and all(level.device == "cuda" for level in levels) else "data missing"
-
-    def _reason(
-        self, item: Item, levels: Sequence[Level], level: Level | None, word: ItemWord, parts: Sequence[PartState]
-    ) -> str | None:
-        """Return what is missing for the item, or for a larger level than this, and how to get it."""
-        if word == "failed":
-            return next(f"{part.name}: {part.reason}" for part in parts if part.state == "failed")
-        if word == "over the budget":
-            need = sum(part.estimate for part in parts if part.state != "done")
-            return (
-                f"The quickest level takes about {duration(need)} here, more than the budget has left:"
-                f" ndtools reproduce {item.id} --budget {_budget_for(need)}"
-            )
-        if level is not None and level.full:
-            return None
-        better = [one for one in levels if one.full] or list(levels[:1])
-        missing = self.request.places.missing(better[0].needs) if better else []
-        lacks = [f"{place.name}: {place.remedy}" for place in missing]
-        if better and better[0].device == "cuda" and not self._has_gpu:
-            lacks.append("a GPU: run the same command on a machine with CUDA")
-        return f"The published recipe needs {'; and '.join(lacks)}" if lacks else None
-
     def _grades(self, state: ItemState) -> tuple[Grade, ...]:
-        item, graded = state.item, {}
-        if state.level and any(part.state == "done" for part in state.parts):
-            results = {
-                part.name: self.kept.result(part)
-                for part, now in zip(state.level.parts, state.parts, strict=True)
-                if now.state == "done"
-            }
-            graded = {grade.subject: grade for grade in item.grade(state.level, results)}
-        why = _not_run(state)
+        item, graded = state.item, dict[str, Grade]()
+        for level in self._all_levels[item.id]:  # the largest level that decides a subject grades it
+            if state.level is not None and level.title != state.level.title and not self._trained(level):
+                continue
+            results = {part.name: self.kept.result(part) for part in level.parts if self.kept.is_done(part)}
+            for grade in item.grade(level, results) if results else []:
+                graded.setdefault(grade.subject, grade)
+        for level in self._all_levels[item.id][:1]:  # runs that are no parts, but similar, decide what is left
+            similar = {part.name: run for part in level.parts if (run := self.kept.similar(part)) is not None}
+            done = {part.name: self.kept.result(part) for part in level.parts if self.kept.is_done(part)}
+            for grade in (
+                item.grade(replace(level, full=False), {**similar, **done}) if set(similar) - set(done) else []
+            ):
+                graded.setdefault(grade.subject, grade)
+        why = not_run(state)
         missing = (
-            Grade(subject=name, verdict="not run", reason=why, conditions="none")
+            Grade(subject=name, verdict="not run", reason=item.undecided.get(name, why), conditions="none")
             for name in item.subjects
             if name not in graded
         )
         return (*graded.values(), *missing)
 
 
-def _budget_for(seconds: float) -> str:
-    """Return a budget, as the command takes it, that leaves room for an estimate that is too small."""
-    minutes = max(1, round(_SLACK * seconds / 60 + 0.5))
-    return f"{minutes}m" if minutes < 120 else f"{-(-minutes // 60)}h"
-
-
-def _not_run(state: ItemState) -> str:
-    """Return why a subject was not decided, and the remedy."""
-    again = f"ndtools reproduce {state.item.id}"
-    if state.state == "over the budget" and state.reason:
-        return state.reason
-    if state.state == "failed":
-        return f"It failed: {state.reason}"
-    if state.state in ("data missing", "needs a GPU") and state.reason:
-        return state.reason
-    if state.state in ("partly", "done"):
-        return f"The parts that would decide it are not done at this level: {again}"
-    return f"It has not been run yet: {again}"
+def _named(word: str, items: Sequence[Item]) -> list[str]:
+    """Return the IDs of the items that a word names: "claims" names all that decide one."""
+    if word.strip().lower() == "claims":
+        return [item.id for item in items if any(subject.startswith("claim/") for subject in item.subjects)]
+    return [find_item(word, items).id]

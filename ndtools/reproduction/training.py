@@ -20,8 +20,10 @@ from ndtools.training.records import EpochRecord, StepRecord
 
 __all__ = ["FinishedRuns", "Trainer", "run_name"]
 
-_FREE = ("jobs", "device", "data_dir", "dataset")
-"""Settings in which equal runs may differ. Data sets are compared by their names and numbers of images."""
+_FREE = ("jobs", "device", "data_dir", "dataset", "channels_last", "compile")
+"""Settings in which equal runs may differ: where and how fast they compute. Data sets are compared by their names and
+numbers of images."""
+_SIMILAR = {"constants": None}
 
 
 def run_name(config: TrainConfig, address: str) -> str:
@@ -39,14 +41,16 @@ class FinishedRuns:
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
-        self.runs: list[tuple[Path, Mapping[str, Any]]] = []
+        self.runs: list[tuple[Path, dict[str, Any], Mapping[str, Any]]] = []
         for folder in folders:
             if not folder.is_dir():
                 continue
             for path in inner_runs(folder):
                 if (path / "result.json").exists():
-                    with suppress(DataError):  # a damaged run is none that could be taken up
-                        self.runs.append((path, read_about(path)))
+                    # A damaged run, or one of a version with other settings, is none that could be taken up.
+                    with suppress(DataError, TypeError, ValueError, LookupError):
+                        about = read_about(path)
+                        self.runs.append((path, _compared(asdict(TrainConfig(**about["config"]))), about["data"]))
 
     def equal(self, config: TrainConfig) -> Path | None:
         """Return the folder of a finished run with the same configuration; None if there is none.
@@ -62,14 +66,27 @@ class FinishedRuns:
             Folder of the first such run.
         """
         wanted = _compared(asdict(config))
-        for path, about in self.runs:
-            try:
-                found = _compared(asdict(TrainConfig(**about["config"])))
-            except (TypeError, ValueError):  # of a version with other settings
-                continue
-            if found == wanted and _same_data(about["data"], config):
-                return path
-        return None
+        return next((path for path, found, data in self.runs if found == wanted and _same_data(data, config)), None)
+
+    def similar(self, config: TrainConfig) -> Path | None:
+        """Return the folder of a finished run whose images may have been normalised by other constants.
+
+        Parameters
+        ----------
+        config : TrainConfig
+            Configuration of the run that is wanted.
+
+        Returns
+        -------
+        Path or None
+            Folder of the first run that is equal apart from that, or None. It does not take the place of the run that
+            is wanted, but its accuracy can be shown beside the published one.
+        """
+        wanted = {**_compared(asdict(config)), **_SIMILAR}
+        return next(
+            (path for path, found, data in self.runs if {**found, **_SIMILAR} == wanted and _same_data(data, config)),
+            None,
+        )
 
 
 def _compared(config: Mapping[str, Any]) -> dict[str, Any]:

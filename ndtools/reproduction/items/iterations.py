@@ -110,7 +110,7 @@ def _grade(level: Level, results: Results) -> list[Grade]:
 FIG_7 = Item(
     id="fig7",
     aliases=("fig6-v1",),
-    title="stability of Newton-Schulz iterations",
+    title="stability of Newton-Schulz",
     where="fig. 7 of the second version, 6 of the first",
     needs=(IMAGE,),
     subjects=(EXPLODES, STABLE, FIFTEEN),

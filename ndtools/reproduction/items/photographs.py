@@ -1,4 +1,4 @@
-"""Figures 2, 3, 4 and 10: kernels, covariance, an image and sparsity of photographs."""
+"""Figures 2, 3, 4, 9 and 10: kernels, covariance, an image and sparsity of photographs."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +14,7 @@ from ndtools.reproduction.item import Grade, Item, Level, Part, Results, Setting
 from ndtools.reproduction.places import IMAGE, PHOTOGRAPHS
 from ndtools.text import percent, source_name
 
-__all__ = ["FIG_2", "FIG_3", "FIG_4", "FIG_10"]
+__all__ = ["FIG_2", "FIG_3", "FIG_4", "FIG_9", "FIG_10"]
 
 CENTRE_SURROUND, GREEN = "claim/center-surround", "claim/green-on-center"
 BLOCKS, WHITE = "claim/brighter-diagonal-blocks", "claim/whitened-covariance"
@@ -297,6 +297,25 @@ FIG_4 = Item(
     grade=_grade_deconvolve,
 )
 """Figure 4."""
+FIG_9 = Item(
+    id="fig9",
+    aliases=("fig8-v1",),
+    title="a centre-surround cell",
+    where="fig. 9 of the second version, 8 of the first",
+    needs=(),
+    subjects=(),
+    levels=lambda setting: [
+        replace(
+            _kernel_levels(setting)[-1],
+            full=False,
+            concludes="How kernels of built-in images look beside the drawing.",
+            not_concluded="Nothing about retinas. The figure is a drawing without numbers, and fig. 2 has its claims.",
+        )
+    ],
+    grade=lambda *_: [],
+    lacks="The figure is a drawing, with nothing to measure; fig2 grades what the paper says about it",
+)
+"""Figure 9 of the second version: a drawing, beside which kernels are shown."""
 FIG_10 = Item(
     id="fig10",
     aliases=("fig9-v1",),

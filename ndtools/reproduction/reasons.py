@@ -1,0 +1,118 @@
+"""Why an item is in its state, and why a number was not decided: each with the remedy."""
+
+from collections.abc import Sequence
+
+from ndtools.reproduction.cost import duration
+from ndtools.reproduction.item import Item, Level
+from ndtools.reproduction.places import Places
+from ndtools.reproduction.state import ItemState, ItemWord, PartState
+
+__all__ = ["SLACK", "not_run", "reason_of", "word_of"]
+
+SLACK = 1.5
+"""Factor by which estimates may be off before the rest of an item is left for another time."""
+
+
+def word_of(levels: Sequence[Level], runnable: Sequence[Level], parts: Sequence[PartState]) -> ItemWord:
+    """Return the state of an item, not all of whose parts are done.
+
+    Parameters
+    ----------
+    levels, runnable : sequence of Level
+        All levels of the item, and those whose data and device are here.
+    parts : sequence of PartState
+        Parts of the level that is shown.
+
+    Returns
+    -------
+    str
+        "failed", "partly", "can run", "needs a GPU" or "data missing".
+    """
+    if any(part.state == "failed" for part in parts):
+        return "failed"
+    if any(part.state in ("done", "interrupted") for part in parts):
+        return "partly"
+    if runnable:
+        return "can run"
+    return "needs a GPU" if levels and all(level.device == "cuda" for level in levels) else "data missing"
+
+
+def reason_of(
+    item: Item,
+    levels: Sequence[Level],
+    level: Level | None,
+    word: ItemWord,
+    parts: Sequence[PartState],
+    *,
+    places: Places,
+    has_gpu: bool,
+    over: bool,
+) -> str | None:
+    """Return what is missing for an item, or for a larger level than this, and how to get it.
+
+    Parameters
+    ----------
+    item : Item
+        The item.
+    levels : sequence of Level
+        All its levels.
+    level : Level or None
+        Level that is shown.
+    word : str
+        State of the item.
+    parts : sequence of PartState
+        Parts of the level that is shown.
+    places : Places
+        Folders and files of the data.
+    has_gpu : bool
+        Whether there is a device of CUDA that may be used.
+    over : bool
+        Whether no level fits the budget.
+
+    Returns
+    -------
+    str or None
+        Sentence, or None if nothing is missing.
+    """
+    done = sum(part.state == "done" for part in parts)
+    if word == "failed":
+        return next(f"{part.name}: {part.reason}" for part in parts if part.state == "failed")
+    if over and done < len(parts):
+        need = sum(part.estimate for part in parts if part.state != "done")
+        what = "What is left of the level" if done else "The quickest level"
+        return (
+            f"{what} takes about {duration(need)} here, more than the budget has left:"
+            f" ndtools reproduce {item.id} --budget {_budget_for(need)}"
+        )
+    if level is not None and level.full:
+        return None
+    if item.lacks is not None:
+        return item.lacks
+    better = [one for one in levels if one.full] or list(levels[:1])
+    missing = places.missing(better[0].needs) if better else []
+    lacks = [f"{place.name}: {place.remedy}" for place in missing]
+    if better and better[0].device == "cuda" and not has_gpu:
+        lacks.append("a GPU: run the same command on a machine with CUDA")
+    return f"The published recipe needs {'; and '.join(lacks)}" if lacks else None
+
+
+def not_run(state: ItemState) -> str:
+    """Return why a subject was not decided, and the remedy."""
+    if state.state in ("over the budget", "data missing", "needs a GPU") and state.reason:
+        return state.reason
+    if state.state == "failed":
+        return f"It failed: {state.reason}"
+    again = f"ndtools reproduce {state.item.id}"
+    if state.state not in ("partly", "done"):
+        return f"It has not been run yet: {again}"
+    full = state.level is not None and state.level.full
+    larger = "" if full or state.estimate_full is None else f", which takes about {duration(state.estimate_full)} here"
+    where = "at this level" if full else "at this level, but at a larger one"
+    missing = f". {state.reason}" if state.reason and not full else ""
+    return f"The parts that would decide it are not done {where}{larger}: {again} --budget none{missing}"
+
+
+def _budget_for(seconds: float) -> str:
+    """Return a budget, as the command takes it, that leaves room for an estimate that is too small."""
+    minutes = max(1, round(SLACK * seconds / 60 + 0.5))
+    return f"{minutes}m" if minutes < 120 else f"{-(-minutes // 60)}h"
