@@ -69,7 +69,8 @@ def published(
     They are those of the paper (both versions), of a summary, of a
     reproducibility report, and of a third party's reproduction. An exact ID
     shows all about one of them: its source, its conditions, reasons for
-    doubt, and what other documents have under the same conditions.
+    doubt, and what other documents have under the same conditions. In IDs, nd
+    is network deconvolution, and bn batch normalisation.
 
     Example: [bold]ndtools published vgg16 cifar10 nd[/bold]
     """

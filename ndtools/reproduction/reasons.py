@@ -53,7 +53,7 @@ def reason_of(
     Parameters
     ----------
     item : Item
-        The item.
+        Item that is not run, or not run in full.
     levels : sequence of Level
         All its levels.
     level : Level or None
