@@ -44,7 +44,7 @@ def check_writable(
                 f"cannot write {path}: it is a link into a folder that does not exist; choose {elsewhere}"
             )
         if os.path.isdir(path):
-            raise OutputError(f"cannot write to {folder}: {path.name} there is a folder; choose {elsewhere}")
+            raise OutputError(f"cannot write {path}: it is a folder; choose {elsewhere}")
         if os.path.exists(path) and not os.path.isfile(path):  # a device or pipe would be replaced by a file
             raise OutputError(f"cannot write to {folder}: {path.name} there is not a regular file; choose {elsewhere}")
         try:

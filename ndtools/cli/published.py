@@ -69,7 +69,8 @@ def published(
     They are those of the paper (both versions), of a summary, of a
     reproducibility report, and of a third party's reproduction. An exact ID
     shows all about one of them: its source, its conditions, reasons for
-    doubt, and what other documents have under the same conditions.
+    doubt, and what other documents have under the same conditions. In IDs, nd
+    is network deconvolution, and bn batch normalisation.
 
     Example: [bold]ndtools published vgg16 cifar10 nd[/bold]
     """
@@ -153,7 +154,7 @@ def _value(entry: "Entry") -> str:
 
 
 def _numbers_table(entries: "Sequence[Entry]") -> "Table":
-    table = new_table(("ID",), ("value", "n", ""), gap=2)
+    table = new_table(("ID",), ("value", "runs", ""), gap=2)
     for entry in entries:
         table.add_row(entry.id, _value(entry), str(entry.n or "-"), "?" if entry.doubt else "")
     return table

@@ -22,7 +22,7 @@ def search(words: Sequence[str], *, document: str | None = None) -> tuple[list[E
 
     Words are looked for in ID, documents, place, quantity, unit, quote, conditions and statement, without regard to
     case. A word is found where one of the text begins with it ("resnet" finds "resnet18"); one that ends in a digit is
-    found as a whole only ("20" does not find "2048").
+    found as a whole only ("20" does not find "2048"). "VGG-16" is the same as "vgg16".
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def _ratio(first: str, second: str) -> float:
 
 def _pattern(word: str) -> re.Pattern[str]:
     whole = r"(?![a-z0-9]|\.\d)" if word[-1:].isdigit() else ""
-    return re.compile(r"(?<![a-z0-9.])" + re.escape(word.lower()) + whole)
+    return re.compile(r"(?<![a-z0-9.])" + re.escape(_joined(word.lower())) + whole)
 
 
 def _text(item: Entry | Claim) -> str:
@@ -110,4 +110,9 @@ def _text(item: Entry | Claim) -> str:
     arm = _ARMS.get(str(item.conditions.get("norm")), "")
     parts = [item.id, *item.documents, item.where, item.quote or "", arm, *conditions]
     parts += [item.statement, item.decided_by] if isinstance(item, Claim) else [item.metric, item.unit]
-    return "\n".join(parts).lower()
+    return _joined("\n".join(parts).lower())
+
+
+def _joined(text: str) -> str:
+    """Return a text with names written as in IDs, "vgg16", where papers write "VGG-16"."""
+    return re.sub(r"(?<=[a-z]{2})-(?=\d)", "", text)

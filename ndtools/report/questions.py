@@ -8,14 +8,17 @@ from ndtools.report.citing import documents_of
 from ndtools.report.content import Loader
 from ndtools.report.items import ShownItem
 from ndtools.report.state import Reproduction
+from ndtools.results.read import SavedResult
 from ndtools.text import counted, duration
 
-__all__ = ["Answer", "answers"]
+__all__ = ["Answer", "answers", "data_origins"]
 
 _BUILT_IN = {
     "sample": "made in code, with one photograph that matplotlib ships",
     "sample-photo": "a photograph that matplotlib ships",
     "dead-leaves": "made in code",
+    "random images": "random numbers",
+    "glyphs": "digits made in code, in fonts that matplotlib ships",
 }
 
 
@@ -72,7 +75,7 @@ def answers(reproduction: Reproduction, items: Sequence[ShownItem], loader: Load
         Answer(
             "Where do the data come from, and under which licence?",
             "Only the user can know the origin of images in folders of their own.",
-            tuple(_data(items)) or ("No data were read yet.",),
+            tuple(data_origins(items)) or ("No data were read yet.",),
         ),
         _easy(items),
         _difficult(items),
@@ -89,20 +92,26 @@ def answers(reproduction: Reproduction, items: Sequence[ShownItem], loader: Load
     ]
 
 
-def _data(items: Sequence[ShownItem]) -> Iterator[str]:
+def data_origins(items: Sequence[ShownItem]) -> Iterator[str]:
     """Yield a sentence on each data set that was read."""
-    names = dict.fromkeys(shown.saved.source for item in items for shown in item.results)
+    names = dict.fromkeys(_name(shown.saved) for item in items for shown in item.results)
     names |= dict.fromkeys(
         str(run.about["data"].get("name")) for item in items for shown in item.runs for run in shown.runs
     )
     for name in names:
         known = KNOWN.get(name)
-        if known:
-            yield f"{name}: {known.title}; {known.citation}; licence: {known.licence}."
-        elif name in _BUILT_IN or name.startswith("sample/"):
+        if name in _BUILT_IN or name.startswith("sample/"):
             yield f"{name}: built into ndtools, {_BUILT_IN.get(name, _BUILT_IN['sample-photo'])}."
+        elif known:
+            yield f"{name}: {known.title}; {known.citation}; licence: {known.licence}."
         else:
             yield f"{name}: images from the user's files; ndtools does not know their licence."
+
+
+def _name(saved: SavedResult) -> str:
+    """Return the name of the data of a result: of a known data set its name, not the folder that it lies in."""
+    dataset = saved.manifest["config"].get("dataset")
+    return str(dataset) if dataset in KNOWN else saved.source
 
 
 def _easy(items: Sequence[ShownItem]) -> Answer:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ndtools.errors import OutputError, SkippedResultWarning
+from ndtools.errors import OptionError, OutputError, SkippedResultWarning
 from ndtools.report.gathering import default_folder, gather
 from ndtools.report.page import GENERATOR, make_page
 from ndtools.text import counted, printable
@@ -16,6 +16,7 @@ __all__ = ["Report", "write_report"]
 
 _LARGE = 4_000_000  # bytes: mail and phones take less
 _ANOTHER = "another `output`"
+_FOREIGN = (".pdf", ".png", ".svg", ".json", ".md", ".txt", ".doc", ".docx")
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,8 @@ def write_report(
     ------
     DataError
         If a folder does not exist, or none holds anything that ndtools wrote.
+    OptionError
+        If the name of the page is that of another kind of file, such as ``page.pdf``.
     OutputError
         If the page cannot be written, or would replace a file that is no report.
 
@@ -120,6 +123,8 @@ def write_report(
 
 def _check(path: Path) -> None:
     """Check, before any work, that the page can be written, and that it replaces nothing but an older report."""
+    if path.suffix.lower() in _FOREIGN:
+        raise OptionError("output", f"must be the path of a page of HTML, such as report.html, got '{printable(path)}'")
     check_writable([path], elsewhere=_ANOTHER, shorter="a shorter `output`")
     if path.exists():
         with path.open("rb") as file:

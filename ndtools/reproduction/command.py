@@ -26,7 +26,7 @@ def reproduce(
     ids: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[ID]...", help="Figures and tables, such as fig7 or table3 (default: all).", show_default=False
+            metavar="ID", help="Figures and tables, such as fig7 or table3 (default: all).", show_default=False
         ),
     ] = None,
     *,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["VERDICTS", "Grade", "Item", "Level", "Part", "Results", "Setting", "Verdict"]
 
 Verdict = Literal["agrees", "same direction", "disagrees", "not comparable", "not run"]
-VERDICTS: tuple[Verdict, ...] = ("disagrees", "not comparable", "same direction", "agrees", "not run")
+VERDICTS: tuple[Verdict, ...] = ("disagrees", "same direction", "agrees", "not comparable", "not run")
 """All verdicts, in the order in which they are shown: what fails comes first."""
 
 Results = Mapping[str, Any]

@@ -53,7 +53,7 @@ def reason_of(
     Parameters
     ----------
     item : Item
-        Item whose reason is asked for.
+        Item that is not run, or not run in full.
     levels : sequence of Level
         All its levels.
     level : Level or None

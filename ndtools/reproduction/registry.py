@@ -1,6 +1,7 @@
 """All items, and the search for one by its name."""
 
 import difflib
+import re
 from collections.abc import Sequence
 
 from ndtools.errors import OptionError
@@ -30,13 +31,16 @@ ITEMS: tuple[Item, ...] = (
 """All items in the order in which they are listed."""
 
 
+_SPELLED_OUT = re.compile(r"^(fig|table)(?:ure|\.)? *(?=\d)")
+
+
 def find_item(name: str, items: Sequence[Item] = ITEMS) -> Item:
     """Return the item of an ID or alias.
 
     Parameters
     ----------
     name : str
-        ID or alias, in any case.
+        ID or alias, in any case; "figure 7" and "fig. 7" are fig7.
     items : sequence of Item
         Items to search. Default: all.
 
@@ -51,9 +55,9 @@ def find_item(name: str, items: Sequence[Item] = ITEMS) -> Item:
         If there is none. The message names the nearest IDs.
     """
     names = {each.lower(): item for item in items for each in (item.id, *item.aliases)}
-    word = name.strip().lower()
+    word = _SPELLED_OUT.sub(lambda found: found[1], name.strip().lower())
     if word in names:
         return names[word]
     near = difflib.get_close_matches(word, names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"they are {', '.join(item.id for item in items)}"
-    raise OptionError("ids", f"must be IDs of figures and tables, got {name!r}; {hint}")
+    raise OptionError("ids", f"must be that of an item such as fig7 or table3, got {name!r}; {hint}")

@@ -49,7 +49,7 @@ def test_a_search_lists_values():
     assert (
         len(rows) == 2 + 2 + 2 * 2
     )  # header, explanation of doubts; the paper, accuracies and times of the third party
-    assert "text/slow-down  10 to 30 %  -  ?" in screen("tunable", "--numbers")
+    assert "text/slow-down  10 to 30 %     -  ?" in screen("tunable", "--numbers")
 
 
 def test_a_search_lists_claims():
@@ -99,7 +99,7 @@ def test_an_id_in_detail():
     assert "learning" not in text and "lr 0.1" in text
     others = text.split("same conditions")[1]
     assert "report2/vgg16/cifar10/nd/20            93.1 %" in others
-    assert "rescience/vgg16/cifar10/nd/20  92.83 ± 0.12 %  3" in others
+    assert "rescience/vgg16/cifar10/nd/20  92.83 ± 0.12 %     3" in others
     runs = "\n".join(screen("rescience/vgg16/cifar10/nd/20"))
     assert "3: 92.96, 92.81, 92.72" in runs and "best epoch" in runs
     assert "decided by  fig7, an item of ndtools reproduce" in screen("claim/ns-coupled-stable")

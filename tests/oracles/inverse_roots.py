@@ -38,7 +38,7 @@ def spd(spectrum: Array, seed: int = 0) -> Tensor:
 
 
 def photograph_covariance() -> Tensor:
-    """Covariance of the 3×3 patches of the photograph of the paper's figure 6, plus its ridge; skips without it."""
+    """Covariance of the 3×3 patches of the photograph of the paper's figure 7, plus its ridge; skips without it."""
     with Image.open(real("lenna.png")) as file:
         pixels = np.asarray(file) / 255
     patches = np.lib.stride_tricks.sliding_window_view(pixels, (3, 3), axis=(0, 1)).reshape(-1, 27)

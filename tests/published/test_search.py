@@ -30,6 +30,14 @@ def test_words_are_found_where_words_begin():
     assert "claim/whitened-covariance" in ids("whiten")
 
 
+def test_names_are_found_as_papers_write_them():
+    assert ids("VGG-16") == ids("vgg16") and len(ids("VGG-16")) > 40
+    assert ids("VGG-16", "CIFAR-10") == ids("vgg16", "cifar10")
+    assert "claim/imagenet" in ids("resnet18") == ids("ResNet-18")
+    assert "table1/resnext29_32x4d/parameters" in ids("ResNeXt-29")
+    assert not any("cifar100" in name for name in ids("CIFAR-10"))
+
+
 def test_words_that_end_in_a_digit_are_found_whole():
     assert {name.split("/")[1] for name in ids("table4", "2")} >= {"2"}
     assert "table4/2048" not in ids("table4", "2")

@@ -3,14 +3,17 @@
 import json
 import re
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from ndtools.errors import DataError, OutputError, SkippedResultWarning
+from ndtools.report.questions import data_origins
 from ndtools.report.run import write_report
 from ndtools.report.state import VERDICTS
+from ndtools.results.read import SavedResult
 from tests.commands import invoke
 from tests.report.folders import grade, item, part, state, write_reproduction
 from tests.report.structure import Structure
@@ -89,6 +92,22 @@ def test_the_questions_are_answered_from_the_state(page):
         "The last call had a budget of 15 min.",
     ):
         assert words in answers, words
+
+
+@pytest.mark.parametrize(
+    ("source", "config", "answer"),
+    [
+        ("random images", {"rows": [1]}, "random images: built into ndtools, random numbers."),
+        ("built in", {"dataset": "glyphs"}, "glyphs: built into ndtools, digits made in code"),
+        ("/data/mnist", {"dataset": "mnist"}, "mnist: "),
+        ("photos", {"source": "photos"}, "photos: images from the user's files; ndtools does not know their licence."),
+    ],
+)
+def test_the_origin_of_data_that_are_no_files_of_the_user(source, config, answer):
+    saved = SavedResult("a.json", "mlp", {"input": source, "config": config}, {}, {})
+    (text,) = data_origins([SimpleNamespace(results=[SimpleNamespace(saved=saved)], runs=[])])
+    assert text.startswith(answer)
+    assert ("user's files" in text) == (source == "photos")
 
 
 def test_names_are_unique_and_all_references_lead_somewhere(report, page):
@@ -320,6 +339,10 @@ def test_only_an_older_report_is_replaced(results, tmp_path, monkeypatch, undraw
     assert done.exit_code == 1 and "is no report; choose another --output" in done.stderr
     assert path.read_text() == "<p>my own page</p>"
     path.unlink()
+    for name, message in (("page.pdf", "--output must be the path of a page of HTML"), ("", "it is a folder; choose")):
+        done = invoke("report", results, "-o", tmp_path / name)
+        assert done.exit_code in (1, 2) and message in done.stderr
+        assert not [*tmp_path.iterdir()]
     write_report(results, path)
     before = path.read_bytes()
 

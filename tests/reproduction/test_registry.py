@@ -5,7 +5,7 @@ import pytest
 import typer
 
 from ndtools.cli.app import app
-from ndtools.errors import NotConvergedError
+from ndtools.errors import NotConvergedError, OptionError
 from ndtools.published.registry import CLAIMS, ENTRIES
 from ndtools.reproduction.address import Fingerprints, address
 from ndtools.reproduction.item import Setting
@@ -40,6 +40,14 @@ def test_names_are_unique():
     assert all(find_item(name).id for name in names)
     subjects = [subject for item in ITEMS for subject in item.subjects]
     assert len(set(subjects)) == len(subjects)
+
+
+@pytest.mark.parametrize("name", ["Fig7", "figure7", "Figure 7", "fig. 7", "FIG6-V1", "figure 6-v1"])
+def test_ids_may_be_spelled_out(name):
+    assert find_item(name).id == "fig7"
+    assert find_item("Table 3").id == "table3"
+    with pytest.raises(OptionError, match="got 'figur'"):
+        find_item("figur")
 
 
 @pytest.mark.parametrize(("item", "level"), LEVELS)

@@ -1,5 +1,6 @@
 """``ndtools check``: the paper's propositions and equivalences in numbers."""
 
+import math
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -23,7 +24,7 @@ def check(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME]...",
+            metavar="NAME",
             help=f"Checks to run: {', '.join(NAMES)} (default: all).",
             autocompletion=lambda incomplete: [name for name in NAMES if name.startswith(incomplete)],
         ),
@@ -60,7 +61,7 @@ def check(
     """
     output = ExperimentOutput(shared, "check")
     config = CheckConfig(
-        names=tuple(names or NAMES),
+        names=tuple(name.lower() for name in names or NAMES),
         source=source,
         images=images,
         kernel_size=kernel_size,
@@ -98,6 +99,7 @@ def _table(result: "CheckResult") -> "Group":
         table.add_row(outcome.name, "", "", outcome.verdict, style="bold")
         for each in outcome.comparisons:
             name = each.name if each.decides else f"({each.name})"
-            table.add_row(f"  {name}", f"{each.difference:.1e}", f"{each.bound:.1e}", each.verdict)
+            difference = "-" if math.isnan(each.difference) else f"{each.difference:.1e}"
+            table.add_row(f"  {name}", difference, f"{each.bound:.1e}", each.verdict)
     findings = (Text(f"{each.name}: {each.finding}", style="italic dim") for each in result.outcomes)
     return Group(table, *findings)

@@ -1,6 +1,8 @@
 """The paper's propositions and equivalences, checked in numbers (Ye et al. 2020, sec. 3.1, 4.3, 4.4, 5, A.8)."""
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 
 from ndtools.computing.operators import operator_threads, resolve_device, threads_for
 from ndtools.computing.progress import Progress
@@ -55,7 +57,7 @@ def run(config: CheckConfig, *, progress: Progress | None = None) -> CheckResult
     outcomes = list[Outcome]()
     with operator_threads(config.jobs or threads_for(samples.rows.shape[1])):
         for name in config.names:
-            outcomes.append(CHECKS[name](samples, config))
+            outcomes.append(_with_caution(CHECKS[name](samples, config), config.dtype))
             if progress:
                 progress(len(outcomes), len(config.names))
     return CheckResult(
@@ -67,6 +69,14 @@ def run(config: CheckConfig, *, progress: Progress | None = None) -> CheckResult
         outcomes=tuple(outcomes),
         device=str(device),
     )
+
+
+def _with_caution(outcome: Outcome, dtype: str) -> Outcome:
+    """Return an outcome whose finding begins with why nothing is decided, if numbers are there that look as if."""
+    if outcome.verdict != "cannot be decided" or math.isnan(outcome.difference):
+        return outcome
+    caution = f"Nothing is decided, since rounding in {dtype} may cause more than 1 %: take float64."
+    return replace(outcome, finding=f"{caution} {outcome.finding}")
 
 
 check = short_form(CheckConfig, run, counting="checks")

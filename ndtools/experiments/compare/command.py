@@ -43,7 +43,7 @@ def compare(
     ] = CompareConfig.loss_steps,
     shared: SharedOptions,
 ) -> None:
-    """Compare training runs (Ye et al. 2020, figs. 7 and 11; tables 1 and 2).
+    """Compare training runs (Ye et al. 2020, figs. 8 and 12; tables 1 and 2).
 
     Runs whose settings are equal apart from the seed are one arm. The figure
     shows accuracy against epoch, step and time, mean and one standard

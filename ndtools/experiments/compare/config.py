@@ -11,7 +11,7 @@ __all__ = ["CompareConfig"]
 
 @dataclass(frozen=True, repr=False)
 class CompareConfig(Configuration):
-    """Configuration of a comparison of training runs (Ye et al. 2020, figs. 7 and 11; later figs. 8 and 12).
+    """Configuration of a comparison of training runs (Ye et al. 2020, figs. 8 and 12; at first 7 and 11).
 
     Attributes
     ----------

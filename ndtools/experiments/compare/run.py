@@ -1,4 +1,4 @@
-"""Training runs beside one another (Ye et al. 2020, figs. 7 and 11; figs. 8 and 12 of the second version)."""
+"""Training runs beside one another (Ye et al. 2020, figs. 8 and 12; figs. 7 and 11 of the first version)."""
 
 import json
 import warnings

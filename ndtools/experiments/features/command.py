@@ -87,7 +87,7 @@ def features(
     ] = None,
     shared: SharedOptions,
 ) -> None:
-    """Show what a layer of a network sees, before and after deconvolution (Ye et al. 2020, fig. 10).
+    """Show what a layer of a network sees, before and after deconvolution (Ye et al. 2020, fig. 11).
 
     The input channels of the layer and the magnitude of their deconvolved
     form are drawn, each channel from its least value to its largest. D is

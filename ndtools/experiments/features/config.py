@@ -13,7 +13,7 @@ __all__ = ["FeaturesConfig"]
 
 @dataclass(frozen=True, repr=False)
 class FeaturesConfig(Configuration):
-    """Configuration of the input features of a layer and their deconvolution (Ye et al. 2020, fig. 10; later fig. 11).
+    """Configuration of the input features of a layer and their deconvolution (Ye et al. 2020, fig. 11; once fig. 10).
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Picture of the input channels of a layer before and after deconvolution (Ye et al. 2020, fig. 10; later fig. 11)."""
+"""Picture of the input channels of a layer before and after deconvolution (Ye et al. 2020, fig. 11; once fig. 10)."""
 
 import math
 from typing import TYPE_CHECKING

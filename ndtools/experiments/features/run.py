@@ -1,4 +1,4 @@
-"""What a layer of a network sees, before and after its deconvolution (Ye et al. 2020, fig. 10; later fig. 11)."""
+"""What a layer of a network sees, before and after its deconvolution (Ye et al. 2020, fig. 11; once fig. 10)."""
 
 import math
 import warnings

@@ -1,1 +1,1 @@
-"""How stable iterations towards A^(-1/2) are (Ye et al. 2020, fig. 6; fig. 7 of the first version)."""
+"""How stable iterations towards A^(-1/2) are (Ye et al. 2020, fig. 7; fig. 6 of the first version)."""

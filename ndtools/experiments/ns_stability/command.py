@@ -78,7 +78,7 @@ def ns_stability(
     ] = NsStabilityConfig.sweep,
     shared: SharedOptions,
 ) -> None:
-    """Compare coupled, vanilla and Gram Newton-Schulz (Ye et al. 2020, fig. 6), and two quicker iterations.
+    """Compare coupled, vanilla and Gram Newton-Schulz (Ye et al. 2020, fig. 7), and two quicker iterations.
 
     The figure shows how far D is from the inverse square root of
     A = Cov + eps·I after each iteration, where Cov is the covariance of all

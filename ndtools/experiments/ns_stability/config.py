@@ -25,7 +25,7 @@ DTYPES = ("bfloat16", "float16", "float32", "float64")
 
 @dataclass(frozen=True, repr=False)
 class NsStabilityConfig(Configuration):
-    """Configuration of the study of Newton-Schulz' stability (Ye et al. 2020, fig. 6; fig. 7 of the first version).
+    """Configuration of the study of Newton-Schulz' stability (Ye et al. 2020, fig. 7; fig. 6 of the first version).
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Picture of Newton-Schulz' stability (Ye et al. 2020, fig. 6; fig. 7 of the first version)."""
+"""Picture of Newton-Schulz' stability (Ye et al. 2020, fig. 7; fig. 6 of the first version)."""
 
 from typing import TYPE_CHECKING, Any
 

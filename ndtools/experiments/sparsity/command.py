@@ -58,7 +58,7 @@ def sparsity(
     ] = None,
     shared: SharedOptions,
 ) -> None:
-    """Measure how sparse images are before and after deconvolution (Ye et al. 2020, fig. 9).
+    """Measure how sparse images are before and after deconvolution (Ye et al. 2020, fig. 10).
 
     Two distributions are compared, both in units of their standard deviation
     σ: that of the pixels less their mean, and that of the centre outputs of

@@ -21,7 +21,7 @@ __all__ = ["SparsityConfig"]
 
 @dataclass(frozen=True, repr=False)
 class SparsityConfig(Configuration):
-    """Configuration of the sparsity of images before and after deconvolution (Ye et al. 2020, fig. 9; later fig. 10).
+    """Configuration of the sparsity of images before and after deconvolution (Ye et al. 2020, fig. 10; once fig. 9).
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Picture of the distribution of pixels before and after deconvolution (Ye et al. 2020, fig. 9)."""
+"""Picture of the distribution of pixels before and after deconvolution (Ye et al. 2020, fig. 10)."""
 
 from typing import TYPE_CHECKING, Any
 

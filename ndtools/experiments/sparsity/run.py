@@ -1,4 +1,4 @@
-"""How sparse images are before and after deconvolution (Ye et al. 2020, fig. 9; fig. 10 of the second version)."""
+"""How sparse images are before and after deconvolution (Ye et al. 2020, fig. 10; fig. 9 of the first version)."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What the paper says of figure 9, "heavy-tailed, most values near zero", judged at the paper's own ridge."""
+"""What the paper says of figure 10, "heavy-tailed, most values near zero", judged at the paper's own ridge."""
 
 import math
 from collections.abc import Iterable

@@ -37,6 +37,15 @@ def test_it_writes_what_it_promises(photo, tmp_path):
     assert restored.outcome("prop2").verdict == "holds"
 
 
+def test_names_in_any_case_and_differences_that_do_not_exist(tmp_path):
+    """In float32 the built-in photograph has no D without a ridge: there is no difference to show."""
+    result = invoke("check", "Prop3", "--dtype", "float32", "-o", tmp_path)
+    assert result.exit_code == 0, result.stderr
+    row = next(line.split() for line in result.stdout.splitlines() if "one step, orthogonal W " in line)
+    assert row[4] == "-" and row[6:] == ["cannot", "be", "decided"]
+    assert "nan" not in result.stdout
+
+
 def test_all_checks_run_by_default(photo, tmp_path):
     result = invoke("check", "--source", photo, "-o", tmp_path / "out", "--json")
     assert result.exit_code == 0, result.stderr

@@ -241,6 +241,15 @@ def test_float32_decides_what_is_well_conditioned(photo):
         result.outcome("prop2")
 
 
+def test_numbers_that_decide_nothing_are_introduced_as_such(photo):
+    """Else the sentence says that both sides are equal, below a verdict that nothing is known."""
+    result = run(CheckConfig(("equivalence", "batch-norm"), source=photo, dtype="float32"))
+    undecided, decided = result.outcomes
+    assert undecided.verdict == "cannot be decided" and decided.verdict == "holds"
+    assert undecided.finding.startswith("Nothing is decided, since rounding in float32 may cause more than 1 %")
+    assert "Nothing is decided" not in decided.finding
+
+
 def test_a_run_is_reproducible_and_depends_on_its_seed(photo):
     one, again, other = (
         run(CheckConfig(("prop1",), source=photo, gray=True, seed=seed)).outcome("prop1") for seed in (0, 0, 1)

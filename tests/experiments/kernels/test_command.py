@@ -247,7 +247,7 @@ def test_output_that_cannot_be_written_is_refused_before_work(photos, tmp_path):
     (tmp_path / "kernels.png").mkdir()
     result = kernels(photos, tmp_path)
     assert result.exit_code == 1
-    assert "kernels.png there is a folder" in result.stderr
+    assert "kernels.png: it is a folder" in result.stderr
     assert kernels(photos, tmp_path, "--name", "x" * 300).exit_code == 1
     assert kernels(photos, tmp_path, "--name", "..").exit_code == 2
     assert kernels(photos, tmp_path, "--name", "").exit_code == 2
