@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 __all__ = [
     "begins_as_result",
     "counted",
+    "duration",
     "percent",
     "precision_in_words",
     "printable",
@@ -140,6 +141,18 @@ def _escaped(match: re.Match[str]) -> str:
 def counted(number: int, noun: str) -> str:
     """Write a number of things, as in "1 image" and "25 images"; the plural of the noun ends in s."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def duration(seconds: float | None) -> str:
+    """Return a duration in words: "0.04 s", "45 s", "12 min", "3.2 h", "40 days"; "-" for none."""
+    if seconds is None:
+        return "-"
+    if seconds < 99.5:
+        return f"{seconds:.2g} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    if seconds < 5970:
+        return f"{seconds / 60:.0f} min"
+    hours = seconds / 3600
+    return f"{hours:.1f} h" if hours < 48 else f"{hours / 24:,.0f} days"
 
 
 def shortened(text: str, length: int = 60) -> str:

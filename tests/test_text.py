@@ -1,6 +1,6 @@
 import pytest
 
-from ndtools.text import counted, percent, shortened, source_name
+from ndtools.text import counted, duration, percent, shortened, source_name
 
 
 @pytest.mark.parametrize(("number", "words"), [(0, "0 images"), (1, "1 image"), (25, "25 images")])
@@ -34,3 +34,12 @@ def test_shares_in_per_cent(values, words):
 )
 def test_titles_name_a_source_without_its_folders(source, name):
     assert source_name(source) == name
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(None, "-"), (0.04, "0.04 s"), (9.9, "9.9 s"), (9.96, "10 s"), (99, "99 s"), (100, "2 min"), (5969, "99 min"),
+     (5970, "1.7 h"), (3600 * 47, "47.0 h"), (86400 * 3, "3 days")],
+)  # fmt: skip
+def test_durations_in_words(seconds, words):
+    assert duration(seconds) == words

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ndtools.errors import DataError
+from ndtools.errors import DataError, NdtoolsError
 
-__all__ = ["MemoryGate", "free_memory", "prepare_allocator", "require_memory"]
+__all__ = ["MemoryGate", "free_memory", "is_out_of_memory", "prepare_allocator", "require_memory"]
 
 _SMALL = 2**24  # bytes up to which the free memory is not checked
 _MMAP_THRESHOLD = -3  # number of this setting in glibc's malloc.h
@@ -19,6 +19,16 @@ _ALLOCATION = (
     "GLIBC_TUNABLES",
     "LD_PRELOAD",
 )  # variables that decide how memory is allocated
+# Texts of errors that mean a lack of memory, though their class (RuntimeError, OSError, ImportError) does not say so.
+_WITHOUT_MEMORY = (
+    "can't start new thread",
+    "can't allocate memory",
+    "not enough memory",
+    "out of memory",  # of a GPU
+    "Cannot allocate memory",
+    "could not create a primitive",
+    "failed to map segment",
+)
 
 
 def free_memory() -> int | None:
@@ -34,6 +44,24 @@ def free_memory() -> int | None:
     """
     known = [size for size in (_system_memory(), _control_group_memory(), _address_space()) if size is not None]
     return max(0, min(known)) if known else None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error means a lack of memory, of the machine or of the device.
+
+    Parameters
+    ----------
+    error : BaseException
+        Error of any class.
+
+    Returns
+    -------
+    bool
+        Whether it is a MemoryError, or one whose text says so, and none of this package.
+    """
+    if isinstance(error, MemoryError):
+        return True
+    return not isinstance(error, NdtoolsError) and any(text in str(error) for text in _WITHOUT_MEMORY)
 
 
 def require_memory(nbytes: int, what: str, remedy: str | None = None) -> None:

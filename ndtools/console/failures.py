@@ -9,13 +9,14 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from ndtools.computing.memory import is_out_of_memory
 from ndtools.console.flags import untyped_flags
 from ndtools.console.spelling import as_options, option_error, spellings
 from ndtools.errors import DataError, NdtoolsError, NumericalError, NumericalWarning, OptionError, OutputError
 
-__all__ = ["EXIT_CODES", "INTERRUPTED", "FailureHandlingGroup"]
+__all__ = ["EXIT_CODES", "FAILED", "INTERRUPTED", "FailureHandlingGroup"]
 
-INTERRUPTED = 130
+FAILED, INTERRUPTED = 1, 130
 EXIT_CODES: dict[type[BaseException], int] = {  # subclasses before their bases
     OptionError: 2,
     OutputError: 1,
@@ -25,15 +26,6 @@ EXIT_CODES: dict[type[BaseException], int] = {  # subclasses before their bases
     MemoryError: 1,
     KeyboardInterrupt: INTERRUPTED,
 }
-# Texts of errors that mean a lack of memory, though their class (RuntimeError, OSError, ImportError) does not say so.
-_WITHOUT_MEMORY = (
-    "can't start new thread",
-    "can't allocate memory",
-    "not enough memory",
-    "Cannot allocate memory",
-    "could not create a primitive",
-    "failed to map segment",
-)
 
 
 class FailureHandlingGroup(TyperGroup):
@@ -72,7 +64,7 @@ def _exit_codes(context: typer.Context | None = None) -> Iterator[None]:
         try:
             yield
         except (RuntimeError, OSError, ImportError) as error:
-            if isinstance(error, NdtoolsError) or not any(text in str(error) for text in _WITHOUT_MEMORY):
+            if not is_out_of_memory(error):
                 raise
             raise MemoryError(str(error)) from None
     except tuple(EXIT_CODES) as error:

@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ndtools.experiments.compare.result import CompareArm, CompareResult, Reference
-from ndtools.report.numbers import Table, duration
+from ndtools.report.numbers import Table
+from ndtools.text import duration
 
 __all__ = ["table_of_arms", "table_of_runs"]
 

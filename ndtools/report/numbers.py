@@ -6,7 +6,7 @@ from typing import Any
 
 from ndtools.text import counted
 
-__all__ = ["Table", "duration", "in_words", "named_values", "number_in_words", "tables_of"]
+__all__ = ["Table", "in_words", "named_values", "number_in_words", "tables_of"]
 
 _MOST_ROWS, _MOST_COLUMNS = 40, 10
 _MOST_IN_CELL = 8  # numbers in one cell
@@ -86,17 +86,6 @@ def number_in_words(value: float | None, digits: int = 5) -> str:
     if isinstance(value, int):
         return f"{value:,}" if abs(value) < 10**15 else f"{value:.{digits}g}"
     return f"{value:,.0f}" if 10**digits <= abs(value) < 10**9 else f"{value:,.{digits}g}"
-
-
-def duration(seconds: float | None) -> str:
-    """Return a duration in words: "0.8 s", "12 min", "3.4 h"; "-" for none."""
-    if seconds is None:
-        return "-"
-    if seconds < 90:
-        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 72 * 3600 else f"{seconds / 86400:,.0f} days"
 
 
 def _flat(values: Mapping[str, Any], before: str = "", depth: int = 0) -> list[tuple[str, Any]]:

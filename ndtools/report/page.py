@@ -13,13 +13,13 @@ from ndtools.report.arms import table_of_arms, table_of_runs
 from ndtools.report.content import Loader, ShownFile
 from ndtools.report.gathering import Material
 from ndtools.report.items import ShownItem, Verdicts, show_items, verdicts_of
-from ndtools.report.numbers import duration, named_values
+from ndtools.report.numbers import named_values
 from ndtools.report.pictures import shrink
 from ndtools.report.questions import Answer, answers
 from ndtools.report.state import VERDICTS, Reproduction
 from ndtools.results.runs import COLUMNS, Run
 from ndtools.results.strict_json import strict_json
-from ndtools.text import printable
+from ndtools.text import duration, printable
 
 __all__ = ["GENERATOR", "Page", "make_page"]
 

@@ -7,10 +7,9 @@ from ndtools.data.labelled.catalogue import KNOWN
 from ndtools.report.citing import documents_of
 from ndtools.report.content import Loader
 from ndtools.report.items import ShownItem
-from ndtools.report.numbers import duration
 from ndtools.report.state import Reproduction
 from ndtools.results.read import SavedResult
-from ndtools.text import counted
+from ndtools.text import counted, duration
 
 __all__ = ["Answer", "answers", "data_origins"]
 

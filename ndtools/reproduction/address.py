@@ -1,5 +1,6 @@
-"""Addresses of results: what decides them is the configuration, the content of the data, and the version."""
+"""Addresses of results: what decides them is the configuration, the content of the data, and the code."""
 
+import glob
 import hashlib
 import json
 import os
@@ -13,21 +14,29 @@ from ndtools import __version__
 from ndtools.computing.hardware import hardware
 from ndtools.computing.operators import resolve_device
 from ndtools.data.files import open_regular
+from ndtools.data.images.sources import BUILT_IN_SOURCES
 from ndtools.data.labelled.catalogue import BUILT_IN, KNOWN
 from ndtools.data.labelled.locations import find
 from ndtools.errors import DataError, OutputError
+from ndtools.reproduction.code import code_of
 from ndtools.reproduction.item import Part
 from ndtools.results.strict_json import strict_json
 from ndtools.text import printable
+from ndtools.validation import Configuration
 from ndtools.writing import write_whole
 
-__all__ = ["Fingerprints", "address"]
+__all__ = ["AbsentError", "Fingerprints", "address", "without_places"]
 
 # Settings that change where and how fast a result is computed, but not what it is.
 _IRRELEVANT = ("jobs", "device", "data_dir")
 _MACHINE = ("timing",)  # experiments whose results are those of a machine
-_DATA = ("source", "dataset", "from_file", "from_moments", "checkpoint")
+_DATA = ("source", "dataset", "from_file", "from_moments", "checkpoint", "a", "b", "c")
+_RUNS = ("train",)  # experiments whose results take hours: other code does not make them worthless, but is said
 _PIECE = 1 << 20
+
+
+class AbsentError(DataError):
+    """Data are not here."""
 
 
 class Fingerprints:
@@ -69,8 +78,11 @@ class Fingerprints:
         if not os.path.isdir(path):
             return self._of_file(path)
         digest = hashlib.sha256()
+        entered = {_identity(path)}  # links may form loops
         for folder, folders, files in os.walk(path, followlinks=True):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            inner = sorted(name for name in folders if not name.startswith("."))
+            folders[:] = [name for name in inner if _identity(os.path.join(folder, name)) not in entered]
+            entered.update(_identity(os.path.join(folder, name)) for name in folders)
             for name in sorted(files):
                 file = os.path.join(folder, name)
                 if not name.startswith(".") and os.path.isfile(file):
@@ -94,8 +106,10 @@ class Fingerprints:
 
         Raises
         ------
+        AbsentError
+            If the data set is not here.
         DataError
-            If the data set is not here, or a file cannot be read.
+            If a file cannot be read.
         """
         key = (name, data_dir)
         if key not in self._labelled:
@@ -104,7 +118,7 @@ class Fingerprints:
             self._labelled[key] = files
         files = self._labelled[key]
         if files is None:
-            raise DataError(f"{name} is not here")
+            raise AbsentError(f"{name} is not here")
         return files
 
     def save(self) -> None:
@@ -151,7 +165,8 @@ def address(part: Part, fingerprints: Fingerprints, *, version: str = __version_
     -------
     str
         Twelve hexadecimal digits. They change with every setting that can change the result, with the content of the
-        data, and with the version; for times also with the machine.
+        data, with the version, and with the source code of the experiment; for times also with the machine. Training
+        runs, which take hours, keep theirs when the code changes.
 
     Raises
     ------
@@ -170,7 +185,15 @@ def address(part: Part, fingerprints: Fingerprints, *, version: str = __version_
             "threads": os.environ.get("OMP_NUM_THREADS"),
         }
     whole = {"experiment": part.experiment, "version": version, "config": content}
+    if part.experiment not in _RUNS:
+        whole["code"] = code_of(part.experiment)
     return hashlib.sha256(json.dumps(_plain(whole), sort_keys=True).encode()).hexdigest()[:12]
+
+
+def without_places(config: Configuration) -> dict[str, Any]:
+    """Return the settings of a configuration that can change a result, but for those that name data."""
+    settings = asdict(config)
+    return dict(_plain({name: settings[name] for name in settings if name not in (*_IRRELEVANT, *_DATA)}))
 
 
 def _data(value: Any, settings: Mapping[str, Any], fingerprints: Fingerprints) -> Any:  # noqa: ANN401
@@ -181,7 +204,16 @@ def _data(value: Any, settings: Mapping[str, Any], fingerprints: Fingerprints) -
         return fingerprints.of(value)
     if value in KNOWN and value != BUILT_IN:
         return fingerprints.of_labelled(value, settings.get("data_dir"))
-    return value  # built in, and decided by the version
+    if value == BUILT_IN or value in BUILT_IN_SOURCES:  # decided by the code
+        return value
+    if value == "-" or value.startswith("@") or glob.has_magic(value):
+        raise DataError(f"{printable(value)} is no file or folder, whose content could be told; name one")
+    raise AbsentError(f"{printable(value)} is not here")
+
+
+def _identity(path: str) -> tuple[int, int]:
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ndtools.console.failures import INTERRUPTED
+from ndtools.console.failures import FAILED, INTERRUPTED
 from ndtools.console.options import AsJson, DataDir, Device, Quiet
 from ndtools.console.output import Output
 
@@ -118,6 +118,7 @@ def reproduce(
         screen.text(line)
     _say_reasons(screen, work.states, work.asked)
     screen.note(f"{output / 'reproduction.json'}   {screen.seconds:.1f} s")
+    _end(states)
 
 
 def _run(work: "Reproduction", screen: Output) -> None:
@@ -128,6 +129,12 @@ def _run(work: "Reproduction", screen: Output) -> None:
         again = shlex.join(["ndtools", *sys.argv[1:]])
         screen.note(f"interrupted: what is finished is kept in {work.request.output}; go on with: {again}")
         raise typer.Exit(INTERRUPTED) from None
+
+
+def _end(states: "Sequence[ItemState]") -> None:
+    """End the command with the exit code of a failure, if an item failed."""
+    if any(state.state == "failed" for state in states):
+        raise typer.Exit(FAILED)
 
 
 def _grade_lines(states: "Sequence[ItemState]") -> "Iterator[str]":

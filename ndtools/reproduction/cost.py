@@ -6,7 +6,7 @@ import time
 
 from ndtools.errors import OptionError
 
-__all__ = ["REFERENCE", "budget_from", "duration", "probe", "slowness"]
+__all__ = ["REFERENCE", "budget_from", "probe", "slowness"]
 
 REFERENCE = 0.075
 """Seconds of :func:`probe` on the machine whose seconds are the ``work`` of parts: two threads of an AMD EPYC."""
@@ -42,20 +42,6 @@ def budget_from(text: str) -> float | None:
     if whole is None or not (0 < seconds < math.inf):
         raise OptionError("budget", f"must be a time such as 90s, 15m or 2h, or none, got {text!r}")
     return seconds
-
-
-def duration(seconds: float | None) -> str:
-    """Write a time for a table: "0.4 s", "45 s", "12 min", "3.2 h", "40 d"; "-" for None."""
-    if seconds is None:
-        return "-"
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    if seconds < 99.5:
-        return f"{seconds:.0f} s"
-    if seconds < 5970:
-        return f"{seconds / 60:.0f} min"
-    hours = seconds / 3600
-    return f"{hours:.1f} h" if hours < 48 else f"{hours / 24:.0f} d"
 
 
 def probe() -> float:

@@ -7,8 +7,8 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from ndtools.console.tables import new_table
-from ndtools.reproduction.cost import duration
 from ndtools.reproduction.item import VERDICTS
+from ndtools.text import duration
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,13 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["following", "list_table", "state_table"]
 
 _LEVEL = 34  # letters of a level in the table
-_WORDS = {
-    "agrees": "agrees",
-    "same direction": "same direction",
-    "disagrees": "disagrees",
-    "not comparable": "not comparable",
-    "not run": "not run",
-}
 
 
 def state_table(states: "Sequence[ItemState]", now: str = "") -> "Table":
@@ -67,7 +60,7 @@ def _verdicts(state: "ItemState") -> str:
     counts = {verdict: sum(grade.verdict == verdict for grade in state.grades) for verdict in VERDICTS}
     if state.state in ("over the budget", "data missing", "needs a GPU", "failed", "can run"):
         return state.state
-    return ", ".join(f"{number} {_WORDS[verdict]}" for verdict, number in counts.items() if number)
+    return ", ".join(f"{number} {verdict}" for verdict, number in counts.items() if number)
 
 
 def _time(state: "ItemState") -> str:

@@ -78,11 +78,14 @@ def grade_claim(
     Returns
     -------
     Grade
-        "agrees" if all statements hold, "same direction" if some do, "disagrees" if none does; for a reduced recipe as
-        :func:`capped` has it.
+        "agrees" if all statements hold, "same direction" if at least half of them do, otherwise "disagrees"; for a
+        reduced recipe as :func:`capped` has it. If only some hold, the reason says how many.
     """
-    verdict: Verdict = "agrees" if all(held) else "same direction" if any(held) else "disagrees"
+    held = list(held)
+    verdict: Verdict = "agrees" if all(held) else "same direction" if 2 * sum(held) >= len(held) else "disagrees"
     allowed = capped(verdict, full=full)
+    if 0 < sum(held) < len(held):
+        reason = f"{sum(held)} of {len(held)} statements hold. {reason}"
     if allowed == "not comparable":
         reason = f"The recipe is reduced, so that it refutes nothing. {reason}"
     return Grade(subject=subject, verdict=allowed, measured=measured, reason=reason, conditions=conditions)
@@ -96,6 +99,7 @@ def grade_accuracy(
     conditions: str,
     rival: tuple[float, float] | None = None,
     split: str = "test",
+    selection: str = "last",
     third_party: tuple[str, ...] = (),
 ) -> Grade:
     """Grade accuracies in per cent against a published one.
@@ -115,6 +119,8 @@ def grade_accuracy(
         is the same. By default there is no other arm.
     split : {"test", "train"}
         Images that the measured accuracies come from. Default "test".
+    selection : {"last", "best"}
+        Epoch that the measured accuracies come from. Default "last".
     third_party : tuple of str
         IDs of numbers of other documents beside this one. Default: none.
 
@@ -122,10 +128,21 @@ def grade_accuracy(
     -------
     Grade
         "agrees" within max(0.5 points, 2 standard deviations); "same direction" if the order of the two arms is as
-        published; "not comparable" for another split, a spread above 2 points, or a reduced recipe without the same
-        direction; otherwise "disagrees".
+        published; "not comparable" for another split or epoch, a spread above 2 points, or a reduced recipe without
+        the same direction; otherwise "disagrees", also if a value is not finite.
     """
-    mean, n = math.fsum(values) / len(values), len(values)
+    n = len(values)
+    lost = sum(not math.isfinite(value) for value in values)
+    if lost:
+        return Grade(
+            subject=entry.id,
+            verdict=capped("disagrees", full=full),
+            n=n,
+            reason=f"{lost} of {counted(n, 'run')} diverged, where {entry.value:.2f} % were published.",
+            conditions=conditions,
+            third_party=third_party,
+        )
+    mean = math.fsum(values) / n
     spread = math.sqrt(math.fsum((x - mean) ** 2 for x in values) / (n - 1)) if n > 1 else None
     grade = Grade(
         subject=entry.id,
@@ -140,6 +157,10 @@ def grade_accuracy(
     if entry.split != split:
         published = "does not say which images were" if entry.split == "unclear" else f"is of {entry.split} images, not"
         return replace(grade, reason=f"The published accuracy {published} evaluated here: {split} images.")
+    if entry.selection not in ("unclear", selection):
+        return replace(
+            grade, reason=f"The published accuracy is of the {entry.selection} epoch, and that here of the {selection}."
+        )
     if spread is not None and spread > LARGEST_SPREAD:
         return replace(
             grade, reason=f"The {counted(n, 'run')} spread by {spread:.1f} points, more than {LARGEST_SPREAD:g}."
@@ -148,7 +169,8 @@ def grade_accuracy(
     allowed = max(POINTS, 2 * max(spread or 0.0, entry.spread or 0.0))
     size = f"{mean:.2f} % is {abs(difference):.2f} points {'above' if difference >= 0 else 'below'} {entry.value:.2f} %"
     if full and abs(difference) <= allowed:
-        return replace(grade, verdict="agrees", reason=f"{size}, within {allowed:.2f}.")
+        alone = " One run does not tell how far runs spread." if spread is None else ""
+        return replace(grade, verdict="agrees", reason=f"{size}, within {allowed:.2f}.{alone}")
     if rival is None:
         if full:
             return replace(grade, verdict="disagrees", reason=f"{size}, more than {allowed:.2f}.")

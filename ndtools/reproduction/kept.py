@@ -8,15 +8,14 @@ from typing import Any
 
 from ndtools.errors import DataError
 from ndtools.experiments.train.config import TrainConfig
-from ndtools.reproduction.address import Fingerprints, address
+from ndtools.reproduction.address import AbsentError, Fingerprints, address, without_places
 from ndtools.reproduction.item import Part
 from ndtools.reproduction.lines import command_of
 from ndtools.reproduction.state import PartState
 from ndtools.reproduction.store import Store
-from ndtools.reproduction.training import FinishedRuns, run_name
+from ndtools.reproduction.training import FinishedRuns, is_run_of, origin, run_name
 from ndtools.results.run_folder import RunFolder
 from ndtools.results.runs import Run, read_run
-from ndtools.text import printable
 
 __all__ = ["Kept"]
 
@@ -36,6 +35,7 @@ class Kept:
         self.store, self.runs = store, runs
         self.fingerprints = Fingerprints(store.folder / ".fingerprints.json")
         self._addresses: dict[Part, str | None] = {}
+        self._problems: dict[Part, str] = {}
         self._results: dict[str, Any] = {}
         self._taken_up: dict[Part, Path | None] = {}
 
@@ -44,13 +44,15 @@ class Kept:
         ready = self.ready(part)
         if ready is None:
             return None
-        part = ready
-        if part not in self._addresses:
+        if ready not in self._addresses:
+            self._addresses[ready] = None
             try:
-                self._addresses[part] = address(part, self.fingerprints)
-            except DataError:
-                self._addresses[part] = None
-        return self._addresses[part]
+                self._addresses[ready] = address(ready, self.fingerprints)
+            except AbsentError:  # it waits for them
+                pass
+            except DataError as error:
+                self._problems[ready] = str(error)
+        return self._addresses[ready]
 
     def ready(self, part: Part) -> Part | None:
         """Return a part with the network that it takes from a training run; None before that run is done."""
@@ -71,7 +73,7 @@ class Kept:
         if where is not None:
             own = self.store.runs / run_name(part.config, where)
             with suppress(DataError):
-                if (own / "result.json").exists() and RunFolder.open(own).finished:
+                if (own / "result.json").exists() and RunFolder.open(own).finished and is_run_of(own, part.config):
                     return own
         return self.taken_up(part)  # also where the data of the run are no longer here
 
@@ -136,16 +138,15 @@ class Kept:
             state="waiting",
             estimate=estimate,
             command=command_of(self.ready(part) or part, str(folder), name),
-            reason=problem,
         )
         if path is not None:
             training = isinstance(config, TrainConfig)
             seconds = _training_seconds(path) if training else self.store.seconds(part, where or "")
-            taken = training and path == self.taken_up(part)
-            note = f"taken up from {printable(path)}, which has an equal configuration" if taken else None
+            note = origin(path, elsewhere=path == self.taken_up(part)) if training else None
             return replace(state, state="done", seconds=seconds, result=self.store.relative(path), reason=note)
+        problem = problem or self._problems.get(self.ready(part) or part)
         if problem:
-            return replace(state, state="failed")
+            return replace(state, state="failed", reason=problem)
         return replace(state, state="interrupted") if self.is_begun(part) else state
 
     @cached_property
@@ -154,8 +155,17 @@ class Kept:
 
     def _load(self, part: Part, where: str) -> Any:  # noqa: ANN401
         if self._results.get(where) is None:
-            self._results[where] = self.store.result(part, where)
+            result = self.store.result(part, where)
+            self._results[where] = result if result is not None and self._is_of(part, where, result.config) else None
         return self._results[where]
+
+    def _is_of(self, part: Part, where: str, config: Any) -> bool:  # noqa: ANN401
+        """Return whether a result was made by the configuration of a part, and not by hand in the same folder."""
+        if type(config) is not type(part.config):
+            return False
+        with suppress(DataError):
+            return address(replace(part, config=config, trained=None), self.fingerprints) == where
+        return without_places(config) == without_places(part.config)  # its data have been moved since
 
 
 def _training_seconds(path: Path) -> float | None:

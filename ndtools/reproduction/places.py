@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from ndtools.data.images.sources import resolve_source
+from ndtools.data.images.sources import BUILT_IN_SOURCES, resolve_source
 from ndtools.data.labelled.catalogue import KNOWN
 from ndtools.data.labelled.locations import fetch_command, find, roots
-from ndtools.errors import DataError
+from ndtools.errors import DataError, OptionError
 from ndtools.text import printable
 
 __all__ = ["IMAGE", "PHOTOGRAPHS", "Place", "Places"]
@@ -108,6 +108,8 @@ class Places:
         path = self.photographs or self._beside(_FOLDERS, folder=True)
         if path is not None:
             resolve_source(path)  # an error that names the remedy if there are no images
+            if not os.path.exists(path) and path not in BUILT_IN_SOURCES:  # its content decides what is done again
+                raise OptionError("photographs", f"must be a folder or an archive, got '{printable(path)}'")
         name = os.path.basename(os.path.abspath(path or ""))
         return Place(PHOTOGRAPHS, path, "imagenet" in name.lower(), remedy)
 

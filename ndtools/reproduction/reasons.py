@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from ndtools.reproduction.cost import duration
 from ndtools.reproduction.item import Item, Level
 from ndtools.reproduction.places import Places
 from ndtools.reproduction.state import ItemState, ItemWord, PartState
+from ndtools.text import duration
 
 __all__ = ["SLACK", "not_run", "reason_of", "word_of"]
 

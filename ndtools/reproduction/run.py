@@ -2,14 +2,16 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ndtools.computing.memory import is_out_of_memory
 from ndtools.errors import NdtoolsError, OutputError
 from ndtools.experiments.train.config import TrainConfig
+from ndtools.reproduction.before import Before
 from ndtools.reproduction.cost import slowness
 from ndtools.reproduction.item import Grade, Item, Level, Part, Setting
 from ndtools.reproduction.kept import Kept
@@ -21,7 +23,7 @@ from ndtools.reproduction.state import ItemState, ItemWord, PartState
 from ndtools.reproduction.store import Store, compute_part
 from ndtools.reproduction.training import Trainer, run_name
 from ndtools.results.run_folder import RunFolder
-from ndtools.text import reason
+from ndtools.text import printable, reason
 
 __all__ = ["BUDGET", "OUTPUT", "Reproduction", "Request"]
 
@@ -58,7 +60,7 @@ class Request:
     budget: float | None = BUDGET
     output: Path = Path(OUTPUT)
     runs: Path = Path("runs")
-    places: Places = Places()
+    places: Places = field(default_factory=Places)  # what it finds is kept, so that no two share one
     device: str = "auto"
     jobs: int | None = None
 
@@ -106,7 +108,8 @@ class Reproduction:
         self._start = time.monotonic()
         self._setting = Setting(places=request.places, device=request.device, jobs=request.jobs)
         self.kept = Kept(self.store, request.runs)
-        self._before = self.store.read()
+        self._before = Before(self.store.read(), printable(self.store.state))
+        self._started = self._before.started or _now()
         self._trainer = Trainer(self.store.runs)
         self._problems: dict[str, str] = {}  # reasons of failures in this call, by address
         self._all_levels = {item.id: item.levels(self._setting) for item in items}
@@ -141,7 +144,8 @@ class Reproduction:
             if not self._levels[name]:
                 self._update(self._item(name), self._shown(self._item(name)))
         pending = [self._item(name) for name in self.asked if self._levels[name]]
-        largest = {item.id: self._kept(item) for item in pending}
+        budget = self.request.budget
+        largest = {item.id: self._before.largest(item.id, self._levels[item.id], budget) for item in pending}
         while pending:
             choices = {item.id: self._choice(item, largest[item.id]) for item in pending}
             chosen = choose({name: choice for name, (choice, _) in choices.items()}, self.left)
@@ -187,10 +191,12 @@ class Reproduction:
             except OutputError:
                 self._update(item, level)
                 raise
-            except MemoryError as error:
-                self._problems[state.address] = f"out of memory ({reason(error)}): give fewer jobs, or more memory"
             except NdtoolsError as error:
                 self._problems[state.address] = str(error)
+            except (MemoryError, RuntimeError, OSError, ImportError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._problems[state.address] = f"out of memory ({reason(error)}): give fewer jobs, or more memory"
             self._update(item, level)
             self._save()
 
@@ -227,14 +233,13 @@ class Reproduction:
         """Content of reproduction.json, without the version of its format."""
         from ndtools.results.manifest import versions
 
-        now = datetime.now(UTC).isoformat(timespec="seconds")
         software = versions()
         return {
             "ndtools": software["ndtools"],
             "versions": software,
             "hardware": self._hardware,
-            "started": self._before.get("started", now),
-            "updated": now,
+            "started": self._started,
+            "updated": _now(),
             "budget": self.request.budget,
             "items": [state.numbers() for state in self.states.values()],
         }
@@ -262,20 +267,6 @@ class Reproduction:
             for level in self._all_levels[item.id]
             if not self.request.places.missing(level.needs) and (level.device != "cuda" or self._has_gpu)
         ]
-
-    def _kept(self, item: Item) -> int:
-        """Return the level that is the largest to be planned: that of the call before, if it had the same budget."""
-        entry = self._entry(item)
-        levels = self._levels[item.id]
-        titles = [level.title for level in levels]
-        same = bool(entry) and self._before.get("budget", -1) == self.request.budget
-        if same and list(entry.get("runnable") or []) == titles and entry.get("level"):
-            return titles.index(entry["level"]["title"]) if entry["level"]["title"] in titles else 0
-        return 0
-
-    def _entry(self, item: Item) -> Mapping[str, Any]:
-        entries = (entry for entry in self._before.get("items", []) if isinstance(entry, Mapping))
-        return next((entry for entry in entries if entry.get("id") == item.id), {})
 
     def _choice(self, item: Item, largest: int) -> tuple[Choice, list[Level]]:
         """Return the seconds that each level takes from now on, down to the first that is done, and these levels."""
@@ -310,7 +301,7 @@ class Reproduction:
             for level in levels
             if any(self.kept.is_done(part) or self.kept.is_begun(part) for part in level.parts)
         ]
-        title = (self._entry(item).get("level") or {}).get("title")
+        title = self._before.level(item.id)
         return next((level for level in begun if level.title == title), begun[0] if begun else None)
 
     def _taken_up(self, level: Level) -> bool:
@@ -387,6 +378,10 @@ class Reproduction:
             if name not in graded
         )
         return (*graded.values(), *missing)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _named(word: str, items: Sequence[Item]) -> list[str]:

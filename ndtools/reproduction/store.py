@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ndtools.data.files import read_file
 from ndtools.errors import DataError
 from ndtools.experiments.saved import load
 from ndtools.reproduction.item import Part
@@ -40,6 +41,11 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+
+    @property
+    def state(self) -> Path:
+        """Path of reproduction.json."""
+        return self.folder / STATE
 
     @property
     def runs(self) -> Path:
@@ -140,13 +146,13 @@ class Store:
         DataError
             If it is damaged, or of a newer format.
         """
-        path = self.folder / STATE
+        path = self.state
         if not os.path.lexists(path):
             return {}
         remedy = "move it away to begin anew (finished results are kept), or choose another `output`"
         try:
-            content = json.loads(path.read_bytes())
-        except (OSError, ValueError, RecursionError) as error:
+            content = json.loads(read_file(path))
+        except (DataError, ValueError, RecursionError) as error:
             raise DataError(f"cannot read {printable(path)}: {reason(error)}; {remedy}") from None
         version = content.get("format") if isinstance(content, dict) else None
         if version != FORMAT or not isinstance(content.get("items"), list):

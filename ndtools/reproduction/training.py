@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ndtools import __version__
 from ndtools.computing.operators import operator_threads, resolve_device
 from ndtools.data.labelled.catalogue import KNOWN
 from ndtools.errors import DataError
@@ -14,11 +15,13 @@ from ndtools.experiments.train.data_sets import DataSets
 from ndtools.experiments.train.grid import name_of
 from ndtools.experiments.train.run import check, describe, prepare, resume, train
 from ndtools.experiments.train.signals import stop_requests
+from ndtools.reproduction.code import code_of
 from ndtools.results.run_folder import RunFolder
 from ndtools.results.runs import Run, inner_runs, read_about, read_run
+from ndtools.text import printable
 from ndtools.training.records import EpochRecord, StepRecord
 
-__all__ = ["FinishedRuns", "Trainer", "run_name"]
+__all__ = ["FinishedRuns", "Trainer", "is_run_of", "origin", "run_name"]
 
 _FREE = ("jobs", "device", "data_dir", "dataset", "channels_last", "compile")
 """Settings in which equal runs may differ: where and how fast they compute. Data sets are compared by their names and
@@ -29,6 +32,36 @@ _SIMILAR = {"constants": None}
 def run_name(config: TrainConfig, address: str) -> str:
     """Return the name of the run of a part, by which it is found again."""
     return f"{name_of(config)}-{address}"
+
+
+def is_run_of(path: Path, config: TrainConfig) -> bool:
+    """Return whether the run in a folder has this configuration; its data are not compared."""
+    return _found(read_about(path)) == _compared(asdict(config))
+
+
+def origin(path: Path, *, elsewhere: bool) -> str | None:
+    """Return a remark on where a finished run comes from: another folder, version or code.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the run.
+    elsewhere : bool
+        Whether it lies outside of the reproduction.
+
+    Returns
+    -------
+    str or None
+        Remark; None for a run of this reproduction that was made by this code.
+    """
+    about = read_about(path)
+    version = str((about.get("versions") or {}).get("ndtools"))
+    by = f", made by ndtools {version}" if version != __version__ else ""
+    if elsewhere:
+        return f"taken up from {printable(path)}, which has an equal configuration{by}"
+    if by or about.get("code", "") != code_of("train"):
+        return f"the code has changed since this run{by}; remove its folder to train again"
+    return None
 
 
 class FinishedRuns:
@@ -93,6 +126,14 @@ def _compared(config: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in config.items() if name not in _FREE}
 
 
+def _found(about: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what is compared of the configuration of a run; None if it is of a version with other settings."""
+    try:
+        return _compared(asdict(TrainConfig(**about["config"])))
+    except (TypeError, ValueError):
+        return None
+
+
 def _same_data(data: Mapping[str, Any], config: TrainConfig) -> bool:
     known = KNOWN.get(Path(config.dataset).name)
     if known is None or data.get("name") != known.name:
@@ -146,6 +187,8 @@ class Trainer:
         ------
         KeyboardInterrupt
             If a signal asked the run to stop. Its state is written then.
+        DataError
+            If the folder holds another run.
         """
         device = resolve_device(config.device)
         if self._data_sets is None or self._data_sets.device != device:
@@ -153,6 +196,8 @@ class Trainer:
         path = self.output / name
         started = (path / "run.json").exists()
         folder = RunFolder.open(path) if started else RunFolder(path)
+        if started and not is_run_of(path, config):
+            raise DataError(f"{printable(path)} holds a run with another configuration; move it away")
         if started and folder.finished:
             return folder.read()
         with operator_threads(config.jobs):
@@ -163,7 +208,7 @@ class Trainer:
                 if started:
                     resume(run, folder)
                 else:
-                    folder.describe(describe(run, command))
+                    folder.describe({**describe(run, command), "code": code_of("train")})
                 with stop_requests() as stop:
                     result = train(run, folder, show=show, stop=stop, checkpoint_every=self.checkpoint_every)
                 if result is None:

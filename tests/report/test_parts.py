@@ -7,9 +7,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ndtools.published.registry import CLAIMS, ENTRIES
+from ndtools.report import state
 from ndtools.report.citing import cite, documents_of, with_unit
-from ndtools.report.numbers import duration, number_in_words, tables_of
+from ndtools.report.numbers import number_in_words, tables_of
 from ndtools.report.pictures import Drawing, draw_figure, shrink
+from ndtools.reproduction import item, store
 from tests.places import ROOT
 
 CSS = (ROOT / "ndtools" / "report" / "page.css").read_text()
@@ -49,12 +51,9 @@ def test_numbers_in_words(value, words):
     assert number_in_words(value) == words
 
 
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(None, "-"), (0.84, "0.84 s"), (42.0, "42 s"), (600, "10 min"), (7200, "2.0 h"), (86400 * 12, "12 days")],
-)
-def test_durations_in_words(seconds, words):
-    assert duration(seconds) == words
+def test_reproduce_and_report_have_the_same_words():
+    assert tuple(state.VERDICTS) == item.VERDICTS
+    assert (state.FORMAT, state.STATE_FILE) == (store.FORMAT, store.STATE)
 
 
 def test_citations_are_what_the_documents_print():

@@ -1,17 +1,23 @@
 import os
 import shutil
+import subprocess
+import sys
 from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
 from ndtools.errors import DataError
+from ndtools.experiments.compare_sets.config import CompareSetsConfig
 from ndtools.experiments.kernels.config import KernelsConfig
 from ndtools.experiments.mlp.config import MlpConfig
 from ndtools.experiments.ns_stability.config import NsStabilityConfig
+from ndtools.experiments.saved import EXPERIMENTS
 from ndtools.experiments.timing.config import TimingConfig
 from ndtools.experiments.train.config import TrainConfig
+from ndtools.reproduction import code
 from ndtools.reproduction.address import Fingerprints, address
+from ndtools.reproduction.code import code_of, modules_of
 from ndtools.reproduction.item import Part
 from tests.reproduction.small_items import matrix
 
@@ -65,6 +71,101 @@ def test_a_folder_counts_by_its_files_and_their_names(tmp_path, photos, prints):
     assert of(KernelsConfig(str(tmp_path / "moved")), prints) == before
     (photos / "0.jpg").rename(photos / "9.jpg")  # the order decides which are drawn
     assert of(KernelsConfig(str(photos)), prints) != before
+
+
+def test_links_that_form_loops_end(tmp_path, photos, prints):
+    before = of(KernelsConfig(str(photos)), prints)
+    (photos / "inner").mkdir()
+    for name in ("one", "two", "inner/three"):
+        (photos / name).symlink_to(photos, target_is_directory=True)
+    assert of(KernelsConfig(str(photos)), prints) == before
+
+
+@pytest.mark.parametrize("source", ["{}/*.jpg", "@{}/list.txt", "-", "nothing"])
+def test_sources_whose_content_cannot_be_told(photos, prints, source):
+    (photos / "list.txt").write_text("0.jpg")
+    with pytest.raises(DataError, match="is not here|is no file or folder"):
+        of(KernelsConfig(source.format(photos)), prints)
+
+
+def test_all_settings_that_name_files_count_by_content(tmp_path, photos, prints):
+    shutil.copytree(photos, tmp_path / "moved")
+    sets = CompareSetsConfig(str(photos), "dead-leaves")
+    moved = replace(sets, a=str(tmp_path / "moved"))
+    assert of(sets, prints, "compare-sets") == of(moved, prints, "compare-sets")
+    (tmp_path / "moved" / "0.jpg").unlink()
+    assert of(sets, prints, "compare-sets") != of(moved, prints, "compare-sets")
+
+
+def test_the_code_counts_but_for_training_runs(prints, monkeypatch):
+    before = of(KernelsConfig(), prints), of(TrainConfig(images=64), prints, "train")
+    monkeypatch.setattr("ndtools.reproduction.address.code_of", lambda experiment: f"other code of {experiment}")
+    after = of(KernelsConfig(), prints), of(TrainConfig(images=64), prints, "train")
+    assert before[0] != after[0]
+    assert before[1] == after[1]
+
+
+def test_the_code_of_an_experiment_is_all_that_it_imports_to_compute():
+    kernels, train = (modules_of(f"ndtools.experiments.{name}.run") for name in ("kernels", "train"))
+    assert {"ndtools.numerics.covariance", "ndtools.data.images.decoding"} <= set(kernels)
+    assert {"ndtools.models.vgg", "ndtools.layers.whitening", "ndtools.training.loop"} <= set(train)
+    assert "ndtools.models.vgg" not in kernels
+    assert not any("figure" in name or "command" in name for name in (*kernels, *train))
+    program = "\n".join(
+        [
+            "import sys, ndtools.experiments.train.run",
+            "print(*(name for name, module in sys.modules.items() if not hasattr(module, '__path__')))",
+        ]
+    )
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    computing = {name for name in loaded if name.startswith("ndtools.")}
+    shows = {name for name in computing if name.startswith(("ndtools.console", "ndtools.drawing"))}
+    assert len(computing) > 20
+    assert computing - shows <= set(train)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_has_code(experiment):
+    assert f"ndtools.experiments.{experiment.replace('-', '_')}.config" in modules_of(
+        f"ndtools.experiments.{experiment.replace('-', '_')}.run"
+    )
+    assert len(code_of(experiment)) == 64
+
+
+def test_another_line_of_code_is_another_fingerprint(tmp_path, monkeypatch):
+    package = tmp_path / "ndtools"
+    files = {
+        "experiments/x/run.py": "from ndtools.numerics import (\n    y,\n)\n",
+        "experiments/x/figure.py": "a = 1\n",
+        "numerics/__init__.py": "",
+        "numerics/y.py": "def f():\n    from ndtools.text import z\n",
+        "text.py": "z = 1\n",
+        "errors.py": "e = 1\n",
+    }
+    for name, text in files.items():
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text(text)
+    monkeypatch.setattr(code, "_PACKAGE", package)
+
+    def now():
+        code._text.cache_clear()
+        code_of.cache_clear()
+        return code_of("x")
+
+    first = now()
+    for name, counts in (
+        ("text.py", True),
+        ("numerics/y.py", True),
+        ("errors.py", False),
+        ("experiments/x/figure.py", False),
+    ):
+        (package / name).write_text(files[name] + "b = 2\n")
+        assert (now() != first) == counts, name
+        (package / name).write_text(files[name])
+    assert now() == first
+    monkeypatch.undo()
+    code._text.cache_clear()
+    code_of.cache_clear()
 
 
 def test_files_are_read_once(tmp_path, prints, monkeypatch):

@@ -1,3 +1,6 @@
+import math
+from dataclasses import replace
+
 import pytest
 
 from ndtools.published.registry import ENTRIES
@@ -22,6 +25,8 @@ def test_what_a_reduced_recipe_may_say():
     [
         ([True, True], True, "agrees"),
         ([True, False], True, "same direction"),
+        ([True, False, False], True, "disagrees"),
+        ([True, False, False], False, "not comparable"),
         ([False, False], True, "disagrees"),
         ([True, True], False, "same direction"),
         ([False], False, "not comparable"),
@@ -32,6 +37,7 @@ def test_claims(held, full, verdict):
     assert grade.verdict == verdict
     assert "Because." in grade.reason
     assert ("reduced" in grade.reason) == (verdict == "not comparable")
+    assert (f"{sum(held)} of {len(held)} statements hold" in grade.reason) == (0 < sum(held) < len(held))
 
 
 @pytest.mark.parametrize(
@@ -63,6 +69,25 @@ def test_an_accuracy_of_images_that_are_not_named_is_not_comparable():
     assert grade.verdict == "not comparable"
     assert "does not say which images" in grade.reason
     assert grade.third_party == ("a", "b")
+
+
+def test_runs_that_diverged_are_no_number():
+    for full, verdict in ((True, "disagrees"), (False, "not comparable")):
+        grade = grade_accuracy(ENTRY, [90.0, math.nan], full=full, **WORDS)
+        assert (grade.verdict, grade.measured, grade.n) == (verdict, None, 2)
+        assert "1 of 2 runs diverged" in grade.reason
+
+
+def test_the_best_epoch_and_the_last_are_not_compared():
+    best = replace(ENTRY, selection="best")
+    assert grade_accuracy(best, [90.07], full=True, **WORDS).verdict == "not comparable"
+    assert grade_accuracy(best, [90.07], full=True, selection="best", **WORDS).verdict == "agrees"
+    assert grade_accuracy(ENTRY, [90.07], full=True, selection="best", **WORDS).verdict == "agrees"  # it does not say
+
+
+def test_one_run_is_called_so():
+    assert "One run" in grade_accuracy(ENTRY, [90.07], full=True, **WORDS).reason
+    assert "One run" not in grade_accuracy(ENTRY, [90.07, 90.08], full=True, **WORDS).reason
 
 
 def test_the_spread_is_that_of_a_sample():

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ndtools.errors import OptionError
-from ndtools.reproduction.cost import budget_from, duration, slowness
+from ndtools.reproduction.cost import budget_from, slowness
 from ndtools.reproduction.plan import Choice, choose
 
 
@@ -48,15 +48,6 @@ def test_no_budgets(text):
     with pytest.raises(OptionError, match="15m") as error:
         budget_from(text)
     assert error.value.option == "budget"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(None, "-"), (0.04, "0.0 s"), (9.9, "9.9 s"), (10, "10 s"), (99, "99 s"), (100, "2 min"), (5969, "99 min"),
-     (5970, "1.7 h"), (3600 * 47, "47.0 h"), (86400 * 3, "3 d")],
-)  # fmt: skip
-def test_durations(seconds, text):
-    assert duration(seconds) == text
 
 
 def test_the_probe_is_short_and_positive():

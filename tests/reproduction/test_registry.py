@@ -5,7 +5,7 @@ import pytest
 import typer
 
 from ndtools.cli.app import app
-from ndtools.errors import OptionError
+from ndtools.errors import NotConvergedError, OptionError
 from ndtools.published.registry import CLAIMS, ENTRIES
 from ndtools.reproduction.address import Fingerprints, address
 from ndtools.reproduction.item import Setting
@@ -156,6 +156,18 @@ def test_an_item_on_built_in_data_and_its_json(tmp_path):
     assert set(verdicts.values()) <= {"same direction", "not comparable"}  # the recipe is reduced
     assert verdicts["claim/ns-vanilla-explodes"] == "same direction"
     assert "iterations, about" not in again.stderr
+
+
+@pytest.mark.usefixtures("without_data")
+def test_a_failed_item_is_a_failed_command(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise NotConvergedError("it diverged")
+
+    monkeypatch.setattr("ndtools.experiments.deconvolve.run.run", fail)
+    result = invoke("reproduce", "fig4", "-o", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "it diverged" in result.stderr
+    assert "Traceback" not in result.output
 
 
 @pytest.mark.usefixtures("without_data")

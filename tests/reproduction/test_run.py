@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 
@@ -7,6 +8,7 @@ from ndtools.reproduction import run as module
 from ndtools.reproduction.item import VERDICTS
 from ndtools.reproduction.places import Places
 from ndtools.reproduction.state import failing_first
+from tests.commands import invoke
 from tests.reproduction.small_items import item, level, matrix, part, reproduction
 
 pytestmark = pytest.mark.usefixtures("unpainted")
@@ -196,12 +198,102 @@ def test_a_damaged_result_is_made_again(out, source):
     assert len(calls) == 2
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"format": 2, "items": []}', '{"format": 1}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        '{"format": 2, "items": []}',
+        '{"format": 1}',
+        '{"format": 1, "items": [3]}',
+        '{"format": 1, "items": [{"id": 3}]}',
+        '{"format": 1, "items": [{"id": "a", "level": "all"}]}',
+        '{"format": 1, "items": [{"id": "a", "level": {"title": 3}}]}',
+        '{"format": 1, "items": [{"id": "a", "runnable": 3}]}',
+        '{"format": 1, "items": [], "budget": "15m"}',
+        '{"format": 1, "items": [], "started": 3}',
+    ],
+)
 def test_a_damaged_state(out, source, text):
     out.mkdir()
     (out / "reproduction.json").write_text(text)
     with pytest.raises(DataError, match="reproduction.json"):
         reproduction(out, [item("a", level("all", part(source)))])
+
+
+def test_the_start_is_that_of_the_first_call(out, source, monkeypatch):
+    times = (f"2026-01-01T00:00:{second:02d}+00:00" for second in range(60))
+    monkeypatch.setattr(module, "_now", lambda: next(times))
+    items = [item("a", level("all", part(source), part(source, 8, name="two")))]
+    starts = []
+    for _ in range(2):
+        reproduction(out, items).run()
+        starts.append((content(out)["started"], content(out)["updated"]))
+    assert starts[0][0] == starts[1][0]
+    assert starts[0][0] < starts[0][1] < starts[1][1]
+
+
+def test_a_result_that_was_made_by_hand_in_its_place_is_not_taken_up(out, source):
+    calls = []
+    items = [item("a", level("all", part(source)))]
+    reproduction(out, items, compute=counting(calls)).run()
+    (place,) = out.glob("results/*/")
+    by_hand = [
+        "ns-stability",
+        matrix(source.replace("a.npy", "b.npy"), 7.0),
+        "--dtype",
+        "float64",
+        "--algorithms",
+        "coupled",
+    ]
+    assert invoke(*by_hand, "--iterations", 5, "--out", place).exit_code == 0  # of other data
+    work = reproduction(out, items, compute=counting(calls))
+    assert work.states["a"].state == "can run"
+    assert invoke(*by_hand[:1], source, *by_hand[2:], "--iterations", 6, "--out", place).exit_code == 0  # of others
+    work = reproduction(out, items, compute=counting(calls))
+    assert work.states["a"].state == "can run"
+    work.run()
+    assert len(calls) == 2
+    assert reproduction(out, items).states["a"].state == "done"
+
+
+def test_data_that_have_been_moved_count_as_the_same(out, source, tmp_path):
+    reproduction(out, [item("a", level("all", part(source)))]).run()
+    moved = str(tmp_path / "moved.npy")
+    os.rename(source, moved)
+    assert reproduction(out, [item("a", level("all", part(moved)))]).states["a"].state == "done"
+
+
+def test_data_that_cannot_be_told_apart_are_a_failure_that_is_said(out, source):
+    work = reproduction(
+        out, [item("a", level("all", part(source), part(source.replace("a.npy", "*.npy"), name="two")))]
+    )
+    work.run()
+    first, second = work.states["a"].parts
+    assert (first.state, second.state) == ("done", "failed")
+    assert "*.npy is no file or folder" in second.reason
+    assert work.states["a"].state == "failed"
+
+
+def test_a_lack_of_memory_keeps_no_other_part_from_being_done(out, source):
+    def failing(run, config, **settings):
+        if config.iterations == 8:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        if config.iterations == 9:
+            raise RuntimeError("a bug")
+        return run(config, **settings)
+
+    items = [item("a", level("all", part(source, 8))), item("b", level("all", part(source)))]
+    work = reproduction(out, items, compute=failing)
+    work.run()
+    assert [state.state for state in work.states.values()] == ["failed", "done"]
+    assert "out of memory" in work.states["a"].reason
+    with pytest.raises(RuntimeError, match="a bug"):
+        reproduction(out, [item("a", level("all", part(source, 9)))], compute=failing).run()
+
+
+def test_two_requests_look_for_data_anew():
+    assert module.Request().places is not module.Request().places
 
 
 def test_a_folder_that_cannot_be_written(out, source):
@@ -266,5 +358,7 @@ def test_places(tmp_path, photos, monkeypatch):
     assert found["lenna"].original
     with pytest.raises(DataError, match="no such file"):
         Places(image=str(tmp_path / "absent.png"))["lenna"]
+    with pytest.raises(OptionError, match="a folder or an archive"):
+        Places(photographs=str(tmp_path / "*.jpg"))["imagenet_sample"]
     with pytest.raises(DataError, match="no such file or folder"):
         Places(photographs=str(tmp_path / "absent"))["imagenet_sample"]

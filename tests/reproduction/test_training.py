@@ -81,3 +81,26 @@ def test_runs_elsewhere_are_taken_up_if_equal(tmp_path, changes, taken):
         assert not (tmp_path / "out" / "runs").exists()
     (runs / "before" / "result.json").unlink()  # as while it is still running
     assert reproduction(tmp_path / "out", [item], runs=runs).states["t"].state == "can run"
+
+
+def test_a_run_of_other_code_is_kept_and_called_so(tmp_path, monkeypatch):
+    item = training_item(replace(CONFIG, epochs=1))
+    reproduction(tmp_path / "out", [item]).run()
+    (state,) = reproduction(tmp_path / "out", [item]).states["t"].parts
+    assert (state.state, state.reason) == ("done", None)
+    monkeypatch.setattr("ndtools.reproduction.training.code_of", lambda _: "other code")
+    (state,) = reproduction(tmp_path / "out", [item]).states["t"].parts
+    assert state.state == "done"
+    assert "the code has changed" in state.reason
+
+
+def test_a_run_of_another_configuration_in_its_place_is_not_taken_up(tmp_path):
+    item = training_item(replace(CONFIG, epochs=1))
+    work = reproduction(tmp_path / "out", [item])
+    name = f"glyphs-simple_cnn-bn-{work.kept.address(item.levels(None)[0].parts[0])}"
+    train(replace(CONFIG, epochs=1, seed=5), tmp_path / "out" / "runs", name=name)
+    work = reproduction(tmp_path / "out", [item])
+    assert work.states["t"].state != "done"
+    work.run()
+    assert work.states["t"].state == "failed"
+    assert "another configuration; move it away" in work.states["t"].reason

@@ -21,10 +21,12 @@ from ndtools.data.images.synthetic import sample_images
 from ndtools.errors import DataError, OptionError
 from ndtools.text import printable
 
-__all__ = ["ImageRef", "ImageSource", "Skipped", "resolve_source"]
+__all__ = ["BUILT_IN_SOURCES", "ImageRef", "ImageSource", "Skipped", "resolve_source"]
 
 _BUILT_IN = "built-in: sample, sample-photo, dead-leaves"
 _SAMPLES = {"sample": slice(None), "sample-photo": slice(-1, None), "dead-leaves": slice(-1)}
+BUILT_IN_SOURCES = tuple(_SAMPLES)
+"""Sources that need no file."""
 _LOOKED_FOR = "looked for .jpg, .png, .webp, .tif, .gif, .bmp, .ppm and other image files"
 _MAX_LIST_BYTES = 2**26  # room for a million long paths
 _MANY = 10_000  # number of names in a folder from which on close matches are not searched

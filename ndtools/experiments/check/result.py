@@ -126,7 +126,9 @@ class Outcome:
 
     @property
     def verdict(self) -> Verdict:
-        """Worst verdict among the comparisons that decide."""
+        """Worst verdict among the comparisons that decide; without any, it cannot be decided."""
+        if not self.deciding:
+            return "cannot be decided"
         verdicts = {each.verdict for each in self.deciding}
         order: tuple[Verdict, ...] = ("does not hold", "cannot be decided", "holds approximately")
         return next((each for each in order if each in verdicts), "holds")

@@ -33,15 +33,17 @@ def _levels(
     source, few = place.path or PHOTOGRAPHS, 16
     used = min(number, count) if count else number
     of = f"{used:,} photographs" + (f" of the {number:,} published" if used < number else "")
-    if place.path is None or place.original:
+    if place.path is None or (place.original and used == number):
         title = f"published recipe: {of}"
+    elif place.original:
+        title = of
     else:
         title = f"{of}, of {source_name(source)} in place of ImageNet"
     levels = [
         Level(
             title=title,
             parts=make(source, number),
-            full=place.path is None or place.original,
+            full=place.path is None or (place.original and used == number),
             concludes=concludes,
             not_concluded=not_concluded,
             needs=(PHOTOGRAPHS,),
@@ -253,11 +255,12 @@ def _grade_sparsity(level: Level, results: Results) -> list[Grade]:
         )
     if near.value is not None:
         ends = "" if near.low is None else f" ({100 * near.low:.3g} to {100 * near.high:.3g})"
+        low = near.value if near.low is None else near.low
         reason = f"{percent(near.value)}{ends} of the values lie within 0.1 σ of zero; most would be more than half."
         grades.append(
             grade_claim(
                 ZERO,
-                [near.value > 0.5],
+                [low > 0.5],
                 full=level.full,
                 measured=100 * near.value,
                 reason=reason,

@@ -1,0 +1,47 @@
+"""What items conclude: from which levels, and not from a part of them."""
+
+import shutil
+from types import SimpleNamespace
+
+import pytest
+
+from ndtools.reproduction.item import Setting
+from ndtools.reproduction.items.photographs import FIG_2, FIG_3, FIG_10
+from ndtools.reproduction.items.times import FRACTION, TABLE_3
+from ndtools.reproduction.places import Places
+
+
+@pytest.mark.parametrize("item", [FIG_2, FIG_3, FIG_10], ids=lambda item: item.id)
+def test_a_folder_with_too_few_photographs_is_not_the_published_recipe(item, tmp_path, photos):
+    shutil.copytree(photos, tmp_path / "imagenet")
+    levels = item.levels(Setting(places=Places(photographs=str(tmp_path / "imagenet"))))
+    assert not any(level.full for level in levels)
+    assert levels[0].title.startswith("4 photographs of the ")
+
+
+def timed(rows):
+    """Return a result of timing in which everything takes half of the time of the convolution."""
+    shares = {"im2col": 0.1, "covariance": 0.2, "inverse": 0.2, "total": 0.5}
+    seconds = {"im2col": 0.1, "covariance": 0.2, "inverse": 0.2, "convolution": 1.0}
+    timed = [
+        SimpleNamespace(
+            layer=SimpleNamespace(number=number), scale=1, shares=lambda _: shares, seconds=lambda _: seconds
+        )
+        for number in rows
+    ]
+    config = SimpleNamespace(batch_size=128)
+    return SimpleNamespace(rows=timed, left_out=(), config=config, processor="x", threads=1, torch="y")
+
+
+def test_the_rows_that_are_done_first_do_not_decide_for_all():
+    full = TABLE_3.levels(Setting(places=Places()))[0]
+    results = {part.name: timed(part.config.rows) for part in full.parts}
+    verdicts = {grade.subject: grade.verdict for grade in TABLE_3.grade(full, results)}
+    assert verdicts[FRACTION] == "agrees"
+    first = {full.parts[0].name: results[full.parts[0].name]}
+    subjects = {grade.subject for grade in TABLE_3.grade(full, first)}
+    assert FRACTION not in subjects
+    assert "table3/1/convolution" in subjects
+    results[full.parts[3].name].left_out = (SimpleNamespace(id="row 22", reason="needs memory"),)
+    verdicts = {grade.subject: grade.verdict for grade in TABLE_3.grade(full, results)}
+    assert verdicts[FRACTION] == "same direction"
