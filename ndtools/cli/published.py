@@ -128,10 +128,12 @@ def _found(
         unknown = [f"'{word}'" for word in unknown_words(words)]
         nowhere = f" ({', '.join(unknown)} occur{'s' if len(unknown) == 1 else ''} nowhere)" if unknown else ""
         nearest = ", ".join(nearest_ids(words, numbers=numbers, claims=claims))
+        only = next((option for option in ("claims", "numbers") if [option] == [word.lower() for word in words]), None)
+        hint = f"all of these are shown by `{only}`" if only else f"the nearest IDs are {nearest}"
         raise OptionError(
             "words",
             f"find nothing: no {kind}{f' of {document}' if document else ''} has all of '{' '.join(words)}'{nowhere};"
-            f" the nearest IDs are {nearest}",
+            f" {hint}",
         )
     return found_numbers, found_claims
 

@@ -20,9 +20,9 @@ _ARMS = {
 def search(words: Sequence[str], *, document: str | None = None) -> tuple[list[Entry], list[Claim]]:
     """Return the numbers and claims that have all of some words.
 
-    Words are looked for in ID, documents, place, quantity, unit, quote, conditions and statement, without regard to
-    case. A word is found where one of the text begins with it ("resnet" finds "resnet18"); one that ends in a digit is
-    found as a whole only ("20" does not find "2048"). "VGG-16" is the same as "vgg16".
+    Words are looked for in ID, documents, place, quantity, value, unit, quote, conditions and statement, without regard
+    to case. A word is found where one of the text begins with it ("resnet" finds "resnet18"); one that ends in a digit
+    is found as a whole only ("20" does not find "2048"). "VGG-16" is the same as "vgg16", "figure" as "fig".
 
     Parameters
     ----------
@@ -101,7 +101,8 @@ def _ratio(first: str, second: str) -> float:
 
 def _pattern(word: str) -> re.Pattern[str]:
     whole = r"(?![a-z0-9]|\.\d)" if word[-1:].isdigit() else ""
-    return re.compile(r"(?<![a-z0-9.])" + re.escape(_joined(word.lower())) + whole)
+    lowered = "fig" if word.lower() == "figure" else word.lower()
+    return re.compile(r"(?<![a-z0-9.])" + re.escape(_joined(lowered)) + whole)
 
 
 def _text(item: Entry | Claim) -> str:
@@ -109,7 +110,11 @@ def _text(item: Entry | Claim) -> str:
     conditions = [f"{name} {shown_condition(value)}" for name, value in item.conditions.items()]
     arm = _ARMS.get(str(item.conditions.get("norm")), "")
     parts = [item.id, *item.documents, item.where, item.quote or "", arm, *conditions]
-    parts += [item.statement, item.decided_by] if isinstance(item, Claim) else [item.metric, item.unit]
+    if isinstance(item, Claim):
+        kind, number = re.fullmatch(r"([a-z-]+)(\d*)", item.decided_by).groups()  # type: ignore[union-attr]
+        parts += [item.statement, item.decided_by, f"{kind} {number}"]
+    else:
+        parts += [item.metric, item.unit, f"{item.value:g}", f"{item.value:.2f}"]
     return _joined("\n".join(parts).lower())
 
 

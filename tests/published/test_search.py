@@ -56,6 +56,9 @@ def test_words_that_end_in_a_digit_are_found_whole():
         (("kernel_size", "11", "inverse"), "table3/22/inverse"),
         (("explode",), "text/vanilla-explodes"),
         (("fig7", "thousands"), "claim/ns-coupled-stable"),
+        (("Figure", "7"), "claim/ns-coupled-stable"),
+        (("94.56",), "table1/vgg16/cifar10/nd/100"),
+        (("95.40",), "table1/resnet18/cifar10/nd/100"),  # as the table prints it
     ],
 )
 def test_what_a_reader_would_type(words, found):
