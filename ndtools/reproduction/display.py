@@ -46,8 +46,8 @@ def state_table(states: "Sequence[ItemState]", now: str = "") -> "Table":
 
 
 def list_table(states: "Sequence[ItemState]") -> "Table":
-    """Return the table of what can be run: ID, what, data, seconds of the published recipe here, and state."""
-    table = new_table(("ID", "what", "data", "published recipe", "state"), gap=2)
+    """Return the table of what can be run: ID, what, data, time of the published recipe here ("in full"), and state."""
+    table = new_table(("ID", "what", "data", "in full", "state"), gap=2)
     for state in states:
         item = state.item
         table.add_row(
