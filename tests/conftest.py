@@ -4,6 +4,8 @@ A red build is then a change of the code and no new draw. To search further, wit
 ``pytest --hypothesis-profile=search --hypothesis-seed=7``.
 """
 
+import signal
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -18,6 +20,10 @@ settings.register_profile(
 )
 settings.register_profile("search", settings.get_profile("build"), derandomize=False)
 settings.load_profile("build")
+
+# Where a shell starts the tests in the background, they and all commands that they start would ignore Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
