@@ -26,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.ticker import MaxNLocator
 from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -57,6 +58,9 @@ ARMS = {
     "paper refresh 4": deconv(replace(PAPER, refresh_every=4)),
     "deconv detached": deconv(replace(DEFAULT, through_statistics=False)),
 }
+
+
+OTHER = "#cc79a7"  # colour of lines that are no arm of ndtools train
 
 
 def network(factories: Factories) -> nn.Sequential:
@@ -177,7 +181,7 @@ def draw(runs: dict[str, list[dict]], path: Path) -> None:
         axes = list(fig.subplots(1, 2))
         errors = {name: 1 - np.array([run["accuracy"] for run in of]) / 100 for name, of in runs.items()}
         for number, (name, values) in enumerate(errors.items()):
-            style = LINES.get(name) or sized_styles(number)
+            style = LINES.get(name) or {**sized_styles(number), "color": OTHER}
             mean, spread = values.mean(0), values.std(0, ddof=1) if len(values) > 1 else np.zeros(values.shape[1])
             epoch = np.arange(1, values.shape[1] + 1)
             seconds = statistics.mean(run["seconds"] for run in runs[name])
@@ -188,6 +192,7 @@ def draw(runs: dict[str, list[dict]], path: Path) -> None:
             accuracy_axis(ax, np.concatenate([values.ravel() for values in errors.values()]), "test accuracy")
             ax.set_xlabel(label)
             ax.set_xlim(left=0)
+        axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
         add_letters(axes)
         fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
         fig.savefig(path, dpi=300)
