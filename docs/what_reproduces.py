@@ -21,12 +21,14 @@ def main() -> None:
     """Write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    page = page_of(Reproduction.read(parser.parse_args().folder))
+    parser.add_argument("--remark", default="", help="sentence that the page has below its introduction")
+    options = parser.parse_args()
+    page = page_of(Reproduction.read(options.folder), options.remark)
     PAGE.write_text(re.sub(r"--data-dir [^\s;]+", "--data-dir FOLDER", page))  # folders of this machine mean nothing
 
 
-def page_of(state: Reproduction) -> str:
-    """Return the page."""
+def page_of(state: Reproduction, remark: str = "") -> str:
+    """Return the page, with a remark below its introduction."""
     grades = [(item, grade) for item in state.items for grade in item.grades]
     counts = Counter(grade.verdict for _, grade in grades)
     machine = f"{state.hardware.get('processor')}, {state.hardware.get('cores')} cores"
@@ -39,6 +41,7 @@ def page_of(state: Reproduction) -> str:
         " writes this page from the folder of a reproduction, and [`ndtools report`](commands/report.md) makes one with"
         " all figures, commands and conditions.",
         "",
+        *([remark, ""] if remark else []),
         *_table(("verdict", "number", "meaning"), [(name, counts[name], VERDICTS[name]) for name in VERDICTS]),
     ]
     for verdict in VERDICTS:

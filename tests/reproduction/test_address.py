@@ -188,7 +188,9 @@ def test_a_damaged_cache_is_no_failure(tmp_path, content):
     assert of(NsStabilityConfig(path), Fingerprints(cache))
 
 
-def test_data_that_are_not_here(tmp_path, prints):
+def test_data_that_are_not_here(tmp_path, prints, monkeypatch):
+    monkeypatch.setenv("NDTOOLS_DATA", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(DataError, match="mnist"):
         of(MlpConfig("mnist", data_dir=str(tmp_path)), prints, "mlp")
 
