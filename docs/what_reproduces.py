@@ -24,7 +24,13 @@ def main() -> None:
     parser.add_argument("--remark", default="", help="sentence that the page has below its introduction")
     options = parser.parse_args()
     page = page_of(Reproduction.read(options.folder), options.remark)
-    PAGE.write_text(re.sub(r"--data-dir [^\s;]+", "--data-dir FOLDER", page))  # folders of this machine mean nothing
+    PAGE.write_text(without_folders(page))
+
+
+def without_folders(page: str) -> str:
+    """Return the page without the folders of this machine, which mean nothing to others."""
+    page = re.sub(r" --(?:output|runs|photographs|image) '?/[^\s;']+'?", "", page)
+    return re.sub(r"--data-dir '?/[^\s;']+'?", "--data-dir FOLDER", page)
 
 
 def page_of(state: Reproduction, remark: str = "") -> str:

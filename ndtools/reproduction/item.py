@@ -104,6 +104,9 @@ class Level:
         Names of the data that the level needs, see :class:`ndtools.reproduction.places.Places`. Default: none.
     device : str or None
         "cuda" if the level needs a GPU. Default None.
+    instead : str or None
+        Clause that says what the published recipe takes, and what is here instead of it, for a level that is less than
+        the published recipe because of its data. How to get the first of ``needs`` is said behind it. Default None.
     """
 
     title: str
@@ -113,6 +116,7 @@ class Level:
     not_concluded: str
     needs: tuple[str, ...] = ()
     device: str | None = None
+    instead: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

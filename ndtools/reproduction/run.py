@@ -2,10 +2,9 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from ndtools.computing.memory import is_out_of_memory
@@ -15,54 +14,19 @@ from ndtools.reproduction.before import Before
 from ndtools.reproduction.cost import slowness
 from ndtools.reproduction.item import Grade, Item, Level, Part, Setting
 from ndtools.reproduction.kept import Kept
-from ndtools.reproduction.places import Places
 from ndtools.reproduction.plan import Choice, choose
 from ndtools.reproduction.reasons import SLACK, not_run, reason_of, word_of
 from ndtools.reproduction.registry import ITEMS, find_item
+from ndtools.reproduction.request import Request
 from ndtools.reproduction.state import ItemState, ItemWord, PartState
 from ndtools.reproduction.store import Store, compute_part
 from ndtools.reproduction.training import Trainer, run_name
 from ndtools.results.run_folder import RunFolder
 from ndtools.text import printable, reason
 
-__all__ = ["BUDGET", "OUTPUT", "Reproduction", "Request"]
+__all__ = ["Reproduction"]
 
-OUTPUT = "reproduction"
-"""Folder of a reproduction, unless the command names another."""
-BUDGET = 900.0
-"""Seconds that all items together may take, unless the command names another number."""
 _BRIEF, _LEAST_PACE, _MOST_PACE = 1.0, 0.5, 4.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What a call of ``ndtools reproduce`` asks for.
-
-    Attributes
-    ----------
-    ids : tuple of str
-        Names of the items to run, IDs or aliases. Default: all.
-    budget : float or None
-        Seconds that they may take together; None for no limit. Default 900.
-    output : Path
-        Folder of the reproduction. Default "reproduction".
-    runs : Path
-        Folder of training runs that are taken up if they have finished with an equal configuration. Default "runs".
-    places : Places
-        Folders and files of the data. By default they are looked for.
-    device : str
-        Device that computes: "auto", "cpu", "cuda" or "mps". Default "auto".
-    jobs : int or None
-        Number of threads. None, the default, leaves it to the experiments.
-    """
-
-    ids: tuple[str, ...] = ()
-    budget: float | None = BUDGET
-    output: Path = Path(OUTPUT)
-    runs: Path = Path("runs")
-    places: Places = field(default_factory=Places)  # what it finds is kept, so that no two share one
-    device: str = "auto"
-    jobs: int | None = None
 
 
 class Reproduction:
@@ -345,13 +309,12 @@ class Reproduction:
         state = ItemState(
             item=item,
             state=word,
-            reason=reason_of(
-                item, levels, level, word, parts, places=self.request.places, has_gpu=self._has_gpu, over=over
-            ),
+            reason=reason_of(item, levels, level, word, parts, request=self.request, has_gpu=self._has_gpu, over=over),
             level=level,
             parts=parts,
             estimate_full=sum(map(self._estimate, levels[0].parts)) if levels else None,
             runnable=tuple(one.title for one in runnable),
+            command=self.request.command(item.id),
             asked=asked,
         )
         return replace(state, grades=self._grades(state))
@@ -371,7 +334,7 @@ class Reproduction:
                 item.grade(replace(level, full=False), {**similar, **done}) if set(similar) - set(done) else []
             ):
                 graded.setdefault(grade.subject, grade)
-        why = not_run(state)
+        why = not_run(state, self.request)
         missing = (
             Grade(subject=name, verdict="not run", reason=item.undecided.get(name, why), conditions="none")
             for name in item.subjects

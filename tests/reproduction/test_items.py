@@ -6,9 +6,11 @@ from types import SimpleNamespace
 import pytest
 
 from ndtools.reproduction.item import Setting
+from ndtools.reproduction.items.iterations import FIG_7
 from ndtools.reproduction.items.photographs import FIG_2, FIG_3, FIG_10
 from ndtools.reproduction.items.times import FRACTION, TABLE_3
 from ndtools.reproduction.places import Places
+from tests.reproduction.small_items import reproduction
 
 
 @pytest.mark.parametrize("item", [FIG_2, FIG_3, FIG_10], ids=lambda item: item.id)
@@ -17,6 +19,22 @@ def test_a_folder_with_too_few_photographs_is_not_the_published_recipe(item, tmp
     levels = item.levels(Setting(places=Places(photographs=str(tmp_path / "imagenet"))))
     assert not any(level.full for level in levels)
     assert levels[0].title.startswith("4 photographs of the ")
+
+
+@pytest.mark.parametrize(("folder", "words"), [("imagenet", "and 4 are here"), ("garden", "and 4 others are here")])
+def test_the_reason_says_how_many_photographs_are_here(folder, words, tmp_path, photos):
+    shutil.copytree(photos, tmp_path / folder)
+    places = Places(photographs=str(tmp_path / folder))
+    work = reproduction(tmp_path / "out", [FIG_10], places=places)
+    reason = work.states["fig10"].reason
+    assert reason.startswith("The published recipe takes 1,000 photographs")
+    assert f", {words}; name a folder of photographs" in reason
+    assert "ndtools reproduce fig10 --photographs FOLDER --budget none --output" in reason
+
+
+def test_the_reason_says_that_another_image_stands_for_lenna(tmp_path, photos):
+    work = reproduction(tmp_path / "out", [FIG_7], places=Places(image=str(photos / "0.jpg")))
+    assert work.states["fig7"].reason.startswith("The published recipe takes the photograph Lenna, and another one is")
 
 
 def timed(rows):

@@ -7,6 +7,7 @@ from ndtools.errors import DataError, NotConvergedError, OptionError, OutputErro
 from ndtools.reproduction import run as module
 from ndtools.reproduction.item import VERDICTS
 from ndtools.reproduction.places import Places
+from ndtools.reproduction.request import Request
 from ndtools.reproduction.state import failing_first
 from tests.commands import invoke
 from tests.reproduction.small_items import item, level, matrix, part, reproduction
@@ -193,7 +194,7 @@ def test_a_damaged_result_is_made_again(out, source):
     reproduction(out, items, compute=counting(calls)).run()
     next(out.glob("results/*/*.npz")).write_bytes(b"damaged")
     work = reproduction(out, items, compute=counting(calls))
-    assert work.states["a"].state == "can run"
+    assert work.states["a"].state == "can run reduced"
     work.run()
     assert len(calls) == 2
 
@@ -248,10 +249,10 @@ def test_a_result_that_was_made_by_hand_in_its_place_is_not_taken_up(out, source
     ]
     assert invoke(*by_hand, "--iterations", 5, "--out", place).exit_code == 0  # of other data
     work = reproduction(out, items, compute=counting(calls))
-    assert work.states["a"].state == "can run"
+    assert work.states["a"].state == "can run reduced"
     assert invoke(*by_hand[:1], source, *by_hand[2:], "--iterations", 6, "--out", place).exit_code == 0  # of others
     work = reproduction(out, items, compute=counting(calls))
-    assert work.states["a"].state == "can run"
+    assert work.states["a"].state == "can run reduced"
     work.run()
     assert len(calls) == 2
     assert reproduction(out, items).states["a"].state == "done"
@@ -293,7 +294,7 @@ def test_a_lack_of_memory_keeps_no_other_part_from_being_done(out, source):
 
 
 def test_two_requests_look_for_data_anew():
-    assert module.Request().places is not module.Request().places
+    assert Request().places is not Request().places
 
 
 def test_a_folder_that_cannot_be_written(out, source):
@@ -318,7 +319,7 @@ def test_only_what_was_asked_for_is_run_and_all_is_listed(out, source):
     work = reproduction(out, items, ids=("BETA",))
     assert work.asked == ("b",)
     work.run()
-    assert [entry["state"] for entry in content(out)["items"]] == ["can run", "done"]
+    assert [entry["state"] for entry in content(out)["items"]] == ["can run reduced", "done"]
     assert "ndtools reproduce a" in content(out)["items"][0]["grades"][0]["reason"]
 
 
@@ -344,7 +345,7 @@ def test_places(tmp_path, photos, monkeypatch):
     places = Places()
     names = ("imagenet_sample", "lenna", "mnist", "imagenet")
     assert [place.name for place in places.missing(names)] == list(names)
-    assert all("ndtools reproduce --" in place.remedy for place in places.missing(names))
+    assert [place.option for place in places.missing(names)] == ["photographs", "image", "data_dir", "data_dir"]
     assert "ndtools data fetch mnist" in places["mnist"].remedy
     given = Places(photographs=str(photos), image=str(photos / "0.jpg"))
     assert not given.missing(names[:2])

@@ -89,8 +89,8 @@ FIG_11 = Item(
     subjects=(FEATURES,),
     levels=_levels_of_features,
     grade=_grade_features,
-    lacks="The published recipe needs a VGG-11 trained on ImageNet. What can be done: ndtools features"
-    " RUN/last.safetensors, with a network of one's own that ndtools train has written",
+    lacks="The published recipe needs a VGG-11 trained on ImageNet. What can be done, with a network of one's own that"
+    " ndtools train has written: ndtools features RUN/last.safetensors",
 )
 """Figure 11 of the second version."""
 
