@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 from ndtools.console.failures import FAILED, INTERRUPTED
 from ndtools.console.options import AsJson, DataDir, Device, Quiet
 from ndtools.console.output import Output
+from ndtools.console.spelling import as_options, spellings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,6 +25,7 @@ _DATA, _RUN = "Data", "Run"
 
 
 def reproduce(
+    context: typer.Context,
     ids: Annotated[
         list[str] | None,
         typer.Argument(
@@ -111,7 +114,8 @@ def reproduce(
             screen.note(in_paragraph(line))
         return
     with following(screen.note, quiet=quiet) as follower:
-        work = Reproduction(request, changed=follower, compute=screen.compute)
+        spell = partial(_spell, context.find_root())
+        work = Reproduction(request, changed=follower, compute=screen.compute, spell=spell)
         follower.follow(work)
         _run(work, screen)
     states = [work.states[name] for name in work.asked]
@@ -123,6 +127,12 @@ def reproduce(
         screen.note(in_paragraph(line))
     screen.note(f"{output / 'reproduction.json'}   {screen.seconds:.1f} s")
     _end(states)
+
+
+def _spell(root: typer.Context, experiment: str, message: str) -> str:
+    """Return a message of an experiment with the options of its own command, as in "ndtools covariance --spectrum"."""
+    options = spellings(root, experiment)
+    return as_options(message, {name: f"ndtools {experiment} {option}" for name, option in options.items()})
 
 
 def _run(work: "Reproduction", screen: Output) -> None:

@@ -1,7 +1,9 @@
 """Run items again: the plan, the parts one after the other, and what is kept of them."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -42,6 +44,9 @@ class Reproduction:
         Function that is called whenever a state has changed. Default: none.
     compute : callable
         Function that calls another one with its arguments. Commands give one that Ctrl-C can end. Default: call it.
+    spell : callable
+        Function that returns a message as the user reads it, from the name of the experiment and the message. Commands
+        give one that writes arguments as options. Default: the same message.
     slow : float, optional
         Number of times as long as the reference that this machine takes. By default a probe measures it.
 
@@ -60,9 +65,10 @@ class Reproduction:
         items: Sequence[Item] = ITEMS,
         changed: Callable[[], None] = lambda: None,
         compute: Callable[..., Any] = lambda run, *args, **settings: run(*args, **settings),
+        spell: Callable[[str, str], str] = lambda _, message: message,
         slow: float | None = None,
     ) -> None:
-        self.request, self.items, self._changed, self._compute = request, items, changed, compute
+        self.request, self.items, self._changed, self._compute, self._spell = request, items, changed, compute, spell
         asked = [name for word in request.ids for name in _named(word, items)] or [item.id for item in items]
         self.asked = tuple(dict.fromkeys(asked))
         self.store = Store(request.output)
@@ -146,7 +152,8 @@ class Reproduction:
             self._mark(item, replace(state, state="running"))
             started = time.monotonic()
             try:
-                self._do(part, state)
+                with self._speaking_of(item, part):
+                    self._do(part, state)
                 self._worked.append((state.estimate, time.monotonic() - started))
             except KeyboardInterrupt:
                 self._update(item, level)
@@ -156,13 +163,26 @@ class Reproduction:
                 self._update(item, level)
                 raise
             except NdtoolsError as error:
-                self._problems[state.address] = str(error)
+                self._problems[state.address] = self._spell(part.experiment, str(error))
             except (MemoryError, RuntimeError, OSError, ImportError) as error:
                 if not is_out_of_memory(error):
                     raise
                 self._problems[state.address] = f"out of memory ({reason(error)}): give fewer jobs, or more memory"
             self._update(item, level)
             self._save()
+
+    @contextmanager
+    def _speaking_of(self, item: Item, part: Part) -> Iterator[None]:
+        """Let warnings of a part begin with the names of item and part, for the body of a ``with``."""
+        show = warnings.showwarning
+
+        def show_of_part(message: Warning | str, category: type[Warning], *args: Any, **settings: Any) -> None:  # noqa: ANN401
+            text = f"{item.id}, {part.name}: {self._spell(part.experiment, str(message))}"
+            show(category(text), category, *args, **settings)
+
+        with warnings.catch_warnings():
+            warnings.showwarning = show_of_part
+            yield
 
     def _do(self, part: Part, state: PartState) -> None:
         assert state.address is not None

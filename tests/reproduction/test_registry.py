@@ -177,6 +177,15 @@ def test_a_failed_item_is_a_failed_command(tmp_path, monkeypatch):
     assert "Traceback" not in result.output
 
 
+@pytest.mark.usefixtures("without_data", "unpainted")
+def test_a_warning_names_item_and_options(tmp_path, photos):
+    result = invoke("reproduce", "fig3", "--photographs", photos, "--budget", "none", "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "warning: fig3, without ridge: eps 0 is below the noise of the files" in result.stderr
+    assert "with ndtools covariance --spectrum" in result.stderr
+    assert "`" not in result.stderr
+
+
 @pytest.mark.usefixtures("without_data")
 def test_ctrl_c(tmp_path, monkeypatch):
     def interrupt(*_, **__):

@@ -1,9 +1,10 @@
 import json
 import os
+import warnings
 
 import pytest
 
-from ndtools.errors import DataError, NotConvergedError, OptionError, OutputError
+from ndtools.errors import DataError, NotConvergedError, NumericalWarning, OptionError, OutputError
 from ndtools.reproduction import run as module
 from ndtools.reproduction.item import VERDICTS
 from ndtools.reproduction.places import Places
@@ -139,6 +140,29 @@ def test_a_part_that_fails_keeps_no_other_from_being_done(out, source):
     work = reproduction(out, items)
     work.run()
     assert [state.state for state in work.states.values()] == ["done", "done"]
+
+
+def test_warnings_and_failures_speak_of_the_item_and_not_of_arguments(out, source):
+    def warning(run, config, **settings):
+        warnings.warn(f"take a larger `eps` ({config.iterations})", NumericalWarning, stacklevel=1)
+        if config.iterations == 8:
+            raise NotConvergedError("take a larger `eps`")
+        return run(config, **settings)
+
+    def spell(experiment, message):
+        return message.replace("`eps`", f"--eps of {experiment}")
+
+    items = [item("a", level("all", part(source), part(source, 8, name="long")))]
+    before = warnings.showwarning
+    with pytest.warns(NumericalWarning) as caught:
+        work = reproduction(out, items, compute=warning, spell=spell)
+        work.run()
+    assert [str(each.message) for each in caught] == [
+        "a, small: take a larger --eps of ns-stability (5)",
+        "a, long: take a larger --eps of ns-stability (8)",
+    ]
+    assert work.states["a"].parts[1].reason == "take a larger --eps of ns-stability"
+    assert warnings.showwarning is before
 
 
 def test_the_budget_decides_the_level(out, source):
