@@ -108,6 +108,8 @@ def reproduce(
     )
     if listed:
         work = Reproduction(request)
+        if output.is_dir():  # nothing is written elsewhere for a list
+            work.kept.fingerprints.save()
         screen.json(work.content)
         screen.table(list_table([work.states[name] for name in work.asked]))
         for line in together([work.states[name] for name in work.asked]):

@@ -144,13 +144,20 @@ class Reproduction:
         assert level is not None
         for part in level.parts:
             state = self._part_state(part)  # anew, because a part may need the network of one before it
-            if state.state == "done" or state.address is None:
+            if state.state == "done":
                 continue
             left = self.left
             if left is not None and (left <= 0 or self._pace * state.estimate > SLACK * left):
                 break
+            if self.kept.address(part) is None:  # which takes reading its data
+                self._update(item, level)
+                continue
+            state = self._part_state(part)
+            if state.state == "done":
+                continue
             self._mark(item, replace(state, state="running"))
             started = time.monotonic()
+            assert state.address is not None
             try:
                 with self._speaking_of(item, part):
                     self._do(part, state)
@@ -313,7 +320,7 @@ class Reproduction:
         return part.work * self.slow
 
     def _part_state(self, part: Part) -> PartState:
-        problem = self._problems.get(self.kept.address(part) or "")
+        problem = self._problems.get(self.kept.known_address(part) or "")
         return self.kept.state(part, estimate=self._estimate(part), problem=problem)
 
     def _state(self, item: Item, level: Level | None, *, asked: bool, word: ItemWord | None = None) -> ItemState:

@@ -23,7 +23,7 @@ class PartState:
     name, experiment : str
         Name of the part and its experiment.
     address : str or None
-        Address of its result; None if its data are absent.
+        Address of its result; None if its data are absent, or were not needed by now.
     state : str
         "done", "waiting", "running", "interrupted" or "failed".
     estimate : float

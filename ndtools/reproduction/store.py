@@ -41,6 +41,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._settings: dict[Path, dict[str, Any] | None] = {}
 
     @property
     def state(self) -> Path:
@@ -56,9 +57,10 @@ class Store:
         """Make the folder; OutputError if it cannot be written to."""
         check_writable([self.folder / STATE], elsewhere="another `output`")
 
-    def place(self, part: Part, address: str) -> Path:
-        """Return the path of the .json file of a part's result."""
-        return self.folder / "results" / f"{part.experiment}-{address}" / f"{part.experiment}.json"
+    def place(self, part: Part, address: str | None) -> Path:
+        """Return the path of the .json file of a part's result; one without address if that is not known."""
+        name = part.experiment if address is None else f"{part.experiment}-{address}"
+        return self.folder / "results" / name / f"{part.experiment}.json"
 
     def relative(self, path: Path) -> str:
         """Return a path for reproduction.json: relative to the folder where it lies below it, else absolute."""
@@ -76,7 +78,16 @@ class Store:
         except DataError:  # it is then computed again
             return None
 
-    def seconds(self, part: Part, address: str) -> float | None:
+    def settings(self, experiment: str) -> list[dict[str, Any]]:
+        """Return the configurations of all results of an experiment, as their .json files have them."""
+        found = []
+        for place in sorted((self.folder / "results").glob(f"{experiment}-*/{experiment}.json")):
+            if place not in self._settings:
+                self._settings[place] = _config(place)
+            found.append(self._settings[place])
+        return [config for config in found if config is not None]
+
+    def seconds(self, part: Part, address: str | None) -> float | None:
         """Return the seconds that the result of a part took; None if that cannot be read."""
         try:
             return float(json.loads(self.place(part, address).read_bytes())["seconds"])
@@ -171,6 +182,15 @@ class Store:
         """
         text = strict_json({"format": FORMAT, **content}).encode()
         write_whole({self.folder / STATE: lambda file: file.write(text)}, elsewhere="another `output`")
+
+
+def _config(place: Path) -> dict[str, Any] | None:
+    """Return the configuration of a result; None if its file is damaged."""
+    try:
+        config = json.loads(place.read_bytes())["config"]
+    except (OSError, ValueError, TypeError, LookupError, RecursionError):
+        return None
+    return config if isinstance(config, dict) else None
 
 
 def compute_part(

@@ -6,6 +6,7 @@ import pytest
 
 from ndtools.errors import DataError, NotConvergedError, NumericalWarning, OptionError, OutputError
 from ndtools.reproduction import run as module
+from ndtools.reproduction.address import Fingerprints
 from ndtools.reproduction.item import VERDICTS
 from ndtools.reproduction.places import Places
 from ndtools.reproduction.request import Request
@@ -92,6 +93,35 @@ def test_a_second_call_does_nothing_and_a_changed_option_only_what_depends_on_it
     matrix(source, 7.0)
     reproduction(out, [item("a", level("all", *changed))], compute=counting(calls)).run()
     assert [config.iterations for config in calls] == [5, 8, 9, 5, 9]
+
+
+def test_only_the_data_that_a_run_needs_are_read(out, source, tmp_path, monkeypatch):
+    read = []
+    original = Fingerprints.of
+
+    def of(self, path):
+        read.append(path)
+        return original(self, path)
+
+    monkeypatch.setattr(Fingerprints, "of", of)
+    other = matrix(tmp_path / "b.npy", 7.0)
+    items = [
+        item("a", level("large", part(other, 9, work=100.0)), level("small", part(source))),
+        item("b", level("all", part(other, 8))),
+    ]
+    for _ in range(2):
+        reproduction(out, items)  # as for a list: nothing was run
+    reproduction(out, items, budget=0.5).run()  # nothing fits
+    assert read == []
+    work = reproduction(out, items, ids=("a",), budget=5)
+    work.run()
+    assert set(read) == {source}
+    assert [state.state for state in work.states.values()] == ["done", "can run reduced"]
+    read.clear()
+    assert reproduction(out, items).states["a"].state == "done"  # which only its content tells
+    assert set(read) == {source}
+    matrix(source, 8.0)
+    assert reproduction(out, items).states["a"].state == "can run reduced"
 
 
 def test_items_share_a_part(out, source):
