@@ -4,7 +4,7 @@ import shlex
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -116,7 +116,8 @@ def reproduce(
             screen.note(in_paragraph(line))
         return
     with following(screen.note, quiet=quiet) as follower:
-        spell = partial(_spell, context.find_root())
+        root: Any = context.find_root()
+        spell = partial(_spell, root)
         work = Reproduction(request, changed=follower, compute=screen.compute, spell=spell)
         follower.follow(work)
         _run(work, screen)

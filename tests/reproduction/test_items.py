@@ -43,7 +43,11 @@ def timed(rows):
     seconds = {"im2col": 0.1, "covariance": 0.2, "inverse": 0.2, "convolution": 1.0}
     timed = [
         SimpleNamespace(
-            layer=SimpleNamespace(number=number), scale=1, shares=lambda _: shares, seconds=lambda _: seconds
+            layer=SimpleNamespace(number=number),
+            scale=1,
+            shares=lambda _: shares,
+            seconds=lambda _: seconds,
+            measured={stage: [value, value] for stage, value in seconds.items()},
         )
         for number in rows
     ]

@@ -9,6 +9,7 @@ from ndtools.experiments.features.config import FeaturesConfig
 from ndtools.published.registry import ENTRIES
 from ndtools.reproduction.grading import grade_claim
 from ndtools.reproduction.item import Grade, Item, Level, Part, Results, Setting
+from ndtools.reproduction.items.comparing import ahead, seconds_of_steps, slower
 from ndtools.reproduction.items.recipes import accuracy, conditions_of, glyph_level, part
 from ndtools.reproduction.items.table_1 import NETWORKS
 from ndtools.results.runs import Run
@@ -136,7 +137,7 @@ def _grade_time(level: Level, results: Results) -> list[Grade]:
     return [
         grade_claim(
             SPEED,
-            [reached["nd"] > reached["bn"]],
+            [ahead(reached["nd"], reached["bn"], results["nd"])],
             full=level.full,
             measured=reached["nd"] - reached["bn"],
             reason=f"Within the {end:.0f} s that the faster arm took, the best accuracy after an epoch is"
@@ -200,25 +201,26 @@ def _levels_of_cost(setting: Setting) -> list[Level]:
     ]
 
 
-def seconds_per_step(run: Run) -> float:
-    """Return the median seconds of a training step, which pauses and other programs change less than the mean."""
-    seconds = np.diff(run.steps["seconds"])
-    return float(np.median(seconds)) if len(seconds) else float("nan")
-
-
 def _grade_cost(level: Level, results: Results) -> list[Grade]:
+    entry = ENTRIES[TEXT]
+    assert entry.upper is not None
     extra: dict[str, float] = {}
+    held: dict[str, bool | None] = {}
     for name, run in results.items():
         other = "nd" if name == "bn" else name.removesuffix("bn") + "nd"
         if not name.endswith("bn") or other not in results or accuracy(run) is None:
             continue
-        share = 100 * (seconds_per_step(results[other]) / seconds_per_step(run) - 1)
-        if np.isfinite(share):
-            extra[name.removesuffix("bn").removesuffix(", ") or "a small network"] = float(share)
+        # Pauses and other programs change medians less than means.
+        medians = [
+            float(np.median(seconds)) for each in (results[other], run) if len(seconds := seconds_of_steps(each))
+        ]
+        if len(medians) == 2:
+            network = name.removesuffix("bn").removesuffix(", ") or "a small network"
+            extra[network] = 100 * (medians[0] / medians[1] - 1)
+            more = slower(results[other], run, 1 + entry.upper / 100)
+            held[network] = None if more is None else not more
     if not extra:
         return []
-    entry = ENTRIES[TEXT]
-    assert entry.upper is not None
     middle = float(np.median(list(extra.values())))
     common: dict[str, Any] = {
         "full": level.full and len(extra) == len(NETWORKS) + 1,
@@ -229,10 +231,7 @@ def _grade_cost(level: Level, results: Results) -> list[Grade]:
         "conditions": conditions_of(next(iter(results.values()))) + "; median seconds of a step",
     }
     common["reason"] += "."
-    return [
-        grade_claim(subject, [value <= entry.upper for value in extra.values()], **common)
-        for subject in (SLOW_DOWN, TEXT)
-    ]
+    return [grade_claim(subject, list(held.values()), **common) for subject in (SLOW_DOWN, TEXT)]
 
 
 COST = Item(
