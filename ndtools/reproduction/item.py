@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ndtools.validation import Configuration
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 __all__ = ["VERDICTS", "Grade", "Item", "Level", "Part", "Results", "Setting", "Verdict"]
 
-Verdict = Literal["agrees", "same direction", "disagrees", "not comparable", "not run"]
-VERDICTS: tuple[Verdict, ...] = ("disagrees", "same direction", "agrees", "not comparable", "not run")
+Verdict = Literal["disagrees", "same direction", "agrees", "not comparable", "not run"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 """All verdicts, in the order in which they are shown: what fails comes first."""
 
 Results = Mapping[str, Any]

@@ -24,7 +24,7 @@ from ndtools.reproduction.state import ItemState, ItemWord, PartState
 from ndtools.reproduction.store import Store, compute_part
 from ndtools.reproduction.training import Trainer, run_name
 from ndtools.results.run_folder import RunFolder
-from ndtools.text import printable, reason
+from ndtools.text import reason
 
 __all__ = ["Reproduction"]
 
@@ -78,7 +78,7 @@ class Reproduction:
         self._start = time.monotonic()
         self._setting = Setting(places=request.places, device=request.device, jobs=request.jobs)
         self.kept = Kept(self.store, request.runs)
-        self._before = Before(self.store.read(), printable(self.store.state))
+        self._before = Before(self.store.read())
         self._started = self._before.started or _now()
         self._trainer = Trainer(self.store.runs)
         self._problems: dict[str, str] = {}  # reasons of failures in this call, by address

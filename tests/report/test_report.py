@@ -12,8 +12,8 @@ from PIL import Image
 from ndtools.errors import DataError, OutputError, SkippedResultWarning
 from ndtools.report.questions import data_origins
 from ndtools.report.run import write_report
-from ndtools.report.state import VERDICTS
 from ndtools.results.read import SavedResult
+from ndtools.results.reproductions import VERDICTS
 from tests.commands import invoke
 from tests.report.folders import grade, item, part, state, write_reproduction
 from tests.report.structure import Structure

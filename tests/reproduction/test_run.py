@@ -1,6 +1,7 @@
 import json
 import os
 import warnings
+from dataclasses import asdict
 
 import pytest
 
@@ -11,6 +12,7 @@ from ndtools.reproduction.item import VERDICTS
 from ndtools.reproduction.places import Places
 from ndtools.reproduction.request import Request
 from ndtools.reproduction.state import failing_first
+from ndtools.results.reproductions import SavedReproduction
 from tests.commands import invoke
 from tests.reproduction.small_items import item, level, matrix, part, reproduction
 
@@ -75,6 +77,15 @@ def test_what_is_written(out, source):
     assert set(grade) == GRADE_KEYS
     assert grade["verdict"] == "same direction"  # of two parts one is small
     assert (second["state"], second["level"], second["parts"]) == ("data missing", None, [])
+    saved = SavedReproduction.read(out)  # as reports read it
+    assert not saved.damaged
+    for state, entry in zip(work.states.values(), saved.items, strict=True):
+        assert (entry.id, entry.state, entry.reason) == (state.item.id, state.state, state.reason)
+        assert (entry.runnable, entry.command) == (state.runnable, state.command)
+        assert [asdict(grade) for grade in entry.grades] == [asdict(grade) for grade in state.grades]
+        assert [(each.name, each.state, each.result) for each in entry.parts] == [
+            (each.name, each.state, each.result) for each in state.parts
+        ]
     assert "imagenet" in second["reason"]
     assert "--data-dir" in second["reason"]
     assert second["grades"][0]["verdict"] == "not run"
