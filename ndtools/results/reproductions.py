@@ -225,8 +225,8 @@ class SavedReproduction:
         path = folder / STATE_FILE
         name = printable(path)
         if remedy is None:
-            again = "" if folder == Path("reproduction") else f" --output {shlex.quote(printable(folder))}"
-            remedy = f"move it away, and make it anew with: ndtools reproduce{again}, which keeps all finished results"
+            again = f"ndtools reproduce --output {shlex.quote(printable(folder))}"
+            remedy = f"move it away, and make it anew with: {again}, which keeps all finished results"
         content = _object(path, name, remedy)
         if content.get("format") != FORMAT or isinstance(content["format"], bool):
             raise DataError(

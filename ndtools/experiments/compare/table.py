@@ -58,7 +58,7 @@ class ArmCells:
     reached : str or None
         Number of runs that reach it, if these are not all.
     published : tuple of Published
-        Published numbers.
+        Published numbers that stand beside those of the arm.
     """
 
     name: str
