@@ -61,6 +61,11 @@ from ndtools.experiments.features.figure import plot_features as plot_features
 from ndtools.experiments.features.result import FeaturesResult as FeaturesResult
 from ndtools.experiments.features.run import features as features
 from ndtools.experiments.features.run import run as _run_features
+from ndtools.experiments.inference.config import InferenceConfig as InferenceConfig
+from ndtools.experiments.inference.figure import plot_inference as plot_inference
+from ndtools.experiments.inference.result import InferenceResult as InferenceResult
+from ndtools.experiments.inference.run import inference as inference
+from ndtools.experiments.inference.run import run as _run_inference
 from ndtools.experiments.kernels.config import KernelsConfig as KernelsConfig
 from ndtools.experiments.kernels.figure import plot_kernels as plot_kernels
 from ndtools.experiments.kernels.figure_bootstrap import plot_kernel_bootstrap as plot_kernel_bootstrap
@@ -182,5 +187,6 @@ run_ns_stability = _run_ns_stability
 run_regress = _run_regress
 run_sparsity = _run_sparsity
 run_sparsity_series = _run_sparsity_series
+run_inference = _run_inference
 run_timing = _run_timing
 run_train = _run_train

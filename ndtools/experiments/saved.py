@@ -26,6 +26,7 @@ EXPERIMENTS = {
     "mlp": "MlpResult",
     "deblur": "DeblurResult",
     "timing": "TimingResult",
+    "inference": "InferenceResult",
     "compare": "CompareResult",
     "features": "FeaturesResult",
     "check": "CheckResult",

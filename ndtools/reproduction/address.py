@@ -28,7 +28,7 @@ __all__ = ["AbsentError", "Fingerprints", "address", "could_be", "plain", "witho
 
 # Settings that change where and how fast a result is computed, but not what it is.
 _IRRELEVANT = ("jobs", "device", "data_dir")
-_MACHINE = ("timing",)  # experiments whose results are those of a machine
+_MACHINE = ("timing", "inference")  # experiments whose results are those of a machine
 _DATA = ("source", "dataset", "from_file", "from_moments", "checkpoint", "a", "b", "c")
 _RUNS = ("train",)  # experiments whose results take hours: other code does not make them worthless, but is said
 _PIECE = 1 << 20

@@ -36,6 +36,7 @@ WITHOUT_EFFECT = {  # shared options that a command has no use for
     "compare": ("--verbose", "--seed", "--jobs", "--device"),
     "features": ("--verbose",),
     "timing": ("--verbose",),
+    "inference": ("--verbose",),
 }
 IN_FOLDERS = ["train"]  # each result is a folder of its own
 OF_SEVERAL = ["reproduce"]  # which runs what other commands run, with settings of its own

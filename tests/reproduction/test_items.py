@@ -3,12 +3,15 @@
 import shutil
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+from ndtools.experiments.inference.result import NetworkTimes
 from ndtools.reproduction.item import Setting
 from ndtools.reproduction.items.iterations import FIG_7
 from ndtools.reproduction.items.photographs import FIG_2, FIG_3, FIG_10
 from ndtools.reproduction.items.times import FRACTION, TABLE_3
+from ndtools.reproduction.items.wall_time import COST
 from ndtools.reproduction.places import Places
 from tests.reproduction.small_items import reproduction
 
@@ -67,3 +70,27 @@ def test_the_rows_that_are_done_first_do_not_decide_for_all():
     results[full.parts[3].name].left_out = (SimpleNamespace(id="row 22", reason="needs memory"),)
     verdicts = {grade.subject: grade.verdict for grade in TABLE_3.grade(full, results)}
     assert verdicts[FRACTION] == "same direction"
+
+
+@pytest.mark.parametrize(
+    ("folded", "verdict"),
+    [
+        ((1.0, 1.01, 0.99), "agrees"),
+        ((1.3, 1.31, 1.29), "same direction"),  # faster than without folding, and not as fast as a plain network
+        ((5.0, 5.1, 4.9), "disagrees"),
+        ((0.6, 1.8, 1.1), "same direction"),  # such a spread leaves open whether it is as fast
+    ],
+)
+def test_times_of_folded_networks_decide_their_claim(folded, verdict):
+    """The network takes 4 s with deconvolution, and 1 s without normalisation."""
+    spread = np.array([0.99, 1.0, 1.01])
+    seconds = {"deconv": 4 * spread, "folded": np.array(folded), "bn": 1.1 * spread, "none": spread}
+    config = SimpleNamespace(batch_size=16, size=32, repeats=3)
+    network = NetworkTimes("a network", seconds, 0.0)
+    result = SimpleNamespace(config=config, networks=(network,), processor="x", threads=1, torch="y")
+    level = COST.levels(Setting(places=Places()))[-1]
+    assert not level.full
+    assert [part.experiment for part in level.parts] == ["train", "train", "inference"]
+    (grade,) = COST.grade(level, {level.parts[-1].name: result})
+    assert (grade.subject, grade.verdict) == ("claim/faster-testing", verdict)
+    assert grade.measured == pytest.approx(np.median(folded))
