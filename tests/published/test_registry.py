@@ -19,7 +19,7 @@ from tests.published.sources import likeness, source
 
 QUOTED = [entry for entry in ENTRIES.values() if entry.quote is not None]
 UNITS = {"%", "s", "million", "times", "points", "iterations", "features", ""}
-ITEM = re.compile(r"fig([1-9]|1[0-2])|table[1-4]|report[1-4]|prop[1-3]|equivalence|cost")
+ITEM = re.compile(r"fig([1-9]|1[0-2])|table[1-4]|report[1-4]|prop[1-3]|equivalence|cost|testing")
 
 
 def value(key):

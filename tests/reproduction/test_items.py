@@ -10,8 +10,8 @@ from ndtools.experiments.inference.result import NetworkTimes
 from ndtools.reproduction.item import Setting
 from ndtools.reproduction.items.iterations import FIG_7
 from ndtools.reproduction.items.photographs import FIG_2, FIG_3, FIG_10
+from ndtools.reproduction.items.testing import TESTING
 from ndtools.reproduction.items.times import FRACTION, TABLE_3
-from ndtools.reproduction.items.wall_time import COST
 from ndtools.reproduction.places import Places
 from tests.reproduction.small_items import reproduction
 
@@ -88,9 +88,8 @@ def test_times_of_folded_networks_decide_their_claim(folded, verdict):
     config = SimpleNamespace(batch_size=16, size=32, repeats=3)
     network = NetworkTimes("a network", seconds, 0.0)
     result = SimpleNamespace(config=config, networks=(network,), processor="x", threads=1, torch="y")
-    level = COST.levels(Setting(places=Places()))[-1]
-    assert not level.full
-    assert [part.experiment for part in level.parts] == ["train", "train", "inference"]
-    (grade,) = COST.grade(level, {level.parts[-1].name: result})
+    (level,) = TESTING.levels(Setting(places=Places()))
+    assert TESTING.grade(level, {}) == []
+    (grade,) = TESTING.grade(level, {level.parts[0].name: result})
     assert (grade.subject, grade.verdict) == ("claim/faster-testing", verdict)
     assert grade.measured == pytest.approx(np.median(folded))

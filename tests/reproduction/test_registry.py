@@ -91,7 +91,7 @@ def test_every_subject_is_published():
 
 def test_all_figures_and_tables_are_items():
     figures = [f"fig{n}" for n in range(1, 13)] + [f"table{n}" for n in range(1, 5)]
-    others = [f"report{n}" for n in range(1, 5)] + ["prop1", "prop2", "prop3", "equivalence", "cost"]
+    others = [f"report{n}" for n in range(1, 5)] + ["prop1", "prop2", "prop3", "equivalence", "cost", "testing"]
     assert [item.id for item in ITEMS] == figures + others
 
 

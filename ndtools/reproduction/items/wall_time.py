@@ -1,16 +1,12 @@
 """Figures 11 and 12, and the cost of deconvolution: features of a layer, and accuracy against time."""
 
-import math
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ndtools.experiments.features.config import FeaturesConfig
-from ndtools.experiments.inference.config import InferenceConfig
-from ndtools.experiments.inference.result import InferenceResult
 from ndtools.published.registry import ENTRIES
-from ndtools.reproduction.chance import beyond, noise_of_times
 from ndtools.reproduction.grading import grade_claim
 from ndtools.reproduction.item import Grade, Item, Level, Part, Results, Setting
 from ndtools.reproduction.items.comparing import ahead, seconds_of_steps, slower
@@ -22,8 +18,7 @@ from ndtools.text import counted, source_name
 __all__ = ["COST", "FIG_11", "FIG_12"]
 
 FEATURES, SPEED = "claim/sparser-features", "claim/training-speed"
-SLOW_DOWN, TESTING, TEXT = "claim/slow-down", "claim/faster-testing", "text/slow-down"
-FOLDED, AS_FAST = "testing time", 1.1  # name of a part, and factor within which a network is as fast as another
+SLOW_DOWN, TEXT = "claim/slow-down", "text/slow-down"
 _ARMS = ("bn", "nd")
 _TUNED = {"block_size": 16, "sampling_stride": 4}
 _GLYPHS: dict[str, dict[str, Any]] = {"bn": {"norm": "bn"}, "nd": {"norm": "nd", **_TUNED}}
@@ -168,12 +163,6 @@ FIG_12 = Item(
 
 
 def _levels_of_cost(setting: Setting) -> list[Level]:
-    config = InferenceConfig(norm="deconv-reference", repeats=9, **setting.run)
-    testing = Part(name=FOLDED, experiment="inference", config=config, work=10.0)
-    return [replace(level, parts=(*level.parts, testing)) for level in _levels_of_training(setting)]
-
-
-def _levels_of_training(setting: Setting) -> list[Level]:
     def parts(networks: tuple[str, ...], *, tuned: bool) -> tuple[Part, ...]:
         runs = [part(setting, f"{arch}, {norm}", "cifar10", arch, norm, 1) for arch in networks for norm in _ARMS]
         if tuned:
@@ -213,39 +202,6 @@ def _levels_of_training(setting: Setting) -> list[Level]:
 
 
 def _grade_cost(level: Level, results: Results) -> list[Grade]:
-    runs = {name: run for name, run in results.items() if isinstance(run, Run)}
-    return _grade_training(level, runs) + ([_grade_testing(results[FOLDED])] if FOLDED in results else [])
-
-
-def _grade_testing(result: InferenceResult) -> Grade:
-    """Grade the times of folded networks, which no training and no data have an influence on."""
-    held: list[bool | None] = []
-    for network in result.networks:
-        for other, factor in (("deconv", 1.0), ("none", AS_FAST)):
-            noise = noise_of_times(*(list(network.seconds[arm]) for arm in ("folded", other)))
-            above = beyond(math.log(network.ratio("folded", other)), noise, math.log(factor))
-            held.append(None if above is None else not above)
-    ratios = "; ".join(
-        f"{network.arch} takes {network.ratio('folded', 'deconv'):.2f} times as long as without folding,"
-        f" {network.ratio('folded', 'bn'):.2f} times as with batch normalisation, and"
-        f" {network.ratio('folded', 'none'):.2f} times as a plain network"
-        for network in result.networks
-    )
-    config = result.config
-    return grade_claim(
-        TESTING,
-        held,
-        full=True,
-        measured=max(network.ratio("folded", "none") for network in result.networks),
-        reason=f"Folded, {ratios}. The claim is that this is faster than without folding, and as fast as a plain"
-        f" network, here within {AS_FAST - 1:.0%}.",
-        conditions=f"deconvolution of the published code, batches of {config.batch_size} images of"
-        f" {config.size}×{config.size} pixels, {result.processor}, {counted(result.threads, 'thread')}, torch"
-        f" {result.torch}, {counted(config.repeats, 'repeat')}",
-    )
-
-
-def _grade_training(level: Level, results: Results) -> list[Grade]:
     entry = ENTRIES[TEXT]
     assert entry.upper is not None
     extra: dict[str, float] = {}
@@ -283,7 +239,7 @@ COST = Item(
     title="how much longer training takes",
     where="sec. A.5 and 4.5 of both versions",
     needs=("cifar10",),
-    subjects=(SLOW_DOWN, TESTING, TEXT),
+    subjects=(SLOW_DOWN, TEXT),
     levels=_levels_of_cost,
     grade=_grade_cost,
 )
