@@ -25,11 +25,15 @@ docs: $(VENV)/.docs
 
 # The pictures of the README, each with the JSON that made it: results of a reproduction, from the data sets in data/ where
 # they are there, and else from built-in ones. Of photographs, only the built-in one is shown itself.
+SHOW_IMAGES := fig1 fig4
+SHOW_NUMBERS := fig2 fig3 fig5 fig7 fig10
 REPRODUCE := $(BIN)/ndtools reproduce --data-dir data --output figures/reproduction --budget 1h
+DRAW := $(BIN)/python docs/draw_gallery.py figures/reproduction
 gallery: $(VENV)/.demo
-	$(REPRODUCE) fig1 fig4 --image sample-photo
-	$(REPRODUCE) fig2 fig3 fig5 fig7 fig10
-	$(BIN)/python docs/draw_gallery.py figures/reproduction
+	$(REPRODUCE) $(SHOW_IMAGES) --image sample-photo
+	$(DRAW) $(SHOW_IMAGES)
+	$(REPRODUCE) $(SHOW_NUMBERS)
+	$(DRAW) $(SHOW_NUMBERS)
 	$(BIN)/ndtools check --out figures/gallery --dpi 150
 	$(BIN)/ndtools timing -j 1 --repeats 7 --out figures/gallery --dpi 150
 

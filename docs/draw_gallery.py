@@ -1,6 +1,6 @@
 """Draw the pictures of figures/gallery from the results of a reproduction.
 
-python docs/draw_gallery.py figures/reproduction
+python docs/draw_gallery.py figures/reproduction fig2 fig7
 
 ``make gallery`` runs the items first. A figure that shows a photograph itself is drawn of the built-in one alone,
 because others are not ours to publish.
@@ -29,21 +29,22 @@ SHOW_IMAGES = ("deblur", "deconvolve")
 
 
 def main() -> None:
-    """Draw all pictures; end with an error that names what is missing."""
+    """Draw the pictures; end with an error that names what is missing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, help="folder of the reproduction")
+    parser.add_argument("ids", nargs="+", choices=PARTS, help="items whose figures are drawn")
     parser.add_argument("--gallery", type=Path, default=GALLERY)
     options = parser.parse_args()
-    for result in results_of(options.folder):
+    for result in results_of(options.folder, options.ids):
         draw(result, options.gallery)
 
 
-def results_of(folder: Path) -> list[Path]:
-    """Return the .json files of the results that the gallery shows."""
+def results_of(folder: Path, ids: list[str]) -> list[Path]:
+    """Return the .json files of the results that the gallery shows of these items."""
     items = {item["id"]: item for item in json.loads((folder / "reproduction.json").read_text())["items"]}
     results = []
-    for name, wanted in PARTS.items():
-        part = next((part for part in items[name]["parts"] if part["name"] == wanted), None)
+    for name in ids:
+        part = next((part for part in items[name]["parts"] if part["name"] == PARTS[name]), None)
         if part is None or part["state"] != "done":
             sys.exit(f"{name} is not done; run: ndtools reproduce {name} --output {folder}")
         result = folder / part["result"]
