@@ -34,6 +34,7 @@ __all__ = [
     "PatchSizes",
     "Quiet",
     "RelativeEps",
+    "Resize",
     "Ridges",
     "Seed",
     "SharedOptions",
@@ -96,6 +97,10 @@ PatchSizes = Annotated[
 ]
 PatchSize = Annotated[int, typer.Option("--kernel-size", "-k", help="Side of the patches in pixels.")]
 Gray = Annotated[bool, typer.Option("--gray", "--grey", help="Reduce images to luma.")]
+Resize = Annotated[
+    int | None,
+    typer.Option("--resize", help="Resize images to this short side in pixels (default: as they are)."),
+]
 
 # Deconvolution of patches of images.
 Ridges = Annotated[

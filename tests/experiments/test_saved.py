@@ -52,6 +52,10 @@ VARIANTS = {
     "sparsity-none": ("sparsity", "{photos}", "--whitening", "none", "--bootstrap", 0),
     "sparsity-flat": ("sparsity", "{flat}"),
     "sparsity-of-moments": ("sparsity", "{photos}", "--from-moments", "{moments}", "--bootstrap", 3),
+    "stats": ("stats", "{photos}"),
+    "stats-set": ("stats", "{set}", "--split", "all", "-n", 50),
+    "stats-constant": ("stats", "{flat}"),
+    "stats-without-blue": ("stats", "{yellow}", "--resize", 20),
     "compare-sets": ("compare-sets", "{photos}", "{photos}", "-k", 5, "--bootstrap", 6),
     "compare-sets-three": ("compare-sets", "{photos}", "{more}", "{yellow}", "--bootstrap", 0),
     "compare-sets-series": (

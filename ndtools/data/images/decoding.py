@@ -19,6 +19,7 @@ __all__ = [
     "Pixels",
     "decode_image",
     "decoding_memory",
+    "luma",
     "number_of_frames",
     "open_image",
     "rounding_step",
@@ -107,6 +108,13 @@ def decode_image(
     if pixels.ndim == 3:
         return pixels.transpose(2, 0, 1)
     return np.broadcast_to(pixels, (1 if gray else 3, *pixels.shape))
+
+
+def luma(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the luma of pixels (..., 3, H, W) as (..., 1, H, W), equal to that of `decode_image` for every colour."""
+    # Pillow's arithmetic, in units of 1/65536.
+    red, green, blue = (pixels[..., i : i + 1, :, :].astype(np.uint32) for i in range(3))
+    return ((19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16).astype(np.uint8)
 
 
 def open_image(content: bytes | IO[bytes] | str | os.PathLike[str] | Image.Image) -> Image.Image:

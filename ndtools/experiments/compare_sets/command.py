@@ -11,6 +11,7 @@ from ndtools.console.options import (
     Images,
     KernelSizes,
     RelativeEps,
+    Resize,
     Ridges,
     SharedOptions,
     numbers_from,
@@ -54,9 +55,7 @@ def compare_sets(
     eps: Ridges = str(CompareSetsConfig.eps),
     relative_eps: RelativeEps = CompareSetsConfig.relative_eps,
     gray: Gray = CompareSetsConfig.gray,
-    resize: Annotated[
-        int | None, typer.Option(help="Resize images to this short side in pixels (default: as they are).")
-    ] = CompareSetsConfig.resize,
+    resize: Resize = CompareSetsConfig.resize,
     sparsity: Annotated[
         bool,
         typer.Option(

@@ -14,6 +14,7 @@ from ndtools.console.options import (
     KernelSizes,
     Method,
     RelativeEps,
+    Resize,
     Ridges,
     SharedOptions,
     Spectrum,
@@ -59,9 +60,7 @@ def kernels(
     ] = KernelsConfig.covariance,
     stride: Annotated[int, typer.Option(help="Step between patches in pixels (im2col only).")] = KernelsConfig.stride,
     gray: Gray = KernelsConfig.gray,
-    resize: Annotated[
-        int | None, typer.Option(help="Resize images to this short side in pixels (default: as they are).")
-    ] = KernelsConfig.resize,
+    resize: Resize = KernelsConfig.resize,
     fit: Annotated[
         bool,
         typer.Option(
