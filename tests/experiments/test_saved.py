@@ -281,7 +281,7 @@ def run_command(arguments, inputs, out):
         patch.setattr(
             ExperimentOutput, "results", lambda self, result, **more: live.append(result) or write(self, result, **more)
         )
-        device = () if words[0] == "compare" else ("--device", "cpu")
+        device = () if words[0] in ("compare", "stats") else ("--device", "cpu")
         result = invoke(*words, "-o", out, "--name", "x", *device, "--dpi", 30)
     assert result.exit_code == 0, result.stderr
     return live[0], out / "x.json"

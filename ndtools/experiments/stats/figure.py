@@ -94,8 +94,8 @@ def caption_stats(result: "StatsResult") -> str:
         shares, _ = found.axes()
         axes = " : ".join(f"{100 * share:.3g}" for share in shares)
         parts.append(
-            "(c) Correlation of the channels of a pixel, from blue (-1) over white (0) to orange (1); the variances along"
-            f" its principal axes are as {axes}."
+            "(c) Correlation of the channels of a pixel, from blue (-1) over white (0) to orange (1); the variances"
+            f" along its principal axes are as {axes}."
         )
     return " ".join(parts)
 
@@ -106,7 +106,8 @@ def _draw_values(ax: Axes, result: "StatsResult") -> None:
     density = found.counts / found.pixels / np.diff(found.edges)
     middles = (found.edges[1:] + found.edges[:-1]) / 2
     # A few values, such as white, may hold so many pixels that all others are a flat line beside them.
-    top = 1.15 * float(np.sort(density, axis=1)[:, : -len(density[0]) // 50].max())
+    ranked = np.sort(density, axis=1)
+    top = 1.15 * float(ranked[:, : -len(middles) // 50].max() or ranked.max())
     for i, (name, values) in enumerate(zip(result.names, density, strict=True)):
         style = CHANNELS[name]
         ax.plot(middles, values, label=name, color=style["color"], linestyle=style["linestyle"])

@@ -149,3 +149,9 @@ def test_mnist_has_the_numbers_that_everyone_uses():
 def test_fashion_mnist_has_the_numbers_that_everyone_uses():
     result = nd.stats(str(real("fashion-mnist")))
     assert result.normalize() == "Normalize(mean=(0.2860,), std=(0.3530,))"
+
+
+def test_cifar10_has_both_pairs_of_numbers_that_are_in_use():
+    result = nd.stats(str(real("cifar-10-batches-bin")))
+    assert result.normalize() == "Normalize(mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616))"
+    assert result.normalize("images") == "Normalize(mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010))"
