@@ -86,11 +86,11 @@ class ChannelStatistics:
         shares : array of shape (C,)
             Share of the variance of all channels along each axis, the largest first; NaN without variance.
         axes : array of shape (C, C)
-            Unit vectors in rows, each with the sign that makes the sum of its entries positive.
+            Unit vectors in rows, each with the sign that makes its first entry positive.
         """
         values, vectors = np.linalg.eigh(self.covariance)
         axes = vectors.T[::-1]
-        axes = np.where(axes.sum(1, keepdims=True) < 0, -axes, axes)
+        axes = np.where(axes[:, :1] < 0, -axes, axes)
         total = values.sum()
         shares = values[::-1].clip(0) / total if total > 0 else np.full(len(values), np.nan)
         return shares, axes

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ndtools.console.completion import complete_images
-from ndtools.console.options import DataDir, Gray, Images, Resize, SharedOptions, with_shared_options
+from ndtools.console.options import ColourSpace, DataDir, Gray, Images, Resize, SharedOptions, with_shared_options
 from ndtools.console.results import ExperimentOutput
 from ndtools.console.tables import new_table
 from ndtools.experiments.stats.config import StatsConfig
@@ -36,6 +36,7 @@ def stats(
     ] = StatsConfig.split,
     images: Images = StatsConfig.images,
     gray: Gray = StatsConfig.gray,
+    space: ColourSpace = StatsConfig.space,
     resize: Resize = StatsConfig.resize,
     shared: SharedOptions,
 ) -> None:
@@ -54,6 +55,7 @@ def stats(
         split=split,
         images=images,
         gray=gray,
+        space=space,
         resize=resize,
         **shared.of_run(),
     )
@@ -69,7 +71,10 @@ def stats(
 
 
 def _title(result: "StatsResult") -> str:
-    return f"Channels · {result.title} · {result.images.counted} · {result.sizes.in_words}"
+    from ndtools.numerics.colour import in_space
+
+    space = in_space(result.config.space, " · ")
+    return f"Channels · {result.title} · {result.images.counted} · {result.sizes.in_words}{space}"
 
 
 def _tables(result: "StatsResult") -> "Group":

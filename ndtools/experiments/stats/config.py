@@ -4,7 +4,14 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar, Literal
 
-from ndtools.validation import Configuration, check_choice, check_positive, check_run
+from ndtools.validation import (
+    Configuration,
+    Space,
+    check_choice,
+    check_positive,
+    check_run,
+    check_space,
+)
 
 __all__ = ["SPLITS", "StatsConfig"]
 
@@ -28,6 +35,9 @@ class StatsConfig(Configuration):
         Number of images to draw at random; all by default.
     gray : bool
         Whether to reduce images to luma: one channel in place of three. Default False.
+    space : {"srgb", "linear", "xyz", "lms", "log-lms"}
+        Colour space of the pixels: as files have it ("srgb"), light ("linear"), CIE XYZ, cone signals ("lms") or their
+        logarithm; see :mod:`ndtools.numerics.colour`. With ``gray``, "srgb" or "linear".
     resize : int, optional
         Short side in pixels to which images are resized. By default they are not resized.
     seed : int
@@ -47,6 +57,7 @@ class StatsConfig(Configuration):
     split: Literal["train", "test", "all"] = "train"
     images: int | None = None
     gray: bool = False
+    space: Space = "srgb"
     resize: int | None = None
     seed: int = 0
     jobs: int | None = None
@@ -54,5 +65,6 @@ class StatsConfig(Configuration):
 
     def __post_init__(self) -> None:
         check_run(self)
+        check_space(self)
         check_choice("split", self.split, SPLITS)
         check_positive(self, "images", "resize")

@@ -18,6 +18,7 @@ from ndtools.drawing.style import (
     panel_rows,
     width_of,
 )
+from ndtools.numerics.colour import in_space, units_in_words
 
 if TYPE_CHECKING:
     from ndtools.experiments.stats.result import StatsResult
@@ -61,7 +62,7 @@ def plot_stats(result: "StatsResult", *, width: float = PAGE, title: bool = True
         handles, labels = axes[0].get_legend_handles_labels()
         fig.legend(handles, labels, loc="outside lower center", ncols=len(labels))
         if title:
-            add_title(fig, f"Channels of {result.title}")
+            add_title(fig, f"Channels of {result.title}{in_space(result.config.space)}")
     return fig
 
 
@@ -84,7 +85,7 @@ def caption_stats(result: "StatsResult") -> str:
     )
     parts = [
         f"Channels of {result.split.label if result.split else result.images.label} ({result.images.counted} of"
-        f" {result.sizes.in_words}, {found.pixels:.3g} pixels in [0, 1]).",
+        f" {result.sizes.in_words}, {found.pixels:.3g} pixels; {units_in_words(result.config.space)}).",
         f"(a) Values of all pixels; points with bars are mean and standard deviation: {channels}.",
         "(b) Standard deviation within each image. A solid line is the mean over images"
         f" ({', '.join(f'{value:.4f}' for value in found.image_sd)}), a dotted line the standard deviation over all"

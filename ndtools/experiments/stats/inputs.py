@@ -89,4 +89,6 @@ def _labelled(config: StatsConfig) -> LabelledImages:
         # The draw of a source of images, so that a larger number adds to the choice of a smaller one.
         chosen = np.sort(np.random.default_rng(config.seed).permutation(len(pixels))[: config.images])
         pixels = pixels[torch.from_numpy(chosen)]
+    if config.space not in ("srgb", "linear") and pixels.shape[1] == 1:
+        raise OptionError("space", f"must be srgb or linear for images of one channel, got {config.space!r}")
     return LabelledImages(dataset, pixels)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ndtools.drawing.shown import ShownResult
 from ndtools.experiments.stats.config import StatsConfig
 from ndtools.numerics.channel_statistics import ChannelStatistics
+from ndtools.numerics.colour import in_space
 from ndtools.results.inputs import ImagesUsed
 from ndtools.results.read import SavedResult, floats
 from ndtools.text import source_name
@@ -158,7 +159,7 @@ class StatsResult(ShownResult):
     def summary(self) -> Sequence[str]:
         """Return lines that say what the result comes from, and its main numbers."""
         return (
-            f"{self.title} · {self.images.counted} · {self.sizes.in_words}",
+            f"{self.title} · {self.images.counted} · {self.sizes.in_words}{in_space(self.config.space, ' · ')}",
             f"all pixels: {self.normalize() or _CONSTANT}",
             f"mean over images: {self.normalize('images') or _CONSTANT}",
         )

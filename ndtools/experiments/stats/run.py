@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from ndtools.computing.progress import Progress
 from ndtools.console.short_form import short_form
-from ndtools.data.images.decoding import luma
+from ndtools.data.images.decoding import in_colour_space
 from ndtools.data.images.reading import Decoded
 from ndtools.data.images.sources import ImageSource
 from ndtools.experiments.stats.config import StatsConfig
@@ -13,6 +13,7 @@ from ndtools.experiments.stats.inputs import LabelledImages, resolve
 from ndtools.experiments.stats.result import Sizes, SplitUsed, StatsResult
 from ndtools.moments.gathering import gather
 from ndtools.numerics.channel_statistics import ChannelSums
+from ndtools.numerics.colour import channel_names, reach_of
 from ndtools.results.inputs import ImagesUsed, images_used
 
 __all__ = ["run", "stats"]
@@ -69,7 +70,7 @@ def _of_source(config: StatsConfig, images: ImageSource, progress: Progress | No
     channels = 1 if config.gray else 3
 
     def new() -> _Sums:
-        return _Sums(ChannelSums(channels))
+        return _Sums(ChannelSums(channels, reach_of(config.space)))
 
     gathered = gather(
         images,
@@ -77,6 +78,7 @@ def _of_source(config: StatsConfig, images: ImageSource, progress: Progress | No
         _add,
         gray=config.gray,
         resize=config.resize,
+        space=config.space,
         jobs=config.jobs,
         working=WORKING,
         progress=progress,
@@ -97,10 +99,10 @@ def _add(sums: _Sums, image: Decoded) -> None:
 def _of_labelled(config: StatsConfig, labelled: LabelledImages, progress: Progress | None) -> StatsResult:
     dataset, pixels = labelled.dataset, labelled.pixels
     gray = config.gray or pixels.shape[1] == 1
-    sums = _Sums(ChannelSums(1 if gray else pixels.shape[1]))
+    sums = _Sums(ChannelSums(1 if gray else pixels.shape[1], reach_of(config.space)))
     for start in range(0, len(pixels), TOGETHER):
         part = pixels[start : start + TOGETHER].numpy()
-        sums.channels.update(luma(part) if config.gray and part.shape[1] == 3 else part)
+        sums.channels.update(in_colour_space(part, config.space, gray=gray))
         if progress:
             progress(min(start + TOGETHER, len(pixels)), len(pixels))
     sums.sizes[int(pixels.shape[2]), int(pixels.shape[3])] = len(pixels)
@@ -114,7 +116,7 @@ def _result(config: StatsConfig, sums: _Sums, used: ImagesUsed, split: SplitUsed
         config=config,
         images=used,
         split=split,
-        names=("R", "G", "B") if len(statistics.mean) == 3 else ("gray",),
+        names=channel_names(len(statistics.mean), config.space),
         sizes=Sizes.of(sums.sizes),
         statistics=statistics,
         device="cpu",
