@@ -34,6 +34,8 @@ VARIANTS = {
     "kernels-gray-fit-bootstrap": ("kernels", "{photos}", "-k", 9, "--gray", "--fit", "--bootstrap", 6),
     "kernels-without-blue": ("kernels", "{yellow}", "-k", 7, "--fit", "--bootstrap", 6),
     "kernels-of-moments": ("kernels", "--from-moments", "{moments}", "--bootstrap", 6, "{more}"),
+    "kernels-cones": ("kernels", "{photos}", "-k", 5, "--space", "lms", "--fit"),
+    "deconvolve-log-cones": ("deconvolve", "{photo}", "--space", "log-lms"),
     "kernels-auto": ("kernels", "{photos}", "-k", 3, "--eps", "auto"),
     "kernels-series": ("kernels", "{photos}", "-k", "3,5", "--eps", "paper,1e-2,auto"),
     "kernels-series-of-moments": ("kernels", "--from-moments", "{moments}", "{more}", "--eps", "1e-2,auto"),
@@ -54,8 +56,8 @@ VARIANTS = {
     "sparsity-of-moments": ("sparsity", "{photos}", "--from-moments", "{moments}", "--bootstrap", 3),
     "stats": ("stats", "{photos}"),
     "stats-set": ("stats", "{set}", "--split", "all", "-n", 50),
+    "stats-log-cones": ("stats", "{photos}", "--space", "log-lms"),
     "stats-constant": ("stats", "{flat}"),
-    "stats-without-blue": ("stats", "{yellow}", "--resize", 20),
     "compare-sets": ("compare-sets", "{photos}", "{photos}", "-k", 5, "--bootstrap", 6),
     "compare-sets-three": ("compare-sets", "{photos}", "{more}", "{yellow}", "--bootstrap", 0),
     "compare-sets-series": (
