@@ -65,7 +65,7 @@ class Places:
     photographs : str, optional
         Source of photographs, as :func:`ndtools.data.images.sources.resolve_source` has it.
     image : str, optional
-        File of one photograph.
+        File of one photograph, or the name of a built-in one, "sample-photo".
     """
 
     data_dir: str | None = None
@@ -117,7 +117,7 @@ class Places:
 
     def _image(self) -> Place:
         remedy = "name the file of the photograph Lenna, which is not free and does not come with ndtools"
-        if self.image is not None and not os.path.isfile(self.image):
+        if self.image not in (None, "sample-photo") and not os.path.isfile(self.image or ""):
             raise DataError(f"no such file: '{printable(self.image)}' (`image`)")
         path = self.image or self._beside(_FILES, folder=False)
         return Place(IMAGE, path, path is not None and Path(path).stem.lower() in _PORTRAITS, remedy, "image")
