@@ -324,7 +324,7 @@ def test_runs_of_different_data_are_groups_of_their_own(tmp_path):
         write_run(tmp_path / "runs" / name, **settings)
     page = read(write_report(tmp_path / "runs", tmp_path / "report.html").path)
     assert [text for level, text in page.headings if level == 3] == ["cifar10", "cifar100"]
-    assert len(page.all("svg")) == 2 and "deconv 1 4 of 4" in page.text
+    assert len(page.all("svg")) == 2 and "deconv 1 4 " in page.text
 
 
 def test_nothing_found_is_an_error_with_the_remedy(tmp_path, monkeypatch):
