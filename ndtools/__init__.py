@@ -64,6 +64,10 @@ _GROUPS: dict[str, dict[str, str | tuple[str, str]]] = {
         "opponency": "numerics.kernel_profiles",
         "radial_profile": "numerics.kernel_profiles",
     },
+    "whitening": {  # whitening as a transform, within the pipelines of torch and scikit-learn
+        "Whiten": "transforms.whiten",
+        "ZCA": "transforms.zca",
+    },
     "matrices": {  # inverse square roots of matrices, and the iterations towards them
         "CoupledChebyshev": "numerics.iterations",
         "CoupledNewtonSchulz": "numerics.iterations",

@@ -162,6 +162,8 @@ from ndtools.training.recipe import Recipe as Recipe
 from ndtools.training.records import EpochRecord as EpochRecord
 from ndtools.training.records import StepRecord as StepRecord
 from ndtools.training.state import TrainingState as TrainingState
+from ndtools.transforms.whiten import Whiten as Whiten
+from ndtools.transforms.zca import ZCA as ZCA
 
 __version__: str
 load_result = load

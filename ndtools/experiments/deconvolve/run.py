@@ -1,6 +1,5 @@
 """One image and its deconvolution (Ye et al. 2020, fig. 4)."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,10 +13,10 @@ from ndtools.data.images.decoding import Pixels
 from ndtools.data.images.reading import Decoded, load_images
 from ndtools.data.images.single import load_single
 from ndtools.data.images.sources import resolve_source
-from ndtools.errors import DataError, MatrixError, NumericalError, OptionError
+from ndtools.errors import DataError, NumericalError, OptionError
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
 from ndtools.experiments.deconvolve.result import DeconvolveResult, centred
-from ndtools.moments.files import read_written
+from ndtools.moments.files import read_kernels
 from ndtools.moments.grey import warn_if_grey
 from ndtools.moments.groups import GroupMoments
 from ndtools.moments.images import too_small
@@ -104,7 +103,7 @@ def run_series(
         raise OptionError("from_file", "cannot be combined with several kernel sizes or ridges; the file has one each")
     device = resolve_device(config.device)
     if config.from_file is not None:
-        kernels, mean = _kernels_from(config.from_file)
+        kernels, mean = read_kernels(config.from_file)
         if config.gray and len(kernels) == 3:
             raise OptionError(
                 "gray", f"cannot be combined with {config.from_file}, which holds kernels of colour images"
@@ -201,17 +200,3 @@ def _halves(image: Decoded, k: int) -> list[list[Pixels]]:
         raise DataError(f"{image.name}: {rows} rows are too few to choose a ridge by halves of {k}×{k} patches")
     bands = np.array_split(image.pixels, count, axis=1)
     return [bands[::2], bands[1::2]]
-
-
-def _kernels_from(path: str) -> tuple[Tensor, Tensor]:
-    """Read the kernels and the mean that ``ndtools kernels`` has written."""
-    arrays = read_written(path, ("kernels", "mean"), "`from_file` takes the .npz file that ndtools kernels writes")
-    kernels, mean = (arrays[key].astype(np.float64) for key in ("kernels", "mean"))
-    shape = kernels.shape
-    if len(shape) != 4 or shape[0] != shape[1] or shape[2] != shape[3] or shape[0] not in (1, 3) or not shape[2] % 2:
-        raise MatrixError(f"{path} holds kernels of shape {shape}, where (C, C, k, k) with C 1 or 3, k odd is wanted")
-    if mean.shape != (math.prod(shape[1:]),):
-        raise MatrixError(f"{path} holds a mean of shape {mean.shape}, where ({math.prod(shape[1:])},) is wanted")
-    if not (np.isfinite(kernels).all() and np.isfinite(mean).all()):
-        raise MatrixError(f"{path} holds values that are not finite")
-    return torch.from_numpy(kernels), torch.from_numpy(mean)
