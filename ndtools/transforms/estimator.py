@@ -51,7 +51,7 @@ class Estimator:
         Returns
         -------
         array of shape (n, d)
-            Transformed samples.
+            Samples after the transform.
         """
         return self.fit(X, y).transform(X)
 
@@ -81,7 +81,7 @@ class Estimator:
         Returns
         -------
         Self
-            This estimator.
+            This estimator, with its new parameters.
 
         Raises
         ------

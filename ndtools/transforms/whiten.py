@@ -93,6 +93,7 @@ class Whiten(nn.Module):
     weight: Tensor
     inverse_weight: Tensor | None
     offset: Tensor
+    bias: Tensor | None
 
     def __init__(
         self,
@@ -124,7 +125,10 @@ class Whiten(nn.Module):
             raise ValueError(f"offset must have shape ({outputs},), got {tuple(offset.shape)}")
         if offset is None:
             offset = torch.zeros(outputs)
-        for name, value in (("mean", mean), ("weight", weight), ("inverse_weight", inverse), ("offset", offset)):
+        # Kernels are large and nearly cancel: the bias of the convolution is summed in float64.
+        bias = offset.double() - weight.double().flatten(1) @ mean.double() if mode == "conv" else None
+        buffers = {"mean": mean, "weight": weight, "inverse_weight": inverse, "offset": offset, "bias": bias}
+        for name, value in buffers.items():
             buffer = None if value is None else value.detach().to(dtype, copy=True)
             self.register_buffer(name, None if buffer is None else buffer.contiguous())
 
@@ -259,7 +263,7 @@ class Whiten(nn.Module):
             raise ValueError(f"state must be the state_dict of a Whiten, got one without {', '.join(missing)}")
         settings = settings_from(state[_STATE])
         weight: Tensor = state["weight"]
-        return cls(
+        whiten = cls(
             state["mean"],
             weight,
             inverse=state.get("inverse_weight"),
@@ -269,6 +273,8 @@ class Whiten(nn.Module):
             border=settings["border"],
             dtype=weight.dtype,
         )
+        whiten.load_state_dict(state)
+        return whiten
 
     def forward(self, images: Tensor) -> Tensor:
         """Whiten an image or a batch of images.
@@ -292,7 +298,8 @@ class Whiten(nn.Module):
         """
         pixels = self._pixels(images)
         if self.mode == "conv":
-            return convolved(pixels, self.weight, self.offset - self.weight.flatten(1) @ self.mean, self.border)
+            assert self.bias is not None
+            return convolved(pixels, self.weight, self.bias, self.border)
         if self.mode == "channel":
             centred = pixels.movedim(-3, -1) - self.mean
             return (centred @ self.weight.mT + self.offset).movedim(-1, -3)
@@ -325,8 +332,8 @@ class Whiten(nn.Module):
             if self.border != "circular" and tuple(self.weight.shape[2:]) != (1, 1):
                 raise OptionError("border", f"must be 'circular' for an inverse of mode 'conv', got {self.border!r}")
             self._check_image(values)
-            shift = self.offset - self.weight.flatten(1) @ self.mean
-            return circular_inverse(values - shift[:, None, None], self.weight)
+            assert self.bias is not None
+            return circular_inverse(values - self.bias[:, None, None], self.weight)
         inverse = self.inverse_weight
         assert inverse is not None
         if self.mode == "channel":

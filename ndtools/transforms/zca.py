@@ -158,7 +158,7 @@ class ZCA(Estimator):
         Parameters
         ----------
         X : array of shape (n, d)
-            Whitened samples.
+            Whitened samples of d features.
 
         Returns
         -------

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, pad
 
 from ndtools.computing.operators import resolve_device
 from ndtools.console.short_form import short_form
@@ -13,13 +12,15 @@ from ndtools.data.images.decoding import Pixels
 from ndtools.data.images.reading import Decoded, load_images
 from ndtools.data.images.single import load_single
 from ndtools.data.images.sources import resolve_source
-from ndtools.errors import DataError, NumericalError, OptionError
+from ndtools.errors import DataError, OptionError
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
+from ndtools.experiments.deconvolve.maps import deconvolved_values, deconvolving
 from ndtools.experiments.deconvolve.result import DeconvolveResult, centred
 from ndtools.moments.files import read_kernels
 from ndtools.moments.grey import warn_if_grey
 from ndtools.moments.groups import GroupMoments
 from ndtools.moments.images import too_small
+from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.inverse_sqrt import method_from_name
 from ndtools.numerics.patch_covariance import PatchCovariance
@@ -109,7 +110,10 @@ def run_series(
                 "gray", f"cannot be combined with {config.from_file}, which holds kernels of colour images"
             )
         image = _image(config, gray=len(kernels) == 1)
-        return Series((_result(config, image, kernels, mean, device),))
+        own = None
+        if config.keep_scale:
+            own = _moments(image, kernels.shape[-1], [0.0], config, device).whole
+        return Series((_result(config, image, kernels, mean, device, covariance=own),))
     image = _image(config, gray=config.gray)
     results, moments = [], dict[int, GroupMoments]()
     for member in members:
@@ -119,7 +123,8 @@ def run_series(
         ridge, relative, choice = moments[k].terms(member.eps, relative=config.relative_eps)
         method = method_from_name(config.method, n_iter=config.iterations)
         fit = Deconvolution.from_covariance(moments[k].whole, eps=ridge, relative=relative, method=method)
-        results.append(_result(member, image, fit.kernels(), fit.mean, device, fit, choice))
+        whole = moments[k].whole
+        results.append(_result(member, image, fit.kernels(), fit.mean, device, fit, choice, covariance=whole))
     return Series(tuple(results))
 
 
@@ -131,18 +136,17 @@ def _result(
     device: torch.device,
     fit: Deconvolution | None = None,
     choice: RidgeChoice | None = None,
+    *,
+    covariance: Covariance | None = None,
 ) -> DeconvolveResult:
     k = kernels.shape[-1]
     if reason := too_small(image, (k, k)):
         raise DataError(f"{image.name}: {reason}")
-    pixels = torch.from_numpy(np.divide(image.pixels, white(image.pixels), dtype=np.float32))
-    bias = -(kernels.flatten(1) @ mean)
-    half = k // 2
-    whole = pad(pixels[None], (half,) * 4, mode="reflect") if config.border == "reflect" and half else pixels[None]
-    deconvolved = conv2d(whole, kernels.float(), bias.float())[0].numpy()
-    if not np.isfinite(deconvolved).all():
-        raise NumericalError(f"{image.name}: the deconvolved image overflows; the kernels are too large")
-    largest = float(pixels.abs().max())
+    pixels = np.divide(image.pixels, white(image.pixels), dtype=np.float32)
+    whiten = deconvolving(config, kernels, mean, covariance)
+    deconvolved = deconvolved_values(whiten, image.pixels, image.name)
+    largest = float(np.abs(pixels).max())
+    terms = largest * float(whiten.weight.abs().sum((1, 2, 3)).max()) + float(whiten.offset.abs().max())
     return DeconvolveResult(
         config=config,
         source=image.name,
@@ -151,8 +155,8 @@ def _result(
         deconvolved=deconvolved,
         kernels=kernels.numpy(),
         fit=fit,
-        before=measured(centred(pixels.numpy(), mean.numpy(), k, config.border), terms=largest),
-        after=measured(deconvolved, terms=largest * float(kernels.abs().sum((1, 2, 3)).max())),
+        before=measured(centred(pixels, mean.numpy(), k, config.border), terms=largest),
+        after=measured(deconvolved, terms=terms),
         device=str(device),
         reduced_to_luma=len(kernels) == 1 and not config.gray and _has_colour(config),
         ridge=choice,
