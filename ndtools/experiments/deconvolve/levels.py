@@ -14,7 +14,7 @@ def picture_of(values: NDArray[np.float32], *, keep_scale: bool = False) -> NDAr
     Parameters
     ----------
     values : array of shape (C, H, W)
-        Deconvolved image.
+        Values of a deconvolved image.
     keep_scale : bool
         Whether its values are in [0, 1] like those of the image, and others are clipped. By default 0 is mid-grey, and
         the largest 0.5 % of magnitudes are clipped.
