@@ -117,20 +117,18 @@ class Whiten(nn.Module):
         check_shapes(mode, self.shape, self.border, mean=mean, weight=weight, inverse=inverse)
         if inverse is None and mode != "conv":
             try:
-                inverse = torch.linalg.inv(weight.double())
+                inverse = torch.linalg.inv(_double(weight))
             except RuntimeError:  # torch.linalg.LinAlgError
                 raise MatrixError("weight must have an inverse, got a singular matrix") from None
-        outputs = len(weight)
-        if offset is not None and tuple(offset.shape) != (outputs,):
-            raise ValueError(f"offset must have shape ({outputs},), got {tuple(offset.shape)}")
-        if offset is None:
-            offset = torch.zeros(outputs)
+        offset = torch.zeros(len(weight)) if offset is None else offset
+        if offset.shape != weight.shape[:1]:
+            raise ValueError(f"offset must have shape ({len(weight)},), got {tuple(offset.shape)}")
         # Kernels are large and nearly cancel: the bias of the convolution is summed in float64.
-        bias = offset.double() - weight.double().flatten(1) @ mean.double() if mode == "conv" else None
+        bias = _double(offset) - _double(weight).flatten(1) @ _double(mean) if mode == "conv" else None
         buffers = {"mean": mean, "weight": weight, "inverse_weight": inverse, "offset": offset, "bias": bias}
         for name, value in buffers.items():
-            buffer = None if value is None else value.detach().to(dtype, copy=True)
-            self.register_buffer(name, None if buffer is None else buffer.contiguous())
+            buffer = None if value is None else value.detach().to(weight.device, dtype, copy=True).contiguous()
+            self.register_buffer(name, buffer)
 
     @classmethod
     def fit(
@@ -170,7 +168,7 @@ class Whiten(nn.Module):
             Whether each channel keeps its mean and standard deviation, with "conv" and "channel": the decorrelation
             stretch of remote sensing. Default False.
         dtype : torch.dtype, optional
-            Dtype of the result, torch's default by default. The fit itself is in float64.
+            Dtype of the result, torch's default by default. The matrix is computed in float64 before it is rounded.
 
         Returns
         -------
@@ -394,3 +392,8 @@ class Whiten(nn.Module):
             text = ", ".join(map(str, wanted))
             least = f" of at least {'×'.join(map(str, self.weight.shape[2:]))} pixels" if self.mode == "conv" else ""
             raise ValueError(f"images must have shape ({text}) or (N, {text}){least}, got {tuple(images.shape)}")
+
+
+def _double(tensor: Tensor) -> Tensor:
+    """Return a tensor in float64 on the CPU, as some devices have no such numbers."""
+    return tensor.detach().cpu().double()
