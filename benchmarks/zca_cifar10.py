@@ -28,6 +28,7 @@ def off(found: np.ndarray, wanted: np.ndarray) -> float:
 
 
 def main() -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir")
     parser.add_argument("--images", type=int, default=20_000)
