@@ -10,7 +10,7 @@ from torch import Tensor
 from ndtools.errors import OptionError
 from ndtools.numerics.patches import Pair
 
-__all__ = ["Mode", "check_odd_sides", "check_shapes", "refuse", "settings_from"]
+__all__ = ["Mode", "check_image", "check_odd_sides", "check_shapes", "refuse", "settings_from"]
 
 Mode = Literal["conv", "full", "channel", "pca", "cholesky"]
 
@@ -53,6 +53,33 @@ def check_shapes(
             raise ValueError(f"inverse must have the shape of weight, {found}, got {tuple(inverse.shape)}")
     if tuple(mean.shape) != (features,):
         raise ValueError(f"mean must have shape ({features},), got {tuple(mean.shape)}")
+
+
+def check_image(found: tuple[int, ...], wanted: tuple[int | None, ...], kernel_size: tuple[int, ...]) -> None:
+    """Raise an error if images have another shape than a whitening takes.
+
+    Parameters
+    ----------
+    found : tuple of int
+        Shape of an image or of a batch.
+    wanted : (int, int or None, int or None)
+        Channels, height and width of an image; None for any.
+    kernel_size : (int, int)
+        Least height and width.
+
+    Raises
+    ------
+    ValueError
+        If the shape is another.
+    """
+    least = (1, *kernel_size)
+    fits = zip(found[-3:], wanted, least, strict=False)
+    if len(found) in (3, 4) and all((n is None or n == m) and m >= low for m, n, low in fits):
+        return
+    names = (f"{n}" if n else name for n, name in zip(wanted, "CHW", strict=True))
+    text = ", ".join(names)
+    pixels = f" of at least {'×'.join(map(str, kernel_size))} pixels" if max(kernel_size) > 1 else ""
+    raise ValueError(f"images must have shape ({text}) or (N, {text}){pixels}, got {found}")
 
 
 def check_odd_sides(kernel_size: Pair) -> None:

@@ -1,5 +1,6 @@
 """Moments of images in memory, for the modes of ``Whiten``: of their patches, of their channels, of whole images."""
 
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -8,14 +9,15 @@ import torch
 from torch import Tensor
 
 from ndtools.computing.memory import require_memory
-from ndtools.errors import DataError
+from ndtools.errors import DataError, NumericalWarning
+from ndtools.moments.files import read_kernels
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.linear_whitening import COPIES
 from ndtools.numerics.patch_covariance import PatchCovariance
 from ndtools.numerics.patches import Pair, as_pixels, each_image, to_pair
 from ndtools.numerics.pixels import white
 
-__all__ = ["CHUNK", "Images", "covariance_of_images", "covariance_of_patches", "require_features"]
+__all__ = ["CHUNK", "Images", "covariance_of_images", "covariance_of_patches", "kernels_of_file", "require_features"]
 
 CHUNK = 2**26  # bytes of float64 rows that are added to a covariance at a time
 
@@ -121,6 +123,37 @@ def covariance_of_images(images: Images) -> tuple[Covariance, tuple[int, int, in
         add()
     assert total is not None
     return total, (shape[0], shape[1], shape[2])
+
+
+def kernels_of_file(path: str) -> tuple[Tensor, Tensor]:
+    """Read kernels that ``ndtools kernels`` has written, and the mean of the patches.
+
+    Parameters
+    ----------
+    path : str
+        Path of the .npz file.
+
+    Returns
+    -------
+    kernels : Tensor of shape (C, C, k, k)
+        Kernels for cross-correlation, float64.
+    mean : Tensor of shape (C·k²,)
+        Mean of the patches, float64.
+
+    Warns
+    -----
+    NumericalWarning
+        If they are for pixels of another colour space than sRGB.
+    """
+    kernels, mean, space = read_kernels(path, "path")
+    if space != "srgb":
+        warnings.warn(
+            f"{path} holds kernels for pixels in the colour space {space}: give such pixels to the whitening, as"
+            f" nd.iter_images(..., space={space!r}) reads them",
+            NumericalWarning,
+            stacklevel=3,
+        )
+    return kernels, mean
 
 
 def require_features(features: int, what: str, remedy: str) -> None:

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from ndtools.errors import MatrixError, OptionError
-from ndtools.moments.files import read_kernels
 from ndtools.numerics.circular import circular_inverse
 from ndtools.numerics.deconvolution import Border, Deconvolution, convolved
 from ndtools.numerics.inverse_sqrt import Method
@@ -17,8 +16,8 @@ from ndtools.numerics.linear_whitening import Form, linear_whitening, restoring_
 from ndtools.numerics.patches import Pair, to_pair
 from ndtools.numerics.pixels import white
 from ndtools.numerics.ridge import ridge_terms
-from ndtools.transforms.checks import Mode, check_odd_sides, check_shapes, refuse, settings_from
-from ndtools.transforms.fitting import Images, covariance_of_images, covariance_of_patches
+from ndtools.transforms.checks import Mode, check_image, check_odd_sides, check_shapes, refuse, settings_from
+from ndtools.transforms.fitting import Images, covariance_of_images, covariance_of_patches, kernels_of_file
 from ndtools.validation import check_choice
 
 __all__ = ["Mode", "Whiten"]
@@ -233,8 +232,13 @@ class Whiten(nn.Module):
         ------
         DataError
             If the file is absent, damaged, or of another sort.
+
+        Warns
+        -----
+        NumericalWarning
+            If the kernels are for pixels of another colour space than sRGB.
         """
-        kernels, mean = read_kernels(os.fspath(path), "path")
+        kernels, mean = kernels_of_file(os.fspath(path))
         return cls(mean, kernels, border=border, dtype=dtype)
 
     @classmethod
@@ -382,16 +386,8 @@ class Whiten(nn.Module):
         return pixels / white(images) if images.dtype == torch.uint8 else pixels
 
     def _check_image(self, images: Tensor) -> None:
-        wanted = self.shape or (self.weight.shape[1], "H", "W")
-        fits = images.dim() in (3, 4) and images.shape[-3] == wanted[0]
-        if fits and self.shape is not None:
-            fits = tuple(images.shape[-2:]) == self.shape[1:]
-        if fits and self.mode == "conv":
-            fits = images.shape[-2] >= self.weight.shape[2] and images.shape[-1] >= self.weight.shape[3]
-        if not fits:
-            text = ", ".join(map(str, wanted))
-            least = f" of at least {'×'.join(map(str, self.weight.shape[2:]))} pixels" if self.mode == "conv" else ""
-            raise ValueError(f"images must have shape ({text}) or (N, {text}){least}, got {tuple(images.shape)}")
+        kernel_size = tuple(self.weight.shape[2:]) if self.mode == "conv" else (1, 1)
+        check_image(tuple(images.shape), self.shape or (self.weight.shape[1], None, None), kernel_size)
 
 
 def _double(tensor: Tensor) -> Tensor:

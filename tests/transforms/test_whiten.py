@@ -222,6 +222,11 @@ def test_load_reads_what_the_command_has_written(photos, tmp_path):
     assert found.shape == image.shape
     expected = kernels.deconvolution.apply(image.astype(np.float64))
     torch.testing.assert_close(found[:, 1:-1, 1:-1], expected, rtol=0, atol=1e-9 * expected.abs().max().item())
+    with np.load(tmp_path / "kernels.npz") as arrays:
+        linear = dict(arrays) | {"space": np.frombuffer(b"linear", np.uint8)}
+    np.savez(tmp_path / "linear.npz", **linear)
+    with pytest.warns(NumericalWarning, match=r"in the colour space linear: .*space='linear'"):
+        nd.Whiten.load(tmp_path / "linear.npz")
     np.savez(tmp_path / "other.npz", covariance=np.eye(3))
     with pytest.raises(DataError, match="`path` takes the .npz file that ndtools kernels writes"):
         nd.Whiten.load(tmp_path / "other.npz")

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from ndtools.data.images.decoding import Pixels
 from ndtools.drawing.shown import ShownResult
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
-from ndtools.experiments.deconvolve.levels import picture_of
+from ndtools.experiments.deconvolve.levels import picture_of, picture_of_pixels, shown
 from ndtools.experiments.deconvolve.set_result import DeconvolvedSet
+from ndtools.moments.files import SPACE, space_array
+from ndtools.numerics.colour import in_space
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.pixels import white
 from ndtools.numerics.ridge import RidgeChoice
@@ -76,8 +78,13 @@ class DeconvolveResult(ShownResult):
 
     @property
     def pixels(self) -> NDArray[np.float32]:
-        """Image as numbers in [0, 1], of shape (C, H, W)."""
+        """Image as numbers, of shape (C, H, W): in [0, 1], or the range of another colour space than sRGB."""
         return np.divide(self.image, white(self.image), dtype=np.float32)
+
+    @property
+    def shown(self) -> NDArray[np.float32]:
+        """Image as files show it, whatever the colour space of the pixels: sRGB in [0, 1], of shape (C, H, W)."""
+        return shown(self.pixels, self.config.space)
 
     @property
     def centred(self) -> NDArray[np.float32]:
@@ -98,16 +105,19 @@ class DeconvolveResult(ShownResult):
         -------
         array of shape (H', W') or (H', W', 3)
             0 is mid-grey, and the largest 0.5 % of magnitudes are clipped. If the image kept its scale, its values are
-            those of pixels, and what is not in [0, 1] is clipped.
+            those of pixels, which are shown in sRGB.
         """
-        return picture_of(self.deconvolved, keep_scale=self.config.keep_scale)
+        if self.config.keep_scale:
+            return picture_of_pixels(self.deconvolved, self.config.space)
+        return picture_of(self.deconvolved)
 
     def summary(self) -> Sequence[str]:
         """Return lines that say what the result comes from, and its main numbers."""
         (_, height, width), size = self.image.shape, self.kernels.shape[-1]
         kernels = f"kernels of {source_name(printable(self.config.from_file or ''))}"
         return (
-            f"{source_name(self.source)} · {width}×{height} pixels · patches of {size}×{size}",
+            f"{source_name(self.source)} · {width}×{height} pixels · patches of {size}×{size}"
+            f"{in_space(self.config.space, ' · ')}",
             f"{ridge_in_words(self.fit, self.ridge)} · {precision_in_words(self.fit)}" if self.fit else kernels,
             before_and_after(self.before, self.after),
         )
@@ -120,6 +130,7 @@ class DeconvolveResult(ShownResult):
             "image": self.image,
             **deconvolution_arrays(self.fit),
             "mean": self.mean,
+            SPACE: space_array(self.config.space),
             **density_arrays(self.before, self.after),
         }
 

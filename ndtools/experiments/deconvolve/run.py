@@ -1,6 +1,7 @@
 """One image and its deconvolution (Ye et al. 2020, fig. 4)."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from ndtools.errors import DataError, OptionError
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
 from ndtools.experiments.deconvolve.maps import deconvolved_values, deconvolving
 from ndtools.experiments.deconvolve.result import DeconvolveResult, centred
-from ndtools.moments.files import read_kernels
+from ndtools.moments.files import check_space_of_files, read_kernels
 from ndtools.moments.grey import warn_if_grey
 from ndtools.moments.groups import GroupMoments
 from ndtools.moments.images import too_small
@@ -104,8 +105,10 @@ def run_series(
         raise OptionError("from_file", "cannot be combined with several kernel sizes or ridges; the file has one each")
     device = resolve_device(config.device)
     if config.from_file is not None:
-        kernels, mean = read_kernels(config.from_file)
-        if config.gray and len(kernels) == 3:
+        kernels, mean, space = read_kernels(config.from_file)
+        check_space_of_files(config.space, space)
+        config = replace(config, space=space, gray=len(kernels) == 1)
+        if members[0].gray and len(kernels) == 3:
             raise OptionError(
                 "gray", f"cannot be combined with {config.from_file}, which holds kernels of colour images"
             )
@@ -113,7 +116,7 @@ def run_series(
         own = None
         if config.keep_scale:
             own = _moments(image, kernels.shape[-1], [0.0], config, device).whole
-        return Series((_result(config, image, kernels, mean, device, covariance=own),))
+        return Series((_result(replace(members[0], space=space), image, kernels, mean, device, covariance=own),))
     image = _image(config, gray=config.gray)
     results, moments = [], dict[int, GroupMoments]()
     for member in members:
@@ -167,7 +170,7 @@ deconvolve = short_form(DeconvolveConfig, run, run_series)
 
 
 def _image(config: DeconvolveConfig, *, gray: bool) -> Decoded:
-    return load_single(config.source, gray=gray, working=WORKING_GRAY if gray else WORKING)
+    return load_single(config.source, gray=gray, space=config.space, working=WORKING_GRAY if gray else WORKING)
 
 
 def _has_colour(config: DeconvolveConfig) -> bool:

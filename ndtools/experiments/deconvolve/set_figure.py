@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 from ndtools.drawing.style import PAGE, add_title, drawing_style, new_figure, width_of
 from ndtools.experiments.deconvolve.figure import HIGHEST, NAMED, show
+from ndtools.numerics.colour import in_space
 from ndtools.text import counted, source_name
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def plot_deconvolved_set(
             for ax in axes.ravel():
                 ax.set_visible(False)
         if title:
-            add_title(fig, f"Deconvolution of {source_name(result.source)}")
+            add_title(fig, f"Deconvolution of {source_name(result.source)}{in_space(result.config.space)}")
     return fig
 
 
@@ -78,5 +79,5 @@ def caption_deconvolved_set(result: "DeconvolvedSet") -> str:
     first = counted(len(result.samples), "image")
     return (
         f"The first {first} of {result.source} ({result.images.counted}), each above its deconvolution"
-        f" by {k}×{k} kernels ({result.how()}). In the lower row, {scale}."
+        f" by {k}×{k} kernels ({result.how()}){in_space(result.config.space)}. In the lower row, {scale}."
     )

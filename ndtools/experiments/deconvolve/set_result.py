@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from ndtools.drawing.shown import ShownResult, figures_of
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
+from ndtools.moments.files import SPACE, space_array
+from ndtools.numerics.colour import in_space
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.ridge import RidgeChoice
 from ndtools.results.deconvolutions import (
@@ -111,7 +113,8 @@ class DeconvolvedSet(ShownResult):
         """Return lines that say what the result comes from, and what was written."""
         size = self.kernels.shape[-1]
         return (
-            f"{source_name(self.source)} · {self.images.counted} · patches of {size}×{size}",
+            f"{source_name(self.source)} · {self.images.counted} · patches of {size}×{size}"
+            f"{in_space(self.config.space, ' · ')}",
             self.how(),
             f"{counted(len(self.written), 'file')} written as {', '.join(self.formats)}",
         )
@@ -124,6 +127,7 @@ class DeconvolvedSet(ShownResult):
             "bias": self.bias,
             **deconvolution_arrays(self.fit),
             "mean": self.mean,
+            SPACE: space_array(self.config.space),
             **{f"before_{i}": sample.before for i, sample in enumerate(self.samples)},
             **{f"after_{i}": sample.after for i, sample in enumerate(self.samples)},
         }

@@ -3,7 +3,7 @@
 import os
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -20,10 +20,10 @@ from ndtools.data.images.sources import ImageSource, resolve_source
 from ndtools.errors import OptionError
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
 from ndtools.experiments.deconvolve.destinations import Destinations, destinations
-from ndtools.experiments.deconvolve.levels import picture_of
+from ndtools.experiments.deconvolve.levels import picture_of, picture_of_pixels
 from ndtools.experiments.deconvolve.maps import deconvolved_values, deconvolving
 from ndtools.experiments.deconvolve.set_result import DeconvolvedSet, Sample
-from ndtools.moments.files import read_kernels
+from ndtools.moments.files import check_space_of_files, read_kernels
 from ndtools.moments.gathering import gather
 from ndtools.moments.grey import warn_if_grey
 from ndtools.moments.groups import GroupMoments, grouped_moments
@@ -104,7 +104,9 @@ def run_set(
     choice: RidgeChoice | None = None
     moments: GroupMoments | None = None
     if config.from_file is not None:
-        kernels, mean = read_kernels(config.from_file)
+        kernels, mean, space = read_kernels(config.from_file)
+        check_space_of_files(config.space, space)
+        config = replace(config, space=space)
         gray, k = len(kernels) == 1, kernels.shape[-1]
         if config.gray and not gray:
             raise OptionError(
@@ -121,8 +123,18 @@ def run_set(
         kernels, mean = fit.kernels(), fit.mean
     whiten = deconvolving(config, kernels, mean, moments.whole if moments else None)
     assert whiten.bias is not None
-    writer = _Writer(whiten, files, [entry.name for entry in images.entries][:SAMPLES], keep_scale=config.keep_scale)
-    gathered = gather(images, list[str], writer.add, jobs=config.jobs, gray=gray, working=WORKING, progress=progress)
+    first = [entry.name for entry in images.entries][:SAMPLES]
+    writer = _Writer(whiten, files, first, config)
+    gathered = gather(
+        images,
+        list[str],
+        writer.add,
+        jobs=config.jobs,
+        gray=gray,
+        space=config.space,
+        working=WORKING,
+        progress=progress,
+    )
     return DeconvolvedSet(
         config=config,
         images=images_used(images, gathered.read, gathered.skipped, gathered.frames, gathered.noise),
@@ -205,6 +217,7 @@ def _moments(
         seed=config.seed,
         device=device,
         gray=gray,
+        space=config.space,
         jobs=config.jobs,
         progress=progress,
     )
@@ -219,7 +232,7 @@ class _Writer:
     whiten: Whiten
     files: Destinations
     wanted: list[str]
-    keep_scale: bool
+    config: DeconvolveConfig
 
     def __post_init__(self) -> None:
         self.samples: dict[str, Sample] = {}
@@ -231,7 +244,8 @@ class _Writer:
         if reason := too_small(image, (size, size)):
             return reason
         values = deconvolved_values(self.whiten, image.pixels, image.name)
-        picture = picture_of(values, keep_scale=self.keep_scale)
+        space = self.config.space
+        picture = picture_of_pixels(values, space) if self.config.keep_scale else picture_of(values)
         paths = self.files.of(image.name)
         writers: dict[Path, Callable[[IO[bytes]], object]] = {
             path: partial(_WRITERS[extension], values, picture) for extension, path in paths.items()
@@ -241,7 +255,7 @@ class _Writer:
         done.append(image.name)
         if image.name in self.wanted:
             before = np.divide(image.pixels, white(image.pixels), dtype=np.float32)
-            sample = Sample(image.name, _reduced(picture_of(before, keep_scale=True)), _reduced(picture))
+            sample = Sample(image.name, _reduced(picture_of_pixels(before, space)), _reduced(picture))
             with self._lock:
                 self.samples[image.name] = sample
         return None

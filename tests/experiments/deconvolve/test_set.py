@@ -105,6 +105,27 @@ def test_keep_scale_of_one_image(photos, out):
     assert "standard deviation that it has in the input" in result.caption
 
 
+def test_in_another_colour_space(photos, tmp_path, out):
+    """Statistics are those of the space, pictures are shown in sRGB, and the files of a set say their space."""
+    result = deconvolve(photos, out, "-k", 1, "--keep-scale", "--space", "linear", "--format", "npy,png")
+    assert result.exit_code == 0, result.stderr
+    encoded = np.concatenate([x.reshape(3, -1) for x in pixels_of(photos).values()], 1)
+    light = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
+    y = np.concatenate([np.load(out / f"{i}.npy").reshape(3, -1) for i in range(4)], 1).astype(float)
+    np.testing.assert_allclose(y.mean(1), light.mean(1), rtol=1e-4)
+    np.testing.assert_allclose(y.std(1), light.std(1), rtol=1e-3)
+    found = np.load(out / "0.npy").clip(0, 1).astype(float)
+    shown = np.where(found <= 0.0031308, 12.92 * found, 1.055 * found ** (1 / 2.4) - 0.055)
+    np.testing.assert_allclose(np.asarray(Image.open(out / "0.png")).transpose(2, 0, 1), 255 * shown, atol=0.51)
+    assert nd.load(out / "deconvolve.json").config.space == "linear"
+    result = deconvolve(photos, tmp_path / "b", "--from", out / "deconvolve.npz", "--format", "npy")
+    assert result.exit_code == 0, result.stderr
+    assert numbers(tmp_path / "b", "deconvolve")["config"]["space"] == "linear"
+    # The kernels are those before the scale was restored: the covariance is the identity, but for the ridge.
+    y = np.concatenate([np.load(tmp_path / "b" / f"{i}.npy").reshape(3, -1) for i in range(4)], 1).astype(float)
+    np.testing.assert_allclose(np.cov(y), np.eye(3), atol=0.2)
+
+
 def test_names_are_kept_and_told_apart(tmp_path):
     for name in ("a.jpg", "b.jpg", "b.png", "deep/er/c.png", "deep/d.jpg"):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
