@@ -28,12 +28,14 @@ __all__ = [
     "Images",
     "Iterations",
     "KernelSizes",
+    "ManySources",
     "Method",
     "OneImage",
     "PatchSize",
     "PatchSizes",
     "Quiet",
     "RelativeEps",
+    "Resize",
     "Ridges",
     "Seed",
     "SharedOptions",
@@ -69,6 +71,15 @@ _FILES, _SCREEN, _RUN = "Files", "Screen", "Run"
 Source = Annotated[
     str, typer.Argument(help="Images, as for kernels; 'sample' is built in.", autocompletion=complete_source)
 ]
+ManySources = Annotated[  # one source, or files of moments that the shell puts after the first
+    list[str] | None,
+    typer.Argument(
+        help="Images: a file, a folder (with its subfolders), a quoted glob, @list.txt (a path a line), - "
+        "(such a list from standard input), a .zip or .tar, or 'sample' (built in).",
+        show_default="sample",
+        autocompletion=complete_source,
+    ),
+]
 OneImage = Annotated[
     str,
     typer.Argument(metavar="IMAGE", help="An image file; 'sample-photo' is built in.", autocompletion=complete_photo),
@@ -95,6 +106,7 @@ PatchSizes = Annotated[
     ),
 ]
 PatchSize = Annotated[int, typer.Option("--kernel-size", "-k", help="Side of the patches in pixels.")]
+Resize = Annotated[int | None, typer.Option(help="Resize images to this short side in pixels (default: as they are).")]
 Gray = Annotated[bool, typer.Option("--gray", "--grey", help="Reduce images to luma.")]
 
 # Deconvolution of patches of images.

@@ -1,9 +1,8 @@
 """Store the moments of image sets in files, so that shards computed on different machines can be added."""
 
 import math
-import os
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,9 +11,12 @@ import torch
 from numpy.typing import NDArray
 
 from ndtools.data.arrays import read_arrays
-from ndtools.errors import DataError, MatrixError, OptionError
+from ndtools.errors import DataError, MatrixError
+from ndtools.moments.origin import Origin
+from ndtools.moments.shards import in_order
 from ndtools.numerics.covariance import Covariance
 from ndtools.text import printable
+from ndtools.writing import write_whole
 
 __all__ = [
     "Moments",
@@ -24,11 +26,12 @@ __all__ = [
     "read_moments",
     "read_written",
     "size_in_words",
+    "write_moments",
 ]
 
 COPIES = 10  # number of arrays of the size of a covariance that are held while its kernels are computed
 KEYS = ("covariance", "mean", "patches", "images", "channels", "kernel_size")
-ROUNDING, RESIZE = "rounding", "resize"  # missing in files that earlier versions wrote
+ROUNDING, RESIZE, NOISE, ORIGIN = "rounding", "resize", "noise", "origin"  # missing in files of earlier versions
 
 
 class Moments(NamedTuple):
@@ -42,14 +45,26 @@ class Moments(NamedTuple):
         Number of images that the patches come from.
     resize : int or None
         Short side in pixels to which the images were resized; None if they were not.
+    noise : float or None
+        Mean variance of the rounding of the images' pixels in [0, 1]; None if it is not known.
+    origin : Origin or None
+        Source or shard that the moments come from; None if it is not known.
     """
 
     covariance: Covariance
     images: int
     resize: int | None
+    noise: float | None = None
+    origin: Origin | None = None
 
 
-def moments_arrays(covariance: Covariance, images: int, resize: int | None = None) -> dict[str, NDArray[Any]]:
+def moments_arrays(
+    covariance: Covariance,
+    images: int,
+    resize: int | None = None,
+    noise: float | None = None,
+    origin: Origin | None = None,
+) -> dict[str, NDArray[Any]]:
     """Return the arrays of a file of moments.
 
     Parameters
@@ -60,13 +75,17 @@ def moments_arrays(covariance: Covariance, images: int, resize: int | None = Non
         Number of images that the patches come from.
     resize : int, optional
         Short side in pixels to which the images were resized. By default they were not.
+    noise : float, optional
+        Mean variance of the rounding of the images' pixels in [0, 1]. By default it is not known.
+    origin : Origin, optional
+        Source or shard that the moments come from. By default it is not known.
 
     Returns
     -------
     dict of str to array
         Arrays by name, as :func:`read_moments` reads them.
     """
-    return {
+    arrays = {
         "covariance": covariance.matrix.numpy(),
         "mean": covariance.mean.numpy(),
         "patches": np.array(covariance.count),
@@ -76,13 +95,23 @@ def moments_arrays(covariance: Covariance, images: int, resize: int | None = Non
         ROUNDING: np.array(covariance.rounding),
         RESIZE: np.array(resize or 0),
     }
+    if noise is not None:
+        arrays[NOISE] = np.array(noise)
+    if origin is not None:  # as bytes: files of moments hold numbers only
+        arrays[ORIGIN] = np.frombuffer(origin.text().encode(), np.uint8)
+    return arrays
 
 
-def is_moments(path: Path) -> bool:
-    """Return whether a file has the arrays of a file of moments, by their names."""
+def write_moments(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write the arrays of a file of moments, whole or not at all; OutputError if that is not possible."""
+    write_whole({path: lambda file: np.savez(file, **dict[str, Any](arrays))}, elsewhere="another file")
+
+
+def is_moments(path: Path, further: Sequence[str] = ()) -> bool:
+    """Return whether a file has the arrays of a file of moments, and further ones, by their names."""
     try:
         with zipfile.ZipFile(path) as file:
-            return {f"{key}.npy" for key in KEYS} <= set(file.namelist())
+            return {f"{key}.npy" for key in (*KEYS, *further)} <= set(file.namelist())
     except (OSError, zipfile.BadZipFile):
         return False
 
@@ -93,7 +122,7 @@ def read_moments(paths: Sequence[str]) -> list[Moments]:
 
 
 def iterate_moments(paths: Sequence[str]) -> Iterator[Moments]:
-    """Read files of moments one by one.
+    """Read files of moments one by one: those of shards in the order of their numbers, others in the given order.
 
     Parameters
     ----------
@@ -103,23 +132,18 @@ def iterate_moments(paths: Sequence[str]) -> Iterator[Moments]:
     Yields
     ------
     Moments
-        Covariance of the patches in a file, the number of images, and to what they were resized.
+        Moments in a file, with what they come from.
 
     Raises
     ------
     OptionError
-        If a file is named twice.
+        If a file is named twice, or two files hold the same images.
     DataError
-        If a file cannot be read or is not a file of moments.
+        If a file cannot be read or is not a file of moments, or if a shard is missing.
     MatrixError
         If the arrays of a file do not fit each other, or do not fit those of the first file.
     """
-    seen: set[str] = set()
-    for path in paths:
-        if os.path.realpath(path) in seen:
-            message = f"must name each file once, got {printable(path)} twice: its images would count twice"
-            raise OptionError("from_moments", message)
-        seen.add(os.path.realpath(path))
+    paths = in_order(paths, [_origin_in(path) for path in paths])
     first: Moments | None = None
     for path in paths:
         moments = _read(path)
@@ -184,7 +208,10 @@ def read_written(
 
 def _read(path: str) -> Moments:
     arrays = read_written(
-        path, KEYS, "files of moments are those that ndtools kernels --save-moments FILE writes", [ROUNDING, RESIZE]
+        path,
+        KEYS,
+        "files of moments are those that ndtools kernels --save-moments FILE writes",
+        [ROUNDING, RESIZE, NOISE, ORIGIN],
     )
     numbers = {key: arrays[key].ravel() for key in ("patches", "images", "channels", "kernel_size")}
     if any(not (values.size and (values >= 1).all() and (values % 1 == 0).all()) for values in numbers.values()):
@@ -220,4 +247,27 @@ def _read(path: str) -> Moments:
         kernel_size=(size[0], size[1]),
         rounding=float(rounding),
     )
-    return Moments(covariance, int(numbers["images"][0]), int(resize) or None)
+    noise = arrays.get(NOISE)
+    if noise is not None and not (noise.shape == () and 0 <= noise < math.inf):
+        raise MatrixError(f"{printable(path)} must hold a finite noise of at least 0")
+    return Moments(
+        covariance,
+        int(numbers["images"][0]),
+        int(resize) or None,
+        None if noise is None else float(noise),
+        _origin(path, arrays[ORIGIN]) if ORIGIN in arrays else None,
+    )
+
+
+def _origin_in(path: str) -> Origin | None:
+    """Return what the moments in a file come from; None if it does not say, or is no file of moments."""
+    if not is_moments(Path(path), [ORIGIN]):
+        return None
+    return _origin(path, read_arrays(path, [ORIGIN])[ORIGIN])
+
+
+def _origin(path: str, numbers: NDArray[np.floating[Any]]) -> Origin:
+    try:
+        return Origin.from_text(bytes(numbers.astype(np.uint8)).decode())
+    except (ValueError, KeyError, TypeError):  # an OptionError of an impossible shard is a ValueError, too
+        raise MatrixError(f"{printable(path)} does not say what its moments come from in a way that is known") from None

@@ -2,6 +2,7 @@
 
 import difflib
 import glob
+import hashlib
 import itertools
 import os
 import stat
@@ -125,6 +126,44 @@ class ImageSource:
             return self
         chosen = np.sort(np.random.default_rng(seed).permutation(len(self))[:n])
         return replace(self, entries=tuple(self.entries[i] for i in chosen))
+
+    def shard(self, number: int, of: int) -> "ImageSource":
+        """Return one of several parts in which neighbours stay together, for several machines.
+
+        Every tar archive is in one part, so that none reads it in vain. If a source has fewer archives and images
+        outside of them than parts, the images in its archives are divided.
+
+        Parameters
+        ----------
+        number : int
+            Number of the part, from 1.
+        of : int
+            Number of parts.
+
+        Returns
+        -------
+        ImageSource
+            Part of the source. The first part has the skipped entries.
+
+        Raises
+        ------
+        OptionError
+            If there are fewer images than parts.
+        """
+        units = [list(run) for _, run in itertools.groupby(self.entries, _unit_of)]
+        if len(units) < of:
+            units = [[entry] for entry in self.entries]
+        if len(units) < of:
+            raise OptionError("shard", f"must have at most as many parts as {self.label} has images, {len(units)}")
+        first, last = ((number - 1) * len(units) // of, number * len(units) // of)
+        chosen = tuple(entry for unit in units[first:last] for entry in unit)
+        return replace(self, entries=chosen, skipped=() if number > 1 else self.skipped)
+
+    @property
+    def listing(self) -> str:
+        """Digest of the names of the images, which tells whether a source is as it was."""
+        names = "\n".join(entry.name for entry in self.entries)
+        return hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest()[:16]
 
     def parts(self, n: int, seed: int) -> "tuple[ImageSource, ...]":
         """Divide the images into parts at random.
@@ -302,6 +341,11 @@ def _stream_tar(archive: str, names: dict[int, str]) -> Iterator[ImageRef]:
 
 def _archive_of(entry: ImageRef | _TarEntry) -> str | None:
     return entry.archive if isinstance(entry, _TarEntry) else None
+
+
+def _unit_of(entry: ImageRef | _TarEntry) -> object:
+    """Return what an entry stays together with: its archive, or nothing but itself."""
+    return entry.archive if isinstance(entry, _TarEntry) else id(entry)
 
 
 def _bad_archive(path: str, error: DataError) -> DataError:

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from ndtools.drawing.shown import ShownResult
 from ndtools.experiments.covariance.config import CovarianceConfig
+from ndtools.moments.files import moments_arrays
+from ndtools.moments.origin import Origin
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.ridge import RidgeChoice
@@ -101,6 +103,8 @@ class CovarianceResult(ShownResult):
         Device on which the result was computed.
     ridge : RidgeChoice or None
         Choice of the ridge, if it was "auto".
+    origin : Origin or None
+        Source of the moments; None if there are several, or if the result was read from its files.
     """
 
     config: CovarianceConfig
@@ -112,6 +116,7 @@ class CovarianceResult(ShownResult):
     after: MeanCorrelation
     device: str
     ridge: RidgeChoice | None = None
+    origin: Origin | None = None
 
     @property
     def fit(self) -> Deconvolution:
@@ -120,7 +125,7 @@ class CovarianceResult(ShownResult):
 
     @property
     def source(self) -> str:
-        """Name of the image source, printable."""
+        """Name of the image source, or of the files of moments, printable."""
         return self.images.label
 
     def correlations(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -148,6 +153,10 @@ class CovarianceResult(ShownResult):
             "whitened": self.whitened,
             **deconvolution_arrays(self.deconvolution),
         }
+
+    def moments(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays of a file of moments, which adds up with others (``from_moments``)."""
+        return moments_arrays(self.covariance, self.images.read, self.config.resize, self.images.noise, self.origin)
 
     def numbers(self) -> dict[str, Any]:
         """Return the numbers of the .json file by key."""

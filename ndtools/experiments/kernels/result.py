@@ -12,6 +12,7 @@ from ndtools.experiments.kernels.bootstrap import KernelBootstrap
 from ndtools.experiments.kernels.cells import CellMeasures
 from ndtools.experiments.kernels.config import KernelsConfig
 from ndtools.moments.files import moments_arrays
+from ndtools.moments.origin import Origin
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.deconvolution import Deconvolution, has_variance
 from ndtools.numerics.kernel_profiles import opponency
@@ -99,6 +100,8 @@ class KernelsResult(ShownResult):
         If asked for.
     ridge : RidgeChoice or None
         Choice of the ridge, if it was "auto".
+    origin : Origin or None
+        Source of the moments; None if there are several, or if the result was read from its files.
     """
 
     config: KernelsConfig
@@ -111,6 +114,7 @@ class KernelsResult(ShownResult):
     cells: tuple[CellMeasures, ...] = ()
     bootstrap: KernelBootstrap | None = None
     ridge: RidgeChoice | None = None
+    origin: Origin | None = None
 
     @property
     def fit(self) -> Deconvolution:
@@ -143,7 +147,7 @@ class KernelsResult(ShownResult):
 
     def moments(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of a file of moments, which adds up with others (``from_moments``)."""
-        return moments_arrays(self.covariance, self.images.read, self.config.resize)
+        return moments_arrays(self.covariance, self.images.read, self.config.resize, self.images.noise, self.origin)
 
     def numbers(self) -> dict[str, Any]:
         """Return the numbers of the .json file by key."""

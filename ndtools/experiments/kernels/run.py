@@ -19,6 +19,7 @@ from ndtools.experiments.kernels.result import ChannelKernel, KernelsResult
 from ndtools.moments.grey import warn_if_grey
 from ndtools.moments.groups import GroupMoments, grouped_moments, moments_of_files
 from ndtools.moments.noise import warn_if_below_noise
+from ndtools.moments.origin import Origin, PatchSetting
 from ndtools.moments.resampling import GROUPS
 from ndtools.numerics.deconvolution import Deconvolution, has_variance
 from ndtools.numerics.inverse_sqrt import method_from_name
@@ -105,7 +106,8 @@ def run_series(
         found = moments_of_files(config.from_moments, resampled=bool(config.bootstrap), halves="auto" in eps)
         k, channels = found.by_size[0].whole.kernel_size[0], found.by_size[0].whole.channels
         members = tuple(replace(member, kernel_size=k, gray=channels == 1, resize=found.resize) for member in members)
-        used = ImagesUsed(", ".join(map(printable, config.from_moments)), found.read)
+        used = ImagesUsed(", ".join(map(printable, config.from_moments)), found.read, noise=found.noise)
+        origin = found.origin
     else:
         images = resolve_source(config.source)
         if config.images is not None:
@@ -126,13 +128,14 @@ def run_series(
             progress=progress,
         )
         used = images_used(images, found.read, found.skipped, found.frames, found.noise)
+        origin = Origin.of(images.label, images.listing, PatchSetting.of(config, eps))
     if config.bootstrap and len(found.images) < 2:
         raise DataError(f"a bootstrap needs two images, or files of moments, at least; {used.label} is one")
     moments = [each for each in found.by_size for _ in eps]
     warn_if_grey(moments[0].whole)
     series = Series(
         tuple(
-            _result(member, each, used, found.images, device, progress)
+            replace(_result(member, each, used, found.images, device, progress), origin=origin)
             for member, each in zip(members, moments, strict=True)
         )
     )
