@@ -117,6 +117,8 @@ from ndtools.layers.linear import DeconvLinear as DeconvLinear
 from ndtools.models.catalogue import build as build
 from ndtools.models.factories import LayerSpec as LayerSpec
 from ndtools.models.spec import NetworkSpec as NetworkSpec
+from ndtools.moments.files import Moments as Moments
+from ndtools.moments.source import moments as moments
 from ndtools.numerics.center_surround import measure_center_surround as measure_center_surround
 from ndtools.numerics.covariance import Covariance as Covariance
 from ndtools.numerics.deconvolution import Deconvolution as Deconvolution

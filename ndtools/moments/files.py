@@ -1,6 +1,7 @@
 """Store the moments of image sets in files, so that shards computed on different machines can be added."""
 
 import math
+import os
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from ndtools.data.arrays import read_arrays
+from ndtools.data.images.frames import Frames
+from ndtools.data.images.sources import Skipped
 from ndtools.errors import DataError, MatrixError
 from ndtools.moments.origin import Origin
 from ndtools.moments.shards import in_order
@@ -49,6 +52,10 @@ class Moments(NamedTuple):
         Mean variance of the rounding of the images' pixels in [0, 1]; None if it is not known.
     origin : Origin or None
         Source or shard that the moments come from; None if it is not known.
+    skipped : tuple of Skipped
+        Images that were not used, sorted by name; files do not hold them.
+    frames : tuple of Frames
+        Images of several frames, of which the first was used; files do not hold them.
     """
 
     covariance: Covariance
@@ -56,6 +63,24 @@ class Moments(NamedTuple):
     resize: int | None
     noise: float | None = None
     origin: Origin | None = None
+    skipped: tuple[Skipped, ...] = ()
+    frames: tuple[Frames, ...] = ()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a file of moments, which ``from_moments`` of experiments reads.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Path of the .npz file. A file of that name is replaced.
+
+        Raises
+        ------
+        OutputError
+            If the file cannot be written.
+        """
+        arrays = moments_arrays(self.covariance, self.images, self.resize, self.noise, self.origin)
+        write_moments(Path(path), arrays)
 
 
 def moments_arrays(

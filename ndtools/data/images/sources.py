@@ -159,6 +159,11 @@ class ImageSource:
         chosen = tuple(entry for unit in units[first:last] for entry in unit)
         return replace(self, entries=chosen, skipped=() if number > 1 else self.skipped)
 
+    def shards(self, most: int) -> int:
+        """Return into how many parts `shard` divides by default: one for each archive and other image, up to `most`."""
+        units = len({_unit_of(entry) for entry in self.entries})
+        return min(most, units if units > 1 else len(self.entries))
+
     @property
     def listing(self) -> str:
         """Digest of the names of the images, which tells whether a source is as it was."""
