@@ -33,6 +33,7 @@ __all__ = [
     "SkippedResultWarning",
     "SkippedRunWarning",
     "TrainingDiverged",
+    "UnreachableError",
 ]
 
 
@@ -71,6 +72,10 @@ class OptionError(NdtoolsError, ValueError):
 
 class DataError(NdtoolsError):
     """The input is absent or unusable: missing, undecodable, too small, of the wrong format."""
+
+
+class UnreachableError(DataError):
+    """Storage did not answer, after several attempts. It says nothing about the images, so none is left out for it."""
 
 
 class NoUsableImageError(DataError):

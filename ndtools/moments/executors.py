@@ -14,7 +14,7 @@ from concurrent.futures import (
 )
 from typing import Any, TypeAlias, TypeVar
 
-from ndtools.errors import NdtoolsError
+from ndtools.errors import NdtoolsError, OptionError
 from ndtools.text import reason
 
 __all__ = ["AnyExecutor", "LostTaskError", "completed"]
@@ -83,6 +83,8 @@ def completed(
     ------
     LostTaskError
         A task was begun that often and not finished.
+    OptionError
+        The executor forks processes.
     """
     engine = _Engine(executor)
     begun: Counter[int] = Counter()
@@ -141,6 +143,7 @@ class _Engine:
         self._owned = False
         if isinstance(given, Executor) or (hasattr(given, "submit") and not isinstance(given, type)):
             self.executor: Any = given
+            _refuse_forks(given)
             if isinstance(given, ProcessPoolExecutor):
                 self._make = lambda: _like(given)
         elif callable(given):
@@ -152,6 +155,7 @@ class _Engine:
     def _begin(self) -> None:
         assert self._make is not None
         self.executor, self._owned = self._make(), True
+        _refuse_forks(self.executor)
 
     def renew(self, why: str) -> None:
         """Take another executor in the place of one that is broken."""
@@ -167,6 +171,18 @@ class _Engine:
         """Shut the executor down, unless it is the caller's; tasks that run are not waited for."""
         if self._owned:
             self.executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _refuse_forks(executor: object) -> None:
+    """Refuse a pool that forks processes: they lack the threads of torch, and may wait for these forever."""
+    if isinstance(executor, ProcessPoolExecutor):
+        known: Any = executor
+        if known._mp_context.get_start_method() == "fork":
+            raise OptionError(
+                "executor",
+                "must not fork processes, in which torch may hang: make it as ProcessPoolExecutor(8, mp_context="
+                "multiprocessing.get_context('forkserver')), or with 'spawn'",
+            )
 
 
 def _like(pool: ProcessPoolExecutor) -> ProcessPoolExecutor:

@@ -155,7 +155,7 @@ def grouped_moments(
 
         def report(done: int, _: int, before: int = before) -> None:
             if progress:
-                progress(before + done, len(source) + len(source.skipped))
+                progress(before + done, source.total or 0)
 
         try:
             found = image_moments(
@@ -181,7 +181,7 @@ def grouped_moments(
         except NoUsableImageError as error:
             skipped += error.skipped
             failure = failure or error
-        before += len(group) + len(group.skipped)
+        before += group.total or 0
     if kept:
         kept.finish()
     if failure and not images:

@@ -190,7 +190,8 @@ def moments(
         Side of the patches in pixels. Default 15.
     executor : concurrent.futures.Executor, or function that returns one, optional
         Executor that computes the shards: of processes, of threads, or of a cluster, such as
-        ``dask.distributed.Client(...).get_executor()``. By default they are computed here, one after another.
+        ``dask.distributed.Client(...).get_executor()``. Processes must not be forked: torch may hang in them. By
+        default shards are computed here, one after another.
     shards : int, optional
         Number of shards. Default: 32, or one for each tar archive or image if there are fewer of them.
     images : int, optional

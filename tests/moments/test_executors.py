@@ -13,7 +13,6 @@ import pytest
 import torch
 
 import ndtools as nd
-import ndtools.moments.source as module
 from ndtools.data.images.sources import resolve_source
 from ndtools.errors import DataError, NdtoolsError, NoUsableImageError, OptionError
 from ndtools.moments.executors import LostTaskError, completed
@@ -39,8 +38,10 @@ def same(first, second):
 
 
 def processes(count=2):
-    # Forked: processes that begin anew would need seconds to load torch.
-    return ProcessPoolExecutor(count, multiprocessing.get_context("fork"))
+    # They are forked from one that has loaded torch and computed nothing: new ones would need seconds to load it.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["ndtools.moments.source"])
+    return ProcessPoolExecutor(count, context)
 
 
 @pytest.fixture
@@ -121,13 +122,11 @@ def test_a_worker_that_is_killed_has_its_shard_done_again(pictures):
             executor.submit(int).result()
 
 
-def test_a_shard_that_kills_its_workers_ends_with_an_error(pictures, monkeypatch):
-    def kill(*_, **__):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    monkeypatch.setattr(module, "shard_moments", kill)
-    with pytest.raises(NdtoolsError, match=r"shard \d/9 of .*pictures was not finished: its worker was lost 2 times"):
-        nd.moments(pictures, kernel_size=3, executor=processes, attempts=2)
+def test_processes_that_are_forked_are_refused(pictures):
+    forking = ProcessPoolExecutor(2, multiprocessing.get_context("fork"))
+    for executor in (forking, lambda: forking):
+        with pytest.raises(OptionError, match="executor: must not fork processes, in which torch may hang: make it as"):
+            nd.moments(pictures, kernel_size=3, executor=executor)
 
 
 class Flaky(Executor):
@@ -161,6 +160,13 @@ def test_lost_tasks_are_begun_again_and_counted_once(error):
     assert sorted(executor.begun) == [(0, 0), (1, 0), (1, 1), (1, 2), (2, 0), (3, 0), (3, 1), (4, 0)]
     with pytest.raises(LostTaskError, match="task 1 was lost 3 times: x"):
         list(completed(Flaky({1: 3}, error), product, 10, range(5)))
+
+
+def test_a_shard_that_kills_its_workers_ends_with_an_error(pictures):
+    executor = Flaky({4: 9}, KilledWorker("out of memory"))
+    message = r"shard 5/9 of .*pictures was not finished: its worker was lost 2 times \(out of memory\); it may lack"
+    with pytest.raises(NdtoolsError, match=message):
+        nd.moments(pictures, kernel_size=3, executor=executor, attempts=2)
 
 
 def test_errors_of_the_task_are_no_losses():

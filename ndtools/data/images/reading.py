@@ -25,7 +25,7 @@ from ndtools.data.images.decoding import (
 from ndtools.data.images.folders import Skipped
 from ndtools.data.images.frames import Frames, warn_of_frames
 from ndtools.data.images.sources import ImageRef, ImageSource, resolve_source
-from ndtools.errors import DataError, OptionError, SkippedImageWarning
+from ndtools.errors import DataError, OptionError, SkippedImageWarning, UnreachableError
 from ndtools.numerics.pixels import white
 
 __all__ = [
@@ -240,6 +240,8 @@ def _reader(gray: bool, resize: int | None) -> Callable[[ImageRef, Claim], Encod
         claim(reference.nbytes + reference.size())
         try:
             return Encoded(reference.name, reference.read(), gray, resize)
+        except UnreachableError:  # which says nothing about the image
+            raise
         except DataError as error:
             return Skipped(reference.name, str(error))
         except MemoryError:
