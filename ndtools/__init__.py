@@ -65,6 +65,7 @@ _GROUPS: dict[str, dict[str, str | tuple[str, str]]] = {
         "moments": "moments.source",
         "opponency": "numerics.kernel_profiles",
         "radial_profile": "numerics.kernel_profiles",
+        "storage_options": "data.images.storage",
     },
     "matrices": {  # inverse square roots of matrices, and the iterations towards them
         "CoupledChebyshev": "numerics.iterations",
@@ -190,6 +191,7 @@ _GROUPS: dict[str, dict[str, str | tuple[str, str]]] = {
         "OptionError": "errors",
         "OutputError": "errors",
         "TrainingDiverged": "errors",
+        "UnreachableError": "errors",
     },
 }
 _EXPORTS = {name: target for group in _GROUPS.values() for name, target in group.items()}

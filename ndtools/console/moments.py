@@ -204,7 +204,7 @@ def save_shard(
     setting, part, replaced = PatchSetting.of(config, ridges), Shard(*shard), path.exists()
 
     def run(progress: "Progress | None" = None) -> None:
-        images = chosen(resolve_source(config.source), setting)
+        images = chosen(resolve_source(config.source, progress=progress), setting)
         device = resolve_device(config.device)
         covariance, found, origin = shard_moments(
             images, setting, part, jobs=config.jobs, device=device, progress=progress

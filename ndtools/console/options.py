@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 import typer
 
 from ndtools.console.completion import complete_dataset, complete_photo, complete_source
+from ndtools.console.storage import OPTION, storage_from
 from ndtools.errors import OptionError
 from ndtools.validation import Ridge, RootMethod
 
@@ -226,6 +227,16 @@ class SharedOptions:
     device: Annotated[Device, typer.Option("--device", help="Device that computes.", rich_help_panel=_RUN)] = (
         Device.auto
     )
+    storage_options: Annotated[
+        list[str] | None,
+        typer.Option(
+            OPTION,
+            metavar="KEY=VALUE",
+            help="Option of the storage of an address such as s3://bucket/photos, as fsspec takes it: anon=true, or a "
+            "JSON object (repeatable). Results do not record it.",
+            rich_help_panel=_RUN,
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         if self.quiet and self.verbose:
@@ -386,7 +397,14 @@ def with_shared_options(
     @functools.wraps(command)
     def wrapper(**values: Any) -> None:  # noqa: ANN401
         shared = SharedOptions(**{field.name: values.pop(field.name) for field in offered})
-        command(**values, shared=shared)
+        options = storage_from(shared.storage_options)
+        if not options:
+            command(**values, shared=shared)
+            return
+        from ndtools.data.images.storage import storage_options
+
+        with storage_options(options):
+            command(**values, shared=shared)
 
     parameters = [p for p in own.parameters.values() if p.name != "shared"]
     parameters += [

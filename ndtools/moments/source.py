@@ -1,10 +1,11 @@
 """Moments of a whole source, computed in shards on any executor: ``nd.moments``."""
 
+import json
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,6 +15,8 @@ from ndtools.computing.operators import single_threaded_operators
 from ndtools.computing.progress import Progress
 from ndtools.data.images.frames import Frames, warn_of_frames
 from ndtools.data.images.sources import ImageSource, Skipped, resolve_source
+from ndtools.data.images.storage import current_options
+from ndtools.data.images.storage import storage_options as using
 from ndtools.errors import DataError, NdtoolsError, NoUsableImageError, OptionError
 from ndtools.moments.adding import TreeSum
 from ndtools.moments.executors import AnyExecutor, LostTaskError, completed
@@ -47,6 +50,8 @@ class ShardTask:
         Digest of the names of the images, which must be the same in all workers.
     jobs : int or None
         Number of threads of a worker.
+    storage : str
+        Options of the storage of an address, as JSON. They are not shown.
     """
 
     source: str
@@ -54,6 +59,7 @@ class ShardTask:
     of: int
     listing: str
     jobs: int | None
+    storage: str = field(default="{}", repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +151,8 @@ _lists: dict[ShardTask, ImageSource] = {}  # the last source that this process l
 def _listed(task: ShardTask) -> ImageSource:
     images = _lists.get(task)
     if images is None:
-        images = chosen(resolve_source(task.source), task.setting)
+        with using(json.loads(task.storage)):
+            images = chosen(resolve_source(task.source), task.setting)
         if images.listing != task.listing:
             raise DataError(
                 f"'{printable(task.source)}' holds other images here than where the work was divided: name a source"
@@ -172,6 +179,7 @@ def moments(
     relative_eps: bool = False,
     jobs: int | None = None,
     attempts: int = ATTEMPTS,
+    storage_options: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Moments:
     """Compute the mean and the covariance of the patches of an image source, on this machine or on many.
@@ -215,6 +223,9 @@ def moments(
         without.
     attempts : int
         Number of times that a shard is begun at most, where its worker is killed or lost. Default 3.
+    storage_options : mapping, optional
+        Options of the storage of an address, as :func:`ndtools.storage_options` takes them; workers get them, too.
+        Default: those that hold now.
     progress : callable, optional
         Function that is told the number of shards done and of all shards.
 
@@ -247,13 +258,15 @@ def moments(
         raise OptionError(
             "source", "must be one that every worker can list: write the paths into a file, and give @FILE"
         )
-    listed = chosen(resolve_source(name), setting)
+    with using(storage_options):
+        options = json.dumps(current_options(), sort_keys=True)
+        listed = chosen(resolve_source(name), setting)
     of = listed.shards(MOST_SHARDS) if shards is None else shards
     check_count("shards", of)
     listed.shard(1, of)  # an error if there are more shards than images
     if executor is not None and jobs is None:
         jobs = 1
-    task = ShardTask(name, setting, of, listed.listing, jobs)
+    task = ShardTask(name, setting, of, listed.listing, jobs, options)
     tree, results = TreeSum(), dict[int, ShardResult]()
     _lists.clear()
     _lists[task] = listed

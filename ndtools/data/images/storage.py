@@ -39,10 +39,10 @@ def storage_options(options: Mapping[str, Any] | None = None, /, **further: Any)
     >>> with nd.storage_options(anon=True):
     ...     pass  # nd.kernels("s3://bucket/photos")
     """
-    before = dict(_options)
-    _options.update({**(options or {}), **further})
-    json.dumps(_options)  # a TypeError now, and not in another process
+    before, given = dict(_options), {**(options or {}), **further}
+    json.dumps(given)  # a TypeError now, and not in another process
     try:
+        _options.update(given)
         yield
     finally:
         _options.clear()

@@ -109,7 +109,7 @@ def run_series(
         used = ImagesUsed(", ".join(map(printable, config.from_moments)), found.read, noise=found.noise)
         origin = found.origin
     else:
-        images = resolve_source(config.source)
+        images = resolve_source(config.source, progress=progress)
         if config.images is not None:
             images = images.subset(config.images, config.seed)
         found = grouped_moments(
