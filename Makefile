@@ -23,18 +23,19 @@ docs: $(VENV)/.docs
 	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html
 	@echo "The pages start at docs/_build/html/index.html"
 
-# The pictures of the README, each with the JSON that made it.
-GALLERY := --out figures/gallery --dpi 150 --name
+# The pictures of the README, each with the JSON that made it: results of a reproduction, from the data sets in data/ where
+# they are there, and else from built-in ones. Of photographs, only the built-in one is shown itself.
+SHOW_IMAGES := fig1 fig4
+SHOW_NUMBERS := fig2 fig3 fig5 fig7 fig10
+REPRODUCE := $(BIN)/ndtools reproduce --data-dir data --output figures/reproduction --budget 1h
+DRAW := $(BIN)/python docs/draw_gallery.py figures/reproduction
 gallery: $(VENV)/.demo
-	$(BIN)/ndtools kernels sample $(GALLERY) kernels-sample
-	$(BIN)/ndtools covariance sample $(GALLERY) covariance-sample
-	$(BIN)/ndtools deconvolve sample-photo $(GALLERY) deconvolve-photo
-	$(BIN)/ndtools sparsity sample $(GALLERY) sparsity-sample
-	$(BIN)/ndtools ns-stability $(GALLERY) ns-stability-photo
-	$(BIN)/ndtools regress --theory $(GALLERY) regress-glyphs
-	$(BIN)/ndtools deblur $(GALLERY) deblur-photo
-	$(BIN)/ndtools check $(GALLERY) check-photo
-	$(BIN)/ndtools timing -j 1 --repeats 7 $(GALLERY) timing
+	$(REPRODUCE) $(SHOW_IMAGES) --image sample-photo
+	$(DRAW) $(SHOW_IMAGES)
+	$(REPRODUCE) $(SHOW_NUMBERS)
+	$(DRAW) $(SHOW_NUMBERS)
+	$(BIN)/ndtools check --out figures/gallery --dpi 150
+	$(BIN)/ndtools timing -j 1 --repeats 7 --out figures/gallery --dpi 150
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

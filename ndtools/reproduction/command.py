@@ -69,7 +69,7 @@ def reproduce(
         str | None,
         typer.Option(
             metavar="FILE",
-            help="The photograph Lenna, or another (default: lenna.png in the folders of data sets).",
+            help="The photograph Lenna, another, or sample-photo (default: lenna.png in the folders of data sets).",
             show_default=False,
             rich_help_panel=_DATA,
         ),

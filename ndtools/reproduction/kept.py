@@ -100,6 +100,32 @@ class Kept:
             return False
         return (self.store.runs / run_name(part.config, where) / "run.json").exists()
 
+    def progress(self, part: Part) -> tuple[float, float] | None:
+        """Return how much of a training run that was interrupted is done.
+
+        Parameters
+        ----------
+        part : Part
+            Work with its configuration.
+
+        Returns
+        -------
+        tuple of float or None
+            Share that is done, above 0 and at most 1, and the seconds of training that it took. None before the first
+            step, and for a part that is no training run or has finished.
+        """
+        config, where = part.config, self.address(part)
+        if not isinstance(config, TrainConfig) or where is None or not self.is_begun(part) or self.is_done(part):
+            return None
+        with suppress(DataError):
+            steps = read_run(self.store.runs / run_name(config, where)).steps
+            if len(steps["step"]):
+                share = float(steps["epoch"][-1]) / config.epochs
+                if config.max_steps is not None:
+                    share = max(share, float(steps["step"][-1]) / config.max_steps)
+                return min(share, 1.0), float(steps["seconds"][-1])
+        return None
+
     def result(self, part: Part) -> Any:  # noqa: ANN401
         """Return the result of a part that is done: that of the experiment, or the training run."""
         where, path = self.address(part), self.path(part)
@@ -147,7 +173,11 @@ class Kept:
         problem = problem or self._problems.get(self.ready(part) or part)
         if problem:
             return replace(state, state="failed", reason=problem)
-        return replace(state, state="interrupted") if self.is_begun(part) else state
+        if not self.is_begun(part):
+            return state
+        progress = self.progress(part)
+        done = f"{100 * progress[0]:.0f} % of the training is done; the next call goes on with it" if progress else None
+        return replace(state, state="interrupted", reason=done)
 
     @cached_property
     def _finished(self) -> FinishedRuns:

@@ -57,7 +57,7 @@ class Places:
     photographs : str, optional
         Source of photographs, as :func:`ndtools.data.images.sources.resolve_source` has it.
     image : str, optional
-        File of one photograph.
+        File of one photograph, or the name of a built-in one, "sample-photo".
     """
 
     data_dir: str | None = None
@@ -118,7 +118,7 @@ class Places:
             "name the file of the photograph Lenna, which is not free and does not come with ndtools: ndtools reproduce"
             " --image FILE"
         )
-        if self.image is not None and not os.path.isfile(self.image):
+        if self.image not in (None, "sample-photo") and not os.path.isfile(self.image or ""):
             raise DataError(f"no such file: '{printable(self.image)}' (`image`)")
         path = self.image or self._beside(_FILES, folder=False)
         return Place(IMAGE, path, path is not None and Path(path).stem.lower() in _PORTRAITS, remedy)

@@ -182,7 +182,9 @@ class Reproduction:
             self._mark(item, replace(state, state="running"))
             started = time.monotonic()
             try:
-                self._do(part, state)
+                if not self._do(part, state):
+                    self._update(item, level)
+                    break
                 self._worked.append((state.estimate, time.monotonic() - started))
             except KeyboardInterrupt:
                 self._update(item, level)
@@ -200,15 +202,22 @@ class Reproduction:
             self._update(item, level)
             self._save()
 
-    def _do(self, part: Part, state: PartState) -> None:
+    def _do(self, part: Part, state: PartState) -> bool:
+        """Do the work of a part; return whether it was finished, or else was stopped at the end of the budget."""
         assert state.address is not None
         self.now = part.name
         if isinstance(part.config, TrainConfig):
             name = run_name(part.config, state.address)
-            self._trainer.train(part.config, name, state.command, show=self._show)
-            return
+            run = self._trainer.train(
+                part.config, name, state.command, show=self._show, out_of_time=self._is_out_of_time
+            )
+            return run is not None
         result, seconds = compute_part(self.kept.ready(part) or part, self._compute)
         self.store.write(part, state.address, result, seconds=seconds, command=state.command)
+        return True
+
+    def _is_out_of_time(self) -> bool:
+        return self.left is not None and self.left <= 0
 
     def _show(self, record: Any) -> None:  # noqa: ANN401
         self.now = f"epoch {record.epoch:.2f}, step {record.step:,}"
@@ -326,7 +335,12 @@ class Reproduction:
         return min(max(measured / max(estimated, _BRIEF), _LEAST_PACE), _MOST_PACE)
 
     def _estimate(self, part: Part) -> float:
-        return part.work * self.slow
+        """Return the seconds that a part still takes: of a run that was begun, by the pace that it had."""
+        progress = self.kept.progress(part)
+        if progress is None:
+            return part.work * self.slow
+        done, seconds = progress
+        return seconds * (1 - done) / done
 
     def _part_state(self, part: Part) -> PartState:
         problem = self._problems.get(self.kept.address(part) or "")

@@ -33,7 +33,7 @@ class PartState:
     command : str
         Command that does the same.
     reason : str or None
-        Reason why it failed, or that it was taken up from elsewhere.
+        Reason why it failed, how much of an interrupted run is done, or that it was taken up from elsewhere.
     """
 
     name: str

@@ -164,7 +164,8 @@ class Trainer:
         command: str,
         *,
         show: Callable[[StepRecord | EpochRecord], None] = lambda _: None,
-    ) -> Run:
+        out_of_time: Callable[[], bool] = lambda: False,
+    ) -> Run | None:
         """Make a run, or go on with it where it was interrupted.
 
         Parameters
@@ -177,11 +178,14 @@ class Trainer:
             Command that makes the same run.
         show : callable
             Function that is called with each record. Default: none.
+        out_of_time : callable
+            Function that returns whether the time for the run is over; it is asked after each record. The state is
+            written then, and a later call goes on from it. By default there is time enough.
 
         Returns
         -------
-        Run
-            The run with its result.
+        Run or None
+            The run with its result; None if the time was over before its end.
 
         Raises
         ------
@@ -210,7 +214,15 @@ class Trainer:
                 else:
                     folder.describe({**describe(run, command), "code": code_of("train")})
                 with stop_requests() as stop:
-                    result = train(run, folder, show=show, stop=stop, checkpoint_every=self.checkpoint_every)
-                if result is None:
+                    result = train(
+                        run,
+                        folder,
+                        show=show,
+                        stop=lambda: stop() or out_of_time(),
+                        checkpoint_every=self.checkpoint_every,
+                    )
+                if result is None and stop():
                     raise KeyboardInterrupt
+                if result is None:
+                    return None
         return read_run(path)

@@ -351,6 +351,8 @@ def test_places(tmp_path, photos, monkeypatch):
     assert not given["imagenet_sample"].original
     assert not given["lenna"].original
     assert given.count == 4
+    built_in = Places(image="sample-photo")["lenna"]
+    assert (built_in.path, built_in.original) == ("sample-photo", False)
     photos.rename(tmp_path / "imagenet_sample")
     (tmp_path / "imagenet_sample" / "0.jpg").rename(tmp_path / "lenna.jpg")
     found = Places(data_dir=str(tmp_path))

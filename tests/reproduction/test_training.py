@@ -104,3 +104,30 @@ def test_a_run_of_another_configuration_in_its_place_is_not_taken_up(tmp_path):
     work.run()
     assert work.states["t"].state == "failed"
     assert "another configuration; move it away" in work.states["t"].reason
+
+
+def test_a_run_ends_with_the_budget_and_goes_on_with_the_next(tmp_path, monkeypatch):
+    out, now = tmp_path / "out", [0.0]
+    monkeypatch.setattr("ndtools.reproduction.run.time.monotonic", lambda: now[0])
+    works = []
+
+    def let_a_minute_pass_in_each_step():
+        if works and ", step " in works[0].now:
+            now[0] += 60.0
+
+    works.append(reproduction(out, [training_item()], budget=100.0, changed=let_a_minute_pass_in_each_step))
+    works[0].run()
+    state = works[0].states["t"]
+    (part,) = state.parts
+    assert (state.state, part.state) == ("partly", "interrupted")
+    assert part.reason == "50 % of the training is done; the next call goes on with it"
+    run = RunFolder.open(out / "runs" / f"glyphs-simple_cnn-bn-{part.address}").read()
+    assert list(run.steps["step"]) == [1, 2]
+    assert part.estimate == pytest.approx(run.steps["seconds"][-1])  # the other half, at the pace of the first
+    now[0] = 0.0
+    work = reproduction(out, [training_item()], budget=100.0)
+    work.run()
+    assert work.states["t"].state == "done"
+    whole = train(CONFIG, tmp_path / "whole")
+    folder = out / "runs" / f"glyphs-simple_cnn-bn-{part.address}"
+    assert final_weights(folder) == final_weights(tmp_path / "whole" / whole.name)

@@ -13,16 +13,25 @@ from ndtools.reproduction.item import Grade, Level, Part, Results, Setting
 from ndtools.results.runs import Run
 from ndtools.text import counted
 
-__all__ = ["ARMS", "GLYPHS", "Cell", "accuracies", "accuracy", "conditions_of", "glyph_level", "grade_cells", "part"]
+__all__ = [
+    "ARMS",
+    "GLYPHS",
+    "Cell",
+    "SECONDS",
+    "accuracies",
+    "accuracy",
+    "conditions_of",
+    "glyph_level",
+    "grade_cells",
+    "part",
+]
 
 ARMS = {"none": "none", "bn": "bn", "nd": "deconv-reference"}
 """Arms of this package by the names that published numbers have for them, with the published code's deconvolution."""
 GLYPHS = 4000
 """Number of synthetic digits of the levels for machines without data."""
 _IMAGES = 50_000  # of an epoch of CIFAR
-# Seconds of an epoch of CIFAR with batch normalisation and with deconvolution, on the reference machine. Those of
-# EfficientNet, MobileNet v2, ResNet-18 and VGG-16 are measured, and the others follow from their multiplications.
-_SECONDS: dict[str, tuple[float, float]] = {
+SECONDS: dict[str, tuple[float, float]] = {
     "vgg11": (450.0, 550.0),
     "vgg13": (700.0, 850.0),
     "vgg16": (850.0, 1000.0),
@@ -38,6 +47,8 @@ _SECONDS: dict[str, tuple[float, float]] = {
     "efficientnet_b0": (90.0, 140.0),
     "simple_cnn": (15.0, 20.0),
 }
+"""Seconds of an epoch of CIFAR with batch normalisation and with deconvolution, on the reference machine, as
+benchmarks/reproduction_cost.py --training measures them."""
 _POOLED = " normalised by the mean and deviation of their own pixels"
 _BATCH = 128  # images, at which the times were measured
 
@@ -101,7 +112,7 @@ def part(setting: Setting, name: str, dataset: str, arch: str, norm: str, epochs
 
 
 def _work(config: TrainConfig) -> float:
-    plain, deconvolved = _SECONDS[config.arch]
+    plain, deconvolved = SECONDS[config.arch]
     if NORMS[config.norm].deconvolves:  # the cost of whitening is that of a batch, however small
         plain += (deconvolved - plain) * max(1.0, 0.5 * _BATCH / config.batch_size)
     images = config.epochs * (config.images or _IMAGES)
