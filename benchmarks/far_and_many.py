@@ -88,7 +88,8 @@ def main() -> None:
     parser.add_argument("folder")
     parser.add_argument("--shards", type=int, default=5)
     parser.add_argument("-k", type=int, default=15)
-    parser.add_argument("--alone", action="store_true", help="measure one process only")
+    parser.add_argument("--engines", default="one,processes,dask", help="engines, separated by commas")
+    parser.add_argument("--places", default="tar,memory,s3", help="places for several workers, separated by commas")
     options = parser.parse_args()
     wanted = []
 
@@ -115,16 +116,19 @@ def main() -> None:
         server, s3 = serve_s3(folder)
         try:
             near, memory, far = f"{folder}/{names}", f"memory://shards/{names}", f"s3://photographs/{names}"
+            places = {"tar": (near, {}), "memory": (memory, {}), "s3": (far, s3)}
+            chosen = [(place, *places[place]) for place in options.places.split(",")]
             measure("tar, one process", near)
-            measure("files, one process", options.folder)
-            measure("memory://, one process", memory)
-            measure("s3://, one process", far, storage_options=s3)
-            if options.alone:
-                return
-            for label, source, storage in (("tar", near, {}), ("memory://", memory, {}), ("s3://", far, s3)):
+            if "one" in options.engines:
+                measure("files, one process", options.folder)
+                measure("memory, one process", memory)
+                measure("s3, one process", far, storage_options=s3)
+            for label, source, storage in chosen if "processes" in options.engines else ():
                 with processes(folder) as pool:
                     killer = Killer(lambda pool=pool: pool._processes) if source is not near else None
                     measure(f"{label}, 2 processes", source, executor=pool, storage_options=storage, progress=killer)
+            if "dask" not in options.engines:
+                return
             from distributed import Client, LocalCluster, WorkerPlugin
 
             class Fill(WorkerPlugin):
@@ -137,7 +141,7 @@ def main() -> None:
             ):
                 client.register_plugin(Fill())
                 pool = client.get_executor()
-                for label, source, storage in (("tar", near, {}), ("memory://", memory, {}), ("s3://", far, s3)):
+                for label, source, storage in chosen:
                     pids = list(client.run(os.getpid).values())
                     killer = Killer(lambda pids=pids: pids) if source is not near else None
                     measure(

@@ -178,20 +178,50 @@ class Origin:
             return f"{self.source} held other images then: list them once, and give the list to all shards"
         return None
 
+    def numbers(self) -> dict[str, Any]:
+        """Return the origin as .json files hold it."""
+        shard = self.shard and [self.shard.number, self.shard.of]
+        return {"source": self.source, "listing": self.listing, "setting": json.loads(self.setting), "shard": shard}
+
+    @classmethod
+    def from_numbers(cls, numbers: Mapping[str, Any] | None) -> "Origin | None":
+        """Restore an origin from what `numbers` returned; None if there is none.
+
+        Parameters
+        ----------
+        numbers : mapping or None
+            Return value of `numbers`.
+
+        Returns
+        -------
+        Origin or None
+            The origin.
+
+        Raises
+        ------
+        TypeError
+            If the settings are no mapping. A ValueError or KeyError means that something else is not what it should be.
+        """
+        if numbers is None:
+            return None
+        setting = numbers["setting"]
+        if not isinstance(setting, dict):
+            raise TypeError("settings must be an object")
+        shard = numbers["shard"] and Shard(*map(int, numbers["shard"]))
+        text = json.dumps(setting, sort_keys=True)
+        return cls(str(numbers["source"]), str(numbers["listing"]), text, shard or None)
+
     def text(self) -> str:
         """Return the origin as JSON, which `from_text` restores."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return json.dumps({**values, "shard": self.shard and [self.shard.number, self.shard.of]}, sort_keys=True)
+        return json.dumps(self.numbers(), sort_keys=True)
 
     @classmethod
     def from_text(cls, text: str) -> "Origin":
         """Restore an origin from what `text` returned; ValueError, KeyError or TypeError if it is something else."""
-        values = json.loads(text)
-        shard = values["shard"] and Shard(*map(int, values["shard"]))
-        source, listing, setting = (str(values[name]) for name in ("source", "listing", "setting"))
-        if not isinstance(json.loads(setting), dict):
-            raise TypeError("settings must be an object")
-        return cls(source, listing, setting, shard or None)
+        origin = cls.from_numbers(json.loads(text))
+        if origin is None:
+            raise ValueError("an origin must be an object")
+        return origin
 
 
 def _in_words(shard: Shard | None, *, one: bool = True) -> str:

@@ -104,7 +104,7 @@ class CovarianceResult(ShownResult):
     ridge : RidgeChoice or None
         Choice of the ridge, if it was "auto".
     origin : Origin or None
-        Source of the moments; None if there are several, or if the result was read from its files.
+        Source of the moments; None if there are several, or if it is not known.
     """
 
     config: CovarianceConfig
@@ -165,6 +165,7 @@ class CovarianceResult(ShownResult):
             "images": self.images.numbers(),
             "patches": self.covariance.count,
             "covariance_rounding": self.covariance.rounding,
+            "origin": self.origin.numbers() if self.origin else None,
             "kernel_size": self.config.kernel_size,
             **deconvolution_numbers(self.deconvolution),
             **ridge_numbers(self.config, self.ridge),
@@ -194,6 +195,7 @@ class CovarianceResult(ShownResult):
                 after=_saved_correlation(saved.numbers, "after"),
                 device=saved.device,
                 ridge=RidgeChoice.from_numbers(saved.numbers.get("ridge")),
+                origin=Origin.from_numbers(saved.numbers.get("origin")),
             )
 
 

@@ -101,7 +101,7 @@ class KernelsResult(ShownResult):
     ridge : RidgeChoice or None
         Choice of the ridge, if it was "auto".
     origin : Origin or None
-        Source of the moments; None if there are several, or if the result was read from its files.
+        Source of the moments; None if there are several, or if it is not known.
     """
 
     config: KernelsConfig
@@ -156,6 +156,7 @@ class KernelsResult(ShownResult):
             "images": self.images.numbers(),
             "patches": self.covariance.count,
             "covariance_rounding": self.covariance.rounding,
+            "origin": self.origin.numbers() if self.origin else None,
             "kernel_size": self.config.kernel_size,
             **deconvolution_numbers(self.deconvolution),
             **ridge_numbers(self.config, self.ridge),
@@ -199,4 +200,5 @@ class KernelsResult(ShownResult):
                 ),
                 bootstrap=KernelBootstrap.from_saved(saved) if config.bootstrap else None,
                 ridge=RidgeChoice.from_numbers(numbers.get("ridge")),
+                origin=Origin.from_numbers(numbers.get("origin")),
             )
