@@ -58,6 +58,9 @@ from ndtools.experiments.deconvolve.result import DeconvolveResult as Deconvolve
 from ndtools.experiments.deconvolve.run import deconvolve as deconvolve
 from ndtools.experiments.deconvolve.run import run as _run_deconvolve
 from ndtools.experiments.deconvolve.run import run_series as _run_deconvolve_series
+from ndtools.experiments.deconvolve.set_figure import plot_deconvolved_set as plot_deconvolved_set
+from ndtools.experiments.deconvolve.set_result import DeconvolvedSet as DeconvolvedSet
+from ndtools.experiments.deconvolve.set_run import deconvolve_images as deconvolve_images
 from ndtools.experiments.features.config import FeaturesConfig as FeaturesConfig
 from ndtools.experiments.features.figure import plot_features as plot_features
 from ndtools.experiments.features.result import FeaturesResult as FeaturesResult
@@ -98,6 +101,11 @@ from ndtools.experiments.sparsity.result import SparsityResult as SparsityResult
 from ndtools.experiments.sparsity.run import run as _run_sparsity
 from ndtools.experiments.sparsity.run import run_series as _run_sparsity_series
 from ndtools.experiments.sparsity.run import sparsity as sparsity
+from ndtools.experiments.stats.config import StatsConfig as StatsConfig
+from ndtools.experiments.stats.figure import plot_stats as plot_stats
+from ndtools.experiments.stats.result import StatsResult as StatsResult
+from ndtools.experiments.stats.run import run as _run_stats
+from ndtools.experiments.stats.run import stats as stats
 from ndtools.experiments.timing.config import TimingConfig as TimingConfig
 from ndtools.experiments.timing.figure import plot_timing as plot_timing
 from ndtools.experiments.timing.result import TimingResult as TimingResult
@@ -166,6 +174,8 @@ from ndtools.training.recipe import Recipe as Recipe
 from ndtools.training.records import EpochRecord as EpochRecord
 from ndtools.training.records import StepRecord as StepRecord
 from ndtools.training.state import TrainingState as TrainingState
+from ndtools.transforms.whiten import Whiten as Whiten
+from ndtools.transforms.zca import ZCA as ZCA
 
 __version__: str
 load_result = load
@@ -186,5 +196,6 @@ run_ns_stability = _run_ns_stability
 run_regress = _run_regress
 run_sparsity = _run_sparsity
 run_sparsity_series = _run_sparsity_series
+run_stats = _run_stats
 run_timing = _run_timing
 run_train = _run_train

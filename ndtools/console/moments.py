@@ -210,7 +210,7 @@ def save_shard(
             images, setting, part, jobs=config.jobs, device=device, progress=progress
         )
         used = images_used(images, found.read, found.skipped, found.frames, found.noise)
-        write_moments(path, moments_arrays(covariance, found.read, setting.resize, found.noise, origin))
+        write_moments(path, moments_arrays(covariance, found.read, setting.resize, setting.space, found.noise, origin))
         output.skipped(used)
         content = {
             "shard": str(part),

@@ -15,11 +15,12 @@ import typer
 from ndtools.console.completion import complete_dataset, complete_photo, complete_source
 from ndtools.console.storage import OPTION, storage_from
 from ndtools.errors import OptionError
-from ndtools.validation import Ridge, RootMethod
+from ndtools.validation import Ridge, RootMethod, Space
 
 __all__ = [
     "AsJson",
     "AtMostImages",
+    "ColourSpace",
     "DataDir",
     "Dataset",
     "Device",
@@ -107,8 +108,18 @@ PatchSizes = Annotated[
     ),
 ]
 PatchSize = Annotated[int, typer.Option("--kernel-size", "-k", help="Side of the patches in pixels.")]
-Resize = Annotated[int | None, typer.Option(help="Resize images to this short side in pixels (default: as they are).")]
 Gray = Annotated[bool, typer.Option("--gray", "--grey", help="Reduce images to luma.")]
+ColourSpace = Annotated[
+    Space,
+    typer.Option(
+        "--space",
+        help="Colour space of the pixels: as in files (srgb), light (linear), CIE XYZ, cones (lms), or log10 of cones.",
+    ),
+]
+Resize = Annotated[
+    int | None,
+    typer.Option("--resize", help="Resize images to this short side in pixels (default: as they are)."),
+]
 
 # Deconvolution of patches of images.
 Ridges = Annotated[

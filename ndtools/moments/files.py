@@ -1,40 +1,48 @@
-"""Store the moments of image sets in files, so that shards computed on different machines can be added."""
+"""Moments of image sets in files, so that shards computed on different machines can be added; files of kernels."""
 
 import math
 import os
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ndtools.data.arrays import read_arrays
 from ndtools.data.images.frames import Frames
 from ndtools.data.images.sources import Skipped
-from ndtools.errors import DataError, MatrixError
+from ndtools.errors import DataError, MatrixError, OptionError
 from ndtools.moments.origin import Origin
 from ndtools.moments.shards import in_order
 from ndtools.numerics.covariance import Covariance
 from ndtools.text import printable
+from ndtools.validation import SPACES, Space
 from ndtools.writing import write_whole
 
 __all__ = [
+    "SPACE",
     "Moments",
+    "check_space_of_files",
     "is_moments",
     "iterate_moments",
     "moments_arrays",
+    "read_kernels",
     "read_moments",
     "read_written",
     "size_in_words",
+    "space_array",
+    "space_of",
     "write_moments",
 ]
 
 COPIES = 10  # number of arrays of the size of a covariance that are held while its kernels are computed
 KEYS = ("covariance", "mean", "patches", "images", "channels", "kernel_size")
-ROUNDING, RESIZE, NOISE, ORIGIN = "rounding", "resize", "noise", "origin"  # missing in files of earlier versions
+ROUNDING, RESIZE, SPACE = "rounding", "resize", "space"  # missing in files that earlier versions wrote
+NOISE, ORIGIN = "noise", "origin"  # likewise
 
 
 class Moments(NamedTuple):
@@ -48,6 +56,8 @@ class Moments(NamedTuple):
         Number of images that the patches come from.
     resize : int or None
         Short side in pixels to which the images were resized; None if they were not.
+    space : {"srgb", "linear", "xyz", "lms", "log-lms"}
+        Colour space of the pixels.
     noise : float or None
         Mean variance of the rounding of the images' pixels in [0, 1]; None if it is not known.
     origin : Origin or None
@@ -61,6 +71,7 @@ class Moments(NamedTuple):
     covariance: Covariance
     images: int
     resize: int | None
+    space: Space = "srgb"
     noise: float | None = None
     origin: Origin | None = None
     skipped: tuple[Skipped, ...] = ()
@@ -79,7 +90,7 @@ class Moments(NamedTuple):
         OutputError
             If the file cannot be written.
         """
-        arrays = moments_arrays(self.covariance, self.images, self.resize, self.noise, self.origin)
+        arrays = moments_arrays(self.covariance, self.images, self.resize, self.space, self.noise, self.origin)
         write_moments(Path(path), arrays)
 
 
@@ -87,6 +98,7 @@ def moments_arrays(
     covariance: Covariance,
     images: int,
     resize: int | None = None,
+    space: Space = "srgb",
     noise: float | None = None,
     origin: Origin | None = None,
 ) -> dict[str, NDArray[Any]]:
@@ -100,6 +112,8 @@ def moments_arrays(
         Number of images that the patches come from.
     resize : int, optional
         Short side in pixels to which the images were resized. By default they were not.
+    space : {"srgb", "linear", "xyz", "lms", "log-lms"}
+        Colour space of the pixels. Default "srgb".
     noise : float, optional
         Mean variance of the rounding of the images' pixels in [0, 1]. By default it is not known.
     origin : Origin, optional
@@ -119,6 +133,7 @@ def moments_arrays(
         "kernel_size": np.array(covariance.kernel_size),
         ROUNDING: np.array(covariance.rounding),
         RESIZE: np.array(resize or 0),
+        SPACE: space_array(space),
     }
     if noise is not None:
         arrays[NOISE] = np.array(noise)
@@ -182,12 +197,41 @@ def iterate_moments(paths: Sequence[str]) -> Iterator[Moments]:
             raise MatrixError(
                 f"{message}: its images {size_in_words(moments.resize)}, the others {size_in_words(first.resize)}"
             )
+        if moments.space != first.space:
+            raise MatrixError(
+                f"{message}: its pixels are in the colour space {moments.space}, the others in {first.space}; moments"
+                " of different spaces cannot be added"
+            )
         yield moments
 
 
 def size_in_words(resize: int | None) -> str:
     """Say to what the images of moments were resized."""
     return f"were resized to {resize} pixels" if resize else "were not resized"
+
+
+def check_space_of_files(wanted: Space, space: Space) -> None:
+    """Raise an error if another colour space is wanted than that of files; sRGB, the default, stands for any."""
+    if wanted not in ("srgb", space):
+        raise OptionError(
+            "space", f"must be that of the files, whose pixels are in the colour space {space}, got {wanted!r}"
+        )
+
+
+def space_array(space: Space) -> NDArray[np.uint8]:
+    """Return the name of a colour space as files of arrays have it: the codes of its letters."""
+    return np.frombuffer(space.encode("ascii"), np.uint8)
+
+
+def space_of(array: NDArray[Any] | None, path: str) -> Space:
+    """Return the colour space whose name an array of a file has; "srgb" without it, as in files of earlier versions."""
+    if array is None:
+        return "srgb"
+    codes = array.ravel()
+    name = "".join(map(chr, codes.astype(int))) if codes.size < 99 and ((codes > 31) & (codes < 127)).all() else ""
+    if name not in SPACES:
+        raise MatrixError(f"{printable(path)} has pixels in an unknown colour space: it must be {', '.join(SPACES)}")
+    return cast("Space", name)
 
 
 def read_written(
@@ -231,12 +275,51 @@ def read_written(
         raise DataError(f"{message}; {hint}") from None
 
 
+def read_kernels(path: str, argument: str = "from_file") -> tuple[Tensor, Tensor, Space]:
+    """Read what ``ndtools kernels`` has written: kernels, the mean of the patches, and the colour space of both.
+
+    Parameters
+    ----------
+    path : str
+        Path of the .npz file.
+    argument : str
+        Name of the caller's argument, for the message about a file of another sort. Default "from_file".
+
+    Returns
+    -------
+    kernels : Tensor of shape (C, C, k, k)
+        Kernels for cross-correlation, float64, with k odd.
+    mean : Tensor of shape (C·k²,)
+        Mean of the patches, float64.
+    space : {"srgb", "linear", "xyz", "lms", "log-lms"}
+        Colour space of the pixels.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read or is of another sort.
+    MatrixError
+        If its arrays do not fit each other, or are not finite.
+    """
+    hint = f"`{argument}` takes the .npz file that ndtools kernels writes"
+    arrays = read_written(path, ("kernels", "mean"), hint, [SPACE])
+    kernels, mean = (arrays[key].astype(np.float64) for key in ("kernels", "mean"))
+    shape, name = kernels.shape, printable(path)
+    if len(shape) != 4 or shape[0] != shape[1] or shape[2] != shape[3] or shape[0] not in (1, 3) or not shape[2] % 2:
+        raise MatrixError(f"{name} holds kernels of shape {shape}, where (C, C, k, k) with C 1 or 3, k odd is wanted")
+    if mean.shape != (math.prod(shape[1:]),):
+        raise MatrixError(f"{name} holds a mean of shape {mean.shape}, where ({math.prod(shape[1:])},) is wanted")
+    if not (np.isfinite(kernels).all() and np.isfinite(mean).all()):
+        raise MatrixError(f"{name} holds values that are not finite")
+    return torch.from_numpy(kernels), torch.from_numpy(mean), space_of(arrays.get(SPACE), path)
+
+
 def _read(path: str) -> Moments:
     arrays = read_written(
         path,
         KEYS,
         "files of moments are those that ndtools kernels --save-moments FILE writes",
-        [ROUNDING, RESIZE, NOISE, ORIGIN],
+        [ROUNDING, RESIZE, SPACE, NOISE, ORIGIN],
     )
     numbers = {key: arrays[key].ravel() for key in ("patches", "images", "channels", "kernel_size")}
     if any(not (values.size and (values >= 1).all() and (values % 1 == 0).all()) for values in numbers.values()):
@@ -279,6 +362,7 @@ def _read(path: str) -> Moments:
         covariance,
         int(numbers["images"][0]),
         int(resize) or None,
+        space_of(arrays.get(SPACE), path),
         None if noise is None else float(noise),
         _origin(path, arrays[ORIGIN]) if ORIGIN in arrays else None,
     )

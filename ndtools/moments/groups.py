@@ -19,7 +19,7 @@ from ndtools.moments.origin import Origin
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.ridge import RidgeChoice, choose_ridge, ridge_terms, tightest_ridge
 from ndtools.text import printable
-from ndtools.validation import Ridge
+from ndtools.validation import Ridge, Space
 
 __all__ = ["GroupMoments", "GroupedMoments", "grouped_moments", "moments_of_files"]
 
@@ -80,6 +80,8 @@ class GroupedMoments:
         Mean variance of the rounding of the files' pixels in [0, 1]; None if it is not known.
     resize : int or None
         Short side in pixels to which the images were resized; None if they were not.
+    space : {"srgb", "linear", "xyz", "lms", "log-lms"}
+        Colour space of the pixels.
     origin : Origin or None
         Source of moments that were read from files; None for images, and for files of several sources.
     """
@@ -90,6 +92,7 @@ class GroupedMoments:
     frames: tuple[Frames, ...] = ()
     noise: float | None = None
     resize: int | None = None
+    space: Space = "srgb"
     origin: Origin | None = None
 
     @property
@@ -111,6 +114,7 @@ def grouped_moments(
     device: torch.device | str = "cpu",
     gray: bool = False,
     resize: int | None = None,
+    space: Space = "srgb",
     jobs: int | None = None,
     kept: KeptImages | None = None,
     progress: Progress | None = None,
@@ -131,7 +135,7 @@ def grouped_moments(
         Number of groups to which images are dealt at random; with fewer images, each is a group. Default 1.
     seed : int
         Seed of the random deal.
-    method, stride, device, gray, resize, jobs, kept
+    method, stride, device, gray, resize, space, jobs, kept
         Settings of :func:`ndtools.moments.images.image_moments`.
     progress : callable, optional
         Function that is told the number of images done and of all images.
@@ -168,6 +172,7 @@ def grouped_moments(
                 device=device,
                 gray=gray,
                 resize=resize,
+                space=space,
                 jobs=jobs,
                 kept=kept,
                 progress=report,
@@ -193,6 +198,7 @@ def grouped_moments(
         tuple(sorted(frames, key=lambda f: f.name)),
         noise / sum(images),
         resize,
+        space,
     )
 
 
@@ -231,7 +237,7 @@ def moments_of_files(
     origins = set[Origin | None]()
     for i, moments in enumerate(iterate_moments(paths)):
         if not groups:
-            resize = moments.resize  # all files agree in it
+            resize, space = moments.resize, moments.space  # all files agree in them
             ky, kx = moments.covariance.kernel_size
             if odd and (ky != kx or ky % 2 == 0):
                 message = f"{printable(paths[0])} is of {ky}×{kx} patches, where a side that is odd is wanted"
@@ -248,5 +254,6 @@ def moments_of_files(
         tuple(sizes),
         noise=None if noise is None else noise / sum(sizes),
         resize=resize,
+        space=space,
         origin=origins.pop() if len(origins) == 1 else None,
     )

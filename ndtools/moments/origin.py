@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 
 from ndtools.errors import OptionError
 from ndtools.numerics.ridge import tightest_ridge
-from ndtools.validation import Configuration, Ridge, check_choice, check_positive, check_ridge
+from ndtools.validation import Configuration, Ridge, Space, check_choice, check_positive, check_ridge, check_space
 
 __all__ = ["Origin", "PatchConfiguration", "PatchSetting", "Shard"]
 
@@ -65,6 +65,8 @@ class PatchSetting(Configuration):
         Side of the patches in pixels.
     gray : bool
         Whether images are reduced to luma.
+    space : {"srgb", "linear", "xyz", "lms", "log-lms"}
+        Colour space of the pixels; see :mod:`ndtools.numerics.colour`.
     resize : int, optional
         Short side in pixels to which images are resized. By default they are not resized.
     images : int, optional
@@ -83,6 +85,7 @@ class PatchSetting(Configuration):
 
     kernel_size: int = 15
     gray: bool = False
+    space: Space = "srgb"
     resize: int | None = None
     images: int | None = None
     seed: int = 0
@@ -92,6 +95,7 @@ class PatchSetting(Configuration):
     relative_eps: bool = False
 
     def __post_init__(self) -> None:
+        check_space(self)
         check_positive(self, "kernel_size", "images", "stride", "resize")
         check_ridge(self.eps)
         check_choice("covariance", self.covariance, ("exact", "im2col"))
@@ -195,7 +199,7 @@ class Origin:
         Returns
         -------
         Origin or None
-            The origin.
+            Origin with the same fields.
 
         Raises
         ------

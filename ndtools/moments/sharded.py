@@ -69,6 +69,7 @@ def shard_moments(
         relative=relative,
         device=device,
         gray=setting.gray,
+        space=setting.space,
         resize=setting.resize,
         jobs=jobs,
         accumulators=1,

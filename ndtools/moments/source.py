@@ -26,7 +26,7 @@ from ndtools.moments.sharded import chosen, shard_moments
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.patches import Pair
 from ndtools.text import printable
-from ndtools.validation import Ridge, check_count
+from ndtools.validation import Ridge, Space, check_count
 
 __all__ = ["ShardResult", "ShardTask", "compute_shard", "moments"]
 
@@ -172,6 +172,7 @@ def moments(
     images: int | None = None,
     seed: int = 0,
     gray: bool = False,
+    space: Space = "srgb",
     resize: int | None = None,
     covariance: Literal["exact", "im2col"] = "exact",
     stride: int = 1,
@@ -208,6 +209,8 @@ def moments(
         Seed of that draw. Default 0.
     gray : bool
         Whether to reduce images to luma. Default False.
+    space : {"srgb", "linear", "xyz", "lms", "log-lms"}
+        Colour space of the pixels, as in :class:`ndtools.KernelsConfig`. Default "srgb".
     resize : int, optional
         Short side in pixels to which images are resized. By default they are not resized.
     covariance : {"exact", "im2col"}
@@ -252,7 +255,7 @@ def moments(
     (25, 3)
     """
     name = os.fspath(source)
-    setting = PatchSetting(kernel_size, gray, resize, images, seed, covariance, stride, eps, relative_eps)
+    setting = PatchSetting(kernel_size, gray, space, resize, images, seed, covariance, stride, eps, relative_eps)
     check_count("attempts", attempts)
     if name == "-":
         raise OptionError(
@@ -308,6 +311,7 @@ def _together(tree: TreeSum, results: list[ShardResult], source: ImageSource, se
         tree.total(),
         read,
         setting.resize,
+        setting.space,
         sum(result.read * result.noise for result in results) / read,
         Origin.of(source.label, source.listing, setting),
         skipped,

@@ -34,6 +34,7 @@ WITHOUT_PICTURES = ["convert", "fold", "audit"]  # of checkpoints
 WITHOUT_COMPUTING = ["figure", "published", "report"]
 WITHOUT_EFFECT = {  # shared options that a command has no use for
     "compare": ("--verbose", "--seed", "--jobs", "--device", "--storage-options"),
+    "stats": ("--device",),
     "features": ("--verbose",),
     "mlp": ("--storage-options",),
     "regress": ("--storage-options",),

@@ -86,7 +86,9 @@ def saved(source, of, folder, setting=SETTING, jobs=1):
     for i in range(1, of + 1):
         covariance, found, origin = shard_moments(source, setting, Shard(i, of), jobs=jobs)
         paths.append(folder / f"{i}.npz")
-        write_moments(paths[-1], moments_arrays(covariance, found.read, setting.resize, found.noise, origin))
+        write_moments(
+            paths[-1], moments_arrays(covariance, found.read, setting.resize, noise=found.noise, origin=origin)
+        )
     return list(map(str, paths))
 
 

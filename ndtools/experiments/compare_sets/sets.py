@@ -28,7 +28,7 @@ from ndtools.moments.keeping import KeptImages
 from ndtools.moments.noise import warn_if_below_noise
 from ndtools.moments.resampling import GROUPS, resample_kernels, warn_of_groups
 from ndtools.moments.whitened import Measured, Whitening, measure_values
-from ndtools.numerics.deconvolution import has_variance
+from ndtools.numerics.covariance import has_variance
 from ndtools.results.inputs import ImagesUsed, images_used
 from ndtools.text import printable
 from ndtools.validation import Ridge
@@ -196,6 +196,7 @@ def measure_set(
             largest=(max(sizes), max(sizes)),
             seed=config.seed,
             gray=config.gray,
+            space=config.space,
             resize=config.resize,
             jobs=config.jobs,
             kept=kept,
@@ -276,6 +277,7 @@ def _moments(
             seed=config.seed,
             device=device,
             gray=config.gray,
+            space=config.space,
             resize=config.resize,
             jobs=config.jobs,
             kept=kept,

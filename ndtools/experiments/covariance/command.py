@@ -16,6 +16,7 @@ from ndtools.console.moments import (
     shard_from,
 )
 from ndtools.console.options import (
+    ColourSpace,
     Gray,
     Images,
     Iterations,
@@ -57,6 +58,7 @@ def covariance(
     relative_eps: RelativeEps = CovarianceConfig.relative_eps,
     gray: Gray = CovarianceConfig.gray,
     resize: Resize = CovarianceConfig.resize,
+    space: ColourSpace = CovarianceConfig.space,
     method: Method = CovarianceConfig.method,
     iterations: Iterations = CovarianceConfig.iterations,
     save_moments: SaveMoments = None,
@@ -93,6 +95,7 @@ def covariance(
         relative_eps=relative_eps,
         gray=gray,
         resize=resize,
+        space=space,
         method=method,
         iterations=iterations,
         spectrum=spectrum,
@@ -143,11 +146,14 @@ def _series_table(series: "Series[CovarianceResult]") -> "Table":
 
 
 def _title(result: "CovarianceResult") -> str:
+    from ndtools.numerics.colour import in_space
     from ndtools.text import precision_in_words, ridge_in_words
 
     k, d = result.config.kernel_size, result.deconvolution
+    space = in_space(result.config.space, " · ")
     return (
-        f"Covariance · {k}×{k} · {result.images.counted} · {ridge_in_words(d, result.ridge)} · {result.config.method}"
+        f"Covariance · {k}×{k}{space} · {result.images.counted} · {ridge_in_words(d, result.ridge)}"
+        f" · {result.config.method}"
         f" · {precision_in_words(d)}"
     )
 

@@ -11,6 +11,7 @@ from ndtools.drawing.shown import ShownResult
 from ndtools.experiments.covariance.config import CovarianceConfig
 from ndtools.moments.files import moments_arrays
 from ndtools.moments.origin import Origin
+from ndtools.numerics.colour import in_space
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.ridge import RidgeChoice
@@ -141,7 +142,8 @@ class CovarianceResult(ShownResult):
             for where in ("within_channel", "across_channels")
         )
         return (
-            f"{source_name(self.source)} · {self.images.counted} · {self.covariance.count:,} patches of {size}×{size}",
+            f"{source_name(self.source)} · {self.images.counted} · {self.covariance.count:,} patches of {size}×{size}"
+            f"{in_space(self.config.space, ' · ')}",
             f"{ridge_in_words(self.deconvolution, self.ridge)} · {precision_in_words(self.deconvolution)}",
             f"mean |correlation|, before -> after: {within} within channels · {across} across channels",
         )
@@ -156,7 +158,8 @@ class CovarianceResult(ShownResult):
 
     def moments(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of a file of moments, which adds up with others (``from_moments``)."""
-        return moments_arrays(self.covariance, self.images.read, self.config.resize, self.images.noise, self.origin)
+        config, images = self.config, self.images
+        return moments_arrays(self.covariance, images.read, config.resize, config.space, images.noise, self.origin)
 
     def numbers(self) -> dict[str, Any]:
         """Return the numbers of the .json file by key."""

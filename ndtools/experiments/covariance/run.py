@@ -10,6 +10,7 @@ from ndtools.data.images.sources import resolve_source
 from ndtools.errors import MatrixError
 from ndtools.experiments.covariance.config import CovarianceConfig
 from ndtools.experiments.covariance.result import CovarianceResult, MeanCorrelation, roundings
+from ndtools.moments.files import check_space_of_files
 from ndtools.moments.grey import warn_if_grey
 from ndtools.moments.groups import GroupMoments, grouped_moments, moments_of_files
 from ndtools.moments.noise import warn_if_below_noise
@@ -86,11 +87,14 @@ def run_series(
     device = resolve_device(config.device)
     if config.from_moments:
         found = moments_of_files(config.from_moments, halves="auto" in eps, odd=False)
+        check_space_of_files(config.space, found.space)
         whole = found.by_size[0].whole
         if whole.kernel_size[0] != whole.kernel_size[1]:
             raise MatrixError(f"{printable(config.from_moments[0])} is not of square patches, got {whole!r}")
         k, gray = whole.kernel_size[0], whole.channels == 1
-        members = tuple(replace(member, kernel_size=k, gray=gray, resize=found.resize) for member in members)
+        members = tuple(
+            replace(member, kernel_size=k, gray=gray, resize=found.resize, space=found.space) for member in members
+        )
         used = ImagesUsed(", ".join(map(printable, config.from_moments)), found.read, noise=found.noise)
         origin = found.origin
     else:
@@ -106,6 +110,7 @@ def run_series(
             device=device,
             gray=config.gray,
             resize=config.resize,
+            space=config.space,
             jobs=config.jobs,
             progress=progress,
         )

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from ndtools.drawing.series import member_styles, rows_of, series_in_words
 from ndtools.drawing.style import PAGE, add_title, drawing_style, is_wide, new_figure, width_of
 from ndtools.experiments.deconvolve.figure import HIGHEST, NAMED, show
+from ndtools.numerics.colour import in_space
 from ndtools.text import percent, source_name
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def plot_deconvolve_series(
         for ax in axes[1 + len(members) :]:
             ax.set_visible(False)
         if title:
-            add_title(fig, f"Deconvolution of {source_name(series.source)}")
+            add_title(fig, f"Deconvolution of {source_name(series.source)}{in_space(series[0].config.space)}")
     return fig
 
 
@@ -94,8 +95,13 @@ def caption_deconvolve_series(series: "Series[DeconvolveResult]") -> str:
         for name, of in measures
         if of["kurtosis"].value is not None and of["near_zero"].value is not None
     )
+    shown = (
+        "Each channel has the mean and standard deviation that it has in the input."
+        if series[0].config.keep_scale
+        else "Mid-grey is 0, and each panel is scaled to the 99.5th percentile of its magnitude, beyond which it is"
+        " clipped."
+    )
     return (
         f"{series.source} ({width}×{height} pixels), and its deconvolution with kernels of its own patches, for"
-        f" {series_in_words(series.members)} Mid-grey is 0, and each panel is scaled to the 99.5th percentile of its"
-        f" magnitude, beyond which it is clipped.{f' Values after deconvolution: {words}.' if words else ''}"
+        f" {series_in_words(series.members)} {shown}{f' Values after deconvolution: {words}.' if words else ''}"
     )
