@@ -48,6 +48,7 @@ _GROUPS: dict[str, dict[str, str | tuple[str, str]]] = {
         "Covariance": "numerics.covariance",
         "Dataset": "data.labelled.dataset",
         "Deconvolution": "numerics.deconvolution",
+        "Moments": "moments.files",
         "PatchCovariance": "numerics.patch_covariance",
         "RidgeChoice": "numerics.ridge",
         "Split": "data.labelled.dataset",
@@ -61,8 +62,10 @@ _GROUPS: dict[str, dict[str, str | tuple[str, str]]] = {
         "iter_images": "data.images.reading",
         "load_dataset": "data.labelled.datasets",
         "measure_center_surround": "numerics.center_surround",
+        "moments": "moments.source",
         "opponency": "numerics.kernel_profiles",
         "radial_profile": "numerics.kernel_profiles",
+        "storage_options": "data.images.storage",
     },
     "whitening": {  # whitening as a transform, within the pipelines of torch and scikit-learn
         "Whiten": "transforms.whiten",
@@ -205,6 +208,7 @@ _GROUPS: dict[str, dict[str, str | tuple[str, str]]] = {
         "OptionError": "errors",
         "OutputError": "errors",
         "TrainingDiverged": "errors",
+        "UnreachableError": "errors",
     },
 }
 _EXPORTS = {name: target for group in _GROUPS.values() for name, target in group.items()}

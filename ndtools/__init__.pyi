@@ -2,6 +2,7 @@
 from ndtools.checkpoints.files import load_network as load_network
 from ndtools.checkpoints.files import save_network as save_network
 from ndtools.data.images.reading import iter_images as iter_images
+from ndtools.data.images.storage import storage_options as storage_options
 from ndtools.data.images.synthetic import dead_leaves as dead_leaves
 from ndtools.data.labelled.dataset import Dataset as Dataset
 from ndtools.data.labelled.dataset import Split as Split
@@ -19,6 +20,7 @@ from ndtools.errors import NumericalWarning as NumericalWarning
 from ndtools.errors import OptionError as OptionError
 from ndtools.errors import OutputError as OutputError
 from ndtools.errors import TrainingDiverged as TrainingDiverged
+from ndtools.errors import UnreachableError as UnreachableError
 from ndtools.experiments.check.config import CheckConfig as CheckConfig
 from ndtools.experiments.check.figure import plot_check as plot_check
 from ndtools.experiments.check.result import CheckResult as CheckResult
@@ -130,6 +132,8 @@ from ndtools.layers.linear import DeconvLinear as DeconvLinear
 from ndtools.models.catalogue import build as build
 from ndtools.models.factories import LayerSpec as LayerSpec
 from ndtools.models.spec import NetworkSpec as NetworkSpec
+from ndtools.moments.files import Moments as Moments
+from ndtools.moments.source import moments as moments
 from ndtools.numerics.center_surround import measure_center_surround as measure_center_surround
 from ndtools.numerics.covariance import Covariance as Covariance
 from ndtools.numerics.deconvolution import Deconvolution as Deconvolution

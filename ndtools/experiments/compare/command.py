@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["compare"]
 
 
-@partial(with_shared_options, without=("seed", "jobs", "device", "verbose"))  # it only reads files, and skips none
+@partial(
+    with_shared_options, without=("seed", "jobs", "device", "verbose", "storage_options")
+)  # it only reads files, and skips none
 def compare(
     context: typer.Context,
     runs: Annotated[
