@@ -27,6 +27,7 @@ from ndtools.text import precision_in_words, printable, ridge_in_words, source_n
 
 __all__ = ["DeconvolveResult", "brightest", "centred"]
 
+ROWS = 128  # of an image that are converted at a time
 BRIGHTEST = 99.5  # percentile of a magnitude that is shown white: scaled to the very largest, the rest is a grey haze
 
 
@@ -84,7 +85,11 @@ class DeconvolveResult(ShownResult):
         """Image as files show it, whatever the colour space of the pixels: sRGB in [0, 1], of shape (C, H, W)."""
         if self.config.space == "srgb":
             return self.pixels
-        return srgb(light_of(self.pixels, self.config.space)).astype(np.float32)
+        shown = np.empty(self.image.shape, np.float32)
+        for start in range(0, shown.shape[1], ROWS):  # a few rows at a time: conversion takes ten times their memory
+            rows = slice(start, start + ROWS)
+            shown[:, rows] = srgb(light_of(self.image[:, rows], self.config.space))
+        return shown
 
     @property
     def centred(self) -> NDArray[np.float32]:
