@@ -85,8 +85,10 @@ class DeconvolveResult(ShownResult):
         """Image as files show it, whatever the colour space of the pixels: sRGB in [0, 1], of shape (C, H, W)."""
         if self.config.space == "srgb":
             return self.pixels
-        shown = np.empty(self.image.shape, np.float32)
-        for start in range(0, shown.shape[1], ROWS):  # a few rows at a time: conversion takes ten times their memory
+        shown = np.empty_like(self.image, dtype=np.float32)
+        for start in range(
+            0, self.image.shape[1], ROWS
+        ):  # a few rows at a time: conversion takes ten times their memory
             rows = slice(start, start + ROWS)
             shown[:, rows] = srgb(light_of(self.image[:, rows], self.config.space))
         return shown
