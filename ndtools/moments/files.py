@@ -152,7 +152,7 @@ def is_moments(path: Path, further: Sequence[str] = ()) -> bool:
     try:
         with zipfile.ZipFile(path) as file:
             return {f"{key}.npy" for key in (*KEYS, *further)} <= set(file.namelist())
-    except (OSError, zipfile.BadZipFile):
+    except (OSError, zipfile.BadZipFile, RuntimeError, ValueError, EOFError):  # as zipfile raises on damaged files
         return False
 
 

@@ -23,11 +23,13 @@ from safetensors.torch import save as to_safetensors
 from ndtools.checkpoints.state_dicts import load_state
 from ndtools.data.arrays import read_arrays, read_matrix
 from ndtools.data.images.decoding import decode_image
+from ndtools.data.images.places import LocalPlace
 from ndtools.data.images.sources import _read_list, resolve_source
 from ndtools.data.labelled.cifar import read_binary, read_names, read_pickle
 from ndtools.data.labelled.idx import read_idx
 from ndtools.errors import DataError
 from ndtools.moments.files import moments_arrays, read_moments
+from ndtools.moments.origin import Origin, PatchSetting, Shard
 from ndtools.numerics.patch_covariance import PatchCovariance
 
 MUTANTS = int(os.environ.get("NDTOOLS_MUTANTS", "25"))
@@ -106,7 +108,11 @@ def archive_of_images(suffix):
 
 def moments():
     covariance = PatchCovariance(1, 2).update(np.random.default_rng(0).random((1, 9, 9))).finalize()
-    return saved(lambda file: np.savez(file, **moments_arrays(covariance, 1)))
+    return saved(
+        lambda file: np.savez(
+            file, **moments_arrays(covariance, 1, origin=Origin.of("photos", "0", PatchSetting(), Shard(1, 1)))
+        )
+    )
 
 
 def idx():
@@ -150,7 +156,7 @@ KINDS = {
     "x.tar.xz": (archive_of_images(".tar.xz"), images_of),
     "x.tar.bz2": (archive_of_images(".tar.bz2"), images_of),
     # Parsed alone: a mutant may name the root of the file system.
-    "list.txt": (b"a.png\nb/c.jpg\r\n/nowhere/d.png\n\n../e.zip\n", lambda path: _read_list(str(path))),
+    "list.txt": (b"a.png\nb/c.jpg\r\n/nowhere/d.png\n\n../e.zip\n", lambda path: _read_list(str(path), LocalPlace())),
     "matrix.npy": (saved(lambda file: np.save(file, np.eye(4))), read_matrix),
     "bytes.npy": (saved(lambda file: np.save(file, np.asfortranarray(np.ones((4, 4), np.uint8)))), read_matrix),
     "matrix.npz": (saved(lambda file: np.savez_compressed(file, covariance=np.eye(4))), read_matrix),

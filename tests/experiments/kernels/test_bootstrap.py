@@ -1,7 +1,5 @@
 """The bootstrap against the spread of independent sets of images, of which it is an estimate."""
 
-import shutil
-
 import numpy as np
 import pytest
 import torch
@@ -171,7 +169,8 @@ def test_command(photos, tmp_path):  # noqa: F811
     assert invoke("kernels", photos / "1.jpg", "-k", 3, "-o", out, "--bootstrap", 10).exit_code == 3
     assert invoke("kernels", photos, "-k", 3, "-o", out, "--bootstrap", 1).exit_code == 2
     assert invoke("kernels", photos, "-k", 3, "-o", out, "--save-moments", tmp_path / "a.npz").exit_code == 0
-    shutil.copy(tmp_path / "a.npz", tmp_path / "b.npz")
+    with np.load(tmp_path / "a.npz") as arrays:  # a file that knew where it is from would be refused
+        np.savez(tmp_path / "b.npz", **{name: array for name, array in arrays.items() if name != "origin"})
     moments = ("--from-moments", tmp_path / "a.npz", tmp_path / "b.npz")
     assert invoke("kernels", *moments, "-o", out, "--bootstrap", 5).exit_code == 0
     assert numbers(out)["bootstrap"]["relative_error"] < 1e-12  # the same moments twice
