@@ -76,7 +76,7 @@ def _times(arch: str, config: InferenceConfig, device: torch.device) -> NetworkT
     x = images(config.batch_size)
     networks, difference = _networks(arch, config, images(max(config.batch_size, _LEAST)))
     samples: dict[str, list[float]] = {arm: [] for arm in ARMS}
-    with torch.inference_mode():
+    with torch.no_grad():
         for repeat in range(WARM_UPS + config.repeats):
             for arm in ARMS:
                 start = seconds_at(device)
