@@ -51,10 +51,17 @@ def test_a_ridge_below_the_noise_is_warned_of(deep, run):
         compute(kind(source=str(deep / "16.png"), kernel_size=1, gray=True, eps=1.2e-6))
 
 
-def test_moments_in_files_have_no_known_noise(photos, tmp_path):
+def test_moments_in_files_know_the_noise_of_their_images_unless_the_file_is_older(photos, tmp_path):
     moments = tmp_path / "m.npz"
     out = ("-o", tmp_path / "out")
     assert invoke("kernels", photos, "-k", 1, "--save-moments", moments, *out).exit_code == 0
+    result = invoke("kernels", "--from-moments", moments, "--eps", "1e-9", *out)
+    assert result.exit_code == 0
+    assert "below the noise" in result.stderr
+    assert numbers(tmp_path / "out")["images"]["rounding_noise"] == pytest.approx(1 / 255**2 / 12)
+    with np.load(moments) as held:
+        older = {name: held[name] for name in held.files if name != "noise"}
+    np.savez(moments, **older)
     result = invoke("kernels", "--from-moments", moments, "--eps", "1e-9", *out)
     assert result.exit_code == 0
     assert "below the noise" not in result.stderr
