@@ -4,7 +4,7 @@ from typing import Any
 
 from matplotlib.colors import LinearSegmentedColormap
 
-__all__ = ["ALGORITHMS", "ARMS", "CHANNELS", "DIVERGING", "METHODS", "SIDES"]
+__all__ = ["ALGORITHMS", "ARMS", "CHANNELS", "DIVERGING", "METHODS", "SIDES", "channel_style"]
 
 # The colours are those of Okabe and Ito (2008), which the colour-blind tell apart. Dash and marker differ too, so that
 # lines can be told apart in grey.
@@ -62,6 +62,18 @@ CHANNELS: dict[str, dict[str, Any]] = {
     "gray": {"color": "0.2", "linestyle": "-", "marker": "D"},
 }
 """Colour channels of images."""
+
+_OTHER_CHANNELS: list[dict[str, Any]] = [
+    {"color": VERMILION, "linestyle": "-", "marker": "o"},
+    {"color": GREEN, "linestyle": "--", "marker": "s"},
+    {"color": BLUE, "linestyle": ":", "marker": "^"},
+]
+
+
+def channel_style(name: str, position: int = 0) -> dict[str, Any]:
+    """Return the colour, dash and marker of a channel, given its name and its position among those that are shown."""
+    return CHANNELS.get(name) or _OTHER_CHANNELS[position % len(_OTHER_CHANNELS)]
+
 
 DIVERGING = LinearSegmentedColormap.from_list(
     "diverging",

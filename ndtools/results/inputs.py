@@ -31,6 +31,8 @@ class ImagesUsed:
         Number of paths in a list that named an image again, which counts once. Default 0.
     noise : float or None
         Mean variance of the rounding of the files' pixels in [0, 1]; None, the default, if it is not known.
+    calibrated : bool
+        Whether the images are arrays whose values are taken as they are, and need not be in [0, 1]. Default False.
     """
 
     label: str
@@ -39,6 +41,12 @@ class ImagesUsed:
     frames: tuple[Frames, ...] = ()
     repeated: int = 0
     noise: float | None = None
+    calibrated: bool = False
+
+    @property
+    def values_in_words(self) -> str:
+        """Unit of the pixels, for captions."""
+        return "values as they are in the arrays" if self.calibrated else "pixels in [0, 1]"
 
     @property
     def counted(self) -> str:
@@ -58,6 +66,7 @@ class ImagesUsed:
             "first_frame_only": [{"path": f.name, "frames": f.count} for f in self.frames],
             "repeated": self.repeated,
             "rounding_noise": self.noise,
+            **({"values_as_they_are": True} if self.calibrated else {}),
         }
 
     @classmethod
@@ -71,6 +80,7 @@ class ImagesUsed:
             tuple(Frames(f["path"], f["frames"]) for f in numbers.get("first_frame_only", ())),
             numbers.get("repeated", 0),
             numbers.get("rounding_noise"),
+            numbers.get("values_as_they_are", False),
         )
 
 
@@ -113,7 +123,7 @@ def images_used(
             NumericalWarning,
             stacklevel=3,
         )
-    return ImagesUsed(source.label, read, tuple(skipped), tuple(frames), source.repeated, noise)
+    return ImagesUsed(source.label, read, tuple(skipped), tuple(frames), source.repeated, noise, source.calibrated)
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ndtools.computing.memory import MemoryGate, require_memory
 from ndtools.data.images.ahead import Claim, ahead
 from ndtools.data.images.decoding import (
+    Picture,
     Pixels,
     decode_image,
     decoding_memory,
@@ -24,6 +24,7 @@ from ndtools.data.images.decoding import (
 )
 from ndtools.data.images.folders import Skipped
 from ndtools.data.images.frames import Frames, warn_of_frames
+from ndtools.data.images.planes import Planes
 from ndtools.data.images.sources import ImageRef, ImageSource, resolve_source
 from ndtools.errors import DataError, OptionError, SkippedImageWarning
 from ndtools.numerics.pixels import white
@@ -57,11 +58,13 @@ class Decoded:
     name : str
         Printable name of the image.
     pixels : numpy.ndarray of shape (C, H, W)
-        Pixels: uint8 in 0..255, or float32 in [0, 1] for sources of higher depth; see `decode_image`.
+        Pixels: uint8 in 0..255, float32 in [0, 1] for sources of higher depth, or floating-point values of arrays; see
+        `decode_image`.
     frames : int
         Number of frames or pages of the file, of which the pixels are the first. Default 1.
     step : float
-        Step between neighbouring values of the file's pixels, in [0, 1]. Default 0: floating point, or unknown.
+        Step between neighbouring values of the file's pixels, in [0, 1] except for arrays whose values are taken as
+        they are. Default 0: floating point, or unknown.
     """
 
     name: str
@@ -83,14 +86,14 @@ class Encoded:
     ----------
     name : str
         Printable name of the image.
-    content : bytes or PIL.Image.Image
-        Encoded file, or a picture if the image is generated.
+    content : bytes, PIL.Image.Image or Planes
+        Encoded file, a picture if the image is generated, or planes if it is one of an array.
     gray, resize
         Settings for decoding; see `load_images`.
     """
 
     name: str
-    content: bytes | Image.Image
+    content: bytes | Picture
     gray: bool = False
     resize: int | None = None
 
@@ -99,6 +102,8 @@ class Encoded:
         """Memory of the content in bytes (for a picture an estimate of three bytes per pixel)."""
         if isinstance(self.content, bytes):
             return len(self.content)
+        if isinstance(self.content, Planes):  # which are read when they are decoded
+            return 0
         return 3 * self.content.width * self.content.height
 
     def decode(self) -> Decoded | Skipped:
@@ -136,7 +141,7 @@ class Encoded:
                 item = self._decode(image)
             yield item
 
-    def open(self) -> Image.Image | Skipped:
+    def open(self) -> Picture | Skipped:
         """Return the image opened but not decoded, or the reason why it cannot be opened."""
         try:
             return open_image(self.content)
@@ -145,7 +150,7 @@ class Encoded:
         except MemoryError:
             return Skipped(self.name, _TOO_LARGE)
 
-    def _decode(self, image: Image.Image) -> Decoded | Skipped:
+    def _decode(self, image: Picture) -> Decoded | Skipped:
         try:
             step = rounding_step(image)
             pixels = decode_image(image, gray=self.gray, resize=self.resize)

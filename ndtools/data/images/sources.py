@@ -17,9 +17,12 @@ from PIL import Image
 from ndtools.data.files import read_file
 from ndtools.data.images.archives import Member, is_archive, is_zip, tar_members, zip_members
 from ndtools.data.images.folders import Skipped, glob_matches, is_hidden, is_image, walk
+from ndtools.data.images.layouts import ArrayLayout
+from ndtools.data.images.planes import Planes
+from ndtools.data.images.stored import StoredImages, holds_arrays, is_array_file, stored_images
 from ndtools.data.images.synthetic import sample_images
 from ndtools.errors import DataError, OptionError
-from ndtools.text import printable
+from ndtools.text import counted, printable
 
 __all__ = ["BUILT_IN_SOURCES", "ImageRef", "ImageSource", "Skipped", "resolve_source"]
 
@@ -27,7 +30,7 @@ _BUILT_IN = "built-in: sample, sample-photo, dead-leaves"
 _SAMPLES = {"sample": slice(None), "sample-photo": slice(-1, None), "dead-leaves": slice(-1)}
 BUILT_IN_SOURCES = tuple(_SAMPLES)
 """Sources that need no file."""
-_LOOKED_FOR = "looked for .jpg, .png, .webp, .tif, .gif, .bmp, .ppm and other image files"
+_LOOKED_FOR = "looked for .jpg, .png, .webp, .tif, .gif, .bmp, .ppm and other image files, and .npy, .npz and .mat"
 _MAX_LIST_BYTES = 2**26  # room for a million long paths
 _MANY = 10_000  # number of names in a folder from which on close matches are not searched
 
@@ -41,8 +44,8 @@ class ImageRef:
     name : str
         Printable name of the image; ``ARCHIVE/MEMBER`` for a member of an archive.
     read : function without arguments
-        Function that returns the encoded file (bytes), or a picture if the image is generated. It raises DataError,
-        whose message is only the reason. Any thread may call it.
+        Function that returns the encoded file (bytes), a picture if the image is generated, or planes if it is one of
+        an array. It raises DataError, whose message is only the reason. Any thread may call it.
     nbytes : int
         Memory in bytes that the reference itself holds. It is 0 except for members of tar archives. Default 0.
     size : function without arguments
@@ -51,7 +54,7 @@ class ImageRef:
     """
 
     name: str
-    read: Callable[[], bytes | Image.Image] = field(repr=False)
+    read: Callable[[], bytes | Image.Image | Planes] = field(repr=False)
     nbytes: int = 0
     size: Callable[[], int] = field(repr=False, default=int)
 
@@ -81,12 +84,46 @@ class ImageSource:
         Entries that cannot be used: unreadable folders, dangling links, encrypted members.
     repeated : int
         Number of paths of a list that were left out because the list names them before. Default 0.
+    channels : tuple of str
+        Names of the channels of arrays, all of which have as many. Default: none, for image files, which are decoded to
+        R, G and B or to luma.
+    calibrated : bool
+        Whether the images are arrays whose values are taken as they are, and need not be in [0, 1]. Default False.
     """
 
     label: str
     entries: tuple[ImageRef | _TarEntry, ...] = field(repr=False)
     skipped: tuple[Skipped, ...] = ()
     repeated: int = 0
+    channels: tuple[str, ...] = ()
+    calibrated: bool = False
+
+    def channels_decoded(self, *, gray: bool) -> tuple[str, ...]:
+        """Return the names of the channels of decoded images.
+
+        Parameters
+        ----------
+        gray : bool
+            Whether images are reduced to luma.
+
+        Returns
+        -------
+        tuple of str
+            Names of the channels; "gray" for luma.
+
+        Raises
+        ------
+        OptionError
+            `gray` is set for arrays whose channels are not R, G and B, of which luma is defined.
+        """
+        names = self.channels or ("R", "G", "B")
+        if not gray or len(names) == 1:
+            return names
+        if names != ("R", "G", "B"):
+            raise OptionError(
+                "gray", f"needs channels R, G and B, of which luma is defined, got {', '.join(map(printable, names))}"
+            )
+        return ("gray",)
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -152,7 +189,9 @@ class ImageSource:
         )
 
 
-def resolve_source(source: str | os.PathLike[str], *, stdin: BinaryIO | TextIO | None = None) -> ImageSource:
+def resolve_source(
+    source: str | os.PathLike[str], *, stdin: BinaryIO | TextIO | None = None, layout: ArrayLayout | None = None
+) -> ImageSource:
     """Find the images that a SOURCE names.
 
     A SOURCE is a file (with any extension), a folder (with its subfolders), a glob pattern (``**`` for any depth),
@@ -166,12 +205,18 @@ def resolve_source(source: str | os.PathLike[str], *, stdin: BinaryIO | TextIO |
     once. A relative path in a list is looked for in the current folder, then in the folder of the list. Images are
     ordered by the bytes of their paths; lists and tar archives keep their own order.
 
+    Files of arrays (.npy, .npz, .mat, .iml, .imc) hold one image or several, of any number of channels, whose values
+    are taken as they are. In folders and matches of a glob they count if there are no image files. With a key, axes or
+    raw numbers in `layout`, they alone count, and TIFF files are among them. Archives hold no arrays.
+
     Parameters
     ----------
     source : str or path-like
         SOURCE as described above.
     stdin : file, optional
         File to read for ``-`` instead of ``sys.stdin``.
+    layout : ArrayLayout, optional
+        How files of arrays store images. By default it is told by their shapes.
 
     Returns
     -------
@@ -182,9 +227,11 @@ def resolve_source(source: str | os.PathLike[str], *, stdin: BinaryIO | TextIO |
     ------
     DataError
         The source does not exist, holds no images, or is an archive that cannot be read. The message names the remedy.
+    OptionError
+        `layout` names channels that are not those of the arrays, or says how arrays are read that are none.
     """
     text = os.fspath(source)
-    collector = _Collector()
+    collector = _Collector(layout or ArrayLayout())
     if text == "-":
         collector.add_list(_read_stdin(stdin), folder="")
         no_images = "no paths on standard input; pipe one path per line into it"
@@ -207,13 +254,15 @@ def resolve_source(source: str | os.PathLike[str], *, stdin: BinaryIO | TextIO |
         raise DataError(f"no usable images in '{printable(text)}': {first.name}: {first.reason}")
     if not collector.entries:
         raise DataError(no_images)
-    return ImageSource(printable(text), tuple(collector.entries), tuple(collector.skipped), collector.repeated)
+    return collector.source(printable(text))
 
 
 class _Collector:
     """Collects the images of one SOURCE, and the entries that cannot be used."""
 
-    def __init__(self) -> None:
+    def __init__(self, layout: ArrayLayout) -> None:
+        self._layout = layout
+        self._arrays: StoredImages | None = None  # the first of them, which the others must fit
         self.entries: list[ImageRef | _TarEntry] = []
         self.skipped: list[Skipped] = []
         self.repeated = 0  # paths of files that were added before
@@ -230,9 +279,50 @@ class _Collector:
         else:
             self._add_file(path)
 
+    def source(self, label: str) -> ImageSource:
+        """Return the source of what was added."""
+        if self._arrays is None:
+            if self._layout.channels or self._layout.is_given:
+                given = next(name for name in ("key", "axes", "raw", "channels") if getattr(self._layout, name))
+                raise OptionError(given, f"has no meaning for {label}, whose images are not arrays")
+            return ImageSource(label, tuple(self.entries), tuple(self.skipped), self.repeated)
+        return ImageSource(
+            label,
+            tuple(self.entries),
+            tuple(self.skipped),
+            self.repeated,
+            self._layout.names(self._arrays.channels),
+            self._arrays.calibrated,
+        )
+
     def _add_file(self, path: str) -> None:
-        if self._is_new(path):
-            self.entries.append(ImageRef(printable(path), partial(read_file, path), size=partial(_size, path)))
+        if not self._is_new(path):
+            return
+        name = printable(path)
+        if holds_arrays(path, self._layout):
+            self._add_arrays(path, name)
+        elif self._arrays is not None:
+            self.skipped.append(Skipped(name, "an image file among arrays"))
+        else:
+            self.entries.append(ImageRef(name, partial(read_file, path), size=partial(_size, path)))
+
+    def _add_arrays(self, path: str, name: str) -> None:
+        try:
+            images = stored_images(path, self._layout)
+            first = self._arrays or images
+            if self.entries and self._arrays is None:
+                raise DataError("an array among image files")
+            if images.channels != first.channels:
+                raise DataError(f"{counted(images.channels, 'channel')}, where the arrays before have {first.channels}")
+            if images.calibrated != first.calibrated:
+                raise DataError("uint8, which stands for [0, 1], and other types of numbers are not read together")
+        except DataError as error:
+            self.skipped.append(Skipped(name, str(error)))
+            return
+        self._arrays = first
+        for i in range(images.count):
+            numbered = name if images.count == 1 else f"{name}[{i}]"
+            self.entries.append(ImageRef(numbered, partial(images.image, i)))
 
     def _is_new(self, path: str) -> bool:
         """Return whether a file is added for the first time, judged by its path."""
@@ -251,22 +341,41 @@ class _Collector:
     def add_glob(self, pattern: str) -> None:
         extension = os.path.splitext(pattern)[1]
         any_file = bool(extension) and not glob.has_magic(extension)
-        files: dict[str, str] = {}  # by normalised path: "**" matches folders and also the files in them
-        for match in sorted(glob_matches(pattern), key=os.fsencode):
-            if os.path.isdir(match):
-                paths = self._files_in(match)
-            else:
-                paths = [match] if any_file or is_archive(match) or is_image(match) else []
-            for path in paths:
-                files.setdefault(os.path.normpath(path), path)
-        for path in sorted(files.values(), key=os.fsencode):
-            self.add(path)
+        matches = sorted(glob_matches(pattern), key=os.fsencode)
+        for wanted in self._wanted():
+            files: dict[str, str] = {}  # by normalised path: "**" matches folders and also the files in them
+            for match in matches:
+                if os.path.isdir(match):
+                    paths = self._listed(match, wanted)
+                else:
+                    paths = [match] if any_file or is_archive(match) or wanted(match) else []
+                for path in paths:
+                    files.setdefault(os.path.normpath(path), path)
+            for path in sorted(files.values(), key=os.fsencode):
+                self.add(path)
+            if files or self.skipped:
+                return
 
     def _files_in(self, folder: str) -> list[str]:
+        for wanted in self._wanted():
+            files = self._listed(folder, wanted)
+            if files or self.skipped:
+                break
+        return files
+
+    def _wanted(self) -> "list[Callable[[str], bool]]":
+        """Return functions of a file name that say which files of a folder count; the next only if there are none."""
+        arrays = partial(is_array_file, layout=self._layout)
+        return [arrays] if self._layout.is_given else [is_image, arrays]
+
+    def _listed(self, folder: str, wanted: Callable[[str], bool]) -> list[str]:
+        entered = set(self._entered)  # a folder without image files is entered again for arrays
         files: list[str] = []
-        for _, images, skipped in walk(folder, self._entered):
+        for _, images, skipped in walk(folder, entered, wanted):
             files += images
             self.skipped += skipped
+        if files or self.skipped or wanted is not is_image:
+            self._entered |= entered
         return sorted(files, key=os.fsencode)
 
     def _add_archive(self, path: str) -> None:
@@ -283,7 +392,13 @@ class _Collector:
             raise _bad_archive(path, error) from error
 
     def _add_member(self, member: Member, entry: ImageRef | _TarEntry) -> None:
-        if not is_image(member.name) or any(map(is_hidden, member.name.split("/"))):
+        if any(map(is_hidden, member.name.split("/"))):
+            return
+        if holds_arrays(member.name, self._layout) or self._arrays is not None:
+            if is_image(member.name) or is_array_file(member.name, self._layout):
+                self.skipped.append(Skipped(entry.name, "arrays are not read from archives; unpack it first"))
+            return
+        if not is_image(member.name):
             return
         if member.problem is None:
             self.entries.append(entry)

@@ -2,8 +2,8 @@
 
 from dataclasses import KW_ONLY, dataclass
 
+from ndtools.data.images.layouts import ArrayRidgeSettings
 from ndtools.validation import (
-    Configuration,
     Ridge,
     check_bootstrap,
     check_odd,
@@ -12,11 +12,11 @@ from ndtools.validation import (
     check_run,
 )
 
-__all__ = ["CompareSetsConfig", "names_moments"]
+__all__ = ["CompareSetsConfig"]
 
 
 @dataclass(frozen=True, repr=False)
-class CompareSetsConfig(Configuration):
+class CompareSetsConfig(ArrayRidgeSettings):
     """Configuration of the comparison of two or three sets of images.
 
     Attributes
@@ -25,7 +25,7 @@ class CompareSetsConfig(Configuration):
         Sources of the images of both sets; see :func:`ndtools.data.images.sources.resolve_source`. In place of images,
         the name of a file of moments as ``ndtools kernels`` saves them, or a glob of such files: it ends in .npz.
         Kernel size, channels and resizing of all sets are then those of the files, and the sparsity of that set is not
-        known.
+        known. With a ``key``, such files hold arrays of images instead.
     c : str, optional
         Source of a third set. By default there are two.
     kernel_size : int
@@ -46,6 +46,17 @@ class CompareSetsConfig(Configuration):
         Whether to measure the sparsity of the deconvolved images, which takes a second pass over them. Default True.
     bootstrap : int
         Number of replicates of a bootstrap over the images of each set, for standard errors; 0 for no errors.
+    key : str, optional
+        Name of the array in a .npz or .mat file. By default the file holds one array of images.
+    axes : str, optional
+        Order of the axes of arrays, of the letters N (images), C (channels), H (rows) and W (columns), as in "HWC".
+    raw : str, optional
+        Sizes of the axes and type of the numbers of files without a header, as in "1024x1536:>u2".
+    channels : tuple of str
+        Names of the channels of arrays; "gray", "R", "G", "B", or numbers by default.
+    absolute_eps : bool
+        Whether a number ``eps`` is in squared units of the values of arrays that are taken as they are. By default it
+        is in units of their mean variance.
     seed : int
         Seed of the random draws of images, and of the bootstrap.
     jobs : int, optional
@@ -72,6 +83,7 @@ class CompareSetsConfig(Configuration):
 
     def __post_init__(self) -> None:
         check_run(self)
+        self.check_arrays()
         check_odd(self.kernel_size)
         check_positive(self, "images", "resize")
         check_ridge(self.eps)
@@ -82,7 +94,6 @@ class CompareSetsConfig(Configuration):
         """Sources by the names of the sets: A, B, and C if there are three."""
         return {name: source for name, source in (("A", self.a), ("B", self.b), ("C", self.c)) if source is not None}
 
-
-def names_moments(source: str) -> bool:
-    """Return whether a source is a file of moments, or a glob of such files, judged by its name."""
-    return source.lower().endswith(".npz")
+    def is_of_moments(self, source: str) -> bool:
+        """Return whether a source is a file of moments, or a glob of such files, judged by its name."""
+        return source.lower().endswith(".npz") and self.key is None

@@ -6,6 +6,7 @@ import typer
 
 from ndtools.console.conflicts import refuse_given
 from ndtools.console.options import (
+    ArrayRidgeOptions,
     Gray,
     Images,
     Iterations,
@@ -46,6 +47,7 @@ def covariance(
     method: Method = CovarianceConfig.method,
     iterations: Iterations = CovarianceConfig.iterations,
     spectrum: Spectrum = CovarianceConfig.spectrum,
+    arrays: ArrayRidgeOptions,
     shared: SharedOptions,
 ) -> None:
     """Draw the covariance of patches before and after deconvolution (Ye et al. 2020, fig. 3).
@@ -71,6 +73,7 @@ def covariance(
         method=method,
         iterations=iterations,
         spectrum=spectrum,
+        **arrays.of_arrays(),
         **shared.of_run(),
     )
     output.check(config.source)
@@ -80,6 +83,8 @@ def covariance(
 
     series = output.compute(run_series, config, kernel_sizes=sizes, ridges=ridges, counting="images")
     result = series[0]
+    if result.images.calibrated:
+        output.units(result.images.label, result.config)
     output.skipped(result.images)
     output.fewer(result.images, images)
     if len(series) == 1:

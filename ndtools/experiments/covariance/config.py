@@ -2,13 +2,14 @@
 
 from dataclasses import KW_ONLY, dataclass
 
-from ndtools.validation import Configuration, Ridge, RootMethod, check_positive, check_run, check_whitening
+from ndtools.data.images.layouts import ArrayRidgeSettings
+from ndtools.validation import Ridge, RootMethod, check_positive, check_run, check_whitening
 
 __all__ = ["CovarianceConfig"]
 
 
 @dataclass(frozen=True, repr=False)
-class CovarianceConfig(Configuration):
+class CovarianceConfig(ArrayRidgeSettings):
     """Configuration of the covariance of patches before and after deconvolution (Ye et al. 2020, fig. 3).
 
     Attributes
@@ -32,6 +33,17 @@ class CovarianceConfig(Configuration):
         Number of Newton-Schulz iterations.
     spectrum : bool
         Whether to draw the eigenvalues of the covariance, beside the ridge and the noise of the files.
+    key : str, optional
+        Name of the array in a .npz or .mat file. By default the file holds one array of images.
+    axes : str, optional
+        Order of the axes of arrays, of the letters N (images), C (channels), H (rows) and W (columns), as in "HWC".
+    raw : str, optional
+        Sizes of the axes and type of the numbers of files without a header, as in "1024x1536:>u2".
+    channels : tuple of str
+        Names of the channels of arrays; "gray", "R", "G", "B", or numbers by default.
+    absolute_eps : bool
+        Whether a number ``eps`` is in squared units of the values of arrays that are taken as they are. By default it
+        is in units of their mean variance.
     seed : int
         Seed of the random draw of ``images``.
     jobs : int, optional
@@ -56,5 +68,6 @@ class CovarianceConfig(Configuration):
 
     def __post_init__(self) -> None:
         check_run(self)
+        self.check_arrays()
         check_positive(self, "kernel_size", "images")
         check_whitening(self)

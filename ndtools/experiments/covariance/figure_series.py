@@ -136,7 +136,7 @@ def _draw_maps(
                 continue
             member = lines[i][j]
             mesh = ax.imshow(member.correlations()[1], cmap=colours, vmin=-1, vmax=1, interpolation="nearest")
-            name_blocks(ax, member.whitened, member.covariance.channels, member.config.kernel_size)
+            name_blocks(ax, member.whitened, member.channels, member.config.kernel_size)
             ax.set_title(titles[i][j])
             ax.tick_params(labelleft=j == 0, labelbottom=i == len(lines) - 1)
             if j == 0:

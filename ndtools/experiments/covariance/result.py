@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ndtools.data.images.layouts import channel_names
 from ndtools.drawing.shown import ShownResult
 from ndtools.experiments.covariance.config import CovarianceConfig
 from ndtools.numerics.covariance import Covariance
@@ -112,6 +113,11 @@ class CovarianceResult(ShownResult):
     after: MeanCorrelation
     device: str
     ridge: RidgeChoice | None = None
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the channels."""
+        return channel_names(self.config.channels, self.covariance.channels)
 
     @property
     def fit(self) -> Deconvolution:

@@ -78,9 +78,10 @@ def run_series(
     CovarianceConfig.check_type(config)
     sizes, eps, members = configurations(config, kernel_sizes, ridges)
     device = resolve_device(config.device)
-    images = resolve_source(config.source)
+    images = resolve_source(config.source, layout=config.layout)
     if config.images is not None:
         images = images.subset(config.images, config.seed)
+    config, members = config.applied_to(images), tuple(member.applied_to(images) for member in members)
     found = grouped_moments(
         images,
         kernel_sizes=sizes,

@@ -7,6 +7,7 @@ import typer
 from ndtools.console.conflicts import refuse_given
 from ndtools.console.measures import NAMES, REFERENCES
 from ndtools.console.options import (
+    ArrayRidgeOptions,
     Gray,
     Iterations,
     KernelSizes,
@@ -53,6 +54,7 @@ def deconvolve(
         Literal["valid", "reflect"],
         typer.Option(help="Leave out pixels without a whole patch (k - 1 a side), or mirror the image at its border."),
     ] = DeconvolveConfig.border,
+    arrays: ArrayRidgeOptions,
     shared: SharedOptions,
 ) -> None:
     """Deconvolve an image (Ye et al. 2020, fig. 4).
@@ -70,7 +72,7 @@ def deconvolve(
     images = ["image"] if count == 1 else [f"image_{i}" for i in range(count)]
     output = ExperimentOutput(shared, "deconvolve", images, figures=["ridge"] if "auto" in ridges else [])
     if from_file is not None:
-        of_kernels = ["kernel_size", "eps", "relative_eps", "method", "iterations"]
+        of_kernels = ["kernel_size", "eps", "relative_eps", "absolute_eps", "method", "iterations"]
         refuse_given(context, of_kernels, "with --from: the file holds the kernels")
     if method == "eigh":
         refuse_given(context, ["iterations"], "with --method eigh, which is exact")
@@ -84,6 +86,7 @@ def deconvolve(
         iterations=iterations,
         gray=gray,
         border=border,
+        **arrays.of_arrays(),
         **shared.of_run(),
     )
     output.check(config.source, config.from_file or "")
@@ -93,6 +96,8 @@ def deconvolve(
 
     series = output.compute(run_series, config, kernel_sizes=sizes, ridges=ridges)
     result = series[0]
+    if result.calibrated:
+        output.units(result.source, result.config)
     if result.reduced_to_luma:
         output.note(f"note: {from_file} holds kernels of grey images; {result.source} is reduced to luma")
     written = dict(zip(images, (member.picture() for member in series), strict=True))

@@ -3,13 +3,14 @@
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
-from ndtools.validation import Configuration, Ridge, RootMethod, check_choice, check_odd, check_run, check_whitening
+from ndtools.data.images.layouts import ArrayRidgeSettings
+from ndtools.validation import Ridge, RootMethod, check_choice, check_odd, check_run, check_whitening
 
 __all__ = ["DeconvolveConfig"]
 
 
 @dataclass(frozen=True, repr=False)
-class DeconvolveConfig(Configuration):
+class DeconvolveConfig(ArrayRidgeSettings):
     """Configuration of the deconvolution of one image (Ye et al. 2020, fig. 4).
 
     Attributes
@@ -36,6 +37,17 @@ class DeconvolveConfig(Configuration):
     border : {"valid", "reflect"}
         Pixels of the output: those with a whole patch in the image, without k // 2 pixels on every side ("valid"); or
         all pixels, with the image mirrored at its border ("reflect").
+    key : str, optional
+        Name of the array in a .npz or .mat file. By default the file holds one array of images.
+    axes : str, optional
+        Order of the axes of arrays, of the letters N (images), C (channels), H (rows) and W (columns), as in "HWC".
+    raw : str, optional
+        Sizes of the axes and type of the numbers of files without a header, as in "1024x1536:>u2".
+    channels : tuple of str
+        Names of the channels of arrays; "gray", "R", "G", "B", or numbers by default.
+    absolute_eps : bool
+        Whether a number ``eps`` is in squared units of the values of arrays that are taken as they are. By default it
+        is in units of their mean variance.
     seed : int
         Seed that is recorded with the result. It has no effect, since nothing is random.
     jobs : int, optional
@@ -60,6 +72,7 @@ class DeconvolveConfig(Configuration):
 
     def __post_init__(self) -> None:
         check_run(self)
+        self.check_arrays()
         check_odd(self.kernel_size)
         check_whitening(self)
         check_choice("border", self.border, ("valid", "reflect"))

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ndtools.drawing.channels import COLOURS, as_colours, shown_in_words
 from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
 from ndtools.experiments.deconvolve.result import brightest
 from ndtools.text import percent, precision_in_words, ridge_in_words, source_name
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from ndtools.experiments.deconvolve.result import DeconvolveResult
     from ndtools.numerics.sparsity import Distribution
 
-__all__ = ["HIGHEST", "NAMED", "caption_deconvolve", "plot_deconvolve", "show"]
+__all__ = ["HIGHEST", "NAMED", "caption_deconvolve", "channels_in_words", "plot_deconvolve", "show"]
 
 HIGHEST = 225.0  # millimetres: a page holds no more
 NAMED = 9.0  # millimetres above and below a panel for its letter and its name
@@ -49,10 +50,10 @@ def plot_deconvolve(
     """
     rows, columns = result.pixels.shape[1:]
     panels: tuple[tuple[str, NDArray[np.float32] | NDArray[np.uint8]], ...] = (
-        ("input", result.pixels),
-        ("|input − mean|", _magnitude(result.centred)),
+        ("input", result.input),
+        ("|input − mean|", _magnitude(as_colours(result.centred[result.shown]))),
         ("deconvolved", result.picture()),
-        ("|deconvolved|", _magnitude(result.deconvolved)),
+        ("|deconvolved|", _magnitude(as_colours(result.deconvolved[result.shown]))),
     )
     with drawing_style():
         width = width_of(fig, width)
@@ -98,13 +99,23 @@ def caption_deconvolve(result: "DeconvolveResult") -> str:
         if config.border == "valid"
         else "the image is continued by its mirror image"
     )
+    scaled = "the panels" if result.calibrated else "(b) to (d)"
     return (
         f"{result.source} ({width}×{height} pixels{luma}) and its deconvolution with {how}; {border}."
         f" (a) Input. (b) Magnitude of the pixels less their mean{_words(result.before)}."
         f" (c) Deconvolved image, in which mid-grey is 0. (d) Its magnitude{_words(result.after)}."
-        " Each of (b) to (d) is scaled to the 99.5th percentile of its magnitude in all channels, beyond which it is"
-        " clipped."
+        f" Each of {scaled} is scaled to the 99.5th percentile of its magnitude in all channels, beyond which it is"
+        f" clipped.{channels_in_words(result)}"
     )
+
+
+def channels_in_words(result: "DeconvolveResult") -> str:
+    """Say which channels of an array are which colours of the pictures; empty for photographs."""
+    names = result.config.channels
+    if len(names) < 2:
+        return ""
+    shown = [names[i] for i in result.shown]
+    return f"{shown_in_words(shown, len(names))} {', '.join(shown)} are {', '.join(COLOURS[: len(shown)])}."
 
 
 def _magnitude(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ndtools.data.images.decoding import Pixels
+from ndtools.drawing.channels import as_colours, shown_channels
 from ndtools.drawing.shown import ShownResult
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
 from ndtools.numerics.deconvolution import Deconvolution
@@ -58,6 +59,8 @@ class DeconvolveResult(ShownResult):
         Whether a colour image was, for kernels of grey ones.
     ridge : RidgeChoice or None
         Choice of the ridge, if it was "auto".
+    calibrated : bool
+        Whether the image is an array whose values are taken as they are, and need not be in [0, 1]. Default False.
     """
 
     config: DeconvolveConfig
@@ -72,11 +75,31 @@ class DeconvolveResult(ShownResult):
     device: str
     reduced_to_luma: bool = False
     ridge: RidgeChoice | None = None
+    calibrated: bool = False
+
+    @property
+    def shown(self) -> list[int]:
+        """Channels that pictures show: all, or the first, the middle and the last of more than three."""
+        return shown_channels(len(self.image))
 
     @property
     def pixels(self) -> NDArray[np.float32]:
-        """Image as numbers in [0, 1], of shape (C, H, W)."""
+        """Image as numbers in [0, 1], or as an array has them, of shape (C, H, W)."""
         return np.divide(self.image, white(self.image), dtype=np.float32)
+
+    @property
+    def input(self) -> NDArray[np.float32]:
+        """Image as pictures show it, in [0, 1], of shape (1, H, W) or (3, H, W).
+
+        Values that an array need not have in [0, 1] are scaled from their least to their 99.5th percentile.
+        """
+        pixels = self.pixels[self.shown]
+        if self.calibrated:
+            low = pixels.min()
+            high = np.percentile(pixels, BRIGHTEST)
+            high = high if high > low else low + 1
+            pixels = np.clip((pixels - low) / (high - low), 0, 1).astype(np.float32)
+        return as_colours(pixels)
 
     @property
     def centred(self) -> NDArray[np.float32]:
@@ -89,9 +112,11 @@ class DeconvolveResult(ShownResult):
         Returns
         -------
         array of shape (H', W') or (H', W', 3)
-            The largest 0.5 % of magnitudes are clipped.
+            The largest 0.5 % of magnitudes are clipped. Of more than three channels, three are shown; a third one that
+            is missing is mid-grey.
         """
-        scaled = np.clip(self.deconvolved / brightest(self.deconvolved), -1, 1)
+        shown = as_colours(self.deconvolved[self.shown])
+        scaled = np.clip(shown / brightest(shown), -1, 1)
         levels: NDArray[np.uint8] = np.rint(127.5 * (1 + scaled)).astype(np.uint8)
         return levels[0] if len(levels) == 1 else levels.transpose(1, 2, 0)
 
@@ -127,6 +152,7 @@ class DeconvolveResult(ShownResult):
             "from": self.config.from_file,
             "border": self.config.border,
             "reduced_to_luma": self.reduced_to_luma,
+            **({"values_as_they_are": True} if self.calibrated else {}),
             "before": self.before.numbers(),
             "after": self.after.numbers(),
         }
@@ -145,6 +171,7 @@ class DeconvolveResult(ShownResult):
                 device=saved.device,
                 reduced_to_luma=saved.numbers["reduced_to_luma"],
                 ridge=RidgeChoice.from_numbers(saved.numbers.get("ridge")),
+                calibrated=saved.numbers.get("values_as_they_are", False),
             )
 
 

@@ -13,7 +13,7 @@ from ndtools.console.short_form import short_form
 from ndtools.data.images.decoding import Pixels
 from ndtools.data.images.reading import Decoded, load_images
 from ndtools.data.images.single import load_single
-from ndtools.data.images.sources import resolve_source
+from ndtools.data.images.sources import ImageSource, resolve_source
 from ndtools.errors import DataError, MatrixError, NumericalError, OptionError
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
 from ndtools.experiments.deconvolve.result import DeconvolveResult, centred
@@ -28,6 +28,7 @@ from ndtools.numerics.pixels import white
 from ndtools.numerics.ridge import RidgeChoice, tightest_ridge
 from ndtools.numerics.sparsity import measured
 from ndtools.results.series import Series, configurations
+from ndtools.text import counted
 from ndtools.validation import Ridge
 
 __all__ = ["deconvolve", "run", "run_series"]
@@ -97,21 +98,32 @@ def run_series(
     ------
     OptionError
         If there are several results of kernels from a file, or too many; and as for :func:`run`.
+    DataError
+        If the kernels from a file have another number of channels than the image; and as for :func:`run`.
     """
     DeconvolveConfig.check_type(config)
     _, eps, members = configurations(config, kernel_sizes, ridges)
     if len(members) > 1 and config.from_file is not None:
         raise OptionError("from_file", "cannot be combined with several kernel sizes or ridges; the file has one each")
     device = resolve_device(config.device)
+    images = resolve_source(config.source, layout=config.layout)
     if config.from_file is not None:
         kernels, mean = _kernels_from(config.from_file)
-        if config.gray and len(kernels) == 3:
+        if config.gray and len(kernels) > 1:
             raise OptionError(
                 "gray", f"cannot be combined with {config.from_file}, which holds kernels of colour images"
             )
-        image = _image(config, gray=len(kernels) == 1)
-        return Series((_result(config, image, kernels, mean, device),))
-    image = _image(config, gray=config.gray)
+        channels = images.channels_decoded(gray=len(kernels) == 1)
+        if len(channels) != len(kernels):
+            raise DataError(
+                f"{config.from_file} holds kernels of {counted(len(kernels), 'channel')}, and {images.label} has"
+                f" {len(channels)}"
+            )
+        config = config.applied_to(images)
+        image = _image(images, gray=len(kernels) == 1)
+        return Series((_result(config, image, kernels, mean, device, images),))
+    config, members = config.applied_to(images), tuple(member.applied_to(images) for member in members)
+    image = _image(images, gray=config.gray)
     results, moments = [], dict[int, GroupMoments]()
     for member in members:
         k = member.kernel_size
@@ -120,7 +132,7 @@ def run_series(
         ridge, relative, choice = moments[k].terms(member.eps, relative=config.relative_eps)
         method = method_from_name(config.method, n_iter=config.iterations)
         fit = Deconvolution.from_covariance(moments[k].whole, eps=ridge, relative=relative, method=method)
-        results.append(_result(member, image, fit.kernels(), fit.mean, device, fit, choice))
+        results.append(_result(member, image, fit.kernels(), fit.mean, device, images, fit, choice))
     return Series(tuple(results))
 
 
@@ -130,6 +142,7 @@ def _result(
     kernels: Tensor,
     mean: Tensor,
     device: torch.device,
+    images: ImageSource,
     fit: Deconvolution | None = None,
     choice: RidgeChoice | None = None,
 ) -> DeconvolveResult:
@@ -155,22 +168,22 @@ def _result(
         before=measured(centred(pixels.numpy(), mean.numpy(), k, config.border), terms=largest),
         after=measured(deconvolved, terms=largest * float(kernels.abs().sum((1, 2, 3)).max())),
         device=str(device),
-        reduced_to_luma=len(kernels) == 1 and not config.gray and _has_colour(config),
+        reduced_to_luma=len(kernels) == 1 and not config.gray and _has_colour(images),
         ridge=choice,
+        calibrated=images.calibrated,
     )
 
 
 deconvolve = short_form(DeconvolveConfig, run, run_series)
 
 
-def _image(config: DeconvolveConfig, *, gray: bool) -> Decoded:
-    return load_single(config.source, gray=gray, working=WORKING_GRAY if gray else WORKING)
+def _image(images: ImageSource, *, gray: bool) -> Decoded:
+    return load_single(images, gray=gray, working=WORKING_GRAY if gray else WORKING)
 
 
-def _has_colour(config: DeconvolveConfig) -> bool:
-    images = load_images(resolve_source(config.source))
-    red, green, blue = next(image.pixels for image in images if isinstance(image, Decoded))
-    return bool((red != green).any() or (red != blue).any())
+def _has_colour(images: ImageSource) -> bool:
+    pixels = next(image.pixels for image in load_images(images) if isinstance(image, Decoded))
+    return any(bool((pixels[0] != other).any()) for other in pixels[1:])
 
 
 def _moments(
@@ -208,8 +221,8 @@ def _kernels_from(path: str) -> tuple[Tensor, Tensor]:
     arrays = read_written(path, ("kernels", "mean"), "`from_file` takes the .npz file that ndtools kernels writes")
     kernels, mean = (arrays[key].astype(np.float64) for key in ("kernels", "mean"))
     shape = kernels.shape
-    if len(shape) != 4 or shape[0] != shape[1] or shape[2] != shape[3] or shape[0] not in (1, 3) or not shape[2] % 2:
-        raise MatrixError(f"{path} holds kernels of shape {shape}, where (C, C, k, k) with C 1 or 3, k odd is wanted")
+    if len(shape) != 4 or shape[0] != shape[1] or shape[2] != shape[3] or not shape[2] % 2:
+        raise MatrixError(f"{path} holds kernels of shape {shape}, where (C, C, k, k) with k odd is wanted")
     if mean.shape != (math.prod(shape[1:]),):
         raise MatrixError(f"{path} holds a mean of shape {mean.shape}, where ({math.prod(shape[1:])},) is wanted")
     if not (np.isfinite(kernels).all() and np.isfinite(mean).all()):

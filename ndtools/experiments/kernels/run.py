@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ndtools.computing.operators import resolve_device
 from ndtools.computing.progress import Progress
 from ndtools.console.short_form import short_form
+from ndtools.data.images.layouts import channel_names
 from ndtools.data.images.sources import resolve_source
 from ndtools.errors import DataError, OptionError
 from ndtools.experiments.kernels.bootstrap import KernelBootstrap, bootstrap_kernels
@@ -107,9 +108,10 @@ def run_series(
         members = tuple(replace(member, kernel_size=k, gray=channels == 1, resize=found.resize) for member in members)
         used = ImagesUsed(", ".join(map(printable, config.from_moments)), found.read)
     else:
-        images = resolve_source(config.source)
+        images = resolve_source(config.source, layout=config.layout)
         if config.images is not None:
             images = images.subset(config.images, config.seed)
+        config, members = config.applied_to(images), tuple(member.applied_to(images) for member in members)
         found = grouped_moments(
             images,
             kernel_sizes=sizes,
@@ -166,7 +168,7 @@ def _result(
             seed=config.seed,
             progress=progress,
         )
-    names = ("gray",) if config.gray else ("R", "G", "B")
+    names = channel_names(config.channels, covariance.channels)
     return KernelsResult(
         config=config,
         images=used,
