@@ -31,7 +31,7 @@ def deep_colour(data: bytes, image: Image.Image) -> Planes | None:
     Parameters
     ----------
     data : bytes
-        Encoded file.
+        Content of the encoded file.
     image : PIL.Image.Image
         The same file as Pillow has opened it.
 
@@ -60,7 +60,7 @@ def deep_tiff(data: bytes) -> Planes | None:
     Parameters
     ----------
     data : bytes
-        Encoded file.
+        Content of the encoded file.
 
     Returns
     -------

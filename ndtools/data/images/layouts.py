@@ -174,51 +174,62 @@ def channel_names(given: Sequence[str], count: int) -> tuple[str, ...]:
     return usual.get(count, tuple(str(i + 1) for i in range(count)))
 
 
-@dataclass(frozen=True, repr=False, kw_only=True)
 class ArraySettings(Configuration):
-    """Settings of configurations whose images may be stored as arrays.
+    """Configuration whose images may be stored as arrays.
 
     Attributes
     ----------
-    key : str, optional
-        Name of the array in a .npz or .mat file. By default the file holds one array of images.
-    axes : str, optional
-        Order of the axes of arrays, of the letters N (images), C (channels), H (rows) and W (columns), as in "HWC".
-    raw : str, optional
-        Sizes of the axes and type of the numbers of files without a header, as in "1024x1536:>u2".
-    channels : tuple of str
-        Names of the channels of arrays; "gray", "R", "G", "B", or numbers by default.
+    layout : ArrayLayout
+        The settings ``key``, ``axes``, ``raw`` and ``channels``, which say how files of arrays store images.
     """
 
-    key: str | None = None
-    axes: str | None = None
-    raw: str | None = None
-    channels: tuple[str, ...] = ()
+    if TYPE_CHECKING:  # dataclasses would take these properties for the defaults of their fields
+
+        @property
+        def key(self) -> str | None:
+            """Name of the array in a .npz or .mat file."""
+
+        @property
+        def axes(self) -> str | None:
+            """Order of the axes of arrays."""
+
+        @property
+        def raw(self) -> str | None:
+            """Sizes of the axes and type of the numbers of files without a header."""
+
+        @property
+        def channels(self) -> tuple[str, ...]:
+            """Names of the channels of arrays."""
 
     @property
     def layout(self) -> ArrayLayout:
-        """How arrays are read; OptionError if a setting is not allowed."""
+        """How files of arrays store images; OptionError if a setting is not allowed."""
         raw = None if self.raw is None else RawFormat.parse(self.raw)
         axes = None if self.axes is None else self.axes.strip().upper()
         return ArrayLayout(self.key, axes, raw, tuple(self.channels))
 
 
-@dataclass(frozen=True, repr=False, kw_only=True)
 class ArrayRidgeSettings(ArraySettings):
-    """Settings of configurations whose images may be stored as arrays, and to whose covariance a ridge is added.
+    """Configuration whose images may be stored as arrays, and to whose covariance a ridge is added."""
 
-    Attributes
-    ----------
-    absolute_eps : bool
-        Whether a number ``eps`` is in squared units of the values of arrays, which by default is relative there.
-    """
+    if TYPE_CHECKING:
 
-    absolute_eps: bool = False
+        @property
+        def gray(self) -> bool:
+            """Whether to reduce images to luma."""
+
+        @property
+        def relative_eps(self) -> bool:
+            """Whether a number ``eps`` is in units of the mean variance of a pixel."""
+
+        @property
+        def absolute_eps(self) -> bool:
+            """Whether a number ``eps`` is in squared units of the values of arrays that are taken as they are."""
 
     def check_arrays(self) -> None:
         """Raise an OptionError if a setting of arrays is not allowed, or the ridge is in two units."""
         _ = self.layout
-        if self.absolute_eps and getattr(self, "relative_eps", False):
+        if self.absolute_eps and self.relative_eps:
             raise OptionError("absolute_eps", "cannot be combined with `relative_eps`: a ridge has one unit")
 
     def applied_to(self, images: "ImageSource") -> Self:
@@ -231,7 +242,7 @@ class ArrayRidgeSettings(ArraySettings):
 
         Returns
         -------
-        ArrayRidgeSettings
+        Self
             Configuration with the names of the channels of arrays. If their values are taken as they are, the ridge is
             in units of their mean variance, unless it is to be absolute.
 
@@ -242,9 +253,8 @@ class ArrayRidgeSettings(ArraySettings):
         """
         if not images.channels:
             return self
-        gray, relative = getattr(self, "gray", False), getattr(self, "relative_eps", False)
         changes: dict[str, Any] = {
-            "channels": images.channels_decoded(gray=gray),
-            "relative_eps": relative or (images.calibrated and not self.absolute_eps),
+            "channels": images.channels_decoded(gray=self.gray),
+            "relative_eps": self.relative_eps or (images.calibrated and not self.absolute_eps),
         }
         return replace(self, **changes)

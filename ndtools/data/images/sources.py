@@ -216,7 +216,7 @@ def resolve_source(
     stdin : file, optional
         File to read for ``-`` instead of ``sys.stdin``.
     layout : ArrayLayout, optional
-        How files of arrays store images. By default it is told by their shapes.
+        Names, axes and types of the arrays in files. By default axes are told by the shapes of arrays.
 
     Returns
     -------

@@ -158,7 +158,7 @@ def stored_images(path: str, layout: ArrayLayout) -> StoredImages:
     path : str
         Path of the file. Its extension decides on the format, unless the layout says that it is raw.
     layout : ArrayLayout
-        How the file stores images.
+        Order of the axes and name of the array, as far as they are known.
 
     Returns
     -------
@@ -355,7 +355,7 @@ def _tiff(path: str) -> _Stored:
     tifffile = _extra("tifffile", "a TIFF file that is read as an array", "deep")
 
     def series(file: IO[bytes]) -> Any:  # noqa: ANN401
-        found = tifffile.TiffFile(file).series
+        found = tifffile.TiffFile(file, name=os.path.basename(path)).series
         if len(found) != 1:
             raise DataError(f"holds {len(found)} arrays of pages that differ, where one is wanted")
         return found[0]

@@ -77,6 +77,11 @@ class CompareSetsConfig(ArrayRidgeSettings):
     resize: int | None = None
     sparsity: bool = True
     bootstrap: int = 50
+    key: str | None = None
+    axes: str | None = None
+    raw: str | None = None
+    channels: tuple[str, ...] = ()
+    absolute_eps: bool = False
     seed: int = 0
     jobs: int | None = None
     device: str = "auto"

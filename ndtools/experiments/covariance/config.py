@@ -62,6 +62,11 @@ class CovarianceConfig(ArrayRidgeSettings):
     method: RootMethod = "eigh"
     iterations: int = 15
     spectrum: bool = False
+    key: str | None = None
+    axes: str | None = None
+    raw: str | None = None
+    channels: tuple[str, ...] = ()
+    absolute_eps: bool = False
     seed: int = 0
     jobs: int | None = None
     device: str = "auto"

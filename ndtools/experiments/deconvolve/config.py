@@ -66,6 +66,11 @@ class DeconvolveConfig(ArrayRidgeSettings):
     iterations: int = 15
     gray: bool = False
     border: Literal["valid", "reflect"] = "valid"
+    key: str | None = None
+    axes: str | None = None
+    raw: str | None = None
+    channels: tuple[str, ...] = ()
+    absolute_eps: bool = False
     seed: int = 0
     jobs: int | None = None
     device: str = "auto"

@@ -99,6 +99,11 @@ class KernelsConfig(ArrayRidgeSettings):
     bootstrap: int = 0
     from_moments: tuple[str, ...] = ()
     spectrum: bool = False
+    key: str | None = None
+    axes: str | None = None
+    raw: str | None = None
+    channels: tuple[str, ...] = ()
+    absolute_eps: bool = False
     seed: int = 0
     jobs: int | None = None
     device: str = "auto"

@@ -79,6 +79,11 @@ class SparsityConfig(ArrayRidgeSettings):
     whitening: Literal["patch", "channel", "none"] = "patch"
     bootstrap: int = 200
     from_moments: tuple[str, ...] = ()
+    key: str | None = None
+    axes: str | None = None
+    raw: str | None = None
+    channels: tuple[str, ...] = ()
+    absolute_eps: bool = False
     seed: int = 0
     jobs: int | None = None
     device: str = "auto"
