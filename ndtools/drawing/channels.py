@@ -37,8 +37,8 @@ def as_colours(values: NDArray[Any]) -> NDArray[Any]:
 def weights_in_words(names: Sequence[str]) -> str:
     """Say which weights are which colours of a picture, for inputs of these names, which are two or three."""
     colours = _listed(COLOURS[: len(names)])
-    inputs = f"the {colours} input" if tuple(names) == _RGB else f"inputs {_listed(names)}"
-    return f"weights of {inputs}, as the {colours} of one picture"
+    inputs = colours if tuple(names) == _RGB else _listed(names)
+    return f"weights of the {inputs} input, as the {colours} of one picture"
 
 
 def shown_in_words(names: Sequence[str], count: int) -> str:

@@ -8,7 +8,9 @@ from typing import Any
 from ndtools.data.images.frames import Frames, warn_of_frames
 from ndtools.data.images.sources import ImageSource, Skipped
 from ndtools.errors import NumericalWarning
+from ndtools.numerics.colour import units_in_words
 from ndtools.text import counted
+from ndtools.validation import Space
 
 __all__ = ["DataUsed", "ImagesUsed", "images_used"]
 
@@ -43,10 +45,9 @@ class ImagesUsed:
     noise: float | None = None
     calibrated: bool = False
 
-    @property
-    def values_in_words(self) -> str:
-        """Unit of the pixels, for captions."""
-        return "values as they are in the arrays" if self.calibrated else "pixels in [0, 1]"
+    def values_in_words(self, space: Space) -> str:
+        """Return the unit of pixels in a colour space as captions have it, or of the values of arrays."""
+        return "values as they are in the arrays" if self.calibrated else units_in_words(space)
 
     @property
     def counted(self) -> str:

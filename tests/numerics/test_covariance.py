@@ -160,7 +160,6 @@ def effect_of_rounding(images, k, relative_eps):
     return measured, rounding_effect(rounded.rounding, len(values), values[0].item())
 
 
-@pytest.mark.parametrize("first", [0, 1])
 @settings(max_examples=25)
 @given(
     channels=st.integers(1, 31),
@@ -181,13 +180,14 @@ def test_any_number_of_channels_in_any_unit(channels, kernel_size, shapes, scale
 
 
 def test_tiles_of_many_channels_are_shorter():
-    image = np.random.default_rng(0).normal(size=(7, 230, 20))
+    image = np.random.default_rng(0).normal(size=(7, 230, 20))  # as many rows as one tile of three channels has
     assert len(cut(230, 3)) < len(cut(230, 3, longest_transform(7)))
     count, mean, expected = patch_covariance([image], 3)
     result = covariance([image], 3, dtype=torch.float64)
     assert np.abs(result.matrix.numpy() - expected).max() <= FLOAT64 * largest_second_moment([image], 3)
 
 
+@pytest.mark.parametrize("first", [0, 1])
 def test_no_sample_of_the_pixels_hides_their_structure(first):
     """Noise on every second pixel of every second row alone, for either choice of these."""
     image = torch.full((1, 128, 128), 0.5)

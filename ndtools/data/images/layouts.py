@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ndtools.errors import DataError, OptionError
 from ndtools.text import counted
-from ndtools.validation import Configuration
+from ndtools.validation import Configuration, Space
 
 if TYPE_CHECKING:
     from ndtools.data.images.sources import ImageSource
 
-__all__ = ["ArrayLayout", "ArrayRidgeSettings", "ArraySettings", "RawFormat", "channel_names"]
+__all__ = ["ArrayLayout", "ArrayRidgeSettings", "ArraySettings", "RawFormat"]
 
 _AXES = "NCHW"
 _RAW = re.compile(r"(?P<sizes>\d{1,9}(?:x\d{1,9})+):(?P<dtype>[<>|=]?[iuf][1248])")
 _KNOWN_AXES = {2: ("HW",), 3: ("HWC", "CHW"), 4: ("NHWC", "NCHW")}  # without `axes`, the channel axis has length 3
 _MOST_CHANNELS = 1000
+_USUAL = {1: ("gray",), 3: ("R", "G", "B")}
 
 
 @dataclass(frozen=True)
@@ -144,34 +145,14 @@ class ArrayLayout:
         return self.axes
 
     def names(self, count: int) -> tuple[str, ...]:
-        """Return the names of so many channels; OptionError if others are given."""
-        if self.channels and len(self.channels) != count:
+        """Return the names of so many channels; OptionError if another number is given."""
+        if not self.channels:
+            return _USUAL.get(count) or tuple(str(i + 1) for i in range(count))
+        if len(self.channels) != count:
             raise OptionError(
                 "channels", f"must be {counted(count, 'name')}, one for each channel, got {len(self.channels)}"
             )
-        return channel_names(self.channels, count)
-
-
-def channel_names(given: Sequence[str], count: int) -> tuple[str, ...]:
-    """Return the names of the channels of images.
-
-    Parameters
-    ----------
-    given : sequence of str
-        Names as they were given; none for the usual ones.
-    count : int
-        Number of channels.
-
-    Returns
-    -------
-    tuple of str
-        The names that were given if there is one for each channel; otherwise "gray" for one channel, "R", "G", "B" for
-        three, and numbers from 1 for others.
-    """
-    if len(given) == count:
-        return tuple(given)
-    usual = {1: ("gray",), 3: ("R", "G", "B")}
-    return usual.get(count, tuple(str(i + 1) for i in range(count)))
+        return self.channels
 
 
 class ArraySettings(Configuration):
@@ -201,12 +182,24 @@ class ArraySettings(Configuration):
         def channels(self) -> tuple[str, ...]:
             """Names of the channels of arrays."""
 
+        @property
+        def space(self) -> Space:
+            """Colour space of the pixels of image files."""
+
     @property
     def layout(self) -> ArrayLayout:
         """How files of arrays store images; OptionError if a setting is not allowed."""
         raw = None if self.raw is None else RawFormat.parse(self.raw)
         axes = None if self.axes is None else self.axes.strip().upper()
         return ArrayLayout(self.key, axes, raw, tuple(self.channels))
+
+    def names_of(self, count: int) -> tuple[str, ...]:
+        """Return the names of so many channels of the images: those of arrays, or those of the colour space."""
+        if count in (1, 3) and not self.channels:
+            from ndtools.numerics.colour import channel_names  # which is slower to import than a configuration may be
+
+            return channel_names(count, self.space)
+        return self.layout.names(count)
 
 
 class ArrayRidgeSettings(ArraySettings):
@@ -249,10 +242,12 @@ class ArrayRidgeSettings(ArraySettings):
         Raises
         ------
         OptionError
-            If arrays are to be reduced to luma, and have no channels R, G and B.
+            If arrays are to be in another colour space, or reduced to luma, and have no channels R, G and B.
         """
         if not images.channels:
             return self
+        if self.space != "srgb":
+            raise OptionError("space", f"has no meaning for {images.label}, whose values are taken as they are")
         changes: dict[str, Any] = {
             "channels": images.channels_decoded(gray=self.gray),
             "relative_eps": self.relative_eps or (images.calibrated and not self.absolute_eps),

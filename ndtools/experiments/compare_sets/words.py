@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ndtools.data.images.layouts import channel_names
 from ndtools.drawing.channels import named_in_words, shown_channels, weights_in_words
 from ndtools.experiments.compare_sets.panels import kernel_norm
+from ndtools.numerics.colour import units_in_words
 
 if TYPE_CHECKING:
     from ndtools.experiments.compare_sets.result import CompareSetsResult
@@ -15,13 +15,15 @@ __all__ = ["bands_in_words", "differences_in_words", "of_channel", "pictures_in_
 
 def sets_in_words(result: "CompareSetsResult") -> str:
     """Name the sets with the numbers of their images, and their ridges."""
-    return "; ".join(
+    space = result.config.space
+    sets = "; ".join(
         f"{each.name} is {each.source} ({each.images.counted}, eps {each.fit.eps:.3g}"
         + ("" if each.fit.relative_eps is None else f", {each.fit.relative_eps:.2g} of the mean variance")
         + (f", {each.ridge.in_words}" if each.ridge else "")
         + ")"
         for each in result.sets
     )
+    return sets if space == "srgb" else f"{sets}; {units_in_words(space)}"
 
 
 def of_channel(result: "CompareSetsResult") -> str:
@@ -41,7 +43,7 @@ def pictures_in_words(results: "Sequence[CompareSetsResult]") -> str:
     colours = len(first.sets[0].kernels) > 1
     what, middle_name = "kernel", _middle_in_words(first)
     if colours:
-        names = channel_names(first.config.channels, len(first.sets[0].kernels))
+        names = first.config.names_of(len(first.sets[0].kernels))
         shown = [names[i] for i in shown_channels(len(names))]
         what = f"{weights_in_words(shown)} (grey is 0), of output {middle_name}"
     unit = "in standard errors: white is within two" if first.in_errors(0) is not None else "in weights"
@@ -74,7 +76,7 @@ def differences_in_words(results: "Sequence[CompareSetsResult]") -> str:
 def _middle_in_words(result: "CompareSetsResult") -> str:
     """Return the name of the output channel that is shown; empty if there is only one channel."""
     count = len(result.sets[0].kernels)
-    return named_in_words(channel_names(result.config.channels, count), count // 2) if count > 1 else ""
+    return named_in_words(result.config.names_of(count), count // 2) if count > 1 else ""
 
 
 def _numbers(values: "Sequence[float]") -> str:

@@ -3,7 +3,15 @@
 from dataclasses import KW_ONLY, dataclass
 
 from ndtools.data.images.layouts import ArrayRidgeSettings
-from ndtools.validation import Ridge, RootMethod, check_positive, check_run, check_whitening
+from ndtools.validation import (
+    Ridge,
+    RootMethod,
+    Space,
+    check_positive,
+    check_run,
+    check_space,
+    check_whitening,
+)
 
 __all__ = ["CovarianceConfig"]
 
@@ -27,6 +35,9 @@ class CovarianceConfig(ArrayRidgeSettings):
         Whether a number ``eps`` is in units of the mean variance of a pixel.
     gray : bool
         Whether to reduce images to luma: one channel in place of three. Default False.
+    space : {"srgb", "linear", "xyz", "lms", "log-lms"}
+        Colour space of the pixels: as files have it ("srgb"), light ("linear"), CIE XYZ, cone signals ("lms") or their
+        logarithm; see :mod:`ndtools.numerics.colour`. With ``gray``, "srgb" or "linear".
     method : {"eigh", "coupled", "vanilla"}
         Method of the inverse square root: exact ("eigh"), or coupled or vanilla Newton-Schulz.
     iterations : int
@@ -59,6 +70,7 @@ class CovarianceConfig(ArrayRidgeSettings):
     eps: Ridge = 1e-3
     relative_eps: bool = False
     gray: bool = False
+    space: Space = "srgb"
     method: RootMethod = "eigh"
     iterations: int = 15
     spectrum: bool = False
@@ -74,5 +86,6 @@ class CovarianceConfig(ArrayRidgeSettings):
     def __post_init__(self) -> None:
         check_run(self)
         self.check_arrays()
+        check_space(self)
         check_positive(self, "kernel_size", "images")
         check_whitening(self)

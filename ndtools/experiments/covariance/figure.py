@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ndtools.drawing.channels import shown_channels
 from ndtools.drawing.palette import DIVERGING
 from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
+from ndtools.numerics.colour import in_space, units_in_words
 from ndtools.text import precision_in_words, ridge_in_words, source_name
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def plot_covariance(
     """
     scaled = [matrix / variance for matrix, variance in zip(_matrices(result), _variances(result), strict=True)]
     limit = max(float(np.abs(matrix).max()) for matrix in scaled) or 1.0
-    heading = f"Covariance of patches of {source_name(result.source)}" if title else ""
+    heading = f"Covariance of patches of {_named(result)}" if title else ""
     return _draw(result, scaled, limit, "covariance / mean variance", heading, width, fig)
 
 
@@ -83,7 +84,7 @@ def plot_correlation(
         With two heat maps, whose blocks are named by channel, and a colour bar. Features without variance, which have
         no correlations, are grey.
     """
-    heading = f"Correlation of patches of {source_name(result.source)}" if title else ""
+    heading = f"Correlation of patches of {_named(result)}" if title else ""
     return _draw(result, result.correlations(), 1.0, "correlation", heading, width, fig)
 
 
@@ -199,9 +200,16 @@ def name_blocks(ax: Axes, matrix: NDArray[np.float64], names: Sequence[str], k: 
             ax.axvline(edge, color="0.6", linewidth=0.2)
 
 
+def _named(result: "CovarianceResult") -> str:
+    return f"{source_name(result.source)}{in_space(result.config.space)}"
+
+
 def _patches(result: "CovarianceResult") -> str:
     k = result.config.kernel_size
-    return f"{result.covariance.count:.3g} {k}×{k} patches of {result.source} ({result.images.counted})"
+    return (
+        f"{result.covariance.count:.3g} {k}×{k} patches of {result.source} ({result.images.counted};"
+        f" {units_in_words(result.config.space)})"
+    )
 
 
 def _layout(result: "CovarianceResult") -> str:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ndtools.data.images.layouts import channel_names
 from ndtools.drawing.shown import ShownResult
 from ndtools.experiments.covariance.config import CovarianceConfig
+from ndtools.numerics.colour import in_space
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.ridge import RidgeChoice
@@ -117,7 +117,7 @@ class CovarianceResult(ShownResult):
     @property
     def channels(self) -> tuple[str, ...]:
         """Names of the channels."""
-        return channel_names(self.config.channels, self.covariance.channels)
+        return self.config.names_of(self.covariance.channels)
 
     @property
     def fit(self) -> Deconvolution:
@@ -142,7 +142,8 @@ class CovarianceResult(ShownResult):
             for where in ("within_channel", "across_channels")
         )
         return (
-            f"{source_name(self.source)} · {self.images.counted} · {self.covariance.count:,} patches of {size}×{size}",
+            f"{source_name(self.source)} · {self.images.counted} · {self.covariance.count:,} patches of {size}×{size}"
+            f"{in_space(self.config.space, ' · ')}",
             f"{ridge_in_words(self.deconvolution, self.ridge)} · {precision_in_words(self.deconvolution)}",
             f"mean |correlation|, before -> after: {within} within channels · {across} across channels",
         )

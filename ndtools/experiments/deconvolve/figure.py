@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from ndtools.drawing.channels import COLOURS, as_colours, shown_in_words
 from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
 from ndtools.experiments.deconvolve.result import brightest
+from ndtools.numerics.colour import channel_words, in_space, units_in_words
 from ndtools.text import percent, precision_in_words, ridge_in_words, source_name
+from ndtools.validation import Space
 
 if TYPE_CHECKING:
     from ndtools.experiments.deconvolve.result import DeconvolveResult
@@ -50,10 +52,10 @@ def plot_deconvolve(
     """
     rows, columns = result.pixels.shape[1:]
     panels: tuple[tuple[str, NDArray[np.float32] | NDArray[np.uint8]], ...] = (
-        ("input", result.input),
-        ("|input − mean|", _magnitude(as_colours(result.centred[result.shown]))),
+        ("input", result.shown),
+        ("|input − mean|", _magnitude(as_colours(result.centred[result.places]))),
         ("deconvolved", result.picture()),
-        ("|deconvolved|", _magnitude(as_colours(result.deconvolved[result.shown]))),
+        ("|deconvolved|", _magnitude(as_colours(result.deconvolved[result.places]))),
     )
     with drawing_style():
         width = width_of(fig, width)
@@ -67,7 +69,7 @@ def plot_deconvolve(
             ax.set_xlabel(name)
         add_letters(axes)
         if title:
-            add_title(fig, f"Deconvolution of {source_name(result.source)}")
+            add_title(fig, f"Deconvolution of {source_name(result.source)}{in_space(result.config.space)}")
     return fig
 
 
@@ -105,7 +107,7 @@ def caption_deconvolve(result: "DeconvolveResult") -> str:
         f" (a) Input. (b) Magnitude of the pixels less their mean{_words(result.before)}."
         f" (c) Deconvolved image, in which mid-grey is 0. (d) Its magnitude{_words(result.after)}."
         f" Each of {scaled} is scaled to the 99.5th percentile of its magnitude in all channels, beyond which it is"
-        f" clipped.{channels_in_words(result)}"
+        f" clipped.{channels_in_words(result)}{_space(config.space)}"
     )
 
 
@@ -114,8 +116,17 @@ def channels_in_words(result: "DeconvolveResult") -> str:
     names = result.config.channels
     if len(names) < 2:
         return ""
-    shown = [names[i] for i in result.shown]
+    shown = [names[i] for i in result.places]
     return f"{shown_in_words(shown, len(names))} {', '.join(shown)} are {', '.join(COLOURS[: len(shown)])}."
+
+
+def _space(space: Space) -> str:
+    """Say what the colours of the panels mean in another colour space than sRGB."""
+    if space == "srgb":
+        return ""
+    first, second, third = channel_words(space)
+    colours = f" (b) to (d) have {first}, {second} and {third} as red, green and blue."
+    return f" Pixels are {units_in_words(space)}; (a) is shown as the file has it.{colours if first != 'red' else ''}"
 
 
 def _magnitude(values: NDArray[np.float32]) -> NDArray[np.float32]:

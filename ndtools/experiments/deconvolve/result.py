@@ -11,6 +11,7 @@ from ndtools.data.images.decoding import Pixels
 from ndtools.drawing.channels import as_colours, shown_channels
 from ndtools.drawing.shown import ShownResult
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
+from ndtools.numerics.colour import in_space, light_of, srgb
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.pixels import white
 from ndtools.numerics.ridge import RidgeChoice
@@ -78,22 +79,25 @@ class DeconvolveResult(ShownResult):
     calibrated: bool = False
 
     @property
-    def shown(self) -> list[int]:
-        """Channels that pictures show: all, or the first, the middle and the last of more than three."""
+    def places(self) -> list[int]:
+        """Places of the channels that pictures show: all, or the first, the middle and the last of more than three."""
         return shown_channels(len(self.image))
 
     @property
     def pixels(self) -> NDArray[np.float32]:
-        """Image as numbers in [0, 1], or as an array has them, of shape (C, H, W)."""
+        """Image as numbers, of shape (C, H, W): in [0, 1], in another colour space, or as an array has them."""
         return np.divide(self.image, white(self.image), dtype=np.float32)
 
     @property
-    def input(self) -> NDArray[np.float32]:
+    def shown(self) -> NDArray[np.float32]:
         """Image as pictures show it, in [0, 1], of shape (1, H, W) or (3, H, W).
 
-        Values that an array need not have in [0, 1] are scaled from their least to their 99.5th percentile.
+        Images in another colour space than sRGB are shown as their files show them. Values that need not be in [0, 1],
+        as those of arrays, are scaled from their least to their 99.5th percentile.
         """
-        pixels = self.pixels[self.shown]
+        if self.config.space != "srgb":
+            return srgb(light_of(self.pixels, self.config.space)).astype(np.float32)
+        pixels = self.pixels[self.places]
         if self.calibrated:
             low = pixels.min()
             high = np.percentile(pixels, BRIGHTEST)
@@ -115,7 +119,7 @@ class DeconvolveResult(ShownResult):
             The largest 0.5 % of magnitudes are clipped. Of more than three channels, three are shown; a third one that
             is missing is mid-grey.
         """
-        shown = as_colours(self.deconvolved[self.shown])
+        shown = as_colours(self.deconvolved[self.places])
         scaled = np.clip(shown / brightest(shown), -1, 1)
         levels: NDArray[np.uint8] = np.rint(127.5 * (1 + scaled)).astype(np.uint8)
         return levels[0] if len(levels) == 1 else levels.transpose(1, 2, 0)
@@ -125,7 +129,8 @@ class DeconvolveResult(ShownResult):
         (_, height, width), size = self.image.shape, self.kernels.shape[-1]
         kernels = f"kernels of {source_name(printable(self.config.from_file or ''))}"
         return (
-            f"{source_name(self.source)} · {width}×{height} pixels · patches of {size}×{size}",
+            f"{source_name(self.source)} · {width}×{height} pixels · patches of {size}×{size}"
+            f"{in_space(self.config.space, ' · ')}",
             f"{ridge_in_words(self.fit, self.ridge)} · {precision_in_words(self.fit)}" if self.fit else kernels,
             before_and_after(self.before, self.after),
         )

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from ndtools.data.images.sources import ImageSource, resolve_source
 from ndtools.errors import DataError, MatrixError, NumericalError, OptionError
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
 from ndtools.experiments.deconvolve.result import DeconvolveResult, centred
-from ndtools.moments.files import read_written
+from ndtools.moments.files import SPACE, check_space_of_files, read_written, space_of
 from ndtools.moments.grey import warn_if_grey
 from ndtools.moments.groups import GroupMoments
 from ndtools.moments.images import too_small
@@ -29,7 +30,7 @@ from ndtools.numerics.ridge import RidgeChoice, tightest_ridge
 from ndtools.numerics.sparsity import measured
 from ndtools.results.series import Series, configurations
 from ndtools.text import counted
-from ndtools.validation import Ridge
+from ndtools.validation import Ridge, Space
 
 __all__ = ["deconvolve", "run", "run_series"]
 
@@ -108,22 +109,24 @@ def run_series(
     device = resolve_device(config.device)
     images = resolve_source(config.source, layout=config.layout)
     if config.from_file is not None:
-        kernels, mean = _kernels_from(config.from_file)
+        kernels, mean, space = _kernels_from(config.from_file)
+        check_space_of_files(config.space, space)
         if config.gray and len(kernels) > 1:
             raise OptionError(
                 "gray", f"cannot be combined with {config.from_file}, which holds kernels of colour images"
             )
-        channels = images.channels_decoded(gray=len(kernels) == 1)
+        gray = len(kernels) == 1
+        channels = images.channels_decoded(gray=gray)
         if len(channels) != len(kernels):
             raise DataError(
                 f"{config.from_file} holds kernels of {counted(len(kernels), 'channel')}, and {images.label} has"
                 f" {len(channels)}"
             )
-        config = config.applied_to(images)
-        image = _image(images, gray=len(kernels) == 1)
+        config = replace(members[0], space=space).applied_to(images)
+        image = _image(config, images, gray=gray)
         return Series((_result(config, image, kernels, mean, device, images),))
     config, members = config.applied_to(images), tuple(member.applied_to(images) for member in members)
-    image = _image(images, gray=config.gray)
+    image = _image(config, images, gray=config.gray)
     results, moments = [], dict[int, GroupMoments]()
     for member in members:
         k = member.kernel_size
@@ -177,8 +180,8 @@ def _result(
 deconvolve = short_form(DeconvolveConfig, run, run_series)
 
 
-def _image(images: ImageSource, *, gray: bool) -> Decoded:
-    return load_single(images, gray=gray, working=WORKING_GRAY if gray else WORKING)
+def _image(config: DeconvolveConfig, images: ImageSource, *, gray: bool) -> Decoded:
+    return load_single(images, gray=gray, space=config.space, working=WORKING_GRAY if gray else WORKING)
 
 
 def _has_colour(images: ImageSource) -> bool:
@@ -216,9 +219,10 @@ def _halves(image: Decoded, k: int) -> list[list[Pixels]]:
     return [bands[::2], bands[1::2]]
 
 
-def _kernels_from(path: str) -> tuple[Tensor, Tensor]:
-    """Read the kernels and the mean that ``ndtools kernels`` has written."""
-    arrays = read_written(path, ("kernels", "mean"), "`from_file` takes the .npz file that ndtools kernels writes")
+def _kernels_from(path: str) -> tuple[Tensor, Tensor, Space]:
+    """Read the kernels and the mean that ``ndtools kernels`` has written, and the colour space of both."""
+    hint = "`from_file` takes the .npz file that ndtools kernels writes"
+    arrays = read_written(path, ("kernels", "mean"), hint, [SPACE])
     kernels, mean = (arrays[key].astype(np.float64) for key in ("kernels", "mean"))
     shape = kernels.shape
     if len(shape) != 4 or shape[0] != shape[1] or shape[2] != shape[3] or not shape[2] % 2:
@@ -227,4 +231,4 @@ def _kernels_from(path: str) -> tuple[Tensor, Tensor]:
         raise MatrixError(f"{path} holds a mean of shape {mean.shape}, where ({math.prod(shape[1:])},) is wanted")
     if not (np.isfinite(kernels).all() and np.isfinite(mean).all()):
         raise MatrixError(f"{path} holds values that are not finite")
-    return torch.from_numpy(kernels), torch.from_numpy(mean)
+    return torch.from_numpy(kernels), torch.from_numpy(mean), space_of(arrays.get(SPACE), path)

@@ -9,11 +9,13 @@ from ndtools.errors import OptionError
 from ndtools.validation import (
     Ridge,
     RootMethod,
+    Space,
     check_bootstrap,
     check_choice,
     check_odd,
     check_positive,
     check_run,
+    check_space,
     check_whitening,
 )
 
@@ -48,6 +50,9 @@ class KernelsConfig(ArrayRidgeSettings):
         Step between patch positions in pixels ("im2col" only).
     gray : bool
         Whether to reduce images to luma.
+    space : {"srgb", "linear", "xyz", "lms", "log-lms"}
+        Colour space of the pixels: as files have it ("srgb"), light ("linear"), CIE XYZ, cone signals ("lms") or their
+        logarithm; see :mod:`ndtools.numerics.colour`. With ``gray``, "srgb" or "linear".
     resize : int, optional
         Short side in pixels to which images are resized. By default they are not resized.
     fit : bool
@@ -94,6 +99,7 @@ class KernelsConfig(ArrayRidgeSettings):
     covariance: Literal["exact", "im2col"] = "exact"
     stride: int = 1
     gray: bool = False
+    space: Space = "srgb"
     resize: int | None = None
     fit: bool = False
     bootstrap: int = 0
@@ -111,6 +117,7 @@ class KernelsConfig(ArrayRidgeSettings):
     def __post_init__(self) -> None:
         check_run(self)
         self.check_arrays()
+        check_space(self)
         check_odd(self.kernel_size)
         check_positive(self, "images", "stride", "resize")
         check_whitening(self)

@@ -23,6 +23,7 @@ from ndtools.drawing.style import (
     width_of,
 )
 from ndtools.drawing.weights import scale_axis, weight_norm, weight_ticks
+from ndtools.numerics.colour import in_space
 from ndtools.text import precision_in_words, ridge_in_words, source_name
 
 if TYPE_CHECKING:
@@ -101,7 +102,9 @@ def plot_kernels(
             curves.legend(handles, labels, loc="outside lower center", ncols=len(names))
         if title:
             k = result.config.kernel_size
-            add_title(fig, f"{k}×{k} deconvolution kernels of {source_name(result.source)}")
+            add_title(
+                fig, f"{k}×{k} deconvolution kernels of {source_name(result.source)}{in_space(result.config.space)}"
+            )
     return fig
 
 
@@ -123,6 +126,7 @@ def caption_kernels(result: "KernelsResult") -> str:
     names = [channel.name for channel in result.channels]
     norm = weight_norm(result.kernels)
     profiles = "Profiles through the centre (Δy = 0), with the largest weight."
+    units = result.images.values_in_words(result.config.space)
     panels = (
         f"(a) For each output channel, the {weights_in_words(names)}; grey is 0. (b) {profiles} (c) Each"
         " kernel by itself, by output and input channel; the mark at"
@@ -132,9 +136,9 @@ def caption_kernels(result: "KernelsResult") -> str:
     )
     return (
         f"{k}×{k} deconvolution kernels of {result.source} ({result.images.counted}, {result.covariance.count:.3g}"
-        f" patches; {result.images.values_in_words}).{shown_in_words(names, count)} {panels} All scales"
-        f" are linear within ±{norm.linthresh:.2g} and logarithmic beyond. {ridge_in_words(fit, result.ridge)};"
-        f" inverse square root by {result.config.method}; {precision_in_words(fit, ', ')}."
+        f" patches; {units}).{shown_in_words(names, count)} {panels} All scales are linear within"
+        f" ±{norm.linthresh:.2g} and logarithmic beyond. {ridge_in_words(fit, result.ridge)}; inverse square root by"
+        f" {result.config.method}; {precision_in_words(fit, ', ')}."
     )
 
 

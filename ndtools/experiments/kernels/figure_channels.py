@@ -96,8 +96,9 @@ def caption_kernel_channels(result: "KernelsResult") -> str:
     grey = " Channels without variance, which have no correlations, are grey." if _lacks_variance(result) else ""
     return (
         f"The {len(result.channels)} channels of {result.source} ({result.images.counted},"
-        f" {result.covariance.count:.3g} patches; {result.images.values_in_words}). (a) Correlation of the channels at"
-        f" the same pixel.{grey} (b) Weight at the centre of each {k}×{k} kernel, by output channel (rows) and input"
+        f" {result.covariance.count:.3g} patches; {result.images.values_in_words(result.config.space)})."
+        f" (a) Correlation of the channels at the same pixel.{grey}"
+        f" (b) Weight at the centre of each {k}×{k} kernel, by output channel (rows) and input"
         f" channel (columns), on a scale that is linear within ±{norm.linthresh:.2g} and logarithmic beyond."
         f" {ridge_in_words(result.deconvolution, result.ridge)}."
     )

@@ -36,6 +36,7 @@ from ndtools.drawing.style import (
     width_of,
 )
 from ndtools.drawing.weights import scale_axis, weight_norm
+from ndtools.numerics.colour import in_space
 from ndtools.text import source_name
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def plot_kernel_series(
         add_letters([profile, centre, ratio], first="b")
         add_series_legend(fig, series.members, width)
         if title:
-            add_title(fig, f"Deconvolution kernels of {source_name(series.source)}")
+            add_title(fig, f"Deconvolution kernels of {source_name(series.source)}{in_space(series[0].config.space)}")
     return fig
 
 
@@ -141,7 +142,8 @@ def caption_kernel_series(series: "Series[KernelsResult]") -> str:
     own = "" if len(first.channels) == 1 else f" of {name}" if len(outputs) == 1 else " of each channel"
     profile = "" if len(first.channels) == 1 else f" from {name} to {name}"
     return (
-        f"Deconvolution kernels of {series.source} ({first.images.counted}; {first.images.values_in_words}) for"
+        f"Deconvolution kernels of {series.source} ({first.images.counted};"
+        f" {first.images.values_in_words(first.config.space)}) for"
         f" {series_in_words(series.members)}{shown_in_words(names, count)} (a) The {shown}, all on one scale,"
         f" which is linear within ±{norm.linthresh:.2g}, logarithmic beyond, and ends at ±{norm.vmax:.3g}. (b) Profiles"
         f" through the centre (Δy = 0){profile}. (c) The weight at the centre{own}. (d) The ratio of that"

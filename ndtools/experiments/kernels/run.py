@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from ndtools.computing.operators import resolve_device
 from ndtools.computing.progress import Progress
 from ndtools.console.short_form import short_form
-from ndtools.data.images.layouts import channel_names
 from ndtools.data.images.sources import resolve_source
 from ndtools.errors import DataError, OptionError
 from ndtools.experiments.kernels.bootstrap import KernelBootstrap, bootstrap_kernels
 from ndtools.experiments.kernels.cells import measure_cells
 from ndtools.experiments.kernels.config import KernelsConfig
 from ndtools.experiments.kernels.result import ChannelKernel, KernelsResult
+from ndtools.moments.files import check_space_of_files
 from ndtools.moments.grey import warn_if_grey
 from ndtools.moments.groups import GroupMoments, grouped_moments, moments_of_files
 from ndtools.moments.noise import warn_if_below_noise
@@ -104,8 +104,12 @@ def run_series(
     device = resolve_device(config.device)
     if config.from_moments:
         found = moments_of_files(config.from_moments, resampled=bool(config.bootstrap), halves="auto" in eps)
+        check_space_of_files(config.space, found.space)
         k, channels = found.by_size[0].whole.kernel_size[0], found.by_size[0].whole.channels
-        members = tuple(replace(member, kernel_size=k, gray=channels == 1, resize=found.resize) for member in members)
+        members = tuple(
+            replace(member, kernel_size=k, gray=channels == 1, resize=found.resize, space=found.space)
+            for member in members
+        )
         used = ImagesUsed(", ".join(map(printable, config.from_moments)), found.read)
     else:
         images = resolve_source(config.source, layout=config.layout)
@@ -124,6 +128,7 @@ def run_series(
             device=device,
             gray=config.gray,
             resize=config.resize,
+            space=config.space,
             jobs=config.jobs,
             progress=progress,
         )
@@ -168,7 +173,7 @@ def _result(
             seed=config.seed,
             progress=progress,
         )
-    names = channel_names(config.channels, covariance.channels)
+    names = config.names_of(covariance.channels)
     return KernelsResult(
         config=config,
         images=used,

@@ -158,9 +158,7 @@ def test_van_hateren(tmp_path):
     (tmp_path / "imk00001.iml").write_bytes(values.tobytes()[:-2])
     source = resolve_source(tmp_path)
     assert len(source) == 1
-    assert source.skipped[0].reason == (
-        "must have 3,145,728 bytes for an array of 1024x1536:>u2, has 3,145,726"
-    )
+    assert source.skipped[0].reason == ("must have 3,145,728 bytes for an array of 1024x1536:>u2, has 3,145,726")
 
 
 def test_arrays_count_in_folders_without_image_files(tmp_path):
@@ -228,7 +226,10 @@ def damaged_tif(path):
         ("a.mat", damaged_mat),
         ("b.mat", damaged_mat73),
         ("a.tif", damaged_tif),
-        *[(f"c{end}", lambda path: path.write_bytes(b"no such format" * 50)) for end in (".npy", ".npz", ".mat", ".tif")],
+        *[
+            (f"c{end}", lambda path: path.write_bytes(b"no such format" * 50))
+            for end in (".npy", ".npz", ".mat", ".tif")
+        ],
         *[(f"d{end}", lambda path: path.write_bytes(b"")) for end in (".npy", ".npz", ".mat", ".tif")],
     ],
 )
