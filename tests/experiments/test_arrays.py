@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 
 import ndtools as nd
+from ndtools.drawing.pictures import captions, draw
 from ndtools.errors import DataError, OptionError
 from ndtools.experiments.compare_sets.figure import caption_compare_sets
 from ndtools.experiments.deconvolve.figure import caption_deconvolve
 from ndtools.experiments.kernels.figures import FIGURES, SERIES
 from ndtools.experiments.kernels.result import ChannelKernel, KernelsResult
-from ndtools.results.read import read_result
+from ndtools.experiments.stats.figure import caption_stats
+from ndtools.results.read import load
 from tests.commands import invoke, numbers, save
 
 BANDS = 31
@@ -100,8 +102,8 @@ def test_8_bit_arrays_are_pixels_like_those_of_files(tmp_path):
 
 @pytest.fixture
 def four(tmp_path):
-    """Two small images of four channels in one file."""
-    values = np.random.default_rng(1).normal(size=(2, 4, 30, 40)).cumsum(2).cumsum(3) + 100
+    """Eight small images of four channels in one file."""
+    values = np.random.default_rng(1).normal(size=(8, 4, 30, 40)).cumsum(2).cumsum(3) + 100
     np.savez(tmp_path / "four.npz", stack=values.astype(np.float32), time=np.arange(3))
     return tmp_path / "four.npz"
 
@@ -124,7 +126,7 @@ def test_a_command_on_four_channels(four, tmp_path):
     caption = " ".join((out / "kernels.txt").read_text().split())
     assert "Of 4 channels, blue, red and nir are shown" in caption
     assert "[0, 1]" not in caption
-    again = KernelsResult.from_saved(read_result(out / "kernels.json"))
+    again = KernelsResult.from_saved(load(out / "kernels.json"))
     for place in (0, 3):
         assert again.channels[place] == ChannelKernel.from_numbers(content["channels"][place])
     assert (out / "kernels_channels.png").exists()
@@ -141,12 +143,10 @@ def test_figures_of_four_channels_show_three(four):
     np.testing.assert_array_equal(cells.shown.kernels[1, 2], cells.kernels[2, 3])
     assert cells.shown.bootstrap.samples.shape[1:] == (3, 3, 3, 3)
     series = nd.kernels(str(four), kernel_size=[3, 5], eps=[1e-2, "auto"], **settings)
-    for result, captions in ((cells, FIGURES), (series, SERIES)):
-        for label, picture in captions.items():
-            if picture.wanted is None or picture.wanted(result):
-                picture.draw(result, width=120.0)
-                if label in ("", "fit", "bootstrap"):
-                    assert "Of 4 channels, blue, red and nir are shown" in picture.caption(result)
+    for result, pictures in ((cells, FIGURES), (series, SERIES)):
+        assert draw(pictures, result, width=120.0, title=True)
+        for label, caption in captions(pictures, result).items():
+            assert ("Of 4 channels, blue, red and nir are shown" in caption) == (label in ("", "fit", "bootstrap"))
 
 
 def test_covariance_and_sparsity_of_four_channels(four):
@@ -169,7 +169,7 @@ def test_sets_of_four_channels(four, tmp_path):
     first, second = (each.kernels for each in result.sets)
     np.testing.assert_allclose(first, 2 * second, rtol=1e-5, atol=1e-6 * np.abs(first).max())
     assert "from red to red" in caption_compare_sets(result)
-    np.savez(tmp_path / "three.npz", stack=np.ones((2, 3, 30, 40)))
+    np.savez(tmp_path / "three.npz", stack=np.ones((8, 3, 30, 40)))
     with pytest.raises(DataError, match="set B, .*three.npz, has 3 channels, and set A has 4"):
         nd.compare_sets(str(four), str(tmp_path / "three.npz"), **settings)
 
@@ -205,3 +205,21 @@ def test_options_of_the_command_are_named(four, tmp_path):
     done = invoke("kernels", "sample", "--raw", "10x10:u9", "-o", tmp_path)
     assert done.exit_code == 2
     assert done.output.startswith("error: --raw must be")
+
+
+def test_stats_of_arrays_have_their_unit(four, tmp_path):
+    result = nd.stats(str(four), axes="NCHW", channels=tuple(NAMES))
+    with np.load(four) as arrays:
+        values = arrays["stack"].astype(np.float64)
+    assert result.names == tuple(NAMES)
+    np.testing.assert_allclose(result.statistics.mean, values.mean((0, 2, 3)), rtol=1e-12)
+    np.testing.assert_allclose(result.statistics.sd, values.std((0, 2, 3), ddof=1), rtol=1e-3)
+    np.testing.assert_allclose(result.statistics.low, values.min((0, 2, 3)), rtol=1e-12)
+    assert result.statistics.counts.sum(1).tolist() == [values[:, 0].size] * 4
+    assert (result.statistics.edges[0], result.statistics.edges[-1]) == pytest.approx(
+        (values.min(), values.max()), rel=0.1
+    )
+    assert "values as they are" in caption_stats(result)
+    assert len(result.plot().axes) == 3
+    with pytest.raises(OptionError, match="axes: has no meaning for glyphs, a data set with labels"):
+        nd.stats("glyphs", axes="HW")

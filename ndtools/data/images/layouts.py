@@ -183,6 +183,10 @@ class ArraySettings(Configuration):
             """Names of the channels of arrays."""
 
         @property
+        def gray(self) -> bool:
+            """Whether to reduce images to luma."""
+
+        @property
         def space(self) -> Space:
             """Colour space of the pixels of image files."""
 
@@ -201,29 +205,9 @@ class ArraySettings(Configuration):
             return channel_names(count, self.space)
         return self.layout.names(count)
 
-
-class ArrayRidgeSettings(ArraySettings):
-    """Configuration whose images may be stored as arrays, and to whose covariance a ridge is added."""
-
-    if TYPE_CHECKING:
-
-        @property
-        def gray(self) -> bool:
-            """Whether to reduce images to luma."""
-
-        @property
-        def relative_eps(self) -> bool:
-            """Whether a number ``eps`` is in units of the mean variance of a pixel."""
-
-        @property
-        def absolute_eps(self) -> bool:
-            """Whether a number ``eps`` is in squared units of the values of arrays that are taken as they are."""
-
     def check_arrays(self) -> None:
-        """Raise an OptionError if a setting of arrays is not allowed, or the ridge is in two units."""
+        """Raise an OptionError if a setting of arrays is not allowed."""
         _ = self.layout
-        if self.absolute_eps and self.relative_eps:
-            raise OptionError("absolute_eps", "cannot be combined with `relative_eps`: a ridge has one unit")
 
     def applied_to(self, images: "ImageSource") -> Self:
         """Return this configuration as it applies to images.
@@ -236,8 +220,7 @@ class ArrayRidgeSettings(ArraySettings):
         Returns
         -------
         Self
-            Configuration with the names of the channels of arrays. If their values are taken as they are, the ridge is
-            in units of their mean variance, unless it is to be absolute.
+            Configuration with the names of the channels of arrays; the same one for image files.
 
         Raises
         ------
@@ -248,8 +231,38 @@ class ArrayRidgeSettings(ArraySettings):
             return self
         if self.space != "srgb":
             raise OptionError("space", f"has no meaning for {images.label}, whose values are taken as they are")
-        changes: dict[str, Any] = {
-            "channels": images.channels_decoded(gray=self.gray),
-            "relative_eps": self.relative_eps or (images.calibrated and not self.absolute_eps),
-        }
-        return replace(self, **changes)
+        names: dict[str, Any] = {"channels": images.channels_decoded(gray=self.gray)}
+        return replace(self, **names)
+
+
+class ArrayRidgeSettings(ArraySettings):
+    """Configuration whose images may be stored as arrays, and to whose covariance a ridge is added."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def relative_eps(self) -> bool:
+            """Whether a number ``eps`` is in units of the mean variance of a pixel."""
+
+        @property
+        def absolute_eps(self) -> bool:
+            """Whether a number ``eps`` is in squared units of the values of arrays that are taken as they are."""
+
+    def check_arrays(self) -> None:
+        """Raise an OptionError if a setting of arrays is not allowed, or the ridge is in two units."""
+        super().check_arrays()
+        if self.absolute_eps and self.relative_eps:
+            raise OptionError("absolute_eps", "cannot be combined with `relative_eps`: a ridge has one unit")
+
+    def applied_to(self, images: "ImageSource") -> Self:
+        """Return this configuration as it applies to images; see `ArraySettings.applied_to`.
+
+        Returns
+        -------
+        Self
+            Configuration with the names of the channels of arrays. If their values are taken as they are, the ridge is
+            in units of their mean variance, unless it is to be absolute.
+        """
+        applied = super().applied_to(images)
+        relative: dict[str, Any] = {"relative_eps": True}
+        return replace(applied, **relative) if images.calibrated and not self.absolute_eps else applied
