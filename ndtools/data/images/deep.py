@@ -76,7 +76,6 @@ def deep_tiff(data: bytes) -> Planes | None:
     if not data.startswith(_TIFF_STARTS):
         return None
     try:
-        import imagecodecs  # noqa: F401  # tifffile decompresses with it
         import tifffile
     except ImportError:
         raise DataError(f"a TIFF file of this kind {_NEEDS}") from None
@@ -96,7 +95,12 @@ def deep_tiff(data: bytes) -> Planes | None:
         )
 
     def load() -> Array:
-        values = page.asarray()
+        try:
+            values = page.asarray()
+        except ValueError as error:
+            if "imagecodecs" not in str(error):  # which decompresses
+                raise
+            raise DataError(f"a compressed TIFF file of this kind {_NEEDS}") from None
         planar = page.axes.startswith("S")
         if values.ndim == 2:
             values = values[None]

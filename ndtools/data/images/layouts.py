@@ -229,9 +229,7 @@ class ArraySettings(Configuration):
         """
         if not images.channels:
             return self
-        if self.space != "srgb":
-            raise OptionError("space", f"has no meaning for {images.label}, whose values are taken as they are")
-        names: dict[str, Any] = {"channels": images.channels_decoded(gray=self.gray)}
+        names: dict[str, Any] = {"channels": images.channels_decoded(gray=self.gray, space=self.space)}
         return replace(self, **names)
 
 

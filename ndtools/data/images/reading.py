@@ -25,6 +25,7 @@ from ndtools.data.images.decoding import (
 )
 from ndtools.data.images.folders import Skipped
 from ndtools.data.images.frames import Frames, warn_of_frames
+from ndtools.data.images.layouts import ArrayLayout
 from ndtools.data.images.planes import Planes
 from ndtools.data.images.sources import ImageRef, ImageSource, resolve_source
 from ndtools.errors import DataError, OptionError, SkippedImageWarning
@@ -208,6 +209,7 @@ def load_images(
         While iterating: an archive is damaged. A single bad image is returned as Skipped instead.
     """
     threads = processors(jobs)
+    source.channels_decoded(gray=gray, space=space)  # raises an error where these have no meaning
     read = _reader(gray, resize, space)
 
     def load(reference: ImageRef, claim: Claim) -> Decoded | Skipped:
@@ -250,6 +252,7 @@ def read_images(
     DataError
         While iterating: an archive is damaged. A single unreadable file is returned as Skipped instead.
     """
+    source.channels_decoded(gray=gray, space=space)  # raises an error where these have no meaning
     return _ahead(source, _reader(gray, resize, space), READERS)
 
 
@@ -278,6 +281,7 @@ def iter_images(
     images: int | None = None,
     seed: int = 0,
     jobs: int | None = None,
+    layout: ArrayLayout | None = None,
 ) -> Iterator[NDArray[np.float32]]:
     """Iterate through the images of a source as floating-point arrays, with a warning for each unreadable image.
 
@@ -297,6 +301,8 @@ def iter_images(
         Seed of the random choice of images. Default 0.
     jobs : int, optional
         Number of decoding threads, at least 1. Default: the number of processors that this process may use.
+    layout : ArrayLayout, optional
+        Names, axes and types of the arrays in files. By default axes are told by the shapes of arrays.
 
     Returns
     -------
@@ -312,7 +318,7 @@ def iter_images(
     OptionError
         `images`, `jobs` or `resize` is less than 1.
     """
-    chosen = source if isinstance(source, ImageSource) else resolve_source(source)
+    chosen = source if isinstance(source, ImageSource) else resolve_source(source, layout=layout)
     if images is not None:
         chosen = chosen.subset(images, seed)
     return _as_float(load_images(chosen, gray=gray, resize=resize, space=space, jobs=jobs))

@@ -22,7 +22,9 @@ from ndtools.data.images.planes import Planes
 from ndtools.data.images.stored import StoredImages, holds_arrays, is_array_file, stored_images
 from ndtools.data.images.synthetic import sample_images
 from ndtools.errors import DataError, OptionError
+from ndtools.numerics.colour import channel_names
 from ndtools.text import counted, printable
+from ndtools.validation import Space
 
 __all__ = ["BUILT_IN_SOURCES", "ImageRef", "ImageSource", "Skipped", "resolve_source"]
 
@@ -98,13 +100,15 @@ class ImageSource:
     channels: tuple[str, ...] = ()
     calibrated: bool = False
 
-    def channels_decoded(self, *, gray: bool) -> tuple[str, ...]:
+    def channels_decoded(self, *, gray: bool, space: Space = "srgb") -> tuple[str, ...]:
         """Return the names of the channels of decoded images.
 
         Parameters
         ----------
         gray : bool
             Whether images are reduced to luma.
+        space : {"srgb", "linear", "xyz", "lms", "log-lms"}
+            Colour space of the pixels of image files. Default "srgb".
 
         Returns
         -------
@@ -114,15 +118,18 @@ class ImageSource:
         Raises
         ------
         OptionError
-            `gray` is set for arrays whose channels are not R, G and B, of which luma is defined.
+            `gray` is set for arrays whose channels are not R, G and B, of which luma is defined; or another `space` is
+            wanted than that of arrays.
         """
-        names = self.channels or ("R", "G", "B")
-        if not gray or len(names) == 1:
-            return names
-        if names != ("R", "G", "B"):
-            raise OptionError(
-                "gray", f"needs channels R, G and B, of which luma is defined, got {', '.join(map(printable, names))}"
-            )
+        if not self.channels:
+            return channel_names(1 if gray else 3, space)
+        if space != "srgb":
+            raise OptionError("space", f"has no meaning for {self.label}, whose values are taken as they are")
+        if not gray or len(self.channels) == 1:
+            return self.channels
+        if self.channels != ("R", "G", "B"):
+            found = ", ".join(map(printable, self.channels))
+            raise OptionError("gray", f"needs channels R, G and B, of which luma is defined, got {found}")
         return ("gray",)
 
     def __len__(self) -> int:

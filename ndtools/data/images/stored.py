@@ -367,7 +367,12 @@ def _tiff(path: str) -> _Stored:
     def load() -> Array:
         _require(math.prod(shape) * dtype.itemsize, path)
         with open_regular(path) as file:
-            return np.asarray(series(file).asarray())
+            try:
+                return np.asarray(series(file).asarray())
+            except ValueError as error:
+                if "imagecodecs" not in str(error):  # which decompresses
+                    raise
+                raise DataError("a compressed TIFF file needs imagecodecs: pip install 'ndtools[deep]'") from None
 
     return _Stored(shape, dtype, load)
 

@@ -42,24 +42,26 @@ def exact(values):
 
 
 @pytest.fixture
-def deep():
-    pytest.importorskip("imagecodecs")
-    pytest.importorskip("tifffile")
+def codecs():
+    """The package that reads PNG files of 16 bits, and compressed TIFF files."""
+    return pytest.importorskip("imagecodecs")
 
 
-@pytest.mark.usefixtures("deep")
 class TestWithThePackages:
+    @pytest.mark.usefixtures("codecs")
     def test_png(self):
         pixels = decode_image(png(RGB, 2))
         assert pixels.dtype == np.float32
         np.testing.assert_array_equal(pixels, exact(RGB.transpose(2, 0, 1)))
 
+    @pytest.mark.usefixtures("codecs")
     def test_the_low_byte_counts(self):
         low = np.zeros((2, 2, 3), np.uint16)
         low[0, 0, 0] = 1
         assert decode_image(png(low, 2))[0, 0, 0] == np.float32(1 / WHITE)
 
     @pytest.mark.parametrize("options", [{}, {"byteorder": ">"}, {"compression": "zlib"}, {"planarconfig": "separate"}])
+    @pytest.mark.usefixtures("codecs")
     def test_tiff(self, options):
         samples = RGB.transpose(2, 0, 1) if "planarconfig" in options else RGB
         pixels = decode_image(tiff(samples, photometric="rgb", **options))
@@ -72,6 +74,7 @@ class TestWithThePackages:
             decode_image(tiff(3 * unit, photometric="rgb"))
 
     @pytest.mark.parametrize("encode", [lambda s: png(s, 6), lambda s: tiff(s, photometric="rgb", extrasamples=[2])])
+    @pytest.mark.usefixtures("codecs")
     def test_alpha_is_composited_over_white(self, encode):
         samples = np.dstack([RGB, RNG.integers(0, 65536, RGB.shape[:2], dtype=np.uint16)])
         cover = samples[..., 3:] / WHITE
@@ -79,11 +82,13 @@ class TestWithThePackages:
         # Three roundings to float32 of numbers up to 1.
         np.testing.assert_allclose(decode_image(encode(samples)), expected.transpose(2, 0, 1), rtol=0, atol=2e-7)
 
+    @pytest.mark.usefixtures("codecs")
     def test_grey_with_alpha_is_three_equal_channels(self):
         samples = np.dstack([RGB[..., 0], np.full(RGB.shape[:2], WHITE, np.uint16)])
         pixels = decode_image(png(samples, 4))
         np.testing.assert_allclose(pixels, np.broadcast_to(exact(RGB[..., 0]), (3, 5, 7)), rtol=0, atol=1e-7)
 
+    @pytest.mark.usefixtures("codecs")
     def test_colour_key_is_white(self):
         key = RGB[1, 2]
         pixels = decode_image(png(RGB, 2, further=key.astype(">u2").tobytes()))
@@ -91,10 +96,12 @@ class TestWithThePackages:
         expected[:, 1, 2] = 1
         np.testing.assert_array_equal(pixels, expected)
 
+    @pytest.mark.usefixtures("codecs")
     def test_luma(self):
         luma = (RGB / WHITE) @ [0.299, 0.587, 0.114]
         np.testing.assert_allclose(decode_image(png(RGB, 2), gray=True)[0], luma, rtol=0, atol=2e-7)
 
+    @pytest.mark.usefixtures("codecs")
     def test_resizing_of_one_colour_keeps_it(self):
         flat = np.full((8, 12, 3), 4660, np.uint16)
         pixels = decode_image(png(flat, 2), resize=4)
@@ -118,6 +125,7 @@ class TestWithThePackages:
             decode_image(tiff(np.zeros((4, 5, 9), np.uint16), photometric="minisblack", planarconfig="contig"))
 
     @pytest.mark.parametrize("encode", [lambda: png(RGB, 2), lambda: tiff(RGB, photometric="rgb", compression="zlib")])
+    @pytest.mark.usefixtures("codecs")
     def test_damaged(self, encode):
         content = encode()
         for end in (len(content) // 2, len(content) - 20):
