@@ -213,8 +213,9 @@ def resolve_source(
     ordered by the bytes of their paths; lists and tar archives keep their own order.
 
     Files of arrays (.npy, .npz, .mat, .iml, .imc) hold one image or several, of any number of channels, whose values
-    are taken as they are. In folders and matches of a glob they count if there are no image files. With a key, axes or
-    raw numbers in `layout`, they alone count, and TIFF files are among them. Archives hold no arrays.
+    are taken as they are. They are read if there is a `layout`. In folders and matches of a glob they count if there are
+    no image files. With a key, axes or raw numbers in the layout, they alone count, and TIFF files are among them.
+    Archives hold no arrays.
 
     Parameters
     ----------
@@ -223,7 +224,7 @@ def resolve_source(
     stdin : file, optional
         File to read for ``-`` instead of ``sys.stdin``.
     layout : ArrayLayout, optional
-        Names, axes and types of the arrays in files. By default axes are told by the shapes of arrays.
+        Names, axes and types of the arrays in files. By default no arrays are read.
 
     Returns
     -------
@@ -238,7 +239,7 @@ def resolve_source(
         `layout` names channels that are not those of the arrays, or says how arrays are read that are none.
     """
     text = os.fspath(source)
-    collector = _Collector(layout or ArrayLayout())
+    collector = _Collector(layout)
     if text == "-":
         collector.add_list(_read_stdin(stdin), folder="")
         no_images = "no paths on standard input; pipe one path per line into it"
@@ -267,7 +268,7 @@ def resolve_source(
 class _Collector:
     """Collects the images of one SOURCE, and the entries that cannot be used."""
 
-    def __init__(self, layout: ArrayLayout) -> None:
+    def __init__(self, layout: ArrayLayout | None) -> None:
         self._layout = layout
         self._arrays: StoredImages | None = None  # the first of them, which the others must fit
         self.entries: list[ImageRef | _TarEntry] = []
@@ -289,10 +290,11 @@ class _Collector:
     def source(self, label: str) -> ImageSource:
         """Return the source of what was added."""
         if self._arrays is None:
-            if self._layout.channels or self._layout.is_given:
+            if self._layout and (self._layout.channels or self._layout.is_given):
                 given = next(name for name in ("key", "axes", "raw", "channels") if getattr(self._layout, name))
                 raise OptionError(given, f"has no meaning for {label}, whose images are not arrays")
             return ImageSource(label, tuple(self.entries), tuple(self.skipped), self.repeated)
+        assert self._layout is not None
         return ImageSource(
             label,
             tuple(self.entries),
@@ -306,16 +308,16 @@ class _Collector:
         if not self._is_new(path):
             return
         name = printable(path)
-        if holds_arrays(path, self._layout):
-            self._add_arrays(path, name)
+        if self._layout and holds_arrays(path, self._layout):
+            self._add_arrays(path, name, self._layout)
         elif self._arrays is not None:
             self.skipped.append(Skipped(name, "an image file among arrays"))
         else:
             self.entries.append(ImageRef(name, partial(read_file, path), size=partial(_size, path)))
 
-    def _add_arrays(self, path: str, name: str) -> None:
+    def _add_arrays(self, path: str, name: str, layout: ArrayLayout) -> None:
         try:
-            images = stored_images(path, self._layout)
+            images = stored_images(path, layout)
             first = self._arrays or images
             if self.entries and self._arrays is None:
                 raise DataError("an array among image files")
@@ -372,6 +374,8 @@ class _Collector:
 
     def _wanted(self) -> "list[Callable[[str], bool]]":
         """Return functions of a file name that say which files of a folder count; the next only if there are none."""
+        if self._layout is None:
+            return [is_image]
         arrays = partial(is_array_file, layout=self._layout)
         return [arrays] if self._layout.is_given else [is_image, arrays]
 
@@ -401,8 +405,9 @@ class _Collector:
     def _add_member(self, member: Member, entry: ImageRef | _TarEntry) -> None:
         if any(map(is_hidden, member.name.split("/"))):
             return
-        if holds_arrays(member.name, self._layout) or self._arrays is not None:
-            if is_image(member.name) or is_array_file(member.name, self._layout):
+        layout = self._layout
+        if layout and (holds_arrays(member.name, layout) or self._arrays is not None):
+            if is_image(member.name) or is_array_file(member.name, layout):
                 self.skipped.append(Skipped(entry.name, "arrays are not read from archives; unpack it first"))
             return
         if not is_image(member.name):

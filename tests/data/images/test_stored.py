@@ -6,12 +6,16 @@ from scipy.io import savemat
 
 from ndtools.data.images.layouts import ArrayLayout, ArraySettings, RawFormat
 from ndtools.data.images.reading import Decoded, load_images
-from ndtools.data.images.sources import resolve_source
+from ndtools.data.images.sources import resolve_source as resolve
 from ndtools.errors import DataError, OptionError
 from tests.commands import save
 
 RNG = np.random.default_rng(0)
 CUBE = RNG.normal(2000.0, 300.0, (6, 7, 5))  # rows, columns, channels
+
+
+def resolve_source(source, *, layout=ArrayLayout()):
+    return resolve(source, layout=layout)
 
 
 def layout(**settings):
@@ -344,6 +348,14 @@ def test_resizing_keeps_the_unit(tmp_path):
     np.testing.assert_allclose(item.pixels[0][2:-2, 2:-2], halves[2:-2, 2:-2], atol=60)
     np.testing.assert_allclose(item.pixels[1], 2 * item.pixels[0], rtol=1e-6)
     np.testing.assert_allclose(item.pixels[2], -item.pixels[0], rtol=1e-6)
+
+
+def test_without_a_layout_no_arrays_are_read(tmp_path):
+    np.save(tmp_path / "a.npy", CUBE)
+    with pytest.raises(DataError, match="no images in"):
+        resolve(tmp_path)
+    (item,) = load_images(resolve(tmp_path / "a.npy"))
+    assert item.reason == "not an image that Pillow can read"
 
 
 def test_arrays_are_not_read_from_archives(tmp_path):
