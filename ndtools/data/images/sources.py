@@ -213,8 +213,8 @@ def resolve_source(
     ordered by the bytes of their paths; lists and tar archives keep their own order.
 
     Files of arrays (.npy, .npz, .mat, .iml, .imc) hold one image or several, of any number of channels, whose values
-    are taken as they are. They are read if there is a `layout`. In folders and matches of a glob they count if there are
-    no image files. With a key, axes or raw numbers in the layout, they alone count, and TIFF files are among them.
+    are taken as they are. They are read if there is a `layout`. In folders and matches of a glob they count if there
+    are no image files. With a key, axes or raw numbers in the layout, they alone count, and TIFF files are among them.
     Archives hold no arrays.
 
     Parameters

@@ -14,8 +14,8 @@ RNG = np.random.default_rng(0)
 CUBE = RNG.normal(2000.0, 300.0, (6, 7, 5))  # rows, columns, channels
 
 
-def resolve_source(source, *, layout=ArrayLayout()):
-    return resolve(source, layout=layout)
+def resolve_source(source, *, layout=None):
+    return resolve(source, layout=layout or ArrayLayout())
 
 
 def layout(**settings):
