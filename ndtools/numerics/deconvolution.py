@@ -4,27 +4,34 @@
 whitening of its patches). It is neither a transposed convolution nor the undoing of a known blur.
 """
 
-import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d
+from torch.nn.functional import conv2d, pad
 
 from ndtools.errors import DataError, NumericalWarning
-from ndtools.numerics.covariance import TOLERANCE, Covariance, rounding_effect
-from ndtools.numerics.inverse_sqrt import Eigh, Method, inverse_sqrt
+from ndtools.numerics.covariance import TOLERANCE, Covariance, absolute_ridge, rounding_effect, warn_if_degenerate
+from ndtools.numerics.inverse_sqrt import Eigh, Method, inverse_sqrt, warn_unless_converged
 from ndtools.numerics.patch_covariance import PatchCovariance
-from ndtools.numerics.patches import Pair, as_pixels, to_pair
+from ndtools.numerics.patches import Pair, as_pixels, each_image, to_pair
 from ndtools.numerics.pixels import white
 from ndtools.numerics.products import ridged
 from ndtools.text import counted, precision_in_words, ridge_in_words
 
-__all__ = ["RIDGE_AND_PRECISION", "Deconvolution", "fit_deconvolution", "has_variance"]
+__all__ = [
+    "RIDGE_AND_PRECISION",
+    "Border",
+    "Deconvolution",
+    "convolved",
+    "fit_deconvolution",
+]
+
+Border = Literal["valid", "reflect", "circular"]
 
 RIDGE_AND_PRECISION = ("eps", "eps_relative_to_mean_variance", "condition", "residual", "covariance_error")
 """Names of the numbers about ridge and precision that .json files hold for every deconvolution."""
@@ -139,19 +146,11 @@ class Deconvolution:
             If there are no more patches than features, a channel is constant, the iteration has not converged, or the
             covariance was summed less precisely than this ridge requires.
         """
-        if not eps >= 0:
-            raise ValueError(f"eps must be at least 0, got {eps}")
-        _warn_if_degenerate(covariance)
-        ridge = eps * (covariance.mean_variance if relative and any(has_variance(covariance)) else 1.0)
+        ridge = absolute_ridge(covariance, eps, relative=relative)
+        warn_if_degenerate(covariance, stacklevel=3)
         method = method or Eigh()
         root = inverse_sqrt(ridged(covariance.matrix, ridge), method)
-        if not root.converged:
-            warnings.warn(
-                f"D whitens only in part after {counted(root.n_iter or 0, 'iteration')}: residual "
-                f'{root.residual:.2g} at condition {root.condition:.3g}; use more `iterations`, or `method="eigh"`',
-                NumericalWarning,
-                stacklevel=2,
-            )
+        warn_unless_converged(root, stacklevel=3)
         error = rounding_effect(covariance.rounding, len(covariance.matrix), root.eigenvalues[0].item())
         if error > TOLERANCE:
             warnings.warn(
@@ -226,7 +225,7 @@ class Deconvolution:
         if pixels.dtype == torch.uint8:
             pixels = pixels.float() / white(pixels)
         weight, bias = self._centre()
-        return conv2d(pixels, weight.to(pixels), bias.to(pixels))
+        return convolved(pixels, weight.to(pixels), bias.to(pixels))
 
     def fold(self, weight: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Merge D into a convolution that follows it (Ye et al. 2020, sec. 4.5.1).
@@ -309,7 +308,7 @@ def fit_deconvolution(
     ky, kx = to_pair(kernel_size)
     moments = None
     small = 0
-    for image in _each(images):
+    for image in each_image(images):
         if not isinstance(image, Tensor | np.ndarray):
             raise TypeError(f"images must hold Tensors or arrays of shape (C, H, W), got {type(image).__name__}")
         if len(image.shape) != 3:
@@ -329,46 +328,29 @@ def fit_deconvolution(
     return Deconvolution.from_covariance(moments.finalize(), eps=eps, relative=relative, method=method)
 
 
-def has_variance(covariance: Covariance) -> list[bool]:
-    """Return for each channel of a covariance whether its variance is more than rounding."""
-    # A variance is a difference of squares; if it is this small beside them, it is only their rounding.
-    variance = covariance.matrix.diagonal().view(covariance.channels, -1).amax(1)
-    square = covariance.mean.square().view(covariance.channels, -1).amax(1)
-    varies: list[bool] = (variance > 1e-15 * square).tolist()
-    return varies
+def convolved(pixels: Tensor, weight: Tensor, bias: Tensor, border: Border = "valid") -> Tensor:
+    """Convolve images with the kernels of a deconvolution.
 
+    Parameters
+    ----------
+    pixels : Tensor of shape (C, H, W) or (N, C, H, W)
+        Image or batch of images, at least as large as the kernels.
+    weight : Tensor of shape (O, C, k_y, k_x)
+        Kernels for cross-correlation, with odd sides unless the border is "valid".
+    bias : Tensor of shape (O,)
+        Number that is added to each output channel.
+    border : {"valid", "reflect", "circular"}
+        Outputs are those of all pixels with a whole patch in the image ("valid"); or of all pixels, with the image
+        mirrored at its border ("reflect") or continued by its opposite side ("circular"). Default "valid".
 
-def _each(images: object) -> Iterator[object]:
-    """Return an iterator over images, of which a tensor or array may hold one or a batch."""
-    if isinstance(images, Tensor | np.ndarray):
-        if len(images.shape) not in (3, 4):
-            shape = tuple(images.shape)
-            raise ValueError(f"images must have shape (C, H, W) or (N, C, H, W), or be a list of images, got {shape}")
-        return iter([images] if len(images.shape) == 3 else images)
-    if isinstance(images, str | os.PathLike) or not isinstance(images, Iterable):
-        raise TypeError(
-            "images must be Tensors or arrays, one or an iterable of them, got"
-            f" {type(images).__name__}; ndtools.iter_images reads the images of a file or folder"
-        )
-    return iter(images)
-
-
-def _warn_if_degenerate(covariance: Covariance) -> None:
-    """Warn if the kernels would show the ridge instead of the images."""
-    features = len(covariance.matrix)
-    if covariance.count <= features:
-        warnings.warn(
-            f"{covariance.count} patches cannot determine the covariance of {features} features: "
-            "the ridge eps alone determines the rest; add images or use a smaller kernel",
-            NumericalWarning,
-            stacklevel=3,
-        )
-        return
-    constant = [channel for channel, varies in enumerate(has_variance(covariance)) if not varies]
-    if len(constant) == covariance.channels:
-        message = "the images have constant colour, without variance"
-    elif constant:
-        message = f"channel {', '.join(map(str, constant))} is constant, without variance"
-    else:
-        return
-    warnings.warn(f"{message}: the kernels show only the ridge eps", NumericalWarning, stacklevel=3)
+    Returns
+    -------
+    Tensor of shape (O, H', W') or (N, O, H', W')
+        Convolved images. H' = H - k_y + 1 and W' = W - k_x + 1 with border "valid", otherwise H and W.
+    """
+    batch = pixels if pixels.dim() == 4 else pixels[None]
+    ky, kx = weight.shape[2] // 2, weight.shape[3] // 2
+    if border != "valid" and (ky or kx):
+        batch = pad(batch, (kx, kx, ky, ky), mode=border)
+    output = conv2d(batch, weight, bias)
+    return output if pixels.dim() == 4 else output[0]

@@ -5,13 +5,15 @@ channel-major order (c, ky, kx). A patch position is valid if the whole patch li
 """
 
 import operator
+import os
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["as_pixels", "im2col", "patch_grid", "to_pair"]
+__all__ = ["as_pixels", "each_image", "im2col", "patch_grid", "to_pair"]
 
 Pair = tuple[int, int]
 
@@ -76,6 +78,39 @@ def as_pixels(image: Tensor | np.ndarray[Any, Any], device: torch.device | str |
     if pixels.dtype != torch.uint8 and not pixels.is_floating_point():
         raise TypeError(f"image must be uint8 or floating point, got {pixels.dtype}")
     return pixels
+
+
+def each_image(images: object) -> Iterator[object]:
+    """Return an iterator over images, of which a tensor or array may hold one or a batch.
+
+    Parameters
+    ----------
+    images : Tensor or array of shape (C, H, W) or (N, C, H, W), or iterable
+        Images in one of these forms. The members of an iterable are returned as they are, unchecked.
+
+    Returns
+    -------
+    iterator
+        Iterator over the images.
+
+    Raises
+    ------
+    TypeError
+        If ``images`` are no images, such as the name of a folder.
+    ValueError
+        If a tensor or array has another shape.
+    """
+    if isinstance(images, Tensor | np.ndarray):
+        if len(images.shape) not in (3, 4):
+            shape = tuple(images.shape)
+            raise ValueError(f"images must have shape (C, H, W) or (N, C, H, W), or be a list of images, got {shape}")
+        return iter([images] if len(images.shape) == 3 else images)
+    if isinstance(images, str | os.PathLike) or not isinstance(images, Iterable):
+        raise TypeError(
+            "images must be Tensors or arrays, one or an iterable of them, got"
+            f" {type(images).__name__}; ndtools.iter_images reads the images of a file or folder"
+        )
+    return iter(images)
 
 
 def patch_grid(size: Pair, kernel_size: int | Pair, stride: int | Pair = 1) -> Pair:

@@ -223,3 +223,14 @@ def test_stats_of_arrays_have_their_unit(four, tmp_path):
     assert len(result.plot().axes) == 3
     with pytest.raises(OptionError, match="axes: has no meaning for glyphs, a data set with labels"):
         nd.stats("glyphs", axes="HW")
+
+
+def test_all_images_of_an_array_are_deconvolved_by_their_kernels(four, tmp_path):
+    result = nd.deconvolve_images(str(four), tmp_path / "out", formats=("npy", "png"), axes="NCHW", kernel_size=3)
+    assert result.images.read == 8
+    assert len(list((tmp_path / "out").rglob("*.npy"))) == 8
+    assert result.config.relative_eps
+    first = np.load(sorted((tmp_path / "out").rglob("*.npy"))[0])
+    assert first.shape == (4, 28, 38)
+    direct = nd.kernels(str(four), axes="NCHW", kernel_size=3, eps="paper")
+    np.testing.assert_array_equal(result.kernels, direct.kernels)

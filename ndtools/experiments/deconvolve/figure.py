@@ -1,5 +1,6 @@
 """Picture of an image and its deconvolution (Ye et al. 2020, fig. 4)."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -7,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ndtools.drawing.channels import COLOURS, as_colours, shown_in_words
+from ndtools.drawing.channels import COLOURS, as_colours, shown_channels, shown_in_words
 from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
-from ndtools.experiments.deconvolve.result import brightest
+from ndtools.experiments.deconvolve.levels import brightest
 from ndtools.numerics.colour import channel_words, in_space, units_in_words
 from ndtools.text import percent, precision_in_words, ridge_in_words, source_name
 from ndtools.validation import Space
@@ -51,11 +52,15 @@ def plot_deconvolve(
         if it is flat.
     """
     rows, columns = result.pixels.shape[1:]
+    stretched = result.config.keep_scale
     panels: tuple[tuple[str, NDArray[np.float32] | NDArray[np.uint8]], ...] = (
         ("input", result.shown),
         ("|input − mean|", _magnitude(as_colours(result.centred[result.places]))),
         ("deconvolved", result.picture()),
-        ("|deconvolved|", _magnitude(as_colours(result.deconvolved[result.places]))),
+        (
+            "|deconvolved − mean|" if stretched else "|deconvolved|",
+            _magnitude(as_colours(result.deviations[result.places])),
+        ),
     )
     with drawing_style():
         width = width_of(fig, width)
@@ -101,32 +106,39 @@ def caption_deconvolve(result: "DeconvolveResult") -> str:
         if config.border == "valid"
         else "the image is continued by its mirror image"
     )
-    scaled = "the panels" if result.calibrated else "(b) to (d)"
+    if config.keep_scale:
+        third = (
+            "(c) Deconvolved image, in which each channel has the mean and standard deviation that it has in the input"
+        )
+        fourth, scaled = "(d) Its magnitude less its mean", "(b) and (d)"
+    else:
+        third, fourth, scaled = "(c) Deconvolved image, in which mid-grey is 0", "(d) Its magnitude", "(b) to (d)"
+    space = _space(config.space, scaled, "(a) and (c) are" if config.keep_scale else "(a) is")
+    panels = "the panels" if result.calibrated else scaled
     return (
         f"{result.source} ({width}×{height} pixels{luma}) and its deconvolution with {how}; {border}."
         f" (a) Input. (b) Magnitude of the pixels less their mean{_words(result.before)}."
-        f" (c) Deconvolved image, in which mid-grey is 0. (d) Its magnitude{_words(result.after)}."
-        f" Each of {scaled} is scaled to the 99.5th percentile of its magnitude in all channels, beyond which it is"
-        f" clipped.{channels_in_words(result)}{_space(config.space)}"
+        f" {third}. {fourth}{_words(result.after)}."
+        f" Each of {panels} is scaled to the 99.5th percentile of its magnitude in all channels, beyond which it is"
+        f" clipped.{channels_in_words(config.channels)}{space}"
     )
 
 
-def channels_in_words(result: "DeconvolveResult") -> str:
+def channels_in_words(names: Sequence[str]) -> str:
     """Say which channels of an array are which colours of the pictures; empty for photographs."""
-    names = result.config.channels
     if len(names) < 2:
         return ""
-    shown = [names[i] for i in result.places]
+    shown = [names[i] for i in shown_channels(len(names))]
     return f"{shown_in_words(shown, len(names))} {', '.join(shown)} are {', '.join(COLOURS[: len(shown)])}."
 
 
-def _space(space: Space) -> str:
+def _space(space: Space, scaled: str, kept: str) -> str:
     """Say what the colours of the panels mean in another colour space than sRGB."""
     if space == "srgb":
         return ""
     first, second, third = channel_words(space)
-    colours = f" (b) to (d) have {first}, {second} and {third} as red, green and blue."
-    return f" Pixels are {units_in_words(space)}; (a) is shown as the file has it.{colours if first != 'red' else ''}"
+    colours = f" {scaled} have {first}, {second} and {third} as red, green and blue."
+    return f" Pixels are {units_in_words(space)}; {kept} shown in sRGB.{colours if first != 'red' else ''}"
 
 
 def _magnitude(values: NDArray[np.float32]) -> NDArray[np.float32]:

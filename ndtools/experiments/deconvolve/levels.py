@@ -1,0 +1,89 @@
+"""Images and deconvolved images as levels from 0 to 255."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ndtools.drawing.channels import as_colours, shown_channels
+from ndtools.numerics.colour import light_of, srgb
+from ndtools.validation import Space
+
+__all__ = ["brightest", "picture_of", "picture_of_pixels", "shown"]
+
+BRIGHTEST = 99.5  # percentile of a magnitude that is shown white: scaled to the very largest, the rest is a grey haze
+
+
+def picture_of(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return a deconvolved image as levels from 0 to 255, in which 0 is mid-grey.
+
+    Parameters
+    ----------
+    values : array of shape (C, H, W)
+        Values of a deconvolved image, of which the largest 0.5 % of magnitudes are clipped. Of more than three
+        channels, the first, the middle and the last are shown; a third one that is missing is mid-grey.
+
+    Returns
+    -------
+    array of shape (H, W) or (H, W, 3)
+        Grey levels or colours.
+    """
+    values = as_colours(values[shown_channels(len(values))])
+    return _levels(127.5 * (1 + np.clip(values / brightest(values), -1, 1)))
+
+
+def picture_of_pixels(pixels: NDArray[np.float32], space: Space, *, calibrated: bool = False) -> NDArray[np.uint8]:
+    """Return pixels of a colour space as levels from 0 to 255 in sRGB; what is outside of its range is clipped.
+
+    Parameters
+    ----------
+    pixels : array of shape (C, H, W)
+        Pixels of an image, or of a deconvolved image that kept the scale of its channels.
+    space : {"srgb", "linear", "xyz", "lms", "log-lms"}
+        Colour space of the pixels.
+    calibrated : bool
+        Whether the values are those of arrays, which need not be in [0, 1]. Default False.
+
+    Returns
+    -------
+    array of shape (H, W) or (H, W, 3)
+        Grey levels or colours.
+    """
+    return _levels(255 * np.clip(shown(pixels, space, calibrated=calibrated), 0, 1))
+
+
+def shown(pixels: NDArray[np.float32], space: Space, *, calibrated: bool = False) -> NDArray[np.float32]:
+    """Return pixels as pictures show them.
+
+    Parameters
+    ----------
+    pixels : array of shape (C, H, W)
+        Pixels of an image.
+    space : {"srgb", "linear", "xyz", "lms", "log-lms"}
+        Colour space of the pixels.
+    calibrated : bool
+        Whether the values are those of arrays, which need not be in [0, 1]. They are then scaled from their least to
+        their 99.5th percentile. Default False.
+
+    Returns
+    -------
+    array of shape (1, H, W) or (3, H, W)
+        Pixels in sRGB, in [0, 1] for images. Of more than three channels, the first, the middle and the last are shown;
+        a third one that is missing is 0.
+    """
+    if space != "srgb":
+        return srgb(light_of(pixels, space)).astype(np.float32)
+    values = pixels[shown_channels(len(pixels))]
+    if calibrated:
+        low, high = float(values.min()), float(np.percentile(values, BRIGHTEST))
+        values = np.clip((values - low) / ((high - low) or 1.0), 0, 1).astype(np.float32)
+    return as_colours(values)
+
+
+def _levels(scaled: NDArray[np.float32]) -> NDArray[np.uint8]:
+    levels: NDArray[np.uint8] = np.rint(scaled).astype(np.uint8)
+    return levels[0] if len(levels) == 1 else levels.transpose(1, 2, 0)
+
+
+def brightest(values: NDArray[np.float32]) -> float:
+    """Return the magnitude that pictures show black or white: the 99.5th percentile, or else the largest, or else 1."""
+    size = np.abs(values)
+    return float(np.percentile(size, BRIGHTEST)) or float(size.max()) or 1.0
