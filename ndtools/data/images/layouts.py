@@ -261,6 +261,20 @@ class ArrayRidgeSettings(ArraySettings):
             Configuration with the names of the channels of arrays. If their values are taken as they are, the ridge is
             in units of their mean variance, unless it is to be absolute.
         """
-        applied = super().applied_to(images)
+        return super().applied_to(images).in_unit(calibrated=images.calibrated)
+
+    def in_unit(self, *, calibrated: bool) -> Self:
+        """Return this configuration with a ridge in the unit of the values: relative for arrays, as a rule.
+
+        Parameters
+        ----------
+        calibrated : bool
+            Whether values are those of arrays, which need not be in [0, 1].
+
+        Returns
+        -------
+        Self
+            Configuration whose ridge is relative if values are those of arrays, unless it is to be absolute.
+        """
         relative: dict[str, Any] = {"relative_eps": True}
-        return replace(applied, **relative) if images.calibrated and not self.absolute_eps else applied
+        return replace(self, **relative) if calibrated and not self.absolute_eps else self

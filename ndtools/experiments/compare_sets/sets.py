@@ -263,7 +263,10 @@ def _moments(
 ) -> tuple[GroupedMoments, ImagesUsed]:
     """Return the moments of groups of images, and describe the images; warn if standard errors are rough."""
     if images.moments:
-        moments, used = images.moments, ImagesUsed(images.label, images.moments.read)
+        moments, used = (
+            images.moments,
+            ImagesUsed(images.label, images.moments.read, calibrated=images.moments.calibrated),
+        )
         if len(moments.images) < 2:  # `warn_of_sets` warns of it
             return moments, used
     else:

@@ -35,6 +35,8 @@ class CovarianceConfig(ArrayRidgeSettings):
         Whether a number ``eps`` is in units of the mean variance of a pixel.
     gray : bool
         Whether to reduce images to luma: one channel in place of three. Default False.
+    resize : int, optional
+        Short side in pixels to which images are resized. By default they are not resized.
     space : {"srgb", "linear", "xyz", "lms", "log-lms"}
         Colour space of the pixels: as files have it ("srgb"), light ("linear"), CIE XYZ, cone signals ("lms") or their
         logarithm; see :mod:`ndtools.numerics.colour`. With ``gray``, "srgb" or "linear".
@@ -42,6 +44,9 @@ class CovarianceConfig(ArrayRidgeSettings):
         Method of the inverse square root: exact ("eigh"), or coupled or vanilla Newton-Schulz.
     iterations : int
         Number of Newton-Schulz iterations.
+    from_moments : tuple of str
+        Files of moments, as ``ndtools covariance`` and ``ndtools kernels`` save them, to add up in place of images. The
+        size of the patches and the channels are then those of the files.
     spectrum : bool
         Whether to draw the eigenvalues of the covariance, beside the ridge and the noise of the files.
     key : str, optional
@@ -70,9 +75,11 @@ class CovarianceConfig(ArrayRidgeSettings):
     eps: Ridge = 1e-3
     relative_eps: bool = False
     gray: bool = False
+    resize: int | None = None
     space: Space = "srgb"
     method: RootMethod = "eigh"
     iterations: int = 15
+    from_moments: tuple[str, ...] = ()
     spectrum: bool = False
     key: str | None = None
     axes: str | None = None
@@ -87,5 +94,5 @@ class CovarianceConfig(ArrayRidgeSettings):
         check_run(self)
         self.check_arrays()
         check_space(self)
-        check_positive(self, "kernel_size", "images")
+        check_positive(self, "kernel_size", "images", "resize")
         check_whitening(self)

@@ -13,6 +13,7 @@ from ndtools.experiments.kernels.bootstrap import KernelBootstrap
 from ndtools.experiments.kernels.cells import CellMeasures
 from ndtools.experiments.kernels.config import KernelsConfig
 from ndtools.moments.files import moments_arrays, space_array
+from ndtools.moments.origin import Origin
 from ndtools.numerics.colour import in_space
 from ndtools.numerics.covariance import Covariance, has_variance
 from ndtools.numerics.deconvolution import Deconvolution
@@ -101,6 +102,8 @@ class KernelsResult(ShownResult):
         If asked for.
     ridge : RidgeChoice or None
         Choice of the ridge, if it was "auto".
+    origin : Origin or None
+        Source of the moments; None if there are several, or if it is not known.
     """
 
     config: KernelsConfig
@@ -113,6 +116,7 @@ class KernelsResult(ShownResult):
     cells: tuple[CellMeasures, ...] = ()
     bootstrap: KernelBootstrap | None = None
     ridge: RidgeChoice | None = None
+    origin: Origin | None = None
 
     @property
     def fit(self) -> Deconvolution:
@@ -168,7 +172,16 @@ class KernelsResult(ShownResult):
 
     def moments(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of a file of moments, which adds up with others (``from_moments``)."""
-        return moments_arrays(self.covariance, self.images.read, self.config.resize, self.config.space)
+        config, images = self.config, self.images
+        return moments_arrays(
+            self.covariance,
+            images.read,
+            config.resize,
+            config.space,
+            images.noise,
+            self.origin,
+            calibrated=images.calibrated,
+        )
 
     def numbers(self) -> dict[str, Any]:
         """Return the numbers of the .json file by key."""
@@ -177,6 +190,7 @@ class KernelsResult(ShownResult):
             "images": self.images.numbers(),
             "patches": self.covariance.count,
             "covariance_rounding": self.covariance.rounding,
+            "origin": self.origin.numbers() if self.origin else None,
             "kernel_size": self.config.kernel_size,
             **deconvolution_numbers(self.deconvolution),
             **ridge_numbers(self.config, self.ridge),
@@ -220,4 +234,5 @@ class KernelsResult(ShownResult):
                 ),
                 bootstrap=KernelBootstrap.from_saved(saved) if config.bootstrap else None,
                 ridge=RidgeChoice.from_numbers(numbers.get("ridge")),
+                origin=Origin.from_numbers(numbers.get("origin")),
             )

@@ -20,6 +20,7 @@ from ndtools.moments.files import check_space_of_files
 from ndtools.moments.grey import warn_if_grey
 from ndtools.moments.groups import GroupMoments, grouped_moments, moments_of_files
 from ndtools.moments.noise import warn_if_below_noise
+from ndtools.moments.origin import Origin, PatchSetting
 from ndtools.moments.resampling import GROUPS
 from ndtools.numerics.covariance import has_variance
 from ndtools.numerics.deconvolution import Deconvolution
@@ -111,9 +112,12 @@ def run_series(
             replace(member, kernel_size=k, gray=channels == 1, resize=found.resize, space=found.space)
             for member in members
         )
-        used = ImagesUsed(", ".join(map(printable, config.from_moments)), found.read)
+        label = ", ".join(map(printable, config.from_moments))
+        used = ImagesUsed(label, found.read, noise=found.noise, calibrated=found.calibrated)
+        members = tuple(member.in_unit(calibrated=found.calibrated) for member in members)
+        origin = found.origin
     else:
-        images = resolve_source(config.source, layout=config.layout)
+        images = resolve_source(config.source, layout=config.layout, progress=progress)
         if config.images is not None:
             images = images.subset(config.images, config.seed)
         config, members = config.applied_to(images), tuple(member.applied_to(images) for member in members)
@@ -134,13 +138,14 @@ def run_series(
             progress=progress,
         )
         used = images_used(images, found.read, found.skipped, found.frames, found.noise)
+        origin = Origin.of(images.label, images.listing, PatchSetting.of(config, eps))
     if config.bootstrap and len(found.images) < 2:
         raise DataError(f"a bootstrap needs two images, or files of moments, at least; {used.label} is one")
     moments = [each for each in found.by_size for _ in eps]
     warn_if_grey(moments[0].whole)
     series = Series(
         tuple(
-            _result(member, each, used, found.images, device, progress)
+            replace(_result(member, each, used, found.images, device, progress), origin=origin)
             for member, each in zip(members, moments, strict=True)
         )
     )

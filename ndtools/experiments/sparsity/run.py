@@ -95,7 +95,7 @@ def run_series(
     if len(members) > 1 and config.whitening == "none":
         raise OptionError("whitening", "must decorrelate something where there are several results, got 'none'")
     device = resolve_device(config.device)
-    images = resolve_source(config.source, layout=config.layout)
+    images = resolve_source(config.source, layout=config.layout, progress=progress)
     if len(images) > config.images:
         images = images.subset(config.images, config.seed)
     config, members = config.applied_to(images), tuple(member.applied_to(images) for member in members)
@@ -116,6 +116,7 @@ def run_series(
         members = tuple(
             replace(member, kernel_size=sizes[0], gray=whole.channels == 1, space=found.space) for member in members
         )
+        members = tuple(member.in_unit(calibrated=found.calibrated) for member in members)
         config = members[0]
         if whole.channels != len(images.channels_decoded(gray=config.gray)):
             raise DataError(
