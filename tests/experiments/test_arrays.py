@@ -130,7 +130,9 @@ def test_a_command_on_four_channels(four, tmp_path):
     for place in (0, 3):
         assert again.channels[place] == ChannelKernel.from_numbers(content["channels"][place])
     assert (out / "kernels_channels.png").exists()
-    added = nd.kernels(from_moments=(str(saved),), channels=tuple(NAMES), eps=content["eps"])
+    added = nd.kernels(from_moments=(str(saved),), channels=tuple(NAMES))
+    assert added.config.relative_eps
+    assert added.images.calibrated
     np.testing.assert_array_equal(added.kernels, again.kernels)
     assert [channel.name for channel in added.channels] == NAMES
 
@@ -205,6 +207,14 @@ def test_options_of_the_command_are_named(four, tmp_path):
     done = invoke("kernels", "sample", "--raw", "10x10:u9", "-o", tmp_path)
     assert done.exit_code == 2
     assert done.output.startswith("error: --raw must be")
+
+
+def test_moments_of_arrays_on_any_executor(four):
+    found = nd.moments(str(four), axes="NCHW", kernel_size=3, shards=3)
+    assert found.calibrated
+    direct = nd.kernels(str(four), axes="NCHW", kernel_size=3)
+    largest = direct.covariance.matrix.abs().max()
+    assert (found.covariance.matrix - direct.covariance.matrix).abs().max() <= 1e-5 * largest  # in float32 for this eps
 
 
 def test_stats_of_arrays_have_their_unit(four, tmp_path):
