@@ -39,7 +39,8 @@ def test_every_setting_that_changes_the_result_changes_the_address(field, prints
     config = KernelsConfig(covariance="im2col")
     special = {
         "source": "dead-leaves", "images": 3, "resize": 64, "method": "coupled", "covariance": "exact", "eps": "paper",
-        "jobs": 3, "device": "cpu", "from_moments": (), "bootstrap": 5, "space": "linear",
+        "jobs": 3, "device": "cpu", "from_moments": (), "bootstrap": 5,
+        "space": "lms", "pixels_per_degree": 60.0,
     }  # fmt: skip
     value = special[field] if field in special else OTHER[type(getattr(config, field))](getattr(config, field))
     same = field in ("jobs", "device", "from_moments")

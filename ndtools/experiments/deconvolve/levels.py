@@ -9,6 +9,7 @@ from ndtools.validation import Space
 
 __all__ = ["brightest", "picture_of", "picture_of_pixels", "shown"]
 
+ROWS = 128  # of an image that are converted at a time
 BRIGHTEST = 99.5  # percentile of a magnitude that is shown white: scaled to the very largest, the rest is a grey haze
 
 
@@ -70,7 +71,11 @@ def shown(pixels: NDArray[np.float32], space: Space, *, calibrated: bool = False
         a third one that is missing is 0.
     """
     if space != "srgb":
-        return srgb(light_of(pixels, space)).astype(np.float32)
+        converted = np.empty_like(pixels, dtype=np.float32)
+        for start in range(0, pixels.shape[1], ROWS):  # conversion takes ten times the memory of what it converts
+            rows = slice(start, start + ROWS)
+            converted[:, rows] = srgb(light_of(pixels[:, rows], space))
+        return converted
     values = pixels[shown_channels(len(pixels))]
     if calibrated:
         low, high = float(values.min()), float(np.percentile(values, BRIGHTEST))

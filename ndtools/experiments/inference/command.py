@@ -21,7 +21,7 @@ __all__ = ["inference"]
 @partial(
     with_shared_options,
     texts={"jobs": "Threads that compute (default: one per processor)."},
-    without=("verbose",),  # it skips nothing
+    without=("verbose", "storage_options"),  # it reads no images
 )
 def inference(
     archs: Annotated[

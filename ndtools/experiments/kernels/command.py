@@ -73,6 +73,13 @@ def kernels(
             "--fit", help="Fit a difference of Gaussians to each channel's kernel, with a second figure (NAME_fit)."
         ),
     ] = KernelsConfig.fit,
+    pixels_per_degree: Annotated[
+        float | None,
+        typer.Option(
+            help="Pixels in a degree of visual angle (after --resize): lengths in degrees, frequencies in"
+            " cycles/degree, beside pixels."
+        ),
+    ] = KernelsConfig.pixels_per_degree,
     bootstrap: Annotated[
         int,
         typer.Option(help="Replicates of a bootstrap over images for standard errors, with a figure (NAME_bootstrap)."),
@@ -112,6 +119,7 @@ def kernels(
     config = KernelsConfig(
         source=images_from,
         fit=fit,
+        pixels_per_degree=pixels_per_degree,
         bootstrap=bootstrap,
         from_moments=moments,
         kernel_size=sizes[0],

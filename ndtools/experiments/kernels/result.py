@@ -12,6 +12,7 @@ from ndtools.drawing.shown import ShownResult
 from ndtools.experiments.kernels.bootstrap import KernelBootstrap
 from ndtools.experiments.kernels.cells import CellMeasures
 from ndtools.experiments.kernels.config import KernelsConfig
+from ndtools.experiments.kernels.degrees import degrees_of
 from ndtools.moments.files import moments_arrays, space_array
 from ndtools.moments.origin import Origin
 from ndtools.numerics.colour import in_space
@@ -197,12 +198,16 @@ class KernelsResult(ShownResult):
             "method": self.config.method,
             "centers": self.kernels[:, :, middle, middle].tolist(),
             "channels": [
-                channel.numbers() | (self.cells[i].numbers() if self.cells else {})
-                for i, channel in enumerate(self.channels)
+                channel.numbers() | (self._cell(i) if self.cells else {}) for i, channel in enumerate(self.channels)
             ],
             **({"opponency": self.opponency} if self.cells else {}),
             **({"bootstrap": self.bootstrap.numbers()} if self.bootstrap else {}),
         }
+
+    def _cell(self, channel: int) -> dict[str, Any]:
+        """Return what the .json file holds of a cell, in degrees too if the visual angle of a pixel is known."""
+        cell, scale = self.cells[channel], self.config.pixels_per_degree
+        return cell.numbers() | ({} if scale is None else {"degrees": degrees_of(cell, scale)})
 
     @property
     def opponency(self) -> NDArray[np.float64]:
