@@ -45,11 +45,13 @@ _GROUPS: dict[str, dict[str, str | tuple[str, str]]] = {
         "TrainingState": "training.state",
     },
     "images": {  # images and data sets, their patches, covariances and kernels
+        "ArrayLayout": "data.images.layouts",
         "Covariance": "numerics.covariance",
         "Dataset": "data.labelled.dataset",
         "Deconvolution": "numerics.deconvolution",
         "Moments": "moments.files",
         "PatchCovariance": "numerics.patch_covariance",
+        "RawFormat": "data.images.layouts",
         "RidgeChoice": "numerics.ridge",
         "Split": "data.labelled.dataset",
         "choose_ridge": "numerics.ridge",

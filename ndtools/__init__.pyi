@@ -1,6 +1,8 @@
 # The public names as type checkers and editors see them; tests/test_api.py keeps this in step with __init__.py.
 from ndtools.checkpoints.files import load_network as load_network
 from ndtools.checkpoints.files import save_network as save_network
+from ndtools.data.images.layouts import ArrayLayout as ArrayLayout
+from ndtools.data.images.layouts import RawFormat as RawFormat
 from ndtools.data.images.reading import iter_images as iter_images
 from ndtools.data.images.storage import storage_options as storage_options
 from ndtools.data.images.synthetic import dead_leaves as dead_leaves

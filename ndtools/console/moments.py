@@ -204,13 +204,22 @@ def save_shard(
     setting, part, replaced = PatchSetting.of(config, ridges), Shard(*shard), path.exists()
 
     def run(progress: "Progress | None" = None) -> None:
-        images = chosen(resolve_source(config.source, progress=progress), setting)
+        images = chosen(resolve_source(config.source, layout=setting.layout, progress=progress), setting)
         device = resolve_device(config.device)
         covariance, found, origin = shard_moments(
             images, setting, part, jobs=config.jobs, device=device, progress=progress
         )
         used = images_used(images, found.read, found.skipped, found.frames, found.noise)
-        write_moments(path, moments_arrays(covariance, found.read, setting.resize, setting.space, found.noise, origin))
+        arrays = moments_arrays(
+            covariance,
+            found.read,
+            setting.resize,
+            setting.space,
+            found.noise,
+            origin,
+            calibrated=images.calibrated,
+        )
+        write_moments(path, arrays)
         output.skipped(used)
         content = {
             "shard": str(part),

@@ -18,6 +18,8 @@ from ndtools.errors import OptionError
 from ndtools.validation import Ridge, RootMethod, Space
 
 __all__ = [
+    "ArrayOptions",
+    "ArrayRidgeOptions",
     "AsJson",
     "AtMostImages",
     "ColourSpace",
@@ -196,6 +198,69 @@ Quiet = Annotated[
 Seed = Annotated[
     int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of all random numbers.", rich_help_panel=_RUN)
 ]
+
+
+_ARRAYS = "Arrays of images (.npy, .npz, .mat, .iml, .imc, TIFF, raw)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrayOptions:
+    """Options of commands whose images may be arrays. The help texts describe them."""
+
+    axes: Annotated[
+        str | None,
+        typer.Option(
+            "--axes",
+            metavar="AXES",
+            help="Order of the axes: H (rows) and W (columns), with C (channels) and N (images), as in HWC or NCHW.",
+            rich_help_panel=_ARRAYS,
+        ),
+    ] = None
+    key: Annotated[
+        str | None,
+        typer.Option("--key", metavar="NAME", help="Name of the array in a .npz or .mat.", rich_help_panel=_ARRAYS),
+    ] = None
+    channels: Annotated[
+        str | None,
+        typer.Option(
+            "--channels",
+            metavar="NAME[,NAME...]",
+            help="Names of the channels, separated by commas.",
+            rich_help_panel=_ARRAYS,
+        ),
+    ] = None
+    raw: Annotated[
+        str | None,
+        typer.Option(
+            "--raw",
+            metavar="HxW:TYPE",
+            help="Files are numbers without a header: sizes of the axes, and NumPy's type, as in 1024x1536:>u2.",
+            rich_help_panel=_ARRAYS,
+        ),
+    ] = None
+
+    def of_arrays(self) -> dict[str, Any]:
+        """Return the settings of configurations whose images may be arrays."""
+        names = () if self.channels is None else tuple(name.strip() for name in self.channels.split(","))
+        return {"axes": self.axes, "key": self.key, "channels": names, "raw": self.raw}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrayRidgeOptions(ArrayOptions):
+    """Options of commands whose images may be arrays, and to whose covariance a ridge is added."""
+
+    absolute_eps: Annotated[
+        bool,
+        typer.Option(
+            "--absolute-eps",
+            help="Take numbers of eps in squared units of the values, not of their mean variance as by default.",
+            rich_help_panel=_ARRAYS,
+        ),
+    ] = False
+
+    def of_arrays(self) -> dict[str, Any]:
+        """Return the settings of configurations whose images may be arrays, with the unit of the ridge."""
+        return {**super().of_arrays(), "absolute_eps": self.absolute_eps}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -382,6 +447,9 @@ def with_shared_options(
 ) -> Callable[..., None]:
     """Give a command the options of :class:`SharedOptions`, whose values it gets as one argument ``shared``.
 
+    A command with an argument ``arrays: ArrayOptions``, or of a class derived from it, gets the options of that class
+    in the same way, before the shared ones.
+
     Parameters
     ----------
     command : callable
@@ -396,33 +464,43 @@ def with_shared_options(
     callable
         The same function with an option for each of the other fields of SharedOptions in place of ``shared``.
     """
-    hints = get_type_hints(SharedOptions, include_extras=True)
+    own = inspect.signature(command)
+    groups: dict[str, type[Any]] = {}
+    if "arrays" in own.parameters:
+        groups["arrays"] = get_type_hints(command)["arrays"]
+    groups["shared"] = SharedOptions
+    offered = {name: [field for field in fields(kind) if field.name not in without] for name, kind in groups.items()}
+    hints: dict[str, Any] = {}
+    for kind in groups.values():
+        hints |= get_type_hints(kind, include_extras=True)
     for name, text in (texts or {}).items():
         kind, option = get_args(hints[name])
         option = copy.copy(option)
         option.help = text
         hints[name] = Annotated[kind, option]
-    offered = [field for field in fields(SharedOptions) if field.name not in without]
-    own = inspect.signature(command)
 
     @functools.wraps(command)
     def wrapper(**values: Any) -> None:  # noqa: ANN401
-        shared = SharedOptions(**{field.name: values.pop(field.name) for field in offered})
-        options = storage_from(shared.storage_options)
+        grouped = {
+            name: kind(**{field.name: values.pop(field.name) for field in offered[name]})
+            for name, kind in groups.items()
+        }
+        options = storage_from(grouped["shared"].storage_options)
         if not options:
-            command(**values, shared=shared)
+            command(**values, **grouped)
             return
         from ndtools.data.images.storage import storage_options
 
         with storage_options(options):
-            command(**values, shared=shared)
+            command(**values, **grouped)
 
-    parameters = [p for p in own.parameters.values() if p.name != "shared"]
+    parameters = [p for p in own.parameters.values() if p.name not in groups]
     parameters += [
         inspect.Parameter(
             field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
         )
-        for field in offered
+        for fields_of_group in offered.values()
+        for field in fields_of_group
     ]
     wrapper.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
     return wrapper

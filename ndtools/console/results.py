@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from rich.console import RenderableType
 
+    from ndtools.data.images.layouts import ArraySettings
     from ndtools.drawing.pictures import Picture
     from ndtools.results.inputs import ImagesUsed
 
@@ -119,6 +120,22 @@ class ExperimentOutput(Output):
         """
         if wanted is not None and images.total < wanted:
             self.note(f"note: {images.label} has only {counted(images.total, 'image')}")
+
+    def units(self, label: str, config: "ArraySettings") -> None:
+        """Remark that the values of arrays are taken as they are, and what the unit of the ridge is.
+
+        Parameters
+        ----------
+        label : str
+            Name of the arrays, printable.
+        config : ArraySettings
+            Configuration of the result, as it applies to the images.
+        """
+        unit = ""
+        if isinstance(getattr(config, "eps", None), float):  # "paper" and "auto" have a unit of their own
+            relative = getattr(config, "relative_eps", False)
+            unit = f"; eps is in units of their {'mean variance' if relative else 'square'}"
+        self.note(f"note: the values of {label} are taken as they are{unit}")
 
     def results(
         self,

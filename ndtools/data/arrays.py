@@ -19,7 +19,7 @@ from ndtools.data.files import inflates_in_pieces, open_regular
 from ndtools.errors import DataError, MatrixError
 from ndtools.text import printable, reason
 
-__all__ = ["is_matrix_file", "read_arrays", "read_matrix"]
+__all__ = ["is_matrix_file", "read_arrays", "read_header", "read_matrix"]
 
 
 # Exceptions that NumPy, zipfile and zlib raise on files that are damaged, encrypted or in another format.
@@ -121,7 +121,7 @@ def _read(
     needed = 0
     for key, stream in streams.items():
         stream.seek(0)
-        shape, dtype = _header(stream)
+        shape, _, dtype = read_header(stream)
         if dtype.kind not in "fiub":
             raise MatrixError(f"{name} must hold real numbers, got dtype {dtype}")
         count = math.prod(shape)
@@ -138,17 +138,34 @@ def _read(
     return arrays
 
 
-def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Read the header of a .npy file.
+
+    Parameters
+    ----------
+    stream : binary file
+        File at its beginning. Afterwards it is at the first number of the array.
+
+    Returns
+    -------
+    (tuple of int, bool, numpy.dtype)
+        Shape of the array, whether its first axis varies fastest, and its dtype.
+
+    Raises
+    ------
+    ValueError
+        If it is no such header, or that of an array of structures.
+    """
     version = np.lib.format.read_magic(stream)
     if version == (1, 0):
-        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
     elif version == (2, 0):
-        shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
+        shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream)
     else:  # NumPy writes version 3 only for structured arrays
         raise ValueError(f"the format version must be 1.0 or 2.0, got {version[0]}.{version[1]}")
     if any(n < 0 for n in shape):
         raise ValueError(f"its header states the impossible shape {_short(shape)}")
-    return shape, dtype
+    return shape, fortran, dtype
 
 
 def _short(shape: tuple[int, ...]) -> str:

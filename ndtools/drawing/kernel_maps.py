@@ -7,6 +7,7 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from ndtools.drawing.channels import as_colours
 from ndtools.drawing.palette import DIVERGING
 
 __all__ = ["draw_colours", "draw_map", "extent_of", "tick_pixels"]
@@ -27,7 +28,8 @@ def tick_pixels(ax: Axes, *, vertical: bool = True) -> None:
 
 
 def draw_colours(ax: Axes, kernels: Array, norm: SymLogNorm) -> None:
-    """Draw the kernels (3, k, k) of an output channel as the colours of one picture."""
+    """Draw the kernels (C, k, k) of an output channel, C = 2 or 3, as the colours of one picture."""
+    kernels = as_colours(kernels)
     colours = np.ma.filled(norm(kernels.ravel())).reshape(kernels.shape)
     ax.imshow(colours.transpose(1, 2, 0), extent=extent_of(kernels.shape[-1]), interpolation="nearest")
 

@@ -4,7 +4,18 @@ from typing import Any
 
 from matplotlib.colors import LinearSegmentedColormap
 
-__all__ = ["ALGORITHMS", "ARMS", "CHANNELS", "CONES", "DIVERGING", "METHODS", "PRIMARIES", "SIDES", "XYZ"]
+__all__ = [
+    "ALGORITHMS",
+    "ARMS",
+    "CHANNELS",
+    "CONES",
+    "DIVERGING",
+    "METHODS",
+    "PRIMARIES",
+    "SIDES",
+    "XYZ",
+    "channel_style",
+]
 
 # The colours are those of Okabe and Ito (2008), which the colour-blind tell apart. Dash and marker differ too, so that
 # lines can be told apart in grey.
@@ -79,6 +90,18 @@ XYZ: dict[str, dict[str, Any]] = {
 
 CHANNELS: dict[str, dict[str, Any]] = PRIMARIES | CONES | XYZ
 """Channels of images in all colour spaces, of which one figure has those of one space."""
+
+_OTHER_CHANNELS: list[dict[str, Any]] = [
+    {"color": VERMILION, "linestyle": "-", "marker": "o"},
+    {"color": GREEN, "linestyle": "--", "marker": "s"},
+    {"color": BLUE, "linestyle": ":", "marker": "^"},
+]
+
+
+def channel_style(name: str, position: int = 0) -> dict[str, Any]:
+    """Return the colour, dash and marker of a channel, given its name and its position among those that are shown."""
+    return CHANNELS.get(name) or _OTHER_CHANNELS[position % len(_OTHER_CHANNELS)]
+
 
 DIVERGING = LinearSegmentedColormap.from_list(
     "diverging",

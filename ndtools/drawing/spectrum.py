@@ -79,7 +79,7 @@ def plot_spectrum(result: Any, *, width: float = PAGE, title: bool = True, fig: 
             plain_ticks(ax.yaxis)
         plain_ticks(ax.xaxis, whole=True)
         ax.set_xlabel("rank")
-        ax.set_ylabel("variance of [0, 1] pixels")
+        ax.set_ylabel("variance" if members[0].images.calibrated else "variance of [0, 1] pixels")
         names = ax.get_legend_handles_labels()[1]
         fig.legend(loc="outside lower center", ncols=legend_columns(names, width))
         if title:

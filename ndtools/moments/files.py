@@ -42,7 +42,7 @@ __all__ = [
 COPIES = 10  # number of arrays of the size of a covariance that are held while its kernels are computed
 KEYS = ("covariance", "mean", "patches", "images", "channels", "kernel_size")
 ROUNDING, RESIZE, SPACE = "rounding", "resize", "space"  # missing in files that earlier versions wrote
-NOISE, ORIGIN = "noise", "origin"  # likewise
+NOISE, ORIGIN, CALIBRATED = "noise", "origin", "values_as_they_are"  # likewise
 
 
 class Moments(NamedTuple):
@@ -66,6 +66,8 @@ class Moments(NamedTuple):
         Images that were not used, sorted by name; files do not hold them.
     frames : tuple of Frames
         Images of several frames, of which the first was used; files do not hold them.
+    calibrated : bool
+        Whether the images are arrays whose values are taken as they are, and need not be in [0, 1]. Default False.
     """
 
     covariance: Covariance
@@ -76,6 +78,7 @@ class Moments(NamedTuple):
     origin: Origin | None = None
     skipped: tuple[Skipped, ...] = ()
     frames: tuple[Frames, ...] = ()
+    calibrated: bool = False
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a file of moments, which ``from_moments`` of experiments reads.
@@ -90,7 +93,15 @@ class Moments(NamedTuple):
         OutputError
             If the file cannot be written.
         """
-        arrays = moments_arrays(self.covariance, self.images, self.resize, self.space, self.noise, self.origin)
+        arrays = moments_arrays(
+            self.covariance,
+            self.images,
+            self.resize,
+            self.space,
+            self.noise,
+            self.origin,
+            calibrated=self.calibrated,
+        )
         write_moments(Path(path), arrays)
 
 
@@ -101,6 +112,8 @@ def moments_arrays(
     space: Space = "srgb",
     noise: float | None = None,
     origin: Origin | None = None,
+    *,
+    calibrated: bool = False,
 ) -> dict[str, NDArray[Any]]:
     """Return the arrays of a file of moments.
 
@@ -118,6 +131,8 @@ def moments_arrays(
         Mean variance of the rounding of the images' pixels in [0, 1]. By default it is not known.
     origin : Origin, optional
         Source or shard that the moments come from. By default it is not known.
+    calibrated : bool
+        Whether the images are arrays whose values are taken as they are. Default False.
 
     Returns
     -------
@@ -137,6 +152,8 @@ def moments_arrays(
     }
     if noise is not None:
         arrays[NOISE] = np.array(noise)
+    if calibrated:
+        arrays[CALIBRATED] = np.array(1)
     if origin is not None:  # as bytes: files of moments hold numbers only
         arrays[ORIGIN] = np.frombuffer(origin.text().encode(), np.uint8)
     return arrays
@@ -197,6 +214,8 @@ def iterate_moments(paths: Sequence[str]) -> Iterator[Moments]:
             raise MatrixError(
                 f"{message}: its images {size_in_words(moments.resize)}, the others {size_in_words(first.resize)}"
             )
+        if moments.calibrated != first.calibrated:
+            raise MatrixError(f"{message}: one is of pixels in [0, 1], and the other of arrays in units of their own")
         if moments.space != first.space:
             raise MatrixError(
                 f"{message}: its pixels are in the colour space {moments.space}, the others in {first.space}; moments"
@@ -305,8 +324,8 @@ def read_kernels(path: str, argument: str = "from_file") -> tuple[Tensor, Tensor
     arrays = read_written(path, ("kernels", "mean"), hint, [SPACE])
     kernels, mean = (arrays[key].astype(np.float64) for key in ("kernels", "mean"))
     shape, name = kernels.shape, printable(path)
-    if len(shape) != 4 or shape[0] != shape[1] or shape[2] != shape[3] or shape[0] not in (1, 3) or not shape[2] % 2:
-        raise MatrixError(f"{name} holds kernels of shape {shape}, where (C, C, k, k) with C 1 or 3, k odd is wanted")
+    if len(shape) != 4 or shape[0] != shape[1] or shape[2] != shape[3] or not shape[2] % 2:
+        raise MatrixError(f"{name} holds kernels of shape {shape}, where (C, C, k, k) with k odd is wanted")
     if mean.shape != (math.prod(shape[1:]),):
         raise MatrixError(f"{name} holds a mean of shape {mean.shape}, where ({math.prod(shape[1:])},) is wanted")
     if not (np.isfinite(kernels).all() and np.isfinite(mean).all()):
@@ -319,7 +338,7 @@ def _read(path: str) -> Moments:
         path,
         KEYS,
         "files of moments are those that ndtools kernels --save-moments FILE writes",
-        [ROUNDING, RESIZE, SPACE, NOISE, ORIGIN],
+        [ROUNDING, RESIZE, SPACE, NOISE, ORIGIN, CALIBRATED],
     )
     numbers = {key: arrays[key].ravel() for key in ("patches", "images", "channels", "kernel_size")}
     if any(not (values.size and (values >= 1).all() and (values % 1 == 0).all()) for values in numbers.values()):
@@ -336,8 +355,6 @@ def _read(path: str) -> Moments:
         )
     if not (np.isfinite(matrix).all() and np.isfinite(mean).all()):
         raise MatrixError(f"{printable(path)} holds values that are not finite")
-    if channels not in (1, 3):
-        raise MatrixError(f"{printable(path)} must be of images with 1 or 3 channels, got {channels}")
     if (matrix.diagonal() < 0).any():
         raise MatrixError(f"{printable(path)} holds negative variances")
     # The sums in files without a rounding were computed in float32.
@@ -365,6 +382,7 @@ def _read(path: str) -> Moments:
         space_of(arrays.get(SPACE), path),
         None if noise is None else float(noise),
         _origin(path, arrays[ORIGIN]) if ORIGIN in arrays else None,
+        calibrated=CALIBRATED in arrays,
     )
 
 

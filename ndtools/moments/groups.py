@@ -84,6 +84,8 @@ class GroupedMoments:
         Colour space of the pixels.
     origin : Origin or None
         Source of moments that were read from files; None for images, and for files of several sources.
+    calibrated : bool
+        Whether the images are arrays whose values are taken as they are, and need not be in [0, 1]. Default False.
     """
 
     by_size: tuple[GroupMoments, ...]
@@ -94,6 +96,7 @@ class GroupedMoments:
     resize: int | None = None
     space: Space = "srgb"
     origin: Origin | None = None
+    calibrated: bool = False
 
     @property
     def read(self) -> int:
@@ -199,6 +202,7 @@ def grouped_moments(
         noise / sum(images),
         resize,
         space,
+        calibrated=source.calibrated,
     )
 
 
@@ -237,7 +241,7 @@ def moments_of_files(
     origins = set[Origin | None]()
     for i, moments in enumerate(iterate_moments(paths)):
         if not groups:
-            resize, space = moments.resize, moments.space  # all files agree in them
+            resize, space, calibrated = moments.resize, moments.space, moments.calibrated  # all files agree in them
             ky, kx = moments.covariance.kernel_size
             if odd and (ky != kx or ky % 2 == 0):
                 message = f"{printable(paths[0])} is of {ky}×{kx} patches, where a side that is odd is wanted"
@@ -256,4 +260,5 @@ def moments_of_files(
         resize=resize,
         space=space,
         origin=origins.pop() if len(origins) == 1 else None,
+        calibrated=calibrated,
     )

@@ -112,7 +112,7 @@ def image_moments(
         If patches of that size need more memory than is free.
     """
     device = torch.device(device)
-    channels = 1 if gray else 3
+    channels = len(source.channels_decoded(gray=gray))
 
     sizes = (kernel_size,) if isinstance(kernel_size, int) else tuple(kernel_size)
 
@@ -128,7 +128,9 @@ def image_moments(
     largest = ((high - low) / 2) ** 2  # variance of numbers between these ends
     for k in sizes:
         dtype = torch.float32
-        if eps is not None:
+        if source.calibrated:  # whose variance is not known yet
+            dtype = torch.float64
+        elif eps is not None:
             dtype = transform_dtype(largest, channels * k**2, eps, relative=relative)
         needed += memory_needed(channels, k, method, dtype)
         widest = torch.promote_types(widest, dtype)

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Protocol
 
+from ndtools.data.images.layouts import ArraySettings
 from ndtools.errors import OptionError
 from ndtools.numerics.ridge import tightest_ridge
-from ndtools.validation import Configuration, Ridge, Space, check_choice, check_positive, check_ridge, check_space
+from ndtools.validation import Ridge, Space, check_choice, check_positive, check_ridge, check_space
 
 __all__ = ["Origin", "PatchConfiguration", "PatchSetting", "Shard"]
 
@@ -56,7 +57,7 @@ class Shard:
 
 
 @dataclass(frozen=True, repr=False)
-class PatchSetting(Configuration):
+class PatchSetting(ArraySettings):
     """How the images of a source become moments: all that moments which add up must have in common.
 
     Attributes
@@ -81,6 +82,14 @@ class PatchSetting(Configuration):
         Ridge that will be added: images for which it decides so are transformed in float64.
     relative_eps : bool
         Whether a number ``eps`` is in units of the mean variance of a pixel.
+    key : str, optional
+        Name of the array in a .npz or .mat file. By default the file holds one array of images.
+    axes : str, optional
+        Order of the axes of arrays, of the letters N (images), C (channels), H (rows) and W (columns), as in "HWC".
+    raw : str, optional
+        Sizes of the axes and type of the numbers of files without a header, as in "1024x1536:>u2".
+    channels : tuple of str
+        Names of the channels of arrays.
     """
 
     kernel_size: int = 15
@@ -93,8 +102,13 @@ class PatchSetting(Configuration):
     stride: int = 1
     eps: Ridge = 1e-3
     relative_eps: bool = False
+    key: str | None = None
+    axes: str | None = None
+    raw: str | None = None
+    channels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        self.check_arrays()
         check_space(self)
         check_positive(self, "kernel_size", "images", "stride", "resize")
         check_ridge(self.eps)
@@ -125,6 +139,9 @@ class PatchSetting(Configuration):
     def recorded(self) -> dict[str, Any]:
         """Return the settings that have an influence on the moments, by name."""
         settings = asdict(self)
+        for name in ("key", "axes", "raw", "channels"):  # which moments of image files do not have
+            if not settings[name]:
+                del settings[name]
         if self.images is None:
             del settings["seed"]
         eps, relative = tightest_ridge([settings.pop("eps")], relative=settings.pop("relative_eps"))

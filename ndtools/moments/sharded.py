@@ -59,7 +59,7 @@ def shard_moments(
     OptionError
         If the source has fewer images than there are shards.
     """
-    eps, relative = tightest_ridge([setting.eps], relative=setting.relative_eps)
+    eps, relative = tightest_ridge([setting.eps], relative=setting.relative_eps or source.calibrated)
     found = image_moments(
         source.shard(shard.number, shard.of),
         kernel_size=setting.kernel_size,

@@ -152,7 +152,7 @@ def _listed(task: ShardTask) -> ImageSource:
     images = _lists.get(task)
     if images is None:
         with using(json.loads(task.storage)):
-            images = chosen(resolve_source(task.source), task.setting)
+            images = chosen(resolve_source(task.source, layout=task.setting.layout), task.setting)
         if images.listing != task.listing:
             raise DataError(
                 f"'{printable(task.source)}' holds other images here than where the work was divided: name a source"
@@ -178,6 +178,9 @@ def moments(
     stride: int = 1,
     eps: Ridge = 1e-3,
     relative_eps: bool = False,
+    key: str | None = None,
+    axes: str | None = None,
+    raw: str | None = None,
     jobs: int | None = None,
     attempts: int = ATTEMPTS,
     storage_options: Mapping[str, Any] | None = None,
@@ -220,7 +223,9 @@ def moments(
     eps : float, "paper" or "auto"
         Ridge that will be added to the covariance, on which the precision depends. Default 1e-3.
     relative_eps : bool
-        Whether a number ``eps`` is in units of the mean variance of a pixel. Default False.
+        Whether a number ``eps`` is in units of the mean variance of a pixel. Default False, except for arrays.
+    key, axes, raw : str, optional
+        Name, axes and type of the arrays in files, as in :class:`ndtools.KernelsConfig`.
     jobs : int, optional
         Number of threads that decode images, in each worker. Default: one with an executor, and one for each processor
         without.
@@ -255,7 +260,9 @@ def moments(
     (25, 3)
     """
     name = os.fspath(source)
-    setting = PatchSetting(kernel_size, gray, space, resize, images, seed, covariance, stride, eps, relative_eps)
+    setting = PatchSetting(
+        kernel_size, gray, space, resize, images, seed, covariance, stride, eps, relative_eps, key, axes, raw
+    )
     check_count("attempts", attempts)
     if name == "-":
         raise OptionError(
@@ -263,7 +270,7 @@ def moments(
         )
     with using(storage_options):
         options = json.dumps(current_options(), sort_keys=True)
-        listed = chosen(resolve_source(name), setting)
+        listed = chosen(resolve_source(name, layout=setting.layout), setting)
     of = listed.shards(MOST_SHARDS) if shards is None else shards
     check_count("shards", of)
     listed.shard(1, of)  # an error if there are more shards than images
@@ -316,4 +323,5 @@ def _together(tree: TreeSum, results: list[ShardResult], source: ImageSource, se
         Origin.of(source.label, source.listing, setting),
         skipped,
         tuple(sorted((f for result in results for f in result.frames), key=lambda f: f.name)),
+        calibrated=source.calibrated,
     )

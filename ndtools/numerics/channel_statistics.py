@@ -142,14 +142,14 @@ class ChannelSums:
         self._sds, self._low, self._high = np.zeros(c), np.full(c, np.inf), np.full(c, -np.inf)
         self._counts, self._sd_counts = np.zeros((c, BINS), np.int64), np.zeros((c, SD_BINS), np.int64)
 
-    def update(self, images: NDArray[np.uint8 | np.float32]) -> None:
+    def update(self, images: NDArray[np.uint8 | np.float32 | np.float64]) -> None:
         """Add images of one size, (N, C, H, W): uint8 in 0..255 stands for [0, 1], and floats for themselves."""
         flat = images.reshape(len(images), self.channels, -1)
         several = max(1, BLOCK // max(1, flat[0].size)) if len(flat) else 1
         for start in range(0, len(flat), several):
             self._update(flat[start : start + several])
 
-    def _update(self, flat: NDArray[np.uint8 | np.float32]) -> None:
+    def _update(self, flat: NDArray[np.uint8 | np.float32 | np.float64]) -> None:
         """Add images (N, C, pixels), of which a block of pixels is converted at a time."""
         n, c, pixels = flat.shape
         white = 255.0 if flat.dtype == np.uint8 else 1.0
@@ -174,7 +174,7 @@ class ChannelSums:
         for i in range(c):
             self._sd_counts[i] += np.bincount(places[:, i], minlength=SD_BINS)
 
-    def _count(self, block: NDArray[np.uint8 | np.float32]) -> None:
+    def _count(self, block: NDArray[np.uint8 | np.float32 | np.float64]) -> None:
         """Count the values (N, C, pixels) of a block in bins about 0, 1, ..., 255."""
         if block.dtype == np.uint8 and self.reach == (0.0, 1.0):
             bins = block

@@ -128,7 +128,7 @@ def _decoded(values: Array) -> Array:
 _LEVELS: Single = _decoded(np.arange(256) / 255).astype(np.float32)
 
 
-def light(pixels: NDArray[np.uint8 | np.float32]) -> Single:
+def light(pixels: NDArray[np.uint8 | np.float32 | np.float64]) -> Single:
     """Return the light of sRGB pixels: uint8 in 0..255, or floats in [0, 1], of any shape; float32 in [0, 1]."""
     if pixels.dtype == np.uint8:
         levels: Single = _LEVELS[pixels]

@@ -51,6 +51,8 @@ __all__ = ["Centred", "WindowProducts", "window_products", "window_sums"]
 LONGEST_TRANSFORM = 448
 SIZES_OF_TILES = 32
 LENGTHS_OF_STRIPS = 8
+# The memory of a transform's sums grows with the square of the channels, so that many channels have shorter ones.
+FEW_CHANNELS, LONGEST_OF_MANY = 4, 224
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,22 +162,34 @@ class Borders:
         return cls(ends.permute(1, 0, 3, 2), sides.permute(2, 0, 3, 1), corners.permute(1, 2, 0, 3, 4))
 
 
-def cut(length: int, k: int) -> list[slice]:
+def longest_transform(channels: int) -> int:
+    """Return the number of samples that the transforms of images with so many channels have at most, if k is small."""
+    return LONGEST_TRANSFORM if channels <= FEW_CHANNELS else LONGEST_OF_MANY
+
+
+def sizes_of_tiles(channels: int) -> int:
+    """Return how many sizes of transforms are kept apart: as many as take the memory of those of three channels."""
+    pairs = channels * (channels + 1) // 2
+    return min(SIZES_OF_TILES, max(1, 6 * SIZES_OF_TILES // pairs))
+
+
+def cut(length: int, k: int, longest: int = LONGEST_TRANSFORM) -> list[slice]:
     """Cut an axis of ``length`` samples into pieces, so that each window of k samples is in exactly one piece.
 
     Parameters
     ----------
     length, k : int
         Number of samples of the axis, and of the window.
+    longest : int
+        Number of samples that a transform has at most (more if the window is a large part of that).
 
     Returns
     -------
     list of slice
-        Pieces of nearly equal length that overlap by k - 1 samples. Each has a transform of at most
-        ``LONGEST_TRANSFORM`` samples (longer if the window is a large part of that).
+        Pieces of nearly equal length that overlap by k - 1 samples.
     """
     positions = length - k + 1
-    fewest = math.ceil(positions / (max(LONGEST_TRANSFORM, 4 * k) - 2 * (k - 1)))
+    fewest = math.ceil(positions / (max(longest, 4 * k) - 2 * (k - 1)))
 
     def samples(pieces: int) -> int:
         return pieces * transform_length(math.ceil(positions / pieces) + k - 1, k)
@@ -229,7 +243,7 @@ class WindowProducts:
             (2 * kx - 1, 2 * ky - 1, channels, channels),
             device,
             partial(LagSpectra, channels, kernel_size, device=device),
-            most=SIZES_OF_TILES,
+            most=sizes_of_tiles(channels),
         )
         self._ends = Total(  # at the top and bottom
             (2, 2 * kx - 1, rows, rows),
@@ -265,7 +279,8 @@ class WindowProducts:
             Sums of the image over all pixels and along the borders, float64, which `first_moments` assembles.
         """
         (ky, kx), (_, height, width) = self.kernel_size, image.pixels.shape
-        rows, columns = cut(height, ky), cut(width, kx)
+        longest = longest_transform(self.channels)
+        rows, columns = cut(height, ky, longest), cut(width, kx, longest)
         size = (transform_length(rows[0].stop, ky), transform_length(columns[0].stop, kx))
         tile = self._room(size, image.dtype)
         sums = torch.zeros(self.n_sums, dtype=torch.float64, device=self.device)
@@ -317,9 +332,11 @@ class WindowProducts:
         """Estimate the number of bytes that are held after images of many sizes were added in float32."""
         ky, kx = kernel_size
         longest = transform_length(
-            max(LONGEST_TRANSFORM, 4 * max(kernel_size)) - max(kernel_size) + 1, max(kernel_size)
+            max(longest_transform(channels), 4 * max(kernel_size)) - max(kernel_size) + 1, max(kernel_size)
         )
-        spectra = SIZES_OF_TILES * (channels * (channels + 1) // 2 + channels) * longest * (longest // 2 + 1) * 8
+        spectra = (
+            sizes_of_tiles(channels) * (channels * (channels + 1) // 2 + channels) * longest * (longest // 2 + 1) * 8
+        )
         lines = channels * (ky + kx - 2)
         strips = LENGTHS_OF_STRIPS * StripSpectra.AT_ONCE * 2 * lines * longest * 4
         pixels = channels * (ky - 1) * (kx - 1)

@@ -8,7 +8,9 @@ from typing import Any
 from ndtools.data.images.frames import Frames, warn_of_frames
 from ndtools.data.images.sources import ImageSource, Skipped
 from ndtools.errors import NumericalWarning
+from ndtools.numerics.colour import units_in_words
 from ndtools.text import counted
+from ndtools.validation import Space
 
 __all__ = ["DataUsed", "ImagesUsed", "images_used"]
 
@@ -31,6 +33,8 @@ class ImagesUsed:
         Number of paths in a list that named an image again, which counts once. Default 0.
     noise : float or None
         Mean variance of the rounding of the files' pixels in [0, 1]; None, the default, if it is not known.
+    calibrated : bool
+        Whether the images are arrays whose values are taken as they are, and need not be in [0, 1]. Default False.
     """
 
     label: str
@@ -39,6 +43,11 @@ class ImagesUsed:
     frames: tuple[Frames, ...] = ()
     repeated: int = 0
     noise: float | None = None
+    calibrated: bool = False
+
+    def values_in_words(self, space: Space) -> str:
+        """Return the unit of pixels in a colour space as captions have it, or of the values of arrays."""
+        return "values as they are in the arrays" if self.calibrated else units_in_words(space)
 
     @property
     def counted(self) -> str:
@@ -58,6 +67,7 @@ class ImagesUsed:
             "first_frame_only": [{"path": f.name, "frames": f.count} for f in self.frames],
             "repeated": self.repeated,
             "rounding_noise": self.noise,
+            **({"values_as_they_are": True} if self.calibrated else {}),
         }
 
     @classmethod
@@ -71,6 +81,7 @@ class ImagesUsed:
             tuple(Frames(f["path"], f["frames"]) for f in numbers.get("first_frame_only", ())),
             numbers.get("repeated", 0),
             numbers.get("rounding_noise"),
+            numbers.get("values_as_they_are", False),
         )
 
 
@@ -113,7 +124,7 @@ def images_used(
             NumericalWarning,
             stacklevel=3,
         )
-    return ImagesUsed(source.label, read, tuple(skipped), tuple(frames), source.repeated, noise)
+    return ImagesUsed(source.label, read, tuple(skipped), tuple(frames), source.repeated, noise, source.calibrated)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ndtools.numerics.covariance import rounding_effect
+from ndtools.numerics.lag_products import cut, longest_transform
 from ndtools.numerics.patch_covariance import PatchCovariance, transform_dtype
 from tests.oracles.patches import patch_covariance, row_window_products
 from tests.oracles.pictures import smooth_images
@@ -157,6 +158,33 @@ def effect_of_rounding(images, k, relative_eps):
     d = vectors / values.sqrt() @ vectors.mT
     measured = torch.linalg.matrix_norm(d @ (rounded.matrix - exact.matrix) @ d, 2).item()
     return measured, rounding_effect(rounded.rounding, len(values), values[0].item())
+
+
+@settings(max_examples=25)
+@given(
+    channels=st.integers(1, 31),
+    kernel_size=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    shapes=st.lists(st.tuples(st.integers(3, 14), st.integers(3, 14)), min_size=1, max_size=3),
+    scale=st.sampled_from([1e-6, 1.0, 1e5]),
+    seed=st.integers(0, 99),
+)
+def test_any_number_of_channels_in_any_unit(channels, kernel_size, shapes, scale, seed):
+    rng = np.random.default_rng(seed)
+    images = [scale * (20 + rng.normal(size=(channels, *shape)).cumsum(0)) for shape in shapes]
+    count, mean, expected = patch_covariance(images, kernel_size)
+    result = covariance(images, kernel_size, dtype=torch.float64)
+    assert result.count == count
+    np.testing.assert_allclose(result.mean, mean, rtol=FLOAT64)
+    largest = scale**2 * largest_second_moment([image / scale for image in images], kernel_size)
+    assert np.abs(result.matrix.numpy() - expected).max() <= FLOAT64 * largest
+
+
+def test_tiles_of_many_channels_are_shorter():
+    image = np.random.default_rng(0).normal(size=(7, 230, 20))  # as many rows as one tile of three channels has
+    assert len(cut(230, 3)) < len(cut(230, 3, longest_transform(7)))
+    count, mean, expected = patch_covariance([image], 3)
+    result = covariance([image], 3, dtype=torch.float64)
+    assert np.abs(result.matrix.numpy() - expected).max() <= FLOAT64 * largest_second_moment([image], 3)
 
 
 @pytest.mark.parametrize("first", [0, 1])

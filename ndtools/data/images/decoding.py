@@ -12,12 +12,15 @@ from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from ndtools.computing.memory import require_memory
 from ndtools.data.files import read_file
+from ndtools.data.images.deep import deep_colour, deep_tiff
+from ndtools.data.images.planes import Pixels, Planes
 from ndtools.errors import DataError, OptionError
 from ndtools.numerics.colour import Single, from_light, light, luminance
 from ndtools.text import reason
 from ndtools.validation import Space
 
 __all__ = [
+    "Picture",
     "Pixels",
     "decode_image",
     "decoding_memory",
@@ -29,7 +32,8 @@ __all__ = [
     "using_memory",
 ]
 
-Pixels: TypeAlias = NDArray[np.uint8 | np.float32]
+Picture: TypeAlias = Image.Image | Planes
+"""An image that need not be decoded yet."""
 
 _BUFFERED = ("WEBP", "AVIF", "JPEG2000")  # formats whose libraries decode into buffers of their own
 
@@ -51,7 +55,7 @@ _UPRIGHT = {
 
 
 def decode_image(
-    content: bytes | IO[bytes] | str | os.PathLike[str] | Image.Image,
+    content: bytes | IO[bytes] | str | os.PathLike[str] | Picture,
     *,
     gray: bool = False,
     resize: int | None = None,
@@ -66,13 +70,15 @@ def decode_image(
     ignored: samples are taken to be sRGB and stay gamma-coded, unless another `space` is wanted. They are then
     converted to light first, before they are resized or become one channel, which is the luminance of the light.
 
-    Grey files of more than 8 bits give float32. 16-bit integers (also those that Pillow holds as 32-bit integers) are
-    divided by 65535; floating-point samples are not scaled. Pillow reads *colour* of 16 bits per channel, and 16-bit
-    grey with alpha, as 8 bits (the high byte).
+    Files of more than 8 bits give float32. 16-bit integers (also those that Pillow holds as 32-bit integers) are
+    divided by 65535; floating-point samples are not scaled. PNG and TIFF files with 16 bits per channel of colour need
+    the packages of the extra ``deep``; such colour in other formats is read as 8 bits (the high byte).
+
+    Images that are arrays (`Planes`) have any number of channels, and their values are taken as they are.
 
     Parameters
     ----------
-    content : bytes, binary file, path or PIL.Image.Image
+    content : bytes, binary file, path, PIL.Image.Image or Planes
         Encoded file, its path, or a picture from `open_image` or made by Pillow.
     gray : bool
         Whether to return one channel instead of three. Default False.
@@ -85,10 +91,10 @@ def decode_image(
 
     Returns
     -------
-    numpy.ndarray of shape (C, H, W), C = 3, or 1 with `gray`
-        Pixels: uint8 in 0..255, or float32 in [0, 1] for sources of higher depth. In other spaces than sRGB they are
-        float32; those of "xyz" reach 1.09, and those of "log-lms" are in [-2.41, 0.002]. For speed the array may be a
-        view that is neither contiguous nor writable.
+    numpy.ndarray of shape (C, H, W), C = 3, or 1 with `gray`; any C for arrays
+        Pixels: uint8 in 0..255, or float32 in [0, 1] for sources of higher depth, or float32 or float64 for arrays. In
+        other spaces than sRGB they are float32; those of "xyz" reach 1.09, and those of "log-lms" are in
+        [-2.41, 0.002]. For speed the array may be a view that is neither contiguous nor writable.
 
     Raises
     ------
@@ -105,6 +111,10 @@ def decode_image(
     image = open_image(content)
     require_memory(decoding_memory(image, space=space), f"decoding its {image.width} x {image.height} pixels")
     try:
+        if isinstance(image, Planes):
+            if space == "srgb":
+                return image.decode(gray=gray, resize=resize)
+            return _in_space(image.decode().transpose(1, 2, 0), space, gray, resize)
         image = _loaded(image)
         deep = image.mode not in ("L", "RGB")
         if space != "srgb":
@@ -169,17 +179,17 @@ def luma(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return ((19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16).astype(np.uint8)
 
 
-def open_image(content: bytes | IO[bytes] | str | os.PathLike[str] | Image.Image) -> Image.Image:
+def open_image(content: bytes | IO[bytes] | str | os.PathLike[str] | Picture) -> Picture:
     """Open an image file without decoding it; its size is then known.
 
     Parameters
     ----------
-    content : bytes, binary file, path or PIL.Image.Image
+    content : bytes, binary file, path, PIL.Image.Image or Planes
         Encoded file, its path, or a picture. A picture is returned unchanged.
 
     Returns
     -------
-    PIL.Image.Image
+    PIL.Image.Image or Planes
         Picture that `decode_image` accepts.
 
     Raises
@@ -190,15 +200,15 @@ def open_image(content: bytes | IO[bytes] | str | os.PathLike[str] | Image.Image
     with _pillow_errors():
         if isinstance(content, str | os.PathLike):
             content = read_file(content)
-        return content if isinstance(content, Image.Image) else _open(content)
+        return content if isinstance(content, Image.Image | Planes) else _open(content)
 
 
-def decoding_memory(image: Image.Image, resize: int | None = None, space: Space = "srgb") -> int:
+def decoding_memory(image: Picture, resize: int | None = None, space: Space = "srgb") -> int:
     """Estimate the memory that `decode_image` takes for a picture, including its result.
 
     Parameters
     ----------
-    image : PIL.Image.Image
+    image : PIL.Image.Image or Planes
         Picture that need not be decoded yet.
     resize : int, optional
         Length of the short side in pixels, as for `decode_image`.
@@ -210,6 +220,8 @@ def decoding_memory(image: Image.Image, resize: int | None = None, space: Space 
     int
         Estimated memory in bytes.
     """
+    if isinstance(image, Planes):
+        return image.memory(resize)
     # Measured: Pillow holds 4 bytes per colour pixel, and each of its copies for EXIF, transparency and NumPy takes as
     # much again. The libraries of some formats decode into buffers of their own. Grey samples of more than 8 bits are
     # held as integers, as float32 and, where Pillow resizes them, as float32 again (measured: 14 to 18).
@@ -230,12 +242,12 @@ def decoding_memory(image: Image.Image, resize: int | None = None, space: Space 
     return needed
 
 
-def using_memory(image: Image.Image, working: int, resize: int | None = None, space: Space = "srgb") -> int:
+def using_memory(image: Picture, working: int, resize: int | None = None, space: Space = "srgb") -> int:
     """Estimate the memory that work on the decoded picture takes, without that of decoding it.
 
     Parameters
     ----------
-    image : PIL.Image.Image
+    image : PIL.Image.Image or Planes
         Picture that need not be decoded yet.
     working : int
         Bytes that the work takes for each pixel of an 8-bit image.
@@ -250,18 +262,20 @@ def using_memory(image: Image.Image, working: int, resize: int | None = None, sp
         Estimated memory in bytes. It is larger for grey images of more than 8 bits, and in other spaces than sRGB,
         since the work copies the pixels as three channels of floating-point numbers.
     """
+    if isinstance(image, Planes):
+        return image.using_memory(working, resize)
     scale = resize / min(image.size) if resize is not None and 0 not in image.size else 1.0
     return round(
         (working + (_COPY if _is_deep(image) or space != "srgb" else 0)) * scale**2 * image.width * image.height
     )
 
 
-def number_of_frames(image: Image.Image) -> int:
+def number_of_frames(image: Picture) -> int:
     """Return the number of frames or pages of a picture, of which `decode_image` uses the first.
 
     Parameters
     ----------
-    image : PIL.Image.Image
+    image : PIL.Image.Image or Planes
         Picture that is decoded already: counting moves through the file.
 
     Returns
@@ -270,6 +284,8 @@ def number_of_frames(image: Image.Image) -> int:
         Number of frames, at least 1. 1 for MPO, the format of cameras, whose further frames are previews; and for a
         file whose further frames cannot be counted.
     """
+    if isinstance(image, Planes):
+        return image.frames
     if image.format == "MPO":
         return 1
     with suppress(Exception):  # the first frame is usable even if the others are damaged
@@ -277,8 +293,10 @@ def number_of_frames(image: Image.Image) -> int:
     return 1
 
 
-def rounding_step(image: Image.Image) -> float:
-    """Return the step between neighbouring values of a file's pixels in [0, 1]; 0 if it holds floating point."""
+def rounding_step(image: Picture) -> float:
+    """Return the step between neighbouring values of a picture's pixels; 0 if they are floating point."""
+    if isinstance(image, Planes):
+        return image.step
     if image.mode == "F":
         return 0.0
     return 1 / 65535 if _is_deep(image) else 1 / 255
@@ -318,7 +336,7 @@ def _pillow_errors() -> Iterator[None]:
         raise DataError(f"{problem}: {message}") from error
 
 
-def _open(content: bytes | IO[bytes]) -> Image.Image:
+def _open(content: bytes | IO[bytes]) -> Picture:
     data = content if isinstance(content, bytes) else content.read()
     if not data:
         raise DataError("empty file")
@@ -328,10 +346,15 @@ def _open(content: bytes | IO[bytes]) -> Image.Image:
         # Pillow registers its rarer formats when they are first needed. A thread that opens an image while another
         # thread registers them may miss some, so all are registered before the image is given up.
         Image.init()
-        image = Image.open(io.BytesIO(data))
+        try:
+            image = Image.open(io.BytesIO(data))
+        except UnidentifiedImageError:
+            if planes := deep_tiff(data):
+                return planes
+            raise
     if image.format == "EPS":
         raise DataError("PostScript is a program, not pixels, and is not run; convert it to PNG first")
-    return image
+    return deep_colour(data, image) or image
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -12,6 +12,7 @@ from ndtools.data.images.archives import Member, tar_members
 from ndtools.data.images.folders import Skipped, is_hidden, is_image
 from ndtools.data.images.parquet import is_parquet, parquet_members
 from ndtools.data.images.places import Place
+from ndtools.data.images.planes import Planes
 from ndtools.errors import DataError, UnreachableError
 from ndtools.text import printable
 
@@ -27,8 +28,8 @@ class ImageRef:
     name : str
         Printable name of the image; ``ARCHIVE/MEMBER`` for a member of an archive.
     read : function without arguments
-        Function that returns the encoded file (bytes), or a picture if the image is generated. It raises DataError,
-        whose message is only the reason. Any thread may call it.
+        Function that returns the encoded file (bytes), a picture if the image is generated, or planes if it is one of
+        an array. It raises DataError, whose message is only the reason. Any thread may call it.
     nbytes : int
         Memory in bytes that the reference itself holds. It is 0 except for members of tar archives. Default 0.
     size : function without arguments
@@ -37,7 +38,7 @@ class ImageRef:
     """
 
     name: str
-    read: Callable[[], bytes | Image.Image] = field(repr=False)
+    read: Callable[[], bytes | Image.Image | Planes] = field(repr=False)
     nbytes: int = 0
     size: Callable[[], int] = field(repr=False, default=int)
 

@@ -73,8 +73,8 @@ class FarPlace:
         """Return whether a path has the wildcards of a glob pattern; a web address has none from its ``?`` on."""
         return glob.has_magic(path.partition("?")[0] if self._scheme in _WEB else path)
 
-    def walk(self, folder: str) -> Iterator[tuple[list[str], list[Skipped]]]:
-        """Yield the images of a folder and of each folder below it, as they are listed."""
+    def walk(self, folder: str, wanted: Callable[[str], bool] = is_image) -> Iterator[tuple[list[str], list[Skipped]]]:
+        """Yield the wanted files of a folder and of each folder below it, as they are listed."""
         waiting = [self._inner(folder).rstrip("/")]
         entered = set(waiting)
         while waiting:
@@ -93,7 +93,7 @@ class FarPlace:
                     if name not in entered and self._is_below(name, inner):
                         entered.add(name)
                         waiting.append(name)
-                elif is_image(name.partition("?")[0]):
+                elif wanted(name.partition("?")[0]):
                     files.append(self._remembered(name, entry))
             yield files, []
 

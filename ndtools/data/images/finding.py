@@ -5,8 +5,10 @@ from collections.abc import Callable
 from functools import partial
 
 from ndtools.data.images.archives import is_archive, is_zip, zip_members
+from ndtools.data.images.array_finding import ArrayCollector
 from ndtools.data.images.entries import Archive, Entry, ImageRef, archive_problem, is_wanted
 from ndtools.data.images.folders import Skipped, is_image
+from ndtools.data.images.layouts import ArrayLayout
 from ndtools.data.images.parquet import is_parquet
 from ndtools.data.images.places import Place, place_of
 from ndtools.errors import DataError, UnreachableError
@@ -22,9 +24,12 @@ class Collector:
     ----------
     counted : callable, optional
         Function that is told how many images were found so far.
+    layout : ArrayLayout, optional
+        Names, axes and types of the arrays in files. By default no arrays are read.
     """
 
-    def __init__(self, counted: Callable[[int], object] | None = None) -> None:
+    def __init__(self, counted: Callable[[int], object] | None = None, layout: ArrayLayout | None = None) -> None:
+        self.arrays = ArrayCollector(layout)
         self.entries: list[Entry] = []
         self.skipped: list[Skipped] = []
         self.repeated = 0  # paths of files that were added before
@@ -58,19 +63,29 @@ class Collector:
         place = self.place(pattern)
         extension = os.path.splitext(pattern)[1]
         any_file = bool(extension) and not place.is_pattern(extension)
-        files: dict[str, str] = {}  # by normalised path: "**" matches folders and also the files in them
-        for match in sorted(place.matches(pattern), key=os.fsencode):
-            if _is_folder(place, match):
-                paths = self._files_in(place, match)
-            else:
-                paths = [match] if any_file or _has_known_name(match) else []
-            for path in paths:
-                files.setdefault(path if place.far else os.path.normpath(path), path)
-        for path in sorted(files.values(), key=os.fsencode):
-            self.add(path)
+        matches = sorted(place.matches(pattern), key=os.fsencode)
+        for wanted in self._wanted(place):
+            files: dict[str, str] = {}  # by normalised path: "**" matches folders and also the files in them
+            for match in matches:
+                if _is_folder(place, match):
+                    paths = self._listed(place, match, wanted)
+                else:
+                    paths = [match] if any_file or _has_known_name(match, wanted) else []
+                for path in paths:
+                    files.setdefault(path if place.far else os.path.normpath(path), path)
+            for path in sorted(files.values(), key=os.fsencode):
+                self.add(path)
+            if files or self.skipped:
+                return
 
     def _add_file(self, place: Place, path: str) -> None:
-        if self._is_new(place, path):
+        if not self._is_new(place, path):
+            return
+        if not place.far and self.arrays.takes(path):
+            self.arrays.add(path, self.entries, self.skipped)
+        elif self.arrays.any:
+            self.skipped.append(Skipped(printable(path), "an image file among arrays"))
+        else:
             reference = ImageRef(printable(path), partial(place.read, path), size=partial(place.size, path))
             self.entries.append(reference)
 
@@ -85,7 +100,19 @@ class Collector:
 
     def _files_in(self, place: Place, folder: str) -> list[str]:
         files: list[str] = []
-        for images, skipped in place.walk(folder):
+        for wanted in self._wanted(place):
+            files = self._listed(place, folder, wanted)
+            if files or self.skipped:
+                break
+        return files
+
+    def _wanted(self, place: Place) -> list[Callable[[str], bool]]:
+        """Return functions of a file name that say which files of a folder count; the next only if there are none."""
+        return [is_image] if place.far else self.arrays.wanted()
+
+    def _listed(self, place: Place, folder: str, wanted: Callable[[str], bool]) -> list[str]:
+        files: list[str] = []
+        for images, skipped in place.walk(folder, wanted):
             files += images
             self.skipped += skipped
             if self._counted:
@@ -126,5 +153,5 @@ def _is_folder(place: Place, path: str) -> bool:
     return not (place.far and _has_known_name(path)) and place.is_folder(path)
 
 
-def _has_known_name(path: str) -> bool:
-    return is_archive(path) or is_parquet(path) or is_image(path.partition("?")[0] if "://" in path else path)
+def _has_known_name(path: str, wanted: Callable[[str], bool] = is_image) -> bool:
+    return is_archive(path) or is_parquet(path) or wanted(path.partition("?")[0] if "://" in path else path)

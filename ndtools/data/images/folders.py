@@ -2,7 +2,7 @@
 
 import glob
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from ndtools.data.files import irregular, open_regular
@@ -37,7 +37,9 @@ class Skipped:
     reason: str
 
 
-def walk(root: str, entered: set[tuple[int, int]]) -> Iterator[tuple[str, list[str], list[Skipped]]]:
+def walk(
+    root: str, entered: set[tuple[int, int]], wanted: Callable[[str], bool] | None = None
+) -> Iterator[tuple[str, list[str], list[Skipped]]]:
     """Iterate through a folder and its subfolders, following links and entering each folder once.
 
     Parameters
@@ -47,12 +49,14 @@ def walk(root: str, entered: set[tuple[int, int]]) -> Iterator[tuple[str, list[s
     entered : set of (int, int)
         Device and inode numbers of the folders entered so far. This function adds to the set; folders in it are not
         entered again, which ends loops of links.
+    wanted : callable, optional
+        Function of a file name that says whether the file is listed. Default: `is_image`.
 
     Yields
     ------
     (str, list of str, list of Skipped)
         A folder, the image files in it, and the entries in it (or the folder itself) that cannot be read. Hidden files
-        and folders are left out, and so are files without the extension of an image.
+        and folders are left out, and so are files that are not wanted.
     """
     folders = [root]
     while folders:
@@ -67,7 +71,7 @@ def walk(root: str, entered: set[tuple[int, int]]) -> Iterator[tuple[str, list[s
         except OSError as error:
             yield folder, [], [Skipped(printable(folder), reason(error))]
             continue
-        subfolders, files, skipped = _sorted_out(visible)
+        subfolders, files, skipped = _sorted_out(visible, wanted or is_image)
         # The last folder in the list is entered first. Reversed order makes that the first by name, so if two paths
         # lead to one folder, the path that is first by name is used.
         folders.extend(reversed(subfolders))
@@ -129,6 +133,7 @@ def is_hidden(name: str) -> bool:
 
 def _sorted_out(
     entries: list[os.DirEntry[str]],
+    wanted: Callable[[str], bool],
 ) -> tuple[list[str], list[str], list[Skipped]]:
     folders, files, skipped = [], [], []
     results = _Results(entry.path for entry in entries)
@@ -136,7 +141,7 @@ def _sorted_out(
         try:
             if entry.is_dir():
                 folders.append(entry.path)
-            elif is_image(entry.name):
+            elif wanted(entry.name):
                 refusal = irregular(entry.stat().st_mode)
                 refusal = refusal or results.refusal(entry.path)
                 if refusal is None:

@@ -4,11 +4,11 @@ import glob
 import itertools
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO, Protocol
 
 from ndtools.data.files import MAX_FILE_BYTES, open_regular, read_file
-from ndtools.data.images.folders import Skipped, glob_matches, walk
+from ndtools.data.images.folders import Skipped, glob_matches, is_image, walk
 from ndtools.errors import OptionError
 
 __all__ = ["LocalPlace", "Place", "expand_braces", "is_address", "place_of"]
@@ -35,8 +35,8 @@ class Place(Protocol):
     def is_pattern(self, path: str) -> bool:
         """Return whether a path has the wildcards of a glob pattern."""
 
-    def walk(self, folder: str) -> Iterator[tuple[list[str], list[Skipped]]]:
-        """Yield the images of a folder and of each folder below it, and what cannot be read; see `folders.walk`."""
+    def walk(self, folder: str, wanted: Callable[[str], bool] = is_image) -> Iterator[tuple[list[str], list[Skipped]]]:
+        """Yield the wanted files of a folder and of those below it, and what cannot be read; see `folders.walk`."""
 
     def matches(self, pattern: str) -> list[str]:
         """Return the files and folders that match a glob pattern, in no particular order."""
@@ -63,7 +63,8 @@ class LocalPlace:
     far = False
 
     def __init__(self) -> None:
-        self._entered: set[tuple[int, int]] = set()  # device and inode of each folder: links may form loops
+        # Device and inode of each folder, since links may form loops. Folders are entered for images, and for arrays.
+        self._entered: dict[bool, set[tuple[int, int]]] = {True: set(), False: set()}
 
     def has(self, path: str) -> bool:
         """Return whether there is a file or folder of that name, or a link."""
@@ -77,9 +78,9 @@ class LocalPlace:
         """Return whether a path has the wildcards of a glob pattern."""
         return glob.has_magic(path)
 
-    def walk(self, folder: str) -> Iterator[tuple[list[str], list[Skipped]]]:
-        """Yield the images of a folder and of each folder below it; each folder is entered once."""
-        for _, files, skipped in walk(folder, self._entered):
+    def walk(self, folder: str, wanted: Callable[[str], bool] = is_image) -> Iterator[tuple[list[str], list[Skipped]]]:
+        """Yield the wanted files of a folder and of each folder below it; each folder is entered once."""
+        for _, files, skipped in walk(folder, self._entered[wanted is is_image], wanted):
             yield files, skipped
 
     def matches(self, pattern: str) -> list[str]:

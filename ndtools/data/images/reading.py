@@ -10,11 +10,11 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ndtools.computing.memory import MemoryGate, require_memory
 from ndtools.data.images.ahead import Claim, ahead
 from ndtools.data.images.decoding import (
+    Picture,
     Pixels,
     decode_image,
     decoding_memory,
@@ -25,6 +25,8 @@ from ndtools.data.images.decoding import (
 )
 from ndtools.data.images.folders import Skipped
 from ndtools.data.images.frames import Frames, warn_of_frames
+from ndtools.data.images.layouts import ArrayLayout
+from ndtools.data.images.planes import Planes
 from ndtools.data.images.sources import ImageRef, ImageSource, resolve_source
 from ndtools.errors import DataError, OptionError, SkippedImageWarning, UnreachableError
 from ndtools.numerics.colour import rounding_variance
@@ -60,13 +62,14 @@ class Decoded:
     name : str
         Printable name of the image.
     pixels : numpy.ndarray of shape (C, H, W)
-        Pixels: uint8 in 0..255, or float32 in [0, 1] for sources of higher depth; see `decode_image`.
+        Pixels: uint8 in 0..255, float32 in [0, 1] for sources of higher depth, or floating-point values of arrays; see
+        `decode_image`.
     frames : int
         Number of frames or pages of the file, of which the pixels are the first. Default 1.
     step : float
-        Step between neighbouring values of the file's pixels, in [0, 1]. In other colour spaces than sRGB, which
-        stretch the steps, it is √12 times the standard deviation of the rounding. Default 0: floating point, or
-        unknown.
+        Step between neighbouring values of the file's pixels, in [0, 1] except for arrays whose values are taken as
+        they are. In other colour spaces than sRGB, which stretch the steps, it is √12 times the standard deviation of
+        the rounding. Default 0: floating point, or unknown.
     """
 
     name: str
@@ -88,14 +91,14 @@ class Encoded:
     ----------
     name : str
         Printable name of the image.
-    content : bytes or PIL.Image.Image
-        Encoded file, or a picture if the image is generated.
+    content : bytes, PIL.Image.Image or Planes
+        Encoded file, a picture if the image is generated, or planes if it is one of an array.
     gray, resize, space
         Settings for decoding; see `load_images`.
     """
 
     name: str
-    content: bytes | Image.Image
+    content: bytes | Picture
     gray: bool = False
     resize: int | None = None
     space: Space = "srgb"
@@ -105,6 +108,8 @@ class Encoded:
         """Memory of the content in bytes (for a picture an estimate of three bytes per pixel)."""
         if isinstance(self.content, bytes):
             return len(self.content)
+        if isinstance(self.content, Planes):  # which are read when they are decoded
+            return 0
         return 3 * self.content.width * self.content.height
 
     def decode(self) -> Decoded | Skipped:
@@ -142,7 +147,7 @@ class Encoded:
                 item = self._decode(image)
             yield item
 
-    def open(self) -> Image.Image | Skipped:
+    def open(self) -> Picture | Skipped:
         """Return the image opened but not decoded, or the reason why it cannot be opened."""
         try:
             return open_image(self.content)
@@ -151,7 +156,7 @@ class Encoded:
         except MemoryError:
             return Skipped(self.name, _TOO_LARGE)
 
-    def _decode(self, image: Image.Image) -> Decoded | Skipped:
+    def _decode(self, image: Picture) -> Decoded | Skipped:
         try:
             step = rounding_step(image)
             pixels = decode_image(image, gray=self.gray, resize=self.resize, space=self.space)
@@ -204,6 +209,7 @@ def load_images(
         While iterating: an archive is damaged. A single bad image is returned as Skipped instead.
     """
     threads = processors(jobs)
+    source.channels_decoded(gray=gray, space=space)  # raises an error where these have no meaning
     read = _reader(gray, resize, space)
 
     def load(reference: ImageRef, claim: Claim) -> Decoded | Skipped:
@@ -246,6 +252,7 @@ def read_images(
     DataError
         While iterating: an archive is damaged. A single unreadable file is returned as Skipped instead.
     """
+    source.channels_decoded(gray=gray, space=space)  # raises an error where these have no meaning
     return _ahead(source, _reader(gray, resize, space), READERS)
 
 
@@ -276,6 +283,7 @@ def iter_images(
     images: int | None = None,
     seed: int = 0,
     jobs: int | None = None,
+    layout: ArrayLayout | None = None,
 ) -> Iterator[NDArray[np.float32]]:
     """Iterate through the images of a source as floating-point arrays, with a warning for each unreadable image.
 
@@ -295,6 +303,8 @@ def iter_images(
         Seed of the random choice of images. Default 0.
     jobs : int, optional
         Number of decoding threads, at least 1. Default: the number of processors that this process may use.
+    layout : ArrayLayout, optional
+        Names, axes and types of the arrays in files. By default axes are told by the shapes of arrays.
 
     Returns
     -------
@@ -310,7 +320,7 @@ def iter_images(
     OptionError
         `images`, `jobs` or `resize` is less than 1.
     """
-    chosen = source if isinstance(source, ImageSource) else resolve_source(source)
+    chosen = source if isinstance(source, ImageSource) else resolve_source(source, layout=layout or ArrayLayout())
     if images is not None:
         chosen = chosen.subset(images, seed)
     return _as_float(load_images(chosen, gray=gray, resize=resize, space=space, jobs=jobs))

@@ -7,20 +7,20 @@ from ndtools.data.images.decoding import decoding_memory, using_memory
 from ndtools.data.images.folders import Skipped
 from ndtools.data.images.frames import Frames, warn_of_frames
 from ndtools.data.images.reading import Decoded, Encoded, read_images
-from ndtools.data.images.sources import resolve_source
+from ndtools.data.images.sources import ImageSource, resolve_source
 from ndtools.errors import DataError
 from ndtools.validation import Space
 
 __all__ = ["load_single"]
 
 
-def load_single(source: str, *, gray: bool = False, space: Space = "srgb", working: int = 0) -> Decoded:
+def load_single(source: str | ImageSource, *, gray: bool = False, space: Space = "srgb", working: int = 0) -> Decoded:
     """Load the only image of a source, if there is enough memory to work on it.
 
     Parameters
     ----------
-    source : str
-        Source of one image; see `resolve_source`.
+    source : str or ImageSource
+        Source of one image; argument or result of `resolve_source`.
     gray : bool
         Whether to return one channel (luma) instead of three. Default False.
     space : {"srgb", "linear", "xyz", "lms", "log-lms"}
@@ -44,7 +44,7 @@ def load_single(source: str, *, gray: bool = False, space: Space = "srgb", worki
     NumericalWarning
         The image has several frames, of which only the first is used.
     """
-    images = resolve_source(source)
+    images = source if isinstance(source, ImageSource) else resolve_source(source)
     if len(images) != 1:
         raise DataError(f"{images.label} holds {len(images)} images, where one is wanted; name a file")
     item: Encoded | Decoded | Skipped = next(read_images(replace(images, skipped=()), gray=gray, space=space))

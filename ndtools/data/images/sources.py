@@ -16,10 +16,13 @@ import numpy as np
 from ndtools.data.images.entries import Archive, Entry, ImageRef, archive_of, references
 from ndtools.data.images.finding import Collector
 from ndtools.data.images.folders import Skipped
+from ndtools.data.images.layouts import ArrayLayout
 from ndtools.data.images.places import Place, expand_braces
 from ndtools.data.images.synthetic import sample_images
 from ndtools.errors import DataError, OptionError, UnreachableError
+from ndtools.numerics.colour import channel_names
 from ndtools.text import printable
+from ndtools.validation import Space
 
 __all__ = ["BUILT_IN_SOURCES", "ImageRef", "ImageSource", "Skipped", "resolve_source"]
 
@@ -27,7 +30,7 @@ _BUILT_IN = "built-in: sample, sample-photo, dead-leaves"
 _SAMPLES = {"sample": slice(None), "sample-photo": slice(-1, None), "dead-leaves": slice(-1)}
 BUILT_IN_SOURCES = tuple(_SAMPLES)
 """Sources that need no file."""
-_LOOKED_FOR = "looked for .jpg, .png, .webp, .tif, .gif, .bmp, .ppm and other image files"
+_LOOKED_FOR = "looked for .jpg, .png, .webp, .tif, .gif, .bmp, .ppm and other image files, and .npy, .npz and .mat"
 _MAX_LIST_BYTES = 2**26  # room for a million long paths
 _MANY = 10_000  # number of names in a folder from which on close matches are not searched
 
@@ -50,12 +53,51 @@ class ImageSource:
         Entries that cannot be used: unreadable folders, dangling links, encrypted members.
     repeated : int
         Number of paths of a list that were left out because the list names them before. Default 0.
+    channels : tuple of str
+        Names of the channels of arrays, all of which have as many. Default: none, for image files, which are decoded to
+        R, G and B or to luma.
+    calibrated : bool
+        Whether the images are arrays whose values are taken as they are, and need not be in [0, 1]. Default False.
     """
 
     label: str
     entries: tuple[Entry, ...] = field(repr=False)
     skipped: tuple[Skipped, ...] = ()
     repeated: int = 0
+    channels: tuple[str, ...] = ()
+    calibrated: bool = False
+
+    def channels_decoded(self, *, gray: bool, space: Space = "srgb") -> tuple[str, ...]:
+        """Return the names of the channels of decoded images.
+
+        Parameters
+        ----------
+        gray : bool
+            Whether images are reduced to luma.
+        space : {"srgb", "linear", "xyz", "lms", "log-lms"}
+            Colour space of the pixels of image files. Default "srgb".
+
+        Returns
+        -------
+        tuple of str
+            Names of the channels; "gray" for luma.
+
+        Raises
+        ------
+        OptionError
+            `gray` is set for arrays whose channels are not R, G and B, of which luma is defined; or another `space` is
+            wanted than that of arrays.
+        """
+        if not self.channels:
+            return channel_names(1 if gray else 3, space)
+        if space != "srgb":
+            raise OptionError("space", f"has no meaning for {self.label}, whose values are taken as they are")
+        if not gray or len(self.channels) == 1:
+            return self.channels
+        if self.channels != ("R", "G", "B"):
+            found = ", ".join(map(printable, self.channels))
+            raise OptionError("gray", f"needs channels R, G and B, of which luma is defined, got {found}")
+        return ("gray",)
 
     def __len__(self) -> int:
         return len(self.listed.entries)
@@ -191,6 +233,7 @@ def resolve_source(
     source: str | os.PathLike[str],
     *,
     stdin: BinaryIO | TextIO | None = None,
+    layout: ArrayLayout | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> ImageSource:
     """Find the images that a SOURCE names.
@@ -208,12 +251,19 @@ def resolve_source(
     once. A relative path in a list is looked for in the current folder, then in the folder of the list. Images are
     ordered by the bytes of their paths; lists and tar archives keep their own order.
 
+    Files of arrays (.npy, .npz, .mat, .iml, .imc) hold one image or several, of any number of channels, whose values
+    are taken as they are. They are read if there is a `layout`. In folders and matches of a glob they count if there
+    are no image files. With a key, axes or raw numbers in the layout, they alone count, and TIFF files are among them.
+    Archives hold no arrays.
+
     Parameters
     ----------
     source : str or path-like
         SOURCE as described above.
     stdin : file, optional
         File to read for ``-`` instead of ``sys.stdin``.
+    layout : ArrayLayout, optional
+        Names, axes and types of the arrays in files. By default no arrays are read.
     progress : callable, optional
         Function that is told, while folders are listed, that no image is done, and how many were found.
 
@@ -226,9 +276,11 @@ def resolve_source(
     ------
     DataError
         The source does not exist, holds no images, or is an archive that cannot be read. The message names the remedy.
+    OptionError
+        `layout` names channels that are not those of the arrays, or says how arrays are read that are none.
     """
     text = os.fspath(source)
-    collector = Collector((lambda found: progress(0, found)) if progress else None)
+    collector = Collector((lambda found: progress(0, found)) if progress else None, layout)
     if text == "-":
         collector.add_list(_read_stdin(stdin), folder="")
         no_images = "no paths on standard input; pipe one path per line into it"
@@ -251,7 +303,15 @@ def resolve_source(
         raise DataError(f"no usable images in '{printable(text)}': {first.name}: {first.reason}")
     if not collector.entries:
         raise DataError(no_images)
-    return ImageSource(printable(text), tuple(collector.entries), tuple(collector.skipped), collector.repeated)
+    label, arrays = printable(text), collector.arrays
+    return ImageSource(
+        label,
+        tuple(collector.entries),
+        tuple(collector.skipped),
+        collector.repeated,
+        arrays.channels(label),
+        arrays.calibrated,
+    )
 
 
 def _add_path(collector: Collector, path: str) -> None:

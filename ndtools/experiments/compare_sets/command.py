@@ -7,6 +7,7 @@ import typer
 from ndtools.console.completion import complete_source
 from ndtools.console.conflicts import refuse_given
 from ndtools.console.options import (
+    ArrayRidgeOptions,
     ColourSpace,
     Gray,
     Images,
@@ -21,7 +22,7 @@ from ndtools.console.options import (
 )
 from ndtools.console.results import ExperimentOutput
 from ndtools.errors import OptionError
-from ndtools.experiments.compare_sets.config import CompareSetsConfig, names_moments
+from ndtools.experiments.compare_sets.config import CompareSetsConfig
 
 if TYPE_CHECKING:
     from ndtools.experiments.compare_sets.result import CompareSetsResult
@@ -69,6 +70,7 @@ def compare_sets(
         int,
         typer.Option(help="Replicates of a bootstrap over the images of each set, for standard errors; 0 for none."),
     ] = CompareSetsConfig.bootstrap,
+    arrays: ArrayRidgeOptions,
     shared: SharedOptions,
 ) -> None:
     """Compare two or three sets of images: kernels, responses, correlations and sparsity.
@@ -94,9 +96,10 @@ def compare_sets(
         resize=resize,
         sparsity=sparsity,
         bootstrap=bootstrap,
+        **arrays.of_arrays(),
         **shared.of_run(),
     )
-    of_moments = [names_moments(source) for source in config.sources.values()]
+    of_moments = [config.is_of_moments(source) for source in config.sources.values()]
     if any(of_moments):
         refuse_given(context, ["kernel_size", "gray", "space"], "with files of moments, which hold patches of one kind")
     if all(of_moments):
@@ -110,6 +113,8 @@ def compare_sets(
     counting = "images, twice" if config.sparsity and not all(of_moments) else "images"
     series = output.compute(run_series, config, kernel_sizes=sizes, ridges=ridges, counting=counting)
     for each in series[0].sets:
+        if each.images.calibrated:
+            output.units(each.images.label, series[0].config)
         output.skipped(each.images)
         if not each.from_moments:
             output.fewer(each.images, images)

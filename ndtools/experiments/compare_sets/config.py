@@ -2,8 +2,8 @@
 
 from dataclasses import KW_ONLY, dataclass
 
+from ndtools.data.images.layouts import ArrayRidgeSettings
 from ndtools.validation import (
-    Configuration,
     Ridge,
     Space,
     check_bootstrap,
@@ -14,11 +14,11 @@ from ndtools.validation import (
     check_space,
 )
 
-__all__ = ["CompareSetsConfig", "names_moments"]
+__all__ = ["CompareSetsConfig"]
 
 
 @dataclass(frozen=True, repr=False)
-class CompareSetsConfig(Configuration):
+class CompareSetsConfig(ArrayRidgeSettings):
     """Configuration of the comparison of two or three sets of images.
 
     Attributes
@@ -27,7 +27,7 @@ class CompareSetsConfig(Configuration):
         Sources of the images of both sets; see :func:`ndtools.data.images.sources.resolve_source`. In place of images,
         the name of a file of moments as ``ndtools kernels`` saves them, or a glob of such files: it ends in .npz.
         Kernel size, channels and resizing of all sets are then those of the files, and the sparsity of that set is not
-        known.
+        known. With a ``key``, such files hold arrays of images instead.
     c : str, optional
         Source of a third set. By default there are two.
     kernel_size : int
@@ -51,6 +51,17 @@ class CompareSetsConfig(Configuration):
         Whether to measure the sparsity of the deconvolved images, which takes a second pass over them. Default True.
     bootstrap : int
         Number of replicates of a bootstrap over the images of each set, for standard errors; 0 for no errors.
+    key : str, optional
+        Name of the array in a .npz or .mat file. By default the file holds one array of images.
+    axes : str, optional
+        Order of the axes of arrays, of the letters N (images), C (channels), H (rows) and W (columns), as in "HWC".
+    raw : str, optional
+        Sizes of the axes and type of the numbers of files without a header, as in "1024x1536:>u2".
+    channels : tuple of str
+        Names of the channels of arrays; "gray", "R", "G", "B", or numbers by default.
+    absolute_eps : bool
+        Whether a number ``eps`` is in squared units of the values of arrays that are taken as they are. By default it
+        is in units of their mean variance.
     seed : int
         Seed of the random draws of images, and of the bootstrap.
     jobs : int, optional
@@ -72,12 +83,18 @@ class CompareSetsConfig(Configuration):
     resize: int | None = None
     sparsity: bool = True
     bootstrap: int = 50
+    key: str | None = None
+    axes: str | None = None
+    raw: str | None = None
+    channels: tuple[str, ...] = ()
+    absolute_eps: bool = False
     seed: int = 0
     jobs: int | None = None
     device: str = "auto"
 
     def __post_init__(self) -> None:
         check_run(self)
+        self.check_arrays()
         check_space(self)
         check_odd(self.kernel_size)
         check_positive(self, "images", "resize")
@@ -89,7 +106,6 @@ class CompareSetsConfig(Configuration):
         """Sources by the names of the sets: A, B, and C if there are three."""
         return {name: source for name, source in (("A", self.a), ("B", self.b), ("C", self.c)) if source is not None}
 
-
-def names_moments(source: str) -> bool:
-    """Return whether a source is a file of moments, or a glob of such files, judged by its name."""
-    return source.lower().endswith(".npz")
+    def is_of_moments(self, source: str) -> bool:
+        """Return whether a source is a file of moments, or a glob of such files, judged by its name."""
+        return source.lower().endswith(".npz") and self.key is None

@@ -13,6 +13,7 @@ from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
 from ndtools.drawing.axes import plain_numbers, plain_ticks
+from ndtools.drawing.channels import shown_channels
 from ndtools.drawing.kernel_maps import draw_colours, draw_map, tick_pixels
 from ndtools.drawing.palette import BLUE, DIVERGING, GREEN, VERMILION
 from ndtools.drawing.weights import LINEAR_LENGTH, LINEAR_SHARE, weight_norm
@@ -56,7 +57,7 @@ def look(name: str) -> dict[str, Any]:
 
 
 def middle(result: "CompareSetsResult") -> int:
-    """Return the output channel that is shown: green, or the only one."""
+    """Return the output channel that is shown: the one in the middle, which is green, or the only one."""
     return len(result.sets[0].kernels) // 2
 
 
@@ -94,9 +95,12 @@ def difference_norm(results: "Sequence[CompareSetsResult]") -> SymLogNorm:
 
 
 def draw_kernel(ax: Axes, measures: "SetMeasures", channel: int, norm: SymLogNorm) -> None:
-    """Draw the kernels of an output channel as a colour picture, or the only kernel of grey images as a map."""
+    """Draw the kernels of an output channel as a colour picture, or the only kernel of grey images as a map.
+
+    Of more than three input channels, the first, the middle and the last are shown.
+    """
     if len(measures.kernels) > 1:
-        draw_colours(ax, measures.kernels[channel], norm)
+        draw_colours(ax, measures.kernels[channel][shown_channels(len(measures.kernels))], norm)
     else:
         draw_map(ax, measures.kernels[0, 0], norm)
     tick_pixels(ax)

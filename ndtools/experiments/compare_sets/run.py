@@ -9,7 +9,7 @@ import numpy as np
 from ndtools.computing.operators import resolve_device
 from ndtools.computing.progress import Progress
 from ndtools.console.short_form import short_form
-from ndtools.errors import MatrixError, OptionError
+from ndtools.errors import DataError, MatrixError, OptionError
 from ndtools.experiments.compare_sets.config import CompareSetsConfig
 from ndtools.experiments.compare_sets.differences import RelativeDifference
 from ndtools.experiments.compare_sets.result import CompareSetsResult, SetDifference
@@ -17,6 +17,7 @@ from ndtools.experiments.compare_sets.sets import ImageSet, MeasuredSet, find_se
 from ndtools.moments.files import check_space_of_files, size_in_words
 from ndtools.numerics.sparsity import MEASURES, REACH, difference
 from ndtools.results.series import Series, configurations
+from ndtools.text import counted
 from ndtools.validation import Ridge, Space
 
 __all__ = ["compare_sets", "run", "run_series"]
@@ -115,6 +116,8 @@ def run_series(
         sizes = (size,)
         members = tuple(replace(member, kernel_size=size, gray=gray, resize=resize, space=space) for member in members)
         config = members[0]
+    members = _of_arrays(members, sets)
+    config = members[0]
     report = _Report(progress, sum(each.count * (1 + config.sparsity) for each in sets))
     edges = np.linspace(-REACH, REACH, BINS + 1)
     columns = [
@@ -177,6 +180,25 @@ def _of_files(sets: Sequence[ImageSet]) -> tuple[int, bool, int | None, Space]:
                 f" {space}, the others in {spaces[0]}"
             )
     return whole[0].kernel_size[0], whole[0].channels == 1, sides[0], spaces[0]
+
+
+def _of_arrays(members: tuple[CompareSetsConfig, ...], sets: Sequence[ImageSet]) -> tuple[CompareSetsConfig, ...]:
+    """Return the configurations as they apply to the images of all sets; DataError if their channels differ."""
+    gray, counts = members[0].gray, []
+    for each in sets:
+        if each.images:
+            counts.append(len(each.images.channels_decoded(gray=gray)))
+            members = tuple(member.applied_to(each.images) for member in members)
+        elif each.moments:
+            members = tuple(member.in_unit(calibrated=each.moments.calibrated) for member in members)
+            counts.append(each.moments.by_size[0].whole.channels)
+    for each, count in zip(sets, counts, strict=True):
+        if count != counts[0]:
+            raise DataError(
+                f"set {each.name}, {each.label}, has {counted(count, 'channel')}, and set {sets[0].name} has"
+                f" {counts[0]}: only images of as many channels can be compared"
+            )
+    return members
 
 
 def _difference(first: MeasuredSet, second: MeasuredSet) -> SetDifference:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ndtools.computing.progress import Progress
 from ndtools.data.images.sources import ImageSource, resolve_source
 from ndtools.errors import DataError, NumericalWarning
-from ndtools.experiments.compare_sets.config import CompareSetsConfig, names_moments
+from ndtools.experiments.compare_sets.config import CompareSetsConfig
 from ndtools.experiments.compare_sets.differences import spread_of
 from ndtools.experiments.compare_sets.measures import (
     RidgeUsed,
@@ -116,8 +116,8 @@ def find_set(name: str, source: str, config: CompareSetsConfig, *, halves: bool)
     MatrixError
         If moments do not fit one another, or are not those of square patches with a centre pixel.
     """
-    if not names_moments(source):
-        images = resolve_source(source)
+    if not config.is_of_moments(source):
+        images = resolve_source(source, layout=config.layout)
         if config.images is not None:
             images = images.subset(config.images, config.seed)
         if config.bootstrap and len(images) < 2:
@@ -263,7 +263,10 @@ def _moments(
 ) -> tuple[GroupedMoments, ImagesUsed]:
     """Return the moments of groups of images, and describe the images; warn if standard errors are rough."""
     if images.moments:
-        moments, used = images.moments, ImagesUsed(images.label, images.moments.read)
+        moments, used = (
+            images.moments,
+            ImagesUsed(images.label, images.moments.read, calibrated=images.moments.calibrated),
+        )
         if len(moments.images) < 2:  # `warn_of_sets` warns of it
             return moments, used
     else:

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ndtools.drawing.channels import named_in_words, shown_channels, weights_in_words
 from ndtools.experiments.compare_sets.panels import kernel_norm
-from ndtools.numerics.colour import channel_words, units_in_words
+from ndtools.numerics.colour import units_in_words
 
 if TYPE_CHECKING:
     from ndtools.experiments.compare_sets.result import CompareSetsResult
@@ -27,8 +28,8 @@ def sets_in_words(result: "CompareSetsResult") -> str:
 
 def of_channel(result: "CompareSetsResult") -> str:
     """Say which kernel is meant where there are several."""
-    middle = channel_words(result.config.space)[1]
-    return f" of the kernel from {middle} to {middle}" if len(result.sets[0].kernels) > 1 else ""
+    name = _middle_in_words(result)
+    return f" of the kernel from {name} to {name}" if name else ""
 
 
 def bands_in_words(result: "CompareSetsResult") -> str:
@@ -39,21 +40,19 @@ def bands_in_words(result: "CompareSetsResult") -> str:
 def pictures_in_words(results: "Sequence[CompareSetsResult]") -> str:
     """Describe the pictures of kernels and of their differences."""
     first, norm = results[0], kernel_norm(results[0])
-    red, green, blue = channel_words(first.config.space)
     colours = len(first.sets[0].kernels) > 1
-    what = "kernel"
+    what, middle_name = "kernel", _middle_in_words(first)
     if colours:
-        what = (
-            f"weights of the {red}, {green} and {blue} input of output {green}, as the red, green and blue of one"
-            " picture (grey is 0)"
-        )
+        names = first.config.names_of(len(first.sets[0].kernels))
+        shown = [names[i] for i in shown_channels(len(names))]
+        what = f"{weights_in_words(shown)} (grey is 0), of output {middle_name}"
     unit = "in standard errors: white is within two" if first.in_errors(0) is not None else "in weights"
     scale = f"on one scale, which is linear within ±{norm.linthresh:.2g} and logarithmic beyond"
     if len(results) > 1:
         scale = "on a scale for each column, which is linear up to the median weight at most and logarithmic beyond"
     return (
-        f"(a) The {what}, {scale}; below or"
-        f" beside them the difference of the kernels{f' from {green} to {green}' if colours else ''}, {unit}."
+        f"(a) The {what}, {scale}; below or beside them the difference of the kernels"
+        f"{f' from {middle_name} to {middle_name}' if colours else ''}, {unit}."
     )
 
 
@@ -72,6 +71,12 @@ def differences_in_words(results: "Sequence[CompareSetsResult]") -> str:
             )
         sentences.append(f"{text}.")
     return " ".join(sentences)
+
+
+def _middle_in_words(result: "CompareSetsResult") -> str:
+    """Return the name of the output channel that is shown; empty if there is only one channel."""
+    count = len(result.sets[0].kernels)
+    return named_in_words(result.config.names_of(count), count // 2) if count > 1 else ""
 
 
 def _numbers(values: "Sequence[float]") -> str:

@@ -16,6 +16,7 @@ from ndtools.console.moments import (
     shard_from,
 )
 from ndtools.console.options import (
+    ArrayRidgeOptions,
     ColourSpace,
     Gray,
     Images,
@@ -65,6 +66,7 @@ def covariance(
     from_moments: FromMoments = None,
     shard: ShardOption = None,
     spectrum: Spectrum = CovarianceConfig.spectrum,
+    arrays: ArrayRidgeOptions,
     shared: SharedOptions,
 ) -> None:
     """Draw the covariance of patches before and after deconvolution (Ye et al. 2020, fig. 3).
@@ -99,6 +101,7 @@ def covariance(
         method=method,
         iterations=iterations,
         spectrum=spectrum,
+        **arrays.of_arrays(),
         **shared.of_run(),
     )
     if part:
@@ -113,6 +116,8 @@ def covariance(
 
     series = output.compute(run_series, config, kernel_sizes=sizes, ridges=ridges, counting="images")
     result = series[0]
+    if result.images.calibrated:
+        output.units(result.images.label, result.config)
     output.skipped(result.images)
     output.fewer(result.images, images)
     moments_file = {save_moments: result.moments()} if save_moments else None

@@ -2,8 +2,8 @@
 
 from dataclasses import KW_ONLY, dataclass
 
+from ndtools.data.images.layouts import ArrayRidgeSettings
 from ndtools.validation import (
-    Configuration,
     Ridge,
     RootMethod,
     Space,
@@ -17,7 +17,7 @@ __all__ = ["CovarianceConfig"]
 
 
 @dataclass(frozen=True, repr=False)
-class CovarianceConfig(Configuration):
+class CovarianceConfig(ArrayRidgeSettings):
     """Configuration of the covariance of patches before and after deconvolution (Ye et al. 2020, fig. 3).
 
     Attributes
@@ -49,6 +49,17 @@ class CovarianceConfig(Configuration):
         size of the patches and the channels are then those of the files.
     spectrum : bool
         Whether to draw the eigenvalues of the covariance, beside the ridge and the noise of the files.
+    key : str, optional
+        Name of the array in a .npz or .mat file. By default the file holds one array of images.
+    axes : str, optional
+        Order of the axes of arrays, of the letters N (images), C (channels), H (rows) and W (columns), as in "HWC".
+    raw : str, optional
+        Sizes of the axes and type of the numbers of files without a header, as in "1024x1536:>u2".
+    channels : tuple of str
+        Names of the channels of arrays; "gray", "R", "G", "B", or numbers by default.
+    absolute_eps : bool
+        Whether a number ``eps`` is in squared units of the values of arrays that are taken as they are. By default it
+        is in units of their mean variance.
     seed : int
         Seed of the random draw of ``images``.
     jobs : int, optional
@@ -70,12 +81,18 @@ class CovarianceConfig(Configuration):
     iterations: int = 15
     from_moments: tuple[str, ...] = ()
     spectrum: bool = False
+    key: str | None = None
+    axes: str | None = None
+    raw: str | None = None
+    channels: tuple[str, ...] = ()
+    absolute_eps: bool = False
     seed: int = 0
     jobs: int | None = None
     device: str = "auto"
 
     def __post_init__(self) -> None:
         check_run(self)
+        self.check_arrays()
         check_space(self)
         check_positive(self, "kernel_size", "images", "resize")
         check_whitening(self)

@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from ndtools.drawing.channels import shown_channels
 from ndtools.drawing.palette import DIVERGING
 from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
-from ndtools.numerics.colour import channel_names, in_space, units_in_words
+from ndtools.numerics.colour import in_space, units_in_words
 from ndtools.text import precision_in_words, ridge_in_words, source_name
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ __all__ = [
 
 NAMES = ("before", "after")
 NO_VARIANCE = "0.8"  # colour of features without correlations
+MOST_NAMED = 8  # channels whose names have room, and whose patches have room for lines
 ROWS_SHOWN = 7  # side of the largest patches whose rows are marked by lines
 BAR, THICK = 18.0, 2.5  # millimetres that the colour bar takes with its labels and without
 
@@ -155,9 +157,7 @@ def _draw(
         colours = DIVERGING.with_extremes(bad=NO_VARIANCE)
         for ax, matrix, name in zip(axes, matrices, NAMES, strict=True):
             mesh = ax.imshow(matrix, cmap=colours, vmin=-limit, vmax=limit, interpolation="nearest")
-            name_blocks(
-                ax, matrix, channel_names(result.covariance.channels, result.config.space), result.config.kernel_size
-            )
+            name_blocks(ax, matrix, result.channels, result.config.kernel_size)
             ax.set_title(name)
             ax.set_xlabel("channel, pixel")
         axes[0].set_ylabel("channel, pixel")
@@ -179,17 +179,22 @@ def _draw(
 
 
 def name_blocks(ax: Axes, matrix: NDArray[np.float64], names: Sequence[str], k: int) -> None:
-    """Name the blocks of channels at the axes of a heat map, and part them, and the rows of small patches, by lines."""
+    """Name the blocks of channels at the axes of a heat map, and part them, and the rows of small patches, by lines.
+
+    Of many channels, the first, the middle and the last are named, and lines part no rows.
+    """
     channels = len(names)
     size = len(matrix) // channels
     middles = np.arange(channels) * size + (size - 1) / 2
-    ax.set_xticks(middles, names)
-    ax.set_yticks(middles, names)
+    named = list(range(channels)) if channels <= MOST_NAMED else shown_channels(channels)
+    ax.set_xticks(middles[named], [names[i] for i in named])
+    ax.set_yticks(middles[named], [names[i] for i in named])
     ax.tick_params(length=0)
+    thick = 0.6 if channels <= MOST_NAMED else 0.2
     for edge in np.arange(1, channels) * size - 0.5:
-        ax.axhline(edge, color="k", linewidth=0.6)
-        ax.axvline(edge, color="k", linewidth=0.6)
-    if 2 <= k <= ROWS_SHOWN:
+        ax.axhline(edge, color="k", linewidth=thick)
+        ax.axvline(edge, color="k", linewidth=thick)
+    if 2 <= k <= ROWS_SHOWN and channels <= MOST_NAMED:
         for edge in np.arange(1, channels * k) * k - 0.5:
             ax.axhline(edge, color="0.6", linewidth=0.2)
             ax.axvline(edge, color="0.6", linewidth=0.2)
@@ -208,7 +213,8 @@ def _patches(result: "CovarianceResult") -> str:
 
 
 def _layout(result: "CovarianceResult") -> str:
-    lines = "; thin lines part the rows" if 2 <= result.config.kernel_size <= ROWS_SHOWN else ""
+    few = len(result.channels) <= MOST_NAMED
+    lines = "; thin lines part the rows" if few and 2 <= result.config.kernel_size <= ROWS_SHOWN else ""
     blocks = "" if result.covariance.channels == 1 else "Blocks are channels. "
     return f"{blocks}Within a channel, pixels follow row by row{lines}."
 

@@ -27,7 +27,7 @@ from ndtools.drawing.style import (
     width_of,
 )
 from ndtools.experiments.covariance.figure import NO_VARIANCE, THICK, name_blocks
-from ndtools.numerics.colour import channel_names, in_space, units_in_words
+from ndtools.numerics.colour import in_space, units_in_words
 from ndtools.text import source_name
 
 if TYPE_CHECKING:
@@ -139,8 +139,7 @@ def _draw_maps(
                 continue
             member = lines[i][j]
             mesh = ax.imshow(member.correlations()[1], cmap=colours, vmin=-1, vmax=1, interpolation="nearest")
-            names = channel_names(member.covariance.channels, member.config.space)
-            name_blocks(ax, member.whitened, names, member.config.kernel_size)
+            name_blocks(ax, member.whitened, member.channels, member.config.kernel_size)
             ax.set_title(titles[i][j])
             ax.tick_params(labelleft=j == 0, labelbottom=i == len(lines) - 1)
             if j == 0:

@@ -120,6 +120,11 @@ class CovarianceResult(ShownResult):
     origin: Origin | None = None
 
     @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the channels."""
+        return self.config.names_of(self.covariance.channels)
+
+    @property
     def fit(self) -> Deconvolution:
         """The deconvolution, under the name that it has in all results."""
         return self.deconvolution
@@ -159,7 +164,15 @@ class CovarianceResult(ShownResult):
     def moments(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of a file of moments, which adds up with others (``from_moments``)."""
         config, images = self.config, self.images
-        return moments_arrays(self.covariance, images.read, config.resize, config.space, images.noise, self.origin)
+        return moments_arrays(
+            self.covariance,
+            images.read,
+            config.resize,
+            config.space,
+            images.noise,
+            self.origin,
+            calibrated=images.calibrated,
+        )
 
     def numbers(self) -> dict[str, Any]:
         """Return the numbers of the .json file by key."""

@@ -95,12 +95,15 @@ def run_series(
         members = tuple(
             replace(member, kernel_size=k, gray=gray, resize=found.resize, space=found.space) for member in members
         )
-        used = ImagesUsed(", ".join(map(printable, config.from_moments)), found.read, noise=found.noise)
+        label = ", ".join(map(printable, config.from_moments))
+        used = ImagesUsed(label, found.read, noise=found.noise, calibrated=found.calibrated)
+        members = tuple(member.in_unit(calibrated=found.calibrated) for member in members)
         origin = found.origin
     else:
-        images = resolve_source(config.source, progress=progress)
+        images = resolve_source(config.source, layout=config.layout, progress=progress)
         if config.images is not None:
             images = images.subset(config.images, config.seed)
+        config, members = config.applied_to(images), tuple(member.applied_to(images) for member in members)
         found = grouped_moments(
             images,
             kernel_sizes=sizes,

@@ -11,6 +11,7 @@ from ndtools.console.completion import complete_photo
 from ndtools.console.conflicts import refuse_given
 from ndtools.console.measures import NAMES, REFERENCES
 from ndtools.console.options import (
+    ArrayRidgeOptions,
     ColourSpace,
     Gray,
     Iterations,
@@ -87,6 +88,7 @@ def deconvolve(
             " with -k 1, of the channels alone).",
         ),
     ] = DeconvolveConfig.keep_scale,
+    arrays: ArrayRidgeOptions,
     shared: SharedOptions,
 ) -> None:
     """Deconvolve an image (Ye et al. 2020, fig. 4), or all images of a folder.
@@ -105,7 +107,7 @@ def deconvolve(
     """
     sizes, ridges = numbers_from("kernel_size", kernel_size, int), ridges_from(eps)
     if from_file is not None:
-        of_kernels = ["kernel_size", "eps", "relative_eps", "method", "iterations", "space"]
+        of_kernels = ["kernel_size", "eps", "relative_eps", "absolute_eps", "method", "iterations", "space"]
         refuse_given(context, of_kernels, "with --from: the file holds the kernels")
     if method == "eigh":
         refuse_given(context, ["iterations"], "with --method eigh, which is exact")
@@ -121,12 +123,13 @@ def deconvolve(
         space=space,
         border=border,
         keep_scale=keep_scale,
+        **arrays.of_arrays(),
         **shared.of_run(),
     )
 
     from ndtools.data.images.sources import resolve_source
 
-    images = resolve_source(source)
+    images = resolve_source(source, layout=config.layout)
     if len(images) > 1 or source == "-" or os.path.isdir(source):  # standard input can be read only once
         _refuse_several(sizes, ridges)
         _deconvolve_set(config, images, shared)
@@ -155,6 +158,8 @@ def _deconvolve_image(
 
     series = output.compute(run_series, config, kernel_sizes=sizes, ridges=ridges)
     result = series[0]
+    if result.calibrated:
+        output.units(result.source, result.config)
     if result.reduced_to_luma:
         output.note(f"note: {config.from_file} holds kernels of grey images; {result.source} is reduced to luma")
     written = dict(zip(images, (member.picture() for member in series), strict=True))
@@ -182,6 +187,8 @@ def _deconvolve_set(config: DeconvolveConfig, images: "ImageSource", shared: Sha
     earlier = files.check(output.paths())
     announced = files.announce(output.paths(), earlier)
     result = output.compute(run_set, config, files, images=images, counting="images")
+    if result.images.calibrated:
+        output.units(result.images.label, result.config)
     output.skipped(result.images)
     output.note(f"{len(result.written)} files of images in {shared.out}")
     result = replace(result, earlier=tuple(sorted(set(earlier) - set(result.written))))

@@ -3,8 +3,8 @@
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
+from ndtools.data.images.layouts import ArrayRidgeSettings
 from ndtools.validation import (
-    Configuration,
     Ridge,
     RootMethod,
     Space,
@@ -19,7 +19,7 @@ __all__ = ["DeconvolveConfig"]
 
 
 @dataclass(frozen=True, repr=False)
-class DeconvolveConfig(Configuration):
+class DeconvolveConfig(ArrayRidgeSettings):
     """Configuration of the deconvolution of one image (Ye et al. 2020, fig. 4), or of a set of images.
 
     Attributes
@@ -52,6 +52,17 @@ class DeconvolveConfig(Configuration):
     keep_scale : bool
         Whether each deconvolved channel is given the mean and the standard deviation that the channel has in the
         images: a decorrelation stretch. Default False.
+    key : str, optional
+        Name of the array in a .npz or .mat file. By default the file holds one array of images.
+    axes : str, optional
+        Order of the axes of arrays, of the letters N (images), C (channels), H (rows) and W (columns), as in "HWC".
+    raw : str, optional
+        Sizes of the axes and type of the numbers of files without a header, as in "1024x1536:>u2".
+    channels : tuple of str
+        Names of the channels of arrays; "gray", "R", "G", "B", or numbers by default.
+    absolute_eps : bool
+        Whether a number ``eps`` is in squared units of the values of arrays that are taken as they are. By default it
+        is in units of their mean variance.
     seed : int
         Seed that is recorded with the result. It has no effect, since nothing is random.
     jobs : int, optional
@@ -72,12 +83,18 @@ class DeconvolveConfig(Configuration):
     space: Space = "srgb"
     border: Literal["valid", "reflect"] = "valid"
     keep_scale: bool = False
+    key: str | None = None
+    axes: str | None = None
+    raw: str | None = None
+    channels: tuple[str, ...] = ()
+    absolute_eps: bool = False
     seed: int = 0
     jobs: int | None = None
     device: str = "auto"
 
     def __post_init__(self) -> None:
         check_run(self)
+        self.check_arrays()
         check_space(self)
         check_odd(self.kernel_size)
         check_whitening(self)

@@ -1,5 +1,6 @@
 """Picture of an image and its deconvolution (Ye et al. 2020, fig. 4)."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -7,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ndtools.drawing.channels import COLOURS, as_colours, shown_channels, shown_in_words
 from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
 from ndtools.experiments.deconvolve.levels import brightest
 from ndtools.numerics.colour import channel_words, in_space, units_in_words
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from ndtools.experiments.deconvolve.result import DeconvolveResult
     from ndtools.numerics.sparsity import Distribution
 
-__all__ = ["HIGHEST", "NAMED", "caption_deconvolve", "plot_deconvolve", "show"]
+__all__ = ["HIGHEST", "NAMED", "caption_deconvolve", "channels_in_words", "plot_deconvolve", "show"]
 
 HIGHEST = 225.0  # millimetres: a page holds no more
 NAMED = 9.0  # millimetres above and below a panel for its letter and its name
@@ -53,9 +55,12 @@ def plot_deconvolve(
     stretched = result.config.keep_scale
     panels: tuple[tuple[str, NDArray[np.float32] | NDArray[np.uint8]], ...] = (
         ("input", result.shown),
-        ("|input − mean|", _magnitude(result.centred)),
+        ("|input − mean|", _magnitude(as_colours(result.centred[result.places]))),
         ("deconvolved", result.picture()),
-        ("|deconvolved − mean|" if stretched else "|deconvolved|", _magnitude(result.deviations)),
+        (
+            "|deconvolved − mean|" if stretched else "|deconvolved|",
+            _magnitude(as_colours(result.deviations[result.places])),
+        ),
     )
     with drawing_style():
         width = width_of(fig, width)
@@ -108,13 +113,23 @@ def caption_deconvolve(result: "DeconvolveResult") -> str:
         fourth, scaled = "(d) Its magnitude less its mean", "(b) and (d)"
     else:
         third, fourth, scaled = "(c) Deconvolved image, in which mid-grey is 0", "(d) Its magnitude", "(b) to (d)"
+    space = _space(config.space, scaled, "(a) and (c) are" if config.keep_scale else "(a) is")
+    panels = "the panels" if result.calibrated else scaled
     return (
         f"{result.source} ({width}×{height} pixels{luma}) and its deconvolution with {how}; {border}."
         f" (a) Input. (b) Magnitude of the pixels less their mean{_words(result.before)}."
         f" {third}. {fourth}{_words(result.after)}."
-        f" Each of {scaled} is scaled to the 99.5th percentile of its magnitude in all channels, beyond which it is"
-        " clipped." + _space(config.space, scaled, "(a) and (c) are" if config.keep_scale else "(a) is")
+        f" Each of {panels} is scaled to the 99.5th percentile of its magnitude in all channels, beyond which it is"
+        f" clipped.{channels_in_words(config.channels)}{space}"
     )
+
+
+def channels_in_words(names: Sequence[str]) -> str:
+    """Say which channels of an array are which colours of the pictures; empty for photographs."""
+    if len(names) < 2:
+        return ""
+    shown = [names[i] for i in shown_channels(len(names))]
+    return f"{shown_in_words(shown, len(names))} {', '.join(shown)} are {', '.join(COLOURS[: len(shown)])}."
 
 
 def _space(space: Space, scaled: str, kept: str) -> str:

@@ -57,7 +57,7 @@ def plot_deconvolve_series(
         for ax, name, values in zip(
             axes,
             ["input", *(names[id(member)].replace(", ", "\n") for member in members)],
-            [series[0].pixels, *(member.picture() for member in members)],
+            [series[0].shown, *(member.picture() for member in members)],
             strict=False,
         ):
             show(ax, values)

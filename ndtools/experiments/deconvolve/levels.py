@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from ndtools.drawing.channels import as_colours, shown_channels
 from ndtools.numerics.colour import light_of, srgb
 from ndtools.validation import Space
 
@@ -18,17 +19,19 @@ def picture_of(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     Parameters
     ----------
     values : array of shape (C, H, W)
-        Values of a deconvolved image, of which the largest 0.5 % of magnitudes are clipped.
+        Values of a deconvolved image, of which the largest 0.5 % of magnitudes are clipped. Of more than three
+        channels, the first, the middle and the last are shown; a third one that is missing is mid-grey.
 
     Returns
     -------
     array of shape (H, W) or (H, W, 3)
         Grey levels or colours.
     """
+    values = as_colours(values[shown_channels(len(values))])
     return _levels(127.5 * (1 + np.clip(values / brightest(values), -1, 1)))
 
 
-def picture_of_pixels(pixels: NDArray[np.float32], space: Space) -> NDArray[np.uint8]:
+def picture_of_pixels(pixels: NDArray[np.float32], space: Space, *, calibrated: bool = False) -> NDArray[np.uint8]:
     """Return pixels of a colour space as levels from 0 to 255 in sRGB; what is outside of its range is clipped.
 
     Parameters
@@ -37,24 +40,47 @@ def picture_of_pixels(pixels: NDArray[np.float32], space: Space) -> NDArray[np.u
         Pixels of an image, or of a deconvolved image that kept the scale of its channels.
     space : {"srgb", "linear", "xyz", "lms", "log-lms"}
         Colour space of the pixels.
+    calibrated : bool
+        Whether the values are those of arrays, which need not be in [0, 1]. Default False.
 
     Returns
     -------
     array of shape (H, W) or (H, W, 3)
         Grey levels or colours.
     """
-    return _levels(255 * np.clip(shown(pixels, space), 0, 1))
+    return _levels(255 * np.clip(shown(pixels, space, calibrated=calibrated), 0, 1))
 
 
-def shown(pixels: NDArray[np.float32], space: Space) -> NDArray[np.float32]:
-    """Return pixels (C, H, W) of a colour space as files show them: sRGB, in [0, 1] for images."""
-    if space == "srgb":
-        return pixels
-    converted = np.empty_like(pixels, dtype=np.float32)
-    for start in range(0, pixels.shape[1], ROWS):  # conversion takes ten times the memory of what it converts
-        rows = slice(start, start + ROWS)
-        converted[:, rows] = srgb(light_of(pixels[:, rows], space))
-    return converted
+def shown(pixels: NDArray[np.float32], space: Space, *, calibrated: bool = False) -> NDArray[np.float32]:
+    """Return pixels as pictures show them.
+
+    Parameters
+    ----------
+    pixels : array of shape (C, H, W)
+        Pixels of an image.
+    space : {"srgb", "linear", "xyz", "lms", "log-lms"}
+        Colour space of the pixels.
+    calibrated : bool
+        Whether the values are those of arrays, which need not be in [0, 1]. They are then scaled from their least to
+        their 99.5th percentile. Default False.
+
+    Returns
+    -------
+    array of shape (1, H, W) or (3, H, W)
+        Pixels in sRGB, in [0, 1] for images. Of more than three channels, the first, the middle and the last are shown;
+        a third one that is missing is 0.
+    """
+    if space != "srgb":
+        converted = np.empty_like(pixels, dtype=np.float32)
+        for start in range(0, pixels.shape[1], ROWS):  # conversion takes ten times the memory of what it converts
+            rows = slice(start, start + ROWS)
+            converted[:, rows] = srgb(light_of(pixels[:, rows], space))
+        return converted
+    values = pixels[shown_channels(len(pixels))]
+    if calibrated:
+        low, high = float(values.min()), float(np.percentile(values, BRIGHTEST))
+        values = np.clip((values - low) / ((high - low) or 1.0), 0, 1).astype(np.float32)
+    return as_colours(values)
 
 
 def _levels(scaled: NDArray[np.float32]) -> NDArray[np.uint8]:

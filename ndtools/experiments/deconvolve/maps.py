@@ -6,14 +6,26 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ndtools.data.images.decoding import Pixels
-from ndtools.errors import NumericalError
+from ndtools.data.images.sources import ImageSource
+from ndtools.errors import DataError, NumericalError
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.linear_whitening import restoring_scales
 from ndtools.numerics.patches import as_pixels
+from ndtools.text import counted
 from ndtools.transforms.whiten import Whiten
 
-__all__ = ["deconvolved_values", "deconvolving"]
+__all__ = ["check_channels", "deconvolved_values", "deconvolving"]
+
+
+def check_channels(kernels: Tensor, images: ImageSource, config: DeconvolveConfig) -> None:
+    """Raise a DataError if kernels from a file have another number of channels than the images."""
+    channels = images.channels_decoded(gray=len(kernels) == 1)
+    if len(channels) != len(kernels):
+        raise DataError(
+            f"{config.from_file} holds kernels of {counted(len(kernels), 'channel')}, and {images.label} has"
+            f" {len(channels)}"
+        )
 
 
 def deconvolving(

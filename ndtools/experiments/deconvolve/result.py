@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ndtools.data.images.decoding import Pixels
+from ndtools.drawing.channels import shown_channels
 from ndtools.drawing.shown import ShownResult
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
 from ndtools.experiments.deconvolve.levels import picture_of, picture_of_pixels, shown
@@ -61,6 +62,8 @@ class DeconvolveResult(ShownResult):
         Whether a colour image was, for kernels of grey ones.
     ridge : RidgeChoice or None
         Choice of the ridge, if it was "auto".
+    calibrated : bool
+        Whether the image is an array whose values are taken as they are, and need not be in [0, 1]. Default False.
     """
 
     config: DeconvolveConfig
@@ -75,16 +78,22 @@ class DeconvolveResult(ShownResult):
     device: str
     reduced_to_luma: bool = False
     ridge: RidgeChoice | None = None
+    calibrated: bool = False
+
+    @property
+    def places(self) -> list[int]:
+        """Places of the channels that pictures show: all, or the first, the middle and the last of more than three."""
+        return shown_channels(len(self.image))
 
     @property
     def pixels(self) -> NDArray[np.float32]:
-        """Image as numbers, of shape (C, H, W): in [0, 1], or the range of another colour space than sRGB."""
+        """Image as numbers, of shape (C, H, W): in [0, 1], in another colour space, or as an array has them."""
         return np.divide(self.image, white(self.image), dtype=np.float32)
 
     @property
     def shown(self) -> NDArray[np.float32]:
-        """Image as files show it, whatever the colour space of the pixels: sRGB in [0, 1], of shape (C, H, W)."""
-        return shown(self.pixels, self.config.space)
+        """Image as pictures show it, in [0, 1], of shape (1, H, W) or (3, H, W); see `levels.shown`."""
+        return shown(self.pixels, self.config.space, calibrated=self.calibrated)
 
     @property
     def centred(self) -> NDArray[np.float32]:
@@ -105,10 +114,10 @@ class DeconvolveResult(ShownResult):
         -------
         array of shape (H', W') or (H', W', 3)
             0 is mid-grey, and the largest 0.5 % of magnitudes are clipped. If the image kept its scale, its values are
-            those of pixels, which are shown in sRGB.
+            those of pixels, which are shown in sRGB. Of more than three channels, three are shown.
         """
         if self.config.keep_scale:
-            return picture_of_pixels(self.deconvolved, self.config.space)
+            return picture_of_pixels(self.deconvolved, self.config.space, calibrated=self.calibrated)
         return picture_of(self.deconvolved)
 
     def summary(self) -> Sequence[str]:
@@ -146,6 +155,7 @@ class DeconvolveResult(ShownResult):
             "border": self.config.border,
             "keep_scale": self.config.keep_scale,
             "reduced_to_luma": self.reduced_to_luma,
+            **({"values_as_they_are": True} if self.calibrated else {}),
             "before": self.before.numbers(),
             "after": self.after.numbers(),
         }
@@ -166,6 +176,7 @@ class DeconvolveResult(ShownResult):
                 device=saved.device,
                 reduced_to_luma=saved.numbers["reduced_to_luma"],
                 ridge=RidgeChoice.from_numbers(saved.numbers.get("ridge")),
+                calibrated=saved.numbers.get("values_as_they_are", False),
             )
 
 

@@ -12,10 +12,10 @@ from ndtools.console.short_form import short_form
 from ndtools.data.images.decoding import Pixels
 from ndtools.data.images.reading import Decoded, load_images
 from ndtools.data.images.single import load_single
-from ndtools.data.images.sources import resolve_source
+from ndtools.data.images.sources import ImageSource, resolve_source
 from ndtools.errors import DataError, OptionError
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
-from ndtools.experiments.deconvolve.maps import deconvolved_values, deconvolving
+from ndtools.experiments.deconvolve.maps import check_channels, deconvolved_values, deconvolving
 from ndtools.experiments.deconvolve.result import DeconvolveResult, centred
 from ndtools.moments.files import check_space_of_files, read_kernels
 from ndtools.moments.grey import warn_if_grey
@@ -98,26 +98,32 @@ def run_series(
     ------
     OptionError
         If there are several results of kernels from a file, or too many; and as for :func:`run`.
+    DataError
+        If the kernels from a file have another number of channels than the image; and as for :func:`run`.
     """
     DeconvolveConfig.check_type(config)
     _, eps, members = configurations(config, kernel_sizes, ridges)
     if len(members) > 1 and config.from_file is not None:
         raise OptionError("from_file", "cannot be combined with several kernel sizes or ridges; the file has one each")
     device = resolve_device(config.device)
+    images = resolve_source(config.source, layout=config.layout)
     if config.from_file is not None:
         kernels, mean, space = read_kernels(config.from_file)
         check_space_of_files(config.space, space)
-        config = replace(config, space=space, gray=len(kernels) == 1)
-        if members[0].gray and len(kernels) == 3:
+        if config.gray and len(kernels) > 1:
             raise OptionError(
                 "gray", f"cannot be combined with {config.from_file}, which holds kernels of colour images"
             )
-        image = _image(config, gray=len(kernels) == 1)
+        gray = len(kernels) == 1
+        check_channels(kernels, images, config)
+        config = replace(members[0], space=space).applied_to(images)
+        image = _image(config, images, gray=gray)
         own = None
         if config.keep_scale:
             own = _moments(image, kernels.shape[-1], [0.0], config, device).whole
-        return Series((_result(replace(members[0], space=space), image, kernels, mean, device, covariance=own),))
-    image = _image(config, gray=config.gray)
+        return Series((_result(config, image, kernels, mean, device, images, covariance=own),))
+    config, members = config.applied_to(images), tuple(member.applied_to(images) for member in members)
+    image = _image(config, images, gray=config.gray)
     results, moments = [], dict[int, GroupMoments]()
     for member in members:
         k = member.kernel_size
@@ -127,7 +133,7 @@ def run_series(
         method = method_from_name(config.method, n_iter=config.iterations)
         fit = Deconvolution.from_covariance(moments[k].whole, eps=ridge, relative=relative, method=method)
         whole = moments[k].whole
-        results.append(_result(member, image, fit.kernels(), fit.mean, device, fit, choice, covariance=whole))
+        results.append(_result(member, image, fit.kernels(), fit.mean, device, images, fit, choice, covariance=whole))
     return Series(tuple(results))
 
 
@@ -137,6 +143,7 @@ def _result(
     kernels: Tensor,
     mean: Tensor,
     device: torch.device,
+    images: ImageSource,
     fit: Deconvolution | None = None,
     choice: RidgeChoice | None = None,
     *,
@@ -161,22 +168,22 @@ def _result(
         before=measured(centred(pixels, mean.numpy(), k, config.border), terms=largest),
         after=measured(deconvolved, terms=terms),
         device=str(device),
-        reduced_to_luma=len(kernels) == 1 and not config.gray and _has_colour(config),
+        reduced_to_luma=len(kernels) == 1 and not config.gray and _has_colour(images),
         ridge=choice,
+        calibrated=images.calibrated,
     )
 
 
 deconvolve = short_form(DeconvolveConfig, run, run_series)
 
 
-def _image(config: DeconvolveConfig, *, gray: bool) -> Decoded:
-    return load_single(config.source, gray=gray, space=config.space, working=WORKING_GRAY if gray else WORKING)
+def _image(config: DeconvolveConfig, images: ImageSource, *, gray: bool) -> Decoded:
+    return load_single(images, gray=gray, space=config.space, working=WORKING_GRAY if gray else WORKING)
 
 
-def _has_colour(config: DeconvolveConfig) -> bool:
-    images = load_images(resolve_source(config.source))
-    red, green, blue = next(image.pixels for image in images if isinstance(image, Decoded))
-    return bool((red != green).any() or (red != blue).any())
+def _has_colour(images: ImageSource) -> bool:
+    pixels = next(image.pixels for image in load_images(images) if isinstance(image, Decoded))
+    return any(bool((pixels[0] != other).any()) for other in pixels[1:])
 
 
 def _moments(

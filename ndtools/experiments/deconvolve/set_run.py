@@ -21,7 +21,7 @@ from ndtools.errors import OptionError
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
 from ndtools.experiments.deconvolve.destinations import Destinations, destinations
 from ndtools.experiments.deconvolve.levels import picture_of, picture_of_pixels
-from ndtools.experiments.deconvolve.maps import deconvolved_values, deconvolving
+from ndtools.experiments.deconvolve.maps import check_channels, deconvolved_values, deconvolving
 from ndtools.experiments.deconvolve.set_result import DeconvolvedSet, Sample
 from ndtools.moments.files import check_space_of_files, read_kernels
 from ndtools.moments.gathering import gather
@@ -96,7 +96,8 @@ def run_set(
         If colour images are grey, have several frames, or are named more than once.
     """
     DeconvolveConfig.check_type(config)
-    images = images or resolve_source(config.source)
+    images = images or resolve_source(config.source, layout=config.layout)
+    config = config.applied_to(images)
     files = out if isinstance(out, Destinations) else destinations(images, Path(out), formats)
     files.check_apart(config.source)
     device = resolve_device(config.device)
@@ -106,7 +107,8 @@ def run_set(
     if config.from_file is not None:
         kernels, mean, space = read_kernels(config.from_file)
         check_space_of_files(config.space, space)
-        config = replace(config, space=space)
+        check_channels(kernels, images, config)
+        config = replace(config, space=space).applied_to(images)
         gray, k = len(kernels) == 1, kernels.shape[-1]
         if config.gray and not gray:
             raise OptionError(
@@ -124,7 +126,7 @@ def run_set(
     whiten = deconvolving(config, kernels, mean, moments.whole if moments else None)
     assert whiten.bias is not None
     first = [entry.name for entry in images.listed.entries][:SAMPLES]
-    writer = _Writer(whiten, files, first, config)
+    writer = _Writer(whiten, files, first, config, calibrated=images.calibrated)
     gathered = gather(
         images,
         list[str],
@@ -233,6 +235,7 @@ class _Writer:
     files: Destinations
     wanted: list[str]
     config: DeconvolveConfig
+    calibrated: bool = False
 
     def __post_init__(self) -> None:
         self.samples: dict[str, Sample] = {}
@@ -245,7 +248,8 @@ class _Writer:
             return reason
         values = deconvolved_values(self.whiten, image.pixels, image.name)
         space = self.config.space
-        picture = picture_of_pixels(values, space) if self.config.keep_scale else picture_of(values)
+        pictured = partial(picture_of_pixels, space=space, calibrated=self.calibrated)
+        picture = pictured(values) if self.config.keep_scale else picture_of(values)
         paths = self.files.of(image.name)
         writers: dict[Path, Callable[[IO[bytes]], object]] = {
             path: partial(_WRITERS[extension], values, picture) for extension, path in paths.items()
@@ -255,7 +259,7 @@ class _Writer:
         done.append(image.name)
         if image.name in self.wanted:
             before = np.divide(image.pixels, white(image.pixels), dtype=np.float32)
-            sample = Sample(image.name, _reduced(picture_of_pixels(before, space)), _reduced(picture))
+            sample = Sample(image.name, _reduced(pictured(before)), _reduced(picture))
             with self._lock:
                 self.samples[image.name] = sample
         return None

@@ -16,6 +16,7 @@ from ndtools.console.moments import (
     shard_from,
 )
 from ndtools.console.options import (
+    ArrayRidgeOptions,
     ColourSpace,
     Gray,
     Images,
@@ -41,7 +42,10 @@ if TYPE_CHECKING:
 __all__ = ["kernels"]
 
 # Options that say what moments are made of images.
-OF_IMAGES = ("kernel_size", "images", "gray", "space", "resize", "covariance", "stride")
+OF_IMAGES = (
+    *("kernel_size", "images", "gray", "space", "resize", "covariance", "stride"),
+    *("axes", "key", "raw", "absolute_eps"),
+)
 
 
 @with_shared_options
@@ -84,6 +88,7 @@ def kernels(
     from_moments: FromMoments = None,
     shard: ShardOption = None,
     spectrum: Spectrum = KernelsConfig.spectrum,
+    arrays: ArrayRidgeOptions,
     shared: SharedOptions,
 ) -> None:
     """Fit and draw the deconvolution kernels of images (Ye et al. 2020, fig. 2).
@@ -95,7 +100,13 @@ def kernels(
     Example: [bold]ndtools kernels photos/ -k 15[/bold]
     """
     sizes, ridges = numbers_from("kernel_size", kernel_size, int), ridges_from(eps)
-    further = {"fit": fit, "bootstrap": bool(bootstrap), "ridge": "auto" in ridges, "spectrum": spectrum}
+    further = {
+        "channels": True,
+        "fit": fit,
+        "bootstrap": bool(bootstrap),
+        "ridge": "auto" in ridges,
+        "spectrum": spectrum,
+    }
     output = ExperimentOutput(shared, "kernels", figures=[label for label, wanted in further.items() if wanted])
     part = shard_from(shard)
     if part:
@@ -123,6 +134,7 @@ def kernels(
         space=space,
         resize=resize,
         spectrum=spectrum,
+        **arrays.of_arrays(),
         **shared.of_run(),
     )
     if part:
@@ -132,12 +144,17 @@ def kernels(
     if save_moments:
         check_moments_file(save_moments, output, sizes)
 
+    from ndtools.experiments.kernels.figure_channels import wants_channels
     from ndtools.experiments.kernels.figures import FIGURES, SERIES
     from ndtools.experiments.kernels.run import run_series
     from ndtools.experiments.kernels.table import kernels_table, series_table
 
     series = output.compute(run_series, config, kernel_sizes=sizes, ridges=ridges, counting="images")
     result = series[0]
+    if len(series) > 1 or not wants_channels(result):
+        output.figures = [label for label in output.figures if label != "channels"]
+    if result.images.calibrated:
+        output.units(result.images.label, result.config)
     output.skipped(result.images)
     output.fewer(result.images, images)
     moments_file = {save_moments: result.moments()} if save_moments else None

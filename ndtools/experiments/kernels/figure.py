@@ -9,8 +9,9 @@ from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
+from ndtools.drawing.channels import shown_in_words, weights_in_words
 from ndtools.drawing.kernel_maps import draw_colours, draw_map, tick_pixels
-from ndtools.drawing.palette import CHANNELS
+from ndtools.drawing.palette import channel_style
 from ndtools.drawing.style import (
     PAGE,
     add_letters,
@@ -22,7 +23,7 @@ from ndtools.drawing.style import (
     width_of,
 )
 from ndtools.drawing.weights import scale_axis, weight_norm, weight_ticks
-from ndtools.numerics.colour import channel_words, in_space, units_in_words
+from ndtools.numerics.colour import in_space
 from ndtools.text import precision_in_words, ridge_in_words, source_name
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ def plot_kernels(
     The centre of a kernel exceeds its surround many times over, so colours and profiles are linear about 0 and
     logarithmic beyond. The scale ends at 1, 3, 10, 30, ..., and so is the same for most sets of images. In the colour
     pictures the kernels from red, green and blue are the red, green and blue of one picture, grey being 0: the colour
-    that the output channel prefers at each place. Grey images have one kernel, and no colour picture.
+    that the output channel prefers at each place. Grey images have one kernel, and no colour picture. Of more than
+    three channels, the first, the middle and the last are shown.
 
     Parameters
     ----------
@@ -67,6 +69,7 @@ def plot_kernels(
         The axes are: colour pictures (of colour images) and profiles, with a column for each output channel; maps by
         output and input channel; and the colour bar.
     """
+    result = result.shown
     names = [channel.name for channel in result.channels]
     norm = weight_norm(result.kernels)
     with drawing_style():
@@ -118,14 +121,15 @@ def caption_kernels(result: "KernelsResult") -> str:
     str
         The caption, one paragraph.
     """
-    k, fit = result.config.kernel_size, result.deconvolution
+    k, fit, count = result.config.kernel_size, result.deconvolution, len(result.channels)
+    result = result.shown
+    names = [channel.name for channel in result.channels]
     norm = weight_norm(result.kernels)
     profiles = "Profiles through the centre (Δy = 0), with the largest weight."
-    red, green, blue = channel_words(result.config.space)
-    units = units_in_words(result.config.space)
+    units = result.images.values_in_words(result.config.space)
     panels = (
-        f"(a) The weights of the {red}, {green} and {blue} input of each output channel, as the red, green and blue of"
-        f" one picture; grey is 0. (b) {profiles} (c) Each kernel by itself, by output and input channel; the mark at"
+        f"(a) For each output channel, the {weights_in_words(names)}; grey is 0. (b) {profiles} (c) Each"
+        " kernel by itself, by output and input channel; the mark at"
         f" the colour bar is the largest weight of all, {np.abs(result.kernels).max():.3g}."
         if len(result.channels) > 1
         else f"(a) The kernel; the mark at the colour bar is the largest weight. (b) {profiles}"
@@ -134,9 +138,9 @@ def caption_kernels(result: "KernelsResult") -> str:
     angle = "" if scale is None else f" A degree of visual angle has {scale:g} pixels."
     return (
         f"{k}×{k} deconvolution kernels of {result.source} ({result.images.counted}, {result.covariance.count:.3g}"
-        f" patches; {units}). {panels} All scales are linear within ±{norm.linthresh:.2g} and logarithmic"
-        f" beyond. {ridge_in_words(fit, result.ridge)}; inverse square root by {result.config.method};"
-        f" {precision_in_words(fit, ', ')}.{angle}"
+        f" patches; {units}).{shown_in_words(names, count)} {panels} All scales are linear within"
+        f" ±{norm.linthresh:.2g} and logarithmic beyond. {ridge_in_words(fit, result.ridge)}; inverse square root by"
+        f" {result.config.method}; {precision_in_words(fit, ', ')}.{angle}"
     )
 
 
@@ -206,8 +210,9 @@ def _draw_profiles(ax: Axes, kernels: Array, names: list[str], norm: SymLogNorm,
     """Draw the middle row of kernels (C, k, k), a line for each input channel, on the scale of ``norm``."""
     middle = kernels.shape[-1] // 2
     ax.axhline(0, color="0.7", linewidth=0.5)
-    for name, row in zip(names, kernels[:, middle], strict=True):
-        ax.plot(np.arange(-middle, middle + 1), row, markersize=size, label=f"from {name}", **CHANNELS[name])
+    for i, (name, row) in enumerate(zip(names, kernels[:, middle], strict=True)):
+        style = channel_style(name, i)
+        ax.plot(np.arange(-middle, middle + 1), row, markersize=size, label=f"from {name}", **style)
     at = np.unravel_index(np.abs(kernels).argmax(), kernels.shape)
     largest, x = kernels[at], at[-1] - middle
     right = x <= 0

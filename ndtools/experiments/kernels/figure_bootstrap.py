@@ -9,6 +9,7 @@ from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
+from ndtools.drawing.channels import shown_in_words
 from ndtools.drawing.kernel_maps import extent_of, tick_pixels
 from ndtools.drawing.palette import METHODS, SIDES
 from ndtools.drawing.style import (
@@ -66,6 +67,7 @@ def plot_kernel_bootstrap(
         If the result has no bootstrap.
     """
     found = _bootstrap(result)
+    result = result.shown
     count = len(result.channels)
     with drawing_style():
         width = width_of(fig, width)
@@ -133,6 +135,7 @@ def caption_kernel_bootstrap(result: "KernelsResult") -> str:
         f"Uncertainty of {k}×{k} kernels of {result.source}: bootstrap of {total} images in {found.groups} groups,"
         f" {found.replicates} replicates{failed}. {curve}"
         f" (b) Standard error of each weight, by output and input channel. {ridge_in_words(result.deconvolution)}."
+        f"{shown_in_words([channel.name for channel in result.shown.channels], len(result.channels))}"
     )
 
 

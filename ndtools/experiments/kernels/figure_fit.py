@@ -7,9 +7,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 from ndtools.drawing.axes import plain_ticks
-from ndtools.drawing.palette import CHANNELS, DIVERGING
+from ndtools.drawing.channels import shown_channels, shown_in_words
+from ndtools.drawing.palette import DIVERGING, channel_style
 from ndtools.drawing.style import (
     PAGE,
     SMALL,
@@ -65,6 +67,8 @@ def plot_kernel_fit(
         If the result has no fits.
     """
     _check(result)
+    among = np.ix_(*[shown_channels(len(result.channels))] * 2)
+    opponency, result = result.opponency[among], result.shown
     with drawing_style():
         width = width_of(fig, width)
         several = len(result.channels) > 1
@@ -77,7 +81,7 @@ def plot_kernel_fit(
         if result.config.pixels_per_degree is not None:
             _add_degrees(profile, response, result.config.pixels_per_degree)
         for weights in others:
-            _draw_opponency(weights, result)
+            _draw_opponency(weights, result, opponency)
         add_letters([profile, response, *others])
         if several:
             handles, labels = response.get_legend_handles_labels()
@@ -109,13 +113,15 @@ def caption_kernel_fit(result: "KernelsResult") -> str:
         If the result has no fits.
     """
     _check(result)
+    count, uniform_grey = len(result.channels), float(result.opponency[0, 0])
+    result = result.shown
     k, cells = result.config.kernel_size, zip(result.channels, result.cells, strict=True)
     norm = weight_norm(result.kernels)
     uniform = (
         " (c) Sum of the weights from each channel (columns) to each channel (rows), in per cent of the sum of all"
         " magnitudes in the row: the response to a uniform image. The colours are in units of the largest."
         if len(result.channels) > 1
-        else f" The weights sum to {100 * float(result.opponency[0, 0]):.2g} % of the sum of their magnitudes, the"
+        else f" The weights sum to {100 * uniform_grey:.2g} % of the sum of their magnitudes, the"
         " response to a uniform image."
     )
     fits, slopes = [], []
@@ -137,6 +143,7 @@ def caption_kernel_fit(result: "KernelsResult") -> str:
     angle = "" if scale is None else f" {_angles_in_words(result, scale)}"
     return (
         f"Each channel's own {k}×{k} kernel of {result.source} ({result.images.counted}), measured as a cell."
+        f"{shown_in_words([channel.name for channel in result.channels], count)}"
         " (a) Mean of the weights over rings about the centre; bars: standard deviation within a ring; symbols of"
         " different channels are moved apart sideways; lines: difference of two Gaussians."
         f" The axis is linear within ±{norm.linthresh:.2g} and logarithmic beyond."
@@ -167,7 +174,7 @@ def _draw_profiles(ax: Axes, result: "KernelsResult") -> None:
     radius = np.linspace(0, k // 2, 60 * (k // 2) + 1)
     ax.axhline(0, color="0.7", linewidth=0.5)
     for i, (channel, cell) in enumerate(zip(result.channels, result.cells, strict=True)):
-        style = CHANNELS[channel.name]
+        style = channel_style(channel.name, i)
         shift = 0.12 * (i - (len(result.cells) - 1) / 2)  # so that none hides another
         if cell.dog:
             ax.plot(radius, cell.dog.radial(radius), color=style["color"], linestyle=style["linestyle"])
@@ -187,8 +194,8 @@ def _draw_profiles(ax: Axes, result: "KernelsResult") -> None:
 
 
 def _draw_responses(ax: Axes, result: "KernelsResult") -> None:
-    for channel, cell in zip(result.channels, result.cells, strict=True):
-        style, response = CHANNELS[channel.name], cell.response
+    for i, (channel, cell) in enumerate(zip(result.channels, result.cells, strict=True)):
+        style, response = channel_style(channel.name, i), cell.response
         # The marker stands for the points of the other panel in the legend.
         ax.plot(response.frequency, response.magnitude, label=channel.name, markevery=(1000, 1000), **style)
     first = result.cells[0].response
@@ -234,9 +241,9 @@ def _add_degrees(profile: Axes, response: Axes, pixels_per_degree: float) -> Non
     plain_ticks(above.xaxis)
 
 
-def _draw_opponency(ax: Axes, result: "KernelsResult") -> None:
+def _draw_opponency(ax: Axes, result: "KernelsResult", opponency: NDArray[np.float64]) -> None:
     """Draw a table whose colours show signs: pale, since the numbers tell how small all are."""
-    names, values = [channel.name for channel in result.channels], 100 * result.opponency
+    names, values = [channel.name for channel in result.channels], 100 * opponency
     end = PALE * float(np.abs(values).max()) or 1.0
     ax.imshow(values, cmap=DIVERGING, vmin=-end, vmax=end)
     digits = 2 if np.abs(values).max() < 9.995 else 1 if np.abs(values).max() < 99.95 else 0

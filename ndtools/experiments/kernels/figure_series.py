@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import SymLogNorm
 from matplotlib.figure import Figure, SubFigure
 
+from ndtools.drawing.channels import shown_in_words, weights_in_words
 from ndtools.drawing.kernel_maps import draw_colours, draw_map, tick_pixels
-from ndtools.drawing.palette import CHANNELS
+from ndtools.drawing.palette import channel_style
 from ndtools.drawing.series import (
     add_series_legend,
     draw_against,
@@ -35,7 +36,7 @@ from ndtools.drawing.style import (
     width_of,
 )
 from ndtools.drawing.weights import scale_axis, weight_norm
-from ndtools.numerics.colour import channel_words, in_space, units_in_words
+from ndtools.numerics.colour import in_space
 from ndtools.text import source_name
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def plot_kernel_series(
         With a picture of each kernel, and panels of profiles, of centres, and of the ratio of centre to surround. With
         several kernel sizes, only the middle output channel is shown.
     """
+    series = _shown(series)
     outputs, norm = _outputs(series), _norm(series)
     with drawing_style():
         width = width_of(fig, width)
@@ -96,7 +98,10 @@ def plot_kernel_series(
             (ratio, "centre / |surround|", "center_surround_ratio"),
         ):
             measures = {
-                name if len(outputs) > 1 else "": (partial(_measure, output=output, name=attribute), CHANNELS[name])
+                name if len(outputs) > 1 else "": (
+                    partial(_measure, output=output, name=attribute),
+                    channel_style(name, output),
+                )
                 for output, name in zip(outputs, names, strict=True)
             }
             draw_against(ax, series.members, measures, name=quantity, logarithmic=True)
@@ -123,23 +128,24 @@ def caption_kernel_series(series: "Series[KernelsResult]") -> str:
     str
         The caption, one paragraph.
     """
+    count, series = len(series[0].channels), _shown(series)
     first, norm = series[0], _norm(series)
+    names = [channel.name for channel in first.channels]
     outputs = _outputs(series)
     name = first.channels[outputs[len(outputs) // 2]].name
-    red, green, blue = channel_words(first.config.space)
     shown = (
         "kernel"
         if len(first.channels) == 1
-        else f"weights of the {red}, {green} and {blue} input as the red, green and blue of one picture (grey is 0), of"
+        else f"{weights_in_words(names)} (grey is 0), of"
         + (f" output {name}" if len(outputs) == 1 else " each output channel")
     )
     own = "" if len(first.channels) == 1 else f" of {name}" if len(outputs) == 1 else " of each channel"
     profile = "" if len(first.channels) == 1 else f" from {name} to {name}"
     return (
-        f"Deconvolution kernels of {series.source} ({first.images.counted}; {units_in_words(first.config.space)})"
-        " for"
-        f" {series_in_words(series.members)} (a) The {shown}, all on one scale, which is linear within"
-        f" ±{norm.linthresh:.2g}, logarithmic beyond, and ends at ±{norm.vmax:.3g}. (b) Profiles"
+        f"Deconvolution kernels of {series.source} ({first.images.counted};"
+        f" {first.images.values_in_words(first.config.space)}) for"
+        f" {series_in_words(series.members)}{shown_in_words(names, count)} (a) The {shown}, all on one scale,"
+        f" which is linear within ±{norm.linthresh:.2g}, logarithmic beyond, and ends at ±{norm.vmax:.3g}. (b) Profiles"
         f" through the centre (Δy = 0){profile}. (c) The weight at the centre{own}. (d) The ratio of that"
         " weight to the magnitude of the mean of the 8 weights around it. Inverse square root by"
         f" {first.config.method}."
@@ -155,6 +161,11 @@ def _outputs(series: "Series[KernelsResult]") -> list[int]:
     """Return the output channels that are shown: all of one kernel size, or else the one in the middle, green."""
     count = len(series[0].channels)
     return list(range(count)) if len(rows_of(series.members)) == 1 else [count // 2]
+
+
+def _shown(series: "Series[KernelsResult]") -> "Series[KernelsResult]":
+    """Return the series with the channels that are shown."""
+    return type(series)(tuple(member.shown for member in series))
 
 
 def _norm(series: "Series[KernelsResult]") -> SymLogNorm:

@@ -1,12 +1,13 @@
 """Kernels of an image set: the result of ``ndtools kernels``, live or read back from its files."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ndtools.drawing.channels import shown_channels
 from ndtools.drawing.shown import ShownResult
 from ndtools.experiments.kernels.bootstrap import KernelBootstrap
 from ndtools.experiments.kernels.cells import CellMeasures
@@ -40,7 +41,7 @@ class ChannelKernel:
     Attributes
     ----------
     name : str
-        "R", "G", "B", "X", "Y", "Z", "L", "M", "S", or "gray".
+        Name of the channel: "R", "G", "B", "X", "Y", "Z", "L", "M", "S" or "gray", or that of a channel of arrays.
     center : float
         The kernel at its centre.
     surround_mean : float or None
@@ -128,10 +129,31 @@ class KernelsResult(ShownResult):
         """Name of the image source, or of the files of moments, printable."""
         return self.images.label
 
+    @property
+    def shown(self) -> "KernelsResult":
+        """The same result with the channels that figures show one by one: of more than three, three."""
+        places = shown_channels(len(self.channels))
+        if len(places) == len(self.channels):
+            return self
+        among = np.ix_(places, places)
+        found = self.bootstrap
+        if found:
+            samples = found.samples[np.ix_(range(len(found.samples)), places, places)]
+            found = replace(found, error=found.error[among], samples=samples)
+        return replace(
+            self,
+            kernels=self.kernels[among],
+            channels=tuple(self.channels[i] for i in places),
+            cells=tuple(self.cells[i] for i in places) if self.cells else (),
+            bootstrap=found,
+        )
+
     def summary(self) -> Sequence[str]:
         """Return lines that say what the result comes from, and its main numbers."""
         size = self.config.kernel_size
-        centers = (f"{channel.name} {channel.center:.4g}, {channel.ratio_in_words()}" for channel in self.channels)
+        centers = (
+            f"{channel.name} {channel.center:.4g}, {channel.ratio_in_words()}" for channel in self.shown.channels
+        )
         return (
             f"{source_name(self.source)} · {self.images.counted} · {self.covariance.count:,} patches of {size}×{size}"
             f"{in_space(self.config.space, ' · ')}",
@@ -152,7 +174,15 @@ class KernelsResult(ShownResult):
     def moments(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of a file of moments, which adds up with others (``from_moments``)."""
         config, images = self.config, self.images
-        return moments_arrays(self.covariance, images.read, config.resize, config.space, images.noise, self.origin)
+        return moments_arrays(
+            self.covariance,
+            images.read,
+            config.resize,
+            config.space,
+            images.noise,
+            self.origin,
+            calibrated=images.calibrated,
+        )
 
     def numbers(self) -> dict[str, Any]:
         """Return the numbers of the .json file by key."""

@@ -22,7 +22,6 @@ from ndtools.moments.groups import GroupMoments, grouped_moments, moments_of_fil
 from ndtools.moments.noise import warn_if_below_noise
 from ndtools.moments.origin import Origin, PatchSetting
 from ndtools.moments.resampling import GROUPS
-from ndtools.numerics.colour import channel_names
 from ndtools.numerics.covariance import has_variance
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.inverse_sqrt import method_from_name
@@ -113,12 +112,15 @@ def run_series(
             replace(member, kernel_size=k, gray=channels == 1, resize=found.resize, space=found.space)
             for member in members
         )
-        used = ImagesUsed(", ".join(map(printable, config.from_moments)), found.read, noise=found.noise)
+        label = ", ".join(map(printable, config.from_moments))
+        used = ImagesUsed(label, found.read, noise=found.noise, calibrated=found.calibrated)
+        members = tuple(member.in_unit(calibrated=found.calibrated) for member in members)
         origin = found.origin
     else:
-        images = resolve_source(config.source, progress=progress)
+        images = resolve_source(config.source, layout=config.layout, progress=progress)
         if config.images is not None:
             images = images.subset(config.images, config.seed)
+        config, members = config.applied_to(images), tuple(member.applied_to(images) for member in members)
         found = grouped_moments(
             images,
             kernel_sizes=sizes,
@@ -177,7 +179,7 @@ def _result(
             seed=config.seed,
             progress=progress,
         )
-    names = channel_names(covariance.channels, config.space)
+    names = config.names_of(covariance.channels)
     return KernelsResult(
         config=config,
         images=used,

@@ -69,14 +69,15 @@ def series_table(series: Series[KernelsResult]) -> Table:
     Returns
     -------
     Table
-        Condition, weights at the centre, and ratios of centre to surround.
+        Condition, weights at the centre, and ratios of centre to surround; of more than three channels, of three.
     """
-    names = [channel.name for channel in series[0].channels]
+    names = [channel.name for channel in series[0].shown.channels]
     headings = [f"{quantity} {name}" for quantity in ("center", "center/surround") for name in names]
     table = tables.series_table(series, ("condition", *headings))
     for member in series:
-        centres = (f"{channel.center:.4g}" for channel in member.channels)
-        ratios = (with_error(channel.center_surround_ratio, digits=4) for channel in member.channels)
+        channels = member.shown.channels
+        centres = (f"{channel.center:.4g}" for channel in channels)
+        ratios = (with_error(channel.center_surround_ratio, digits=4) for channel in channels)
         table.add_row(*tables.series_cells(member), f"{member.deconvolution.condition:.3g}", *centres, *ratios)
     return table
 

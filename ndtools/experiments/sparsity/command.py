@@ -7,6 +7,7 @@ import typer
 from ndtools.console.conflicts import refuse_given
 from ndtools.console.measures import NAMES, REFERENCES
 from ndtools.console.options import (
+    ArrayRidgeOptions,
     AtMostImages,
     ColourSpace,
     Gray,
@@ -58,6 +59,7 @@ def sparsity(
             help="Take D and μ from this file of kernels --save-moments, and apply them to SOURCE (repeatable)."
         ),
     ] = None,
+    arrays: ArrayRidgeOptions,
     shared: SharedOptions,
 ) -> None:
     """Measure how sparse images are before and after deconvolution (Ye et al. 2020, fig. 10).
@@ -90,6 +92,7 @@ def sparsity(
         bins=bins,
         whitening=whitening,
         bootstrap=bootstrap,
+        **arrays.of_arrays(),
         **shared.of_run(),
     )
     output.check(config.source, *config.from_moments)
@@ -101,6 +104,8 @@ def sparsity(
         run_series, config, kernel_sizes=sizes, ridges=ridges, counting="images" if from_moments else "images, twice"
     )
     result = series[0]
+    if result.images.calibrated:
+        output.units(result.images.label, result.config)
     output.skipped(result.images)
     if len(series) == 1:
         output.results(result, pictures=FIGURES, title=_title(result), table=_table(result))

@@ -3,9 +3,9 @@
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
+from ndtools.data.images.layouts import ArrayRidgeSettings
 from ndtools.errors import OptionError
 from ndtools.validation import (
-    Configuration,
     Ridge,
     Space,
     check_bootstrap,
@@ -22,7 +22,7 @@ __all__ = ["SparsityConfig"]
 
 
 @dataclass(frozen=True, repr=False)
-class SparsityConfig(Configuration):
+class SparsityConfig(ArrayRidgeSettings):
     """Configuration of the sparsity of images before and after deconvolution (Ye et al. 2020, fig. 10; once fig. 9).
 
     Attributes
@@ -54,6 +54,17 @@ class SparsityConfig(Configuration):
         Files of moments, as ``ndtools kernels`` saves them, from which D and μ are computed. They are applied to the
         images of ``source``, which need not be those of the moments. Kernel size and channels are then those of the
         files, and σ of each distribution is the root mean square of its values.
+    key : str, optional
+        Name of the array in a .npz or .mat file. By default the file holds one array of images.
+    axes : str, optional
+        Order of the axes of arrays, of the letters N (images), C (channels), H (rows) and W (columns), as in "HWC".
+    raw : str, optional
+        Sizes of the axes and type of the numbers of files without a header, as in "1024x1536:>u2".
+    channels : tuple of str
+        Names of the channels of arrays; "gray", "R", "G", "B", or numbers by default.
+    absolute_eps : bool
+        Whether a number ``eps`` is in squared units of the values of arrays that are taken as they are. By default it
+        is in units of their mean variance.
     seed : int
         Seed of the random draw of the images, and of their assignment to groups.
     jobs : int, optional
@@ -74,12 +85,18 @@ class SparsityConfig(Configuration):
     whitening: Literal["patch", "channel", "none"] = "patch"
     bootstrap: int = 200
     from_moments: tuple[str, ...] = ()
+    key: str | None = None
+    axes: str | None = None
+    raw: str | None = None
+    channels: tuple[str, ...] = ()
+    absolute_eps: bool = False
     seed: int = 0
     jobs: int | None = None
     device: str = "auto"
 
     def __post_init__(self) -> None:
         check_run(self)
+        self.check_arrays()
         check_space(self)
         check_odd(self.kernel_size)
         check_positive(self, "images")

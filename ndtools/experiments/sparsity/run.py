@@ -9,7 +9,7 @@ from ndtools.computing.operators import resolve_device
 from ndtools.computing.progress import Progress
 from ndtools.console.short_form import short_form
 from ndtools.data.images.sources import resolve_source
-from ndtools.errors import OptionError
+from ndtools.errors import DataError, OptionError
 from ndtools.experiments.sparsity.config import SparsityConfig
 from ndtools.experiments.sparsity.result import SparsityResult
 from ndtools.moments.files import check_space_of_files
@@ -21,6 +21,7 @@ from ndtools.numerics.ridge import RidgeChoice
 from ndtools.numerics.sparsity import REACH
 from ndtools.results.inputs import images_used
 from ndtools.results.series import Series, configurations
+from ndtools.text import counted
 from ndtools.validation import Ridge
 
 __all__ = ["run", "run_series", "sparsity"]
@@ -94,9 +95,10 @@ def run_series(
     if len(members) > 1 and config.whitening == "none":
         raise OptionError("whitening", "must decorrelate something where there are several results, got 'none'")
     device = resolve_device(config.device)
-    images = resolve_source(config.source, progress=progress)
+    images = resolve_source(config.source, layout=config.layout, progress=progress)
     if len(images) > config.images:
         images = images.subset(config.images, config.seed)
+    config, members = config.applied_to(images), tuple(member.applied_to(images) for member in members)
 
     passes = 1 if config.from_moments else 2
 
@@ -114,7 +116,13 @@ def run_series(
         members = tuple(
             replace(member, kernel_size=sizes[0], gray=whole.channels == 1, space=found.space) for member in members
         )
+        members = tuple(member.in_unit(calibrated=found.calibrated) for member in members)
         config = members[0]
+        if whole.channels != len(images.channels_decoded(gray=config.gray)):
+            raise DataError(
+                f"the moments are of {counted(whole.channels, 'channel')}, and {images.label} has"
+                f" {len(images.channels_decoded(gray=config.gray))}"
+            )
     else:
         found = grouped_moments(
             images,

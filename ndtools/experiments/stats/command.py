@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ndtools.console.completion import complete_images
-from ndtools.console.options import ColourSpace, DataDir, Gray, Images, Resize, SharedOptions, with_shared_options
+from ndtools.console.options import (
+    ArrayOptions,
+    ColourSpace,
+    DataDir,
+    Gray,
+    Images,
+    Resize,
+    SharedOptions,
+    with_shared_options,
+)
 from ndtools.console.results import ExperimentOutput
 from ndtools.console.tables import new_table
 from ndtools.experiments.stats.config import StatsConfig
@@ -18,6 +27,8 @@ if TYPE_CHECKING:
     from ndtools.experiments.stats.result import StatsResult
 
 __all__ = ["stats"]
+
+MOST_IN_TABLES = 8  # channels whose correlations have room on a screen
 
 
 @partial(with_shared_options, without=("device",))  # the processor adds up the pixels
@@ -38,6 +49,7 @@ def stats(
     gray: Gray = StatsConfig.gray,
     space: ColourSpace = StatsConfig.space,
     resize: Resize = StatsConfig.resize,
+    arrays: ArrayOptions,
     shared: SharedOptions,
 ) -> None:
     """Measure mean, standard deviation and covariance of the channels of images.
@@ -57,6 +69,7 @@ def stats(
         gray=gray,
         space=space,
         resize=resize,
+        **arrays.of_arrays(),
         **shared.of_run(),
     )
     output.check(config.source)
@@ -65,6 +78,8 @@ def stats(
     from ndtools.experiments.stats.run import run
 
     result = output.compute(run, config, counting="images")
+    if result.images.calibrated:
+        output.units(result.images.label, result.config)
     output.skipped(result.images)
     output.fewer(result.images, images)
     output.results(result, pictures=FIGURES, title=_title(result), table=_tables(result))
@@ -89,7 +104,9 @@ def _tables(result: "StatsResult") -> "Group":
         for line in (heading, f"  {result.normalize(over) or none}")
     ]
     parts: list[Table | Text] = [_channels(result)]
-    if len(result.names) > 1:
+    if len(result.names) > MOST_IN_TABLES:
+        parts.append(Text("correlations and principal axes of the channels: in the .json file"))
+    elif len(result.names) > 1:
         parts += [Text(""), _correlations(result), Text(""), _axes(result)]
     return Group(*parts, Text(""), *map(Text, lines))
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar, Literal
 
+from ndtools.data.images.layouts import ArraySettings
 from ndtools.validation import (
-    Configuration,
     Space,
     check_choice,
     check_positive,
@@ -19,7 +19,7 @@ SPLITS = ("train", "test", "all")
 
 
 @dataclass(frozen=True, repr=False)
-class StatsConfig(Configuration):
+class StatsConfig(ArraySettings):
     """Configuration of the statistics of the channels of images, of a folder or of a data set with labels.
 
     Attributes
@@ -40,6 +40,14 @@ class StatsConfig(Configuration):
         logarithm; see :mod:`ndtools.numerics.colour`. With ``gray``, "srgb" or "linear".
     resize : int, optional
         Short side in pixels to which images are resized. By default they are not resized.
+    key : str, optional
+        Name of the array in a .npz or .mat file. By default the file holds one array of images.
+    axes : str, optional
+        Order of the axes of arrays, of the letters N (images), C (channels), H (rows) and W (columns), as in "HWC".
+    raw : str, optional
+        Sizes of the axes and type of the numbers of files without a header, as in "1024x1536:>u2".
+    channels : tuple of str
+        Names of the channels of arrays; "gray", "R", "G", "B", or numbers by default.
     seed : int
         Seed of the random draw of ``images``.
     jobs : int, optional
@@ -59,12 +67,17 @@ class StatsConfig(Configuration):
     gray: bool = False
     space: Space = "srgb"
     resize: int | None = None
+    key: str | None = None
+    axes: str | None = None
+    raw: str | None = None
+    channels: tuple[str, ...] = ()
     seed: int = 0
     jobs: int | None = None
     device: str = "auto"
 
     def __post_init__(self) -> None:
         check_run(self)
+        self.check_arrays()
         check_space(self)
         check_choice("split", self.split, SPLITS)
         check_positive(self, "images", "resize")

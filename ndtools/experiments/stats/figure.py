@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ndtools.drawing.palette import CHANNELS, DIVERGING
+from ndtools.drawing.channels import shown_channels, shown_in_words
+from ndtools.drawing.palette import DIVERGING, channel_style
 from ndtools.drawing.style import (
     PAGE,
     add_letters,
@@ -18,7 +19,7 @@ from ndtools.drawing.style import (
     panel_rows,
     width_of,
 )
-from ndtools.numerics.colour import in_space, units_in_words
+from ndtools.numerics.colour import in_space
 
 if TYPE_CHECKING:
     from ndtools.experiments.stats.result import StatsResult
@@ -27,6 +28,7 @@ __all__ = ["caption_stats", "plot_stats"]
 
 HEIGHTS = {1: 62.0, 2: 108.0, 3: 165.0}  # millimetres, by the number of rows of panels
 NO_VARIANCE = "0.8"
+MOST_NUMBERS = 6  # channels whose correlations have room as numbers
 
 
 def plot_stats(result: "StatsResult", *, width: float = PAGE, title: bool = True, fig: Figure | None = None) -> Figure:
@@ -80,20 +82,24 @@ def caption_stats(result: "StatsResult") -> str:
         The caption, one paragraph.
     """
     found = result.statistics
+    places = shown_channels(len(result.names))
+    shown = [result.names[i] for i in places]
     channels = ", ".join(
-        f"{name} {mean:.4f} ± {sd:.4f}" for name, mean, sd in zip(result.names, found.mean, found.sd, strict=True)
+        f"{name} {found.mean[i]:.4f} ± {found.sd[i]:.4f}" for i, name in zip(places, shown, strict=True)
     )
     parts = [
         f"Channels of {result.split.label if result.split else result.images.label} ({result.images.counted} of"
-        f" {result.sizes.in_words}, {found.pixels:.3g} pixels; {units_in_words(result.config.space)}).",
+        f" {result.sizes.in_words}, {found.pixels:.3g} pixels; {result.images.values_in_words(result.config.space)})."
+        f"{shown_in_words(shown, len(result.names))}",
         f"(a) Values of all pixels; points with bars are mean and standard deviation: {channels}.",
         "(b) Standard deviation within each image. A solid line is the mean over images"
-        f" ({', '.join(f'{value:.4f}' for value in found.image_sd)}), a dotted line the standard deviation over all"
+        f" ({', '.join(f'{found.image_sd[i]:.4f}' for i in places)}), a dotted line the standard deviation over all"
         " pixels, which also has the differences between images.",
     ]
     if len(result.names) > 1:
         shares, _ = found.axes()
-        axes = " : ".join(f"{100 * share:.3g}" for share in shares)
+        axes = " : ".join(f"{100 * share:.3g}" for share in shares[:MOST_NUMBERS])
+        axes += " : ..." if len(shares) > MOST_NUMBERS else ""
         parts.append(
             "(c) Correlation of the channels of a pixel, from blue (-1) over white (0) to orange (1); the variances"
             f" along its principal axes are as {axes}."
@@ -104,20 +110,28 @@ def caption_stats(result: "StatsResult") -> str:
 def _draw_values(ax: Axes, result: "StatsResult") -> None:
     """Draw the density of each channel, and above them mean and standard deviation."""
     found = result.statistics
-    density = found.counts / found.pixels / np.diff(found.edges)
+    places = shown_channels(len(result.names))
+    density = found.counts[places] / found.pixels / np.diff(found.edges)
     middles = (found.edges[1:] + found.edges[:-1]) / 2
     # A few values, such as white, may hold so many pixels that all others are a flat line beside them.
     ranked = np.sort(density, axis=1)
     top = 1.15 * float(ranked[:, : -len(middles) // 50].max() or ranked.max())
-    for i, (name, values) in enumerate(zip(result.names, density, strict=True)):
-        style = CHANNELS[name]
+    for i, (place, values) in enumerate(zip(places, density, strict=True)):
+        name = result.names[place]
+        style = channel_style(name, i)
         ax.plot(middles, values, label=name, color=style["color"], linestyle=style["linestyle"])
         y = top * (1.06 + 0.07 * i)
         ax.errorbar(
-            found.mean[i], y, xerr=found.sd[i], color=style["color"], marker=style["marker"], capsize=2, linewidth=0.8
+            found.mean[place],
+            y,
+            xerr=found.sd[place],
+            color=style["color"],
+            marker=style["marker"],
+            capsize=2,
+            linewidth=0.8,
         )
     ax.set_xlim(found.edges[0], found.edges[-1])
-    ax.set_ylim(0, top * (1.06 + 0.07 * len(result.names)))
+    ax.set_ylim(0, top * (1.06 + 0.07 * len(places)))
     ax.set_xlabel("value")
     ax.set_ylabel("probability density")
     ax.xaxis.set_major_locator(MaxNLocator(5))
@@ -130,11 +144,11 @@ def _draw_deviations(ax: Axes, result: "StatsResult") -> None:
     share = 100 * found.sd_counts / found.images
     used = np.flatnonzero(share.any(0))
     step = found.sd_edges[1]
-    for i, (name, values) in enumerate(zip(result.names, share, strict=True)):
-        style = CHANNELS[name]
-        ax.stairs(values, found.sd_edges, baseline=None, color=style["color"], linestyle=style["linestyle"])
-        ax.axvline(found.image_sd[i], color=style["color"], linewidth=0.8)
-        ax.axvline(found.sd[i], color=style["color"], linewidth=0.8, linestyle=":")
+    for i, place in enumerate(shown_channels(len(result.names))):
+        style = channel_style(result.names[place], i)
+        ax.stairs(share[place], found.sd_edges, baseline=None, color=style["color"], linestyle=style["linestyle"])
+        ax.axvline(found.image_sd[place], color=style["color"], linewidth=0.8)
+        ax.axvline(found.sd[place], color=style["color"], linewidth=0.8, linestyle=":")
     right = max(found.sd_edges[used[-1] + 1], float(found.sd.max())) + step
     ax.set_xlim(max(0.0, min(found.sd_edges[used[0]], float(found.sd.min())) - step), right)
     ax.set_ylim(bottom=0)
@@ -148,10 +162,12 @@ def _draw_correlations(ax: Axes, result: "StatsResult") -> None:
     """Draw the correlations of the channels of a pixel, with their numbers."""
     correlation = result.statistics.correlation
     ax.imshow(correlation, cmap=DIVERGING.with_extremes(bad=NO_VARIANCE), vmin=-1, vmax=1)
-    for (i, j), value in np.ndenumerate(correlation):
+    for (i, j), value in np.ndenumerate(correlation) if len(correlation) <= MOST_NUMBERS else ():
         text = "none" if np.isnan(value) else f"{value:.3f}"
         ax.text(j, i, text, ha="center", va="center", color="w" if value < -0.5 else "k")
-    places = range(len(result.names))
-    ax.set_xticks(places, result.names)
-    ax.set_yticks(places, result.names)
+    places = list(range(len(result.names)))
+    if len(places) > MOST_NUMBERS:
+        places = shown_channels(len(places))
+    ax.set_xticks(places, [result.names[i] for i in places])
+    ax.set_yticks(places, [result.names[i] for i in places])
     ax.tick_params(length=0)

@@ -69,7 +69,7 @@ def resolve(config: StatsConfig) -> ImageSource | LabelledImages:
         if getattr(config, name) != getattr(StatsConfig, name):
             raise OptionError(name, f"needs a data set with labels ({names_of_sets()}), got images: {source}")
     try:
-        images = resolve_source(source)
+        images = resolve_source(source, layout=config.layout)
     except DataError as error:
         if lack is not None:
             raise DataError(f"{error}; {lack}") from None
@@ -80,6 +80,9 @@ def resolve(config: StatsConfig) -> ImageSource | LabelledImages:
 
 
 def _labelled(config: StatsConfig) -> LabelledImages:
+    for name in ("key", "axes", "raw", "channels"):
+        if getattr(config, name) != getattr(StatsConfig, name):
+            raise OptionError(name, f"has no meaning for {config.source}, a data set with labels")
     if config.resize is not None:
         raise OptionError("resize", "cannot be combined with a data set with labels, whose images have one size")
     dataset = load_dataset(config.source, data_dir=config.data_dir)

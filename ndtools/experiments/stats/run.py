@@ -3,6 +3,8 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from ndtools.computing.progress import Progress
 from ndtools.console.short_form import short_form
 from ndtools.data.images.decoding import in_colour_space
@@ -13,7 +15,7 @@ from ndtools.experiments.stats.inputs import LabelledImages, resolve
 from ndtools.experiments.stats.result import Sizes, SplitUsed, StatsResult
 from ndtools.moments.gathering import gather
 from ndtools.numerics.channel_statistics import ChannelSums
-from ndtools.numerics.colour import channel_names, reach_of
+from ndtools.numerics.colour import reach_of
 from ndtools.results.inputs import ImagesUsed, images_used
 
 __all__ = ["run", "stats"]
@@ -67,10 +69,13 @@ stats = short_form(StatsConfig, run, counting="images")
 
 
 def _of_source(config: StatsConfig, images: ImageSource, progress: Progress | None) -> StatsResult:
-    channels = 1 if config.gray else 3
+    config = config.applied_to(images)
+    channels = len(images.channels_decoded(gray=config.gray))
+    passes = 2 if images.calibrated else 1
+    reach = _reach(config, images, _pass(progress, 0, passes)) if images.calibrated else reach_of(config.space)
 
     def new() -> _Sums:
-        return _Sums(ChannelSums(channels, reach_of(config.space)))
+        return _Sums(ChannelSums(channels, reach))
 
     gathered = gather(
         images,
@@ -81,7 +86,7 @@ def _of_source(config: StatsConfig, images: ImageSource, progress: Progress | No
         space=config.space,
         jobs=config.jobs,
         working=WORKING,
-        progress=progress,
+        progress=_pass(progress, passes - 1, passes),
     )
     total, *others = gathered.parts
     for part in others:
@@ -89,6 +94,31 @@ def _of_source(config: StatsConfig, images: ImageSource, progress: Progress | No
         total.sizes.update(part.sizes)
     used = images_used(images, gathered.read, gathered.skipped, gathered.frames, gathered.noise)
     return _result(config, total, used, None)
+
+
+def _reach(config: StatsConfig, images: ImageSource, progress: Progress | None) -> tuple[float, float]:
+    """Return the smallest and the largest value of arrays, which are not in [0, 1], in a pass of its own."""
+
+    def add(ends: list[float], image: Decoded) -> None:
+        ends[:] = min(ends[0], float(image.pixels.min())), max(ends[1], float(image.pixels.max()))
+
+    gathered = gather(
+        images,
+        lambda: [np.inf, -np.inf],
+        add,
+        gray=config.gray,
+        resize=config.resize,
+        jobs=config.jobs,
+        working=WORKING,
+        progress=progress,
+    )
+    low, high = min(ends[0] for ends in gathered.parts), max(ends[1] for ends in gathered.parts)
+    return (low, high) if low < high else (low, low + 1.0)
+
+
+def _pass(progress: Progress | None, number: int, of: int) -> Progress | None:
+    """Return a function that is told the progress of one of several passes, and tells that of all."""
+    return (lambda done, total: progress(number * total + done, of * total)) if progress else None
 
 
 def _add(sums: _Sums, image: Decoded) -> None:
@@ -116,7 +146,7 @@ def _result(config: StatsConfig, sums: _Sums, used: ImagesUsed, split: SplitUsed
         config=config,
         images=used,
         split=split,
-        names=channel_names(len(statistics.mean), config.space),
+        names=config.names_of(len(statistics.mean)),
         sizes=Sizes.of(sums.sizes),
         statistics=statistics,
         device="cpu",

@@ -233,20 +233,6 @@ def test_16_bit_colour_key_is_white():
     np.testing.assert_allclose(pixels[0], expected, rtol=1e-6)
 
 
-def test_16_bit_rgb_is_read_as_its_high_byte():
-    samples = RNG.integers(0, 65536, (3, 4, 3), dtype=np.uint16)
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
-
-    def chunk(name, data):
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 3, 16, 2, 0, 0, 0))
-    content = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    pixels = decode_image(content)
-    assert pixels.dtype == np.uint8
-    np.testing.assert_array_equal(pixels, (samples >> 8).transpose(2, 0, 1))
-
-
 def test_32_bit_integers():
     values = np.array([[0, 70], [256, 65535]], np.int32)
     pixels = decode_image(encoded(picture(values), "TIFF"), gray=True)

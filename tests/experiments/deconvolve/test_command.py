@@ -136,7 +136,9 @@ def test_bad_input(photos, tmp_path, out):  # noqa: F811
     good = {"kernels": np.zeros((3, 3, 3, 3)), "mean": np.zeros(27)}
     for changes, message in (
         ({"kernels": np.zeros((3, 3, 2, 2))}, "where (C, C, k, k)"),
-        ({"kernels": np.zeros((2, 2, 3, 3))}, "where (C, C, k, k)"),
+        ({"kernels": np.zeros((2, 3, 3, 3))}, "where (C, C, k, k)"),
+        ({"kernels": np.zeros((2, 2, 3, 3))}, "mean of shape (27,), where (18,) is wanted"),
+        ({"kernels": np.zeros((2, 2, 3, 3)), "mean": np.zeros(18)}, "holds kernels of 2 channels, and"),
         ({"kernels": np.zeros(3)}, "where (C, C, k, k)"),
         ({"mean": np.zeros(3)}, "mean of shape (3,)"),
         ({"mean": np.full(27, np.nan)}, "not finite"),
