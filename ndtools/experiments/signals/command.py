@@ -11,6 +11,7 @@ from ndtools.console.results import ExperimentOutput
 from ndtools.console.tables import new_table
 from ndtools.errors import OptionError
 from ndtools.experiments.signals.config import SignalsConfig
+from ndtools.validation import Ridge
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -92,9 +93,6 @@ def signals(
     output = ExperimentOutput(shared, "signals")
     if method == "eigh":
         refuse_given(context, ["iterations"], "with --method eigh, which is exact")
-    ridges = ridges_from(eps)
-    if len(ridges) > 1:
-        raise OptionError("eps", f"must be one ridge, got {len(ridges)}")
     config = SignalsConfig(
         source=source,
         axes=axes,
@@ -102,7 +100,7 @@ def signals(
         channels=() if channels is None else tuple(name.strip() for name in channels.split(",")),
         rate=rate,
         kernel_size=_sides_from(kernel_size),
-        eps=ridges[0],
+        eps=_ridge_from(eps),
         absolute_eps=absolute_eps,
         method=method,
         iterations=iterations,
@@ -126,6 +124,14 @@ def _sides_from(text: str | None) -> int | tuple[int, ...] | None:
     except ValueError:
         raise OptionError("kernel_size", f"must be whole numbers, as in 15 or 3x7x7, got {text!r}") from None
     return sides[0] if len(sides) == 1 else sides
+
+
+def _ridge_from(text: str) -> Ridge:
+    """Read one ridge; OptionError if there are several."""
+    ridges = ridges_from(text)
+    if len(ridges) > 1:
+        raise OptionError("eps", f"must be one ridge, got {len(ridges)}")
+    return ridges[0]
 
 
 def _title(result: "SignalsResult") -> str:

@@ -82,6 +82,9 @@ def plot_signals(
         further = _further_axes(lower, result, width)
         _draw_correlations(further[0], result)
         _draw_excerpts(further[1], further[2], result)
+        if result.axes == "ZYX" and is_wide(width):  # as tall as the pictures beside it
+            rows, columns = result.excerpt.before.shape[1:]
+            further[0].set_box_aspect(rows / columns)
         add_letters([*kernels, *further])
         if title:
             add_title(fig, f"Deconvolution of {source_name(result.source)}")
@@ -115,7 +118,8 @@ def caption_signals(result: "SignalsResult") -> str:
             kernels = f"(a) The kernel; {scale}."
         elif count <= FEW:
             last = chr(ord("a") + count - 1)
-            kernels = f"(a) to ({last}) Kernels of each output channel, a trace for each input channel; {scale}."
+            between = "and" if count == 2 else "to"
+            kernels = f"(a) {between} ({last}) Kernels of each output channel, a trace for each input channel; {scale}."
         else:
             kernels = (
                 f"(a) The kernel of each channel by which it enters itself, from the first (dark) to the last (light)."
@@ -141,7 +145,7 @@ def _heights(result: "SignalsResult", width: float) -> tuple[float, float]:
     if result.axes == "ZYX":
         _, height, side = result.fit.kernel_size
         columns = _slice_count(result, width)
-        row = min(0.8 * width / columns * height / side, 40.0)
+        row = min(0.7 * width / columns * height / side, 40.0)
         rows, columns_below = result.excerpt.before.shape[1:]
         picture = min(width * (0.33 if wide else 0.46) * rows / columns_below, 80.0)
         return min(count, ROWS) * (row + 4) + 14, (picture + 14 if wide else picture + 0.45 * width + 24)
@@ -171,7 +175,7 @@ def _draw_traces(fig: FigureBase, result: "SignalsResult", norm: SymLogNorm, wid
         for i, colour in enumerate(_viridis(count)):
             axes[0].plot(lags, kernels[i, i], color=colour, linewidth=0.6)
         _name_traces(axes[0], norm, label)
-        _draw_weights(fig, axes[1], result, norm)
+        _draw_weights(fig, axes[1], result, norm, width)
         return list(axes)
     across = (1, count) if is_wide(width) or count == 1 else (math.ceil(count / 2), 2)
     panels = fig.subplots(*across, squeeze=False, sharey=True)
@@ -203,12 +207,12 @@ def _name_traces(ax: Axes, norm: SymLogNorm, label: str) -> None:
     ax.set_ylabel("weight")
 
 
-def _draw_weights(fig: FigureBase, ax: Axes, result: "SignalsResult", norm: SymLogNorm) -> None:
+def _draw_weights(fig: FigureBase, ax: Axes, result: "SignalsResult", norm: SymLogNorm, width: float) -> None:
     """Draw the weights at the centre between all channels."""
     count = len(result.names)
     image = ax.imshow(result.kernels[..., result.kernels.shape[-1] // 2], cmap=DIVERGING, norm=norm)
     _draw_bar(fig, image, [ax], norm)
-    step = math.ceil(count / 16)
+    step = math.ceil(count / (16 if is_wide(width) else 8))
     ticks = range(0, count, step)
     for axis, words in ((ax.xaxis, "from channel"), (ax.yaxis, "to channel")):
         axis.set_ticks(list(ticks), [result.names[i] for i in ticks])
@@ -247,8 +251,9 @@ def _draw_slices(fig: FigureBase, result: "SignalsResult", norm: SymLogNorm, wid
             axis.set_major_locator(MaxNLocator(3, integer=True, min_n_ticks=1))
         ax.tick_params(labelleft=place == 0, labelbottom=i == rows - 1)
         if i == 0:
-            words = f"Δz = {z}" if columns > 1 else ""
-            ax.set_title(words.replace("-", "−"), loc="right" if place == 0 and not is_wide(width) else "center")
+            # In a narrow figure only the middle has room for the name beside the letter of the panel.
+            words = f"Δz = {z}" if is_wide(width) or z == 0 else f"{z}"
+            ax.set_title(words.replace("-", "−"))
         if place == 0:
             ax.set_ylabel("Δy / voxels" if rows == 1 else f"{result.names[i]}\nΔy / voxels")
         if i == rows - 1 and place == columns // 2:
@@ -314,7 +319,7 @@ def _draw_excerpts(before: Axes, after: Axes, result: "SignalsResult") -> None:
             colour = LINES[i]["color"] if len(result.names) <= FEW else BLACK
             ax.plot(times, 0.48 * trace / end - i, color=colour, linewidth=0.6)
         ax.set_yticks(-np.arange(len(values)), result.names[: len(values)])
-        ax.set_ylim(0.6 - len(values), 0.6)
+        ax.set_ylim(0.4 - len(values), 0.6)
         ax.set_xlim(times[0], times[-1] if length > 1 else times[0] + 1)
         ax.tick_params(axis="y", length=0)
         ax.set_xlabel(f"{label}, {words}" if label == "sample" else f"{label} ({words})")
