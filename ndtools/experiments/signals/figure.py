@@ -20,6 +20,7 @@ from ndtools.drawing.style import (
     is_wide,
     legend_columns,
     new_figure,
+    split_figure,
     width_of,
 )
 from ndtools.drawing.weights import scale_axis, weight_norm, weight_ticks
@@ -75,7 +76,7 @@ def plot_signals(
         width = width_of(fig, width)
         above, below = _heights(result, width)
         fig = new_figure(fig, width, above + below + 6 * title)
-        upper, lower = fig.subfigures(2, 1, height_ratios=[above, below])
+        upper, lower = split_figure(fig, above, below)
         kernels = (
             _draw_traces(upper, result, norm, width) if result.axes == "T" else _draw_slices(upper, result, norm, width)
         )

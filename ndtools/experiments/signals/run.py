@@ -188,5 +188,5 @@ def _excerpt(before: Array, after: Array, first: int) -> Excerpt:
         start = before.shape[1] // 2
         edges = [max(0, (n - SHOWN_SIDE) // 2) for n in before.shape[2:]]
         part = (start, *(slice(edge, edge + SHOWN_SIDE) for edge in edges))
-    cut = (np.ascontiguousarray(values[:, *part], dtype=np.float32) for values in (before, after))
-    return Excerpt(*cut, start=first + start)
+    shown = [np.ascontiguousarray(values[:, *part], dtype=np.float32) for values in (before, after)]
+    return Excerpt(shown[0], shown[1], first + start)
