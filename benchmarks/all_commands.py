@@ -29,6 +29,8 @@ EXPERIMENTS = {
     "mlp": "mlp glyphs --hidden 64,64 --epochs 4 --repeats 2",
     "deblur": "deblur sample-photo --blur motion:11,30",
     "deblur-gaussian": "deblur sample-photo",
+    "check": "check",
+    "compare-sets": "compare-sets sample dead-leaves -n 16 -k 9",
     "timing": "timing -j 1 --batch-size 1 --repeats 1",
 }
 

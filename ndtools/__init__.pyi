@@ -105,6 +105,11 @@ from ndtools.experiments.sparsity.result import SparsityResult as SparsityResult
 from ndtools.experiments.sparsity.run import run as _run_sparsity
 from ndtools.experiments.sparsity.run import run_series as _run_sparsity_series
 from ndtools.experiments.sparsity.run import sparsity as sparsity
+from ndtools.experiments.stats.config import StatsConfig as StatsConfig
+from ndtools.experiments.stats.figure import plot_stats as plot_stats
+from ndtools.experiments.stats.result import StatsResult as StatsResult
+from ndtools.experiments.stats.run import run as _run_stats
+from ndtools.experiments.stats.run import stats as stats
 from ndtools.experiments.timing.config import TimingConfig as TimingConfig
 from ndtools.experiments.timing.figure import plot_timing as plot_timing
 from ndtools.experiments.timing.result import TimingResult as TimingResult
@@ -192,5 +197,6 @@ run_regress = _run_regress
 run_signals = _run_signals
 run_sparsity = _run_sparsity
 run_sparsity_series = _run_sparsity_series
+run_stats = _run_stats
 run_timing = _run_timing
 run_train = _run_train

@@ -22,10 +22,12 @@ __all__ = [
     "MOST_NEWTON_SCHULZ",
     "PAPER_RIDGE",
     "SHRINKAGES",
+    "SPACES",
     "Configuration",
     "Ridge",
     "RootMethod",
     "Shrinkage",
+    "Space",
     "check_bootstrap",
     "check_choice",
     "check_count",
@@ -35,6 +37,7 @@ __all__ = [
     "check_rate",
     "check_ridge",
     "check_run",
+    "check_space",
     "check_types",
     "check_whitening",
 ]
@@ -64,6 +67,9 @@ MOST_NEWTON_SCHULZ = 1000
 MOST_FOLLOWED = 100_000
 Shrinkage = Literal["none", "lw", "oas"]
 SHRINKAGES: tuple[str, ...] = get_args(Shrinkage)
+Space = Literal["srgb", "linear", "xyz", "lms", "log-lms"]
+"""Colour spaces of pixels; :mod:`ndtools.numerics.colour` defines them."""
+SPACES: tuple[str, ...] = get_args(Space)
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
@@ -271,6 +277,24 @@ def check_run(config: _Run) -> None:
     """Raise an error if one of the fields that every configuration has, ``jobs`` and ``device``, is not allowed."""
     check_positive(config, "jobs")
     check_choice("device", config.device, DEVICES)
+
+
+class _Coloured(Protocol):
+    @property
+    def space(self) -> Space: ...
+    @property
+    def gray(self) -> bool: ...
+
+
+def check_space(config: _Coloured) -> None:
+    """Raise an error if a colour space is unknown, or has no meaning for one channel, to which ``gray`` reduces."""
+    check_choice("space", config.space, SPACES)
+    if config.gray and config.space not in ("srgb", "linear"):
+        raise OptionError(
+            "space",
+            "must be srgb (luma) or linear (luminance) with `gray=True`, which leaves one channel, got"
+            f" {config.space!r}",
+        )
 
 
 def check_whitening(config: _Whitening) -> None:

@@ -6,16 +6,24 @@ from collections.abc import Iterable
 __all__ = [
     "complete_dataset",
     "complete_fetched",
+    "complete_images",
     "complete_name_of_dataset",
     "complete_photo",
     "complete_signals",
     "complete_source",
 ]
 
+_SOURCES = ("sample", "sample-photo", "dead-leaves")
+
+
+def complete_images(incomplete: str) -> list[str]:
+    """Return the built-in sources of images, the names of data sets, and paths, that begin with what was typed."""
+    return _names_or_paths((*_SOURCES, *complete_name_of_dataset(incomplete)), incomplete)
+
 
 def complete_source(incomplete: str) -> list[str]:
     """Return the built-in sources of images, and paths, that begin with what was typed."""
-    return _names_or_paths(("sample", "sample-photo", "dead-leaves"), incomplete)
+    return _names_or_paths(_SOURCES, incomplete)
 
 
 def complete_photo(incomplete: str) -> list[str]:

@@ -14,11 +14,12 @@ import typer
 
 from ndtools.console.completion import complete_dataset, complete_photo, complete_source
 from ndtools.errors import OptionError
-from ndtools.validation import Ridge, RootMethod
+from ndtools.validation import Ridge, RootMethod, Space
 
 __all__ = [
     "AsJson",
     "AtMostImages",
+    "ColourSpace",
     "DataDir",
     "Dataset",
     "Device",
@@ -34,6 +35,7 @@ __all__ = [
     "PatchSizes",
     "Quiet",
     "RelativeEps",
+    "Resize",
     "Ridges",
     "Seed",
     "SharedOptions",
@@ -96,6 +98,17 @@ PatchSizes = Annotated[
 ]
 PatchSize = Annotated[int, typer.Option("--kernel-size", "-k", help="Side of the patches in pixels.")]
 Gray = Annotated[bool, typer.Option("--gray", "--grey", help="Reduce images to luma.")]
+ColourSpace = Annotated[
+    Space,
+    typer.Option(
+        "--space",
+        help="Colour space of the pixels: as in files (srgb), light (linear), CIE XYZ, cones (lms), or log10 of cones.",
+    ),
+]
+Resize = Annotated[
+    int | None,
+    typer.Option("--resize", help="Resize images to this short side in pixels (default: as they are)."),
+]
 
 # Deconvolution of patches of images.
 Ridges = Annotated[

@@ -59,9 +59,15 @@ CHANNELS: dict[str, dict[str, Any]] = {
     "R": {"color": "#c1272d", "linestyle": "-", "marker": "o"},
     "G": {"color": "#2ca25f", "linestyle": "--", "marker": "s"},
     "B": {"color": "#1f4e9c", "linestyle": ":", "marker": "^"},
+    "L": {"color": "#a8322d", "linestyle": "-", "marker": "o"},
+    "M": {"color": "#3d8f3a", "linestyle": "--", "marker": "s"},
+    "S": {"color": "#5b3fa6", "linestyle": ":", "marker": "^"},
+    "X": {"color": ORANGE, "linestyle": "-", "marker": "o"},
+    "Y": {"color": "0.4", "linestyle": "--", "marker": "s"},
+    "Z": {"color": BLUE, "linestyle": ":", "marker": "^"},
     "gray": {"color": "0.2", "linestyle": "-", "marker": "D"},
 }
-"""Colour channels of images."""
+"""Channels of images: primaries of a display, cones by the light that excites them most, and CIE XYZ."""
 
 DIVERGING = LinearSegmentedColormap.from_list(
     "diverging",

@@ -22,6 +22,7 @@ EXPERIMENTS = {
     "sparsity": "SparsityResult",
     "compare-sets": "CompareSetsResult",
     "signals": "SignalsResult",
+    "stats": "StatsResult",
     "ns-stability": "NsStabilityResult",
     "regress": "RegressResult",
     "mlp": "MlpResult",

@@ -5,7 +5,7 @@ import os
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -15,20 +15,25 @@ from ndtools.data.arrays import read_arrays
 from ndtools.errors import DataError, MatrixError, OptionError
 from ndtools.numerics.covariance import Covariance
 from ndtools.text import printable
+from ndtools.validation import SPACES, Space
 
 __all__ = [
+    "SPACE",
     "Moments",
+    "check_space_of_files",
     "is_moments",
     "iterate_moments",
     "moments_arrays",
     "read_moments",
     "read_written",
     "size_in_words",
+    "space_array",
+    "space_of",
 ]
 
 COPIES = 10  # number of arrays of the size of a covariance that are held while its kernels are computed
 KEYS = ("covariance", "mean", "patches", "images", "channels", "kernel_size")
-ROUNDING, RESIZE = "rounding", "resize"  # missing in files that earlier versions wrote
+ROUNDING, RESIZE, SPACE = "rounding", "resize", "space"  # missing in files that earlier versions wrote
 
 
 class Moments(NamedTuple):
@@ -42,14 +47,19 @@ class Moments(NamedTuple):
         Number of images that the patches come from.
     resize : int or None
         Short side in pixels to which the images were resized; None if they were not.
+    space : {"srgb", "linear", "xyz", "lms", "log-lms"}
+        Colour space of the pixels.
     """
 
     covariance: Covariance
     images: int
     resize: int | None
+    space: Space = "srgb"
 
 
-def moments_arrays(covariance: Covariance, images: int, resize: int | None = None) -> dict[str, NDArray[Any]]:
+def moments_arrays(
+    covariance: Covariance, images: int, resize: int | None = None, space: Space = "srgb"
+) -> dict[str, NDArray[Any]]:
     """Return the arrays of a file of moments.
 
     Parameters
@@ -60,6 +70,8 @@ def moments_arrays(covariance: Covariance, images: int, resize: int | None = Non
         Number of images that the patches come from.
     resize : int, optional
         Short side in pixels to which the images were resized. By default they were not.
+    space : {"srgb", "linear", "xyz", "lms", "log-lms"}
+        Colour space of the pixels. Default "srgb".
 
     Returns
     -------
@@ -75,6 +87,7 @@ def moments_arrays(covariance: Covariance, images: int, resize: int | None = Non
         "kernel_size": np.array(covariance.kernel_size),
         ROUNDING: np.array(covariance.rounding),
         RESIZE: np.array(resize or 0),
+        SPACE: space_array(space),
     }
 
 
@@ -133,12 +146,41 @@ def iterate_moments(paths: Sequence[str]) -> Iterator[Moments]:
             raise MatrixError(
                 f"{message}: its images {size_in_words(moments.resize)}, the others {size_in_words(first.resize)}"
             )
+        if moments.space != first.space:
+            raise MatrixError(
+                f"{message}: its pixels are in the colour space {moments.space}, the others in {first.space}; moments"
+                " of different spaces cannot be added"
+            )
         yield moments
 
 
 def size_in_words(resize: int | None) -> str:
     """Say to what the images of moments were resized."""
     return f"were resized to {resize} pixels" if resize else "were not resized"
+
+
+def check_space_of_files(wanted: Space, space: Space) -> None:
+    """Raise an error if another colour space is wanted than that of files; sRGB, the default, stands for any."""
+    if wanted not in ("srgb", space):
+        raise OptionError(
+            "space", f"must be that of the files, whose pixels are in the colour space {space}, got {wanted!r}"
+        )
+
+
+def space_array(space: Space) -> NDArray[np.uint8]:
+    """Return the name of a colour space as files of arrays have it: the codes of its letters."""
+    return np.frombuffer(space.encode("ascii"), np.uint8)
+
+
+def space_of(array: NDArray[Any] | None, path: str) -> Space:
+    """Return the colour space whose name an array of a file has; "srgb" without it, as in files of earlier versions."""
+    if array is None:
+        return "srgb"
+    codes = array.ravel()
+    name = "".join(map(chr, codes.astype(int))) if codes.size < 99 and ((codes > 31) & (codes < 127)).all() else ""
+    if name not in SPACES:
+        raise MatrixError(f"{printable(path)} has pixels in an unknown colour space: it must be {', '.join(SPACES)}")
+    return cast("Space", name)
 
 
 def read_written(
@@ -184,7 +226,10 @@ def read_written(
 
 def _read(path: str) -> Moments:
     arrays = read_written(
-        path, KEYS, "files of moments are those that ndtools kernels --save-moments FILE writes", [ROUNDING, RESIZE]
+        path,
+        KEYS,
+        "files of moments are those that ndtools kernels --save-moments FILE writes",
+        [ROUNDING, RESIZE, SPACE],
     )
     numbers = {key: arrays[key].ravel() for key in ("patches", "images", "channels", "kernel_size")}
     if any(not (values.size and (values >= 1).all() and (values % 1 == 0).all()) for values in numbers.values()):
@@ -220,4 +265,4 @@ def _read(path: str) -> Moments:
         kernel_size=(size[0], size[1]),
         rounding=float(rounding),
     )
-    return Moments(covariance, int(numbers["images"][0]), int(resize) or None)
+    return Moments(covariance, int(numbers["images"][0]), int(resize) or None, space_of(arrays.get(SPACE), path))

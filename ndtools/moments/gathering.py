@@ -19,6 +19,7 @@ from ndtools.data.images.reading import Decoded, Encoded, load_images, processor
 from ndtools.data.images.sources import ImageSource, Skipped
 from ndtools.errors import NdtoolsError, NoUsableImageError
 from ndtools.moments.keeping import KeptImages
+from ndtools.validation import Space
 
 __all__ = ["Gathered", "gather"]
 
@@ -63,6 +64,7 @@ def gather(
     jobs: int | None = None,
     gray: bool = False,
     resize: int | None = None,
+    space: Space = "srgb",
     working: int = 0,
     kept: KeptImages | None = None,
     progress: Progress | None = None,
@@ -86,7 +88,7 @@ def gather(
         Largest number of accumulators. Default: the number of threads.
     jobs : int, optional
         Number of threads that decode and compute. Default: one for each processor.
-    gray, resize
+    gray, resize, space
         Settings for decoding, as in :func:`ndtools.data.images.reading.load_images`.
     working : int
         Bytes that adding an image takes for each of its pixels. Default 0. Threads wait for one another where large
@@ -113,9 +115,9 @@ def gather(
     if images is not None:
         kept = None
     elif workers == jobs:
-        images = read_images(source, gray=gray, resize=resize)
+        images = read_images(source, gray=gray, resize=resize, space=space)
     else:
-        images = load_images(source, gray=gray, resize=resize, jobs=jobs)
+        images = load_images(source, gray=gray, resize=resize, space=space, jobs=jobs)
     free = free_memory()
     gate = MemoryGate(None if free is None else free // 2)
     dealer = _Dealer(images, total=len(source) + len(source.skipped))

@@ -17,7 +17,7 @@ from ndtools.moments.keeping import KeptImages
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.ridge import RidgeChoice, choose_ridge, ridge_terms, tightest_ridge
 from ndtools.text import printable
-from ndtools.validation import Ridge
+from ndtools.validation import Ridge, Space
 
 __all__ = ["GroupMoments", "GroupedMoments", "grouped_moments", "moments_of_files"]
 
@@ -78,6 +78,8 @@ class GroupedMoments:
         Mean variance of the rounding of the files' pixels in [0, 1]; None if it is not known.
     resize : int or None
         Short side in pixels to which the images were resized; None if they were not.
+    space : {"srgb", "linear", "xyz", "lms", "log-lms"}
+        Colour space of the pixels.
     """
 
     by_size: tuple[GroupMoments, ...]
@@ -86,6 +88,7 @@ class GroupedMoments:
     frames: tuple[Frames, ...] = ()
     noise: float | None = None
     resize: int | None = None
+    space: Space = "srgb"
 
     @property
     def read(self) -> int:
@@ -106,6 +109,7 @@ def grouped_moments(
     device: torch.device | str = "cpu",
     gray: bool = False,
     resize: int | None = None,
+    space: Space = "srgb",
     jobs: int | None = None,
     kept: KeptImages | None = None,
     progress: Progress | None = None,
@@ -126,7 +130,7 @@ def grouped_moments(
         Number of groups to which images are dealt at random; with fewer images, each is a group. Default 1.
     seed : int
         Seed of the random deal.
-    method, stride, device, gray, resize, jobs, kept
+    method, stride, device, gray, resize, space, jobs, kept
         Settings of :func:`ndtools.moments.images.image_moments`.
     progress : callable, optional
         Function that is told the number of images done and of all images.
@@ -163,6 +167,7 @@ def grouped_moments(
                 device=device,
                 gray=gray,
                 resize=resize,
+                space=space,
                 jobs=jobs,
                 kept=kept,
                 progress=report,
@@ -188,6 +193,7 @@ def grouped_moments(
         tuple(sorted(frames, key=lambda f: f.name)),
         noise / sum(images),
         resize,
+        space,
     )
 
 
@@ -218,7 +224,7 @@ def moments_of_files(paths: Sequence[str], *, resampled: bool = False, halves: b
     kept = len(paths) if resampled else 2 if halves else 1
     groups: list[Covariance] = []
     sizes: list[int] = []
-    for i, (covariance, images, resize) in enumerate(iterate_moments(paths)):  # noqa: B007  # all files agree in it
+    for i, (covariance, images, resize, space) in enumerate(iterate_moments(paths)):  # noqa: B007  # all files agree
         if not groups:
             ky, kx = covariance.kernel_size
             if ky != kx or ky % 2 == 0:
@@ -230,4 +236,4 @@ def moments_of_files(paths: Sequence[str], *, resampled: bool = False, halves: b
         else:
             groups[i % kept] += covariance
             sizes[i % kept] += images
-    return GroupedMoments((GroupMoments(tuple(groups)),), tuple(sizes), resize=resize)
+    return GroupedMoments((GroupMoments(tuple(groups)),), tuple(sizes), resize=resize, space=space)

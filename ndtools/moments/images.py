@@ -15,14 +15,15 @@ from ndtools.data.images.sources import ImageSource, Skipped
 from ndtools.errors import OptionError
 from ndtools.moments.gathering import gather
 from ndtools.moments.keeping import KeptImages
+from ndtools.numerics.colour import reach_of
 from ndtools.numerics.patch_covariance import PatchCovariance, memory_needed, transform_dtype
 from ndtools.numerics.patches import Sizes
+from ndtools.validation import Space
 
 __all__ = ["ImageMoments", "Progress", "image_moments", "too_small"]
 
 CERTAIN = 2**30  # bytes up to which no request is refused: estimates are upper bounds, which small patches do not reach
 WORKING = 8  # bytes per pixel that adding an image in float32 takes
-LARGEST_VARIANCE = 0.25  # largest variance of numbers in [0, 1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +67,7 @@ def image_moments(
     device: torch.device | str = "cpu",
     gray: bool = False,
     resize: int | None = None,
+    space: Space = "srgb",
     jobs: int | None = None,
     kept: KeptImages | None = None,
     progress: Progress | None = None,
@@ -84,7 +86,7 @@ def image_moments(
         Side of the patches in pixels, or several.
     method, stride, eps, relative, device
         Settings of the accumulators, as in :class:`ndtools.numerics.patch_covariance.PatchCovariance`.
-    gray, resize
+    gray, resize, space
         Settings for decoding, as in :func:`ndtools.data.images.reading.load_images`.
     jobs : int, optional
         Number of threads that decode and compute. Default: one for each processor.
@@ -118,10 +120,12 @@ def image_moments(
 
     jobs = processors(jobs)
     needed, widest = 0, torch.float32
+    low, high = reach_of(space)
+    largest = ((high - low) / 2) ** 2  # variance of numbers between these ends
     for k in sizes:
         dtype = torch.float32
         if eps is not None:
-            dtype = transform_dtype(LARGEST_VARIANCE, channels * k**2, eps, relative=relative)
+            dtype = transform_dtype(largest, channels * k**2, eps, relative=relative)
         needed += memory_needed(channels, k, method, dtype)
         widest = torch.promote_types(widest, dtype)
     workers = 1 if device.type != "cpu" else _affordable(jobs, needed)
@@ -134,6 +138,7 @@ def image_moments(
         jobs=jobs,
         gray=gray,
         resize=resize,
+        space=space,
         working=working,
         kept=kept,
         progress=progress,

@@ -24,6 +24,7 @@ from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.patches import Sizes, as_pixels
 from ndtools.numerics.pixels import white
 from ndtools.numerics.sparsity import ROUNDING, Density, Distribution, SparsitySums
+from ndtools.validation import Space
 
 __all__ = ["Measured", "PixelMap", "Whitening", "measure_values"]
 
@@ -163,6 +164,7 @@ def measure_values(
     seed: int = 0,
     gray: bool = False,
     resize: int | None = None,
+    space: Space = "srgb",
     jobs: int | None = None,
     kept: KeptImages | None = None,
     progress: Progress | None = None,
@@ -186,7 +188,7 @@ def measure_values(
         the standard deviation is that of the values. Default True.
     seed : int
         Seed of the assignment of the images to groups.
-    gray, resize, jobs
+    gray, resize, space, jobs
         Settings of :func:`ndtools.moments.gathering.gather`.
     kept : KeptImages, optional
         Images that were decoded before and need not be decoded again.
@@ -214,7 +216,16 @@ def measure_values(
         return reason
 
     gathered = gather(
-        images, new, add, gray=gray, resize=resize, jobs=jobs, working=working, kept=kept, progress=progress
+        images,
+        new,
+        add,
+        gray=gray,
+        resize=resize,
+        space=space,
+        jobs=jobs,
+        working=working,
+        kept=kept,
+        progress=progress,
     )
     total, *others = gathered.parts
     for part in others:

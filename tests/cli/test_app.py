@@ -32,7 +32,8 @@ def test_help_shows_flags_without_a_type(command):
 
 WITHOUT_PICTURES = ["convert", "fold", "audit"]  # of checkpoints
 WITHOUT_COMPUTING = ["figure", "published", "report"]
-WITHOUT_EFFECT = {  # shared options that a command has no use for
+WITHOUT_EFFECT = {
+    "stats": ("--device",),  # shared options that a command has no use for
     "compare": ("--verbose", "--seed", "--jobs", "--device"),
     "features": ("--verbose",),
     "timing": ("--verbose",),

@@ -34,6 +34,8 @@ VARIANTS = {
     "kernels-gray-fit-bootstrap": ("kernels", "{photos}", "-k", 9, "--gray", "--fit", "--bootstrap", 6),
     "kernels-without-blue": ("kernels", "{yellow}", "-k", 7, "--fit", "--bootstrap", 6),
     "kernels-of-moments": ("kernels", "--from-moments", "{moments}", "--bootstrap", 6, "{more}"),
+    "kernels-cones": ("kernels", "{photos}", "-k", 5, "--space", "lms", "--fit"),
+    "deconvolve-log-cones": ("deconvolve", "{photo}", "--space", "log-lms"),
     "kernels-auto": ("kernels", "{photos}", "-k", 3, "--eps", "auto"),
     "kernels-series": ("kernels", "{photos}", "-k", "3,5", "--eps", "paper,1e-2,auto"),
     "kernels-series-of-moments": ("kernels", "--from-moments", "{moments}", "{more}", "--eps", "1e-2,auto"),
@@ -52,6 +54,10 @@ VARIANTS = {
     "sparsity-none": ("sparsity", "{photos}", "--whitening", "none", "--bootstrap", 0),
     "sparsity-flat": ("sparsity", "{flat}"),
     "sparsity-of-moments": ("sparsity", "{photos}", "--from-moments", "{moments}", "--bootstrap", 3),
+    "stats": ("stats", "{photos}"),
+    "stats-set": ("stats", "{set}", "--split", "all", "-n", 50),
+    "stats-log-cones": ("stats", "{photos}", "--space", "log-lms"),
+    "stats-constant": ("stats", "{flat}"),
     "compare-sets": ("compare-sets", "{photos}", "{photos}", "-k", 5, "--bootstrap", 6),
     "compare-sets-three": ("compare-sets", "{photos}", "{more}", "{yellow}", "--bootstrap", 0),
     "compare-sets-series": (
@@ -280,7 +286,7 @@ def run_command(arguments, inputs, out):
         patch.setattr(
             ExperimentOutput, "results", lambda self, result, **more: live.append(result) or write(self, result, **more)
         )
-        device = () if words[0] == "compare" else ("--device", "cpu")
+        device = () if words[0] in ("compare", "stats") else ("--device", "cpu")
         result = invoke(*words, "-o", out, "--name", "x", *device, "--dpi", 30)
     assert result.exit_code == 0, result.stderr
     return live[0], out / "x.json"

@@ -100,7 +100,7 @@ def test_fold_equals_explicit_whitening(fit):
 
 @pytest.mark.parametrize(("size", "kernel_size"), [((60,), (5,)), ((9, 10, 11), (3, 1, 5))])
 def test_signals_and_volumes(size, kernel_size):
-    """What holds of images, of any number of axes: D is that of the patch matrix, and convolutions apply and fold it."""
+    """As of images: D is that of the patch matrix, and convolutions apply it and fold it."""
     generator = torch.Generator().manual_seed(0)
     data = torch.randn(2, 2, *size, dtype=torch.float64, generator=generator).cumsum(-1)
     fit = fit_deconvolution(data, kernel_size=kernel_size, eps=0.1)

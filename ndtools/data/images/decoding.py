@@ -13,12 +13,16 @@ from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 from ndtools.computing.memory import require_memory
 from ndtools.data.files import read_file
 from ndtools.errors import DataError, OptionError
+from ndtools.numerics.colour import Single, from_light, light, luminance
 from ndtools.text import reason
+from ndtools.validation import Space
 
 __all__ = [
     "Pixels",
     "decode_image",
     "decoding_memory",
+    "in_colour_space",
+    "luma",
     "number_of_frames",
     "open_image",
     "rounding_step",
@@ -32,6 +36,8 @@ _BUFFERED = ("WEBP", "AVIF", "JPEG2000")  # formats whose libraries decode into 
 _LONGEST_BLOCK = 2**28
 
 _COPY = 20  # bytes per pixel: a grey image of high depth as three channels in float32, and the check of its numbers
+
+_LIGHT = 36  # bytes per pixel: three channels in float32, as light, converted, and resized
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -49,6 +55,7 @@ def decode_image(
     *,
     gray: bool = False,
     resize: int | None = None,
+    space: Space = "srgb",
 ) -> Pixels:
     """Decode an image file into an array of shape (C, H, W).
 
@@ -56,7 +63,8 @@ def decode_image(
     expanded. Alpha (also of a palette or a colour key) is composited over white. CMYK, YCbCr, LAB and HSV are
     converted to RGB by Pillow. Bilevel pixels become 0 and 255. One grey channel is repeated three times unless `gray`
     is set; with `gray`, RGB is converted to ITU-R 601-2 luma, 0.299 R + 0.587 G + 0.114 B. Colour profiles are
-    ignored: samples are taken to be sRGB and stay gamma-coded.
+    ignored: samples are taken to be sRGB and stay gamma-coded, unless another `space` is wanted. They are then
+    converted to light first, before they are resized or become one channel, which is the luminance of the light.
 
     Grey files of more than 8 bits give float32. 16-bit integers (also those that Pillow holds as 32-bit integers) are
     divided by 65535; floating-point samples are not scaled. Pillow reads *colour* of 16 bits per channel, and 16-bit
@@ -71,12 +79,16 @@ def decode_image(
     resize : int, optional
         Length of the short side in pixels after antialiased (Lanczos) resizing, at least 1. Resizing may also enlarge,
         and keeps the aspect ratio. By default the image keeps its size.
+    space : {"srgb", "linear", "xyz", "lms", "log-lms"}
+        Colour space of the pixels; see :mod:`ndtools.numerics.colour`. Default "srgb", in which pixels stay as they
+        are in the file.
 
     Returns
     -------
     numpy.ndarray of shape (C, H, W), C = 3, or 1 with `gray`
-        Pixels: uint8 in 0..255, or float32 in [0, 1] for sources of higher depth. For speed the array may be a view
-        that is neither contiguous nor writable.
+        Pixels: uint8 in 0..255, or float32 in [0, 1] for sources of higher depth. In other spaces than sRGB they are
+        float32; those of "xyz" reach 1.09, and those of "log-lms" are in [-2.41, 0.002]. For speed the array may be a
+        view that is neither contiguous nor writable.
 
     Raises
     ------
@@ -84,15 +96,19 @@ def decode_image(
         The file cannot be read or decoded, needs more memory than is free, or its numbers do not fit the ranges
         above. The message is only the reason; the caller adds the name.
     OptionError
-        `resize` is less than 1.
+        `resize` is less than 1, or `gray` has no meaning in that `space`.
     """
+    if gray and space not in ("srgb", "linear"):
+        raise OptionError("space", f"must be srgb or linear for one channel, got {space!r}")
     if resize is not None and resize < 1:
         raise OptionError("resize", f"must be at least 1 pixel, got {resize}")
     image = open_image(content)
-    require_memory(decoding_memory(image), f"decoding its {image.width} x {image.height} pixels")
+    require_memory(decoding_memory(image, space=space), f"decoding its {image.width} x {image.height} pixels")
     try:
         image = _loaded(image)
         deep = image.mode not in ("L", "RGB")
+        if space != "srgb":
+            return _in_space(_unit_interval(image) if deep else np.asarray(image), space, gray, resize)
         if deep:
             image = Image.fromarray(_unit_interval(image))
         elif gray:
@@ -107,6 +123,50 @@ def decode_image(
     if pixels.ndim == 3:
         return pixels.transpose(2, 0, 1)
     return np.broadcast_to(pixels, (1 if gray else 3, *pixels.shape))
+
+
+def _in_space(samples: Pixels, space: Space, gray: bool, resize: int | None) -> Single:
+    """Return sRGB samples (H, W) or (H, W, 3) in another colour space, (C, H, W): light first, then all else."""
+    linear = light(samples[None] if samples.ndim == 2 else samples.transpose(2, 0, 1))
+    if resize is not None:
+        channels = [np.asarray(_resized(Image.fromarray(channel), resize)) for channel in linear]
+        linear = np.stack(channels).clip(0.0, 1.0)  # Lanczos overshoots at edges
+    if gray:
+        return linear if len(linear) == 1 else luminance(linear)
+    return from_light(np.broadcast_to(linear, (3, *linear.shape[1:])), space)
+
+
+def in_colour_space(pixels: NDArray[np.uint8], space: Space, *, gray: bool = False) -> Pixels:
+    """Return 8-bit pixels (..., C, H, W) in a colour space, or reduced to one channel, as `decode_image` would.
+
+    Parameters
+    ----------
+    pixels : array of shape (..., C, H, W), uint8
+        Pixels of images as files have them, with C 3 or 1.
+    space : {"srgb", "linear", "xyz", "lms", "log-lms"}
+        Colour space of the result; "srgb" or "linear" for one channel.
+    gray : bool
+        Whether to reduce three channels to one: luma, or the luminance of the light. Default False.
+
+    Returns
+    -------
+    array of shape (..., C, H, W)
+        Pixels: uint8 in sRGB, float32 in other spaces.
+    """
+    coloured = pixels.shape[-3] == 3
+    if space == "srgb":
+        return luma(pixels) if gray and coloured else pixels
+    linear = light(pixels)
+    if not coloured:
+        return linear
+    return luminance(linear) if gray else from_light(linear, space)
+
+
+def luma(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the luma of pixels (..., 3, H, W) as (..., 1, H, W), equal to that of `decode_image` for every colour."""
+    # Pillow's arithmetic, in units of 1/65536.
+    red, green, blue = (pixels[..., i : i + 1, :, :].astype(np.uint32) for i in range(3))
+    return ((19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16).astype(np.uint8)
 
 
 def open_image(content: bytes | IO[bytes] | str | os.PathLike[str] | Image.Image) -> Image.Image:
@@ -133,7 +193,7 @@ def open_image(content: bytes | IO[bytes] | str | os.PathLike[str] | Image.Image
         return content if isinstance(content, Image.Image) else _open(content)
 
 
-def decoding_memory(image: Image.Image, resize: int | None = None) -> int:
+def decoding_memory(image: Image.Image, resize: int | None = None, space: Space = "srgb") -> int:
     """Estimate the memory that `decode_image` takes for a picture, including its result.
 
     Parameters
@@ -142,6 +202,8 @@ def decoding_memory(image: Image.Image, resize: int | None = None) -> int:
         Picture that need not be decoded yet.
     resize : int, optional
         Length of the short side in pixels, as for `decode_image`.
+    space : {"srgb", "linear", "xyz", "lms", "log-lms"}
+        Colour space of the pixels, as for `decode_image`.
 
     Returns
     -------
@@ -159,6 +221,8 @@ def decoding_memory(image: Image.Image, resize: int | None = None) -> int:
         per_pixel = 18
     else:
         per_pixel = 12
+    if space != "srgb":
+        per_pixel += _LIGHT
     needed = per_pixel * image.width * image.height
     if resize is not None and 0 not in image.size:
         scale = resize / min(image.size)
@@ -166,7 +230,7 @@ def decoding_memory(image: Image.Image, resize: int | None = None) -> int:
     return needed
 
 
-def using_memory(image: Image.Image, working: int, resize: int | None = None) -> int:
+def using_memory(image: Image.Image, working: int, resize: int | None = None, space: Space = "srgb") -> int:
     """Estimate the memory that work on the decoded picture takes, without that of decoding it.
 
     Parameters
@@ -177,15 +241,19 @@ def using_memory(image: Image.Image, working: int, resize: int | None = None) ->
         Bytes that the work takes for each pixel of an 8-bit image.
     resize : int, optional
         Length of the short side in pixels, as for `decode_image`.
+    space : {"srgb", "linear", "xyz", "lms", "log-lms"}
+        Colour space of the pixels, as for `decode_image`.
 
     Returns
     -------
     int
-        Estimated memory in bytes. It is larger for grey images of more than 8 bits, whose pixels the work copies as
-        three channels of floating-point numbers.
+        Estimated memory in bytes. It is larger for grey images of more than 8 bits, and in other spaces than sRGB,
+        since the work copies the pixels as three channels of floating-point numbers.
     """
     scale = resize / min(image.size) if resize is not None and 0 not in image.size else 1.0
-    return round((working + (_COPY if _is_deep(image) else 0)) * scale**2 * image.width * image.height)
+    return round(
+        (working + (_COPY if _is_deep(image) or space != "srgb" else 0)) * scale**2 * image.width * image.height
+    )
 
 
 def number_of_frames(image: Image.Image) -> int:

@@ -1,5 +1,6 @@
 """Read or decode the images of a source in threads, in order and ahead of their consumer."""
 
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -26,7 +27,9 @@ from ndtools.data.images.folders import Skipped
 from ndtools.data.images.frames import Frames, warn_of_frames
 from ndtools.data.images.sources import ImageRef, ImageSource, resolve_source
 from ndtools.errors import DataError, OptionError, SkippedImageWarning
+from ndtools.numerics.colour import rounding_variance
 from ndtools.numerics.pixels import white
+from ndtools.validation import Space
 
 __all__ = [
     "Decoded",
@@ -61,7 +64,9 @@ class Decoded:
     frames : int
         Number of frames or pages of the file, of which the pixels are the first. Default 1.
     step : float
-        Step between neighbouring values of the file's pixels, in [0, 1]. Default 0: floating point, or unknown.
+        Step between neighbouring values of the file's pixels, in [0, 1]. In other colour spaces than sRGB, which
+        stretch the steps, it is √12 times the standard deviation of the rounding. Default 0: floating point, or
+        unknown.
     """
 
     name: str
@@ -85,7 +90,7 @@ class Encoded:
         Printable name of the image.
     content : bytes or PIL.Image.Image
         Encoded file, or a picture if the image is generated.
-    gray, resize
+    gray, resize, space
         Settings for decoding; see `load_images`.
     """
 
@@ -93,6 +98,7 @@ class Encoded:
     content: bytes | Image.Image
     gray: bool = False
     resize: int | None = None
+    space: Space = "srgb"
 
     @property
     def nbytes(self) -> int:
@@ -126,7 +132,7 @@ class Encoded:
         if isinstance(image, Skipped):
             yield image
             return
-        needed = decoding_memory(image, self.resize) + using_memory(image, working, self.resize)
+        needed = decoding_memory(image, self.resize, self.space) + using_memory(image, working, self.resize, self.space)
         with gate.hold(needed):
             try:
                 require_memory(needed, f"an image of {image.width} x {image.height} pixels")
@@ -148,7 +154,9 @@ class Encoded:
     def _decode(self, image: Image.Image) -> Decoded | Skipped:
         try:
             step = rounding_step(image)
-            pixels = decode_image(image, gray=self.gray, resize=self.resize)
+            pixels = decode_image(image, gray=self.gray, resize=self.resize, space=self.space)
+            if self.space != "srgb" and step:
+                step = math.sqrt(12 * rounding_variance(pixels.astype(np.float32, copy=False), self.space, step))
             return Decoded(self.name, pixels, number_of_frames(image), step)
         except DataError as error:
             return Skipped(self.name, str(error))
@@ -157,7 +165,12 @@ class Encoded:
 
 
 def load_images(
-    source: ImageSource, *, gray: bool = False, resize: int | None = None, jobs: int | None = None
+    source: ImageSource,
+    *,
+    gray: bool = False,
+    resize: int | None = None,
+    space: Space = "srgb",
+    jobs: int | None = None,
 ) -> Iterator[Decoded | Skipped]:
     """Decode the images of a source, several at a time, ahead of the consumer.
 
@@ -172,6 +185,8 @@ def load_images(
         Whether to return one channel (luma) instead of three. Default False.
     resize : int, optional
         Length of the short side in pixels, at least 1. By default images keep their size.
+    space : {"srgb", "linear", "xyz", "lms", "log-lms"}
+        Colour space of the pixels; see `decode_image`. Default "srgb", as files have it.
     jobs : int, optional
         Number of decoding threads, at least 1. Default: the number of processors that this process may use.
 
@@ -189,7 +204,7 @@ def load_images(
         While iterating: an archive is damaged. A single bad image is returned as Skipped instead.
     """
     threads = processors(jobs)
-    read = _reader(gray, resize)
+    read = _reader(gray, resize, space)
 
     def load(reference: ImageRef, claim: Claim) -> Decoded | Skipped:
         item = read(reference, claim)
@@ -198,7 +213,7 @@ def load_images(
         image = item.open()
         if isinstance(image, Skipped):
             return image
-        claim(reference.nbytes + item.nbytes + decoding_memory(image, resize))
+        claim(reference.nbytes + item.nbytes + decoding_memory(image, resize, space))
         loaded = item.decode()
         claim(reference.nbytes + (0 if isinstance(loaded, Skipped) else loaded.nbytes))
         return loaded
@@ -206,14 +221,16 @@ def load_images(
     return _ahead(source, load, threads)
 
 
-def read_images(source: ImageSource, *, gray: bool = False, resize: int | None = None) -> Iterator[Encoded | Skipped]:
+def read_images(
+    source: ImageSource, *, gray: bool = False, resize: int | None = None, space: Space = "srgb"
+) -> Iterator[Encoded | Skipped]:
     """Read the images of a source ahead of its consumers, which decode them in threads of their own.
 
     Parameters
     ----------
     source : ImageSource
         Source of the images, from `resolve_source`.
-    gray, resize
+    gray, resize, space
         Settings for decoding, as in `load_images`.
 
     Returns
@@ -229,17 +246,17 @@ def read_images(source: ImageSource, *, gray: bool = False, resize: int | None =
     DataError
         While iterating: an archive is damaged. A single unreadable file is returned as Skipped instead.
     """
-    return _ahead(source, _reader(gray, resize), READERS)
+    return _ahead(source, _reader(gray, resize, space), READERS)
 
 
-def _reader(gray: bool, resize: int | None) -> Callable[[ImageRef, Claim], Encoded | Skipped]:
+def _reader(gray: bool, resize: int | None, space: Space) -> Callable[[ImageRef, Claim], Encoded | Skipped]:
     if resize is not None and resize < 1:
         raise OptionError("resize", f"must be at least 1 pixel, got {resize}")
 
     def read(reference: ImageRef, claim: Claim) -> Encoded | Skipped:
         claim(reference.nbytes + reference.size())
         try:
-            return Encoded(reference.name, reference.read(), gray, resize)
+            return Encoded(reference.name, reference.read(), gray, resize, space)
         except DataError as error:
             return Skipped(reference.name, str(error))
         except MemoryError:
@@ -253,6 +270,7 @@ def iter_images(
     *,
     gray: bool = False,
     resize: int | None = None,
+    space: Space = "srgb",
     images: int | None = None,
     seed: int = 0,
     jobs: int | None = None,
@@ -267,6 +285,8 @@ def iter_images(
         Whether to return one channel (luma) instead of three. Default False.
     resize : int, optional
         Length of the short side in pixels, at least 1. By default images keep their size.
+    space : {"srgb", "linear", "xyz", "lms", "log-lms"}
+        Colour space of the pixels; see `decode_image`. Default "srgb", as files have it.
     images : int, optional
         Number of images to choose at random, at least 1. By default all are used.
     seed : int
@@ -277,9 +297,9 @@ def iter_images(
     Returns
     -------
     iterator of numpy.ndarray
-        Arrays of shape (C, H, W), float32 in [0, 1], contiguous and writable. A `SkippedImageWarning` names each
-        unreadable image and the reason, and a `NumericalWarning` each image with several frames, of which the first
-        is used.
+        Arrays of shape (C, H, W), float32, contiguous and writable, in [0, 1] or the range of `space`. A
+        `SkippedImageWarning` names each unreadable image and the reason, and a `NumericalWarning` each image with
+        several frames, of which the first is used.
 
     Raises
     ------
@@ -291,7 +311,7 @@ def iter_images(
     chosen = source if isinstance(source, ImageSource) else resolve_source(source)
     if images is not None:
         chosen = chosen.subset(images, seed)
-    return _as_float(load_images(chosen, gray=gray, resize=resize, jobs=jobs))
+    return _as_float(load_images(chosen, gray=gray, resize=resize, space=space, jobs=jobs))
 
 
 def _as_float(loaded: Iterator[Decoded | Skipped]) -> Iterator[NDArray[np.float32]]:

@@ -7,10 +7,12 @@ import typer
 from ndtools.console.completion import complete_source
 from ndtools.console.conflicts import refuse_given
 from ndtools.console.options import (
+    ColourSpace,
     Gray,
     Images,
     KernelSizes,
     RelativeEps,
+    Resize,
     Ridges,
     SharedOptions,
     numbers_from,
@@ -54,9 +56,8 @@ def compare_sets(
     eps: Ridges = str(CompareSetsConfig.eps),
     relative_eps: RelativeEps = CompareSetsConfig.relative_eps,
     gray: Gray = CompareSetsConfig.gray,
-    resize: Annotated[
-        int | None, typer.Option(help="Resize images to this short side in pixels (default: as they are).")
-    ] = CompareSetsConfig.resize,
+    space: ColourSpace = CompareSetsConfig.space,
+    resize: Resize = CompareSetsConfig.resize,
     sparsity: Annotated[
         bool,
         typer.Option(
@@ -89,6 +90,7 @@ def compare_sets(
         eps=ridges[0],
         relative_eps=relative_eps,
         gray=gray,
+        space=space,
         resize=resize,
         sparsity=sparsity,
         bootstrap=bootstrap,
@@ -96,7 +98,7 @@ def compare_sets(
     )
     of_moments = [names_moments(source) for source in config.sources.values()]
     if any(of_moments):
-        refuse_given(context, ["kernel_size", "gray"], "with files of moments, which hold patches of one kind")
+        refuse_given(context, ["kernel_size", "gray", "space"], "with files of moments, which hold patches of one kind")
     if all(of_moments):
         refuse_given(context, OF_IMAGES, "with files of moments, which hold no images")
     output.check(*config.sources.values())
@@ -130,10 +132,12 @@ def _third(named: list[str]) -> str | None:
 
 
 def _title(series: "Series[CompareSetsResult]") -> str:
+    from ndtools.numerics.colour import in_space
     from ndtools.text import source_name
 
     result = series[0]
     sizes = dict.fromkeys(each.config.kernel_size for each in series)
     size = " and ".join(f"{k}×{k}" for k in sizes)
     names = (f"{each.name} {source_name(each.source, 30)}" for each in result.sets)
-    return " · ".join(("Sets compared", *names, f"{size} patches"))
+    space = in_space(result.config.space, "")
+    return " · ".join(("Sets compared", *names, f"{size} patches", *([space] if space else [])))

@@ -5,11 +5,13 @@ from dataclasses import KW_ONLY, dataclass
 from ndtools.validation import (
     Configuration,
     Ridge,
+    Space,
     check_bootstrap,
     check_odd,
     check_positive,
     check_ridge,
     check_run,
+    check_space,
 )
 
 __all__ = ["CompareSetsConfig", "names_moments"]
@@ -40,6 +42,9 @@ class CompareSetsConfig(Configuration):
         Whether a number ``eps`` is in units of the mean variance of a pixel of each set.
     gray : bool
         Whether to reduce images to luma: one channel in place of three. Default False.
+    space : {"srgb", "linear", "xyz", "lms", "log-lms"}
+        Colour space of the pixels: as files have it ("srgb"), light ("linear"), CIE XYZ, cone signals ("lms") or their
+        logarithm; see :mod:`ndtools.numerics.colour`. With ``gray``, "srgb" or "linear".
     resize : int, optional
         Short side in pixels to which images are resized. By default they are not resized.
     sparsity : bool
@@ -63,6 +68,7 @@ class CompareSetsConfig(Configuration):
     eps: Ridge = 1e-3
     relative_eps: bool = False
     gray: bool = False
+    space: Space = "srgb"
     resize: int | None = None
     sparsity: bool = True
     bootstrap: int = 50
@@ -72,6 +78,7 @@ class CompareSetsConfig(Configuration):
 
     def __post_init__(self) -> None:
         check_run(self)
+        check_space(self)
         check_odd(self.kernel_size)
         check_positive(self, "images", "resize")
         check_ridge(self.eps)

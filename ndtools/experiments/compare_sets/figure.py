@@ -38,6 +38,7 @@ from ndtools.experiments.compare_sets.words import (
     pictures_in_words,
     sets_in_words,
 )
+from ndtools.numerics.colour import in_space
 from ndtools.text import source_name
 
 if TYPE_CHECKING:
@@ -130,7 +131,9 @@ def caption_compare_sets(result: "CompareSetsResult") -> str:
 
 def title_of(result: "CompareSetsResult") -> str:
     """Return the title: what is compared."""
-    return " and ".join(source_name(each.source, 24) for each in result.sets) + " compared"
+    return (
+        " and ".join(source_name(each.source, 24) for each in result.sets) + " compared" + in_space(result.config.space)
+    )
 
 
 def _draw_pictures(fig: SubFigure, result: "CompareSetsResult", columns: int) -> None:

@@ -14,10 +14,10 @@ from ndtools.experiments.compare_sets.config import CompareSetsConfig
 from ndtools.experiments.compare_sets.differences import RelativeDifference
 from ndtools.experiments.compare_sets.result import CompareSetsResult, SetDifference
 from ndtools.experiments.compare_sets.sets import ImageSet, MeasuredSet, find_set, measure_set, warn_of_sets
-from ndtools.moments.files import size_in_words
+from ndtools.moments.files import check_space_of_files, size_in_words
 from ndtools.numerics.sparsity import MEASURES, REACH, difference
 from ndtools.results.series import Series, configurations
-from ndtools.validation import Ridge
+from ndtools.validation import Ridge, Space
 
 __all__ = ["compare_sets", "run", "run_series"]
 
@@ -104,7 +104,8 @@ def run_series(
     if of_files := [each for each in sets if each.moments]:
         if len(sizes) > 1:
             raise OptionError("kernel_size", f"must be one with files of moments, which have theirs, got {len(sizes)}")
-        size, gray, resize = _of_files(of_files)
+        size, gray, resize, space = _of_files(of_files)
+        check_space_of_files(config.space, space)
         if config.resize not in (None, resize):
             raise OptionError(
                 "resize",
@@ -112,7 +113,7 @@ def run_series(
                 " that are processed differently cannot be compared",
             )
         sizes = (size,)
-        members = tuple(replace(member, kernel_size=size, gray=gray, resize=resize) for member in members)
+        members = tuple(replace(member, kernel_size=size, gray=gray, resize=resize, space=space) for member in members)
         config = members[0]
     report = _Report(progress, sum(each.count * (1 + config.sparsity) for each in sets))
     edges = np.linspace(-REACH, REACH, BINS + 1)
@@ -150,8 +151,8 @@ class _Report:
         return (lambda done, _: progress(before + done, self._total)) if progress else None
 
 
-def _of_files(sets: Sequence[ImageSet]) -> tuple[int, bool, int | None]:
-    """Return the kernel size of sets of moments, whether they are grey, and `resize`; MatrixError unless they agree."""
+def _of_files(sets: Sequence[ImageSet]) -> tuple[int, bool, int | None, Space]:
+    """Return kernel size, whether they are grey, `resize` and `space` of sets of moments; MatrixError unless equal."""
     whole = [each.moments.by_size[0].whole for each in sets if each.moments]
     for each, covariance in zip(sets, whole, strict=True):
         for name in ("channels", "kernel_size"):
@@ -168,7 +169,14 @@ def _of_files(sets: Sequence[ImageSet]) -> tuple[int, bool, int | None]:
                 f"the moments of {each.label} do not fit those of {sets[0].label}: their images {size_in_words(side)},"
                 f" the others {size_in_words(sides[0])}"
             )
-    return whole[0].kernel_size[0], whole[0].channels == 1, sides[0]
+    spaces = [each.moments.space for each in sets if each.moments]
+    for each, space in zip(sets, spaces, strict=True):
+        if space != spaces[0]:
+            raise MatrixError(
+                f"the moments of {each.label} do not fit those of {sets[0].label}: their pixels are in the colour space"
+                f" {space}, the others in {spaces[0]}"
+            )
+    return whole[0].kernel_size[0], whole[0].channels == 1, sides[0], spaces[0]
 
 
 def _difference(first: MeasuredSet, second: MeasuredSet) -> SetDifference:

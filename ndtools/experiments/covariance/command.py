@@ -6,6 +6,7 @@ import typer
 
 from ndtools.console.conflicts import refuse_given
 from ndtools.console.options import (
+    ColourSpace,
     Gray,
     Images,
     Iterations,
@@ -43,6 +44,7 @@ def covariance(
     eps: Ridges = str(CovarianceConfig.eps),
     relative_eps: RelativeEps = CovarianceConfig.relative_eps,
     gray: Gray = CovarianceConfig.gray,
+    space: ColourSpace = CovarianceConfig.space,
     method: Method = CovarianceConfig.method,
     iterations: Iterations = CovarianceConfig.iterations,
     spectrum: Spectrum = CovarianceConfig.spectrum,
@@ -68,6 +70,7 @@ def covariance(
         eps=ridges[0],
         relative_eps=relative_eps,
         gray=gray,
+        space=space,
         method=method,
         iterations=iterations,
         spectrum=spectrum,
@@ -112,11 +115,14 @@ def _series_table(series: "Series[CovarianceResult]") -> "Table":
 
 
 def _title(result: "CovarianceResult") -> str:
+    from ndtools.numerics.colour import in_space
     from ndtools.text import precision_in_words, ridge_in_words
 
     k, d = result.config.kernel_size, result.deconvolution
+    space = in_space(result.config.space, " · ")
     return (
-        f"Covariance · {k}×{k} · {result.images.counted} · {ridge_in_words(d, result.ridge)} · {result.config.method}"
+        f"Covariance · {k}×{k}{space} · {result.images.counted} · {ridge_in_words(d, result.ridge)}"
+        f" · {result.config.method}"
         f" · {precision_in_words(d)}"
     )
 

@@ -2,7 +2,16 @@
 
 from dataclasses import KW_ONLY, dataclass
 
-from ndtools.validation import Configuration, Ridge, RootMethod, check_positive, check_run, check_whitening
+from ndtools.validation import (
+    Configuration,
+    Ridge,
+    RootMethod,
+    Space,
+    check_positive,
+    check_run,
+    check_space,
+    check_whitening,
+)
 
 __all__ = ["CovarianceConfig"]
 
@@ -26,6 +35,9 @@ class CovarianceConfig(Configuration):
         Whether a number ``eps`` is in units of the mean variance of a pixel.
     gray : bool
         Whether to reduce images to luma: one channel in place of three. Default False.
+    space : {"srgb", "linear", "xyz", "lms", "log-lms"}
+        Colour space of the pixels: as files have it ("srgb"), light ("linear"), CIE XYZ, cone signals ("lms") or their
+        logarithm; see :mod:`ndtools.numerics.colour`. With ``gray``, "srgb" or "linear".
     method : {"eigh", "coupled", "vanilla"}
         Method of the inverse square root: exact ("eigh"), or coupled or vanilla Newton-Schulz.
     iterations : int
@@ -47,6 +59,7 @@ class CovarianceConfig(Configuration):
     eps: Ridge = 1e-3
     relative_eps: bool = False
     gray: bool = False
+    space: Space = "srgb"
     method: RootMethod = "eigh"
     iterations: int = 15
     spectrum: bool = False
@@ -56,5 +69,6 @@ class CovarianceConfig(Configuration):
 
     def __post_init__(self) -> None:
         check_run(self)
+        check_space(self)
         check_positive(self, "kernel_size", "images")
         check_whitening(self)

@@ -1,5 +1,6 @@
 """Pictures of the covariance and correlation of patches before and after deconvolution (Ye et al. 2020, fig. 3)."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from ndtools.drawing.palette import DIVERGING
 from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
+from ndtools.numerics.colour import channel_names, in_space, units_in_words
 from ndtools.text import precision_in_words, ridge_in_words, source_name
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ def plot_covariance(
     """
     scaled = [matrix / variance for matrix, variance in zip(_matrices(result), _variances(result), strict=True)]
     limit = max(float(np.abs(matrix).max()) for matrix in scaled) or 1.0
-    heading = f"Covariance of patches of {source_name(result.source)}" if title else ""
+    heading = f"Covariance of patches of {_named(result)}" if title else ""
     return _draw(result, scaled, limit, "covariance / mean variance", heading, width, fig)
 
 
@@ -80,7 +82,7 @@ def plot_correlation(
         With two heat maps, whose blocks are named by channel, and a colour bar. Features without variance, which have
         no correlations, are grey.
     """
-    heading = f"Correlation of patches of {source_name(result.source)}" if title else ""
+    heading = f"Correlation of patches of {_named(result)}" if title else ""
     return _draw(result, result.correlations(), 1.0, "correlation", heading, width, fig)
 
 
@@ -153,7 +155,9 @@ def _draw(
         colours = DIVERGING.with_extremes(bad=NO_VARIANCE)
         for ax, matrix, name in zip(axes, matrices, NAMES, strict=True):
             mesh = ax.imshow(matrix, cmap=colours, vmin=-limit, vmax=limit, interpolation="nearest")
-            name_blocks(ax, matrix, result.covariance.channels, result.config.kernel_size)
+            name_blocks(
+                ax, matrix, channel_names(result.covariance.channels, result.config.space), result.config.kernel_size
+            )
             ax.set_title(name)
             ax.set_xlabel("channel, pixel")
         axes[0].set_ylabel("channel, pixel")
@@ -174,9 +178,9 @@ def _draw(
     return fig
 
 
-def name_blocks(ax: Axes, matrix: NDArray[np.float64], channels: int, k: int) -> None:
+def name_blocks(ax: Axes, matrix: NDArray[np.float64], names: Sequence[str], k: int) -> None:
     """Name the blocks of channels at the axes of a heat map, and part them, and the rows of small patches, by lines."""
-    names = ("R", "G", "B") if channels == 3 else ("gray",)
+    channels = len(names)
     size = len(matrix) // channels
     middles = np.arange(channels) * size + (size - 1) / 2
     ax.set_xticks(middles, names)
@@ -191,9 +195,16 @@ def name_blocks(ax: Axes, matrix: NDArray[np.float64], channels: int, k: int) ->
             ax.axvline(edge, color="0.6", linewidth=0.2)
 
 
+def _named(result: "CovarianceResult") -> str:
+    return f"{source_name(result.source)}{in_space(result.config.space)}"
+
+
 def _patches(result: "CovarianceResult") -> str:
     k = result.config.kernel_size
-    return f"{result.covariance.count:.3g} {k}×{k} patches of {result.source} ({result.images.counted})"
+    return (
+        f"{result.covariance.count:.3g} {k}×{k} patches of {result.source} ({result.images.counted};"
+        f" {units_in_words(result.config.space)})"
+    )
 
 
 def _layout(result: "CovarianceResult") -> str:

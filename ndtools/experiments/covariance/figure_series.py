@@ -27,6 +27,7 @@ from ndtools.drawing.style import (
     width_of,
 )
 from ndtools.experiments.covariance.figure import NO_VARIANCE, THICK, name_blocks
+from ndtools.numerics.colour import channel_names, in_space, units_in_words
 from ndtools.text import source_name
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ def plot_covariance_series(
         pictures.suptitle("a", x=0.01, ha="left", fontweight="bold")
         add_letters(axes, first="b")
         if title:
-            add_title(fig, f"Correlation of patches of {source_name(series.source)} after deconvolution")
+            space = in_space(series[0].config.space)
+            add_title(fig, f"Correlation of patches of {source_name(series.source)}{space} after deconvolution")
     return fig
 
 
@@ -116,7 +118,8 @@ def caption_covariance_series(series: "Series[CovarianceResult]") -> str:
         if any(value is not None for value in values)
     )
     return (
-        f"Correlation of the pixels of patches of {series.source} ({first.images.counted}) after deconvolution, for"
+        f"Correlation of the pixels of patches of {series.source} ({first.images.counted};"
+        f" {units_in_words(first.config.space)}) after deconvolution, for"
         f" {series_in_words(series.members)} (a) Correlations; blocks are channels, within which pixels follow row by"
         f" row. Other panels: mean absolute correlation{f' (before deconvolution {before})' if before else ''}."
         f" Inverse square root by {first.config.method}."
@@ -136,7 +139,8 @@ def _draw_maps(
                 continue
             member = lines[i][j]
             mesh = ax.imshow(member.correlations()[1], cmap=colours, vmin=-1, vmax=1, interpolation="nearest")
-            name_blocks(ax, member.whitened, member.covariance.channels, member.config.kernel_size)
+            names = channel_names(member.covariance.channels, member.config.space)
+            name_blocks(ax, member.whitened, names, member.config.kernel_size)
             ax.set_title(titles[i][j])
             ax.tick_params(labelleft=j == 0, labelbottom=i == len(lines) - 1)
             if j == 0:

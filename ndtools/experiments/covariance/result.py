@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ndtools.drawing.shown import ShownResult
 from ndtools.experiments.covariance.config import CovarianceConfig
+from ndtools.numerics.colour import in_space
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.ridge import RidgeChoice
@@ -136,7 +137,8 @@ class CovarianceResult(ShownResult):
             for where in ("within_channel", "across_channels")
         )
         return (
-            f"{source_name(self.source)} · {self.images.counted} · {self.covariance.count:,} patches of {size}×{size}",
+            f"{source_name(self.source)} · {self.images.counted} · {self.covariance.count:,} patches of {size}×{size}"
+            f"{in_space(self.config.space, ' · ')}",
             f"{ridge_in_words(self.deconvolution, self.ridge)} · {precision_in_words(self.deconvolution)}",
             f"mean |correlation|, before -> after: {within} within channels · {across} across channels",
         )

@@ -89,6 +89,7 @@ def run_series(
         seed=config.seed,
         device=device,
         gray=config.gray,
+        space=config.space,
         jobs=config.jobs,
         progress=progress,
     )

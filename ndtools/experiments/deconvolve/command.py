@@ -7,6 +7,7 @@ import typer
 from ndtools.console.conflicts import refuse_given
 from ndtools.console.measures import NAMES, REFERENCES
 from ndtools.console.options import (
+    ColourSpace,
     Gray,
     Iterations,
     KernelSizes,
@@ -49,6 +50,7 @@ def deconvolve(
     method: Method = DeconvolveConfig.method,
     iterations: Iterations = DeconvolveConfig.iterations,
     gray: Gray = DeconvolveConfig.gray,
+    space: ColourSpace = DeconvolveConfig.space,
     border: Annotated[
         Literal["valid", "reflect"],
         typer.Option(help="Leave out pixels without a whole patch (k - 1 a side), or mirror the image at its border."),
@@ -70,7 +72,7 @@ def deconvolve(
     images = ["image"] if count == 1 else [f"image_{i}" for i in range(count)]
     output = ExperimentOutput(shared, "deconvolve", images, figures=["ridge"] if "auto" in ridges else [])
     if from_file is not None:
-        of_kernels = ["kernel_size", "eps", "relative_eps", "method", "iterations"]
+        of_kernels = ["kernel_size", "eps", "relative_eps", "method", "iterations", "space"]
         refuse_given(context, of_kernels, "with --from: the file holds the kernels")
     if method == "eigh":
         refuse_given(context, ["iterations"], "with --method eigh, which is exact")
@@ -83,6 +85,7 @@ def deconvolve(
         method=method,
         iterations=iterations,
         gray=gray,
+        space=space,
         border=border,
         **shared.of_run(),
     )
@@ -116,16 +119,20 @@ def _series_table(series: "Series[DeconvolveResult]") -> "Table":
 
 
 def _title(result: "DeconvolveResult") -> str:
+    from ndtools.numerics.colour import in_space
     from ndtools.text import ridge_in_words
 
     _, height, width = result.deconvolved.shape
     k, config = result.kernels.shape[-1], result.config
+    space = in_space(config.space, " · ")
     how = (
         f"{ridge_in_words(result.fit, result.ridge)} · {config.method}"
         if result.fit
         else f"kernels of {config.from_file}"
     )
-    return f"Deconvolution · {result.source} · {width}×{height} pixels · {k}×{k} · {how} · border {config.border}"
+    return (
+        f"Deconvolution · {result.source} · {width}×{height} pixels{space} · {k}×{k} · {how} · border {config.border}"
+    )
 
 
 def _table(result: "DeconvolveResult") -> "Table":

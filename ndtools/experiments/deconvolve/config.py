@@ -3,7 +3,17 @@
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
-from ndtools.validation import Configuration, Ridge, RootMethod, check_choice, check_odd, check_run, check_whitening
+from ndtools.validation import (
+    Configuration,
+    Ridge,
+    RootMethod,
+    Space,
+    check_choice,
+    check_odd,
+    check_run,
+    check_space,
+    check_whitening,
+)
 
 __all__ = ["DeconvolveConfig"]
 
@@ -33,6 +43,9 @@ class DeconvolveConfig(Configuration):
         Number of Newton-Schulz iterations.
     gray : bool
         Whether to reduce images to luma: one channel in place of three. Default False.
+    space : {"srgb", "linear", "xyz", "lms", "log-lms"}
+        Colour space of the pixels: as files have it ("srgb"), light ("linear"), CIE XYZ, cone signals ("lms") or their
+        logarithm; see :mod:`ndtools.numerics.colour`. With ``gray``, "srgb" or "linear".
     border : {"valid", "reflect"}
         Pixels of the output: those with a whole patch in the image, without k // 2 pixels on every side ("valid"); or
         all pixels, with the image mirrored at its border ("reflect").
@@ -53,6 +66,7 @@ class DeconvolveConfig(Configuration):
     method: RootMethod = "eigh"
     iterations: int = 15
     gray: bool = False
+    space: Space = "srgb"
     border: Literal["valid", "reflect"] = "valid"
     seed: int = 0
     jobs: int | None = None
@@ -60,6 +74,7 @@ class DeconvolveConfig(Configuration):
 
     def __post_init__(self) -> None:
         check_run(self)
+        check_space(self)
         check_odd(self.kernel_size)
         check_whitening(self)
         check_choice("border", self.border, ("valid", "reflect"))

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
 from ndtools.experiments.deconvolve.result import brightest
+from ndtools.numerics.colour import channel_words, in_space, units_in_words
 from ndtools.text import percent, precision_in_words, ridge_in_words, source_name
+from ndtools.validation import Space
 
 if TYPE_CHECKING:
     from ndtools.experiments.deconvolve.result import DeconvolveResult
@@ -49,7 +51,7 @@ def plot_deconvolve(
     """
     rows, columns = result.pixels.shape[1:]
     panels: tuple[tuple[str, NDArray[np.float32] | NDArray[np.uint8]], ...] = (
-        ("input", result.pixels),
+        ("input", result.shown),
         ("|input − mean|", _magnitude(result.centred)),
         ("deconvolved", result.picture()),
         ("|deconvolved|", _magnitude(result.deconvolved)),
@@ -66,7 +68,7 @@ def plot_deconvolve(
             ax.set_xlabel(name)
         add_letters(axes)
         if title:
-            add_title(fig, f"Deconvolution of {source_name(result.source)}")
+            add_title(fig, f"Deconvolution of {source_name(result.source)}{in_space(result.config.space)}")
     return fig
 
 
@@ -103,8 +105,17 @@ def caption_deconvolve(result: "DeconvolveResult") -> str:
         f" (a) Input. (b) Magnitude of the pixels less their mean{_words(result.before)}."
         f" (c) Deconvolved image, in which mid-grey is 0. (d) Its magnitude{_words(result.after)}."
         " Each of (b) to (d) is scaled to the 99.5th percentile of its magnitude in all channels, beyond which it is"
-        " clipped."
+        " clipped." + _space(config.space)
     )
+
+
+def _space(space: Space) -> str:
+    """Say what the colours of the panels mean in another colour space than sRGB."""
+    if space == "srgb":
+        return ""
+    first, second, third = channel_words(space)
+    colours = f" (b) to (d) have {first}, {second} and {third} as red, green and blue."
+    return f" Pixels are {units_in_words(space)}; (a) is shown as the file has it.{colours if first != 'red' else ''}"
 
 
 def _magnitude(values: NDArray[np.float32]) -> NDArray[np.float32]:

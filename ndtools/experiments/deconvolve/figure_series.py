@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from ndtools.drawing.series import member_styles, rows_of, series_in_words
 from ndtools.drawing.style import PAGE, add_title, drawing_style, is_wide, new_figure, width_of
 from ndtools.experiments.deconvolve.figure import HIGHEST, NAMED, show
+from ndtools.numerics.colour import in_space
 from ndtools.text import percent, source_name
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def plot_deconvolve_series(
         for ax in axes[1 + len(members) :]:
             ax.set_visible(False)
         if title:
-            add_title(fig, f"Deconvolution of {source_name(series.source)}")
+            add_title(fig, f"Deconvolution of {source_name(series.source)}{in_space(series[0].config.space)}")
     return fig
 
 

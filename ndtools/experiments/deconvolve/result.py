@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ndtools.data.images.decoding import Pixels
 from ndtools.drawing.shown import ShownResult
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
+from ndtools.numerics.colour import in_space, light_of, srgb
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.pixels import white
 from ndtools.numerics.ridge import RidgeChoice
@@ -75,8 +76,15 @@ class DeconvolveResult(ShownResult):
 
     @property
     def pixels(self) -> NDArray[np.float32]:
-        """Image as numbers in [0, 1], of shape (C, H, W)."""
+        """Image as numbers, of shape (C, H, W): in [0, 1], or the range of another colour space than sRGB."""
         return np.divide(self.image, white(self.image), dtype=np.float32)
+
+    @property
+    def shown(self) -> NDArray[np.float32]:
+        """Image as files show it, whatever the colour space of the pixels: sRGB in [0, 1], of shape (C, H, W)."""
+        if self.config.space == "srgb":
+            return self.pixels
+        return srgb(light_of(self.pixels, self.config.space)).astype(np.float32)
 
     @property
     def centred(self) -> NDArray[np.float32]:
@@ -100,7 +108,8 @@ class DeconvolveResult(ShownResult):
         (_, height, width), size = self.image.shape, self.kernels.shape[-1]
         kernels = f"kernels of {source_name(printable(self.config.from_file or ''))}"
         return (
-            f"{source_name(self.source)} · {width}×{height} pixels · patches of {size}×{size}",
+            f"{source_name(self.source)} · {width}×{height} pixels · patches of {size}×{size}"
+            f"{in_space(self.config.space, ' · ')}",
             f"{ridge_in_words(self.fit, self.ridge)} · {precision_in_words(self.fit)}" if self.fit else kernels,
             before_and_after(self.before, self.after),
         )

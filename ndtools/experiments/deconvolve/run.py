@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from ndtools.data.images.sources import resolve_source
 from ndtools.errors import DataError, MatrixError, NumericalError, OptionError
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
 from ndtools.experiments.deconvolve.result import DeconvolveResult, centred
-from ndtools.moments.files import read_written
+from ndtools.moments.files import SPACE, check_space_of_files, read_written, space_of
 from ndtools.moments.grey import warn_if_grey
 from ndtools.moments.groups import GroupMoments
 from ndtools.moments.images import too_small
@@ -28,7 +29,7 @@ from ndtools.numerics.pixels import white
 from ndtools.numerics.ridge import RidgeChoice, tightest_ridge
 from ndtools.numerics.sparsity import measured
 from ndtools.results.series import Series, configurations
-from ndtools.validation import Ridge
+from ndtools.validation import Ridge, Space
 
 __all__ = ["deconvolve", "run", "run_series"]
 
@@ -104,13 +105,15 @@ def run_series(
         raise OptionError("from_file", "cannot be combined with several kernel sizes or ridges; the file has one each")
     device = resolve_device(config.device)
     if config.from_file is not None:
-        kernels, mean = _kernels_from(config.from_file)
-        if config.gray and len(kernels) == 3:
+        kernels, mean, space = _kernels_from(config.from_file)
+        check_space_of_files(config.space, space)
+        config = replace(config, space=space, gray=len(kernels) == 1)
+        if members[0].gray and len(kernels) == 3:
             raise OptionError(
                 "gray", f"cannot be combined with {config.from_file}, which holds kernels of colour images"
             )
         image = _image(config, gray=len(kernels) == 1)
-        return Series((_result(config, image, kernels, mean, device),))
+        return Series((_result(replace(members[0], space=space), image, kernels, mean, device),))
     image = _image(config, gray=config.gray)
     results, moments = [], dict[int, GroupMoments]()
     for member in members:
@@ -164,7 +167,7 @@ deconvolve = short_form(DeconvolveConfig, run, run_series)
 
 
 def _image(config: DeconvolveConfig, *, gray: bool) -> Decoded:
-    return load_single(config.source, gray=gray, working=WORKING_GRAY if gray else WORKING)
+    return load_single(config.source, gray=gray, space=config.space, working=WORKING_GRAY if gray else WORKING)
 
 
 def _has_colour(config: DeconvolveConfig) -> bool:
@@ -203,9 +206,10 @@ def _halves(image: Decoded, k: int) -> list[list[Pixels]]:
     return [bands[::2], bands[1::2]]
 
 
-def _kernels_from(path: str) -> tuple[Tensor, Tensor]:
-    """Read the kernels and the mean that ``ndtools kernels`` has written."""
-    arrays = read_written(path, ("kernels", "mean"), "`from_file` takes the .npz file that ndtools kernels writes")
+def _kernels_from(path: str) -> tuple[Tensor, Tensor, Space]:
+    """Read the kernels and the mean that ``ndtools kernels`` has written, and the colour space of both."""
+    hint = "`from_file` takes the .npz file that ndtools kernels writes"
+    arrays = read_written(path, ("kernels", "mean"), hint, [SPACE])
     kernels, mean = (arrays[key].astype(np.float64) for key in ("kernels", "mean"))
     shape = kernels.shape
     if len(shape) != 4 or shape[0] != shape[1] or shape[2] != shape[3] or shape[0] not in (1, 3) or not shape[2] % 2:
@@ -214,4 +218,4 @@ def _kernels_from(path: str) -> tuple[Tensor, Tensor]:
         raise MatrixError(f"{path} holds a mean of shape {mean.shape}, where ({math.prod(shape[1:])},) is wanted")
     if not (np.isfinite(kernels).all() and np.isfinite(mean).all()):
         raise MatrixError(f"{path} holds values that are not finite")
-    return torch.from_numpy(kernels), torch.from_numpy(mean)
+    return torch.from_numpy(kernels), torch.from_numpy(mean), space_of(arrays.get(SPACE), path)

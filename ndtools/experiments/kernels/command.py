@@ -8,12 +8,14 @@ import typer
 from ndtools.console.completion import complete_source
 from ndtools.console.conflicts import refuse_given
 from ndtools.console.options import (
+    ColourSpace,
     Gray,
     Images,
     Iterations,
     KernelSizes,
     Method,
     RelativeEps,
+    Resize,
     Ridges,
     SharedOptions,
     Spectrum,
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["kernels"]
 
 # Options that say what moments are made of images.
-OF_IMAGES = ("kernel_size", "images", "gray", "resize", "covariance", "stride")
+OF_IMAGES = ("kernel_size", "images", "gray", "space", "resize", "covariance", "stride")
 
 
 @with_shared_options
@@ -59,9 +61,8 @@ def kernels(
     ] = KernelsConfig.covariance,
     stride: Annotated[int, typer.Option(help="Step between patches in pixels (im2col only).")] = KernelsConfig.stride,
     gray: Gray = KernelsConfig.gray,
-    resize: Annotated[
-        int | None, typer.Option(help="Resize images to this short side in pixels (default: as they are).")
-    ] = KernelsConfig.resize,
+    space: ColourSpace = KernelsConfig.space,
+    resize: Resize = KernelsConfig.resize,
     fit: Annotated[
         bool,
         typer.Option(
@@ -111,6 +112,7 @@ def kernels(
         covariance=covariance,
         stride=stride,
         gray=gray,
+        space=space,
         resize=resize,
         spectrum=spectrum,
         **shared.of_run(),
@@ -171,11 +173,13 @@ def _check_moments_file(path: Path, output: ExperimentOutput, sizes: tuple[int, 
 
 
 def _title(result: "KernelsResult") -> str:
+    from ndtools.numerics.colour import in_space
     from ndtools.text import precision_in_words, ridge_in_words
 
     k, d = result.config.kernel_size, result.deconvolution
+    space = in_space(result.config.space, " · ")
     return (
-        f"Deconvolution kernels · {k}×{k} · {result.images.counted} · {_count(result.covariance.count)} patches"
+        f"Deconvolution kernels · {k}×{k}{space} · {result.images.counted} · {_count(result.covariance.count)} patches"
         f" · {ridge_in_words(d, result.ridge)} · {result.config.method} · {precision_in_words(d)}"
         + (f" · standard error {result.bootstrap.change_in_words(result.bootstrap.total)}" if result.bootstrap else "")
     )

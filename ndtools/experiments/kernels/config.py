@@ -9,11 +9,13 @@ from ndtools.validation import (
     Configuration,
     Ridge,
     RootMethod,
+    Space,
     check_bootstrap,
     check_choice,
     check_odd,
     check_positive,
     check_run,
+    check_space,
     check_whitening,
 )
 
@@ -48,6 +50,9 @@ class KernelsConfig(Configuration):
         Step between patch positions in pixels ("im2col" only).
     gray : bool
         Whether to reduce images to luma.
+    space : {"srgb", "linear", "xyz", "lms", "log-lms"}
+        Colour space of the pixels: as files have it ("srgb"), light ("linear"), CIE XYZ, cone signals ("lms") or their
+        logarithm; see :mod:`ndtools.numerics.colour`. With ``gray``, "srgb" or "linear".
     resize : int, optional
         Short side in pixels to which images are resized. By default they are not resized.
     fit : bool
@@ -83,6 +88,7 @@ class KernelsConfig(Configuration):
     covariance: Literal["exact", "im2col"] = "exact"
     stride: int = 1
     gray: bool = False
+    space: Space = "srgb"
     resize: int | None = None
     fit: bool = False
     bootstrap: int = 0
@@ -94,6 +100,7 @@ class KernelsConfig(Configuration):
 
     def __post_init__(self) -> None:
         check_run(self)
+        check_space(self)
         check_odd(self.kernel_size)
         check_positive(self, "images", "stride", "resize")
         check_whitening(self)

@@ -22,6 +22,7 @@ from ndtools.drawing.style import (
     width_of,
 )
 from ndtools.drawing.weights import scale_axis, weight_norm, weight_ticks
+from ndtools.numerics.colour import channel_words, in_space, units_in_words
 from ndtools.text import precision_in_words, ridge_in_words, source_name
 
 if TYPE_CHECKING:
@@ -98,7 +99,9 @@ def plot_kernels(
             curves.legend(handles, labels, loc="outside lower center", ncols=len(names))
         if title:
             k = result.config.kernel_size
-            add_title(fig, f"{k}×{k} deconvolution kernels of {source_name(result.source)}")
+            add_title(
+                fig, f"{k}×{k} deconvolution kernels of {source_name(result.source)}{in_space(result.config.space)}"
+            )
     return fig
 
 
@@ -118,16 +121,18 @@ def caption_kernels(result: "KernelsResult") -> str:
     k, fit = result.config.kernel_size, result.deconvolution
     norm = weight_norm(result.kernels)
     profiles = "Profiles through the centre (Δy = 0), with the largest weight."
+    red, green, blue = channel_words(result.config.space)
+    units = units_in_words(result.config.space)
     panels = (
-        "(a) The weights of the red, green and blue input of each output channel, as the red, green and blue of one"
-        f" picture; grey is 0. (b) {profiles} (c) Each kernel by itself, by output and input channel; the mark at"
+        f"(a) The weights of the {red}, {green} and {blue} input of each output channel, as the red, green and blue of"
+        f" one picture; grey is 0. (b) {profiles} (c) Each kernel by itself, by output and input channel; the mark at"
         f" the colour bar is the largest weight of all, {np.abs(result.kernels).max():.3g}."
         if len(result.channels) > 1
         else f"(a) The kernel; the mark at the colour bar is the largest weight. (b) {profiles}"
     )
     return (
         f"{k}×{k} deconvolution kernels of {result.source} ({result.images.counted}, {result.covariance.count:.3g}"
-        f" patches; pixels in [0, 1]). {panels} All scales are linear within ±{norm.linthresh:.2g} and logarithmic"
+        f" patches; {units}). {panels} All scales are linear within ±{norm.linthresh:.2g} and logarithmic"
         f" beyond. {ridge_in_words(fit, result.ridge)}; inverse square root by {result.config.method};"
         f" {precision_in_words(fit, ', ')}."
     )

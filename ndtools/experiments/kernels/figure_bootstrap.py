@@ -22,6 +22,7 @@ from ndtools.drawing.style import (
     width_of,
 )
 from ndtools.experiments.kernels.figure import has_room, rows_named
+from ndtools.numerics.colour import in_space
 from ndtools.text import counted, ridge_in_words, source_name, with_error
 
 if TYPE_CHECKING:
@@ -89,7 +90,9 @@ def plot_kernel_bootstrap(
         add_letters([curve, maps[0, 0]])
         if title:
             k = result.config.kernel_size
-            add_title(fig, f"Uncertainty of {k}×{k} kernels of {source_name(result.source)}")
+            add_title(
+                fig, f"Uncertainty of {k}×{k} kernels of {source_name(result.source)}{in_space(result.config.space)}"
+            )
     return fig
 
 

@@ -21,6 +21,7 @@ from ndtools.drawing.style import (
     width_of,
 )
 from ndtools.drawing.weights import scale_axis, weight_norm
+from ndtools.numerics.colour import in_space
 from ndtools.text import ridge_in_words, source_name, with_error
 
 if TYPE_CHECKING:
@@ -78,7 +79,9 @@ def plot_kernel_fit(
             fig.legend(handles, labels, loc="outside lower center", ncols=len(handles))
         if title:
             k = result.config.kernel_size
-            add_title(fig, f"{k}×{k} kernels of {source_name(result.source)} measured as cells")
+            add_title(
+                fig, f"{k}×{k} kernels of {source_name(result.source)}{in_space(result.config.space)} measured as cells"
+            )
     return fig
 
 

@@ -35,6 +35,7 @@ from ndtools.drawing.style import (
     width_of,
 )
 from ndtools.drawing.weights import scale_axis, weight_norm
+from ndtools.numerics.colour import channel_words, in_space, units_in_words
 from ndtools.text import source_name
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def plot_kernel_series(
         add_letters([profile, centre, ratio], first="b")
         add_series_legend(fig, series.members, width)
         if title:
-            add_title(fig, f"Deconvolution kernels of {source_name(series.source)}")
+            add_title(fig, f"Deconvolution kernels of {source_name(series.source)}{in_space(series[0].config.space)}")
     return fig
 
 
@@ -125,16 +126,18 @@ def caption_kernel_series(series: "Series[KernelsResult]") -> str:
     first, norm = series[0], _norm(series)
     outputs = _outputs(series)
     name = first.channels[outputs[len(outputs) // 2]].name
+    red, green, blue = channel_words(first.config.space)
     shown = (
         "kernel"
         if len(first.channels) == 1
-        else "weights of the red, green and blue input as the red, green and blue of one picture (grey is 0), of"
+        else f"weights of the {red}, {green} and {blue} input as the red, green and blue of one picture (grey is 0), of"
         + (f" output {name}" if len(outputs) == 1 else " each output channel")
     )
     own = "" if len(first.channels) == 1 else f" of {name}" if len(outputs) == 1 else " of each channel"
     profile = "" if len(first.channels) == 1 else f" from {name} to {name}"
     return (
-        f"Deconvolution kernels of {series.source} ({first.images.counted}; pixels in [0, 1]) for"
+        f"Deconvolution kernels of {series.source} ({first.images.counted}; {units_in_words(first.config.space)})"
+        " for"
         f" {series_in_words(series.members)} (a) The {shown}, all on one scale, which is linear within"
         f" ±{norm.linthresh:.2g}, logarithmic beyond, and ends at ±{norm.vmax:.3g}. (b) Profiles"
         f" through the centre (Δy = 0){profile}. (c) The weight at the centre{own}. (d) The ratio of that"

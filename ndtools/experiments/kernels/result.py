@@ -11,7 +11,8 @@ from ndtools.drawing.shown import ShownResult
 from ndtools.experiments.kernels.bootstrap import KernelBootstrap
 from ndtools.experiments.kernels.cells import CellMeasures
 from ndtools.experiments.kernels.config import KernelsConfig
-from ndtools.moments.files import moments_arrays
+from ndtools.moments.files import moments_arrays, space_array
+from ndtools.numerics.colour import in_space
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.deconvolution import Deconvolution, has_variance
 from ndtools.numerics.kernel_profiles import opponency
@@ -37,7 +38,7 @@ class ChannelKernel:
     Attributes
     ----------
     name : str
-        "R", "G", "B", or "gray".
+        "R", "G", "B", "X", "Y", "Z", "L", "M", "S", or "gray".
     center : float
         The kernel at its centre.
     surround_mean : float or None
@@ -127,7 +128,8 @@ class KernelsResult(ShownResult):
         size = self.config.kernel_size
         centers = (f"{channel.name} {channel.center:.4g}, {channel.ratio_in_words()}" for channel in self.channels)
         return (
-            f"{source_name(self.source)} · {self.images.counted} · {self.covariance.count:,} patches of {size}×{size}",
+            f"{source_name(self.source)} · {self.images.counted} · {self.covariance.count:,} patches of {size}×{size}"
+            f"{in_space(self.config.space, ' · ')}",
             f"{ridge_in_words(self.deconvolution, self.ridge)} · {precision_in_words(self.deconvolution)}",
             "center, center/surround: " + " · ".join(centers),
         )
@@ -138,12 +140,13 @@ class KernelsResult(ShownResult):
             "kernels": self.kernels,
             "covariance": self.covariance.matrix.numpy(),
             **deconvolution_arrays(self.deconvolution),
+            "space": space_array(self.config.space),
             **(self.bootstrap.arrays() if self.bootstrap else {}),
         }
 
     def moments(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of a file of moments, which adds up with others (``from_moments``)."""
-        return moments_arrays(self.covariance, self.images.read, self.config.resize)
+        return moments_arrays(self.covariance, self.images.read, self.config.resize, self.config.space)
 
     def numbers(self) -> dict[str, Any]:
         """Return the numbers of the .json file by key."""

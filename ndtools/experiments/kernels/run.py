@@ -16,10 +16,12 @@ from ndtools.experiments.kernels.bootstrap import KernelBootstrap, bootstrap_ker
 from ndtools.experiments.kernels.cells import measure_cells
 from ndtools.experiments.kernels.config import KernelsConfig
 from ndtools.experiments.kernels.result import ChannelKernel, KernelsResult
+from ndtools.moments.files import check_space_of_files
 from ndtools.moments.grey import warn_if_grey
 from ndtools.moments.groups import GroupMoments, grouped_moments, moments_of_files
 from ndtools.moments.noise import warn_if_below_noise
 from ndtools.moments.resampling import GROUPS
+from ndtools.numerics.colour import channel_names
 from ndtools.numerics.deconvolution import Deconvolution, has_variance
 from ndtools.numerics.inverse_sqrt import method_from_name
 from ndtools.results.inputs import ImagesUsed, images_used
@@ -103,8 +105,12 @@ def run_series(
     device = resolve_device(config.device)
     if config.from_moments:
         found = moments_of_files(config.from_moments, resampled=bool(config.bootstrap), halves="auto" in eps)
+        check_space_of_files(config.space, found.space)
         k, channels = found.by_size[0].whole.kernel_size[0], found.by_size[0].whole.channels
-        members = tuple(replace(member, kernel_size=k, gray=channels == 1, resize=found.resize) for member in members)
+        members = tuple(
+            replace(member, kernel_size=k, gray=channels == 1, resize=found.resize, space=found.space)
+            for member in members
+        )
         used = ImagesUsed(", ".join(map(printable, config.from_moments)), found.read)
     else:
         images = resolve_source(config.source)
@@ -122,6 +128,7 @@ def run_series(
             device=device,
             gray=config.gray,
             resize=config.resize,
+            space=config.space,
             jobs=config.jobs,
             progress=progress,
         )
@@ -166,7 +173,7 @@ def _result(
             seed=config.seed,
             progress=progress,
         )
-    names = ("gray",) if config.gray else ("R", "G", "B")
+    names = channel_names(covariance.channels, config.space)
     return KernelsResult(
         config=config,
         images=used,

@@ -8,6 +8,7 @@ from ndtools.console.conflicts import refuse_given
 from ndtools.console.measures import NAMES, REFERENCES
 from ndtools.console.options import (
     AtMostImages,
+    ColourSpace,
     Gray,
     KernelSizes,
     RelativeEps,
@@ -42,6 +43,7 @@ def sparsity(
     eps: Ridges = str(SparsityConfig.eps),
     relative_eps: RelativeEps = SparsityConfig.relative_eps,
     gray: Gray = SparsityConfig.gray,
+    space: ColourSpace = SparsityConfig.space,
     bins: Annotated[int, typer.Option(help="Number of bins of the histograms.")] = SparsityConfig.bins,
     whitening: Annotated[
         Literal["patch", "channel", "none"],
@@ -73,7 +75,9 @@ def sparsity(
     if whitening == "none":
         refuse_given(context, ["eps", "relative_eps"], "with --whitening none, which decorrelates nothing")
     if from_moments:
-        refuse_given(context, ["kernel_size", "gray"], "with --from-moments: the files hold patches of one kind")
+        refuse_given(
+            context, ["kernel_size", "gray", "space"], "with --from-moments: the files hold patches of one kind"
+        )
     config = SparsityConfig(
         source=source,
         from_moments=tuple(from_moments or ()),
@@ -82,6 +86,7 @@ def sparsity(
         eps=ridges[0],
         relative_eps=relative_eps,
         gray=gray,
+        space=space,
         bins=bins,
         whitening=whitening,
         bootstrap=bootstrap,
@@ -105,11 +110,13 @@ def sparsity(
 
 
 def _title(result: "SparsityResult") -> str:
+    from ndtools.numerics.colour import in_space
     from ndtools.text import ridge_in_words
 
     k = result.config.kernel_size
     ridge = f" · {ridge_in_words(result.fit, result.ridge)}" if result.fit else ""
-    return f"Sparsity · {result.images.counted} · {k}×{k}{ridge} · {result.config.whitening}"
+    space = in_space(result.config.space, " · ")
+    return f"Sparsity · {result.images.counted}{space} · {k}×{k}{ridge} · {result.config.whitening}"
 
 
 def _table(result: "SparsityResult") -> "Table":

@@ -7,6 +7,7 @@ from ndtools.errors import OptionError
 from ndtools.validation import (
     Configuration,
     Ridge,
+    Space,
     check_bootstrap,
     check_choice,
     check_count,
@@ -14,6 +15,7 @@ from ndtools.validation import (
     check_positive,
     check_ridge,
     check_run,
+    check_space,
 )
 
 __all__ = ["SparsityConfig"]
@@ -38,6 +40,9 @@ class SparsityConfig(Configuration):
         Whether a number ``eps`` is in units of the mean variance of a pixel.
     gray : bool
         Whether to reduce images to luma: one channel in place of three. Default False.
+    space : {"srgb", "linear", "xyz", "lms", "log-lms"}
+        Colour space of the pixels: as files have it ("srgb"), light ("linear"), CIE XYZ, cone signals ("lms") or their
+        logarithm; see :mod:`ndtools.numerics.colour`. With ``gray``, "srgb" or "linear".
     bins : int
         Number of bins of the histograms, from -10 to 10 standard deviations; at least 10.
     whitening : {"patch", "channel", "none"}
@@ -64,6 +69,7 @@ class SparsityConfig(Configuration):
     eps: Ridge = "paper"
     relative_eps: bool = False
     gray: bool = False
+    space: Space = "srgb"
     bins: int = 201
     whitening: Literal["patch", "channel", "none"] = "patch"
     bootstrap: int = 200
@@ -74,6 +80,7 @@ class SparsityConfig(Configuration):
 
     def __post_init__(self) -> None:
         check_run(self)
+        check_space(self)
         check_odd(self.kernel_size)
         check_positive(self, "images")
         if self.bins < 10:

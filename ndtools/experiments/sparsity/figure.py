@@ -22,6 +22,7 @@ from ndtools.drawing.style import (
     width_of,
 )
 from ndtools.experiments.sparsity.verdict import verdicts
+from ndtools.numerics.colour import in_space, units_in_words
 from ndtools.text import percent, printable, ridge_in_words, source_name
 
 if TYPE_CHECKING:
@@ -86,7 +87,11 @@ def plot_sparsity(
         handles, labels = linear.get_legend_handles_labels()
         fig.legend(handles, labels, loc="outside lower center", ncols=legend_columns(labels, width))
         if title:
-            add_title(fig, f"Sparsity of {source_name(result.source)} before and after deconvolution")
+            space = in_space(result.config.space)
+            add_title(
+                fig,
+                f"Sparsity of {source_name(result.source)}{space} before and after deconvolution",
+            )
     return fig
 
 
@@ -106,7 +111,8 @@ def caption_sparsity(result: "SparsityResult") -> str:
     k, reach = result.config.kernel_size, result.edges[-1]
     before, after = result.before, result.after
     return (
-        f"Distribution of pixel values of {result.source} ({result.images.counted}, {result.count:.3g} values) less"
+        f"Distribution of pixel values of {result.source} ({result.images.counted}, {result.count:.3g} values,"
+        f" {units_in_words(result.config.space)}) less"
         f" the mean of their channel (before), and of the same pixels {_treatment(result)} (after). Each is divided by"
         f" its standard deviation σ. (a) Linear axis, within ±{LINEAR_REACH:g} σ. (b) Logarithmic axis;"
         f" {_share(before.clipped)} of the values before and {_share(after.clipped)} after lie beyond ±{reach:g} σ."

@@ -30,6 +30,7 @@ from ndtools.drawing.style import (
     width_of,
 )
 from ndtools.experiments.sparsity.verdict import verdicts
+from ndtools.numerics.colour import in_space
 from ndtools.text import source_name
 from ndtools.validation import PAPER_RIDGE
 
@@ -85,7 +86,9 @@ def plot_sparsity_series(
         add_letters([densities, kurtosis, near])
         add_series_legend(fig, series.members, width, marked)
         if title:
-            add_title(fig, f"Sparsity of {source_name(series.source)} after deconvolution")
+            add_title(
+                fig, f"Sparsity of {source_name(series.source)}{in_space(series[0].config.space)} after deconvolution"
+            )
     return fig
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ndtools.drawing.shown import ShownResult
 from ndtools.experiments.sparsity.config import SparsityConfig
 from ndtools.experiments.sparsity.verdict import Verdict
+from ndtools.numerics.colour import in_space
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.ridge import RidgeChoice
 from ndtools.numerics.sparsity import Distribution
@@ -77,7 +78,8 @@ class SparsityResult(ShownResult):
             ridge = f"{ridge_in_words(self.fit, self.ridge)} · {precision_in_words(self.fit)}"
         of = {"patch": f"patches of {size}×{size}", "channel": "the channels of a pixel", "none": "single pixels"}
         return (
-            f"{source} · {self.images.counted} · {self.count:,} values · {of[whitening]}",
+            f"{source} · {self.images.counted} · {self.count:,} values · {of[whitening]}"
+            f"{in_space(self.config.space, ' · ')}",
             ridge,
             before_and_after(self.before, self.after),
         )

@@ -12,6 +12,7 @@ from ndtools.data.images.sources import resolve_source
 from ndtools.errors import OptionError
 from ndtools.experiments.sparsity.config import SparsityConfig
 from ndtools.experiments.sparsity.result import SparsityResult
+from ndtools.moments.files import check_space_of_files
 from ndtools.moments.grey import warn_if_grey
 from ndtools.moments.groups import GroupMoments, grouped_moments, moments_of_files
 from ndtools.moments.keeping import KeptImages
@@ -107,9 +108,12 @@ def run_series(
         if len(sizes) > 1:
             raise OptionError("kernel_size", f"must be one with files of moments, which have theirs, got {len(sizes)}")
         found = moments_of_files(config.from_moments, halves="auto" in eps)
+        check_space_of_files(config.space, found.space)
         whole = found.by_size[0].whole
         sizes = (whole.kernel_size[0],)
-        members = tuple(replace(member, kernel_size=sizes[0], gray=whole.channels == 1) for member in members)
+        members = tuple(
+            replace(member, kernel_size=sizes[0], gray=whole.channels == 1, space=found.space) for member in members
+        )
         config = members[0]
     else:
         found = grouped_moments(
@@ -120,6 +124,7 @@ def run_series(
             seed=config.seed,
             device=device,
             gray=config.gray,
+            space=config.space,
             jobs=config.jobs,
             kept=kept,
             progress=report(0),
@@ -144,6 +149,7 @@ def run_series(
         own=not config.from_moments,
         seed=config.seed,
         gray=config.gray,
+        space=config.space,
         jobs=config.jobs,
         kept=kept,
         progress=report(passes - 1),

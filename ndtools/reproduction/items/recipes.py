@@ -47,8 +47,8 @@ SECONDS: dict[str, tuple[float, float]] = {
     "efficientnet_b0": (90.0, 140.0),
     "simple_cnn": (15.0, 20.0),
 }
-"""Seconds of an epoch of CIFAR with batch normalisation and with deconvolution, on the reference machine, as
-benchmarks/reproduction_cost.py --training measures them."""
+"""Seconds of an epoch of CIFAR with batch normalisation and with deconvolution, on the reference machine;
+benchmarks/reproduction_cost.py measures them."""
 _POOLED = " normalised by the mean and deviation of their own pixels"
 _BATCH = 128  # images, at which the times were measured
 

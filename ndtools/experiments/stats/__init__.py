@@ -1,0 +1,1 @@
+"""Mean, standard deviation and covariance of the channels of a set of images."""

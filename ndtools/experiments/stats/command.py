@@ -1,0 +1,124 @@
+"""``ndtools stats``: mean, standard deviation and covariance of the channels of a set of images."""
+
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from ndtools.console.completion import complete_images
+from ndtools.console.options import ColourSpace, DataDir, Gray, Images, Resize, SharedOptions, with_shared_options
+from ndtools.console.results import ExperimentOutput
+from ndtools.console.tables import new_table
+from ndtools.experiments.stats.config import StatsConfig
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table
+
+    from ndtools.experiments.stats.result import StatsResult
+
+__all__ = ["stats"]
+
+
+@partial(with_shared_options, without=("device",))  # the processor adds up the pixels
+def stats(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="Images, as for kernels ('sample' is built in), or a data set: its name or its folder.",
+            autocompletion=complete_images,
+        ),
+    ] = StatsConfig.source,
+    *,
+    data_dir: DataDir = None,
+    split: Annotated[
+        Literal["train", "test", "all"], typer.Option(help="Images of a data set that are used.")
+    ] = StatsConfig.split,
+    images: Images = StatsConfig.images,
+    gray: Gray = StatsConfig.gray,
+    space: ColourSpace = StatsConfig.space,
+    resize: Resize = StatsConfig.resize,
+    shared: SharedOptions,
+) -> None:
+    """Measure mean, standard deviation and covariance of the channels of images.
+
+    There are two standard deviations. That of all pixels also has the
+    differences between images. The mean over images of that within an image
+    is smaller. Both come as a line for torchvision, ready to paste.
+
+    Example: [bold]ndtools stats cifar10[/bold]
+    """
+    output = ExperimentOutput(shared, "stats")
+    config = StatsConfig(
+        source=source,
+        data_dir=None if data_dir is None else str(data_dir),
+        split=split,
+        images=images,
+        gray=gray,
+        space=space,
+        resize=resize,
+        **shared.of_run(),
+    )
+    output.check(config.source)
+
+    from ndtools.experiments.stats.figures import FIGURES
+    from ndtools.experiments.stats.run import run
+
+    result = output.compute(run, config, counting="images")
+    output.skipped(result.images)
+    output.fewer(result.images, images)
+    output.results(result, pictures=FIGURES, title=_title(result), table=_tables(result))
+
+
+def _title(result: "StatsResult") -> str:
+    from ndtools.numerics.colour import in_space
+
+    space = in_space(result.config.space, " · ")
+    return f"Channels · {result.title} · {result.images.counted} · {result.sizes.in_words}{space}"
+
+
+def _tables(result: "StatsResult") -> "Group":
+    """Return the tables of the channels, of their correlations and of their principal axes, and the lines to paste."""
+    from rich.console import Group
+    from rich.text import Text
+
+    none = "none: a channel is constant, and nothing can be divided by its standard deviation"
+    lines = [
+        line
+        for heading, over in (("all pixels:", "pixels"), ("mean over images:", "images"))
+        for line in (heading, f"  {result.normalize(over) or none}")
+    ]
+    parts: list[Table | Text] = [_channels(result)]
+    if len(result.names) > 1:
+        parts += [Text(""), _correlations(result), Text(""), _axes(result)]
+    return Group(*parts, Text(""), *map(Text, lines))
+
+
+def _channels(result: "StatsResult") -> "Table":
+    found = result.statistics
+    table = new_table(
+        ("channel",),
+        ("mean", "sd", "mean of images", "sd in images", "sd between", "min", "max"),
+        gap=2,
+        caption="mean, sd: of all pixels; of images: mean over images, each alike",
+    )
+    for i, name in enumerate(result.names):
+        values = (found.mean, found.sd, found.image_mean, found.image_sd, found.between)
+        table.add_row(name, *(f"{value[i]:.4f}" for value in values), f"{found.low[i]:.3g}", f"{found.high[i]:.3g}")
+    return table
+
+
+def _correlations(result: "StatsResult") -> "Table":
+    found = result.statistics
+    table = new_table(("correlation",), result.names, gap=2)
+    for name, row in zip(result.names, found.correlation, strict=True):
+        table.add_row(name, *("-" if value != value else f"{value:.4f}" for value in row))
+    return table
+
+
+def _axes(result: "StatsResult") -> "Table":
+    table = new_table(("principal axis",), ("variance", *result.names), gap=2)
+    for i, (share, axis) in enumerate(zip(*result.statistics.axes(), strict=True)):
+        variance = "-" if share != share else f"{100 * share:.3g} %"
+        table.add_row(str(i + 1), variance, *(f"{value:+.3f}" for value in axis))
+    return table

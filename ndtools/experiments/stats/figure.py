@@ -1,0 +1,157 @@
+"""Picture of the channels of a set of images: their values, the contrast of the images, and their correlations."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from ndtools.drawing.palette import CHANNELS, DIVERGING
+from ndtools.drawing.style import (
+    PAGE,
+    add_letters,
+    add_panels,
+    add_title,
+    drawing_style,
+    new_figure,
+    panel_rows,
+    width_of,
+)
+from ndtools.numerics.colour import in_space, units_in_words
+
+if TYPE_CHECKING:
+    from ndtools.experiments.stats.result import StatsResult
+
+__all__ = ["caption_stats", "plot_stats"]
+
+HEIGHTS = {1: 62.0, 2: 108.0, 3: 165.0}  # millimetres, by the number of rows of panels
+NO_VARIANCE = "0.8"
+
+
+def plot_stats(result: "StatsResult", *, width: float = PAGE, title: bool = True, fig: Figure | None = None) -> Figure:
+    """Draw the histograms of the channels, of the standard deviations within images, and the correlations of channels.
+
+    Parameters
+    ----------
+    result : StatsResult
+        Result of :func:`ndtools.experiments.stats.run.run`.
+    width : float
+        Width of the figure in print, millimetres. Default 180.
+    title : bool
+        Whether the figure has a title. Default True.
+    fig : Figure, optional
+        An empty figure to draw on, which keeps its size. Default: a new one.
+
+    Returns
+    -------
+    Figure
+        With three axes, the last of which has the correlations; of one channel with two.
+    """
+    with drawing_style():
+        width = width_of(fig, width)
+        several = len(result.names) > 1
+        rows = panel_rows(width)
+        fig = new_figure(fig, width, HEIGHTS[rows] + 6 * title)
+        axes = add_panels(fig, width, (1.2, 1, 0.9) if several else (1.2, 1))
+        _draw_values(axes[0], result)
+        _draw_deviations(axes[1], result)
+        if several:
+            _draw_correlations(axes[2], result)
+        add_letters(axes)
+        handles, labels = axes[0].get_legend_handles_labels()
+        fig.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+        if title:
+            add_title(fig, f"Channels of {result.title}{in_space(result.config.space)}")
+    return fig
+
+
+def caption_stats(result: "StatsResult") -> str:
+    """Say in words what the figure of :func:`plot_stats` shows.
+
+    Parameters
+    ----------
+    result : StatsResult
+        Result of :func:`ndtools.experiments.stats.run.run`.
+
+    Returns
+    -------
+    str
+        The caption, one paragraph.
+    """
+    found = result.statistics
+    channels = ", ".join(
+        f"{name} {mean:.4f} ± {sd:.4f}" for name, mean, sd in zip(result.names, found.mean, found.sd, strict=True)
+    )
+    parts = [
+        f"Channels of {result.split.label if result.split else result.images.label} ({result.images.counted} of"
+        f" {result.sizes.in_words}, {found.pixels:.3g} pixels; {units_in_words(result.config.space)}).",
+        f"(a) Values of all pixels; points with bars are mean and standard deviation: {channels}.",
+        "(b) Standard deviation within each image. A solid line is the mean over images"
+        f" ({', '.join(f'{value:.4f}' for value in found.image_sd)}), a dotted line the standard deviation over all"
+        " pixels, which also has the differences between images.",
+    ]
+    if len(result.names) > 1:
+        shares, _ = found.axes()
+        axes = " : ".join(f"{100 * share:.3g}" for share in shares)
+        parts.append(
+            "(c) Correlation of the channels of a pixel, from blue (-1) over white (0) to orange (1); the variances"
+            f" along its principal axes are as {axes}."
+        )
+    return " ".join(parts)
+
+
+def _draw_values(ax: Axes, result: "StatsResult") -> None:
+    """Draw the density of each channel, and above them mean and standard deviation."""
+    found = result.statistics
+    density = found.counts / found.pixels / np.diff(found.edges)
+    middles = (found.edges[1:] + found.edges[:-1]) / 2
+    # A few values, such as white, may hold so many pixels that all others are a flat line beside them.
+    ranked = np.sort(density, axis=1)
+    top = 1.15 * float(ranked[:, : -len(middles) // 50].max() or ranked.max())
+    for i, (name, values) in enumerate(zip(result.names, density, strict=True)):
+        style = CHANNELS[name]
+        ax.plot(middles, values, label=name, color=style["color"], linestyle=style["linestyle"])
+        y = top * (1.06 + 0.07 * i)
+        ax.errorbar(
+            found.mean[i], y, xerr=found.sd[i], color=style["color"], marker=style["marker"], capsize=2, linewidth=0.8
+        )
+    ax.set_xlim(found.edges[0], found.edges[-1])
+    ax.set_ylim(0, top * (1.06 + 0.07 * len(result.names)))
+    ax.set_xlabel("value")
+    ax.set_ylabel("probability density")
+    ax.xaxis.set_major_locator(MaxNLocator(5))
+    ax.yaxis.set_major_locator(MaxNLocator(5))
+
+
+def _draw_deviations(ax: Axes, result: "StatsResult") -> None:
+    """Draw the histogram of the standard deviations within images, with their mean and that of all pixels."""
+    found = result.statistics
+    share = 100 * found.sd_counts / found.images
+    used = np.flatnonzero(share.any(0))
+    step = found.sd_edges[1]
+    for i, (name, values) in enumerate(zip(result.names, share, strict=True)):
+        style = CHANNELS[name]
+        ax.stairs(values, found.sd_edges, baseline=None, color=style["color"], linestyle=style["linestyle"])
+        ax.axvline(found.image_sd[i], color=style["color"], linewidth=0.8)
+        ax.axvline(found.sd[i], color=style["color"], linewidth=0.8, linestyle=":")
+    right = max(found.sd_edges[used[-1] + 1], float(found.sd.max())) + step
+    ax.set_xlim(max(0.0, min(found.sd_edges[used[0]], float(found.sd.min())) - step), right)
+    ax.set_ylim(bottom=0)
+    ax.set_xlabel("standard deviation within an image")
+    ax.set_ylabel("images / %")
+    ax.xaxis.set_major_locator(MaxNLocator(5))
+    ax.yaxis.set_major_locator(MaxNLocator(5))
+
+
+def _draw_correlations(ax: Axes, result: "StatsResult") -> None:
+    """Draw the correlations of the channels of a pixel, with their numbers."""
+    correlation = result.statistics.correlation
+    ax.imshow(correlation, cmap=DIVERGING.with_extremes(bad=NO_VARIANCE), vmin=-1, vmax=1)
+    for (i, j), value in np.ndenumerate(correlation):
+        text = "none" if np.isnan(value) else f"{value:.3f}"
+        ax.text(j, i, text, ha="center", va="center", color="w" if value < -0.5 else "k")
+    places = range(len(result.names))
+    ax.set_xticks(places, result.names)
+    ax.set_yticks(places, result.names)
+    ax.tick_params(length=0)
