@@ -45,7 +45,7 @@ from torch import Tensor
 
 from ndtools.numerics.correlations import CornerProducts, LagSpectra, StripSpectra, Total
 from ndtools.numerics.patches import Sizes
-from ndtools.numerics.tiles import LONGEST_TRANSFORM, Centred, borders_of, cut, subsets, transform_length
+from ndtools.numerics.tiles import Centred, borders_of, cut, longest_transform, subsets, transform_length
 
 __all__ = ["WindowProducts", "window_products", "window_sums"]
 
@@ -100,6 +100,12 @@ def window_sums(total: Tensor, first: Tensor, last: Tensor) -> Tensor:
     return sums
 
 
+def sizes_of_tiles(channels: int) -> int:
+    """Return how many sizes of transforms are kept apart: as many as take the memory of those of three channels."""
+    pairs = channels * (channels + 1) // 2
+    return min(SIZES_OF_TILES, max(1, 6 * SIZES_OF_TILES // pairs))
+
+
 class WindowProducts:
     """Accumulator of the second moments of the windows of signals, images or volumes.
 
@@ -130,7 +136,7 @@ class WindowProducts:
         free = tuple(k for axis, k in enumerate(self.kernel_size) if axis not in ends)
         shape = (*borders, *(2 * k - 1 for k in free), *(math.prod(lines),) * 2)
         if not ends:
-            return Total(shape, device, partial(LagSpectra, c, free, device=device), most=SIZES_OF_TILES)
+            return Total(shape, device, partial(LagSpectra, c, free, device=device), most=sizes_of_tiles(c))
         if not free:
             return Total(shape, device, partial(CornerProducts, c, lines[1:], device=device), most=2)  # dtypes
         spectra = partial(StripSpectra, c, lines[1:], free, device=device)
@@ -150,7 +156,7 @@ class WindowProducts:
             Sums of the image over all pixels and along the borders, float64, which `first_moments` assembles.
         """
         kernel_size, axes = self.kernel_size, len(self.kernel_size)
-        longest = LONGEST_TRANSFORM[axes]
+        longest = longest_transform(axes, self.channels)
         pieces = [cut(n, k, longest) for n, k in zip(image.pixels.shape[1:], kernel_size, strict=True)]
         size = tuple(transform_length(piece[0].stop, k) for piece, k in zip(pieces, kernel_size, strict=True))
         tile = self._room(size, image.dtype)
@@ -211,14 +217,14 @@ class WindowProducts:
     def memory_needed(channels: int, kernel_size: Sizes) -> int:
         """Estimate the number of bytes that are held after images of many sizes were added in float32."""
         axes, k = len(kernel_size), max(kernel_size)
-        longest = transform_length(max(LONGEST_TRANSFORM[axes], 4 * k) - k + 1, k)
+        longest = transform_length(max(longest_transform(axes, channels), 4 * k) - k + 1, k)
         needed = 0
         for ends in subsets(axes):
             free, borders = axes - len(ends), 2 ** len(ends)
             lines = channels * math.prod(kernel_size[a] - 1 for a in ends)
             frequencies = longest ** (free - 1) * (longest // 2 + 1) if free else 1
             if not ends:
-                needed += SIZES_OF_TILES * (channels * (channels + 1) // 2 + channels) * frequencies * 8
+                needed += sizes_of_tiles(channels) * (channels * (channels + 1) // 2 + channels) * frequencies * 8
             elif free == 1:
                 needed += LENGTHS_OF_STRIPS * StripSpectra.at_once * borders * lines * longest * 4
             elif free:  # and the spectra of all pairs of lines, while they are summed

@@ -3,17 +3,20 @@
 import itertools
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
 
 from ndtools.numerics.patches import Sizes
 
-__all__ = ["LONGEST_TRANSFORM", "Centred", "borders_of", "cut", "subsets", "transform_length"]
+__all__ = ["LONGEST_TRANSFORM", "Centred", "borders_of", "cut", "longest_transform", "subsets", "transform_length"]
 
 # In samples along each axis, by the number of axes. A longer transform wastes less on the overlap of tiles; a shorter
 # one stays in the processor's cache. On photographs of 500 × 375 pixels, 320 to 640 are about equally fast.
 LONGEST_TRANSFORM = {1: 4096, 2: 448, 3: 96}
+# The memory of a transform's sums grows with the square of the channels, so that many channels have shorter ones.
+FEW_CHANNELS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,9 +50,17 @@ class Centred:
         return out if self.scale == 1 else out.mul_(self.scale)
 
 
-def subsets(axes: int) -> list[Sizes]:
+@cache
+def subsets(axes: int) -> tuple[Sizes, ...]:
     """Return all sets of the first axes, the smaller ones first."""
-    return [ends for count in range(axes + 1) for ends in itertools.combinations(range(axes), count)]
+    return tuple(ends for count in range(axes + 1) for ends in itertools.combinations(range(axes), count))
+
+
+@cache
+def _borders_first(axes: int, ends: Sizes) -> Sizes:
+    """Return the order of dimensions in which borders come first, then channels, lines of the borders, and the rest."""
+    free = (1 + axis for axis in range(axes) if axis not in ends)
+    return (*(1 + axis for axis in ends), 0, *range(1 + axes, 1 + axes + len(ends)), *free)
 
 
 def borders_of(tile: Tensor, used: Sizes, kernel_size: Sizes) -> dict[Sizes, Tensor]:
@@ -77,10 +88,16 @@ def borders_of(tile: Tensor, used: Sizes, kernel_size: Sizes) -> dict[Sizes, Ten
         for axis in ends:
             n, k = used[axis], kernel_size[axis]
             # Windows of k - 1 lines, with the distance of the two borders as step: there are exactly two of them.
-            view = view.narrow(1 + axis, 0, n).unfold(1 + axis, k - 1, n - k + 1)
-        free = (1 + axis for axis in range(axes) if axis not in ends)
-        views[ends] = view.permute(*(1 + axis for axis in ends), 0, *range(1 + axes, view.dim()), *free)
+            part = view if view.shape[1 + axis] == n else view.narrow(1 + axis, 0, n)
+            view = part.unfold(1 + axis, k - 1, n - k + 1)
+        views[ends] = view.permute(_borders_first(axes, ends))
     return views
+
+
+def longest_transform(axes: int, channels: int) -> int:
+    """Return the number of samples along an axis that transforms have at most, if k is small."""
+    longest = LONGEST_TRANSFORM[axes]
+    return longest if channels <= FEW_CHANNELS else longest // 2
 
 
 def cut(length: int, k: int, longest: int) -> list[slice]:
