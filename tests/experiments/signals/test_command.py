@@ -12,7 +12,22 @@ from tests.commands import invoke
 def test_files_and_table_of_a_recording(tmp_path):
     values = np.random.default_rng(0).normal(size=(300, 2)).cumsum(0)
     np.savez(tmp_path / "a.npz", x=values)
-    line = ("--key", "x", "--axes", "tc", "-k", 5, "--rate", 100, "--channels", "left, right", "-o", tmp_path / "out")
+    line = (
+        "--key",
+        "x",
+        "--axes",
+        "tc",
+        "-k",
+        5,
+        "--rate",
+        100,
+        "--channels",
+        "left, right",
+        "--dpi",
+        40,
+        "-o",
+        tmp_path / "out",
+    )
     result = invoke("signals", tmp_path / "a.npz", *line)
     assert result.exit_code == 0, result.stderr
     assert "1 signal of 2 channels" in result.stdout
@@ -30,10 +45,10 @@ def test_sound_and_volumes(tmp_path):
     with wave.open(str(tmp_path / "a.wav"), "wb") as file:
         file.setparams((1, 2, 8000, 500, "NONE", "none"))
         file.writeframes(np.random.default_rng(0).integers(-999, 999, 500).astype("<i2").tobytes())
-    assert invoke("signals", tmp_path / "a.wav", "-o", tmp_path).exit_code == 0
+    assert invoke("signals", tmp_path / "a.wav", "--dpi", 40, "-o", tmp_path).exit_code == 0
     assert json.loads((tmp_path / "signals.json").read_text())["rate"] == 8000
     np.save(tmp_path / "v.npy", np.random.default_rng(0).normal(size=(2, 9, 8, 7)))
-    result = invoke("signals", tmp_path / "v.npy", "--axes", "CZYX", "-k", "5x3x1", "-o", tmp_path)
+    result = invoke("signals", tmp_path / "v.npy", "--axes", "CZYX", "-k", "5x3x1", "--dpi", 40, "-o", tmp_path)
     assert result.exit_code == 0, result.stderr
     assert "patches of 5×3×1 voxels" in result.stdout
     assert [values.shape for values in nd.load(tmp_path / "signals.npz").deconvolved] == [(2, 5, 6, 7)]

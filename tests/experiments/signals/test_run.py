@@ -124,6 +124,13 @@ def test_what_does_not_fit_is_refused(electrodes, tmp_path):
         run(nd.SignalsConfig(str(tmp_path / "short.npy")))
 
 
+def test_more_than_fits_into_memory_is_refused(electrodes, monkeypatch):
+    path, _ = electrodes
+    monkeypatch.setattr("ndtools.computing.memory.free_memory", lambda: 20_000_000)
+    with pytest.raises(DataError, match=r"electrodes\.npy: the deconvolution of 1\.28 MB needs about 0\.022 GB"):
+        run(nd.SignalsConfig(path, kernel_size=3))
+
+
 def test_what_is_left_may_be_smaller_than_a_patch(tmp_path):
     np.save(tmp_path / "short.npy", np.random.default_rng(0).normal(size=(1, 12)))
     with pytest.warns(nd.NumericalWarning, match="cannot determine the covariance"):
