@@ -60,6 +60,9 @@ from ndtools.experiments.deconvolve.result import DeconvolveResult as Deconvolve
 from ndtools.experiments.deconvolve.run import deconvolve as deconvolve
 from ndtools.experiments.deconvolve.run import run as _run_deconvolve
 from ndtools.experiments.deconvolve.run import run_series as _run_deconvolve_series
+from ndtools.experiments.deconvolve.set_figure import plot_deconvolved_set as plot_deconvolved_set
+from ndtools.experiments.deconvolve.set_result import DeconvolvedSet as DeconvolvedSet
+from ndtools.experiments.deconvolve.set_run import deconvolve_images as deconvolve_images
 from ndtools.experiments.features.config import FeaturesConfig as FeaturesConfig
 from ndtools.experiments.features.figure import plot_features as plot_features
 from ndtools.experiments.features.result import FeaturesResult as FeaturesResult
@@ -176,6 +179,8 @@ from ndtools.training.recipe import Recipe as Recipe
 from ndtools.training.records import EpochRecord as EpochRecord
 from ndtools.training.records import StepRecord as StepRecord
 from ndtools.training.state import TrainingState as TrainingState
+from ndtools.transforms.whiten import Whiten as Whiten
+from ndtools.transforms.zca import ZCA as ZCA
 
 __version__: str
 load_result = load

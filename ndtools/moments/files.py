@@ -1,4 +1,4 @@
-"""Store the moments of image sets in files, so that shards computed on different machines can be added."""
+"""Moments of image sets in files, so that shards computed on different machines can be added; files of kernels."""
 
 import math
 import os
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ndtools.data.arrays import read_arrays
 from ndtools.errors import DataError, MatrixError, OptionError
@@ -24,6 +25,7 @@ __all__ = [
     "is_moments",
     "iterate_moments",
     "moments_arrays",
+    "read_kernels",
     "read_moments",
     "read_written",
     "size_in_words",
@@ -222,6 +224,45 @@ def read_written(
         elif " has no array " not in message and " holds one array" not in message:
             raise
         raise DataError(f"{message}; {hint}") from None
+
+
+def read_kernels(path: str, argument: str = "from_file") -> tuple[Tensor, Tensor, Space]:
+    """Read what ``ndtools kernels`` has written: kernels, the mean of the patches, and the colour space of both.
+
+    Parameters
+    ----------
+    path : str
+        Path of the .npz file.
+    argument : str
+        Name of the caller's argument, for the message about a file of another sort. Default "from_file".
+
+    Returns
+    -------
+    kernels : Tensor of shape (C, C, k, k)
+        Kernels for cross-correlation, float64, with k odd.
+    mean : Tensor of shape (C·k²,)
+        Mean of the patches, float64.
+    space : {"srgb", "linear", "xyz", "lms", "log-lms"}
+        Colour space of the pixels.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read or is of another sort.
+    MatrixError
+        If its arrays do not fit each other, or are not finite.
+    """
+    hint = f"`{argument}` takes the .npz file that ndtools kernels writes"
+    arrays = read_written(path, ("kernels", "mean"), hint, [SPACE])
+    kernels, mean = (arrays[key].astype(np.float64) for key in ("kernels", "mean"))
+    shape, name = kernels.shape, printable(path)
+    if len(shape) != 4 or shape[0] != shape[1] or shape[2] != shape[3] or shape[0] not in (1, 3) or not shape[2] % 2:
+        raise MatrixError(f"{name} holds kernels of shape {shape}, where (C, C, k, k) with C 1 or 3, k odd is wanted")
+    if mean.shape != (math.prod(shape[1:]),):
+        raise MatrixError(f"{name} holds a mean of shape {mean.shape}, where ({math.prod(shape[1:])},) is wanted")
+    if not (np.isfinite(kernels).all() and np.isfinite(mean).all()):
+        raise MatrixError(f"{name} holds values that are not finite")
+    return torch.from_numpy(kernels), torch.from_numpy(mean), space_of(arrays.get(SPACE), path)
 
 
 def _read(path: str) -> Moments:

@@ -3,8 +3,7 @@
 import warnings
 
 from ndtools.errors import NumericalWarning
-from ndtools.numerics.covariance import Covariance
-from ndtools.numerics.deconvolution import has_variance
+from ndtools.numerics.covariance import Covariance, has_variance
 
 __all__ = ["is_grey", "warn_if_grey"]
 

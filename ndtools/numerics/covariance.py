@@ -1,16 +1,19 @@
 """Mean and covariance of patches, and the effect of their rounding on D."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from ndtools.errors import NumericalWarning
 from ndtools.numerics.patches import UNITS, Sizes, times
+from ndtools.numerics.products import outer_products
 from ndtools.text import counted
 
-__all__ = ["TOLERANCE", "Covariance", "rounding_effect"]
+__all__ = ["TOLERANCE", "Covariance", "absolute_ridge", "has_variance", "rounding_effect", "warn_if_degenerate"]
 
 TOLERANCE = 1e-3  # largest effect of rounding on D A D for which float32 is accepted
 VARIANCE_ROUNDING = 1e-15  # of the squares that a variance is the difference of
@@ -117,6 +120,29 @@ class Covariance:
         return Covariance.pooled([self, other])
 
     @classmethod
+    def of_rows(cls, rows: Tensor, *, channels: int | None = None, kernel_size: Sizes = (1, 1)) -> "Covariance":
+        """Return the covariance of features whose values are in memory.
+
+        Parameters
+        ----------
+        rows : Tensor of shape (n, d)
+            Values of d features in n samples, of any dtype; they are computed with in float64.
+        channels : int, optional
+            Number of channels that the features belong to. Default: each feature is a channel.
+        kernel_size : (int, int)
+            Height and width of the pixels of a channel. Default (1, 1).
+
+        Returns
+        -------
+        Covariance
+            Mean and biased covariance of the samples. Those of several sets of samples add up.
+        """
+        values = rows.double()
+        mean = values.mean(0)
+        matrix = outer_products((values - mean).mT) / len(values)
+        return cls(mean, matrix, len(values), channels or len(mean), kernel_size)
+
+    @classmethod
     def pooled(cls, parts: Sequence["Covariance"], weights: Sequence[int] | None = None) -> "Covariance":
         """Return the covariance of several sets of patches together.
 
@@ -157,3 +183,83 @@ class Covariance:
                 matrix += count / total * torch.addr(part.matrix, shift, shift)
         rounding = sum(part.rounding * count for part, count in zip(parts, counts, strict=True)) / total
         return replace(first, mean=mean, matrix=matrix, count=total, rounding=rounding)
+
+
+def has_variance(covariance: Covariance) -> list[bool]:
+    """Return for each channel of a covariance whether its variance is more than rounding."""
+    # A variance is a difference of squares; if it is this small beside them, it is only their rounding.
+    variance = covariance.matrix.diagonal().view(covariance.channels, -1).amax(1)
+    square = covariance.mean.square().view(covariance.channels, -1).amax(1)
+    varies: list[bool] = (variance > 1e-15 * square).tolist()
+    return varies
+
+
+def absolute_ridge(covariance: Covariance, eps: float, *, relative: bool = False) -> float:
+    """Return a ridge in squared units of the pixels.
+
+    Parameters
+    ----------
+    covariance : Covariance
+        Covariance to which the ridge is added.
+    eps : float
+        Ridge, at least 0.
+    relative : bool
+        Whether ``eps`` is in units of the mean variance of a feature; of 1 if nothing varies. Default False.
+
+    Returns
+    -------
+    float
+        Ridge that is added to the diagonal.
+
+    Raises
+    ------
+    ValueError
+        If ``eps`` is negative.
+    """
+    if not eps >= 0:
+        raise ValueError(f"eps must be at least 0, got {eps}")
+    return eps * (covariance.mean_variance if relative and any(has_variance(covariance)) else 1.0)
+
+
+def warn_if_degenerate(
+    covariance: Covariance,
+    *,
+    samples: str = "patches",
+    remedy: str = "add images or use a smaller kernel",
+    stacklevel: int = 2,
+) -> None:
+    """Warn if the kernels would show the ridge instead of the images.
+
+    Parameters
+    ----------
+    covariance : Covariance
+        Covariance of the patches.
+    samples : str
+        Noun of what the covariance is of, for the message. Default "patches".
+    remedy : str
+        Advice if there are too few samples. Default "add images or use a smaller kernel".
+    stacklevel : int
+        Level of the warning, as :func:`warnings.warn` counts it. Default 2: the caller.
+
+    Warns
+    -----
+    NumericalWarning
+        If there are no more patches than features, or a channel is constant.
+    """
+    features = len(covariance.matrix)
+    if covariance.count <= features:
+        warnings.warn(
+            f"{covariance.count} {samples} cannot determine the covariance of {features} features: "
+            f"the ridge eps alone determines the rest; {remedy}",
+            NumericalWarning,
+            stacklevel=stacklevel + 1,
+        )
+        return
+    constant = [channel for channel, varies in enumerate(has_variance(covariance)) if not varies]
+    if len(constant) == covariance.channels:
+        message = "the images have constant colour, without variance"
+    elif constant:
+        message = f"channel {', '.join(map(str, constant))} is constant, without variance"
+    else:
+        return
+    warnings.warn(f"{message}: the kernels show only the ridge eps", NumericalWarning, stacklevel=stacklevel + 1)

@@ -5,27 +5,34 @@ whitening of its patches). It is neither a transposed convolution nor the undoin
 """
 
 import math
-import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import conv1d, conv2d, conv3d
+from torch.nn.functional import conv1d, conv2d, conv3d, pad
 
 from ndtools.errors import DataError, NumericalWarning
-from ndtools.numerics.covariance import TOLERANCE, Covariance, rounding_effect
-from ndtools.numerics.inverse_sqrt import Eigh, Method, inverse_sqrt
+from ndtools.numerics.covariance import TOLERANCE, Covariance, absolute_ridge, rounding_effect, warn_if_degenerate
+from ndtools.numerics.inverse_sqrt import Eigh, Method, inverse_sqrt, warn_unless_converged
 from ndtools.numerics.patch_covariance import PatchCovariance
-from ndtools.numerics.patches import NOUNS, UNITS, Sizes, as_pixels, axes_in_words, times, to_sizes
+from ndtools.numerics.patches import NOUNS, UNITS, Sizes, as_pixels, axes_in_words, each_image, times, to_sizes
 from ndtools.numerics.pixels import white
 from ndtools.numerics.products import ridged
 from ndtools.text import counted, precision_in_words, ridge_in_words
 
-__all__ = ["RIDGE_AND_PRECISION", "Deconvolution", "fit_deconvolution", "has_variance"]
+__all__ = [
+    "RIDGE_AND_PRECISION",
+    "Border",
+    "Deconvolution",
+    "convolved",
+    "fit_deconvolution",
+]
+
+Border = Literal["valid", "reflect", "circular"]
 
 RIDGE_AND_PRECISION = ("eps", "eps_relative_to_mean_variance", "condition", "residual", "covariance_error")
 """Names of the numbers about ridge and precision that .json files hold for every deconvolution."""
@@ -141,19 +148,11 @@ class Deconvolution:
             If there are no more patches than features, a channel is constant, the iteration has not converged, or the
             covariance was summed less precisely than this ridge requires.
         """
-        if not eps >= 0:
-            raise ValueError(f"eps must be at least 0, got {eps}")
-        _warn_if_degenerate(covariance)
-        ridge = eps * (covariance.mean_variance if relative and any(has_variance(covariance)) else 1.0)
+        ridge = absolute_ridge(covariance, eps, relative=relative)
+        warn_if_degenerate(covariance, stacklevel=3)
         method = method or Eigh()
         root = inverse_sqrt(ridged(covariance.matrix, ridge), method)
-        if not root.converged:
-            warnings.warn(
-                f"D whitens only in part after {counted(root.n_iter or 0, 'iteration')}: residual "
-                f'{root.residual:.2g} at condition {root.condition:.3g}; use more `iterations`, or `method="eigh"`',
-                NumericalWarning,
-                stacklevel=2,
-            )
+        warn_unless_converged(root, stacklevel=3)
         error = rounding_effect(covariance.rounding, len(covariance.matrix), root.eigenvalues[0].item())
         if error > TOLERANCE:
             warnings.warn(
@@ -231,8 +230,7 @@ class Deconvolution:
         if pixels.dtype == torch.uint8:
             pixels = pixels.float() / white(pixels)
         weight, bias = self._centre()
-        convolution = _CONVOLUTIONS[axes]
-        return convolution(pixels, weight.to(pixels), bias.to(pixels))
+        return convolved(pixels, weight.to(pixels), bias.to(pixels))
 
     def fold(self, weight: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Merge D into a convolution that follows it (Ye et al. 2020, sec. 4.5.1).
@@ -326,7 +324,7 @@ def fit_deconvolution(
     noun, names = NOUNS[axes], axes_in_words(axes)
     moments = None
     small = 0
-    for image in _each(images, axes):
+    for image in each_image(images, axes):
         if not isinstance(image, Tensor | np.ndarray):
             raise TypeError(f"images must hold Tensors or arrays of shape (C, {names}), got {type(image).__name__}")
         if len(image.shape) != axes + 1:
@@ -347,49 +345,30 @@ def fit_deconvolution(
     return Deconvolution.from_covariance(moments.finalize(), eps=eps, relative=relative, method=method)
 
 
-def has_variance(covariance: Covariance) -> list[bool]:
-    """Return for each channel of a covariance whether its variance is more than rounding."""
-    # A variance is a difference of squares; if it is this small beside them, it is only their rounding.
-    variance = covariance.matrix.diagonal().view(covariance.channels, -1).amax(1)
-    square = covariance.mean.square().view(covariance.channels, -1).amax(1)
-    varies: list[bool] = (variance > 1e-15 * square).tolist()
-    return varies
+def convolved(pixels: Tensor, weight: Tensor, bias: Tensor, border: Border = "valid") -> Tensor:
+    """Convolve images, signals or volumes with the kernels of a deconvolution.
 
+    Parameters
+    ----------
+    pixels : Tensor of shape (C, H, W) or (N, C, H, W)
+        Image or batch of images, at least as large as the kernels.
+    weight : Tensor of shape (O, C, k_y, k_x)
+        Kernels for cross-correlation, with odd sides unless the border is "valid". They have as many axes as the
+        images: one for signals, three for volumes.
+    bias : Tensor of shape (O,)
+        Number that is added to each output channel.
+    border : {"valid", "reflect", "circular"}
+        Outputs are those of all pixels with a whole patch in the image ("valid"); or of all pixels, with the image
+        mirrored at its border ("reflect") or continued by its opposite side ("circular"). Default "valid".
 
-def _each(images: object, axes: int) -> Iterator[object]:
-    """Return an iterator over images of ``axes`` axes, of which a tensor or array may hold one or a batch."""
-    if isinstance(images, Tensor | np.ndarray):
-        if len(images.shape) not in (axes + 1, axes + 2):
-            shape, names, noun = tuple(images.shape), axes_in_words(axes), NOUNS[axes]
-            hint = "" if axes != 2 else "; kernel_size=(k,) is for signals (C, T), and (k, k, k) for volumes"
-            raise ValueError(
-                f"images must have shape (C, {names}) or (N, C, {names}), or be a list of {noun}s, got {shape}{hint}"
-            )
-        return iter([images] if len(images.shape) == axes + 1 else images)
-    if isinstance(images, str | os.PathLike) or not isinstance(images, Iterable):
-        raise TypeError(
-            "images must be Tensors or arrays, one or an iterable of them, got"
-            f" {type(images).__name__}; ndtools.iter_images reads the images of a file or folder"
-        )
-    return iter(images)
-
-
-def _warn_if_degenerate(covariance: Covariance) -> None:
-    """Warn if the kernels would show the ridge instead of the images."""
-    features = len(covariance.matrix)
-    if covariance.count <= features:
-        warnings.warn(
-            f"{covariance.count} patches cannot determine the covariance of {features} features: "
-            "the ridge eps alone determines the rest; add images or use a smaller kernel",
-            NumericalWarning,
-            stacklevel=3,
-        )
-        return
-    constant = [channel for channel, varies in enumerate(has_variance(covariance)) if not varies]
-    if len(constant) == covariance.channels:
-        message = "the images have constant colour, without variance"
-    elif constant:
-        message = f"channel {', '.join(map(str, constant))} is constant, without variance"
-    else:
-        return
-    warnings.warn(f"{message}: the kernels show only the ridge eps", NumericalWarning, stacklevel=3)
+    Returns
+    -------
+    Tensor of shape (O, H', W') or (N, O, H', W')
+        Convolved images. H' = H - k_y + 1 and W' = W - k_x + 1 with border "valid", otherwise H and W.
+    """
+    axes = weight.dim() - 2
+    batch = pixels if pixels.dim() == axes + 2 else pixels[None]
+    if border != "valid" and max(weight.shape[2:]) > 1:
+        batch = pad(batch, [k // 2 for k in reversed(weight.shape[2:]) for _ in range(2)], mode=border)
+    output = _CONVOLUTIONS[axes](batch, weight, bias)
+    return output if pixels.dim() == axes + 2 else output[0]

@@ -6,6 +6,7 @@
 Reference: Higham 2008, *Functions of Matrices*, theorem 3.11 (derivative).
 """
 
+import warnings
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from ndtools.errors import MatrixError, NotConvergedError, NotPositiveDefiniteError, OptionError
+from ndtools.errors import MatrixError, NotConvergedError, NotPositiveDefiniteError, NumericalWarning, OptionError
 from ndtools.numerics.iterations import (
     N_ITER,
     CoupledChebyshev,
@@ -29,8 +30,17 @@ from ndtools.numerics.iterations import (
     VanillaNewtonSchulz,
     iterates,
 )
+from ndtools.text import counted
 
-__all__ = ["Eigh", "InverseSqrt", "Method", "full_precision", "inverse_sqrt", "method_from_name"]
+__all__ = [
+    "Eigh",
+    "InverseSqrt",
+    "Method",
+    "full_precision",
+    "inverse_sqrt",
+    "method_from_name",
+    "warn_unless_converged",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,6 +185,30 @@ def inverse_sqrt(matrix: Tensor, method: Method = _EIGH, *, tolerance: float = 1
             " use the method eigh or coupled, or a larger ridge eps"
         )
     return InverseSqrt(d, method.n_iter, values, condition, residual, residual <= tolerance)
+
+
+def warn_unless_converged(root: InverseSqrt, *, stacklevel: int = 2) -> None:
+    """Warn if an inverse square root whitens only in part.
+
+    Parameters
+    ----------
+    root : InverseSqrt
+        Inverse square root of one matrix.
+    stacklevel : int
+        Level of the warning, as :func:`warnings.warn` counts it. Default 2: the caller.
+
+    Warns
+    -----
+    NumericalWarning
+        If the residual is above the tolerance.
+    """
+    if not root.converged:
+        warnings.warn(
+            f"D whitens only in part after {counted(root.n_iter or 0, 'iteration')}: residual "
+            f'{root.residual:.2g} at condition {root.condition:.3g}; use more `iterations`, or `method="eigh"`',
+            NumericalWarning,
+            stacklevel=stacklevel + 1,
+        )
 
 
 def checked(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -7,13 +7,27 @@ number for each axis, says which of them is meant.
 """
 
 import operator
+import os
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["MOST_AXES", "NOUNS", "UNITS", "as_pixels", "axes_in_words", "im2col", "patch_grid", "times", "to_sizes"]
+__all__ = [
+    "MOST_AXES",
+    "NOUNS",
+    "UNITS",
+    "as_pixels",
+    "axes_in_words",
+    "each_image",
+    "im2col",
+    "patch_grid",
+    "times",
+    "to_pair",
+    "to_sizes",
+]
 
 Pair = tuple[int, int]
 Sizes = tuple[int, ...]
@@ -59,6 +73,12 @@ def to_sizes(value: int | Sizes, name: str = "kernel_size", axes: int | None = N
     return sizes
 
 
+def to_pair(value: int | Sizes, name: str = "kernel_size") -> Pair:
+    """Return ``value`` as a (vertical, horizontal) pair of positive integers; ValueError as by `to_sizes`."""
+    height, width = to_sizes(value, name, axes=2)
+    return height, width
+
+
 def times(sizes: Sizes) -> str:
     """Write sizes along axes, as in "5×3"."""
     return "×".join(map(str, sizes))
@@ -100,6 +120,44 @@ def as_pixels(image: Tensor | np.ndarray[Any, Any], device: torch.device | str |
     if pixels.dtype != torch.uint8 and not pixels.is_floating_point():
         raise TypeError(f"image must be uint8 or floating point, got {pixels.dtype}")
     return pixels
+
+
+def each_image(images: object, axes: int = 2) -> Iterator[object]:
+    """Return an iterator over images, signals or volumes, of which a tensor or array may hold one or a batch.
+
+    Parameters
+    ----------
+    images : Tensor or array of shape (C, H, W) or (N, C, H, W), or iterable
+        Images in one of these forms. The members of an iterable are returned as they are, unchecked.
+    axes : int
+        Number of axes besides the channels: 1 for signals (C, T) or (N, C, T), 3 for volumes. Default 2, for images.
+
+    Returns
+    -------
+    iterator
+        Iterator over the images.
+
+    Raises
+    ------
+    TypeError
+        If ``images`` are no images, such as the name of a folder.
+    ValueError
+        If a tensor or array has another shape.
+    """
+    if isinstance(images, Tensor | np.ndarray):
+        if len(images.shape) not in (axes + 1, axes + 2):
+            shape, names, noun = tuple(images.shape), axes_in_words(axes), NOUNS[axes]
+            hint = "" if axes != 2 else "; kernel_size=(k,) is for signals (C, T), and (k, k, k) for volumes"
+            raise ValueError(
+                f"images must have shape (C, {names}) or (N, C, {names}), or be a list of {noun}s, got {shape}{hint}"
+            )
+        return iter([images] if len(images.shape) == axes + 1 else images)
+    if isinstance(images, str | os.PathLike) or not isinstance(images, Iterable):
+        raise TypeError(
+            "images must be Tensors or arrays, one or an iterable of them, got"
+            f" {type(images).__name__}; ndtools.iter_images reads the images of a file or folder"
+        )
+    return iter(images)
 
 
 def patch_grid(size: Sizes, kernel_size: int | Sizes, stride: int | Sizes = 1) -> Sizes:

@@ -28,7 +28,7 @@ from ndtools.moments.keeping import KeptImages
 from ndtools.moments.noise import warn_if_below_noise
 from ndtools.moments.resampling import GROUPS, resample_kernels, warn_of_groups
 from ndtools.moments.whitened import Measured, Whitening, measure_values
-from ndtools.numerics.deconvolution import has_variance
+from ndtools.numerics.covariance import has_variance
 from ndtools.results.inputs import ImagesUsed, images_used
 from ndtools.text import printable
 from ndtools.validation import Ridge

@@ -1,9 +1,13 @@
-"""``ndtools deconvolve``: one image and its deconvolution."""
+"""``ndtools deconvolve``: an image and its deconvolution, or the images of a folder."""
 
+import os
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ndtools.console.completion import complete_photo
 from ndtools.console.conflicts import refuse_given
 from ndtools.console.measures import NAMES, REFERENCES
 from ndtools.console.options import (
@@ -12,7 +16,6 @@ from ndtools.console.options import (
     Iterations,
     KernelSizes,
     Method,
-    OneImage,
     RelativeEps,
     Ridges,
     SharedOptions,
@@ -22,26 +25,47 @@ from ndtools.console.options import (
 )
 from ndtools.console.results import ExperimentOutput
 from ndtools.console.tables import new_table, series_cells, series_table
+from ndtools.errors import OptionError
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
+from ndtools.validation import Ridge
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from ndtools.data.images.sources import ImageSource
     from ndtools.experiments.deconvolve.result import DeconvolveResult
+    from ndtools.experiments.deconvolve.set_result import DeconvolvedSet
     from ndtools.results.series import Series
 
 __all__ = ["deconvolve"]
 
 
-@with_shared_options
+def _with_options(command: Callable[..., None]) -> Callable[..., None]:
+    return with_shared_options(
+        command,
+        texts={
+            "formats": "Formats of the figure, separated by commas: png, svg, pdf. For a folder, formats of its images:"
+            " png, or npy or npz for exact values."
+        },
+    )
+
+
+@_with_options
 def deconvolve(
     context: typer.Context,
-    source: OneImage = DeconvolveConfig.source,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="IMAGE|FOLDER",
+            help="An image file, or images as for kernels; 'sample-photo' is built in.",
+            autocompletion=complete_photo,
+        ),
+    ] = DeconvolveConfig.source,
     *,
     from_file: Annotated[
         str | None,
         typer.Option(
-            "--from", help="Apply the kernels of this .npz file of ndtools kernels instead of the image's own."
+            "--from", help="Apply the kernels of this .npz file of ndtools kernels instead of the images' own."
         ),
     ] = DeconvolveConfig.from_file,
     kernel_size: KernelSizes = str(DeconvolveConfig.kernel_size),
@@ -55,22 +79,31 @@ def deconvolve(
         Literal["valid", "reflect"],
         typer.Option(help="Leave out pixels without a whole patch (k - 1 a side), or mirror the image at its border."),
     ] = DeconvolveConfig.border,
+    keep_scale: Annotated[
+        bool,
+        typer.Option(
+            "--keep-scale",
+            help="Give each channel the mean and standard deviation that it has in the images (a decorrelation stretch;"
+            " with -k 1, of the channels alone).",
+        ),
+    ] = DeconvolveConfig.keep_scale,
     shared: SharedOptions,
 ) -> None:
-    """Deconvolve an image (Ye et al. 2020, fig. 4).
+    """Deconvolve an image (Ye et al. 2020, fig. 4), or all images of a folder.
 
     Each pixel becomes the centre output of D(x - μ) for the patch x around
-    it, where D = (Cov + eps·I)^(-1/2) comes from the image's own patches or
-    from a file of kernels. The files are the four panels of the figure, the
-    deconvolved image as a picture, and its values as an array. The measures
-    are of values less each channel's mean in this image.
+    it, where D = (Cov + eps·I)^(-1/2) comes from the images' own patches or
+    from a file of kernels. For one image, the files are the four panels of
+    the figure, the deconvolved image as a picture, and its values as an
+    array. The measures are of values less each channel's mean in this image.
+
+    All images of a folder, glob, list or archive get the same kernels. Each
+    is written to the folder --out under its own name, as a picture or
+    (--format npy) as an array of exact values.
 
     Example: [bold]ndtools deconvolve photo.jpg --from figures/kernels.npz[/bold]
     """
     sizes, ridges = numbers_from("kernel_size", kernel_size, int), ridges_from(eps)
-    count = len(dict.fromkeys(sizes)) * len(dict.fromkeys(ridges))
-    images = ["image"] if count == 1 else [f"image_{i}" for i in range(count)]
-    output = ExperimentOutput(shared, "deconvolve", images, figures=["ridge"] if "auto" in ridges else [])
     if from_file is not None:
         of_kernels = ["kernel_size", "eps", "relative_eps", "method", "iterations", "space"]
         refuse_given(context, of_kernels, "with --from: the file holds the kernels")
@@ -87,8 +120,34 @@ def deconvolve(
         gray=gray,
         space=space,
         border=border,
+        keep_scale=keep_scale,
         **shared.of_run(),
     )
+
+    from ndtools.data.images.sources import resolve_source
+
+    images = resolve_source(source)
+    if len(images) > 1 or source == "-" or os.path.isdir(source):  # standard input can be read only once
+        _refuse_several(sizes, ridges)
+        _deconvolve_set(config, images, shared)
+    else:
+        _deconvolve_image(config, sizes, ridges, shared)
+
+
+def _refuse_several(sizes: tuple[int, ...], ridges: tuple[Ridge, ...]) -> None:
+    """Raise OptionError if there are several kernel sizes or ridges."""
+    for name, values in (("kernel_size", sizes), ("eps", ridges)):
+        if len(set(values)) > 1:
+            raise OptionError(name, f"must be one value for a set of images, got {len(values)}")
+
+
+def _deconvolve_image(
+    config: DeconvolveConfig, sizes: tuple[int, ...], ridges: tuple[Ridge, ...], shared: SharedOptions
+) -> None:
+    """Deconvolve one image by kernels of each size and for each ridge, write the files, and print the table."""
+    count = len(dict.fromkeys(sizes)) * len(dict.fromkeys(ridges))
+    images = ["image"] if count == 1 else [f"image_{i}" for i in range(count)]
+    output = ExperimentOutput(shared, "deconvolve", images, figures=["ridge"] if "auto" in ridges else [])
     output.check(config.source, config.from_file or "")
 
     from ndtools.experiments.deconvolve.figures import FIGURES, SERIES
@@ -97,13 +156,37 @@ def deconvolve(
     series = output.compute(run_series, config, kernel_sizes=sizes, ridges=ridges)
     result = series[0]
     if result.reduced_to_luma:
-        output.note(f"note: {from_file} holds kernels of grey images; {result.source} is reduced to luma")
+        output.note(f"note: {config.from_file} holds kernels of grey images; {result.source} is reduced to luma")
     written = dict(zip(images, (member.picture() for member in series), strict=True))
     if count == 1:
         output.results(result, pictures=FIGURES, title=_title(result), table=_table(result), images=written)
     else:
         title = f"Deconvolution · {result.source} · {result.config.method} · border {result.config.border}"
         output.results(series, pictures=SERIES, title=title, table=_series_table(series), images=written)
+
+
+def _deconvolve_set(config: DeconvolveConfig, images: "ImageSource", shared: SharedOptions) -> None:
+    """Deconvolve all images of a set, write the files, and print the table."""
+    formats = tuple(part.strip().lower() for part in shared.formats.split(","))
+    output = ExperimentOutput(
+        replace(shared, formats="png"), "deconvolve", figures=["ridge"] if config.eps == "auto" else []
+    )
+
+    from ndtools.experiments.deconvolve.destinations import destinations
+    from ndtools.experiments.deconvolve.figures import SETS
+    from ndtools.experiments.deconvolve.set_run import run_set
+
+    files = destinations(images, shared.out, formats)
+    files.check_apart(config.source)
+    output.check(config.source, config.from_file or "")
+    earlier = files.check(output.paths())
+    announced = files.announce(output.paths(), earlier)
+    result = output.compute(run_set, config, files, images=images, counting="images")
+    output.skipped(result.images)
+    output.note(f"{len(result.written)} files of images in {shared.out}")
+    result = replace(result, earlier=tuple(sorted(set(earlier) - set(result.written))))
+    output.results(result, pictures=SETS, title=_set_title(result), table=_set_table(result))
+    announced.unlink(missing_ok=True)
 
 
 def _series_table(series: "Series[DeconvolveResult]") -> "Table":
@@ -142,4 +225,21 @@ def _table(result: "DeconvolveResult") -> "Table":
     for name, label in NAMES.items():
         values = (side.measures[name].value for side in (result.before, result.after))
         table.add_row(label, *map(with_error, (*values, *REFERENCES[name])))
+    return table
+
+
+def _set_title(result: "DeconvolvedSet") -> str:
+    k, scale = result.kernels.shape[-1], " · scale kept" if result.config.keep_scale else ""
+    counted = result.images.counted
+    return (
+        f"Deconvolution · {result.source} · {counted} · {k}×{k} · {result.how()} · border {result.config.border}{scale}"
+    )
+
+
+def _set_table(result: "DeconvolvedSet") -> "Table":
+    table = new_table(("format", "values"), ("files",))
+    values = {"npy": "exact", "npz": "exact", "png": "[0, 1], clipped" if result.config.keep_scale else "0 is mid-grey"}
+    for extension in result.formats:
+        count = sum(name.endswith(f".{extension}") for name in result.written)
+        table.add_row(extension, values[extension], str(count))
     return table

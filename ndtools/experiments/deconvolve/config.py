@@ -20,21 +20,21 @@ __all__ = ["DeconvolveConfig"]
 
 @dataclass(frozen=True, repr=False)
 class DeconvolveConfig(Configuration):
-    """Configuration of the deconvolution of one image (Ye et al. 2020, fig. 4).
+    """Configuration of the deconvolution of one image (Ye et al. 2020, fig. 4), or of a set of images.
 
     Attributes
     ----------
     source : str
-        Source of one image; see :func:`ndtools.data.images.sources.resolve_source`.
+        Source of one image, or of the images of a set; see :func:`ndtools.data.images.sources.resolve_source`.
     from_file : str, optional
         A .npz file of ``ndtools kernels`` whose kernels and mean are applied. By default kernels and mean are computed
-        from the image itself, with the five settings below.
+        from the images themselves, with the five settings below.
     kernel_size : int
         Side of the patches in pixels, odd.
     eps : float, "paper" or "auto"
         Ridge added to the covariance of [0, 1] pixels, at least 0. "paper" is that of the paper, 1e-5 of the mean
-        variance of a pixel; "auto" chooses the ridge with which each half of the image, of alternate bands of rows,
-        gives the other the highest likelihood.
+        variance of a pixel; "auto" chooses the ridge with which each half of the images (of one image, of alternate
+        bands of its rows) gives the other the highest likelihood.
     relative_eps : bool
         Whether a number ``eps`` is in units of the mean variance of a pixel.
     method : {"eigh", "coupled", "vanilla"}
@@ -49,6 +49,9 @@ class DeconvolveConfig(Configuration):
     border : {"valid", "reflect"}
         Pixels of the output: those with a whole patch in the image, without k // 2 pixels on every side ("valid"); or
         all pixels, with the image mirrored at its border ("reflect").
+    keep_scale : bool
+        Whether each deconvolved channel is given the mean and the standard deviation that the channel has in the
+        images: a decorrelation stretch. Default False.
     seed : int
         Seed that is recorded with the result. It has no effect, since nothing is random.
     jobs : int, optional
@@ -68,6 +71,7 @@ class DeconvolveConfig(Configuration):
     gray: bool = False
     space: Space = "srgb"
     border: Literal["valid", "reflect"] = "valid"
+    keep_scale: bool = False
     seed: int = 0
     jobs: int | None = None
     device: str = "auto"

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
-from ndtools.experiments.deconvolve.result import brightest
+from ndtools.experiments.deconvolve.levels import brightest
 from ndtools.numerics.colour import channel_words, in_space, units_in_words
 from ndtools.text import percent, precision_in_words, ridge_in_words, source_name
 from ndtools.validation import Space
@@ -50,11 +50,12 @@ def plot_deconvolve(
         if it is flat.
     """
     rows, columns = result.pixels.shape[1:]
+    stretched = result.config.keep_scale
     panels: tuple[tuple[str, NDArray[np.float32] | NDArray[np.uint8]], ...] = (
         ("input", result.shown),
         ("|input − mean|", _magnitude(result.centred)),
         ("deconvolved", result.picture()),
-        ("|deconvolved|", _magnitude(result.deconvolved)),
+        ("|deconvolved − mean|" if stretched else "|deconvolved|", _magnitude(result.deviations)),
     )
     with drawing_style():
         width = width_of(fig, width)
@@ -100,22 +101,29 @@ def caption_deconvolve(result: "DeconvolveResult") -> str:
         if config.border == "valid"
         else "the image is continued by its mirror image"
     )
+    if config.keep_scale:
+        third = (
+            "(c) Deconvolved image, in which each channel has the mean and standard deviation that it has in the input"
+        )
+        fourth, scaled = "(d) Its magnitude less its mean", "(b) and (d)"
+    else:
+        third, fourth, scaled = "(c) Deconvolved image, in which mid-grey is 0", "(d) Its magnitude", "(b) to (d)"
     return (
         f"{result.source} ({width}×{height} pixels{luma}) and its deconvolution with {how}; {border}."
         f" (a) Input. (b) Magnitude of the pixels less their mean{_words(result.before)}."
-        f" (c) Deconvolved image, in which mid-grey is 0. (d) Its magnitude{_words(result.after)}."
-        " Each of (b) to (d) is scaled to the 99.5th percentile of its magnitude in all channels, beyond which it is"
-        " clipped." + _space(config.space)
+        f" {third}. {fourth}{_words(result.after)}."
+        f" Each of {scaled} is scaled to the 99.5th percentile of its magnitude in all channels, beyond which it is"
+        " clipped." + _space(config.space, scaled, "(a) and (c) are" if config.keep_scale else "(a) is")
     )
 
 
-def _space(space: Space) -> str:
+def _space(space: Space, scaled: str, kept: str) -> str:
     """Say what the colours of the panels mean in another colour space than sRGB."""
     if space == "srgb":
         return ""
     first, second, third = channel_words(space)
-    colours = f" (b) to (d) have {first}, {second} and {third} as red, green and blue."
-    return f" Pixels are {units_in_words(space)}; (a) is shown as the file has it.{colours if first != 'red' else ''}"
+    colours = f" {scaled} have {first}, {second} and {third} as red, green and blue."
+    return f" Pixels are {units_in_words(space)}; {kept} shown in sRGB.{colours if first != 'red' else ''}"
 
 
 def _magnitude(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -95,8 +95,13 @@ def caption_deconvolve_series(series: "Series[DeconvolveResult]") -> str:
         for name, of in measures
         if of["kurtosis"].value is not None and of["near_zero"].value is not None
     )
+    shown = (
+        "Each channel has the mean and standard deviation that it has in the input."
+        if series[0].config.keep_scale
+        else "Mid-grey is 0, and each panel is scaled to the 99.5th percentile of its magnitude, beyond which it is"
+        " clipped."
+    )
     return (
         f"{series.source} ({width}×{height} pixels), and its deconvolution with kernels of its own patches, for"
-        f" {series_in_words(series.members)} Mid-grey is 0, and each panel is scaled to the 99.5th percentile of its"
-        f" magnitude, beyond which it is clipped.{f' Values after deconvolution: {words}.' if words else ''}"
+        f" {series_in_words(series.members)} {shown}{f' Values after deconvolution: {words}.' if words else ''}"
     )

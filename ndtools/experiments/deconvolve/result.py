@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 from ndtools.data.images.decoding import Pixels
 from ndtools.drawing.shown import ShownResult
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
-from ndtools.numerics.colour import in_space, light_of, srgb
+from ndtools.experiments.deconvolve.levels import picture_of, picture_of_pixels, shown
+from ndtools.experiments.deconvolve.set_result import DeconvolvedSet
+from ndtools.moments.files import SPACE, space_array
+from ndtools.numerics.colour import in_space
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.pixels import white
 from ndtools.numerics.ridge import RidgeChoice
@@ -25,9 +28,7 @@ from ndtools.results.distributions import before_and_after, density_arrays, save
 from ndtools.results.read import SavedResult
 from ndtools.text import precision_in_words, printable, ridge_in_words, source_name
 
-__all__ = ["DeconvolveResult", "brightest", "centred"]
-
-BRIGHTEST = 99.5  # percentile of a magnitude that is shown white: scaled to the very largest, the rest is a grey haze
+__all__ = ["DeconvolveResult", "centred"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -45,7 +46,8 @@ class DeconvolveResult(ShownResult):
     mean : array of shape (d,)
         μ of the patches, d = C·k², that D takes off.
     deconvolved : array of shape (C, H', W')
-        float32: the centre outputs of D(x − μ). H' = H − k + 1 with border "valid", H with "reflect".
+        float32: the centre outputs of D(x − μ), or these with the mean and standard deviation of the channels of the
+        image. H' = H − k + 1 with border "valid", H with "reflect".
     kernels : array of shape (C, C, k, k)
         Kernels that were applied to the image.
     fit : Deconvolution or None
@@ -82,26 +84,32 @@ class DeconvolveResult(ShownResult):
     @property
     def shown(self) -> NDArray[np.float32]:
         """Image as files show it, whatever the colour space of the pixels: sRGB in [0, 1], of shape (C, H, W)."""
-        if self.config.space == "srgb":
-            return self.pixels
-        return srgb(light_of(self.pixels, self.config.space)).astype(np.float32)
+        return shown(self.pixels, self.config.space)
 
     @property
     def centred(self) -> NDArray[np.float32]:
         """Pixels less the mean that D takes off, where there is an output: of shape (C, H', W')."""
         return centred(self.pixels, self.mean, self.kernels.shape[-1], self.config.border)
 
+    @property
+    def deviations(self) -> NDArray[np.float32]:
+        """Deconvolved image less the mean of each channel, if it kept its mean; otherwise the deconvolved image."""
+        if not self.config.keep_scale:
+            return self.deconvolved
+        return np.asarray(self.deconvolved - self.deconvolved.mean((1, 2), keepdims=True))
+
     def picture(self) -> NDArray[np.uint8]:
-        """Scale the deconvolved image such that 0 is mid-grey and large magnitudes are black or white.
+        """Return the deconvolved image as levels from 0 to 255.
 
         Returns
         -------
         array of shape (H', W') or (H', W', 3)
-            The largest 0.5 % of magnitudes are clipped.
+            0 is mid-grey, and the largest 0.5 % of magnitudes are clipped. If the image kept its scale, its values are
+            those of pixels, which are shown in sRGB.
         """
-        scaled = np.clip(self.deconvolved / brightest(self.deconvolved), -1, 1)
-        levels: NDArray[np.uint8] = np.rint(127.5 * (1 + scaled)).astype(np.uint8)
-        return levels[0] if len(levels) == 1 else levels.transpose(1, 2, 0)
+        if self.config.keep_scale:
+            return picture_of_pixels(self.deconvolved, self.config.space)
+        return picture_of(self.deconvolved)
 
     def summary(self) -> Sequence[str]:
         """Return lines that say what the result comes from, and its main numbers."""
@@ -122,6 +130,7 @@ class DeconvolveResult(ShownResult):
             "image": self.image,
             **deconvolution_arrays(self.fit),
             "mean": self.mean,
+            SPACE: space_array(self.config.space),
             **density_arrays(self.before, self.after),
         }
 
@@ -135,14 +144,17 @@ class DeconvolveResult(ShownResult):
             "method": None if self.config.from_file else self.config.method,
             "from": self.config.from_file,
             "border": self.config.border,
+            "keep_scale": self.config.keep_scale,
             "reduced_to_luma": self.reduced_to_luma,
             "before": self.before.numbers(),
             "after": self.after.numbers(),
         }
 
     @classmethod
-    def from_saved(cls, saved: SavedResult) -> "DeconvolveResult":
+    def from_saved(cls, saved: SavedResult) -> "DeconvolveResult | DeconvolvedSet":
         """Restore the result from its files; DataError if they are not those of a whole result of this command."""
+        if "written" in saved.numbers:
+            return DeconvolvedSet.from_saved(saved)
         with saved.restoring("deconvolve"):
             return cls(
                 config=saved.configuration(DeconvolveConfig),
@@ -155,12 +167,6 @@ class DeconvolveResult(ShownResult):
                 reduced_to_luma=saved.numbers["reduced_to_luma"],
                 ridge=RidgeChoice.from_numbers(saved.numbers.get("ridge")),
             )
-
-
-def brightest(values: NDArray[np.float32]) -> float:
-    """Return the magnitude that pictures show black or white: the 99.5th percentile, or else the largest, or else 1."""
-    size = np.abs(values)
-    return float(np.percentile(size, BRIGHTEST)) or float(size.max()) or 1.0
 
 
 def centred(

@@ -1,13 +1,11 @@
 """One image and its deconvolution (Ye et al. 2020, fig. 4)."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, pad
 
 from ndtools.computing.operators import resolve_device
 from ndtools.console.short_form import short_form
@@ -15,13 +13,15 @@ from ndtools.data.images.decoding import Pixels
 from ndtools.data.images.reading import Decoded, load_images
 from ndtools.data.images.single import load_single
 from ndtools.data.images.sources import resolve_source
-from ndtools.errors import DataError, MatrixError, NumericalError, OptionError
+from ndtools.errors import DataError, OptionError
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
+from ndtools.experiments.deconvolve.maps import deconvolved_values, deconvolving
 from ndtools.experiments.deconvolve.result import DeconvolveResult, centred
-from ndtools.moments.files import SPACE, check_space_of_files, read_written, space_of
+from ndtools.moments.files import check_space_of_files, read_kernels
 from ndtools.moments.grey import warn_if_grey
 from ndtools.moments.groups import GroupMoments
 from ndtools.moments.images import too_small
+from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.inverse_sqrt import method_from_name
 from ndtools.numerics.patch_covariance import PatchCovariance
@@ -29,7 +29,7 @@ from ndtools.numerics.pixels import white
 from ndtools.numerics.ridge import RidgeChoice, tightest_ridge
 from ndtools.numerics.sparsity import measured
 from ndtools.results.series import Series, configurations
-from ndtools.validation import Ridge, Space
+from ndtools.validation import Ridge
 
 __all__ = ["deconvolve", "run", "run_series"]
 
@@ -105,7 +105,7 @@ def run_series(
         raise OptionError("from_file", "cannot be combined with several kernel sizes or ridges; the file has one each")
     device = resolve_device(config.device)
     if config.from_file is not None:
-        kernels, mean, space = _kernels_from(config.from_file)
+        kernels, mean, space = read_kernels(config.from_file)
         check_space_of_files(config.space, space)
         config = replace(config, space=space, gray=len(kernels) == 1)
         if members[0].gray and len(kernels) == 3:
@@ -113,7 +113,10 @@ def run_series(
                 "gray", f"cannot be combined with {config.from_file}, which holds kernels of colour images"
             )
         image = _image(config, gray=len(kernels) == 1)
-        return Series((_result(replace(members[0], space=space), image, kernels, mean, device),))
+        own = None
+        if config.keep_scale:
+            own = _moments(image, kernels.shape[-1], [0.0], config, device).whole
+        return Series((_result(replace(members[0], space=space), image, kernels, mean, device, covariance=own),))
     image = _image(config, gray=config.gray)
     results, moments = [], dict[int, GroupMoments]()
     for member in members:
@@ -123,7 +126,8 @@ def run_series(
         ridge, relative, choice = moments[k].terms(member.eps, relative=config.relative_eps)
         method = method_from_name(config.method, n_iter=config.iterations)
         fit = Deconvolution.from_covariance(moments[k].whole, eps=ridge, relative=relative, method=method)
-        results.append(_result(member, image, fit.kernels(), fit.mean, device, fit, choice))
+        whole = moments[k].whole
+        results.append(_result(member, image, fit.kernels(), fit.mean, device, fit, choice, covariance=whole))
     return Series(tuple(results))
 
 
@@ -135,18 +139,17 @@ def _result(
     device: torch.device,
     fit: Deconvolution | None = None,
     choice: RidgeChoice | None = None,
+    *,
+    covariance: Covariance | None = None,
 ) -> DeconvolveResult:
     k = kernels.shape[-1]
     if reason := too_small(image, (k, k)):
         raise DataError(f"{image.name}: {reason}")
-    pixels = torch.from_numpy(np.divide(image.pixels, white(image.pixels), dtype=np.float32))
-    bias = -(kernels.flatten(1) @ mean)
-    half = k // 2
-    whole = pad(pixels[None], (half,) * 4, mode="reflect") if config.border == "reflect" and half else pixels[None]
-    deconvolved = conv2d(whole, kernels.float(), bias.float())[0].numpy()
-    if not np.isfinite(deconvolved).all():
-        raise NumericalError(f"{image.name}: the deconvolved image overflows; the kernels are too large")
-    largest = float(pixels.abs().max())
+    pixels = np.divide(image.pixels, white(image.pixels), dtype=np.float32)
+    whiten = deconvolving(config, kernels, mean, covariance)
+    deconvolved = deconvolved_values(whiten, image.pixels, image.name)
+    largest = float(np.abs(pixels).max())
+    terms = largest * float(whiten.weight.abs().sum((1, 2, 3)).max()) + float(whiten.offset.abs().max())
     return DeconvolveResult(
         config=config,
         source=image.name,
@@ -155,8 +158,8 @@ def _result(
         deconvolved=deconvolved,
         kernels=kernels.numpy(),
         fit=fit,
-        before=measured(centred(pixels.numpy(), mean.numpy(), k, config.border), terms=largest),
-        after=measured(deconvolved, terms=largest * float(kernels.abs().sum((1, 2, 3)).max())),
+        before=measured(centred(pixels, mean.numpy(), k, config.border), terms=largest),
+        after=measured(deconvolved, terms=terms),
         device=str(device),
         reduced_to_luma=len(kernels) == 1 and not config.gray and _has_colour(config),
         ridge=choice,
@@ -204,18 +207,3 @@ def _halves(image: Decoded, k: int) -> list[list[Pixels]]:
         raise DataError(f"{image.name}: {rows} rows are too few to choose a ridge by halves of {k}×{k} patches")
     bands = np.array_split(image.pixels, count, axis=1)
     return [bands[::2], bands[1::2]]
-
-
-def _kernels_from(path: str) -> tuple[Tensor, Tensor, Space]:
-    """Read the kernels and the mean that ``ndtools kernels`` has written, and the colour space of both."""
-    hint = "`from_file` takes the .npz file that ndtools kernels writes"
-    arrays = read_written(path, ("kernels", "mean"), hint, [SPACE])
-    kernels, mean = (arrays[key].astype(np.float64) for key in ("kernels", "mean"))
-    shape = kernels.shape
-    if len(shape) != 4 or shape[0] != shape[1] or shape[2] != shape[3] or shape[0] not in (1, 3) or not shape[2] % 2:
-        raise MatrixError(f"{path} holds kernels of shape {shape}, where (C, C, k, k) with C 1 or 3, k odd is wanted")
-    if mean.shape != (math.prod(shape[1:]),):
-        raise MatrixError(f"{path} holds a mean of shape {mean.shape}, where ({math.prod(shape[1:])},) is wanted")
-    if not (np.isfinite(kernels).all() and np.isfinite(mean).all()):
-        raise MatrixError(f"{path} holds values that are not finite")
-    return torch.from_numpy(kernels), torch.from_numpy(mean), space_of(arrays.get(SPACE), path)

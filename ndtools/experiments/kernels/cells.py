@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from ndtools.experiments.kernels.bootstrap import KernelBootstrap
 from ndtools.numerics.center_surround import MEASURES, CenterSurround, measure_center_surround
-from ndtools.numerics.covariance import Covariance
-from ndtools.numerics.deconvolution import has_variance
+from ndtools.numerics.covariance import Covariance, has_variance
 from ndtools.numerics.difference_of_gaussians import DifferenceOfGaussians, fit_difference_of_gaussians
 from ndtools.numerics.kernel_profiles import FrequencyResponse, RadialProfile, frequency_response, radial_profile
 from ndtools.results.read import floats, optional_float

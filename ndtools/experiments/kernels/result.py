@@ -13,8 +13,8 @@ from ndtools.experiments.kernels.cells import CellMeasures
 from ndtools.experiments.kernels.config import KernelsConfig
 from ndtools.moments.files import moments_arrays, space_array
 from ndtools.numerics.colour import in_space
-from ndtools.numerics.covariance import Covariance
-from ndtools.numerics.deconvolution import Deconvolution, has_variance
+from ndtools.numerics.covariance import Covariance, has_variance
+from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.kernel_profiles import opponency
 from ndtools.numerics.ridge import RidgeChoice
 from ndtools.results.deconvolutions import (

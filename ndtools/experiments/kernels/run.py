@@ -22,7 +22,8 @@ from ndtools.moments.groups import GroupMoments, grouped_moments, moments_of_fil
 from ndtools.moments.noise import warn_if_below_noise
 from ndtools.moments.resampling import GROUPS
 from ndtools.numerics.colour import channel_names
-from ndtools.numerics.deconvolution import Deconvolution, has_variance
+from ndtools.numerics.covariance import has_variance
+from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.inverse_sqrt import method_from_name
 from ndtools.results.inputs import ImagesUsed, images_used
 from ndtools.results.series import Series, configurations

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import ndtools as nd
+from ndtools.errors import DataError
 from ndtools.experiments.covariance.result import MeanCorrelation
 from tests.commands import invoke, numbers, save
 from tests.oracles.patches import patch_covariance, patch_matrix
@@ -123,9 +125,8 @@ def test_the_default_and_a_flat_image(tmp_path, out):
 
 def test_bad_input(photos, tmp_path, out):  # noqa: F811
     image = photos / "1.jpg"
-    result = deconvolve(photos, out)
-    assert result.exit_code == 3
-    assert "4 images, where one is wanted" in result.stderr
+    with pytest.raises(DataError, match="4 images, where one is wanted"):
+        nd.deconvolve(photos)
     assert deconvolve(tmp_path / "no.png", out).exit_code == 3
     assert deconvolve(save(tmp_path / "a.png", (2, 9)), out).exit_code == 3
     assert deconvolve(image, out, "-k", 2).exit_code == 2

@@ -1,0 +1,1 @@
+"""Whitening as a transform of images and of rows of features, within the pipelines of other libraries."""
