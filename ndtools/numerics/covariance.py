@@ -99,7 +99,7 @@ class Covariance:
 
         Returns
         -------
-        Tensor of shape (C, C, *kernel_size)
+        Tensor of shape (C, C, k, ...)
             Correlation of channel i of the centre pixel with channel j of each pixel; NaN where one of both has no
             variance.
         """

@@ -86,7 +86,7 @@ class Deconvolution:
 
     @property
     def weight(self) -> Tensor:
-        """Weight of the convolution that does what `apply` does, of shape (C, C, *kernel_size).
+        """Weight of the convolution that does what `apply` does, of shape (C, C, k, ...).
 
         With `bias`, it is an argument of :func:`torch.nn.functional.conv2d` (conv1d for signals, conv3d for volumes),
         in torch's default dtype (float32): ``conv2d(images, fit.weight, fit.bias)`` equals ``fit.apply(images)`` for
@@ -179,7 +179,7 @@ class Deconvolution:
 
         Returns
         -------
-        Tensor of shape (C, C, *kernel_size)
+        Tensor of shape (C, C, k, ...)
             Kernels for cross-correlation: ``kernels[i, j]`` is the contribution of input channel j to output channel i.
 
         Raises
@@ -237,14 +237,14 @@ class Deconvolution:
 
         Parameters
         ----------
-        weight : Tensor of shape (O, C, *kernel_size)
+        weight : Tensor of shape (O, C, k, ...)
             Weight w of a convolution on decorrelated patches.
         bias : Tensor of shape (O,), optional
             Bias b of this convolution; 0 by default.
 
         Returns
         -------
-        weight : Tensor of shape (O, C, *kernel_size)
+        weight : Tensor of shape (O, C, k, ...)
             Weight w D of the convolution that gives the same output from the image itself.
         bias : Tensor of shape (O,)
             Bias b - w D μ of that convolution. Both have the dtype and device of the ``weight`` that was given.

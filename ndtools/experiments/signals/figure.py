@@ -295,7 +295,7 @@ def _draw_correlations(ax: Axes, result: "SignalsResult") -> None:
 
 
 def _by_lag(size: Array) -> Array:
-    """Return the largest of the magnitudes (C, C, *kernel_size) at each distance from the centre."""
+    """Return the largest of the magnitudes (C, C, k, ...) at each distance from the centre."""
     sides = size.shape[2:]
     distance = np.max(np.meshgrid(*(np.abs(np.arange(k) - k // 2) for k in sides), indexing="ij"), axis=0)
     largest = np.where(np.isfinite(size), size, -1).max((0, 1))

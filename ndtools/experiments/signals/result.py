@@ -68,11 +68,11 @@ class SignalsResult(ShownResult):
         Covariance of all patches of all signals.
     fit : Deconvolution
         D = (Cov + eps·I)^(-1/2).
-    kernels : array of shape (C, C, *kernel_size)
+    kernels : array of shape (C, C, k, ...)
         float64; ``kernels[i, j]`` is how input channel j enters output channel i.
     deconvolved : tuple of array of shape (C, T - k + 1) or (C, Z - k + 1, Y - k + 1, X - k + 1)
         Centre outputs of D(x − μ) for each signal or volume.
-    correlations_after : array of shape (C, C, *kernel_size)
+    correlations_after : array of shape (C, C, k, ...)
         Correlation of each channel at the centre with all channels at all lags, after deconvolution. NaN where it is
         not defined: everywhere if all that is left is smaller than a patch.
     before, after : Distribution
@@ -216,7 +216,7 @@ def strongest(correlations: Array) -> float | None:
 
     Parameters
     ----------
-    correlations : array of shape (C, C, *kernel_size)
+    correlations : array of shape (C, C, k, ...)
         Correlation of each channel at the centre with all channels at all lags.
 
     Returns
@@ -229,7 +229,7 @@ def strongest(correlations: Array) -> float | None:
 
 
 def others(correlations: Array) -> Array:
-    """Return correlations (C, C, *kernel_size), with NaN in place of those of each element with itself."""
+    """Return correlations (C, C, k, ...), with NaN in place of those of each element with itself."""
     flat = correlations.reshape(*correlations.shape[:2], -1).copy()
     flat[np.arange(len(flat)), np.arange(len(flat)), flat.shape[2] // 2] = np.nan
     return np.asarray(flat.reshape(correlations.shape))
