@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 from ndtools.report.citing import cite, with_unit
-from ndtools.report.state import VERDICTS, GradeRow, ItemState, Reproduction
+from ndtools.results.reproductions import VERDICTS, SavedGrade, SavedItem, SavedReproduction
 
 PAGE = Path(__file__).parent / "what-reproduces.md"
 ALONE = 4  # numbers of an item with one verdict that have a row each; more are one row, unless they disagree
@@ -23,11 +23,17 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--remark", default="", help="sentence that the page has below its introduction")
     options = parser.parse_args()
-    page = page_of(Reproduction.read(options.folder), options.remark)
-    PAGE.write_text(re.sub(r"--data-dir [^\s;]+", "--data-dir FOLDER", page))  # folders of this machine mean nothing
+    page = page_of(SavedReproduction.read(options.folder), options.remark)
+    PAGE.write_text(without_folders(page))
 
 
-def page_of(state: Reproduction, remark: str = "") -> str:
+def without_folders(page: str) -> str:
+    """Return the page without the folders of this machine, which mean nothing to others."""
+    page = re.sub(r" --(?:output|runs|photographs|image) '?/[^\s;']+'?", "", page)
+    return re.sub(r"--data-dir '?/[^\s;']+'?", "--data-dir FOLDER", page)
+
+
+def page_of(state: SavedReproduction, remark: str = "") -> str:
     """Return the page, with a remark below its introduction."""
     grades = [(item, grade) for item in state.items for grade in item.grades]
     counts = Counter(grade.verdict for _, grade in grades)
@@ -51,7 +57,7 @@ def page_of(state: Reproduction, remark: str = "") -> str:
     return "\n".join(lines) + "\n"
 
 
-def _rows(verdict: str, chosen: list[tuple[ItemState, GradeRow]]) -> list[str]:
+def _rows(verdict: str, chosen: list[tuple[SavedItem, SavedGrade]]) -> list[str]:
     if verdict == "not run":
         reasons: dict[tuple[str, str], int] = Counter((item.id, grade.reason) for item, grade in chosen)
         rows = [(name, number, reason) for (name, reason), number in reasons.items()]

@@ -2,6 +2,7 @@
 from ndtools.checkpoints.files import load_network as load_network
 from ndtools.checkpoints.files import save_network as save_network
 from ndtools.data.images.reading import iter_images as iter_images
+from ndtools.data.images.storage import storage_options as storage_options
 from ndtools.data.images.synthetic import dead_leaves as dead_leaves
 from ndtools.data.labelled.dataset import Dataset as Dataset
 from ndtools.data.labelled.dataset import Split as Split
@@ -23,6 +24,7 @@ from ndtools.errors import NumericalWarning as NumericalWarning
 from ndtools.errors import OptionError as OptionError
 from ndtools.errors import OutputError as OutputError
 from ndtools.errors import TrainingDiverged as TrainingDiverged
+from ndtools.errors import UnreachableError as UnreachableError
 from ndtools.experiments.check.config import CheckConfig as CheckConfig
 from ndtools.experiments.check.figure import plot_check as plot_check
 from ndtools.experiments.check.result import CheckResult as CheckResult
@@ -68,6 +70,11 @@ from ndtools.experiments.features.figure import plot_features as plot_features
 from ndtools.experiments.features.result import FeaturesResult as FeaturesResult
 from ndtools.experiments.features.run import features as features
 from ndtools.experiments.features.run import run as _run_features
+from ndtools.experiments.inference.config import InferenceConfig as InferenceConfig
+from ndtools.experiments.inference.figure import plot_inference as plot_inference
+from ndtools.experiments.inference.result import InferenceResult as InferenceResult
+from ndtools.experiments.inference.run import inference as inference
+from ndtools.experiments.inference.run import run as _run_inference
 from ndtools.experiments.kernels.config import KernelsConfig as KernelsConfig
 from ndtools.experiments.kernels.figure import plot_kernels as plot_kernels
 from ndtools.experiments.kernels.figure_bootstrap import plot_kernel_bootstrap as plot_kernel_bootstrap
@@ -134,6 +141,8 @@ from ndtools.layers.linear import DeconvLinear as DeconvLinear
 from ndtools.models.catalogue import build as build
 from ndtools.models.factories import LayerSpec as LayerSpec
 from ndtools.models.spec import NetworkSpec as NetworkSpec
+from ndtools.moments.files import Moments as Moments
+from ndtools.moments.source import moments as moments
 from ndtools.numerics.center_surround import measure_center_surround as measure_center_surround
 from ndtools.numerics.covariance import Covariance as Covariance
 from ndtools.numerics.deconvolution import Deconvolution as Deconvolution
@@ -202,6 +211,7 @@ run_regress = _run_regress
 run_signals = _run_signals
 run_sparsity = _run_sparsity
 run_sparsity_series = _run_sparsity_series
+run_inference = _run_inference
 run_stats = _run_stats
 run_timing = _run_timing
 run_train = _run_train

@@ -11,7 +11,7 @@ A message that refers to an argument of the library writes it in backquotes, alo
 "take a smaller `kernel_size`" or "use `gray=True`". The command line shows the option of the same name instead.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from ndtools.text import printable
 
@@ -33,6 +33,7 @@ __all__ = [
     "SkippedResultWarning",
     "SkippedRunWarning",
     "TrainingDiverged",
+    "UnreachableError",
 ]
 
 
@@ -65,9 +66,16 @@ class OptionError(NdtoolsError, ValueError):
         self.option = option
         self.message = printable(message)
 
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str]]:  # else a worker process could not send the error
+        return type(self), (self.option, self.message)
+
 
 class DataError(NdtoolsError):
     """The input is absent or unusable: missing, undecodable, too small, of the wrong format."""
+
+
+class UnreachableError(DataError):
+    """Storage did not answer, after several attempts. It says nothing about the images, so none is left out for it."""
 
 
 class NoUsableImageError(DataError):
@@ -84,6 +92,9 @@ class NoUsableImageError(DataError):
     def __init__(self, message: str, skipped: tuple["Skipped", ...]) -> None:
         super().__init__(message)
         self.skipped = skipped
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, tuple["Skipped", ...]]]:
+        return type(self), (str(self), self.skipped)
 
 
 class MatrixError(DataError, ValueError):

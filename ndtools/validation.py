@@ -39,6 +39,7 @@ __all__ = [
     "check_run",
     "check_space",
     "check_types",
+    "check_visual_angle",
     "check_whitening",
 ]
 
@@ -64,6 +65,7 @@ _MOST = {  # larger counts must be typing errors: they would overflow or run for
 _MOST_OF_ANYTHING = 1_000_000_000
 _LINE = 160  # letters of a configuration in one line; a longer one has a line for each setting
 MOST_NEWTON_SCHULZ = 1000
+MOST_PIXELS_PER_DEGREE = 100_000.0  # a pixel of 0.04 arc seconds
 MOST_FOLLOWED = 100_000
 Shrinkage = Literal["none", "lw", "oas"]
 SHRINKAGES: tuple[str, ...] = get_args(Shrinkage)
@@ -310,6 +312,14 @@ def check_bootstrap(replicates: int) -> None:
         raise OptionError("bootstrap", f"must be 0 or at least 2, got {replicates}")
     if replicates:
         check_count("bootstrap", replicates)
+
+
+def check_visual_angle(pixels_per_degree: float) -> None:
+    """Raise an error if a number of pixels in a degree of visual angle is not positive, or beyond all optics."""
+    if not 0 < pixels_per_degree <= MOST_PIXELS_PER_DEGREE:
+        raise OptionError(
+            "pixels_per_degree", f"must be above 0 and at most {MOST_PIXELS_PER_DEGREE:g}, got {pixels_per_degree}"
+        )
 
 
 def check_rate(name: str, value: float | str, or_else: str = "") -> None:

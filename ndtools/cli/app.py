@@ -27,6 +27,7 @@ from ndtools.experiments.covariance.command import covariance
 from ndtools.experiments.deblur.command import deblur
 from ndtools.experiments.deconvolve.command import deconvolve
 from ndtools.experiments.features.command import features
+from ndtools.experiments.inference.command import inference
 from ndtools.experiments.kernels.command import kernels
 from ndtools.experiments.mlp.command import mlp
 from ndtools.experiments.ns_stability.command import ns_stability
@@ -78,6 +79,7 @@ app.command(cls=FlagsCommand)(regress)
 app.command(cls=FlagsCommand)(mlp)
 app.command(cls=FlagsCommand)(deblur)
 app.command(cls=FlagsCommand)(timing)
+app.command(cls=FlagsCommand)(inference)
 app.command(cls=FlagsCommand)(train)
 app.command(cls=FlagsCommand)(features)
 app.command(cls=FlagsCommand)(compare)

@@ -144,21 +144,10 @@ def _with_others(entry: "Entry") -> dict[str, Any]:
     return {**asdict(entry), "beside": [other.id for other in beside(entry)]}
 
 
-def _value(entry: "Entry") -> str:
-    """Return a value with its spread or range and its unit; means with two decimals, as their runs have."""
-    if entry.n and entry.spread is not None:
-        text = f"{entry.value:.2f} ± {entry.spread:.2f}"
-    elif entry.upper is not None:
-        text = f"{entry.value:.12g} to {entry.upper:.12g}"
-    else:
-        text = f"{entry.value:.12g}"
-    return f"{text} {entry.unit}".rstrip()
-
-
 def _numbers_table(entries: "Sequence[Entry]") -> "Table":
     table = new_table(("ID",), ("value", "runs", ""), gap=2)
     for entry in entries:
-        table.add_row(entry.id, _value(entry), str(entry.n or "-"), "?" if entry.doubt else "")
+        table.add_row(entry.id, entry.in_words, str(entry.n or "-"), "?" if entry.doubt else "")
     return table
 
 
@@ -211,10 +200,10 @@ def _show(item: "Entry | Claim", output: Output) -> None:
         lines = [item.id, "", *_wrapped(item.statement), ""]
         lines += _labelled("decided by", f"{item.decided_by}, an item of ndtools reproduce")
     else:
-        lines = [f"{item.id}   {_value(item)}", ""]
+        lines = [f"{item.id}   {item.in_words}", ""]
         split = _IMAGES.get(str(item.split), "")
         lines += _labelled("measures", " ".join(filter(None, [item.metric, split, _EPOCH[item.selection]])))
-        runs = f"{item.n}" + (f": {', '.join(f'{run:.12g}' for run in item.runs)}" if item.runs else "")
+        runs = f"{item.n}" + (f": {item.runs_in_words}" if item.runs else "")
         lines += _labelled("runs", runs if item.n else "number not stated")
     for name in item.documents:
         lines += _labelled("document" if name == item.documents[0] else "", f"{name}: {DOCUMENTS[name]}")

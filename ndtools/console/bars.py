@@ -70,7 +70,7 @@ def terminal_bar(label: str, *, of_bytes: bool = False) -> Iterator[Update]:
     columns = (TextColumn(label), BarColumn(), *_counting_columns(of_bytes), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        yield lambda done, total: bar.update(task, completed=done, total=total or None)
 
 
 @contextmanager
@@ -97,8 +97,8 @@ def notebook_bar(label: str) -> Iterator[Update]:
     shown = display(content("", ""), raw=True, display_id=True)
 
     def update(done: int, total: int) -> None:
-        bar = f'<progress value="{done}" max="{total}"></progress> '
-        shown.update(content(bar, f"{done} of {total} {label}"), raw=True)
+        bar = f'<progress value="{done}" max="{total}"></progress> ' if total else "<progress></progress> "
+        shown.update(content(bar, f"{done} of {total} {label}" if total else f"{done} {label}"), raw=True)
 
     try:
         yield update

@@ -42,7 +42,12 @@ def heartbeat(
 
     def beat() -> None:
         while not ended.wait(interval):
-            done = f"{counts[0][0]:,} of {counts[0][1]:,} {what}" if counts else f"counting {what}"
+            done = f"counting {what}"
+            if counts:
+                ready, total = counts[0]
+                done = f"{ready:,} of {total:,} {what}" if ready and total else f"{ready:,} {what}"
+                if not ready and total:
+                    done = f"{total:,} {what} found"
             say(f"{done} after {time.monotonic() - start:.0f} s")
 
     thread = start_thread(beat, "ndtools-heartbeat")

@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 import typer
 
 from ndtools.console.completion import complete_dataset, complete_photo, complete_source
+from ndtools.console.storage import OPTION, storage_from
 from ndtools.errors import OptionError
 from ndtools.validation import Ridge, RootMethod, Space
 
@@ -29,6 +30,7 @@ __all__ = [
     "Images",
     "Iterations",
     "KernelSizes",
+    "ManySources",
     "Method",
     "OneImage",
     "PatchSize",
@@ -70,6 +72,15 @@ _FILES, _SCREEN, _RUN = "Files", "Screen", "Run"
 # Images and their patches.
 Source = Annotated[
     str, typer.Argument(help="Images, as for kernels; 'sample' is built in.", autocompletion=complete_source)
+]
+ManySources = Annotated[  # one source, or files of moments that the shell puts after the first
+    list[str] | None,
+    typer.Argument(
+        help="Images: a file, a folder (with its subfolders), a quoted glob, @list.txt (a path a line), - "
+        "(such a list from standard input), a .zip or .tar, or 'sample' (built in).",
+        show_default="sample",
+        autocompletion=complete_source,
+    ),
 ]
 OneImage = Annotated[
     str,
@@ -227,6 +238,16 @@ class SharedOptions:
     device: Annotated[Device, typer.Option("--device", help="Device that computes.", rich_help_panel=_RUN)] = (
         Device.auto
     )
+    storage_options: Annotated[
+        list[str] | None,
+        typer.Option(
+            OPTION,
+            metavar="KEY=VALUE",
+            help="Option of the storage of an address such as s3://bucket/photos, as fsspec takes it: anon=true, or a "
+            "JSON object (repeatable). Results do not record it.",
+            rich_help_panel=_RUN,
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         if self.quiet and self.verbose:
@@ -387,7 +408,14 @@ def with_shared_options(
     @functools.wraps(command)
     def wrapper(**values: Any) -> None:  # noqa: ANN401
         shared = SharedOptions(**{field.name: values.pop(field.name) for field in offered})
-        command(**values, shared=shared)
+        options = storage_from(shared.storage_options)
+        if not options:
+            command(**values, shared=shared)
+            return
+        from ndtools.data.images.storage import storage_options
+
+        with storage_options(options):
+            command(**values, shared=shared)
 
     parameters = [p for p in own.parameters.values() if p.name != "shared"]
     parameters += [

@@ -13,6 +13,7 @@ import typer
 from ndtools.computing.threads import start_thread
 from ndtools.console.bars import terminal_bar
 from ndtools.console.heartbeat import heartbeat
+from ndtools.console.storage import without_values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,7 +69,7 @@ class Output:
         """
         from ndtools.results.manifest import manifest
 
-        command = shlex.join(["ndtools", *sys.argv[1:]])
+        command = shlex.join(["ndtools", *without_values(sys.argv[1:])])
         return manifest(command=command, config=config, seed=seed, device=device, source=source, seconds=self.seconds)
 
     def json(self, numbers: "Mapping[str, Any]") -> None:

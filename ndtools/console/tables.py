@@ -1,6 +1,7 @@
 """Tables in the style of all commands: columns without lines, names at the left, numbers at the right."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,7 @@ if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
 
-__all__ = ["new_table", "series_cells", "series_table", "stacked_tables"]
+__all__ = ["fitted_table", "new_table", "series_cells", "series_table", "stacked_tables"]
 
 _NAME = 24  # letters of a name in a line of a narrow table
 
@@ -42,6 +43,71 @@ def new_table(
     for heading in numbers:
         table.add_column(heading, justify="right", no_wrap=True)
     return table
+
+
+def fitted_table(
+    names: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    wrapped: Sequence[int],
+    width: int | None = None,
+    gap: int = 2,
+) -> "Table":
+    """Return a table that fits the screen, where the words of some columns may take several lines.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Headings of the columns, which are aligned at the left.
+    rows : sequence of sequences of str
+        Cells of each row.
+    wrapped : sequence of int
+        Columns whose cells take several lines if the table is too wide, and only then.
+    width : int, optional
+        Width of the screen, letters. By default it is that of the terminal, or 80.
+    gap : int
+        Number of spaces between columns. Default 2.
+
+    Returns
+    -------
+    rich.table.Table
+        Table with all rows. It is wider than the screen only if its words are.
+    """
+    from rich.console import Console
+
+    columns = list(zip(names, *rows, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    excess = sum(widths) + gap * (len(names) - 1) - (Console().width if width is None else width)
+    if excess > 0:
+        narrowed = _narrowed([columns[i] for i in wrapped], excess)
+        widths = [narrowed[wrapped.index(i)] if i in wrapped else size for i, size in enumerate(widths)]
+    table = new_table(names, gap=gap)
+    for row in rows:
+        table.add_row(*("\n".join(_wrapped(cell, size)) for cell, size in zip(row, widths, strict=True)))
+    return table
+
+
+def _narrowed(columns: Sequence[Sequence[str]], excess: int) -> tuple[int, ...]:
+    """Return the widths at which columns are narrower by some letters in all, and their rows take the fewest lines."""
+    sizes = [
+        range(max(max(map(len, cell.split()), default=1) for cell in column), max(map(len, column)) + 1)
+        for column in columns
+    ]
+    lines = [
+        {size: [len(_wrapped(cell, size)) for cell in column] for size in sizes[i]} for i, column in enumerate(columns)
+    ]
+    wanted = max(sum(size[-1] for size in sizes) - excess, sum(size[0] for size in sizes))
+
+    def total(chosen: tuple[int, ...]) -> tuple[int, int]:
+        rows = zip(*(lines[i][size] for i, size in enumerate(chosen)), strict=True)
+        return sum(map(max, rows)), -min(chosen)
+
+    return min((chosen for chosen in product(*sizes) if sum(chosen) == wanted), key=total)
+
+
+def _wrapped(cell: str, width: int) -> list[str]:
+    """Return the lines of a cell, which are no longer than the width unless a word is."""
+    return [cell] if len(cell) <= width else wrap(cell, width, break_long_words=False, break_on_hyphens=False)
 
 
 def stacked_tables(

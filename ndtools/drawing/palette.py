@@ -4,7 +4,7 @@ from typing import Any
 
 from matplotlib.colors import LinearSegmentedColormap
 
-__all__ = ["ALGORITHMS", "ARMS", "CHANNELS", "DIVERGING", "METHODS", "SIDES"]
+__all__ = ["ALGORITHMS", "ARMS", "CHANNELS", "CONES", "DIVERGING", "METHODS", "PRIMARIES", "SIDES", "XYZ"]
 
 # The colours are those of Okabe and Ito (2008), which the colour-blind tell apart. Dash and marker differ too, so that
 # lines can be told apart in grey.
@@ -55,19 +55,30 @@ ALGORITHMS: dict[str, dict[str, Any]] = {
 }
 """Iterations for the inverse square root."""
 
-CHANNELS: dict[str, dict[str, Any]] = {
+PRIMARIES: dict[str, dict[str, Any]] = {
     "R": {"color": "#c1272d", "linestyle": "-", "marker": "o"},
     "G": {"color": "#2ca25f", "linestyle": "--", "marker": "s"},
     "B": {"color": "#1f4e9c", "linestyle": ":", "marker": "^"},
-    "L": {"color": "#a8322d", "linestyle": "-", "marker": "o"},
-    "M": {"color": "#3d8f3a", "linestyle": "--", "marker": "s"},
-    "S": {"color": "#5b3fa6", "linestyle": ":", "marker": "^"},
+    "gray": {"color": "0.2", "linestyle": "-", "marker": "D"},
+}
+"""Colour channels of files, or one channel."""
+
+CONES: dict[str, dict[str, Any]] = {
+    "L": {"color": "#a8242a", "linestyle": "-", "marker": "o"},
+    "M": {"color": "#5fae3c", "linestyle": "--", "marker": "s"},
+    "S": {"color": "#5a36b0", "linestyle": ":", "marker": "^"},
+}
+"""Signals of cones, in the colours of the light that excites them most."""
+
+XYZ: dict[str, dict[str, Any]] = {
     "X": {"color": ORANGE, "linestyle": "-", "marker": "o"},
     "Y": {"color": "0.4", "linestyle": "--", "marker": "s"},
     "Z": {"color": BLUE, "linestyle": ":", "marker": "^"},
-    "gray": {"color": "0.2", "linestyle": "-", "marker": "D"},
 }
-"""Channels of images: primaries of a display, cones by the light that excites them most, and CIE XYZ."""
+"""Channels of CIE XYZ, of which Y is luminance."""
+
+CHANNELS: dict[str, dict[str, Any]] = PRIMARIES | CONES | XYZ
+"""Channels of images in all colour spaces, of which one figure has those of one space."""
 
 DIVERGING = LinearSegmentedColormap.from_list(
     "diverging",

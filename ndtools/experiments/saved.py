@@ -28,6 +28,7 @@ EXPERIMENTS = {
     "mlp": "MlpResult",
     "deblur": "DeblurResult",
     "timing": "TimingResult",
+    "inference": "InferenceResult",
     "compare": "CompareResult",
     "features": "FeaturesResult",
     "check": "CheckResult",

@@ -3,7 +3,7 @@
 import math
 import os
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -13,10 +13,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ndtools.data.arrays import read_arrays
+from ndtools.data.images.frames import Frames
+from ndtools.data.images.sources import Skipped
 from ndtools.errors import DataError, MatrixError, OptionError
+from ndtools.moments.origin import Origin
+from ndtools.moments.shards import in_order
 from ndtools.numerics.covariance import Covariance
 from ndtools.text import printable
 from ndtools.validation import SPACES, Space
+from ndtools.writing import write_whole
 
 __all__ = [
     "SPACE",
@@ -31,11 +36,13 @@ __all__ = [
     "size_in_words",
     "space_array",
     "space_of",
+    "write_moments",
 ]
 
 COPIES = 10  # number of arrays of the size of a covariance that are held while its kernels are computed
 KEYS = ("covariance", "mean", "patches", "images", "channels", "kernel_size")
 ROUNDING, RESIZE, SPACE = "rounding", "resize", "space"  # missing in files that earlier versions wrote
+NOISE, ORIGIN = "noise", "origin"  # likewise
 
 
 class Moments(NamedTuple):
@@ -51,16 +58,49 @@ class Moments(NamedTuple):
         Short side in pixels to which the images were resized; None if they were not.
     space : {"srgb", "linear", "xyz", "lms", "log-lms"}
         Colour space of the pixels.
+    noise : float or None
+        Mean variance of the rounding of the images' pixels in [0, 1]; None if it is not known.
+    origin : Origin or None
+        Source or shard that the moments come from; None if it is not known.
+    skipped : tuple of Skipped
+        Images that were not used, sorted by name; files do not hold them.
+    frames : tuple of Frames
+        Images of several frames, of which the first was used; files do not hold them.
     """
 
     covariance: Covariance
     images: int
     resize: int | None
     space: Space = "srgb"
+    noise: float | None = None
+    origin: Origin | None = None
+    skipped: tuple[Skipped, ...] = ()
+    frames: tuple[Frames, ...] = ()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a file of moments, which ``from_moments`` of experiments reads.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Path of the .npz file. A file of that name is replaced.
+
+        Raises
+        ------
+        OutputError
+            If the file cannot be written.
+        """
+        arrays = moments_arrays(self.covariance, self.images, self.resize, self.space, self.noise, self.origin)
+        write_moments(Path(path), arrays)
 
 
 def moments_arrays(
-    covariance: Covariance, images: int, resize: int | None = None, space: Space = "srgb"
+    covariance: Covariance,
+    images: int,
+    resize: int | None = None,
+    space: Space = "srgb",
+    noise: float | None = None,
+    origin: Origin | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Return the arrays of a file of moments.
 
@@ -74,13 +114,17 @@ def moments_arrays(
         Short side in pixels to which the images were resized. By default they were not.
     space : {"srgb", "linear", "xyz", "lms", "log-lms"}
         Colour space of the pixels. Default "srgb".
+    noise : float, optional
+        Mean variance of the rounding of the images' pixels in [0, 1]. By default it is not known.
+    origin : Origin, optional
+        Source or shard that the moments come from. By default it is not known.
 
     Returns
     -------
     dict of str to array
         Arrays by name, as :func:`read_moments` reads them.
     """
-    return {
+    arrays = {
         "covariance": covariance.matrix.numpy(),
         "mean": covariance.mean.numpy(),
         "patches": np.array(covariance.count),
@@ -91,13 +135,23 @@ def moments_arrays(
         RESIZE: np.array(resize or 0),
         SPACE: space_array(space),
     }
+    if noise is not None:
+        arrays[NOISE] = np.array(noise)
+    if origin is not None:  # as bytes: files of moments hold numbers only
+        arrays[ORIGIN] = np.frombuffer(origin.text().encode(), np.uint8)
+    return arrays
 
 
-def is_moments(path: Path) -> bool:
-    """Return whether a file has the arrays of a file of moments, by their names."""
+def write_moments(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write the arrays of a file of moments, whole or not at all; OutputError if that is not possible."""
+    write_whole({path: lambda file: np.savez(file, **dict[str, Any](arrays))}, elsewhere="another file")
+
+
+def is_moments(path: Path, further: Sequence[str] = ()) -> bool:
+    """Return whether a file has the arrays of a file of moments, and further ones, by their names."""
     try:
         with zipfile.ZipFile(path) as file:
-            return {f"{key}.npy" for key in KEYS} <= set(file.namelist())
+            return {f"{key}.npy" for key in (*KEYS, *further)} <= set(file.namelist())
     except (OSError, zipfile.BadZipFile):
         return False
 
@@ -108,7 +162,7 @@ def read_moments(paths: Sequence[str]) -> list[Moments]:
 
 
 def iterate_moments(paths: Sequence[str]) -> Iterator[Moments]:
-    """Read files of moments one by one.
+    """Read files of moments one by one: those of shards in the order of their numbers, others in the given order.
 
     Parameters
     ----------
@@ -118,23 +172,18 @@ def iterate_moments(paths: Sequence[str]) -> Iterator[Moments]:
     Yields
     ------
     Moments
-        Covariance of the patches in a file, the number of images, and to what they were resized.
+        Moments in a file, with what they come from.
 
     Raises
     ------
     OptionError
-        If a file is named twice.
+        If a file is named twice, or two files hold the same images.
     DataError
-        If a file cannot be read or is not a file of moments.
+        If a file cannot be read or is not a file of moments, or if a shard is missing.
     MatrixError
         If the arrays of a file do not fit each other, or do not fit those of the first file.
     """
-    seen: set[str] = set()
-    for path in paths:
-        if os.path.realpath(path) in seen:
-            message = f"must name each file once, got {printable(path)} twice: its images would count twice"
-            raise OptionError("from_moments", message)
-        seen.add(os.path.realpath(path))
+    paths = in_order(paths, [_origin_in(path) for path in paths])
     first: Moments | None = None
     for path in paths:
         moments = _read(path)
@@ -270,7 +319,7 @@ def _read(path: str) -> Moments:
         path,
         KEYS,
         "files of moments are those that ndtools kernels --save-moments FILE writes",
-        [ROUNDING, RESIZE, SPACE],
+        [ROUNDING, RESIZE, SPACE, NOISE, ORIGIN],
     )
     numbers = {key: arrays[key].ravel() for key in ("patches", "images", "channels", "kernel_size")}
     if any(not (values.size and (values >= 1).all() and (values % 1 == 0).all()) for values in numbers.values()):
@@ -306,4 +355,28 @@ def _read(path: str) -> Moments:
         kernel_size=(size[0], size[1]),
         rounding=float(rounding),
     )
-    return Moments(covariance, int(numbers["images"][0]), int(resize) or None, space_of(arrays.get(SPACE), path))
+    noise = arrays.get(NOISE)
+    if noise is not None and not (noise.shape == () and 0 <= noise < math.inf):
+        raise MatrixError(f"{printable(path)} must hold a finite noise of at least 0")
+    return Moments(
+        covariance,
+        int(numbers["images"][0]),
+        int(resize) or None,
+        space_of(arrays.get(SPACE), path),
+        None if noise is None else float(noise),
+        _origin(path, arrays[ORIGIN]) if ORIGIN in arrays else None,
+    )
+
+
+def _origin_in(path: str) -> Origin | None:
+    """Return what the moments in a file come from; None if it does not say, or is no file of moments."""
+    if not is_moments(Path(path), [ORIGIN]):
+        return None
+    return _origin(path, read_arrays(path, [ORIGIN])[ORIGIN])
+
+
+def _origin(path: str, numbers: NDArray[np.floating[Any]]) -> Origin:
+    try:
+        return Origin.from_text(bytes(numbers.astype(np.uint8)).decode())
+    except (ValueError, KeyError, TypeError):  # an OptionError of an impossible shard is a ValueError, too
+        raise MatrixError(f"{printable(path)} does not say what its moments come from in a way that is known") from None

@@ -109,7 +109,9 @@ def gather(
     NoUsableImageError
         If no image could be used. The message names the first skipped image and the reason.
     """
-    jobs = min(processors(jobs), max(1, len(source)))
+    jobs = processors(jobs)
+    if source.total is not None:
+        jobs = min(jobs, max(1, len(source)))
     workers = jobs if workers is None else min(workers, jobs)
     images: Iterator[Encoded | Decoded | Skipped] | None = kept.of(source) if kept else None
     if images is not None:
@@ -120,7 +122,7 @@ def gather(
         images = load_images(source, gray=gray, resize=resize, space=space, jobs=jobs)
     free = free_memory()
     gate = MemoryGate(None if free is None else free // 2)
-    dealer = _Dealer(images, total=len(source) + len(source.skipped))
+    dealer = _Dealer(images, total=source.total)
 
     # Each thread sets the number of threads to 1 for itself: MKL's Fourier transforms use that of the calling thread.
     pool = ThreadPoolExecutor(workers, "gather", initializer=torch.set_num_threads, initargs=(1,))
@@ -133,7 +135,7 @@ def gather(
             while pending:
                 done, pending = wait(pending, timeout=0.1, return_when=FIRST_EXCEPTION)
                 if progress:
-                    progress(dealer.done, dealer.total)
+                    progress(dealer.done, dealer.total or 0)
                 for future in done:
                     future.result()  # raises the exception of the thread, if there was one
             finished = True
@@ -181,7 +183,7 @@ class _ThreadResult(Generic[A]):
 class _Dealer:
     """Deals the items of an iterator to several threads in turn: item i goes to thread i modulo their number."""
 
-    def __init__(self, items: Iterator[Encoded | Decoded | Skipped], total: int) -> None:
+    def __init__(self, items: Iterator[Encoded | Decoded | Skipped], total: int | None) -> None:
         self._items, self._changed, self._closed = items, threading.Condition(), False
         self._hands: list[deque[Encoded | Decoded | Skipped]] = []
         self._dealt, self.done, self.total = 0, 0, total

@@ -11,13 +11,14 @@ EQUAL = 1e-6  # variance of the difference of equal channels, in units of theirs
 
 
 def is_grey(covariance: Covariance) -> bool:
-    """Return whether three channels are equal up to rounding, so that their differences have no variance."""
+    """Return whether three channels are equal up to rounding and a factor, such as that of white in CIE XYZ."""
     if covariance.channels != 3 or not all(has_variance(covariance)):
         return False
     size = len(covariance.mean) // 3
     blocks = covariance.matrix.view(3, size, 3, size).diagonal(dim1=1, dim2=3)  # (3, 3, size)
     variance = blocks[0, 0]
-    differences = (variance + blocks[i, i] - 2 * blocks[0, i] for i in (1, 2))
+    ratios = ((variance / blocks[i, i]).sqrt().nan_to_num(1.0, posinf=1.0) for i in (1, 2))
+    differences = (variance + s**2 * blocks[i, i] - 2 * s * blocks[0, i] for i, s in zip((1, 2), ratios, strict=True))
     return all(bool((difference.abs() <= EQUAL * variance).all()) for difference in differences)
 
 

@@ -1,7 +1,7 @@
 """Covariances of groups of the images of a source: what is resampled, held out, or used as a whole."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -11,9 +11,11 @@ from ndtools.computing.progress import Progress
 from ndtools.data.images.frames import Frames
 from ndtools.data.images.sources import ImageSource, Skipped
 from ndtools.errors import DataError, MatrixError, NoUsableImageError
+from ndtools.moments.adding import TreeSum
 from ndtools.moments.files import iterate_moments
 from ndtools.moments.images import image_moments
 from ndtools.moments.keeping import KeptImages
+from ndtools.moments.origin import Origin
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.ridge import RidgeChoice, choose_ridge, ridge_terms, tightest_ridge
 from ndtools.text import printable
@@ -80,6 +82,8 @@ class GroupedMoments:
         Short side in pixels to which the images were resized; None if they were not.
     space : {"srgb", "linear", "xyz", "lms", "log-lms"}
         Colour space of the pixels.
+    origin : Origin or None
+        Source of moments that were read from files; None for images, and for files of several sources.
     """
 
     by_size: tuple[GroupMoments, ...]
@@ -89,6 +93,7 @@ class GroupedMoments:
     noise: float | None = None
     resize: int | None = None
     space: Space = "srgb"
+    origin: Origin | None = None
 
     @property
     def read(self) -> int:
@@ -154,7 +159,7 @@ def grouped_moments(
 
         def report(done: int, _: int, before: int = before) -> None:
             if progress:
-                progress(before + done, len(source) + len(source.skipped))
+                progress(before + done, source.total or 0)
 
         try:
             found = image_moments(
@@ -181,7 +186,7 @@ def grouped_moments(
         except NoUsableImageError as error:
             skipped += error.skipped
             failure = failure or error
-        before += len(group) + len(group.skipped)
+        before += group.total or 0
     if kept:
         kept.finish()
     if failure and not images:
@@ -197,7 +202,9 @@ def grouped_moments(
     )
 
 
-def moments_of_files(paths: Sequence[str], *, resampled: bool = False, halves: bool = False) -> GroupedMoments:
+def moments_of_files(
+    paths: Sequence[str], *, resampled: bool = False, halves: bool = False, odd: bool = True
+) -> GroupedMoments:
     """Read files of moments, and add up those that need not be kept apart: only their sums are in memory then.
 
     Parameters
@@ -208,32 +215,45 @@ def moments_of_files(paths: Sequence[str], *, resampled: bool = False, halves: b
         Whether each file is a group of images of its own, for a bootstrap. Default False.
     halves : bool
         Whether the files make two groups at least, for the choice of a ridge. Default False.
+    odd : bool
+        Whether patches must be square with a centre pixel, as kernels are. Default True.
 
     Returns
     -------
     GroupedMoments
-        Moments of the patches of the one size that the files have.
+        Moments of the patches of the one size that the files have. The order of files of shards has no influence.
 
     Raises
     ------
     DataError
-        If a file cannot be read or is not a file of moments.
+        If a file cannot be read or is not a file of moments, or if a shard is missing.
     MatrixError
         If moments do not fit one another, or are not those of square patches with a centre pixel.
     """
     kept = len(paths) if resampled else 2 if halves else 1
-    groups: list[Covariance] = []
+    groups: list[TreeSum] = []
     sizes: list[int] = []
-    for i, (covariance, images, resize, space) in enumerate(iterate_moments(paths)):  # noqa: B007  # all files agree
+    noise: float | None = 0.0
+    origins = set[Origin | None]()
+    for i, moments in enumerate(iterate_moments(paths)):
         if not groups:
-            ky, kx = covariance.kernel_size
-            if ky != kx or ky % 2 == 0:
+            resize, space = moments.resize, moments.space  # all files agree in them
+            ky, kx = moments.covariance.kernel_size
+            if odd and (ky != kx or ky % 2 == 0):
                 message = f"{printable(paths[0])} is of {ky}×{kx} patches, where a side that is odd is wanted"
                 raise MatrixError(f"{message}: kernels are square about a centre pixel")
         if i < kept:
-            groups.append(covariance)
-            sizes.append(images)
-        else:
-            groups[i % kept] += covariance
-            sizes[i % kept] += images
-    return GroupedMoments((GroupMoments(tuple(groups)),), tuple(sizes), resize=resize, space=space)
+            groups.append(TreeSum())
+            sizes.append(0)
+        groups[i % kept].add(i // kept, moments.covariance)
+        sizes[i % kept] += moments.images
+        noise = None if noise is None or moments.noise is None else noise + moments.images * moments.noise
+        origins.add(moments.origin and replace(moments.origin, shard=None))
+    return GroupedMoments(
+        (GroupMoments(tuple(group.total() for group in groups)),),
+        tuple(sizes),
+        noise=None if noise is None else noise / sum(sizes),
+        resize=resize,
+        space=space,
+        origin=origins.pop() if len(origins) == 1 else None,
+    )

@@ -69,6 +69,7 @@ def image_moments(
     resize: int | None = None,
     space: Space = "srgb",
     jobs: int | None = None,
+    accumulators: int | None = None,
     kept: KeptImages | None = None,
     progress: Progress | None = None,
 ) -> ImageMoments:
@@ -90,6 +91,9 @@ def image_moments(
         Settings for decoding, as in :func:`ndtools.data.images.reading.load_images`.
     jobs : int, optional
         Number of threads that decode and compute. Default: one for each processor.
+    accumulators : int, optional
+        Largest number of accumulators. With one, the sums do not depend on the number of threads, to the bit. Default:
+        one for each thread.
     kept : KeptImages, optional
         Store that keeps the decoded images for a second pass. By default none are kept.
     progress : callable, optional
@@ -128,7 +132,7 @@ def image_moments(
             dtype = transform_dtype(largest, channels * k**2, eps, relative=relative)
         needed += memory_needed(channels, k, method, dtype)
         widest = torch.promote_types(widest, dtype)
-    workers = 1 if device.type != "cpu" else _affordable(jobs, needed)
+    workers = 1 if device.type != "cpu" else _affordable(min(jobs, accumulators or jobs), needed)
     working = WORKING * widest.itemsize // torch.float32.itemsize
     gathered = gather(
         source,

@@ -47,6 +47,9 @@ class Entry:
         Standard deviation over the runs; None without several runs.
     runs : tuple of float
         Values of the single runs, if the document prints them. Default: none.
+    printed : tuple of str
+        Digits as the document prints them, of the runs or else of ``value`` and ``upper``. Default: none, for numbers
+        that it prints without zeros at their end.
     conditions : mapping
         Settings under which the number was measured, by the names that training runs have for them: "arch", "dataset",
         "norm" ("bn", "nd" for deconvolution, "none"), "epochs", "batch_size", "lr" and others.
@@ -71,7 +74,27 @@ class Entry:
     n: int | None = None
     spread: float | None = None
     runs: tuple[float, ...] = ()
+    printed: tuple[str, ...] = ()
     conditions: Mapping[str, object] = field(default_factory=dict)
     quote: str | None = None
     note: str | None = None
     doubt: str | None = None
+
+    @property
+    def in_words(self) -> str:
+        """Value as it was printed, with its spread or range and its unit; means of runs with two decimals."""
+        if self.n and self.spread is not None:
+            text = f"{self.value:.2f} ± {self.spread:.2f}"
+        else:
+            values = (self.value,) if self.upper is None else (self.value, self.upper)
+            text = " to ".join(self.printed or map(_shortest, values))
+        return f"{text} {self.unit}".rstrip()
+
+    @property
+    def runs_in_words(self) -> str:
+        """Values of the single runs as they were printed; "" for none."""
+        return ", ".join(self.printed or map(_shortest, self.runs)) if self.runs else ""
+
+
+def _shortest(value: float) -> str:
+    return f"{value:.12g}"

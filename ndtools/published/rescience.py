@@ -160,7 +160,7 @@ _DOUBTS = {  # of whole cells, accuracies and times
 def _cifar() -> Iterator[Entry]:
     for line in _CIFAR.strip().splitlines():
         name, (data, epochs, norm, *numbers) = line[:13].strip(), line[13:].split()
-        accuracies, seconds = tuple(map(float, numbers[:3])), tuple(map(float, numbers[3:]))
+        accuracies, seconds = tuple(numbers[:3]), tuple(numbers[3:])
         arch = TABLE_1_NETWORKS[name]
         conditions = {"arch": arch, "dataset": data, "norm": norm, "epochs": int(epochs), **TABLE_1_RECIPE}
         conditions |= {**(BLOCKS if norm == "nd" else {}), "hardware": "NVIDIA V100"}
@@ -197,8 +197,9 @@ def _cifar() -> Iterator[Entry]:
         )
 
 
-def _summary(runs: tuple[float, ...]) -> dict[str, Any]:
-    return {"value": statistics.fmean(runs), "spread": statistics.stdev(runs), "runs": runs}
+def _summary(printed: tuple[str, ...]) -> dict[str, Any]:
+    runs = tuple(map(float, printed))
+    return {"value": statistics.fmean(runs), "spread": statistics.stdev(runs), "runs": runs, "printed": printed}
 
 
 # Network, arm; top-1 and top-5 accuracy in per cent; wall time as hours and minutes.

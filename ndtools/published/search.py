@@ -114,7 +114,7 @@ def _text(item: Entry | Claim) -> str:
         kind, number = re.fullmatch(r"([a-z-]+)(\d*)", item.decided_by).groups()  # type: ignore[union-attr]
         parts += [item.statement, item.decided_by, f"{kind} {number}"]
     else:
-        parts += [item.metric, item.unit, f"{item.value:g}", f"{item.value:.2f}"]
+        parts += [item.metric, item.unit, f"{item.value:g}", f"{item.value:.2f}", item.in_words]
     return _joined("\n".join(parts).lower())
 
 

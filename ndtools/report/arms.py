@@ -1,9 +1,9 @@
 """Training runs as tables of a page: the arms beside one another, and the single runs."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ndtools.experiments.compare.result import CompareArm, CompareResult, Reference
+from ndtools.experiments.compare.result import CompareResult
+from ndtools.experiments.compare.table import ArmCells, Published, arm_cells
 from ndtools.report.numbers import Table
 from ndtools.text import duration
 
@@ -27,15 +27,15 @@ def table_of_arms(result: CompareResult) -> Table:
     rows = [
         (
             arm.name,
-            str(len(arm.counted)),
-            f"{arm.done:.3g} of {arm.epochs}",
-            _spread(arm.last),
-            _spread(arm.best),
-            _difference(arm, first),
-            _spread(arm.seconds_per_epoch, 1),
-            "; ".join(map(_published, arm.references)) or "-",
+            arm.runs,
+            arm.epochs,
+            arm.last,
+            arm.best,
+            _difference(arm) or "-",
+            arm.seconds,
+            "; ".join(map(_published, arm.published)) or "-",
         )
-        for arm in result.arms
+        for arm in arm_cells(result)
     ]
     return Table(
         f"Accuracies on {result.dataset}: mean ± standard deviation over the runs of an arm",
@@ -65,24 +65,11 @@ def table_of_runs(result: CompareResult) -> Table:
     return Table("Single runs", head, tuple(rows))
 
 
-def _spread(values: NDArray[np.float64], digits: int = 2) -> str:
-    if not len(values):
-        return "-"
-    mean = f"{values.mean():.{digits}f}"
-    return mean if len(values) == 1 else f"{mean} ± {values.std(ddof=1):.{digits}f}"
+def _difference(arm: ArmCells) -> str:
+    early = "" if arm.early is None else f" after epoch {arm.early}"
+    p = "" if arm.p in ("", "-") else f" (p {arm.p if arm.p.startswith('<') else f'= {arm.p}'})"
+    return f"{arm.difference}{early}{p}"
 
 
-def _difference(arm: CompareArm, first: CompareArm) -> str:
-    difference = arm.against(first) if arm is not first else None
-    if difference is None:
-        return "-"
-    early = "" if difference.epoch is None else f" after epoch {difference.epoch}"
-    p = "" if difference.p is None else " (p < 0.001)" if difference.p < 0.001 else f" (p = {difference.p:.2g})"
-    return f"{difference.value:+.2f}{early}{p}"
-
-
-def _published(reference: Reference) -> str:
-    spread = "" if reference.spread is None else f" ± {reference.spread:.2f}"
-    remarks = [f"with {', '.join(reference.differs)}"] if reference.differs else []
-    remarks += [reference.doubt] if reference.doubt else []
-    return f"{reference.value:.2f}{spread} ({'; '.join([reference.document, *remarks])})"
+def _published(published: Published) -> str:
+    return f"{published.value} ({'; '.join([published.document, *published.remarks])})"

@@ -108,10 +108,10 @@ def documents_of(subjects: set[str]) -> list[str]:
 
 
 def with_unit(value: float | None, spread: float | None, unit: str) -> str:
-    """Return a value with its standard deviation and unit, as in "93.41 ± 0.12 %"; "-" for none."""
+    """Return a value with its standard deviation and unit, as in "93.41 ± 0.12 %" and "0.0123 s"; "-" for none."""
     if value is None:
         return "-"
-    text = number_in_words(value)
+    text = number_in_words(value, 3) if unit == "s" else number_in_words(value)  # times are not known better
     if spread is not None:
         text += f" ± {number_in_words(spread, 2)}"
     return f"{text} {unit}".strip()
@@ -127,7 +127,7 @@ def _number(entry: Entry) -> Citation:
         entry.id,
         ": ".join(filter(None, [entry.metric, ", ".join(telling)])).replace(" 1 epochs", " 1 epoch"),
         _place(entry.documents, entry.where),
-        _printed(entry),
+        entry.in_words,
         entry.unit,
         n=entry.n,
         conditions=", ".join(
@@ -138,17 +138,6 @@ def _number(entry: Entry) -> Citation:
         note=entry.note,
         doubt=entry.doubt,
     )
-
-
-def _printed(entry: Entry) -> str:
-    """Return a value with its spread or range and its unit; means with two decimals, as the documents have them."""
-    if entry.n and entry.spread is not None:
-        text = f"{entry.value:.2f} ± {entry.spread:.2f}"
-    elif entry.upper is not None:
-        text = f"{entry.value:.12g} to {entry.upper:.12g}"
-    else:
-        text = f"{entry.value:.12g}"
-    return f"{text} {entry.unit}".strip()
 
 
 def _place(documents: tuple[str, ...], where: str) -> str:

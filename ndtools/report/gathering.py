@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ndtools.errors import DataError
-from ndtools.report.state import STATE_FILE, Reproduction
 from ndtools.results.files import is_result
+from ndtools.results.reproductions import STATE_FILE, SavedReproduction
 from ndtools.text import printable, reason
 
 __all__ = ["Material", "default_folder", "gather"]
@@ -27,7 +27,7 @@ class Material:
 
     Attributes
     ----------
-    reproductions : list of Reproduction
+    reproductions : list of SavedReproduction
         States of reproductions.
     results : list of Path
         The .json files of results that belong to no reproduction.
@@ -37,7 +37,7 @@ class Material:
         Sentences about what was left out.
     """
 
-    reproductions: list[Reproduction] = field(default_factory=list)
+    reproductions: list[SavedReproduction] = field(default_factory=list)
     results: list[Path] = field(default_factory=list)
     runs: list[Path] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
@@ -99,7 +99,7 @@ def _search(folder: Path, material: Material, seen: set[str], depth: int) -> Non
     if (folder / STATE_FILE).is_file():
         if _new(folder, seen):
             try:
-                material.reproductions.append(Reproduction.read(folder))
+                material.reproductions.append(SavedReproduction.read(folder))
             except DataError as error:
                 material.remarks.append(f"{error}. It is left out, and the results beside it are shown alone.")
                 _search_inside(folder, material, seen, depth)

@@ -8,7 +8,7 @@ from pathlib import Path
 from ndtools.report.citing import Citation, cite, with_unit
 from ndtools.report.content import Loader, ShownFile, ShownRuns
 from ndtools.report.numbers import number_in_words
-from ndtools.report.state import VERDICTS, GradeRow, ItemState, Reproduction
+from ndtools.results.reproductions import VERDICTS, SavedGrade, SavedItem, SavedReproduction
 
 __all__ = ["Graded", "Group", "ShownItem", "Verdicts", "show_items", "verdicts_of"]
 
@@ -50,7 +50,7 @@ class ShownItem:
     ----------
     anchor : str
         ID of its place in the page.
-    state : ItemState
+    state : SavedItem
         State of the item.
     grades : tuple of Graded
         Grades of its numbers and claims.
@@ -65,7 +65,7 @@ class ShownItem:
     """
 
     anchor: str
-    state: ItemState
+    state: SavedItem
     grades: tuple[Graded, ...]
     verdicts: str
     results: tuple[ShownFile, ...]
@@ -126,12 +126,12 @@ class Verdicts:
         return any(len(group.grades) == 1 and group.grades[0].measured != "-" for group in self.groups)
 
 
-def show_items(reproduction: Reproduction, loader: Loader, prefix: str) -> list[ShownItem]:
+def show_items(reproduction: SavedReproduction, loader: Loader, prefix: str) -> list[ShownItem]:
     """Load what the parts of each item have computed.
 
     Parameters
     ----------
-    reproduction : Reproduction
+    reproduction : SavedReproduction
         State with the items.
     loader : Loader
         Results and figures of the page, to which those of the items are added.
@@ -162,7 +162,7 @@ def verdicts_of(items: Sequence[ShownItem]) -> list[Verdicts]:
     ]
 
 
-def _item(item: ItemState, folder: Path, loader: Loader, anchor: str) -> ShownItem:
+def _item(item: SavedItem, folder: Path, loader: Loader, anchor: str) -> ShownItem:
     before: set[ShownFile | ShownRuns] = {*loader.results, *loader.runs}
     results: list[ShownFile] = []
     runs: list[Path] = []
@@ -187,7 +187,7 @@ def _item(item: ItemState, folder: Path, loader: Loader, anchor: str) -> ShownIt
     )
 
 
-def _graded(grade: GradeRow) -> Graded:
+def _graded(grade: SavedGrade) -> Graded:
     published = cite(grade.subject)
     return Graded(
         verdict=grade.verdict,

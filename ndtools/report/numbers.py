@@ -79,7 +79,7 @@ def in_words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def number_in_words(value: float | None, digits: int = 5) -> str:
+def number_in_words(value: float | None, digits: int = 4) -> str:
     """Return a number as people read it: "-" for none, thousands with commas, at most ``digits`` significant digits."""
     if value is None:
         return "-"

@@ -16,7 +16,7 @@ from ndtools.report.items import ShownItem, Verdicts, show_items, verdicts_of
 from ndtools.report.numbers import named_values
 from ndtools.report.pictures import shrink
 from ndtools.report.questions import Answer, answers
-from ndtools.report.state import VERDICTS, Reproduction
+from ndtools.results.reproductions import VERDICTS, SavedReproduction
 from ndtools.results.runs import COLUMNS, Run
 from ndtools.results.strict_json import strict_json
 from ndtools.text import duration, printable
@@ -59,7 +59,7 @@ class Page:
 @dataclass(frozen=True)
 class _ShownReproduction:
     prefix: str
-    state: Reproduction
+    state: SavedReproduction
     items: list[ShownItem]
     verdicts: list[Verdicts]
     answers: list[Answer]

@@ -7,8 +7,8 @@ from ndtools.data.labelled.catalogue import KNOWN
 from ndtools.report.citing import documents_of
 from ndtools.report.content import Loader
 from ndtools.report.items import ShownItem
-from ndtools.report.state import Reproduction
 from ndtools.results.read import SavedResult
+from ndtools.results.reproductions import SavedReproduction
 from ndtools.text import counted, duration
 
 __all__ = ["Answer", "answers", "data_origins"]
@@ -41,12 +41,12 @@ class Answer:
     points: tuple[str, ...] = ()
 
 
-def answers(reproduction: Reproduction, items: Sequence[ShownItem], loader: Loader) -> list[Answer]:
+def answers(reproduction: SavedReproduction, items: Sequence[ShownItem], loader: Loader) -> list[Answer]:
     """Answer the questions about a reproduction.
 
     Parameters
     ----------
-    reproduction : Reproduction
+    reproduction : SavedReproduction
         State of the reproduction.
     items : sequence of ShownItem
         Its items as the page shows them.

@@ -22,14 +22,13 @@ from ndtools.reproduction.code import code_of
 from ndtools.reproduction.item import Part
 from ndtools.results.strict_json import strict_json
 from ndtools.text import printable
-from ndtools.validation import Configuration
 from ndtools.writing import write_whole
 
-__all__ = ["AbsentError", "Fingerprints", "address", "without_places"]
+__all__ = ["AbsentError", "Fingerprints", "address", "could_be", "plain", "without_places"]
 
 # Settings that change where and how fast a result is computed, but not what it is.
 _IRRELEVANT = ("jobs", "device", "data_dir")
-_MACHINE = ("timing",)  # experiments whose results are those of a machine
+_MACHINE = ("timing", "inference")  # experiments whose results are those of a machine
 _DATA = ("source", "dataset", "from_file", "from_moments", "checkpoint", "a", "b", "c")
 _RUNS = ("train",)  # experiments whose results take hours: other code does not make them worthless, but is said
 _PIECE = 1 << 20
@@ -187,13 +186,38 @@ def address(part: Part, fingerprints: Fingerprints, *, version: str = __version_
     whole = {"experiment": part.experiment, "version": version, "config": content}
     if part.experiment not in _RUNS:
         whole["code"] = code_of(part.experiment)
-    return hashlib.sha256(json.dumps(_plain(whole), sort_keys=True).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps(plain(whole), sort_keys=True).encode()).hexdigest()[:12]
 
 
-def without_places(config: Configuration) -> dict[str, Any]:
+def without_places(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of a configuration that can change a result, but for those that name data."""
-    settings = asdict(config)
-    return dict(_plain({name: settings[name] for name in settings if name not in (*_IRRELEVANT, *_DATA)}))
+    return dict(plain({name: settings[name] for name in settings if name not in (*_IRRELEVANT, *_DATA)}))
+
+
+def could_be(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Return whether a saved result could be the wanted one, as far as can be told without reading any data.
+
+    Parameters
+    ----------
+    saved, wanted : mapping
+        Settings of the configurations of both, as a .json file has them.
+
+    Returns
+    -------
+    bool
+        Whether all settings are equal that do not name data, and the same ones name data that the code makes.
+    """
+    names = {name for name in (*_DATA, *saved, *wanted) if name not in _IRRELEVANT}
+    return all(
+        saved.get(name) == wanted.get(name)
+        if name not in _DATA or {_built_in(saved.get(name)), _built_in(wanted.get(name))} != {False}
+        else True
+        for name in names
+    )
+
+
+def _built_in(value: Any) -> bool:  # noqa: ANN401
+    return isinstance(value, str) and (value == BUILT_IN or value in BUILT_IN_SOURCES)
 
 
 def _data(value: Any, settings: Mapping[str, Any], fingerprints: Fingerprints) -> Any:  # noqa: ANN401
@@ -204,7 +228,7 @@ def _data(value: Any, settings: Mapping[str, Any], fingerprints: Fingerprints) -
         return fingerprints.of(value)
     if value in KNOWN and value != BUILT_IN:
         return fingerprints.of_labelled(value, settings.get("data_dir"))
-    if value == BUILT_IN or value in BUILT_IN_SOURCES:  # decided by the code
+    if _built_in(value):  # decided by the code
         return value
     if value == "-" or value.startswith("@") or glob.has_magic(value):
         raise DataError(f"{printable(value)} is no file or folder, whose content could be told; name one")
@@ -216,5 +240,6 @@ def _identity(path: str) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401
+def plain(value: Any) -> Any:  # noqa: ANN401
+    """Return a value as it is read back from a .json file: tuples as lists, paths as texts."""
     return json.loads(strict_json({"value": value}))["value"]

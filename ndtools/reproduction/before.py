@@ -1,11 +1,9 @@
 """What reproduction.json said before a call: the plan that goes on, and when it all began."""
 
-import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from ndtools.errors import DataError
 from ndtools.reproduction.item import Level
+from ndtools.results.reproductions import SavedReproduction
 
 __all__ = ["Before"]
 
@@ -15,37 +13,23 @@ class Before:
 
     Parameters
     ----------
-    content : mapping
-        Content of reproduction.json; empty if there was none.
-    name : str
-        Printable path of the file, for messages.
-
-    Raises
-    ------
-    DataError
-        If a value that is needed is of another type, as after a change by hand.
+    saved : SavedReproduction or None
+        Content of reproduction.json; None if there was none.
     """
 
-    def __init__(self, content: Mapping[str, Any], name: str) -> None:
-        self._content = content
-        self._budget, self._items = content.get("budget"), {}
-        started = content.get("started")
-        damaged = not isinstance(started, str | None) or not _is_time(self._budget)
-        for entry in content.get("items", []):
-            if isinstance(entry, dict) and isinstance(entry.get("id"), str) and _is_whole(entry):
-                self._items[entry["id"]] = entry
-            else:
-                damaged = True
-        if damaged:
-            raise DataError(
-                f"{name} is damaged: move it away to begin anew (finished results are kept), or choose another `output`"
-            )
-        self.started: str | None = started
+    def __init__(self, saved: SavedReproduction | None) -> None:
+        self._saved = saved
+        self._items = {} if saved is None else {item.id: item for item in saved.items}
+
+    @property
+    def started(self) -> str | None:
+        """Date of the first call; None if there was none."""
+        return None if self._saved is None else self._saved.started
 
     def level(self, item: str) -> str | None:
         """Return the title of the level that an item had; None if it had none."""
-        level = self._items.get(item, {}).get("level")
-        return None if level is None else str(level["title"])
+        saved = self._items.get(item)
+        return None if saved is None or saved.level is None else saved.level.title
 
     def largest(self, item: str, levels: Sequence[Level], budget: float | None) -> int:
         """Return the level that is the largest to be planned: that of the call before, if it had the same budget.
@@ -64,18 +48,7 @@ class Before:
         int
             Index of the level; 0 if the budget, the data or the levels have changed.
         """
-        titles = [level.title for level in levels]
-        same = bool(self._content) and self._budget == budget and self._items.get(item, {}).get("runnable") == titles
-        title = self.level(item)
-        return titles.index(title) if same and title in titles else 0
-
-
-def _is_time(value: object) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value))
-
-
-def _is_whole(entry: Mapping[str, Any]) -> bool:
-    level, runnable = entry.get("level"), entry.get("runnable")
-    return isinstance(runnable, list | None) and (
-        level is None or (isinstance(level, dict) and isinstance(level.get("title"), str))
-    )
+        saved, titles, title = self._items.get(item), tuple(level.title for level in levels), self.level(item)
+        if self._saved is None or saved is None or self._saved.budget != budget or saved.runnable != titles:
+            return 0
+        return titles.index(title) if title in titles else 0

@@ -2,17 +2,19 @@
 
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ndtools.console.failures import FAILED, INTERRUPTED
 from ndtools.console.options import AsJson, DataDir, Device, Quiet
 from ndtools.console.output import Output
+from ndtools.console.spelling import as_options, spellings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from ndtools.reproduction.run import Reproduction
     from ndtools.reproduction.state import ItemState
@@ -23,6 +25,7 @@ _DATA, _RUN = "Data", "Run"
 
 
 def reproduce(
+    context: typer.Context,
     ids: Annotated[
         list[str] | None,
         typer.Argument(
@@ -87,9 +90,11 @@ def reproduce(
     Example: [bold]ndtools reproduce fig2 fig7 --budget 5m[/bold]
     """
     from ndtools.reproduction.cost import budget_from
-    from ndtools.reproduction.display import following, list_table, state_table
+    from ndtools.reproduction.display import following, in_paragraph, list_table, state_table
     from ndtools.reproduction.places import Places
-    from ndtools.reproduction.run import Reproduction, Request
+    from ndtools.reproduction.reasons import together
+    from ndtools.reproduction.request import Request
+    from ndtools.reproduction.run import Reproduction
 
     screen = Output(quiet=quiet, as_json=as_json)
     request = Request(
@@ -103,12 +108,17 @@ def reproduce(
     )
     if listed:
         work = Reproduction(request)
+        if output.is_dir():  # nothing is written elsewhere for a list
+            work.kept.fingerprints.save()
         screen.json(work.content)
         screen.table(list_table([work.states[name] for name in work.asked]))
-        _say_reasons(screen, work.states, work.asked)
+        for line in together([work.states[name] for name in work.asked]):
+            screen.note(in_paragraph(line))
         return
     with following(screen.note, quiet=quiet) as follower:
-        work = Reproduction(request, changed=follower, compute=screen.compute)
+        root: Any = context.find_root()
+        spell = partial(_spell, root)
+        work = Reproduction(request, changed=follower, compute=screen.compute, spell=spell)
         follower.follow(work)
         _run(work, screen)
     states = [work.states[name] for name in work.asked]
@@ -116,9 +126,16 @@ def reproduce(
     screen.table(state_table(states))
     for line in _grade_lines(states):
         screen.text(line)
-    _say_reasons(screen, work.states, work.asked)
+    for line in together(states):
+        screen.note(in_paragraph(line))
     screen.note(f"{output / 'reproduction.json'}   {screen.seconds:.1f} s")
     _end(states)
+
+
+def _spell(root: typer.Context, experiment: str, message: str) -> str:
+    """Return a message of an experiment with the options of its own command, as in "ndtools covariance --spectrum"."""
+    options = spellings(root, experiment)
+    return as_options(message, {name: f"ndtools {experiment} {option}" for name, option in options.items()})
 
 
 def _run(work: "Reproduction", screen: Output) -> None:
@@ -146,13 +163,3 @@ def _grade_lines(states: "Sequence[ItemState]") -> "Iterator[str]":
         if grade.verdict != "not run" and named:
             yield f"{grade.verdict:<15} {state.item.id:<7} {grade.subject}"
             yield f"    {grade.reason}\n    ({grade.conditions})"
-
-
-def _say_reasons(screen: Output, states: "Mapping[str, ItemState]", asked: "Sequence[str]") -> None:
-    """Say once for each thing that is missing how to get it."""
-    reasons: dict[str, list[str]] = {}
-    for name in asked:
-        if states[name].reason:
-            reasons.setdefault(str(states[name].reason), []).append(name)
-    for reason, names in reasons.items():
-        screen.note(f"{', '.join(names)}: {reason}")

@@ -1,12 +1,15 @@
 """The screen of ``ndtools reproduce``: a table that follows the work, or a line for each part that is done."""
 
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import zip_longest
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
-from ndtools.console.tables import new_table
+from ndtools.console.tables import fitted_table
 from ndtools.reproduction.item import VERDICTS
 from ndtools.text import duration
 
@@ -16,12 +19,15 @@ if TYPE_CHECKING:
     from ndtools.reproduction.run import Reproduction
     from ndtools.reproduction.state import ItemState
 
-__all__ = ["following", "list_table", "state_table"]
+__all__ = ["following", "in_paragraph", "list_table", "state_table"]
 
-_LEVEL = 34  # letters of a level in the table
+_WIDTH = 80  # of paragraphs
+_INDENT = "    "
+# A command follows a colon, so that words about ndtools are none, and ends with its sentence or clause.
+_COMMAND = re.compile(r"(?<=:) (ndtools (?:'[^']*'|[;,.](?=\S)|[^;,.'])+)[;,.]?(?: |$)")
 
 
-def state_table(states: "Sequence[ItemState]", now: str = "") -> "Table":
+def state_table(states: "Sequence[ItemState]", now: str = "", *, width: int | None = None) -> "Table":
     """Return the table of items: what, at which level, seconds, verdicts.
 
     Parameters
@@ -30,35 +36,61 @@ def state_table(states: "Sequence[ItemState]", now: str = "") -> "Table":
         Items in the order of the rows.
     now : str
         Words on the part that is running. Default: none.
+    width : int, optional
+        Width of the screen, letters. By default it is that of the terminal.
 
     Returns
     -------
     rich.table.Table
         Table with a row for each item.
     """
-    table = new_table(("ID", "level", "time", "verdicts"), gap=2)
+    rows = []
     for state in states:
         running = next((part for part in state.parts if part.state == "running"), None)
         level = state.level.title if state.level else state.item.title
         verdicts = f"running: {now or running.name}" if running else _verdicts(state)
-        table.add_row(state.item.id, _cut(level, _LEVEL), _time(state), verdicts)
-    return table
+        rows.append((state.item.id, level, _time(state), verdicts))
+    return fitted_table(("ID", "level", "time", "verdicts"), rows, wrapped=(1, 3), width=width)
 
 
-def list_table(states: "Sequence[ItemState]") -> "Table":
-    """Return the table of what can be run: ID, what, data, time of the published recipe here ("in full"), and state."""
-    table = new_table(("ID", "what", "data", "in full", "state"), gap=2)
+def list_table(states: "Sequence[ItemState]", *, width: int | None = None) -> "Table":
+    """Return the table of what can be run: ID, what, data, time of the published recipe here ("in full"), and state.
+
+    Parameters
+    ----------
+    states : sequence of ItemState
+        Items in the order of the rows.
+    width : int, optional
+        Width of the screen, letters. By default it is that of the terminal.
+
+    Returns
+    -------
+    rich.table.Table
+        Table with a row for each item. What is done by a smaller recipe than the published one is "reduced".
+    """
+    rows = []
     for state in states:
-        item = state.item
-        table.add_row(
-            item.id, item.title, ", ".join(item.needs) or "built in", duration(state.estimate_full), state.state
-        )
-    return table
+        reduced = state.level is not None and not state.level.full and state.state in ("done", "partly")
+        word = f"{state.state} reduced" if reduced else state.state
+        data = ", ".join(state.item.needs) or "built in"
+        rows.append((state.item.id, state.item.title, data, duration(state.estimate_full), word))
+    return fitted_table(("ID", "what", "data", "in full", "state"), rows, wrapped=(1, 2), width=width)
+
+
+def in_paragraph(text: str) -> str:
+    """Return a remark in lines of at most 80 letters, and each command in a line of its own, whole, to be pasted."""
+    words, commands = _COMMAND.split(text)[::2], _COMMAND.split(text)[1::2]
+    lines: list[str] = []
+    for part, command in zip_longest(words, commands):
+        before = _INDENT if lines else ""
+        lines += wrap(part, _WIDTH, initial_indent=before, subsequent_indent=_INDENT, break_on_hyphens=False)
+        lines += [f"{_INDENT * 2}{command}"] if command else []
+    return "\n".join(lines)
 
 
 def _verdicts(state: "ItemState") -> str:
     counts = {verdict: sum(grade.verdict == verdict for grade in state.grades) for verdict in VERDICTS}
-    if state.state in ("over the budget", "data missing", "needs a GPU", "failed", "can run"):
+    if state.state in ("over the budget", "data missing", "needs a GPU", "failed", "can run", "can run reduced"):
         return state.state
     return ", ".join(f"{number} {verdict}" for verdict, number in counts.items() if number)
 
@@ -68,10 +100,6 @@ def _time(state: "ItemState") -> str:
     if state.level and not done:
         return f"~{duration(state.estimate)}"
     return duration(state.seconds)
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 @contextmanager

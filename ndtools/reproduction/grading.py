@@ -1,10 +1,14 @@
-"""Rules by which measurements are graded. Pure functions of numbers."""
+"""Rules by which measurements are graded. Pure functions of numbers.
+
+Order and sign count only where chance does not explain them, by the rule of :mod:`ndtools.reproduction.chance`.
+"""
 
 import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 from ndtools.published.entry import Entry
+from ndtools.reproduction.chance import TEST_IMAGES, beyond, noise_of_accuracies
 from ndtools.reproduction.item import Grade, Verdict
 from ndtools.text import counted
 
@@ -51,7 +55,7 @@ def capped(verdict: Verdict, *, full: bool) -> Verdict:
 
 def grade_claim(
     subject: str,
-    held: Sequence[bool],
+    held: Sequence[bool | None],
     *,
     full: bool,
     reason: str,
@@ -64,8 +68,9 @@ def grade_claim(
     ----------
     subject : str
         ID of the claim.
-    held : sequence of bool
-        Whether each of its statements holds; at least one.
+    held : sequence of bool or None
+        Whether each of its statements holds, at least one; None where chance explains what was measured, as
+        :func:`ndtools.reproduction.chance.beyond` has it.
     full : bool
         Whether the recipe is the published one.
     reason : str
@@ -78,15 +83,21 @@ def grade_claim(
     Returns
     -------
     Grade
-        "agrees" if all statements hold, "same direction" if at least half of them do, otherwise "disagrees"; for a
-        reduced recipe as :func:`capped` has it. If only some hold, the reason says how many.
+        "agrees" if all statements hold, "same direction" if at least half of them do, "disagrees" if more than half do
+        not, and "not comparable" if chance leaves that open; for a reduced recipe as :func:`capped` has it. If only
+        some hold, the reason says how many, and how many chance explains.
     """
-    held = list(held)
-    verdict: Verdict = "agrees" if all(held) else "same direction" if 2 * sum(held) >= len(held) else "disagrees"
+    true, open_, of = sum(each is True for each in held), sum(each is None for each in held), len(held)
+    verdict: Verdict = "agrees" if true == of else "same direction" if 2 * true >= of else "disagrees"
+    if verdict == "disagrees" and 2 * (of - true - open_) <= of:
+        verdict = "not comparable"
     allowed = capped(verdict, full=full)
-    if 0 < sum(held) < len(held):
-        reason = f"{sum(held)} of {len(held)} statements hold. {reason}"
-    if allowed == "not comparable":
+    if open_:
+        decided = f"{true} of {of} statements hold, and chance explains the differences of {open_}."
+        reason = f"{decided if of > 1 else 'Chance explains the difference, which decides nothing.'} {reason}"
+    elif 0 < true < of:
+        reason = f"{true} of {of} statements hold. {reason}"
+    if allowed == "not comparable" and verdict != allowed:
         reason = f"The recipe is reduced, so that it refutes nothing. {reason}"
     return Grade(subject=subject, verdict=allowed, measured=measured, reason=reason, conditions=conditions)
 
@@ -101,6 +112,7 @@ def grade_accuracy(
     split: str = "test",
     selection: str = "last",
     third_party: tuple[str, ...] = (),
+    images: int = TEST_IMAGES,
 ) -> Grade:
     """Grade accuracies in per cent against a published one.
 
@@ -123,13 +135,15 @@ def grade_accuracy(
         Epoch that the measured accuracies come from. Default "last".
     third_party : tuple of str
         IDs of numbers of other documents beside this one. Default: none.
+    images : int
+        Number of images that were evaluated, which decides how far chance moves an accuracy. Default 10,000.
 
     Returns
     -------
     Grade
         "agrees" within max(0.5 points, 2 standard deviations); "same direction" if the order of the two arms is as
-        published; "not comparable" for another split or epoch, a spread above 2 points, or a reduced recipe without
-        the same direction; otherwise "disagrees", also if a value is not finite.
+        published, and chance does not explain it; "not comparable" for another split or epoch, a spread above 2 points,
+        or a reduced recipe without the same direction; otherwise "disagrees", also if a value is not finite.
     """
     n = len(values)
     lost = sum(not math.isfinite(value) for value in values)
@@ -177,11 +191,14 @@ def grade_accuracy(
         return replace(grade, reason=f"{size}, by a reduced recipe, and there is no other arm to be ordered with.")
     there, here = entry.value - rival[0], mean - rival[1]
     arms = f"beside the other arm it is {here:+.2f} points, published {there:+.2f}"
-    if there * here > 0:
+    noise = noise_of_accuracies(values, [rival[1]], images)
+    ahead = beyond(here, noise)
+    if ahead is (there > 0) and there:
         return replace(grade, verdict="same direction", reason=f"{size}; {arms}: the order is the same.")
     verdict = capped("disagrees", full=full)
+    order = f"chance explains up to {noise:.2f}, so that there is no order" if ahead is None else "the order is another"
     less = "" if full else ", by a reduced recipe that refutes nothing"
-    return replace(grade, verdict=verdict, reason=f"{size}; {arms}: the order is another{less}.")
+    return replace(grade, verdict=verdict, reason=f"{size}; {arms}: {order}{less}.")
 
 
 def grade_share(
@@ -194,6 +211,7 @@ def grade_share(
     what: str = "share",
     factor: float = FACTOR,
     bound: float = 1.0,
+    noise: float = 0.0,
 ) -> Grade:
     """Grade a time as a share of another, such as the time of a covariance in units of that of the convolution.
 
@@ -213,24 +231,29 @@ def grade_share(
         Factor within which shares agree. Default 2.
     bound : float
         Share on whose same side both must lie for the same direction. Default 1: cheaper, or dearer, than the other.
+    noise : float
+        Change of the logarithm of the measured share that chance explains, as
+        :func:`ndtools.reproduction.chance.noise_of_times` has it. Default 0.
 
     Returns
     -------
     Grade
-        "agrees" within the factor, "same direction" on the same side of the bound, otherwise "disagrees"; for a reduced
-        recipe as :func:`capped` has it.
+        "agrees" within the factor, "same direction" on the same side of the bound by more than chance explains,
+        otherwise "disagrees"; for a reduced recipe as :func:`capped` has it.
     """
     ratio = measured / published
     within = 1 / factor <= ratio <= factor
     verdict: Verdict = "agrees" if within else "disagrees"
-    if not within and (published - bound) * (measured - bound) > 0:
+    side = beyond(math.log(measured / bound), noise)
+    if not within and published != bound and side is (published > bound):
         verdict = "same direction"
     size = f"The {what} is {measured:.3g}, published {published:.3g}: {ratio:.2g} times as much"
     return Grade(
         subject=subject,
         verdict=capped(verdict, full=full),
         measured=measured,
-        reason=f"{size}, {'within' if within else 'beyond'} the factor of {factor:g}.",
+        reason=f"{size}, {'within' if within else 'beyond'} the factor of {factor:g}."
+        + (f" Chance leaves open on which side of {bound:g} it lies." if side is None and not within else ""),
         conditions=conditions,
     )
 
@@ -263,7 +286,8 @@ def grade_interval(
     what : str
         Name of the statistic in the sentence. Default "value".
     neutral : float
-        Value that means no effect. Both values must lie on one side of it for the same direction. Default 0.
+        Value that means no effect. The published value and the whole interval must lie on one side of it for the same
+        direction. Default 0.
 
     Returns
     -------
@@ -274,7 +298,7 @@ def grade_interval(
     low, high = interval
     inside = low <= published <= high
     verdict: Verdict = "agrees" if inside else "disagrees"
-    if not inside and (published - neutral) * (measured - neutral) > 0:
+    if not inside and ((published > neutral and low > neutral) or (published < neutral and high < neutral)):
         verdict = "same direction"
     relation = "holds" if inside else "does not hold"
     return Grade(

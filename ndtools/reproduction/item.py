@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ndtools.validation import Configuration
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 __all__ = ["VERDICTS", "Grade", "Item", "Level", "Part", "Results", "Setting", "Verdict"]
 
-Verdict = Literal["agrees", "same direction", "disagrees", "not comparable", "not run"]
-VERDICTS: tuple[Verdict, ...] = ("disagrees", "same direction", "agrees", "not comparable", "not run")
+Verdict = Literal["disagrees", "same direction", "agrees", "not comparable", "not run"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 """All verdicts, in the order in which they are shown: what fails comes first."""
 
 Results = Mapping[str, Any]
@@ -104,6 +104,9 @@ class Level:
         Names of the data that the level needs, see :class:`ndtools.reproduction.places.Places`. Default: none.
     device : str or None
         "cuda" if the level needs a GPU. Default None.
+    instead : str or None
+        Clause that says what the published recipe takes, and what is here instead of it, for a level that is less than
+        the published recipe because of its data. How to get the first of ``needs`` is said behind it. Default None.
     """
 
     title: str
@@ -113,6 +116,7 @@ class Level:
     not_concluded: str
     needs: tuple[str, ...] = ()
     device: str | None = None
+    instead: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

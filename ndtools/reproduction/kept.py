@@ -1,14 +1,14 @@
 """What is known of parts: their addresses, and their results, kept here or taken up from elsewhere."""
 
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ndtools.errors import DataError
 from ndtools.experiments.train.config import TrainConfig
-from ndtools.reproduction.address import AbsentError, Fingerprints, address, without_places
+from ndtools.reproduction.address import AbsentError, Fingerprints, address, could_be, plain, without_places
 from ndtools.reproduction.item import Part
 from ndtools.reproduction.lines import command_of
 from ndtools.reproduction.state import PartState
@@ -35,12 +35,14 @@ class Kept:
         self.store, self.runs = store, runs
         self.fingerprints = Fingerprints(store.folder / ".fingerprints.json")
         self._addresses: dict[Part, str | None] = {}
+        self._settings: dict[Part, dict[str, Any]] = {}
         self._problems: dict[Part, str] = {}
         self._results: dict[str, Any] = {}
         self._taken_up: dict[Part, Path | None] = {}
+        self._runs: dict[Path, Run] = {}
 
     def address(self, part: Part) -> str | None:
-        """Return the address of a part's result; None if its data are absent or cannot be read."""
+        """Return the address of a part's result, for which its data are read; None if they are absent or damaged."""
         ready = self.ready(part)
         if ready is None:
             return None
@@ -54,6 +56,15 @@ class Kept:
                 self._problems[ready] = str(error)
         return self._addresses[ready]
 
+    def known_address(self, part: Part) -> str | None:
+        """Return the address of a part's result if it is known by now, without reading any data."""
+        ready = self.ready(part)
+        return None if ready is None else self._addresses.get(ready)
+
+    def problem(self, part: Part) -> str | None:
+        """Return why the data of a part could not be read; None if they could, or were not needed by now."""
+        return self._problems.get(self.ready(part) or part)
+
     def ready(self, part: Part) -> Part | None:
         """Return a part with the network that it takes from a training run; None before that run is done."""
         if part.trained is None:
@@ -66,7 +77,7 @@ class Kept:
 
     def path(self, part: Part) -> Path | None:
         """Return the path of the result, or of the training run, of a part; None if it is not done."""
-        where = self.address(part)
+        where = self.address(part) if self._may_be_there(part) else None  # or data would be read for nothing
         if not isinstance(part.config, TrainConfig):
             there = where is not None and self._load(part, where) is not None
             return self.store.place(part, where) if where is not None and there else None
@@ -87,7 +98,7 @@ class Kept:
     def similar(self, part: Part) -> Run | None:
         """Return a finished run elsewhere that differs in how its images were normalised alone; None without one."""
         path = self._finished.similar(part.config) if isinstance(part.config, TrainConfig) else None
-        return None if path is None else read_run(path)
+        return None if path is None else self._run(path)
 
     def is_done(self, part: Part) -> bool:
         """Return whether the result of a part is there."""
@@ -95,7 +106,7 @@ class Kept:
 
     def is_begun(self, part: Part) -> bool:
         """Return whether the folder of a training run is there, which goes on from its state."""
-        where = self.address(part)
+        where = self.address(part) if isinstance(part.config, TrainConfig) and self._may_be_there(part) else None
         if where is None or not isinstance(part.config, TrainConfig):
             return False
         return (self.store.runs / run_name(part.config, where) / "run.json").exists()
@@ -114,9 +125,10 @@ class Kept:
             Share that is done, above 0 and at most 1, and the seconds of training that it took. None before the first
             step, and for a part that is no training run or has finished.
         """
-        config, where = part.config, self.address(part)
-        if not isinstance(config, TrainConfig) or where is None or not self.is_begun(part) or self.is_done(part):
+        config = part.config
+        if not isinstance(config, TrainConfig) or not self.is_begun(part) or self.is_done(part):
             return None
+        where = self.address(part)
         with suppress(DataError):
             steps = read_run(self.store.runs / run_name(config, where)).steps
             if len(steps["step"]):
@@ -128,10 +140,11 @@ class Kept:
 
     def result(self, part: Part) -> Any:  # noqa: ANN401
         """Return the result of a part that is done: that of the experiment, or the training run."""
-        where, path = self.address(part), self.path(part)
+        path = self.path(part)
         assert path is not None
         if isinstance(part.config, TrainConfig):
-            return read_run(path)
+            return self._run(path)
+        where = self.address(part)
         assert where is not None
         return self._load(part, where)
 
@@ -152,11 +165,12 @@ class Kept:
         PartState
             "done", "failed", "interrupted" for a training run that was begun, or "waiting".
         """
-        where, path, config = self.address(part), self.path(part), part.config
+        path, config = self.path(part), part.config
+        where = self.known_address(part)
         if isinstance(config, TrainConfig):
-            name, folder = run_name(config, where or ""), self.store.runs
+            name, folder = run_name(config, where), self.store.runs
         else:
-            name, folder = part.experiment, self.store.place(part, where or "").parent
+            name, folder = part.experiment, self.store.place(part, where).parent
         state = PartState(
             name=part.name,
             experiment=part.experiment,
@@ -167,10 +181,10 @@ class Kept:
         )
         if path is not None:
             training = isinstance(config, TrainConfig)
-            seconds = _training_seconds(path) if training else self.store.seconds(part, where or "")
+            seconds = self._training_seconds(path) if training else self.store.seconds(part, where)
             note = origin(path, elsewhere=path == self.taken_up(part)) if training else None
             return replace(state, state="done", seconds=seconds, result=self.store.relative(path), reason=note)
-        problem = problem or self._problems.get(self.ready(part) or part)
+        problem = problem or self.problem(part)
         if problem:
             return replace(state, state="failed", reason=problem)
         if not self.is_begun(part):
@@ -195,11 +209,27 @@ class Kept:
             return False
         with suppress(DataError):
             return address(replace(part, config=config, trained=None), self.fingerprints) == where
-        return without_places(config) == without_places(part.config)  # its data have been moved since
+        return without_places(asdict(config)) == without_places(asdict(part.config))  # its data have been moved since
 
+    def _may_be_there(self, part: Part) -> bool:
+        """Return whether there is a result, or a training run, that may be that of a part, by its settings alone."""
+        if isinstance(part.config, TrainConfig):
+            return any(self.store.runs.glob(run_name(part.config, "*")))
+        if part.trained is not None and self.ready(part) is None:
+            return False
+        if part not in self._settings:
+            self._settings[part] = plain(asdict(part.config))
+        wanted = self._settings[part]
+        return any(could_be(saved, wanted) for saved in self.store.settings(part.experiment))
 
-def _training_seconds(path: Path) -> float | None:
-    with suppress(DataError):
-        result = read_run(path).result
-        return None if result is None else float(result.get("seconds") or 0.0)
-    return None
+    def _run(self, path: Path) -> Run:
+        """Return a training run that has finished, which is read once."""
+        if path not in self._runs:
+            self._runs[path] = read_run(path)
+        return self._runs[path]
+
+    def _training_seconds(self, path: Path) -> float | None:
+        with suppress(DataError):
+            result = self._run(path).result
+            return None if result is None else float(result.get("seconds") or 0.0)
+        return None

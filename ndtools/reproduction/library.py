@@ -7,7 +7,8 @@ from pathlib import Path
 from ndtools.errors import OptionError
 from ndtools.reproduction.cost import budget_from
 from ndtools.reproduction.places import Places
-from ndtools.reproduction.run import BUDGET, OUTPUT, Reproduction, Request
+from ndtools.reproduction.request import BUDGET, OUTPUT, RUNS, Request
+from ndtools.reproduction.run import Reproduction
 from ndtools.reproduction.state import ItemState
 
 __all__ = ["reproduce"]
@@ -17,7 +18,7 @@ def reproduce(
     *ids: str,
     budget: float | str | None = BUDGET,
     output: str | os.PathLike[str] = OUTPUT,
-    runs: str | os.PathLike[str] = "runs",
+    runs: str | os.PathLike[str] = RUNS,
     data_dir: str | None = None,
     photographs: str | None = None,
     image: str | None = None,

@@ -42,7 +42,7 @@ def command_of(part: Part, folder: str, name: str) -> str:
         option = f"--{setting.replace('_', '-')}"
         if setting in _ARGUMENTS:
             words.insert(2, str(value))
-        elif part.experiment == "check" and setting == "names":
+        elif (part.experiment, setting) in (("check", "names"), ("inference", "archs")):
             words[2:2] = value
         elif isinstance(value, bool):
             words.append(option)

@@ -35,13 +35,21 @@ class Place:
     original : bool
         Whether these are the data that the paper names, and not others in their place.
     remedy : str
-        Sentence that says how to get them.
+        Words that say how to get them, to be followed by a colon and a command with ``option``.
+    option : str
+        Argument of a further call that names them: "data_dir", "photographs" or "image".
     """
 
     name: str
     path: str | None
     original: bool
     remedy: str
+    option: str
+
+    @property
+    def metavar(self) -> str:
+        """Placeholder for the value of the option in a command."""
+        return "FILE" if self.option == "image" else "FOLDER"
 
 
 @dataclass(frozen=True)
@@ -90,38 +98,29 @@ class Places:
         if known is None:
             remedy = (
                 f"put {name}, which ndtools cannot download, into a folder of this name in a folder of data sets, and"
-                " name that: ndtools reproduce --data-dir FOLDER"
+                " name that"
             )
-            return Place(name, self._beside((name,), folder=True), True, remedy)
+            return Place(name, self._beside((name,), folder=True), True, remedy, "data_dir")
         found = find(known, self.data_dir)
-        remedy = (
-            f"fetch {name} with: {fetch_command(known, self.data_dir)}; or name the folder that has it:"
-            " ndtools reproduce --data-dir FOLDER"
-        )
-        return Place(name, None if found is None else str(found.folder), True, remedy)
+        remedy = f"fetch {name} with: {fetch_command(known, self.data_dir)}; or name the folder that has it"
+        return Place(name, None if found is None else str(found.folder), True, remedy, "data_dir")
 
     def _photographs(self) -> Place:
-        remedy = (
-            "name a folder of photographs, best some hundreds of ImageNet (https://image-net.org): ndtools reproduce"
-            " --photographs FOLDER"
-        )
+        remedy = "name a folder of photographs, best some hundreds of ImageNet (https://image-net.org)"
         path = self.photographs or self._beside(_FOLDERS, folder=True)
         if path is not None:
             resolve_source(path)  # an error that names the remedy if there are no images
             if not os.path.exists(path) and path not in BUILT_IN_SOURCES:  # its content decides what is done again
                 raise OptionError("photographs", f"must be a folder or an archive, got '{printable(path)}'")
         name = os.path.basename(os.path.abspath(path or ""))
-        return Place(PHOTOGRAPHS, path, "imagenet" in name.lower(), remedy)
+        return Place(PHOTOGRAPHS, path, "imagenet" in name.lower(), remedy, "photographs")
 
     def _image(self) -> Place:
-        remedy = (
-            "name the file of the photograph Lenna, which is not free and does not come with ndtools: ndtools reproduce"
-            " --image FILE"
-        )
+        remedy = "name the file of the photograph Lenna, which is not free and does not come with ndtools"
         if self.image not in (None, "sample-photo") and not os.path.isfile(self.image or ""):
             raise DataError(f"no such file: '{printable(self.image)}' (`image`)")
         path = self.image or self._beside(_FILES, folder=False)
-        return Place(IMAGE, path, path is not None and Path(path).stem.lower() in _PORTRAITS, remedy)
+        return Place(IMAGE, path, path is not None and Path(path).stem.lower() in _PORTRAITS, remedy, "image")
 
     def _beside(self, names: Sequence[str], *, folder: bool) -> str | None:
         exists = os.path.isdir if folder else os.path.isfile

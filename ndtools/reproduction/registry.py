@@ -12,6 +12,7 @@ from ndtools.reproduction.items.iterations import FIG_7
 from ndtools.reproduction.items.photographs import FIG_2, FIG_3, FIG_4, FIG_9, FIG_10
 from ndtools.reproduction.items.report import REPORT_1, REPORT_2, REPORT_3, REPORT_4
 from ndtools.reproduction.items.table_1 import TABLE_1
+from ndtools.reproduction.items.testing import TESTING
 from ndtools.reproduction.items.theory import EQUIVALENCE, PROPOSITIONS
 from ndtools.reproduction.items.times import TABLE_3
 from ndtools.reproduction.items.training import FIG_8, TABLE_4
@@ -27,6 +28,7 @@ ITEMS: tuple[Item, ...] = (
     *PROPOSITIONS,
     EQUIVALENCE,
     COST,
+    TESTING,
 )
 """All items in the order in which they are listed."""
 

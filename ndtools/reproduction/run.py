@@ -1,11 +1,12 @@
 """Run items again: the plan, the parts one after the other, and what is kept of them."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from ndtools.computing.memory import is_out_of_memory
@@ -15,54 +16,19 @@ from ndtools.reproduction.before import Before
 from ndtools.reproduction.cost import slowness
 from ndtools.reproduction.item import Grade, Item, Level, Part, Setting
 from ndtools.reproduction.kept import Kept
-from ndtools.reproduction.places import Places
 from ndtools.reproduction.plan import Choice, choose
 from ndtools.reproduction.reasons import SLACK, not_run, reason_of, word_of
 from ndtools.reproduction.registry import ITEMS, find_item
+from ndtools.reproduction.request import Request
 from ndtools.reproduction.state import ItemState, ItemWord, PartState
 from ndtools.reproduction.store import Store, compute_part
 from ndtools.reproduction.training import Trainer, run_name
 from ndtools.results.run_folder import RunFolder
-from ndtools.text import printable, reason
+from ndtools.text import reason
 
-__all__ = ["BUDGET", "OUTPUT", "Reproduction", "Request"]
+__all__ = ["Reproduction"]
 
-OUTPUT = "reproduction"
-"""Folder of a reproduction, unless the command names another."""
-BUDGET = 900.0
-"""Seconds that all items together may take, unless the command names another number."""
 _BRIEF, _LEAST_PACE, _MOST_PACE = 1.0, 0.5, 4.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What a call of ``ndtools reproduce`` asks for.
-
-    Attributes
-    ----------
-    ids : tuple of str
-        Names of the items to run, IDs or aliases. Default: all.
-    budget : float or None
-        Seconds that they may take together; None for no limit. Default 900.
-    output : Path
-        Folder of the reproduction. Default "reproduction".
-    runs : Path
-        Folder of training runs that are taken up if they have finished with an equal configuration. Default "runs".
-    places : Places
-        Folders and files of the data. By default they are looked for.
-    device : str
-        Device that computes: "auto", "cpu", "cuda" or "mps". Default "auto".
-    jobs : int or None
-        Number of threads. None, the default, leaves it to the experiments.
-    """
-
-    ids: tuple[str, ...] = ()
-    budget: float | None = BUDGET
-    output: Path = Path(OUTPUT)
-    runs: Path = Path("runs")
-    places: Places = field(default_factory=Places)  # what it finds is kept, so that no two share one
-    device: str = "auto"
-    jobs: int | None = None
 
 
 class Reproduction:
@@ -78,6 +44,9 @@ class Reproduction:
         Function that is called whenever a state has changed. Default: none.
     compute : callable
         Function that calls another one with its arguments. Commands give one that Ctrl-C can end. Default: call it.
+    spell : callable
+        Function that returns a message as the user reads it, from the name of the experiment and the message. Commands
+        give one that writes arguments as options. Default: the same message.
     slow : float, optional
         Number of times as long as the reference that this machine takes. By default a probe measures it.
 
@@ -96,9 +65,10 @@ class Reproduction:
         items: Sequence[Item] = ITEMS,
         changed: Callable[[], None] = lambda: None,
         compute: Callable[..., Any] = lambda run, *args, **settings: run(*args, **settings),
+        spell: Callable[[str, str], str] = lambda _, message: message,
         slow: float | None = None,
     ) -> None:
-        self.request, self.items, self._changed, self._compute = request, items, changed, compute
+        self.request, self.items, self._changed, self._compute, self._spell = request, items, changed, compute, spell
         asked = [name for word in request.ids for name in _named(word, items)] or [item.id for item in items]
         self.asked = tuple(dict.fromkeys(asked))
         self.store = Store(request.output)
@@ -108,7 +78,7 @@ class Reproduction:
         self._start = time.monotonic()
         self._setting = Setting(places=request.places, device=request.device, jobs=request.jobs)
         self.kept = Kept(self.store, request.runs)
-        self._before = Before(self.store.read(), printable(self.store.state))
+        self._before = Before(self.store.read())
         self._started = self._before.started or _now()
         self._trainer = Trainer(self.store.runs)
         self._problems: dict[str, str] = {}  # reasons of failures in this call, by address
@@ -174,15 +144,24 @@ class Reproduction:
         assert level is not None
         for part in level.parts:
             state = self._part_state(part)  # anew, because a part may need the network of one before it
-            if state.state == "done" or state.address is None:
+            if state.state == "done":
                 continue
             left = self.left
             if left is not None and (left <= 0 or self._pace * state.estimate > SLACK * left):
                 break
+            if self.kept.address(part) is None:  # which takes reading its data
+                self._update(item, level)
+                continue
+            state = self._part_state(part)
+            if state.state == "done":
+                continue
             self._mark(item, replace(state, state="running"))
             started = time.monotonic()
+            assert state.address is not None
             try:
-                if not self._do(part, state):
+                with self._speaking_of(item, part):
+                    finished = self._do(part, state)
+                if not finished:
                     self._update(item, level)
                     break
                 self._worked.append((state.estimate, time.monotonic() - started))
@@ -194,13 +173,26 @@ class Reproduction:
                 self._update(item, level)
                 raise
             except NdtoolsError as error:
-                self._problems[state.address] = str(error)
+                self._problems[state.address] = self._spell(part.experiment, str(error))
             except (MemoryError, RuntimeError, OSError, ImportError) as error:
                 if not is_out_of_memory(error):
                     raise
                 self._problems[state.address] = f"out of memory ({reason(error)}): give fewer jobs, or more memory"
             self._update(item, level)
             self._save()
+
+    @contextmanager
+    def _speaking_of(self, item: Item, part: Part) -> Iterator[None]:
+        """Let warnings of a part begin with the names of item and part, for the body of a ``with``."""
+        show = warnings.showwarning
+
+        def show_of_part(message: Warning | str, category: type[Warning], *args: Any, **settings: Any) -> None:  # noqa: ANN401
+            text = f"{item.id}, {part.name}: {self._spell(part.experiment, str(message))}"
+            show(category(text), category, *args, **settings)
+
+        with warnings.catch_warnings():
+            warnings.showwarning = show_of_part
+            yield
 
     def _do(self, part: Part, state: PartState) -> bool:
         """Do the work of a part; return whether it was finished, or else was stopped at the end of the budget."""
@@ -343,7 +335,7 @@ class Reproduction:
         return seconds * (1 - done) / done
 
     def _part_state(self, part: Part) -> PartState:
-        problem = self._problems.get(self.kept.address(part) or "")
+        problem = self._problems.get(self.kept.known_address(part) or "")
         return self.kept.state(part, estimate=self._estimate(part), problem=problem)
 
     def _state(self, item: Item, level: Level | None, *, asked: bool, word: ItemWord | None = None) -> ItemState:
@@ -359,13 +351,12 @@ class Reproduction:
         state = ItemState(
             item=item,
             state=word,
-            reason=reason_of(
-                item, levels, level, word, parts, places=self.request.places, has_gpu=self._has_gpu, over=over
-            ),
+            reason=reason_of(item, levels, level, word, parts, request=self.request, has_gpu=self._has_gpu, over=over),
             level=level,
             parts=parts,
             estimate_full=sum(map(self._estimate, levels[0].parts)) if levels else None,
             runnable=tuple(one.title for one in runnable),
+            command=self.request.command(item.id),
             asked=asked,
         )
         return replace(state, grades=self._grades(state))
@@ -385,7 +376,7 @@ class Reproduction:
                 item.grade(replace(level, full=False), {**similar, **done}) if set(similar) - set(done) else []
             ):
                 graded.setdefault(grade.subject, grade)
-        why = not_run(state)
+        why = not_run(state, self.request)
         missing = (
             Grade(subject=name, verdict="not run", reason=item.undecided.get(name, why), conditions="none")
             for name in item.subjects

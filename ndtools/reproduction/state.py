@@ -9,7 +9,9 @@ from ndtools.reproduction.item import VERDICTS, Grade, Item, Level
 __all__ = ["ItemState", "PartState", "failing_first"]
 
 PartWord = Literal["done", "waiting", "running", "interrupted", "failed"]
-ItemWord = Literal["done", "partly", "can run", "data missing", "needs a GPU", "over the budget", "failed"]
+ItemWord = Literal[
+    "done", "partly", "can run", "can run reduced", "data missing", "needs a GPU", "over the budget", "failed"
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +23,7 @@ class PartState:
     name, experiment : str
         Name of the part and its experiment.
     address : str or None
-        Address of its result; None if its data are absent.
+        Address of its result; None if its data are absent, or were not needed by now.
     state : str
         "done", "waiting", "running", "interrupted" or "failed".
     estimate : float
@@ -60,7 +62,8 @@ class ItemState:
     item : Item
         Item whose state this is.
     state : str
-        "done", "partly", "can run", "data missing", "needs a GPU", "over the budget" or "failed".
+        "done"; "partly" done; "can run" by the published recipe, or "can run reduced" by smaller ones alone; "data
+        missing"; "needs a GPU"; "over the budget"; or "failed".
     reason : str or None
         Sentence that says what is missing and how to get it.
     level : Level or None
@@ -73,6 +76,8 @@ class ItemState:
         Seconds that the published recipe takes on this machine; None if it is not known.
     runnable : tuple of str
         Titles of the levels whose data are here.
+    command : str
+        Command that runs the item, with the options of this call.
     asked : bool
         Whether this call runs the item. Default False.
     """
@@ -85,6 +90,7 @@ class ItemState:
     grades: tuple[Grade, ...] = ()
     estimate_full: float | None = None
     runnable: tuple[str, ...] = ()
+    command: str
     asked: bool = False
 
     @property
@@ -120,7 +126,7 @@ class ItemState:
             "seconds": self.seconds,
             "estimate": self.estimate,
             "estimate_full": self.estimate_full,
-            "command": f"ndtools reproduce {self.item.id}",
+            "command": self.command,
             "parts": [part.numbers() for part in self.parts],
             "grades": [grade.numbers() for grade in self.grades],
         }

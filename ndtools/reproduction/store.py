@@ -8,25 +8,22 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ndtools.data.files import read_file
 from ndtools.errors import DataError
 from ndtools.experiments.saved import load
 from ndtools.reproduction.item import Part
 from ndtools.results.files import write_results
 from ndtools.results.manifest import manifest
 from ndtools.results.read import FORMAT_VERSION
+from ndtools.results.reproductions import FORMAT, STATE_FILE, SavedReproduction
 from ndtools.results.strict_json import strict_json
-from ndtools.text import printable, reason
+from ndtools.text import printable
 from ndtools.writing import check_writable, write_whole
 
 if TYPE_CHECKING:
     from ndtools.drawing.shown import ShownResult
 
-__all__ = ["FORMAT", "STATE", "Store", "compute_part"]
+__all__ = ["Store", "compute_part"]
 
-FORMAT = 1
-"""Version of the content of reproduction.json, to be raised when it changes."""
-STATE = "reproduction.json"
 _DPI = 150
 
 
@@ -41,11 +38,12 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._settings: dict[Path, dict[str, Any] | None] = {}
 
     @property
     def state(self) -> Path:
         """Path of reproduction.json."""
-        return self.folder / STATE
+        return self.folder / STATE_FILE
 
     @property
     def runs(self) -> Path:
@@ -54,11 +52,12 @@ class Store:
 
     def check(self) -> None:
         """Make the folder; OutputError if it cannot be written to."""
-        check_writable([self.folder / STATE], elsewhere="another `output`")
+        check_writable([self.folder / STATE_FILE], elsewhere="another `output`")
 
-    def place(self, part: Part, address: str) -> Path:
-        """Return the path of the .json file of a part's result."""
-        return self.folder / "results" / f"{part.experiment}-{address}" / f"{part.experiment}.json"
+    def place(self, part: Part, address: str | None) -> Path:
+        """Return the path of the .json file of a part's result; one without address if that is not known."""
+        name = part.experiment if address is None else f"{part.experiment}-{address}"
+        return self.folder / "results" / name / f"{part.experiment}.json"
 
     def relative(self, path: Path) -> str:
         """Return a path for reproduction.json: relative to the folder where it lies below it, else absolute."""
@@ -76,7 +75,16 @@ class Store:
         except DataError:  # it is then computed again
             return None
 
-    def seconds(self, part: Part, address: str) -> float | None:
+    def settings(self, experiment: str) -> list[dict[str, Any]]:
+        """Return the configurations of all results of an experiment, as their .json files have them."""
+        found = []
+        for place in sorted((self.folder / "results").glob(f"{experiment}-*/{experiment}.json")):
+            if place not in self._settings:
+                self._settings[place] = _config(place)
+            found.append(self._settings[place])
+        return [config for config in found if config is not None]
+
+    def seconds(self, part: Part, address: str | None) -> float | None:
         """Return the seconds that the result of a part took; None if that cannot be read."""
         try:
             return float(json.loads(self.place(part, address).read_bytes())["seconds"])
@@ -133,33 +141,26 @@ class Store:
         )
         return place
 
-    def read(self) -> dict[str, Any]:
-        """Return the content of reproduction.json; empty if there is none.
+    def read(self) -> SavedReproduction | None:
+        """Return the content of reproduction.json; None if there is none.
 
         Returns
         -------
-        dict
-            Content of the file, with the version of its format.
+        SavedReproduction or None
+            Content of the file, all of which could be read.
 
         Raises
         ------
         DataError
             If it is damaged, or of a newer format.
         """
-        path = self.state
-        if not os.path.lexists(path):
-            return {}
+        if not os.path.lexists(self.state):
+            return None
         remedy = "move it away to begin anew (finished results are kept), or choose another `output`"
-        try:
-            content = json.loads(read_file(path))
-        except (DataError, ValueError, RecursionError) as error:
-            raise DataError(f"cannot read {printable(path)}: {reason(error)}; {remedy}") from None
-        version = content.get("format") if isinstance(content, dict) else None
-        if version != FORMAT or not isinstance(content.get("items"), list):
-            raise DataError(
-                f"{printable(path)} has the format {version!r}, and this version of ndtools reads {FORMAT}; {remedy}"
-            )
-        return dict(content)
+        saved = SavedReproduction.read(self.folder, remedy=remedy)
+        if saved.damaged:
+            raise DataError(f"{saved.damaged[0]}; {remedy}")
+        return saved
 
     def save(self, content: Mapping[str, Any]) -> None:
         """Write reproduction.json, whole or not at all.
@@ -170,7 +171,16 @@ class Store:
             Content beside the version of the format.
         """
         text = strict_json({"format": FORMAT, **content}).encode()
-        write_whole({self.folder / STATE: lambda file: file.write(text)}, elsewhere="another `output`")
+        write_whole({self.folder / STATE_FILE: lambda file: file.write(text)}, elsewhere="another `output`")
+
+
+def _config(place: Path) -> dict[str, Any] | None:
+    """Return the configuration of a result; None if its file is damaged."""
+    try:
+        config = json.loads(place.read_bytes())["config"]
+    except (OSError, ValueError, TypeError, LookupError, RecursionError):
+        return None
+    return config if isinstance(config, dict) else None
 
 
 def compute_part(

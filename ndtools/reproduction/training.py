@@ -29,9 +29,9 @@ numbers of images."""
 _SIMILAR = {"constants": None}
 
 
-def run_name(config: TrainConfig, address: str) -> str:
-    """Return the name of the run of a part, by which it is found again."""
-    return f"{name_of(config)}-{address}"
+def run_name(config: TrainConfig, address: str | None) -> str:
+    """Return the name of the run of a part, by which it is found again; one without address if that is not known."""
+    return name_of(config) if address is None else f"{name_of(config)}-{address}"
 
 
 def is_run_of(path: Path, config: TrainConfig) -> bool:

@@ -32,11 +32,14 @@ def test_help_shows_flags_without_a_type(command):
 
 WITHOUT_PICTURES = ["convert", "fold", "audit"]  # of checkpoints
 WITHOUT_COMPUTING = ["figure", "published", "report"]
-WITHOUT_EFFECT = {
-    "stats": ("--device",),  # shared options that a command has no use for
-    "compare": ("--verbose", "--seed", "--jobs", "--device"),
+WITHOUT_EFFECT = {  # shared options that a command has no use for
+    "compare": ("--verbose", "--seed", "--jobs", "--device", "--storage-options"),
+    "stats": ("--device",),
     "features": ("--verbose",),
-    "timing": ("--verbose",),
+    "inference": ("--verbose", "--storage-options"),
+    "mlp": ("--storage-options",),
+    "regress": ("--storage-options",),
+    "timing": ("--verbose", "--storage-options"),
 }
 IN_FOLDERS = ["train"]  # each result is a folder of its own
 OF_SEVERAL = ["reproduce"]  # which runs what other commands run, with settings of its own
@@ -59,7 +62,7 @@ def test_help_shows_an_example_and_the_shared_options(name):
     assert "no effect" not in text.lower()
     for option in ("--out", "--name", "--format", "--dpi", "--json", "--quiet"):
         assert option in text
-    for option in ("--verbose", "--seed", "--jobs", "--device"):
+    for option in ("--verbose", "--seed", "--jobs", "--device", "--storage-options"):
         assert (f"{option} " in text) == (option not in WITHOUT_EFFECT.get(name, ()))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from ndtools.drawing.palette import ALGORITHMS, ARMS, CHANNELS, DIVERGING, METHODS, SIDES
+from ndtools.drawing.palette import ALGORITHMS, ARMS, CONES, DIVERGING, METHODS, PRIMARIES, SIDES, XYZ
 
 # Linear RGB as dichromats see it (Machado, Oliveira and Fernandes 2009, severity 1).
 VIEWS = {
@@ -24,7 +24,15 @@ TO_XYZ = np.array(
 # Large patches side by side differ just noticeably at a distance of 2.3 in CIE Lab (Mahy et al. 1994). Marks of a
 # millimetre that lie apart, in the simulation of an average dichromat, in print, need several times as much.
 APART = 20.0
-GROUPS = {"methods": METHODS, "arms": ARMS, "sides": SIDES, "algorithms": ALGORITHMS, "channels": CHANNELS}
+GROUPS = {
+    "methods": METHODS,
+    "arms": ARMS,
+    "sides": SIDES,
+    "algorithms": ALGORITHMS,
+    "channels": PRIMARIES,
+    "cones": CONES,
+    "xyz": XYZ,
+}
 PAIRS = [
     pytest.param(group[one], group[other], id=f"{name}: {one}, {other}")
     for name, group in GROUPS.items()

@@ -26,6 +26,8 @@ from ndtools.experiments.deblur import run as deblur
 from ndtools.experiments.deblur.config import DeblurConfig
 from ndtools.experiments.deconvolve import run as deconvolve
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
+from ndtools.experiments.inference import run as inference
+from ndtools.experiments.inference.config import InferenceConfig
 from ndtools.experiments.kernels import run as kernels
 from ndtools.experiments.kernels.config import KernelsConfig
 from ndtools.experiments.mlp import run as mlp
@@ -175,6 +177,7 @@ CASES = {
         iterated(49 * STEPS, 8, DOUBLE),
     ),
     "check": (check.run, CheckConfig, {"source": IMAGES}, lambda result: 1e-9 * result.condition),
+    "inference": (inference.run, InferenceConfig, {"archs": "simple_cnn", "batch_size": 2, "repeats": 1}, None),
     "timing": (timing.run, TimingConfig, {"rows": (1,), "batch_size": 2, "repeats": 1, "backward": True}, None),
 }
 NUMBERS = {  # by which experiments are compared: those that are continuous in what they are computed from
@@ -212,7 +215,7 @@ def test_experiments(name, cuda, inputs):
     with cuda() as waits:
         result = run_on("cuda", inputs, run, config, settings)
     assert result.device == "cuda"
-    if waits is not None and run in (regress.run, mlp.run, timing.run):
+    if waits is not None and run in (regress.run, mlp.run, timing.run, inference.run):
         assert waits, "seconds are measured without waiting for the device"
     if tolerance is None:
         return

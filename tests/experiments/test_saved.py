@@ -85,6 +85,7 @@ VARIANTS = {
     "deblur": ("deblur", "{large}", "--blur", "motion:5,30", "--iterations", 30),
     "deblur-grey": ("deblur", "{grey}", "--noise", 0, "-k", 5, "--blur", "gaussian:0.5", "--iterations", 1),
     "timing": ("timing", "--rows", "9,13", "--batch-size", 1, "--repeats", 2),
+    "inference": ("inference", "simple_cnn", "--batch-size", 2, "--repeats", 2),
     "features": ("features", "{net}", "{photo}", "--layer", 3, "--size", 32),
     "features-untrained": ("features", "{grey}", "--norm", "bn", "--layer", 1, "--size", 48),
     "check": ("check", "--source", "{photos}", "--eps", 1e-3, "--gray"),

@@ -115,6 +115,14 @@ def test_kernels_of_cones_are_applied_to_cones(photos, tmp_path):
     assert run.exit_code == 2
 
 
+@pytest.mark.parametrize("space", ["srgb", "linear", "xyz", "lms", "log-lms"])
+def test_grey_images_are_noticed_in_every_space(tmp_path, space):
+    grey = np.random.default_rng(2).integers(0, 256, (30, 30), dtype=np.uint8)
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    with pytest.warns(nd.NumericalWarning, match="images are grey"):
+        nd.covariance(str(tmp_path / "grey.png"), space=space)
+
+
 def test_opponency_of_cones_is_red_against_green():
     # Cones L and M are nearly equal in every image: what decorrelates them subtracts one from the other.
     centers = nd.kernels("sample-photo", kernel_size=3, eps=1e-6, space="lms").kernels[:, :, 1, 1]

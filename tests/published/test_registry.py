@@ -19,7 +19,7 @@ from tests.published.sources import likeness, source
 
 QUOTED = [entry for entry in ENTRIES.values() if entry.quote is not None]
 UNITS = {"%", "s", "million", "times", "points", "iterations", "features", ""}
-ITEM = re.compile(r"fig([1-9]|1[0-2])|table[1-4]|report[1-4]|prop[1-3]|equivalence|cost")
+ITEM = re.compile(r"fig([1-9]|1[0-2])|table[1-4]|report[1-4]|prop[1-3]|equivalence|cost|testing")
 
 
 def value(key):
@@ -62,6 +62,38 @@ def test_entries_are_whole():
         assert (entry.spread is not None) == bool(entry.runs) == (entry.n == 3)
         assert (entry.split is not None) == ("accuracy" in entry.metric), key
         assert entry.conditions or key == "text/vanilla-explodes"
+
+
+def test_numbers_are_shown_as_they_were_printed():
+    for key, entry in ENTRIES.items():
+        values = entry.runs or tuple(each for each in (entry.value, entry.upper) if each is not None)
+        if entry.printed:
+            assert tuple(map(float, entry.printed)) == values, key
+        shown = entry.runs_in_words if entry.runs else entry.in_words.removesuffix(entry.unit)
+        assert tuple(map(float, re.split(", | to ", shown.strip()))) == values, key
+    words = {
+        "table1/resnet18/cifar10/nd/100": "95.40 %",
+        "table2/resnet18/nd/top1/v1": "71.10 %",
+        "table3/1/convolution": "0.50 s",
+        "table3/17/convolution": "0.69 s",
+        "table3/20/convolution": "1.00 s",
+        "table4/2": "89.12 %",
+        "report2/vgg16/cifar10/nd/20": "93.1 %",
+        "report3/resnet50/nd/seconds": "261 s",
+        "text/slow-down": "10 to 30 %",
+        "rescience/vgg16/cifar10/bn/20": "90.36 ± 0.22 %",
+    }
+    assert {key: ENTRIES[key].in_words for key in words} == words
+    assert ENTRIES["rescience/resnext29_32x4d/cifar10/nd/1"].runs_in_words == "69.88, 69.0, 69.17"
+
+
+@pytest.mark.parametrize("document", ["paper-v1", "paper-v2", "report-2021"])
+def test_the_digits_of_tables_stand_in_the_documents(document):
+    text = source(document)
+    for entry in ENTRIES.values():
+        if entry.quote is None and document in entry.documents and "/parameters" not in entry.id:
+            digits = re.escape(entry.in_words.split()[0])
+            assert re.search(rf"(?<![\d.]){digits}(?![\d])", text), (entry.id, entry.in_words)
 
 
 def test_claims_are_whole():

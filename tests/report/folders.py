@@ -40,6 +40,7 @@ def item(name, title, **changes):
         "where": "somewhere in the paper",
         "state": "can run",
         "reason": None,
+        "runnable": [],
         "level": None,
         "seconds": None,
         "estimate": 12.5,

@@ -33,6 +33,49 @@ def test_the_page_opens_from_a_file(scheme, width, browser, report):
     assert browser.value(session, "document.querySelector('.skip').getBoundingClientRect().left >= 0")
 
 
+def test_the_keyboard_goes_through_the_page(browser, report):
+    """Tab visits all links, folded parts and scrolling parts, each once, in the order of the page, and shows where."""
+    session = browser.open(report.path.as_uri(), width=1280, scheme="light")
+    reachable = "[...document.querySelectorAll('a[href], summary, [tabindex=\"0\"]')].filter(e => e.checkVisibility())"
+    browser.value(session, f"window.all = {reachable}; window.seen = []; undefined")
+    number = browser.value(session, "all.length")
+    assert number > 20
+    for _ in range(number):
+        for kind in ("keyDown", "keyUp"):
+            browser.call("Input.dispatchKeyEvent", session, type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9)
+        browser.value(
+            session,
+            "seen.push([all.indexOf(document.activeElement), getComputedStyle(document.activeElement).outlineStyle]);"
+            " undefined",
+        )
+    seen = browser.value(session, "seen")
+    assert [place for place, _ in seen] == list(range(number))
+    assert {outline for _, outline in seen} == {"solid"}
+    # The keyboard opens what is folded.
+    browser.value(session, "document.querySelector('summary').focus()")
+    for kind in ("keyDown", "keyUp"):
+        browser.call(
+            "Input.dispatchKeyEvent", session, type=kind, key="Enter", code="Enter", text="\r", windowsVirtualKeyCode=13
+        )
+    assert browser.value(session, "document.querySelector('details').open")
+
+
+PAGE = 718  # pixels of CSS: an A4 page without margins of 1 cm
+
+
+def test_nothing_is_cut_on_paper(browser, report):
+    session = browser.open(report.path.as_uri(), width=PAGE, scheme="light")
+    browser.call("Emulation.setEmulatedMedia", session, media="print", features=[])
+    browser.value(session, "document.querySelectorAll('details').forEach(each => each.open = true)")
+    beyond = browser.value(
+        session,
+        "[...document.querySelectorAll('p, li, h1, h2, h3, h4, th, td, pre, dt, dd, caption, figcaption, svg, img')]"
+        ".filter(e => e.checkVisibility() && e.getBoundingClientRect().right > innerWidth + 1)"
+        ".map(e => e.tagName + ': ' + e.textContent.slice(0, 60))",
+    )
+    assert beyond == []
+
+
 def test_the_page_prints(browser, report):
     session = browser.open(report.path.as_uri(), width=1280, scheme="dark")
     pdf = base64.b64decode(browser.call("Page.printToPDF", session)["data"])

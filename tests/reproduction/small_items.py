@@ -7,7 +7,8 @@ import numpy as np
 from ndtools.experiments.ns_stability.config import NsStabilityConfig
 from ndtools.reproduction.grading import grade_claim
 from ndtools.reproduction.item import Item, Level, Part
-from ndtools.reproduction.run import Reproduction, Request
+from ndtools.reproduction.request import Request
+from ndtools.reproduction.run import Reproduction
 
 
 def matrix(path, condition=9.0):

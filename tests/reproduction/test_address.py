@@ -16,7 +16,7 @@ from ndtools.experiments.saved import EXPERIMENTS
 from ndtools.experiments.timing.config import TimingConfig
 from ndtools.experiments.train.config import TrainConfig
 from ndtools.reproduction import code
-from ndtools.reproduction.address import Fingerprints, address
+from ndtools.reproduction.address import Fingerprints, address, could_be
 from ndtools.reproduction.code import code_of, modules_of
 from ndtools.reproduction.item import Part
 from tests.reproduction.small_items import matrix
@@ -40,6 +40,7 @@ def test_every_setting_that_changes_the_result_changes_the_address(field, prints
     special = {
         "source": "dead-leaves", "images": 3, "resize": 64, "method": "coupled", "covariance": "exact", "eps": "paper",
         "jobs": 3, "device": "cpu", "from_moments": (), "bootstrap": 5,
+        "space": "lms", "pixels_per_degree": 60.0,
     }  # fmt: skip
     value = special[field] if field in special else OTHER[type(getattr(config, field))](getattr(config, field))
     same = field in ("jobs", "device", "from_moments")
@@ -201,3 +202,18 @@ def test_the_machine_counts_for_times_alone(prints, monkeypatch):
     train = TrainConfig(images=64)
     assert of(train, prints, "train") == of(replace(train, jobs=1, device="cpu"), prints, "train")
     assert of(train, prints, "train") != of(replace(train, seed=1), prints, "train")
+
+
+@pytest.mark.parametrize(
+    ("saved", "wanted", "expected"),
+    [
+        ({"source": "/a", "eps": 0.1, "jobs": 1}, {"source": "/b", "eps": 0.1, "jobs": 2}, True),
+        ({"source": "/a", "eps": 0.1}, {"source": "/a", "eps": 0.2}, False),
+        ({"source": "/a", "eps": 0.1}, {"source": "/a", "eps": 0.1, "gray": True}, False),
+        ({"source": "sample", "eps": 0.1}, {"source": "/b", "eps": 0.1}, False),
+        ({"source": "sample", "eps": 0.1}, {"source": "sample", "eps": 0.1}, True),
+        ({"dataset": "glyphs"}, {"dataset": "mnist"}, False),
+    ],
+)
+def test_what_could_be_a_result_without_reading_its_data(saved, wanted, expected):
+    assert could_be(saved, wanted) == could_be(wanted, saved) == expected

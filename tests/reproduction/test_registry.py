@@ -91,7 +91,7 @@ def test_every_subject_is_published():
 
 def test_all_figures_and_tables_are_items():
     figures = [f"fig{n}" for n in range(1, 13)] + [f"table{n}" for n in range(1, 5)]
-    others = [f"report{n}" for n in range(1, 5)] + ["prop1", "prop2", "prop3", "equivalence", "cost"]
+    others = [f"report{n}" for n in range(1, 5)] + ["prop1", "prop2", "prop3", "equivalence", "cost", "testing"]
     assert [item.id for item in ITEMS] == figures + others
 
 
@@ -138,10 +138,10 @@ def test_list(tmp_path):
     result = invoke("reproduce", "--list", "-o", tmp_path / "out")
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
-    assert [line.split()[0] for line in lines[1:]] == [item.id for item in ITEMS]
-    assert all(len(line) <= 100 for line in lines)
+    assert [line.split()[0] for line in lines[1:] if not line.startswith(" ")] == [item.id for item in ITEMS]
+    assert all(len(line) <= 80 for line in lines)
     assert "ndtools data fetch mnist" in result.stderr
-    assert "--photographs FOLDER" in result.stderr
+    assert f"--photographs FOLDER --output {tmp_path / 'out'}" in result.stderr  # to be pasted
     assert not (tmp_path / "out").exists()
 
 
@@ -175,6 +175,15 @@ def test_a_failed_item_is_a_failed_command(tmp_path, monkeypatch):
     assert result.exit_code == 1
     assert "it diverged" in result.stderr
     assert "Traceback" not in result.output
+
+
+@pytest.mark.usefixtures("without_data", "unpainted")
+def test_a_warning_names_item_and_options(tmp_path, photos):
+    result = invoke("reproduce", "fig3", "--photographs", photos, "--budget", "none", "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "warning: fig3, without ridge: eps 0 is below the noise of the files" in result.stderr
+    assert "with ndtools covariance --spectrum" in result.stderr
+    assert "`" not in result.stderr
 
 
 @pytest.mark.usefixtures("without_data")

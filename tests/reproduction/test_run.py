@@ -1,13 +1,18 @@
 import json
 import os
+import warnings
+from dataclasses import asdict
 
 import pytest
 
-from ndtools.errors import DataError, NotConvergedError, OptionError, OutputError
+from ndtools.errors import DataError, NotConvergedError, NumericalWarning, OptionError, OutputError
 from ndtools.reproduction import run as module
+from ndtools.reproduction.address import Fingerprints
 from ndtools.reproduction.item import VERDICTS
 from ndtools.reproduction.places import Places
+from ndtools.reproduction.request import Request
 from ndtools.reproduction.state import failing_first
+from ndtools.results.reproductions import SavedReproduction
 from tests.commands import invoke
 from tests.reproduction.small_items import item, level, matrix, part, reproduction
 
@@ -72,6 +77,15 @@ def test_what_is_written(out, source):
     assert set(grade) == GRADE_KEYS
     assert grade["verdict"] == "same direction"  # of two parts one is small
     assert (second["state"], second["level"], second["parts"]) == ("data missing", None, [])
+    saved = SavedReproduction.read(out)  # as reports read it
+    assert not saved.damaged
+    for state, entry in zip(work.states.values(), saved.items, strict=True):
+        assert (entry.id, entry.state, entry.reason) == (state.item.id, state.state, state.reason)
+        assert (entry.runnable, entry.command) == (state.runnable, state.command)
+        assert [asdict(grade) for grade in entry.grades] == [asdict(grade) for grade in state.grades]
+        assert [(each.name, each.state, each.result) for each in entry.parts] == [
+            (each.name, each.state, each.result) for each in state.parts
+        ]
     assert "imagenet" in second["reason"]
     assert "--data-dir" in second["reason"]
     assert second["grades"][0]["verdict"] == "not run"
@@ -90,6 +104,35 @@ def test_a_second_call_does_nothing_and_a_changed_option_only_what_depends_on_it
     matrix(source, 7.0)
     reproduction(out, [item("a", level("all", *changed))], compute=counting(calls)).run()
     assert [config.iterations for config in calls] == [5, 8, 9, 5, 9]
+
+
+def test_only_the_data_that_a_run_needs_are_read(out, source, tmp_path, monkeypatch):
+    read = []
+    original = Fingerprints.of
+
+    def of(self, path):
+        read.append(path)
+        return original(self, path)
+
+    monkeypatch.setattr(Fingerprints, "of", of)
+    other = matrix(tmp_path / "b.npy", 7.0)
+    items = [
+        item("a", level("large", part(other, 9, work=100.0)), level("small", part(source))),
+        item("b", level("all", part(other, 8))),
+    ]
+    for _ in range(2):
+        reproduction(out, items)  # as for a list: nothing was run
+    reproduction(out, items, budget=0.5).run()  # nothing fits
+    assert read == []
+    work = reproduction(out, items, ids=("a",), budget=5)
+    work.run()
+    assert set(read) == {source}
+    assert [state.state for state in work.states.values()] == ["done", "can run reduced"]
+    read.clear()
+    assert reproduction(out, items).states["a"].state == "done"  # which only its content tells
+    assert set(read) == {source}
+    matrix(source, 8.0)
+    assert reproduction(out, items).states["a"].state == "can run reduced"
 
 
 def test_items_share_a_part(out, source):
@@ -138,6 +181,29 @@ def test_a_part_that_fails_keeps_no_other_from_being_done(out, source):
     work = reproduction(out, items)
     work.run()
     assert [state.state for state in work.states.values()] == ["done", "done"]
+
+
+def test_warnings_and_failures_speak_of_the_item_and_not_of_arguments(out, source):
+    def warning(run, config, **settings):
+        warnings.warn(f"take a larger `eps` ({config.iterations})", NumericalWarning, stacklevel=1)
+        if config.iterations == 8:
+            raise NotConvergedError("take a larger `eps`")
+        return run(config, **settings)
+
+    def spell(experiment, message):
+        return message.replace("`eps`", f"--eps of {experiment}")
+
+    items = [item("a", level("all", part(source), part(source, 8, name="long")))]
+    before = warnings.showwarning
+    with pytest.warns(NumericalWarning) as caught:
+        work = reproduction(out, items, compute=warning, spell=spell)
+        work.run()
+    assert [str(each.message) for each in caught] == [
+        "a, small: take a larger --eps of ns-stability (5)",
+        "a, long: take a larger --eps of ns-stability (8)",
+    ]
+    assert work.states["a"].parts[1].reason == "take a larger --eps of ns-stability"
+    assert warnings.showwarning is before
 
 
 def test_the_budget_decides_the_level(out, source):
@@ -193,7 +259,7 @@ def test_a_damaged_result_is_made_again(out, source):
     reproduction(out, items, compute=counting(calls)).run()
     next(out.glob("results/*/*.npz")).write_bytes(b"damaged")
     work = reproduction(out, items, compute=counting(calls))
-    assert work.states["a"].state == "can run"
+    assert work.states["a"].state == "can run reduced"
     work.run()
     assert len(calls) == 2
 
@@ -248,10 +314,10 @@ def test_a_result_that_was_made_by_hand_in_its_place_is_not_taken_up(out, source
     ]
     assert invoke(*by_hand, "--iterations", 5, "--out", place).exit_code == 0  # of other data
     work = reproduction(out, items, compute=counting(calls))
-    assert work.states["a"].state == "can run"
+    assert work.states["a"].state == "can run reduced"
     assert invoke(*by_hand[:1], source, *by_hand[2:], "--iterations", 6, "--out", place).exit_code == 0  # of others
     work = reproduction(out, items, compute=counting(calls))
-    assert work.states["a"].state == "can run"
+    assert work.states["a"].state == "can run reduced"
     work.run()
     assert len(calls) == 2
     assert reproduction(out, items).states["a"].state == "done"
@@ -293,7 +359,7 @@ def test_a_lack_of_memory_keeps_no_other_part_from_being_done(out, source):
 
 
 def test_two_requests_look_for_data_anew():
-    assert module.Request().places is not module.Request().places
+    assert Request().places is not Request().places
 
 
 def test_a_folder_that_cannot_be_written(out, source):
@@ -318,7 +384,7 @@ def test_only_what_was_asked_for_is_run_and_all_is_listed(out, source):
     work = reproduction(out, items, ids=("BETA",))
     assert work.asked == ("b",)
     work.run()
-    assert [entry["state"] for entry in content(out)["items"]] == ["can run", "done"]
+    assert [entry["state"] for entry in content(out)["items"]] == ["can run reduced", "done"]
     assert "ndtools reproduce a" in content(out)["items"][0]["grades"][0]["reason"]
 
 
@@ -344,7 +410,7 @@ def test_places(tmp_path, photos, monkeypatch):
     places = Places()
     names = ("imagenet_sample", "lenna", "mnist", "imagenet")
     assert [place.name for place in places.missing(names)] == list(names)
-    assert all("ndtools reproduce --" in place.remedy for place in places.missing(names))
+    assert [place.option for place in places.missing(names)] == ["photographs", "image", "data_dir", "data_dir"]
     assert "ndtools data fetch mnist" in places["mnist"].remedy
     given = Places(photographs=str(photos), image=str(photos / "0.jpg"))
     assert not given.missing(names[:2])

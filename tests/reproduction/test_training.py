@@ -72,7 +72,7 @@ def test_runs_elsewhere_are_taken_up_if_equal(tmp_path, changes, taken):
     train(replace(CONFIG, epochs=1), runs, name="before")
     item = training_item(replace(CONFIG, epochs=1, **changes))
     work = reproduction(tmp_path / "out", [item], runs=runs)
-    assert work.states["t"].state == ("done" if taken else "can run")
+    assert work.states["t"].state == ("done" if taken else "can run reduced")
     if taken:
         (state,) = work.states["t"].parts
         assert "taken up from" in state.reason
@@ -80,7 +80,7 @@ def test_runs_elsewhere_are_taken_up_if_equal(tmp_path, changes, taken):
         work.run()
         assert not (tmp_path / "out" / "runs").exists()
     (runs / "before" / "result.json").unlink()  # as while it is still running
-    assert reproduction(tmp_path / "out", [item], runs=runs).states["t"].state == "can run"
+    assert reproduction(tmp_path / "out", [item], runs=runs).states["t"].state == "can run reduced"
 
 
 def test_a_run_of_other_code_is_kept_and_called_so(tmp_path, monkeypatch):

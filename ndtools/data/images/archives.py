@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, Literal, NoReturn
 
 from ndtools.computing.memory import require_memory
 from ndtools.data.files import MAX_FILE_BYTES, inflates_in_pieces, open_regular
@@ -72,13 +72,15 @@ def is_zip(path: str) -> bool:
     return path.lower().endswith(_ZIP)
 
 
-def zip_members(path: str) -> list[Member]:
+def zip_members(path: str, open_file: Callable[[str], BinaryIO] = open_regular) -> list[Member]:
     """List the files in a zip archive, sorted by name.
 
     Parameters
     ----------
     path : str
         Path of the archive.
+    open_file : callable
+        Function that opens the archive. Default: that for files of this machine.
 
     Returns
     -------
@@ -91,7 +93,7 @@ def zip_members(path: str) -> list[Member]:
     DataError
         The archive is not a zip file, or is damaged.
     """
-    file = open_regular(path)
+    file = open_file(path)
     try:
         archive = zipfile.ZipFile(file)
     except _DAMAGE as error:
@@ -106,15 +108,22 @@ def zip_members(path: str) -> list[Member]:
     ]
 
 
-def tar_members(path: str, wanted: Collection[int] = ()) -> Iterator[tuple[int, Member]]:
+def tar_members(
+    path: str,
+    wanted: Collection[int] | Callable[[str], bool] = (),
+    open_file: Callable[[str], BinaryIO] = open_regular,
+) -> Iterator[tuple[int, Member]]:
     """Iterate once through the files in a tar archive (compressed or not), in the order of the archive.
 
     Parameters
     ----------
     path : str
         Path of the archive.
-    wanted : collection of int
-        Positions of the members to read. If empty (the default), all files are listed, and no content is read.
+    wanted : collection of int, or callable
+        Positions of the members to read, or function that returns whether a member of some name is read. If empty (the
+        default), all files are listed, and no content is read.
+    open_file : callable
+        Function that opens the archive. Default: that for files of this machine.
 
     Yields
     ------
@@ -128,25 +137,34 @@ def tar_members(path: str, wanted: Collection[int] = ()) -> Iterator[tuple[int, 
         The archive is not a tar file, is damaged at or before the next member, or has extended headers (long names
         and such) of more than 1 MiB for the next member.
     """
-    last = max(wanted, default=None)
+    last = None if callable(wanted) else max(wanted, default=None)
+    lists = not callable(wanted) and not wanted
     try:
-        with open_regular(path) as opened, tarfile.open(fileobj=opened, tarinfo=_bounded_headers()) as archive:
+        with open_file(path) as opened, _tar(opened) as archive:
             position = -1
             while (info := archive.next()) is not None:
                 # Otherwise tarfile keeps every header in memory while the file is open.
                 archive.members.clear()  # type: ignore[attr-defined]
                 position += 1
                 content = b""
-                if position in wanted and _tar_problem(info) is None and (file := archive.extractfile(info)):
+                chosen = wanted(info.name) if callable(wanted) else position in wanted
+                if chosen and _tar_problem(info) is None and (file := archive.extractfile(info)):
                     require_memory(info.size, f"the member {printable(info.name)}")
                     content = file.read()
-                if not info.isdir() and (not wanted or position in wanted):
+                if not info.isdir() and (lists or chosen):
                     yield position, Member(info.name, _tar_problem(info), partial(bytes, content), info.size)
                 if position == last:
                     return
-            _check_end(archive)
+            if opened.seekable():
+                _check_end(archive)
     except _DAMAGE as error:
         raise DataError(reason(error)) from error
+
+
+def _tar(opened: BinaryIO) -> tarfile.TarFile:
+    """Open a tar archive, compressed or not; one in a stream without jumps is read to its end once."""
+    mode: Literal["r:*", "r|*"] = "r:*" if opened.seekable() else "r|*"
+    return tarfile.open(fileobj=opened, mode=mode, tarinfo=_bounded_headers())
 
 
 def _bounded_headers() -> type[tarfile.TarInfo]:

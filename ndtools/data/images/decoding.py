@@ -37,7 +37,7 @@ _LONGEST_BLOCK = 2**28
 
 _COPY = 20  # bytes per pixel: a grey image of high depth as three channels in float32, and the check of its numbers
 
-_LIGHT = 36  # bytes per pixel: three channels in float32, as light, converted, and resized
+_LIGHT = 60  # bytes per pixel: channels in float32, as light, converted and resized; or one in float64 and its powers
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

@@ -26,7 +26,7 @@ from ndtools.data.images.decoding import (
 from ndtools.data.images.folders import Skipped
 from ndtools.data.images.frames import Frames, warn_of_frames
 from ndtools.data.images.sources import ImageRef, ImageSource, resolve_source
-from ndtools.errors import DataError, OptionError, SkippedImageWarning
+from ndtools.errors import DataError, OptionError, SkippedImageWarning, UnreachableError
 from ndtools.numerics.colour import rounding_variance
 from ndtools.numerics.pixels import white
 from ndtools.validation import Space
@@ -257,6 +257,8 @@ def _reader(gray: bool, resize: int | None, space: Space) -> Callable[[ImageRef,
         claim(reference.nbytes + reference.size())
         try:
             return Encoded(reference.name, reference.read(), gray, resize, space)
+        except UnreachableError:  # which says nothing about the image
+            raise
         except DataError as error:
             return Skipped(reference.name, str(error))
         except MemoryError:

@@ -1,24 +1,24 @@
 """Find the images that a SOURCE names: a file, a folder, a glob, a list, an archive, or the built-in set."""
 
 import difflib
-import glob
+import hashlib
 import itertools
 import os
 import stat
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property
 from typing import BinaryIO, TextIO
 
 import numpy as np
-from PIL import Image
 
-from ndtools.data.files import read_file
-from ndtools.data.images.archives import Member, is_archive, is_zip, tar_members, zip_members
-from ndtools.data.images.folders import Skipped, glob_matches, is_hidden, is_image, walk
+from ndtools.data.images.entries import Archive, Entry, ImageRef, archive_of, references
+from ndtools.data.images.finding import Collector
+from ndtools.data.images.folders import Skipped
+from ndtools.data.images.places import Place, expand_braces
 from ndtools.data.images.synthetic import sample_images
-from ndtools.errors import DataError, OptionError
+from ndtools.errors import DataError, OptionError, UnreachableError
 from ndtools.text import printable
 
 __all__ = ["BUILT_IN_SOURCES", "ImageRef", "ImageSource", "Skipped", "resolve_source"]
@@ -33,50 +33,19 @@ _MANY = 10_000  # number of names in a folder from which on close matches are no
 
 
 @dataclass(frozen=True)
-class ImageRef:
-    """Reference to one image of a source, which is not read yet.
-
-    Parameters
-    ----------
-    name : str
-        Printable name of the image; ``ARCHIVE/MEMBER`` for a member of an archive.
-    read : function without arguments
-        Function that returns the encoded file (bytes), or a picture if the image is generated. It raises DataError,
-        whose message is only the reason. Any thread may call it.
-    nbytes : int
-        Memory in bytes that the reference itself holds. It is 0 except for members of tar archives. Default 0.
-    size : function without arguments
-        Function that returns how many bytes `read` adds to `nbytes`, without reading them; 0 if unknown. Any thread
-        may call it.
-    """
-
-    name: str
-    read: Callable[[], bytes | Image.Image] = field(repr=False)
-    nbytes: int = 0
-    size: Callable[[], int] = field(repr=False, default=int)
-
-
-@dataclass(frozen=True)
-class _TarEntry:
-    name: str
-    archive: str
-    position: int
-
-
-@dataclass(frozen=True)
 class ImageSource:
     """Images that a SOURCE names, in a fixed order.
 
     Iterating yields an :class:`ImageRef` for each image. Members of tar archives are read while iterating, in one pass
     through the archive, so that only the members that the consumer keeps are in memory. All other images are read by
-    ``ImageRef.read``.
+    ``ImageRef.read``. A tar archive that is far is not listed before; asking for the length of a source lists it.
 
     Parameters
     ----------
     label : str
         Name of the SOURCE in printable form.
     entries : tuple
-        Entries of the source, one for each image.
+        Entries of the source, one for each image, and one for each tar archive that is far.
     skipped : tuple of Skipped
         Entries that cannot be used: unreadable folders, dangling links, encrypted members.
     repeated : int
@@ -84,19 +53,38 @@ class ImageSource:
     """
 
     label: str
-    entries: tuple[ImageRef | _TarEntry, ...] = field(repr=False)
+    entries: tuple[Entry, ...] = field(repr=False)
     skipped: tuple[Skipped, ...] = ()
     repeated: int = 0
 
     def __len__(self) -> int:
-        return len(self.entries)
+        return len(self.listed.entries)
 
     def __iter__(self) -> Iterator[ImageRef]:
-        for archive, run in itertools.groupby(self.entries, _archive_of):
-            if archive is None:
-                yield from (entry for entry in run if isinstance(entry, ImageRef))
+        return references(self.entries)
+
+    @property
+    def total(self) -> int | None:
+        """Number of images and of skipped entries; None if it is known only when far archives have been read."""
+        if any(isinstance(entry, Archive) for entry in self.entries):
+            return None
+        return len(self.entries) + len(self.skipped)
+
+    @cached_property
+    def listed(self) -> "ImageSource":
+        """The same source, of which all images are known: far archives are read for that, once."""
+        if self.total is not None:
+            return self
+        entries: list[Entry] = []
+        skipped = list(self.skipped)
+        for entry in self.entries:
+            if isinstance(entry, Archive):
+                within, without = entry.listed()
+                entries += within
+                skipped += without
             else:
-                yield from _stream_tar(archive, {e.position: e.name for e in run if isinstance(e, _TarEntry)})
+                entries.append(entry)
+        return replace(self, entries=tuple(entries), skipped=tuple(skipped))
 
     def subset(self, n: int, seed: int) -> "ImageSource":
         """Choose images at random without replacement, and keep their order.
@@ -124,7 +112,53 @@ class ImageSource:
         if n >= len(self):
             return self
         chosen = np.sort(np.random.default_rng(seed).permutation(len(self))[:n])
-        return replace(self, entries=tuple(self.entries[i] for i in chosen))
+        return replace(self.listed, entries=tuple(self.listed.entries[i] for i in chosen))
+
+    def shard(self, number: int, of: int) -> "ImageSource":
+        """Return one of several parts in which neighbours stay together, for several machines.
+
+        Every tar archive is in one part, so that none reads it in vain. If a source has fewer archives and images
+        outside of them than parts, the images in its archives are divided.
+
+        Parameters
+        ----------
+        number : int
+            Number of the part, from 1.
+        of : int
+            Number of parts.
+
+        Returns
+        -------
+        ImageSource
+            Part of the source. The first part has the skipped entries.
+
+        Raises
+        ------
+        OptionError
+            If there are fewer images than parts.
+        """
+        source = self
+        units = [list(run) for _, run in itertools.groupby(source.entries, _unit_of)]
+        if len(units) < of:
+            source = self.listed
+            units = [[entry] for entry in source.entries]
+        if len(units) < of:
+            raise OptionError("shard", f"must have at most as many parts as {self.label} has images, {len(units)}")
+        first, last = ((number - 1) * len(units) // of, number * len(units) // of)
+        chosen = tuple(entry for unit in units[first:last] for entry in unit)
+        return replace(source, entries=chosen, skipped=() if number > 1 else source.skipped)
+
+    def shards(self, most: int) -> int:
+        """Return into how many parts `shard` divides by default: one for each archive and other image, up to `most`."""
+        units = len({_unit_of(entry) for entry in self.entries})
+        return min(most, units if units > 1 else len(self))
+
+    @property
+    def listing(self) -> str:
+        """Digest of the names of the images and archives, which tells whether a source is as it was."""
+        units = itertools.groupby(self.entries, _unit_of)
+        names = "\n".join(unit.name if isinstance(unit, Archive) else next(run).name for unit, run in units)
+        return hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest()[:16]
 
     def parts(self, n: int, seed: int) -> "tuple[ImageSource, ...]":
         """Divide the images into parts at random.
@@ -141,24 +175,32 @@ class ImageSource:
         tuple of ImageSource
             Parts whose sizes differ by at most one image. The first part has the skipped entries.
         """
-        groups = np.array_split(np.random.default_rng(seed).permutation(len(self)), min(n, len(self)))
+        source = self.listed
+        groups = np.array_split(np.random.default_rng(seed).permutation(len(source)), min(n, len(source)))
         return tuple(
             replace(
-                self,
-                entries=tuple(self.entries[i] for i in np.sort(chosen)),
-                skipped=() if position else self.skipped,
+                source,
+                entries=tuple(source.entries[i] for i in np.sort(chosen)),
+                skipped=() if position else source.skipped,
             )
             for position, chosen in enumerate(groups)
         )
 
 
-def resolve_source(source: str | os.PathLike[str], *, stdin: BinaryIO | TextIO | None = None) -> ImageSource:
+def resolve_source(
+    source: str | os.PathLike[str],
+    *,
+    stdin: BinaryIO | TextIO | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> ImageSource:
     """Find the images that a SOURCE names.
 
     A SOURCE is a file (with any extension), a folder (with its subfolders), a glob pattern (``**`` for any depth),
     ``@LIST`` (a file with one path per line), ``-`` (such a list on standard input), an archive (.zip, .tar, .tar.gz,
-    .tar.bz2, .tar.xz), ``sample`` (the built-in set), ``sample-photo`` (the one photograph in that set) or
-    ``dead-leaves`` (its generated images). An existing path takes precedence over every other meaning except ``-``.
+    .tar.bz2, .tar.xz) or Parquet table with a column of images (.parquet), ``sample`` (the built-in set),
+    ``sample-photo`` (the one photograph in that set) or ``dead-leaves`` (its generated images). An existing path takes
+    precedence over every other meaning except ``-``. Instead of paths there may be addresses of fsspec, such as
+    ``s3://bucket/photos``. Braces stand for several paths: ``{a,b}``, or ``{000..999}`` for numbers of that width.
 
     In folders, archives and matches of a glob that does not spell out an extension, the images are the files with one
     of `EXTENSIONS`, and hidden files are left out. Links are followed, and each folder is entered once. The paths of a
@@ -172,11 +214,13 @@ def resolve_source(source: str | os.PathLike[str], *, stdin: BinaryIO | TextIO |
         SOURCE as described above.
     stdin : file, optional
         File to read for ``-`` instead of ``sys.stdin``.
+    progress : callable, optional
+        Function that is told, while folders are listed, that no image is done, and how many were found.
 
     Returns
     -------
     ImageSource
-        Source of at least one image. No image is opened yet (but archives are listed).
+        Source of at least one image. No image is opened yet, but archives are listed unless they are far.
 
     Raises
     ------
@@ -184,7 +228,7 @@ def resolve_source(source: str | os.PathLike[str], *, stdin: BinaryIO | TextIO |
         The source does not exist, holds no images, or is an archive that cannot be read. The message names the remedy.
     """
     text = os.fspath(source)
-    collector = _Collector()
+    collector = Collector((lambda found: progress(0, found)) if progress else None)
     if text == "-":
         collector.add_list(_read_stdin(stdin), folder="")
         no_images = "no paths on standard input; pipe one path per line into it"
@@ -192,16 +236,16 @@ def resolve_source(source: str | os.PathLike[str], *, stdin: BinaryIO | TextIO |
         collector.add(text)
         no_images = f"no images in '{printable(text)}' ({_LOOKED_FOR})"
     elif text.startswith("@"):
-        collector.add_list(_read_list(text[1:]), folder=os.path.dirname(text[1:]))
-        no_images = f"the list '{printable(text[1:])}' names no images; write one path per line"
-    elif glob.has_magic(text):
-        collector.add_glob(text)
-        no_images = f"no files match '{printable(text)}', or none of them is an image ({_LOOKED_FOR})"
+        name = text[1:]
+        collector.add_list(_read_list(name, collector.place(name)), folder=os.path.dirname(name))
+        no_images = f"the list '{printable(name)}' names no images; write one path per line"
     elif text in _SAMPLES:
         collector.entries.extend(ImageRef(name, read) for name, read in sample_images()[_SAMPLES[text]])
         no_images = ""
     else:
-        raise DataError(f"no such file or folder: '{printable(text)}'{_suggestion(text)} ({_BUILT_IN})")
+        for path in expand_braces(text):
+            _add_path(collector, path)
+        no_images = f"no files match '{printable(text)}', or none of them is an image ({_LOOKED_FOR})"
     if not collector.entries and collector.skipped:
         first = collector.skipped[0]
         raise DataError(f"no usable images in '{printable(text)}': {first.name}: {first.reason}")
@@ -210,102 +254,21 @@ def resolve_source(source: str | os.PathLike[str], *, stdin: BinaryIO | TextIO |
     return ImageSource(printable(text), tuple(collector.entries), tuple(collector.skipped), collector.repeated)
 
 
-class _Collector:
-    """Collects the images of one SOURCE, and the entries that cannot be used."""
-
-    def __init__(self) -> None:
-        self.entries: list[ImageRef | _TarEntry] = []
-        self.skipped: list[Skipped] = []
-        self.repeated = 0  # paths of files that were added before
-        self._added: set[str] = set()
-        self._entered: set[tuple[int, int]] = set()  # device and inode of each folder: links may form loops
-
-    def add(self, path: str) -> None:
-        if os.path.isdir(path):
-            for file in self._files_in(path):
-                self._add_file(file)
-        elif is_archive(path):
-            if self._is_new(path):
-                self._add_archive(path)
-        else:
-            self._add_file(path)
-
-    def _add_file(self, path: str) -> None:
-        if self._is_new(path):
-            self.entries.append(ImageRef(printable(path), partial(read_file, path), size=partial(_size, path)))
-
-    def _is_new(self, path: str) -> bool:
-        """Return whether a file is added for the first time, judged by its path."""
-        full = os.path.abspath(path)
-        if full in self._added:
-            self.repeated += 1
-            return False
-        self._added.add(full)
-        return True
-
-    def add_list(self, paths: list[str], folder: str) -> None:
-        for path in paths:
-            beside = os.path.join(folder, path)
-            self.add(beside if not os.path.lexists(path) and os.path.lexists(beside) else path)
-
-    def add_glob(self, pattern: str) -> None:
-        extension = os.path.splitext(pattern)[1]
-        any_file = bool(extension) and not glob.has_magic(extension)
-        files: dict[str, str] = {}  # by normalised path: "**" matches folders and also the files in them
-        for match in sorted(glob_matches(pattern), key=os.fsencode):
-            if os.path.isdir(match):
-                paths = self._files_in(match)
-            else:
-                paths = [match] if any_file or is_archive(match) or is_image(match) else []
-            for path in paths:
-                files.setdefault(os.path.normpath(path), path)
-        for path in sorted(files.values(), key=os.fsencode):
-            self.add(path)
-
-    def _files_in(self, folder: str) -> list[str]:
-        files: list[str] = []
-        for _, images, skipped in walk(folder, self._entered):
-            files += images
-            self.skipped += skipped
-        return sorted(files, key=os.fsencode)
-
-    def _add_archive(self, path: str) -> None:
-        name = printable(path)
-        try:
-            if is_zip(path):
-                for member in zip_members(path):
-                    entry = ImageRef(f"{name}/{printable(member.name)}", member.read, size=partial(int, member.size))
-                    self._add_member(member, entry)
-            else:
-                for position, member in tar_members(path):
-                    self._add_member(member, _TarEntry(f"{name}/{printable(member.name)}", path, position))
-        except DataError as error:
-            raise _bad_archive(path, error) from error
-
-    def _add_member(self, member: Member, entry: ImageRef | _TarEntry) -> None:
-        if not is_image(member.name) or any(map(is_hidden, member.name.split("/"))):
-            return
-        if member.problem is None:
-            self.entries.append(entry)
-        else:
-            self.skipped.append(Skipped(entry.name, member.problem))
+def _add_path(collector: Collector, path: str) -> None:
+    place = collector.place(path)
+    if not place.far and place.has(path):
+        collector.add(path)
+    elif place.is_pattern(path):
+        collector.add_glob(path)
+    elif place.far:
+        collector.add(path)
+    else:
+        raise DataError(f"no such file or folder: '{printable(path)}'{_suggestion(path)} ({_BUILT_IN})")
 
 
-def _stream_tar(archive: str, names: dict[int, str]) -> Iterator[ImageRef]:
-    try:
-        for position, member in tar_members(archive, names):
-            content = member.read()
-            yield ImageRef(names[position], partial(bytes, content), len(content))
-    except DataError as error:
-        raise _bad_archive(archive, error) from error
-
-
-def _archive_of(entry: ImageRef | _TarEntry) -> str | None:
-    return entry.archive if isinstance(entry, _TarEntry) else None
-
-
-def _bad_archive(path: str, error: DataError) -> DataError:
-    return DataError(f"cannot read the archive '{printable(path)}': {error}; fetch it again, or unpack it first")
+def _unit_of(entry: Entry) -> object:
+    """Return what an entry stays together with: its archive, or nothing but itself."""
+    return archive_of(entry) or id(entry)
 
 
 def _read_stdin(stdin: BinaryIO | TextIO | None) -> list[str]:
@@ -318,11 +281,13 @@ def _read_stdin(stdin: BinaryIO | TextIO | None) -> list[str]:
     return _paths(content if isinstance(content, bytes) else os.fsencode(content))
 
 
-def _read_list(path: str) -> list[str]:
+def _read_list(path: str, place: Place) -> list[str]:
     try:
-        return _paths(read_file(path, limit=_MAX_LIST_BYTES))
+        return _paths(place.read(path, limit=_MAX_LIST_BYTES))
+    except UnreachableError:
+        raise
     except DataError as error:
-        remedy = "" if os.path.lexists(path) else _suggestion(path)
+        remedy = "" if place.far or os.path.lexists(path) else _suggestion(path)
         if _is_pipe(path):
             remedy = ", or pipe the list into '-'"
         raise DataError(f"cannot read the list '{printable(path)}': {error}{remedy}") from error
@@ -333,13 +298,6 @@ def _is_pipe(path: str) -> bool:
         return stat.S_ISFIFO(os.stat(path).st_mode)
     except (OSError, ValueError):
         return False
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except (OSError, ValueError):  # reading the file will report the reason
-        return 0
 
 
 def _paths(content: bytes) -> list[str]:

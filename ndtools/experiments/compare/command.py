@@ -13,17 +13,17 @@ from ndtools.console.tables import stacked_tables
 from ndtools.experiments.compare.config import CompareConfig
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from rich.console import Group
 
-    from ndtools.experiments.compare.result import CompareArm, CompareResult, Reference
-    from ndtools.experiments.compare.welch import Difference
+    from ndtools.experiments.compare.result import CompareResult
+    from ndtools.experiments.compare.table import Published
 
 __all__ = ["compare"]
 
 
-@partial(with_shared_options, without=("seed", "jobs", "device", "verbose"))  # it only reads files, and skips none
+@partial(
+    with_shared_options, without=("seed", "jobs", "device", "verbose", "storage_options")
+)  # it only reads files, and skips none
 def compare(
     context: typer.Context,
     runs: Annotated[
@@ -89,31 +89,43 @@ def _title(result: "CompareResult") -> str:
 def _table(result: "CompareResult") -> "Group":
     from rich.console import Console
 
+    from ndtools.experiments.compare.table import arm_cells
+
+    arms, several = arm_cells(result), len(result.arms) > 1
     documents = [
         name
         for name in ("paper", "report", "ReScience")
-        if any(reference.document == name for arm in result.arms for reference in arm.references)
+        if any(each.document == name for arm in arms for each in arm.published)
     ]
-    arms, first = result.arms, result.arms[0]
-    several = len(arms) > 1
     remarks = _Remarks()
+    short = "--max-steps ended the runs before all epochs were done"
     parts = [
         {
-            "n": [_runs(arm) for arm in arms],
-            "epoch": [_epochs(arm, remarks) for arm in arms],
-            "last / %": [_spread(arm.last) for arm in arms],
-            "best / %": [_spread(arm.best) for arm in arms],
+            "n": [arm.runs for arm in arms],
+            "epoch": [remarks.after(arm.epochs, short if arm.cut_short else None) for arm in arms],
+            "last / %": [arm.last for arm in arms],
+            "best / %": [arm.best for arm in arms],
         }
     ]
     if several:
-        against = [_difference(arm.against(first) if arm is not first else None, remarks) for arm in arms]
-        parts.append({name: [cells[i] for cells in against] for i, name in enumerate(("difference", "t", "p"))})
-    parts.append({"s/epoch": [_spread(arm.seconds_per_epoch, 1) for arm in arms]})
+        early = [None if arm.early is None else f"difference after epoch {arm.early} of both" for arm in arms]
+        parts.append(
+            {
+                "difference": [remarks.after(arm.difference, why) for arm, why in zip(arms, early, strict=True)],
+                "t": [arm.t for arm in arms],
+                "p": [arm.p for arm in arms],
+            }
+        )
+    parts.append({"s/epoch": [arm.seconds for arm in arms]})
     if several:
-        reached = [_reach(arm, result.target(arm), remarks) for arm in arms]
-        parts.append({name: [cells[i] for cells in reached] for i, name in enumerate(("steps to", "s to"))})
+        parts.append(
+            {
+                "steps to": [remarks.after(arm.steps_to, arm.reached) for arm in arms],
+                "s to": [remarks.after(arm.seconds_to, arm.reached) for arm in arms],
+            }
+        )
     published = {
-        name: [next((each for each in arm.references if each.document == name), None) for arm in arms]
+        name: [next((each for each in arm.published if each.document == name), None) for arm in arms]
         for name in documents
     }
     parts.append({name: [_published(each, remarks) for each in cells] for name, cells in published.items()})
@@ -140,6 +152,10 @@ class _Remarks:
             self.lines.append(f"{self._letters[text]}: {text}")
         return self._letters[text]
 
+    def after(self, cell: str, text: str | None) -> str:
+        """Return a cell with the letter of a remark behind it, or alone without a remark."""
+        return cell if text is None else f"{cell} {self.refer(text)}"
+
 
 def _explanations(result: "CompareResult", *, several: bool) -> list[str]:
     lines = [
@@ -152,52 +168,8 @@ def _explanations(result: "CompareResult", *, several: bool) -> list[str]:
     return lines
 
 
-def _runs(arm: "CompareArm") -> str:
-    """Return the number of runs that the numbers are of, and those of others."""
-    others = [
-        f"+{count} {state}"
-        for state in ("running", "diverged")
-        if (count := sum(run not in arm.counted for run in arm.in_state(state)))
-    ]
-    return " ".join([str(len(arm.counted)), *others])
-
-
-def _epochs(arm: "CompareArm", remarks: _Remarks) -> str:
-    short = f" {remarks.refer('--max-steps ended the runs before all epochs were done')}" if arm.cut_short else ""
-    return str(arm.common) if arm.finished and not short else f"{arm.done:.3g} of {arm.epochs}{short}"
-
-
-def _spread(values: "NDArray[np.float64]", digits: int = 2) -> str:
-    if not len(values):
+def _published(published: "Published | None", remarks: _Remarks) -> str:
+    if published is None:
         return "-"
-    mean = f"{values.mean():.{digits}f}"
-    return mean if len(values) == 1 else f"{mean} ± {values.std(ddof=1):.{digits}f}"
-
-
-def _difference(difference: "Difference | None", remarks: _Remarks) -> list[str]:
-    if difference is None:
-        return ["", "", ""]
-    early = "" if difference.epoch is None else remarks.refer(f"difference after epoch {difference.epoch} of both")
-    t = "-" if difference.t is None else f"{difference.t:.1f}"
-    p = "-" if difference.p is None else "< 0.001" if difference.p < 0.001 else f"{difference.p:.2g}"
-    return [f"{difference.value:+.2f}{early and ' '}{early}", t, p]
-
-
-def _reach(arm: "CompareArm", target: "CompareArm | None", remarks: _Remarks) -> list[str]:
-    reach = arm.reach(target) if target else None
-    if reach is None:
-        return ["-", "-"]
-    if reach.steps is None or reach.seconds is None:
-        return ["never", "never"]
-    some = "" if reach.runs == reach.of else " " + remarks.refer(f"{reach.runs} of {reach.of} runs reach it")
-    return [f"{reach.steps:,.0f}{some}", f"{reach.seconds:,.0f}{some}"]
-
-
-def _published(reference: "Reference | None", remarks: _Remarks) -> str:
-    if reference is None:
-        return "-"
-    text = f"{reference.value:.2f}" + (f" ± {reference.spread:.2f}" if reference.spread is not None else "")
-    words = [f"published with {', '.join(reference.differs)}"] if reference.differs else []
-    words += [reference.doubt] if reference.doubt else []
-    letters = ",".join(remarks.refer(f"{reference.document}: {word}") for word in words)
-    return f"{text} {letters}".strip()
+    letters = ",".join(remarks.refer(f"{published.document}: {remark}") for remark in published.remarks)
+    return f"{published.value} {letters}".strip()

@@ -5,17 +5,28 @@ from typing import TYPE_CHECKING
 import typer
 
 from ndtools.console.conflicts import refuse_given
+from ndtools.console.moments import (
+    NO_SHARD,
+    FromMoments,
+    SaveMoments,
+    ShardOption,
+    check_moments_file,
+    moments_or_source,
+    save_shard,
+    shard_from,
+)
 from ndtools.console.options import (
     ColourSpace,
     Gray,
     Images,
     Iterations,
+    ManySources,
     Method,
     PatchSizes,
     RelativeEps,
+    Resize,
     Ridges,
     SharedOptions,
-    Source,
     Spectrum,
     numbers_from,
     ridges_from,
@@ -33,20 +44,26 @@ if TYPE_CHECKING:
 
 __all__ = ["covariance"]
 
+OF_IMAGES = ("kernel_size", "images", "gray", "resize")  # options that say what moments are made of images
+
 
 @with_shared_options
 def covariance(
     context: typer.Context,
-    source: Source = CovarianceConfig.source,
+    source: ManySources = None,
     *,
     kernel_size: PatchSizes = str(CovarianceConfig.kernel_size),
     images: Images = CovarianceConfig.images,
     eps: Ridges = str(CovarianceConfig.eps),
     relative_eps: RelativeEps = CovarianceConfig.relative_eps,
     gray: Gray = CovarianceConfig.gray,
+    resize: Resize = CovarianceConfig.resize,
     space: ColourSpace = CovarianceConfig.space,
     method: Method = CovarianceConfig.method,
     iterations: Iterations = CovarianceConfig.iterations,
+    save_moments: SaveMoments = None,
+    from_moments: FromMoments = None,
+    shard: ShardOption = None,
     spectrum: Spectrum = CovarianceConfig.spectrum,
     shared: SharedOptions,
 ) -> None:
@@ -61,22 +78,35 @@ def covariance(
     single = len(set(sizes)) * len(set(ridges)) == 1
     further = {"correlation": single, "ridge": "auto" in ridges, "spectrum": spectrum}
     output = ExperimentOutput(shared, "covariance", figures=[label for label, wanted in further.items() if wanted])
+    part = shard_from(shard)
+    if part:
+        refuse_given(context, NO_SHARD, "with --shard, which computes moments; --from-moments adds them up")
+    images_from, moments = moments_or_source(source or [], from_moments or [])
+    if moments:
+        refuse_given(context, OF_IMAGES, "with --from-moments: the files hold the moments of images")
     if method == "eigh":
         refuse_given(context, ["iterations"], "with --method eigh, which is exact")
     config = CovarianceConfig(
-        source=source,
+        source=images_from,
+        from_moments=moments,
         kernel_size=sizes[0],
         images=images,
         eps=ridges[0],
         relative_eps=relative_eps,
         gray=gray,
+        resize=resize,
         space=space,
         method=method,
         iterations=iterations,
         spectrum=spectrum,
         **shared.of_run(),
     )
-    output.check(config.source)
+    if part:
+        save_shard(output, config, part, save_moments, sizes=sizes, ridges=ridges)
+        return
+    output.check(config.source, *config.from_moments)
+    if save_moments:
+        check_moments_file(save_moments, output, sizes)
 
     from ndtools.experiments.covariance.figures import FIGURES, SERIES
     from ndtools.experiments.covariance.run import run_series
@@ -85,11 +115,12 @@ def covariance(
     result = series[0]
     output.skipped(result.images)
     output.fewer(result.images, images)
+    moments_file = {save_moments: result.moments()} if save_moments else None
     if len(series) == 1:
-        output.results(result, pictures=FIGURES, title=_title(result), table=_table(result))
+        output.results(result, pictures=FIGURES, title=_title(result), table=_table(result), further=moments_file)
     else:
         title = f"Covariance · {result.images.counted} · {result.config.method}"
-        output.results(series, pictures=SERIES, title=title, table=_series_table(series))
+        output.results(series, pictures=SERIES, title=title, table=_series_table(series), further=moments_file)
 
 
 # Correlations of a side, with their names in tables.

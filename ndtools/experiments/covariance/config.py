@@ -35,6 +35,8 @@ class CovarianceConfig(Configuration):
         Whether a number ``eps`` is in units of the mean variance of a pixel.
     gray : bool
         Whether to reduce images to luma: one channel in place of three. Default False.
+    resize : int, optional
+        Short side in pixels to which images are resized. By default they are not resized.
     space : {"srgb", "linear", "xyz", "lms", "log-lms"}
         Colour space of the pixels: as files have it ("srgb"), light ("linear"), CIE XYZ, cone signals ("lms") or their
         logarithm; see :mod:`ndtools.numerics.colour`. With ``gray``, "srgb" or "linear".
@@ -42,6 +44,9 @@ class CovarianceConfig(Configuration):
         Method of the inverse square root: exact ("eigh"), or coupled or vanilla Newton-Schulz.
     iterations : int
         Number of Newton-Schulz iterations.
+    from_moments : tuple of str
+        Files of moments, as ``ndtools covariance`` and ``ndtools kernels`` save them, to add up in place of images. The
+        size of the patches and the channels are then those of the files.
     spectrum : bool
         Whether to draw the eigenvalues of the covariance, beside the ridge and the noise of the files.
     seed : int
@@ -59,9 +64,11 @@ class CovarianceConfig(Configuration):
     eps: Ridge = 1e-3
     relative_eps: bool = False
     gray: bool = False
+    resize: int | None = None
     space: Space = "srgb"
     method: RootMethod = "eigh"
     iterations: int = 15
+    from_moments: tuple[str, ...] = ()
     spectrum: bool = False
     seed: int = 0
     jobs: int | None = None
@@ -70,5 +77,5 @@ class CovarianceConfig(Configuration):
     def __post_init__(self) -> None:
         check_run(self)
         check_space(self)
-        check_positive(self, "kernel_size", "images")
+        check_positive(self, "kernel_size", "images", "resize")
         check_whitening(self)

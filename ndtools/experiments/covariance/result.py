@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from ndtools.drawing.shown import ShownResult
 from ndtools.experiments.covariance.config import CovarianceConfig
+from ndtools.moments.files import moments_arrays
+from ndtools.moments.origin import Origin
 from ndtools.numerics.colour import in_space
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.deconvolution import Deconvolution
@@ -102,6 +104,8 @@ class CovarianceResult(ShownResult):
         Device on which the result was computed.
     ridge : RidgeChoice or None
         Choice of the ridge, if it was "auto".
+    origin : Origin or None
+        Source of the moments; None if there are several, or if it is not known.
     """
 
     config: CovarianceConfig
@@ -113,6 +117,7 @@ class CovarianceResult(ShownResult):
     after: MeanCorrelation
     device: str
     ridge: RidgeChoice | None = None
+    origin: Origin | None = None
 
     @property
     def fit(self) -> Deconvolution:
@@ -121,7 +126,7 @@ class CovarianceResult(ShownResult):
 
     @property
     def source(self) -> str:
-        """Name of the image source, printable."""
+        """Name of the image source, or of the files of moments, printable."""
         return self.images.label
 
     def correlations(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -151,6 +156,11 @@ class CovarianceResult(ShownResult):
             **deconvolution_arrays(self.deconvolution),
         }
 
+    def moments(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays of a file of moments, which adds up with others (``from_moments``)."""
+        config, images = self.config, self.images
+        return moments_arrays(self.covariance, images.read, config.resize, config.space, images.noise, self.origin)
+
     def numbers(self) -> dict[str, Any]:
         """Return the numbers of the .json file by key."""
         sides = {"before": self.before, "after": self.after}
@@ -158,6 +168,7 @@ class CovarianceResult(ShownResult):
             "images": self.images.numbers(),
             "patches": self.covariance.count,
             "covariance_rounding": self.covariance.rounding,
+            "origin": self.origin.numbers() if self.origin else None,
             "kernel_size": self.config.kernel_size,
             **deconvolution_numbers(self.deconvolution),
             **ridge_numbers(self.config, self.ridge),
@@ -187,6 +198,7 @@ class CovarianceResult(ShownResult):
                 after=_saved_correlation(saved.numbers, "after"),
                 device=saved.device,
                 ridge=RidgeChoice.from_numbers(saved.numbers.get("ridge")),
+                origin=Origin.from_numbers(saved.numbers.get("origin")),
             )
 
 

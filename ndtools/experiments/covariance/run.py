@@ -1,20 +1,25 @@
 """The covariance of patches before and after deconvolution (Ye et al. 2020, fig. 3)."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ndtools.computing.operators import resolve_device
 from ndtools.computing.progress import Progress
 from ndtools.console.short_form import short_form
 from ndtools.data.images.sources import resolve_source
+from ndtools.errors import MatrixError
 from ndtools.experiments.covariance.config import CovarianceConfig
 from ndtools.experiments.covariance.result import CovarianceResult, MeanCorrelation, roundings
+from ndtools.moments.files import check_space_of_files
 from ndtools.moments.grey import warn_if_grey
-from ndtools.moments.groups import GroupMoments, grouped_moments
+from ndtools.moments.groups import GroupMoments, grouped_moments, moments_of_files
 from ndtools.moments.noise import warn_if_below_noise
+from ndtools.moments.origin import Origin, PatchSetting
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.inverse_sqrt import method_from_name
 from ndtools.results.inputs import ImagesUsed, images_used
 from ndtools.results.series import Series, configurations
+from ndtools.text import printable
 from ndtools.validation import Ridge
 
 __all__ = ["covariance", "run", "run_series"]
@@ -74,30 +79,50 @@ def run_series(
     ------
     OptionError
         If there are too many of them.
+    MatrixError
+        If moments are not those of square patches.
     """
     CovarianceConfig.check_type(config)
     sizes, eps, members = configurations(config, kernel_sizes, ridges)
     device = resolve_device(config.device)
-    images = resolve_source(config.source)
-    if config.images is not None:
-        images = images.subset(config.images, config.seed)
-    found = grouped_moments(
-        images,
-        kernel_sizes=sizes,
-        ridges=eps,
-        relative=config.relative_eps,
-        seed=config.seed,
-        device=device,
-        gray=config.gray,
-        space=config.space,
-        jobs=config.jobs,
-        progress=progress,
-    )
+    if config.from_moments:
+        found = moments_of_files(config.from_moments, halves="auto" in eps, odd=False)
+        check_space_of_files(config.space, found.space)
+        whole = found.by_size[0].whole
+        if whole.kernel_size[0] != whole.kernel_size[1]:
+            raise MatrixError(f"{printable(config.from_moments[0])} is not of square patches, got {whole!r}")
+        k, gray = whole.kernel_size[0], whole.channels == 1
+        members = tuple(
+            replace(member, kernel_size=k, gray=gray, resize=found.resize, space=found.space) for member in members
+        )
+        used = ImagesUsed(", ".join(map(printable, config.from_moments)), found.read, noise=found.noise)
+        origin = found.origin
+    else:
+        images = resolve_source(config.source, progress=progress)
+        if config.images is not None:
+            images = images.subset(config.images, config.seed)
+        found = grouped_moments(
+            images,
+            kernel_sizes=sizes,
+            ridges=eps,
+            relative=config.relative_eps,
+            seed=config.seed,
+            device=device,
+            gray=config.gray,
+            resize=config.resize,
+            space=config.space,
+            jobs=config.jobs,
+            progress=progress,
+        )
+        used = images_used(images, found.read, found.skipped, found.frames, found.noise)
+        origin = Origin.of(images.label, images.listing, PatchSetting.of(config, eps))
     moments = [each for each in found.by_size for _ in eps]
     warn_if_grey(moments[0].whole)
-    used = images_used(images, found.read, found.skipped, found.frames, found.noise)
     series = Series(
-        tuple(_result(member, each, used, str(device)) for member, each in zip(members, moments, strict=True))
+        tuple(
+            replace(_result(member, each, used, str(device)), origin=origin)
+            for member, each in zip(members, moments, strict=True)
+        )
     )
     warn_if_below_noise(min(member.fit.eps for member in series), used.noise)
     return series

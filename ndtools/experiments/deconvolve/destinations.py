@@ -160,7 +160,7 @@ def destinations(images: ImageSource, folder: Path, formats: Sequence[str]) -> D
     """
     for each in formats:
         check_choice("formats", each, SET_FORMATS)
-    names = [entry.name for entry in images.entries]
+    names = [entry.name for entry in images.listed.entries]
     paths = [PurePosixPath(name.replace(os.sep, "/")).parts for name in names]
     depth = len(os.path.commonprefix([path[:-1] for path in paths]))
     label = PurePosixPath(images.label.replace(os.sep, "/")).parts

@@ -8,6 +8,7 @@ from ndtools.validation import Space
 
 __all__ = ["brightest", "picture_of", "picture_of_pixels", "shown"]
 
+ROWS = 128  # of an image that are converted at a time
 BRIGHTEST = 99.5  # percentile of a magnitude that is shown white: scaled to the very largest, the rest is a grey haze
 
 
@@ -47,7 +48,13 @@ def picture_of_pixels(pixels: NDArray[np.float32], space: Space) -> NDArray[np.u
 
 def shown(pixels: NDArray[np.float32], space: Space) -> NDArray[np.float32]:
     """Return pixels (C, H, W) of a colour space as files show them: sRGB, in [0, 1] for images."""
-    return pixels if space == "srgb" else srgb(light_of(pixels, space)).astype(np.float32)
+    if space == "srgb":
+        return pixels
+    converted = np.empty_like(pixels, dtype=np.float32)
+    for start in range(0, pixels.shape[1], ROWS):  # conversion takes ten times the memory of what it converts
+        rows = slice(start, start + ROWS)
+        converted[:, rows] = srgb(light_of(pixels[:, rows], space))
+    return converted
 
 
 def _levels(scaled: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -123,7 +123,7 @@ def run_set(
         kernels, mean = fit.kernels(), fit.mean
     whiten = deconvolving(config, kernels, mean, moments.whole if moments else None)
     assert whiten.bias is not None
-    first = [entry.name for entry in images.entries][:SAMPLES]
+    first = [entry.name for entry in images.listed.entries][:SAMPLES]
     writer = _Writer(whiten, files, first, config)
     gathered = gather(
         images,

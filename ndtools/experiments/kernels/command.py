@@ -1,18 +1,27 @@
 """``ndtools kernels``: the deconvolution kernels of an image set."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ndtools.console.completion import complete_source
 from ndtools.console.conflicts import refuse_given
+from ndtools.console.moments import (
+    NO_SHARD,
+    FromMoments,
+    SaveMoments,
+    ShardOption,
+    check_moments_file,
+    moments_or_source,
+    save_shard,
+    shard_from,
+)
 from ndtools.console.options import (
     ColourSpace,
     Gray,
     Images,
     Iterations,
     KernelSizes,
+    ManySources,
     Method,
     RelativeEps,
     Resize,
@@ -24,7 +33,6 @@ from ndtools.console.options import (
     with_shared_options,
 )
 from ndtools.console.results import ExperimentOutput
-from ndtools.errors import OptionError
 from ndtools.experiments.kernels.config import KernelsConfig
 
 if TYPE_CHECKING:
@@ -39,15 +47,7 @@ OF_IMAGES = ("kernel_size", "images", "gray", "space", "resize", "covariance", "
 @with_shared_options
 def kernels(
     context: typer.Context,
-    source: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Images: a file, a folder (with its subfolders), a quoted glob, @list.txt (a path a line), - "
-            "(such a list from standard input), a .zip or .tar, or 'sample' (built in).",
-            show_default="sample",
-            autocompletion=complete_source,
-        ),
-    ] = None,
+    source: ManySources = None,
     *,
     kernel_size: KernelSizes = str(KernelsConfig.kernel_size),
     images: Images = KernelsConfig.images,
@@ -69,16 +69,20 @@ def kernels(
             "--fit", help="Fit a difference of Gaussians to each channel's kernel, with a second figure (NAME_fit)."
         ),
     ] = KernelsConfig.fit,
+    pixels_per_degree: Annotated[
+        float | None,
+        typer.Option(
+            help="Pixels in a degree of visual angle (after --resize): lengths in degrees, frequencies in"
+            " cycles/degree, beside pixels."
+        ),
+    ] = KernelsConfig.pixels_per_degree,
     bootstrap: Annotated[
         int,
         typer.Option(help="Replicates of a bootstrap over images for standard errors, with a figure (NAME_bootstrap)."),
     ] = KernelsConfig.bootstrap,
-    save_moments: Annotated[
-        Path | None, typer.Option(help="Write the moments of the images to this .npz file, for --from-moments.")
-    ] = None,
-    from_moments: Annotated[
-        list[str] | None, typer.Option(help="Add up one or more files of --save-moments instead of reading images.")
-    ] = None,
+    save_moments: SaveMoments = None,
+    from_moments: FromMoments = None,
+    shard: ShardOption = None,
     spectrum: Spectrum = KernelsConfig.spectrum,
     shared: SharedOptions,
 ) -> None:
@@ -93,7 +97,10 @@ def kernels(
     sizes, ridges = numbers_from("kernel_size", kernel_size, int), ridges_from(eps)
     further = {"fit": fit, "bootstrap": bool(bootstrap), "ridge": "auto" in ridges, "spectrum": spectrum}
     output = ExperimentOutput(shared, "kernels", figures=[label for label, wanted in further.items() if wanted])
-    images_from, moments = _sources(source or [], from_moments or [])
+    part = shard_from(shard)
+    if part:
+        refuse_given(context, NO_SHARD, "with --shard, which computes moments; --from-moments adds them up")
+    images_from, moments = moments_or_source(source or [], from_moments or [])
     if moments:
         refuse_given(context, OF_IMAGES, "with --from-moments: the files hold the moments of images")
     if method == "eigh":
@@ -101,6 +108,7 @@ def kernels(
     config = KernelsConfig(
         source=images_from,
         fit=fit,
+        pixels_per_degree=pixels_per_degree,
         bootstrap=bootstrap,
         from_moments=moments,
         kernel_size=sizes[0],
@@ -117,9 +125,12 @@ def kernels(
         spectrum=spectrum,
         **shared.of_run(),
     )
+    if part:
+        save_shard(output, config, part, save_moments, sizes=sizes, ridges=ridges)
+        return
     output.check(config.source, *config.from_moments)
     if save_moments:
-        _check_moments_file(save_moments, output, sizes)
+        check_moments_file(save_moments, output, sizes)
 
     from ndtools.experiments.kernels.figures import FIGURES, SERIES
     from ndtools.experiments.kernels.run import run_series
@@ -137,39 +148,6 @@ def kernels(
     else:
         title = f"Deconvolution kernels · {result.images.counted} · {result.config.method}"
         output.results(series, pictures=SERIES, title=title, table=series_table(series), further=moments_file)
-
-
-def _sources(named: list[str], moments: list[str]) -> tuple[str, tuple[str, ...]]:
-    """Return the source of images, and the files of moments that are read instead of it."""
-    if moments:  # an option takes one value: the shell's further files arrive as sources
-        if moments[0].startswith("-"):
-            raise OptionError("from_moments", f"needs a file, got {moments[0]!r}")
-        for name in named:
-            if Path(name).suffix.lower() != ".npz":
-                raise OptionError(
-                    "from_moments",
-                    f"cannot be combined with {name!r}, as with any images; if it is a file of moments, write"
-                    " --from-moments before it, or let its name end in .npz",
-                )
-        return "sample", (*moments, *named)
-    if len(named) > 1:
-        raise OptionError("source", f"must be one, got {len(named)}: quote the glob, or name a folder or @list.txt")
-    return named[0] if named else "sample", ()
-
-
-def _check_moments_file(path: Path, output: ExperimentOutput, sizes: tuple[int, ...]) -> None:
-    """Check that there is one kernel size, and that the file of its moments can be written and is no other file."""
-    from ndtools.moments.files import is_moments
-    from ndtools.writing import check_writable
-
-    if len(sizes) > 1:
-        raise OptionError("save_moments", f"has no meaning with several kernel sizes, got {len(sizes)}; take one")
-    if path.resolve() in [result.resolve() for result in output.paths()]:
-        raise OptionError("save_moments", f"must be a file of its own, got {path}, which this command writes")
-    another_file = "another file with --save-moments"
-    check_writable([path], elsewhere=another_file, shorter=another_file)
-    if path.exists() and not is_moments(path):
-        raise OptionError("save_moments", f"would replace {path}, which is no file of moments; choose another file")
 
 
 def _title(result: "KernelsResult") -> str:

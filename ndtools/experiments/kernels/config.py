@@ -16,6 +16,7 @@ from ndtools.validation import (
     check_positive,
     check_run,
     check_space,
+    check_visual_angle,
     check_whitening,
 )
 
@@ -58,6 +59,9 @@ class KernelsConfig(Configuration):
     fit : bool
         Whether to fit a difference of Gaussians to each channel's kernel, and to compute its radial profile and its
         frequency response.
+    pixels_per_degree : float, optional
+        Number of pixels in a degree of visual angle, for figures and measures in degrees and cycles per degree beside
+        pixels. It counts the pixels of the images as they are used, after ``resize``. By default it is not known.
     bootstrap : int
         Number of replicates of a bootstrap over images, for the standard error of each weight; 0 for no errors.
     from_moments : tuple of str
@@ -91,6 +95,7 @@ class KernelsConfig(Configuration):
     space: Space = "srgb"
     resize: int | None = None
     fit: bool = False
+    pixels_per_degree: float | None = None
     bootstrap: int = 0
     from_moments: tuple[str, ...] = ()
     spectrum: bool = False
@@ -105,6 +110,8 @@ class KernelsConfig(Configuration):
         check_positive(self, "images", "stride", "resize")
         check_whitening(self)
         check_bootstrap(self.bootstrap)
+        if self.pixels_per_degree is not None:
+            check_visual_angle(self.pixels_per_degree)
         check_choice("covariance", self.covariance, ("exact", "im2col"))
         if self.stride != 1 and self.covariance == "exact":
             raise OptionError("stride", 'needs `covariance="im2col"`: the exact covariance takes every position')

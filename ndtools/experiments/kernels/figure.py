@@ -81,7 +81,7 @@ def plot_kernels(
             _draw_profiles(ax, kernels, names, norm, size=_marker_size(result.config.kernel_size, width))
         for (i, j), ax in np.ndenumerate(maps):
             image = draw_map(ax, result.kernels[i, j], norm)
-        _label(pictures, profiles, maps, names, width=width)
+        _label(pictures, profiles, maps, names, width=width, pixels_per_degree=result.config.pixels_per_degree)
         location = "bottom" if wide else "right"
         bar = fig.colorbar(
             image,
@@ -130,11 +130,13 @@ def caption_kernels(result: "KernelsResult") -> str:
         if len(result.channels) > 1
         else f"(a) The kernel; the mark at the colour bar is the largest weight. (b) {profiles}"
     )
+    scale = result.config.pixels_per_degree
+    angle = "" if scale is None else f" A degree of visual angle has {scale:g} pixels."
     return (
         f"{k}×{k} deconvolution kernels of {result.source} ({result.images.counted}, {result.covariance.count:.3g}"
         f" patches; {units}). {panels} All scales are linear within ±{norm.linthresh:.2g} and logarithmic"
         f" beyond. {ridge_in_words(fit, result.ridge)}; inverse square root by {result.config.method};"
-        f" {precision_in_words(fit, ', ')}."
+        f" {precision_in_words(fit, ', ')}.{angle}"
     )
 
 
@@ -230,6 +232,7 @@ def _label(
     names: list[str],
     *,
     width: float,
+    pixels_per_degree: float | None,
 ) -> None:
     """Name the panels and their axes, each only where nothing above or at its left says the same."""
     count, wide = len(names), is_wide(width)
@@ -242,7 +245,8 @@ def _label(
             pictures[i].set_title(f"output {name}" if wide or roomy else f"to {name}")
             pictures[i].tick_params(labelbottom=False)
         if roomy or i == count // 2:
-            profiles[i].set_xlabel("Δx / pixels")
+            angle = "" if pixels_per_degree is None else f" ({pixels_per_degree:g} = 1°)"
+            profiles[i].set_xlabel(f"Δx / pixels{angle}")
     for (i, j), ax in np.ndenumerate(maps):
         tick_pixels(ax)
         # Wide figures have the maps of an output channel in a row below it, narrow ones in a row of their own.

@@ -1,5 +1,6 @@
 """Picture of kernels measured as cells are: profile, frequency response, opponency."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,7 @@ from ndtools.drawing.style import (
     width_of,
 )
 from ndtools.drawing.weights import scale_axis, weight_norm
+from ndtools.experiments.kernels.degrees import in_degrees
 from ndtools.numerics.colour import in_space
 from ndtools.text import ridge_in_words, source_name, with_error
 
@@ -67,10 +69,13 @@ def plot_kernel_fit(
         width = width_of(fig, width)
         several = len(result.channels) > 1
         rows = min(panel_rows(width), 2 + several)
-        fig = new_figure(fig, width, (66 if rows == 1 else 50 * rows) + 6 * title)
+        above = 0 if result.config.pixels_per_degree is None else 8 * rows  # room for the axes above the panels
+        fig = new_figure(fig, width, (66 if rows == 1 else 50 * rows) + above + 6 * title)
         profile, response, *others = add_panels(fig, width, WIDTHS[: 2 + several])
         _draw_profiles(profile, result)
         _draw_responses(response, result)
+        if result.config.pixels_per_degree is not None:
+            _add_degrees(profile, response, result.config.pixels_per_degree)
         for weights in others:
             _draw_opponency(weights, result)
         add_letters([profile, response, *others])
@@ -128,6 +133,8 @@ def caption_kernel_fit(result: "KernelsResult") -> str:
         if any(cell.dog for cell in result.cells)
         else ""
     )
+    scale = result.config.pixels_per_degree
+    angle = "" if scale is None else f" {_angles_in_words(result, scale)}"
     return (
         f"Each channel's own {k}×{k} kernel of {result.source} ({result.images.counted}), measured as a cell."
         " (a) Mean of the weights over rings about the centre; bars: standard deviation within a ring; symbols of"
@@ -135,8 +142,19 @@ def caption_kernel_fit(result: "KernelsResult") -> str:
         f" The axis is linear within ±{norm.linthresh:.2g} and logarithmic beyond."
         f" {'; '.join(fits)}.{misfit}"
         f" (b) Response to gratings, mean of |H| over orientations.{measured}"
-        f"{uniform} {ridge_in_words(result.deconvolution)}."
+        f"{uniform} {ridge_in_words(result.deconvolution)}.{angle}"
     )
+
+
+def _angles_in_words(result: "KernelsResult", pixels_per_degree: float) -> str:
+    """Say how large the kernels are in degrees."""
+    sizes = []
+    for channel, cell in zip(result.channels, result.cells, strict=True):
+        crossing = in_degrees(cell.measures.zero_crossing, pixels_per_degree)
+        if crossing is not None:
+            sizes.append(f"{channel.name} {crossing:.3g}°")
+    crossings = f" The centres cross zero at {', '.join(sizes)}." if sizes else ""
+    return f"A degree of visual angle has {pixels_per_degree:g} pixels.{crossings}"
 
 
 def _check(result: "KernelsResult") -> None:
@@ -203,6 +221,17 @@ def _draw_responses(ax: Axes, result: "KernelsResult") -> None:
     plain_ticks(ax.yaxis)
     ax.set_xlabel("frequency / cycles per pixel")
     ax.set_ylabel("mean |H|")
+
+
+def _add_degrees(profile: Axes, response: Axes, pixels_per_degree: float) -> None:
+    """Add axes in degrees and in cycles per degree above the panels."""
+    divided, multiplied = partial(np.multiply, 1 / pixels_per_degree), partial(np.multiply, pixels_per_degree)
+    above = profile.secondary_xaxis("top", functions=(divided, multiplied))
+    above.xaxis.set_major_locator(MaxNLocator(5))
+    above.set_xlabel("degrees of visual angle")
+    above = response.secondary_xaxis("top", functions=(multiplied, divided))
+    above.set_xlabel("cycles per degree")
+    plain_ticks(above.xaxis)
 
 
 def _draw_opponency(ax: Axes, result: "KernelsResult") -> None:

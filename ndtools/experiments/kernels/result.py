@@ -11,7 +11,9 @@ from ndtools.drawing.shown import ShownResult
 from ndtools.experiments.kernels.bootstrap import KernelBootstrap
 from ndtools.experiments.kernels.cells import CellMeasures
 from ndtools.experiments.kernels.config import KernelsConfig
+from ndtools.experiments.kernels.degrees import degrees_of
 from ndtools.moments.files import moments_arrays, space_array
+from ndtools.moments.origin import Origin
 from ndtools.numerics.colour import in_space
 from ndtools.numerics.covariance import Covariance, has_variance
 from ndtools.numerics.deconvolution import Deconvolution
@@ -100,6 +102,8 @@ class KernelsResult(ShownResult):
         If asked for.
     ridge : RidgeChoice or None
         Choice of the ridge, if it was "auto".
+    origin : Origin or None
+        Source of the moments; None if there are several, or if it is not known.
     """
 
     config: KernelsConfig
@@ -112,6 +116,7 @@ class KernelsResult(ShownResult):
     cells: tuple[CellMeasures, ...] = ()
     bootstrap: KernelBootstrap | None = None
     ridge: RidgeChoice | None = None
+    origin: Origin | None = None
 
     @property
     def fit(self) -> Deconvolution:
@@ -146,7 +151,8 @@ class KernelsResult(ShownResult):
 
     def moments(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of a file of moments, which adds up with others (``from_moments``)."""
-        return moments_arrays(self.covariance, self.images.read, self.config.resize, self.config.space)
+        config, images = self.config, self.images
+        return moments_arrays(self.covariance, images.read, config.resize, config.space, images.noise, self.origin)
 
     def numbers(self) -> dict[str, Any]:
         """Return the numbers of the .json file by key."""
@@ -155,18 +161,23 @@ class KernelsResult(ShownResult):
             "images": self.images.numbers(),
             "patches": self.covariance.count,
             "covariance_rounding": self.covariance.rounding,
+            "origin": self.origin.numbers() if self.origin else None,
             "kernel_size": self.config.kernel_size,
             **deconvolution_numbers(self.deconvolution),
             **ridge_numbers(self.config, self.ridge),
             "method": self.config.method,
             "centers": self.kernels[:, :, middle, middle].tolist(),
             "channels": [
-                channel.numbers() | (self.cells[i].numbers() if self.cells else {})
-                for i, channel in enumerate(self.channels)
+                channel.numbers() | (self._cell(i) if self.cells else {}) for i, channel in enumerate(self.channels)
             ],
             **({"opponency": self.opponency} if self.cells else {}),
             **({"bootstrap": self.bootstrap.numbers()} if self.bootstrap else {}),
         }
+
+    def _cell(self, channel: int) -> dict[str, Any]:
+        """Return what the .json file holds of a cell, in degrees too if the visual angle of a pixel is known."""
+        cell, scale = self.cells[channel], self.config.pixels_per_degree
+        return cell.numbers() | ({} if scale is None else {"degrees": degrees_of(cell, scale)})
 
     @property
     def opponency(self) -> NDArray[np.float64]:
@@ -198,4 +209,5 @@ class KernelsResult(ShownResult):
                 ),
                 bootstrap=KernelBootstrap.from_saved(saved) if config.bootstrap else None,
                 ridge=RidgeChoice.from_numbers(numbers.get("ridge")),
+                origin=Origin.from_numbers(numbers.get("origin")),
             )

@@ -20,6 +20,7 @@ from ndtools.moments.files import check_space_of_files
 from ndtools.moments.grey import warn_if_grey
 from ndtools.moments.groups import GroupMoments, grouped_moments, moments_of_files
 from ndtools.moments.noise import warn_if_below_noise
+from ndtools.moments.origin import Origin, PatchSetting
 from ndtools.moments.resampling import GROUPS
 from ndtools.numerics.colour import channel_names
 from ndtools.numerics.covariance import has_variance
@@ -112,9 +113,10 @@ def run_series(
             replace(member, kernel_size=k, gray=channels == 1, resize=found.resize, space=found.space)
             for member in members
         )
-        used = ImagesUsed(", ".join(map(printable, config.from_moments)), found.read)
+        used = ImagesUsed(", ".join(map(printable, config.from_moments)), found.read, noise=found.noise)
+        origin = found.origin
     else:
-        images = resolve_source(config.source)
+        images = resolve_source(config.source, progress=progress)
         if config.images is not None:
             images = images.subset(config.images, config.seed)
         found = grouped_moments(
@@ -134,13 +136,14 @@ def run_series(
             progress=progress,
         )
         used = images_used(images, found.read, found.skipped, found.frames, found.noise)
+        origin = Origin.of(images.label, images.listing, PatchSetting.of(config, eps))
     if config.bootstrap and len(found.images) < 2:
         raise DataError(f"a bootstrap needs two images, or files of moments, at least; {used.label} is one")
     moments = [each for each in found.by_size for _ in eps]
     warn_if_grey(moments[0].whole)
     series = Series(
         tuple(
-            _result(member, each, used, found.images, device, progress)
+            replace(_result(member, each, used, found.images, device, progress), origin=origin)
             for member, each in zip(members, moments, strict=True)
         )
     )

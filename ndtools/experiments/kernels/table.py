@@ -6,6 +6,7 @@ from rich.table import Table
 
 from ndtools.console import tables
 from ndtools.experiments.kernels.cells import CellMeasures
+from ndtools.experiments.kernels.degrees import in_degrees
 from ndtools.experiments.kernels.result import KernelsResult
 from ndtools.results.series import Series
 from ndtools.text import with_error
@@ -50,6 +51,8 @@ def kernels_table(result: KernelsResult) -> Table:
         whole.add_row(part)
     if any(cell.dog for cell in result.cells):
         whole.add_row(_fits(result))
+    if result.config.pixels_per_degree is not None:
+        whole.add_row(_in_degrees(result, result.config.pixels_per_degree))
     for line in (*_legend(result), *_reasons(result)):
         whole.add_row(line)
     return whole
@@ -118,6 +121,27 @@ def _fits(result: KernelsResult) -> Table:
     return table
 
 
+def _in_degrees(result: KernelsResult, pixels_per_degree: float) -> Table:
+    """Return sizes in degrees of visual angle, and peaks in cycles per degree."""
+    table = _table(
+        "channel", "zero crossing / deg", "half-width / deg", "r_c / deg", "r_s / deg", "peak / (cycles/deg)"
+    )
+    share = 1 / pixels_per_degree
+    for channel, cell in zip(result.channels, result.cells, strict=True):
+        lengths = (
+            with_error(
+                in_degrees(getattr(cell.measures, name), pixels_per_degree),
+                in_degrees(cell.errors.get(name), pixels_per_degree),
+            )
+            for name in ("zero_crossing", "surround_half_width")
+        )
+        radii = (_radius(cell, part, share) if cell.dog else "-" for part in ("center", "surround"))
+        bound = ">= " if cell.response.peaks_at_end else ""
+        peak = f"{bound}{cell.response.peak_frequency * pixels_per_degree:.3g}" if cell.varies else "-"
+        table.add_row(channel.name, *lengths, *radii, peak)
+    return table
+
+
 def _parameter(cell: CellMeasures, name: str, scale: float = 1.0, *, spread: bool = True) -> str:
     """Write a parameter of a fit with its standard error or its interval, or the bound that the kernel gives it."""
     dog, error = cell.dog, cell.errors.get(name)
@@ -135,16 +159,20 @@ def _parameter(cell: CellMeasures, name: str, scale: float = 1.0, *, spread: boo
     return with_error(value, error) if error else f"{value:.3g} ({low:.3g} to {high:.3g})"
 
 
-def _radius(cell: CellMeasures, part: str) -> str:
-    """Write a radius at which a Gaussian has fallen to 1/e."""
-    return _parameter(cell, f"{part}_sigma", math.sqrt(2), spread=False)
+def _radius(cell: CellMeasures, part: str, scale: float = 1.0) -> str:
+    """Write a radius at which a Gaussian has fallen to 1/e, in pixels or in units of so many."""
+    return _parameter(cell, f"{part}_sigma", scale * math.sqrt(2), spread=False)
 
 
 def _legend(result: KernelsResult) -> list[str]:
     """Return lines that say what the tables show."""
     cells = result.cells
     bands = sorted({cell.response.low_band for cell in cells if cell.response.low_frequency_slope is not None})
-    lines = [f"slope: of log |H| over log f, f from {a:.3g} to {b:.3g} cycles/pixel" for a, b in bands]
+    scale = result.config.pixels_per_degree
+    lines = (
+        [] if scale is None else [f"deg: of visual angle, {scale:g} pixels; r = √2 σ of centre (c) and surround (s)"]
+    )
+    lines += [f"slope: of log |H| over log f, f from {a:.3g} to {b:.3g} cycles/pixel" for a, b in bands]
     if any(cell.dog for cell in cells):
         lines.append("misfit: of the difference of Gaussians, off the centre; (a to b): 95 % interval")
         lines.append("<=, >=: the end of an interval that is open at its other end")

@@ -1,5 +1,6 @@
 """``ndtools mlp``: a sigmoid perceptron without normalisation, with BN, with deconvolution."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["mlp"]
 
 
-@with_shared_options
+@partial(with_shared_options, without=("storage_options",))  # its data sets are on this machine
 def mlp(
     dataset: Dataset = MlpConfig.dataset,
     *,

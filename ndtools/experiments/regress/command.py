@@ -1,5 +1,6 @@
 """``ndtools regress``: linear and logistic regression, where learning rate 1 is optimal."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -27,7 +28,7 @@ train: loss of all training images; test: accuracy{averages};
 ms: milliseconds for each step"""
 
 
-@with_shared_options
+@partial(with_shared_options, without=("storage_options",))  # its data sets are on this machine
 def regress(
     context: typer.Context,
     dataset: Dataset = RegressConfig.dataset,

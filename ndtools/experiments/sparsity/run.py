@@ -94,7 +94,7 @@ def run_series(
     if len(members) > 1 and config.whitening == "none":
         raise OptionError("whitening", "must decorrelate something where there are several results, got 'none'")
     device = resolve_device(config.device)
-    images = resolve_source(config.source)
+    images = resolve_source(config.source, progress=progress)
     if len(images) > config.images:
         images = images.subset(config.images, config.seed)
 

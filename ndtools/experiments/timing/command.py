@@ -29,7 +29,7 @@ ARMS = {"published": "pub", "measured": "ref", "ours": "our"}
     texts={
         "jobs": "Threads that compute (default: one per processor).",
     },
-    without=("verbose",),  # it skips nothing
+    without=("verbose", "storage_options"),  # it reads no images
 )
 def timing(
     *,

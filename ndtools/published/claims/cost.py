@@ -58,7 +58,7 @@ COST: tuple[Claim, ...] = (
         where="sec. 4.5.1",
         quote="makes a network with deconvolution perform faster at testing time",
         statement="With D folded into the weights, a network with deconvolution is as fast as a plain one.",
-        decided_by="cost",
+        decided_by="testing",
     ),
 )
 """Claims that measured times decide."""

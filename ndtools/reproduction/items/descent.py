@@ -6,6 +6,7 @@ import numpy as np
 
 from ndtools.experiments.mlp.config import MlpConfig
 from ndtools.experiments.regress.config import RegressConfig
+from ndtools.reproduction.chance import beyond, noise_of_means, noise_of_pairs
 from ndtools.reproduction.grading import grade_claim
 from ndtools.reproduction.item import Grade, Item, Level, Part, Results, Setting
 from ndtools.text import counted
@@ -145,12 +146,17 @@ def _grade_regression(level: Level, result) -> list[Grade]:  # type: ignore[no-u
 
 
 def _grade_perceptron(level: Level, result) -> list[Grade]:  # type: ignore[no-untyped-def]  # noqa: ANN001
-    last = {arm.name: float(arm.loss[:, -1].mean()) for arm in result.arms}
+    ends = {arm.name: arm.loss[:, -1] for arm in result.arms}  # of each run and batch
+    last = {name: float(values.mean()) for name, values in ends.items()}
+    if result.config.repeats > 1:
+        noise = noise_of_means(ends["bn"].mean(1), ends["deconv"].mean(1))
+    else:  # the batches of one run are the same for both arms
+        noise = noise_of_pairs(list((ends["bn"] - ends["deconv"]).ravel()))
     rates = ", ".join(f"{name} {value:.3g}" for name, value in last.items())
     return [
         grade_claim(
             PERCEPTRON,
-            [last["deconv"] < last["bn"]],
+            [beyond(last["bn"] - last["deconv"], noise)],
             full=level.full,
             measured=last["deconv"],
             reason=f"Training loss in the last epoch: {rates}.",

@@ -48,6 +48,8 @@ def _levels(setting: Setting) -> list[Level]:
                 full=False,
                 concludes=concludes,
                 not_concluded="Not at which iterations Lenna's matrix diverges: its condition number is another.",
+                needs=(IMAGE,),
+                instead="The published recipe takes the photograph Lenna, and another one is here",
             )
         ]
         del levels[1]

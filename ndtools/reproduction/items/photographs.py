@@ -33,20 +33,25 @@ def _levels(
     source, few = place.path or PHOTOGRAPHS, 16
     used = min(number, count) if count else number
     of = f"{used:,} photographs" + (f" of the {number:,} published" if used < number else "")
-    if place.path is None or (place.original and used == number):
+    full = place.path is None or (place.original and used == number)
+    instead = None
+    if full:
         title = f"published recipe: {of}"
     elif place.original:
         title = of
+        instead = f"The published recipe takes {number:,} photographs, and {used:,} are here"
     else:
         title = f"{of}, of {source_name(source)} in place of ImageNet"
+        instead = f"The published recipe takes {number:,} photographs of ImageNet, and {used:,} others are here"
     levels = [
         Level(
             title=title,
             parts=make(source, number),
-            full=place.path is None or (place.original and used == number),
+            full=full,
             concludes=concludes,
             not_concluded=not_concluded,
             needs=(PHOTOGRAPHS,),
+            instead=instead,
         )
     ]
     if used > few:

@@ -8,6 +8,7 @@ from ndtools.published.entry import Entry
 from ndtools.published.registry import ENTRIES
 from ndtools.reproduction.grading import grade_claim, grade_share
 from ndtools.reproduction.item import Grade, Item, Level, Part, Results, Setting
+from ndtools.reproduction.items.comparing import ahead, lead, noise_of_steps
 from ndtools.reproduction.items.recipes import (
     Cell,
     accuracies,
@@ -94,7 +95,7 @@ def _grade_simple(level: Level, results: Results) -> list[Grade]:
         grades.append(
             grade_claim(
                 SIMPLE,
-                [nd > bn for nd, bn in zip(ends["nd"], ends["bn"], strict=True)],
+                [ahead(nd, bn, results["nd"]) for nd, bn in zip(ends["nd"], ends["bn"], strict=True)],
                 full=level.full,
                 measured=ends["nd"][1] - ends["bn"][1],
                 reason="Deconvolution less batch normalisation: "
@@ -186,7 +187,7 @@ def _grade_networks(table: int, subject: str) -> Callable[[Level, Results], list
             grades.append(
                 grade_claim(
                     subject,
-                    [values[nd] > values[bn] for bn, nd in done],
+                    [lead(results[nd], results[bn]) for bn, nd in done],
                     full=level.full and len(done) == len(pairs),
                     measured=min(values[nd] - values[bn] for bn, nd in done),
                     reason="Deconvolution less batch normalisation: "
@@ -222,7 +223,9 @@ def _grade_seconds(
         conditions = conditions_of(results[nd])
         published = entries[names["nd"]].value / entries[names["bn"]].value
         what = "time of deconvolution in units of that of batch normalisation"
-        share = grade_share(names["nd"], published, ratio, full=level.full, conditions=conditions, what=what)
+        settings: dict[str, Any] = {"full": level.full, "conditions": conditions, "what": what}
+        settings["noise"] = noise_of_steps(results[nd], results[bn])
+        share = grade_share(names["nd"], published, ratio, **settings)
         grades.append(replace(share, measured=float(results[nd].result["seconds"]), n=1))
         grades.append(
             Grade(
@@ -235,7 +238,7 @@ def _grade_seconds(
             )
         )
         if slow := entries.get(f"report3/{arch}/slow-down"):
-            grades.append(grade_share(slow.id, slow.value, ratio, full=level.full, conditions=conditions, what=what))
+            grades.append(grade_share(slow.id, slow.value, ratio, **settings))
     return grades
 
 
@@ -320,7 +323,9 @@ def _grade_factors(level: Level, results: Results) -> list[Grade]:
         grades.append(
             grade_claim(
                 subject,
-                [abs(value) <= SLIGHT if slight else value > 0 for value in differences],
+                [abs(value) <= SLIGHT for value in differences]
+                if slight
+                else [lead(results[base], results[other]) for base, other in pairs],
                 full=level.full and len(pairs) == len(_ARCHS) * len(changes),
                 measured=max(map(abs, differences)) if slight else min(differences),
                 reason="SGD, cross-entropy and blocks of 64, less "

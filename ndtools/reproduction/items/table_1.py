@@ -6,6 +6,7 @@ from ndtools.published.paper import TABLE_1_NETWORKS
 from ndtools.published.registry import ENTRIES
 from ndtools.reproduction.grading import POINTS, grade_claim
 from ndtools.reproduction.item import Grade, Item, Level, Part, Results, Setting
+from ndtools.reproduction.items.comparing import lead
 from ndtools.reproduction.items.recipes import Cell, accuracies, conditions_of, glyph_level, grade_cells, part
 from ndtools.text import counted
 
@@ -170,14 +171,20 @@ def _grade_leads(level: Level, results: Results) -> list[Grade]:
         for arch, data, norm, epochs in values
         if norm == "nd" and (arch, data, "bn", epochs) in values
     }
+    runs = {_KEYS[name]: run for name, run in results.items()}
+    pairs = {
+        (arch, data, epochs): (run, runs[arch, data, "bn", epochs])
+        for (arch, data, norm, epochs), run in runs.items()
+        if norm == "nd" and (arch, data, epochs) in leads
+    }
     grades = []
     if leads:
         least = min(leads, key=lambda key: leads[key])
-        ahead = sum(lead > 0 for lead in leads.values())
+        ahead = sum(value > 0 for value in leads.values())
         grades.append(
             grade_claim(
                 EVERY,
-                [lead > 0 for lead in leads.values()],
+                [lead(*pair) for pair in pairs.values()],
                 full=level.full and len(leads) == len(_KEYS) // 2,
                 measured=min(leads.values()),
                 reason=f"Deconvolution is ahead in {ahead} of {counted(len(leads), 'pair')} that were run, of"
@@ -185,17 +192,17 @@ def _grade_leads(level: Level, results: Results) -> list[Grade]:
                 conditions=conditions,
             )
         )
-    first = {key: lead for key, lead in leads.items() if key[2] == 1}
+    first = {key: value for key, value in leads.items() if key[2] == 1}
     if first:
         middle = median(first.values())
         grades.append(
             grade_claim(
                 FIRST,
-                [lead >= WIDE for lead in first.values()],
+                [lead(*pairs[key], bound=WIDE) for key in first],
                 full=level.full and len(first) == len(NETWORKS) * len(SETS),
                 measured=middle,
                 reason="After one epoch the lead of deconvolution is "
-                + ", ".join(f"{lead:+.2f} points ({_pair(key)})" for key, lead in first.items())
+                + ", ".join(f"{value:+.2f} points ({_pair(key)})" for key, value in first.items())
                 + f"; the least in the table is {WIDE}.",
                 conditions=conditions,
             )
@@ -273,11 +280,18 @@ def _grade_glyphs(level: Level, results: Results) -> list[Grade]:
     if not {"bn", "nd"} <= set(results):
         return []
     values = accuracies(results)
-    lead = values["nd"] - values["bn"]
+    difference = values["nd"] - values["bn"]
     reason = f"In a small network, {values['nd']:.2f} % with deconvolution and {values['bn']:.2f} % without."
     return [
-        grade_claim(subject, [held], full=False, measured=lead, reason=reason, conditions=conditions_of(results["nd"]))
-        for subject, held in ((EVERY, lead > 0), (FIRST, lead >= WIDE))
+        grade_claim(
+            subject,
+            [lead(results["nd"], results["bn"], bound)],
+            full=False,
+            measured=difference,
+            reason=reason,
+            conditions=conditions_of(results["nd"]),
+        )
+        for subject, bound in ((EVERY, 0.0), (FIRST, WIDE))
     ]
 
 

@@ -1,11 +1,13 @@
 """Table 3: times of the stages of a deconvolution layer."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from ndtools.experiments.timing.config import TimingConfig
 from ndtools.published.registry import ENTRIES
+from ndtools.reproduction.chance import beyond, noise_of_times
 from ndtools.reproduction.grading import grade_claim, grade_share
 from ndtools.reproduction.item import Grade, Item, Level, Part, Results, Setting
 from ndtools.text import counted
@@ -76,7 +78,7 @@ def _grade(level: Level, results: Results) -> list[Grade]:
         grades.append(
             grade_claim(
                 FRACTION,
-                [total < 1 for total in totals.values()],
+                [_below_one(row) for row in timed.values()],
                 full=level.full and not left_out,
                 measured=middle,
                 reason=f"Im2col, covariance and inverse take less time than the convolution in {len(small)} of"
@@ -94,7 +96,10 @@ def _grade(level: Level, results: Results) -> list[Grade]:
             replace(
                 grade_claim(
                     FASTER,
-                    [speed > 1 for speed in speedups],
+                    [
+                        beyond(math.log(speed), noise_of_times(*(timed[row].measured["covariance"] for row in pair)))
+                        for speed, pair in zip(speedups, pairs, strict=True)
+                    ],
                     full=False,  # a covariance at stride 1 is in no row
                     measured=speedups[0],
                     reason=f"From stride 3 to stride 5 the covariance is {words} times as fast, where 2.8 times fewer"
@@ -110,6 +115,19 @@ def _grade(level: Level, results: Results) -> list[Grade]:
         )
         grades.append(Grade(subject=FASTER, verdict="not run", reason=why, conditions=conditions))
     return grades
+
+
+def _quotients(row: Any, stages: Sequence[str]) -> list[float]:  # noqa: ANN401
+    """Return the time of some stages in units of that of the convolution, for each repeat."""
+    seconds = row.measured
+    return [sum(seconds[stage][i] for stage in stages) / whole for i, whole in enumerate(seconds["convolution"])]
+
+
+def _below_one(row: Any) -> bool | None:  # noqa: ANN401
+    """Return whether patches, covariance and inverse take less time than the convolution; None if chance decides."""
+    noise = noise_of_times(_quotients(row, ("im2col", "covariance", "inverse")))
+    above = beyond(math.log(row.shares("measured")["total"]), noise)
+    return None if above is None else not above
 
 
 def _grade_times(level: Level, timed: Mapping[int, Any], conditions: str) -> list[Grade]:
@@ -133,6 +151,7 @@ def _grade_times(level: Level, timed: Mapping[int, Any], conditions: str) -> lis
             conditions=conditions,
             what=f"share of the {stage} in the row's total" if convolution else f"{stage} in units of the convolution",
             bound=0.5 if convolution else 1.0,
+            noise=noise_of_times(_quotients(row, ("im2col", "covariance", "inverse") if convolution else (stage,))),
         )
         grades.append(replace(grade, measured=seconds))
     return grades

@@ -1,10 +1,13 @@
 """Table 4 and figure 8 of the second version: batch sizes and weight decay."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ndtools.published.registry import ENTRIES
+from ndtools.reproduction.chance import beyond, noise_of_accuracies, noise_of_pairs
 from ndtools.reproduction.grading import grade_claim
 from ndtools.reproduction.item import Grade, Item, Level, Part, Results, Setting
+from ndtools.reproduction.items.comparing import lead
 from ndtools.reproduction.items.recipes import Cell, accuracies, conditions_of, glyph_level, grade_cells, part
 from ndtools.text import counted
 
@@ -102,7 +105,7 @@ def _grade_sizes(level: Level, results: Results) -> list[Grade]:
         grades.append(
             grade_claim(
                 SMALL,
-                [gain > 0 for gain in gains.values()],
+                [lead(results[f"batches of {size}"], results[f"batches of {size}, usual settings"]) for size in gains],
                 full=level.full and len(gains) == len(_SMALL_SIZES),
                 measured=min(gains.values()),
                 reason="Two iterations and a ridge of 0.01, less five and 1e-5: "
@@ -192,12 +195,21 @@ def _descents(setting: Setting) -> tuple[Part, ...]:
     )
 
 
+def _below(first: NDArray[np.float64], second: NDArray[np.float64]) -> bool | None:
+    """Return whether one loss is below another in the mean of the steps, which have the same batches in both runs."""
+    steps = min(len(first), len(second))
+    differences = second[:steps] - first[:steps]
+    differences = differences[np.isfinite(differences)]
+    return beyond(float(differences.mean()), noise_of_pairs(list(differences))) if len(differences) else None
+
+
 def _grade_descent(results: Results) -> list[Grade]:
-    means = {norm: float(np.nanmean(results[f"loss, {norm}"].steps["loss"])) for norm in ("none", *_ARMS)}
+    losses = {norm: results[f"loss, {norm}"].steps["loss"] for norm in ("none", *_ARMS)}
+    means = {norm: float(np.nanmean(values)) for norm, values in losses.items()}
     return [
         grade_claim(
             DESCENT,
-            [means["nd"] < means["bn"], means["nd"] < means["none"]],
+            [_below(losses["nd"], losses[other]) for other in ("bn", "none")],
             full=False,
             measured=means["nd"],
             reason=f"The mean training loss of the first {counted(_STEPS, 'step')} is {means['nd']:.3g} with"
@@ -211,20 +223,24 @@ def _grade_decays(level: Level, results: Results) -> list[Grade]:
     grades = _grade_descent(results) if {f"loss, {norm}" for norm in ("none", *_ARMS)} <= set(results) else []
     values = accuracies(results)
     for subject, weak in ((DECAY_1, 0.001), (DECAY_2, 0.0005)):
-        changes: dict[str, list[float]] = {norm: [] for norm in _ARMS}
+        pairs: dict[str, list[tuple[float, float]]] = {norm: [] for norm in _ARMS}
         for norm in _ARMS:
             for seed in range(_REPEATS):
                 less, more = (_decay_name(norm, decay, seed) for decay in (weak, 0.005))
                 if less in values and more in values:
-                    changes[norm].append(values[more] - values[less])
-        if not all(changes.values()):
+                    pairs[norm].append((values[more], values[less]))
+        if not all(pairs.values()):
             continue
-        means = {norm: sum(each) / len(each) for norm, each in changes.items()}
-        count = min(map(len, changes.values()))
+        means = {norm: sum(more - less for more, less in each) / len(each) for norm, each in pairs.items()}
+        noise = {
+            norm: noise_of_accuracies([more for more, _ in each], [less for _, less in each])
+            for norm, each in pairs.items()
+        }
+        count = min(map(len, pairs.values()))
         grades.append(
             grade_claim(
                 subject,
-                [means["bn"] < 0, means["nd"] > 0],
+                [beyond(-means["bn"], noise["bn"]), beyond(means["nd"], noise["nd"])],
                 full=level.full and (count == _REPEATS or subject == DECAY_1),
                 measured=means["nd"],
                 reason=f"From a decay of {weak:g} to 0.005 the accuracy changes by {means['bn']:+.2f} points with batch"

@@ -10,7 +10,9 @@ import ndtools as nd
 from ndtools.drawing.style import COLUMN, PAGE
 from ndtools.errors import DataError, NumericalWarning
 from ndtools.experiments.compare.figure import arm_styles, smoothed
+from ndtools.experiments.compare.table import arm_cells
 from ndtools.experiments.compare.welch import difference
+from ndtools.report.arms import table_of_arms
 from tests.commands import invoke, numbers
 from tests.layout import faults
 from tests.run_folders import write_run
@@ -360,3 +362,24 @@ def test_the_loss_is_drawn_as_far_as_asked_for(runs):
     assert losses.shape == (3, 53)  # three steps more take part in averages
     np.testing.assert_array_equal(line.get_xdata(), np.arange(1, 51))
     assert line.get_ydata()[49] == pytest.approx(losses[:, 46:53].mean(), rel=1e-9)
+
+
+def test_the_command_and_a_report_show_the_same_cells(runs):
+    result = nd.compare(runs)
+    cells = arm_cells(result)
+    assert [cell.name for cell in cells] == [arm.name for arm in result.arms]
+    for arm, cell in zip(result.arms, cells, strict=True):
+        assert float(cell.last.split(" ± ")[0]) == pytest.approx(arm.last.mean(), abs=0.005)
+        assert int(cell.runs.split()[0]) == len(arm.counted)
+        against = arm.against(result.arms[0]) if arm is not result.arms[0] else None
+        assert (cell.difference == "") == (against is None)
+        assert against is None or float(cell.difference) == pytest.approx(against.value, abs=0.005)
+    table = table_of_arms(result)
+    screen = invoke("compare", runs, "--out", runs.parent / "out").stdout
+    for cell, row in zip(cells, table.rows, strict=True):
+        assert row[:5] == (cell.name, cell.runs, cell.epochs, cell.last, cell.best)
+        assert row[6] == cell.seconds
+        for shown in (cell.last, cell.best, cell.difference, cell.seconds, cell.steps_to):
+            assert shown in screen
+        for published in cell.published:
+            assert published.value in screen and published.value in row[7]

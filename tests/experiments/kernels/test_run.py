@@ -38,6 +38,7 @@ def test_result_is_that_of_the_patch_matrix(folder):
         "mean": ((27,), "float64"),
         "deconvolution": ((27, 27), "float64"),
         "eigenvalues": ((27,), "float64"),
+        "space": ((4,), "uint8"),
     }
     np.testing.assert_allclose(arrays["covariance"], covariance, rtol=0, atol=1e-7)
     np.testing.assert_allclose(arrays["mean"], mean, rtol=0, atol=1e-7)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +12,25 @@ from ndtools.data.files import read_file
 from ndtools.errors import DataError
 from ndtools.text import printable, reason
 
-__all__ = ["FORMAT", "STATE_FILE", "VERDICTS", "GradeRow", "ItemState", "LevelState", "PartState", "Reproduction"]
+__all__ = [
+    "FORMAT",
+    "STATE_FILE",
+    "VERDICTS",
+    "SavedGrade",
+    "SavedItem",
+    "SavedLevel",
+    "SavedPart",
+    "SavedReproduction",
+]
 
 FORMAT = 1
 """Version of the content of reproduction.json that is understood."""
 STATE_FILE = "reproduction.json"
 VERDICTS: dict[str, str] = {
     "disagrees": "The measured value contradicts the published one.",
-    "same direction": "Sign and order hold, and the size differs or the recipe was reduced.",
+    "same direction": "Sign and order hold beyond chance, and the size differs or the recipe was reduced.",
     "agrees": "The measured value is as near to the published one as their spreads allow.",
-    "not comparable": "There is a measured value, and conditions differ too much to judge it.",
+    "not comparable": "There is a measured value, and conditions or chance do not allow to judge it.",
     "not run": "There is no measured value.",
 }
 """Verdicts with their meaning, in the order in which the page has them: what fails stands first."""
@@ -29,7 +39,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class GradeRow:
+class SavedGrade:
     """Grade of one published number or claim.
 
     Attributes
@@ -61,7 +71,7 @@ class GradeRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PartState:
+class SavedPart:
     """State of one unit of work of an item.
 
     Attributes
@@ -93,7 +103,7 @@ class PartState:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LevelState:
+class SavedLevel:
     """Size of the recipe that was chosen for an item.
 
     Attributes
@@ -113,7 +123,7 @@ class LevelState:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ItemState:
+class SavedItem:
     """State of one item of a reproduction: a figure, table or statement.
 
     Attributes
@@ -126,15 +136,17 @@ class ItemState:
         State in words, such as "done" or "data missing".
     reason : str or None
         Sentence that says what is missing and how to get it.
-    level : LevelState or None
+    runnable : tuple of str
+        Titles of the sizes whose data were there.
+    level : SavedLevel or None
         Size of the recipe that was chosen.
     seconds, estimate, estimate_full : float or None
         Duration so far, estimate of the chosen size, and estimate of the published recipe, in seconds.
     command : str
         Command line that reproduces the item.
-    parts : tuple of PartState
+    parts : tuple of SavedPart
         Units of work in their order.
-    grades : tuple of GradeRow
+    grades : tuple of SavedGrade
         Grades of its published numbers and claims.
     """
 
@@ -144,17 +156,18 @@ class ItemState:
     where: str
     state: str
     reason: str | None
-    level: LevelState | None
+    runnable: tuple[str, ...]
+    level: SavedLevel | None
     seconds: float | None
     estimate: float | None
     estimate_full: float | None
     command: str
-    parts: tuple[PartState, ...]
-    grades: tuple[GradeRow, ...]
+    parts: tuple[SavedPart, ...]
+    grades: tuple[SavedGrade, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reproduction:
+class SavedReproduction:
     """Content of the folder of a reproduction.
 
     Attributes
@@ -169,7 +182,7 @@ class Reproduction:
         Seconds that the last call was given for all items; None for a call without a limit.
     versions, hardware : mapping
         Versions of the software, and the machine.
-    items : tuple of ItemState
+    items : tuple of SavedItem
         Items that could be read, in their order.
     damaged : tuple of str
         Remarks about items that could not be read.
@@ -184,22 +197,24 @@ class Reproduction:
     budget: float | None
     versions: Mapping[str, Any]
     hardware: Mapping[str, Any]
-    items: tuple[ItemState, ...]
+    items: tuple[SavedItem, ...]
     damaged: tuple[str, ...]
     content: Mapping[str, Any]
 
     @classmethod
-    def read(cls, folder: Path) -> "Reproduction":
+    def read(cls, folder: Path, *, remedy: str | None = None) -> "SavedReproduction":
         """Read the state of a reproduction.
 
         Parameters
         ----------
         folder : Path
             Folder that holds reproduction.json.
+        remedy : str, optional
+            Clause that says what can be done if the file cannot be understood. By default it is to begin it anew.
 
         Returns
         -------
-        Reproduction
+        SavedReproduction
             State with all items that can be read; the others are named in ``damaged``.
 
         Raises
@@ -209,14 +224,17 @@ class Reproduction:
         """
         path = folder / STATE_FILE
         name = printable(path)
-        content = _object(path, name)
+        if remedy is None:
+            again = f"ndtools reproduce --output {shlex.quote(printable(folder))}"
+            remedy = f"move it away, and make it anew with: {again}, which keeps all finished results"
+        content = _object(path, name, remedy)
         if content.get("format") != FORMAT or isinstance(content["format"], bool):
             raise DataError(
                 f"{name} has the format {content.get('format')!r}, and this version of ndtools reads {FORMAT}; update"
-                " ndtools"
+                f" ndtools, or {remedy}"
             )
         fields = _Fields(content)
-        items: list[ItemState] = []
+        items: list[SavedItem] = []
         damaged: list[str] = []
         try:
             for number, value in enumerate(fields.many("items", lambda value: value), 1):
@@ -239,9 +257,7 @@ class Reproduction:
                 content=content,
             )
         except _Misfit as error:
-            raise DataError(
-                f"{name} is damaged: {error}; run ndtools reproduce again, which keeps all finished parts"
-            ) from None
+            raise DataError(f"{name} is damaged: {error}; {remedy}") from None
 
 
 class _Misfit(Exception):  # noqa: N818 (a value that does not fit, told apart from errors of the program)
@@ -296,15 +312,16 @@ class _Fields:
         raise _Misfit(f"'{name}' must be {wanted}")
 
 
-def _item(value: object) -> ItemState:
+def _item(value: object) -> SavedItem:
     fields = _Fields(value)
-    return ItemState(
+    return SavedItem(
         id=fields.text("id"),
         aliases=fields.many("aliases", _word),
         title=fields.text("title"),
         where=fields.text("where"),
         state=fields.text("state"),
         reason=fields.optional_text("reason"),
+        runnable=fields.many("runnable", _word),
         level=fields.optional("level", _level),
         seconds=fields.number("seconds"),
         estimate=fields.number("estimate"),
@@ -321,9 +338,9 @@ def _word(value: object) -> str:
     return value
 
 
-def _level(value: object) -> LevelState:
+def _level(value: object) -> SavedLevel:
     fields = _Fields(value)
-    return LevelState(
+    return SavedLevel(
         title=fields.text("title"),
         full=fields.flag("full"),
         concludes=fields.text("concludes"),
@@ -331,9 +348,9 @@ def _level(value: object) -> LevelState:
     )
 
 
-def _part(value: object) -> PartState:
+def _part(value: object) -> SavedPart:
     fields = _Fields(value)
-    return PartState(
+    return SavedPart(
         name=fields.text("name"),
         experiment=fields.text("experiment"),
         state=fields.text("state"),
@@ -345,12 +362,12 @@ def _part(value: object) -> PartState:
     )
 
 
-def _grade(value: object) -> GradeRow:
+def _grade(value: object) -> SavedGrade:
     fields = _Fields(value)
     verdict = fields.text("verdict")
     if verdict not in VERDICTS:
         raise _Misfit(f"the verdict of {fields.text('subject')} must be one of {', '.join(VERDICTS)}, got {verdict!r}")
-    return GradeRow(
+    return SavedGrade(
         subject=fields.text("subject"),
         verdict=verdict,
         measured=fields.number("measured"),
@@ -362,13 +379,13 @@ def _grade(value: object) -> GradeRow:
     )
 
 
-def _object(path: Path, name: str) -> dict[str, Any]:
+def _object(path: Path, name: str, remedy: str) -> dict[str, Any]:
     try:
         content = json.loads(read_file(path))
     except DataError as error:
-        raise DataError(f"cannot read {name}: {error}") from None
+        raise DataError(f"cannot read {name}: {error}; {remedy}") from None
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{name} is not JSON, or is cut short: {reason(error)}") from None
+        raise DataError(f"{name} is not JSON, or is cut short: {reason(error)}; {remedy}") from None
     if not isinstance(content, dict):
-        raise DataError(f"{name} holds no JSON object")
+        raise DataError(f"{name} holds no JSON object; {remedy}")
     return content
