@@ -31,7 +31,7 @@ from ndtools.numerics.correlations import CornerProducts, LagSpectra, StripSpect
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.patch_covariance import PatchCovariance
 from ndtools.numerics.tiles import Centred, borders_of
-from tests.oracles import row_window_products
+from tests.oracles.patches import row_window_products
 
 
 def whole_run(source: str, k: int, jobs: int, out: str) -> tuple[float, float]:

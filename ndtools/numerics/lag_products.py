@@ -51,6 +51,7 @@ __all__ = ["WindowProducts", "window_products", "window_sums"]
 
 SIZES_OF_TILES = 32
 LENGTHS_OF_STRIPS = 8
+_LAST = ((), (-1,), (-2, -1), (-3, -2, -1))  # by how many they are
 
 
 def window_products(lags: Tensor, first: Tensor, last: Tensor) -> Tensor:
@@ -129,6 +130,7 @@ class WindowProducts:
         }
         self.n_sums = sum(math.prod(borders + lines) for borders, lines in self._shapes.values())
         self._totals = {ends: self._total_of(ends) for ends in subsets(axes)}
+        self._free = {ends: tuple(axis for axis in range(axes) if axis not in ends) for ends in subsets(axes)}
 
     def _total_of(self, ends: Sizes) -> "Total[LagSpectra] | Total[StripSpectra] | Total[CornerProducts]":
         """Return the empty sum of the products of pixels that are near an end of each of some axes."""
@@ -170,10 +172,10 @@ class WindowProducts:
             views = borders_of(tile, used, kernel_size)
             sums_of_tile = []
             for ends, total in self._totals.items():
-                free = tuple(n for axis, n in enumerate(size) if axis not in ends)
-                total.add((free, image.dtype) if free else (image.dtype,), views[ends])
-                along = tuple(range(-len(free), 0))
-                sums_of_tile.append((views[ends].sum(along) if free else views[ends]).flatten())
+                view, free = views[ends], self._free[ends]
+                key = tuple([size[axis] for axis in free])
+                total.add((key, image.dtype) if free else (image.dtype,), view)
+                sums_of_tile.append((view.sum(_LAST[len(free)]) if free else view).flatten())
             sums += torch.cat(sums_of_tile)
         return sums
 
