@@ -9,6 +9,8 @@ __all__ = ["EXPERIMENTS", "run"]
 # Command lines of experiments by the name of their results; {images} is a source of images.
 EXPERIMENTS = {
     "kernels": "kernels {images} -n 60 --fit --bootstrap 50 --spectrum",
+    "signals": "signals",
+    "signals-volume": "signals beads",
     "kernels-gray": "kernels {images} -n 60 -k 9 --gray --fit --bootstrap 50",
     "kernels-auto": "kernels {images} -n 30 -k 5 --eps auto",
     "kernels-ridges": "kernels {images} -n 30 -k 9 --eps 1e-1,1e-2,1e-3,1e-4,1e-5,paper --spectrum",

@@ -29,9 +29,9 @@ from ndtools.data.images.sources import ImageRef, ImageSource, resolve_source
 from ndtools.moments.images import image_moments
 from ndtools.numerics.correlations import CornerProducts, LagSpectra, StripSpectra
 from ndtools.numerics.deconvolution import Deconvolution
-from ndtools.numerics.lag_products import Borders, Centred
 from ndtools.numerics.patch_covariance import PatchCovariance
-from tests.oracles import row_window_products
+from ndtools.numerics.tiles import Centred, borders_of
+from tests.oracles.patches import row_window_products
 
 
 def whole_run(source: str, k: int, jobs: int, out: str) -> tuple[float, float]:
@@ -129,7 +129,7 @@ def stages(images: list[np.ndarray], k: int, decode: float) -> None:
     for label, function in (
         ("centre and convert", Centred.copy_to),
         ("transforms of tiles and products of their spectra", LagSpectra.add),
-        ("views of strips and corners", Borders.of),
+        ("views of strips and corners", borders_of),
         ("strips: transforms and products, many at a time", StripSpectra.take),
         ("corners: products, many at a time", CornerProducts.take),
         ("all", PatchCovariance.update),

@@ -10,6 +10,10 @@ from ndtools.data.labelled.dataset import Dataset as Dataset
 from ndtools.data.labelled.dataset import Split as Split
 from ndtools.data.labelled.datasets import load_dataset as load_dataset
 from ndtools.data.labelled.glyphs import glyphs as glyphs
+from ndtools.data.signals.synthetic import BaseCalls as BaseCalls
+from ndtools.data.signals.synthetic import BlurredVolume as BlurredVolume
+from ndtools.data.signals.synthetic import base_calls as base_calls
+from ndtools.data.signals.synthetic import beads as beads
 from ndtools.drawing.ridge import plot_ridge as plot_ridge
 from ndtools.drawing.spectrum import plot_spectrum as plot_spectrum
 from ndtools.errors import DataError as DataError
@@ -101,6 +105,11 @@ from ndtools.experiments.regress.result import RegressResult as RegressResult
 from ndtools.experiments.regress.run import regress as regress
 from ndtools.experiments.regress.run import run as _run_regress
 from ndtools.experiments.saved import load as load
+from ndtools.experiments.signals.config import SignalsConfig as SignalsConfig
+from ndtools.experiments.signals.figure import plot_signals as plot_signals
+from ndtools.experiments.signals.result import SignalsResult as SignalsResult
+from ndtools.experiments.signals.run import run as _run_signals
+from ndtools.experiments.signals.run import signals as signals
 from ndtools.experiments.sparsity.config import SparsityConfig as SparsityConfig
 from ndtools.experiments.sparsity.figure import plot_sparsity as plot_sparsity
 from ndtools.experiments.sparsity.figure_series import plot_sparsity_series as plot_sparsity_series
@@ -201,6 +210,7 @@ run_kernels_series = _run_kernels_series
 run_mlp = _run_mlp
 run_ns_stability = _run_ns_stability
 run_regress = _run_regress
+run_signals = _run_signals
 run_sparsity = _run_sparsity
 run_sparsity_series = _run_sparsity_series
 run_inference = _run_inference

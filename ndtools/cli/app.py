@@ -32,6 +32,7 @@ from ndtools.experiments.kernels.command import kernels
 from ndtools.experiments.mlp.command import mlp
 from ndtools.experiments.ns_stability.command import ns_stability
 from ndtools.experiments.regress.command import regress
+from ndtools.experiments.signals.command import signals
 from ndtools.experiments.sparsity.command import sparsity
 from ndtools.experiments.stats.command import stats
 from ndtools.experiments.timing.command import timing
@@ -71,6 +72,7 @@ app.command(cls=FlagsCommand)(sparsity)
 app.command(cls=FlagsCommand)(deconvolve)
 app.command(cls=FlagsCommand)(covariance)
 app.command(cls=FlagsCommand)(compare_sets)
+app.command(cls=FlagsCommand)(signals)
 app.command(cls=FlagsCommand)(stats)
 app.command(cls=FlagsCommand)(ns_stability)
 app.command(cls=FlagsCommand)(regress)

@@ -9,6 +9,7 @@ __all__ = [
     "complete_images",
     "complete_name_of_dataset",
     "complete_photo",
+    "complete_signals",
     "complete_source",
 ]
 
@@ -28,6 +29,11 @@ def complete_source(incomplete: str) -> list[str]:
 def complete_photo(incomplete: str) -> list[str]:
     """Return the built-in photograph, and paths, that begin with what was typed."""
     return _names_or_paths(("sample-photo",), incomplete)
+
+
+def complete_signals(incomplete: str) -> list[str]:
+    """Return the built-in sets of signals and volumes, and paths, that begin with what was typed."""
+    return _names_or_paths(("base-calls", "beads"), incomplete)
 
 
 def complete_dataset(incomplete: str) -> list[str]:

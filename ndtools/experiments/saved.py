@@ -21,6 +21,7 @@ EXPERIMENTS = {
     "deconvolve": "DeconvolveResult",
     "sparsity": "SparsityResult",
     "compare-sets": "CompareSetsResult",
+    "signals": "SignalsResult",
     "stats": "StatsResult",
     "ns-stability": "NsStabilityResult",
     "regress": "RegressResult",

@@ -17,7 +17,7 @@ from ndtools.moments.gathering import gather
 from ndtools.moments.keeping import KeptImages
 from ndtools.numerics.colour import reach_of
 from ndtools.numerics.patch_covariance import PatchCovariance, memory_needed, transform_dtype
-from ndtools.numerics.patches import Pair
+from ndtools.numerics.patches import Sizes
 from ndtools.validation import Space
 
 __all__ = ["ImageMoments", "Progress", "image_moments", "too_small"]
@@ -165,7 +165,7 @@ def _add(by_size: list[PatchCovariance], image: Decoded) -> str | None:
     return reason
 
 
-def too_small(image: Decoded, kernel_size: Pair) -> str | None:
+def too_small(image: Decoded, kernel_size: Sizes) -> str | None:
     """Return the reason why an image is too small for a patch, or None if it is large enough."""
     _, height, width = image.pixels.shape
     ky, kx = kernel_size

@@ -24,7 +24,7 @@ from ndtools.moments.files import Moments
 from ndtools.moments.origin import Origin, PatchSetting, Shard
 from ndtools.moments.sharded import chosen, shard_moments
 from ndtools.numerics.covariance import Covariance
-from ndtools.numerics.patches import Pair
+from ndtools.numerics.patches import Sizes
 from ndtools.text import printable
 from ndtools.validation import Ridge, Space, check_count
 
@@ -88,7 +88,7 @@ class ShardResult:
     mean: NDArray[np.float64] | None
     count: int = 0
     channels: int = 0
-    kernel_size: Pair = (0, 0)
+    kernel_size: Sizes = (0, 0)
     rounding: float = 0.0
     read: int = 0
     noise: float = 0.0

@@ -21,7 +21,7 @@ from ndtools.moments.images import too_small
 from ndtools.moments.keeping import KeptImages
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.deconvolution import Deconvolution
-from ndtools.numerics.patches import Pair, as_pixels
+from ndtools.numerics.patches import Sizes, as_pixels
 from ndtools.numerics.pixels import white
 from ndtools.numerics.sparsity import ROUNDING, Density, Distribution, SparsitySums
 from ndtools.validation import Space
@@ -159,7 +159,7 @@ def measure_values(
     *,
     edges: NDArray[np.float64],
     groups: int,
-    largest: Pair,
+    largest: Sizes,
     own: bool = True,
     seed: int = 0,
     gray: bool = False,

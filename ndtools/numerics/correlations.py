@@ -1,7 +1,7 @@
 """Correlations of tiles at all lags within a window, summed over many tiles.
 
 :mod:`ndtools.numerics.lag_products` assembles the second moments of windows from them. Each class here sums up to
-``AT_ONCE`` tiles in the precision of the tiles; :class:`Total` then takes this sum and adds it up in float64. Double
+``at_once`` tiles in the precision of the tiles; :class:`Total` then takes this sum and adds it up in float64. Double
 precision throughout would cost twice the memory traffic, and single precision loses nothing in sums of so few terms.
 """
 
@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from ndtools.numerics.patches import Pair
+from ndtools.numerics.patches import Sizes
 
 __all__ = ["CornerProducts", "LagSpectra", "StripSpectra", "Total"]
 
@@ -23,21 +23,24 @@ class LagSpectra:
     ----------
     channels : int
         Number of channels C.
-    kernel_size : (int, int)
-        Height k_y and width k_x of the window in pixels.
-    size : (int, int)
-        Height and width of the transform: at least those of the tile plus k - 1, so that no wanted lag wraps around.
+    kernel_size : tuple of int
+        Side of the window along each of n axes.
+    size : tuple of int
+        Size of the transform along each axis: at least that of the tile plus k - 1, so that no wanted lag wraps around.
     dtype : torch.dtype
         Real dtype of the tiles.
     device : torch.device
         Device of the tiles and of the sums.
     """
 
-    AT_ONCE: ClassVar[int] = 64
+    at_once: int = 64
 
-    def __init__(self, channels: int, kernel_size: Pair, size: Pair, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(
+        self, channels: int, kernel_size: Sizes, size: Sizes, dtype: torch.dtype, device: torch.device
+    ) -> None:
         self.kernel_size, self.size = kernel_size, size
-        complex_dtype, shape = dtype.to_complex(), (size[0], size[1] // 2 + 1)
+        self._axes = tuple(range(1, 1 + len(size)))
+        complex_dtype, shape = dtype.to_complex(), (*size[:-1], size[-1] // 2 + 1)
         # A channel with itself takes only squares of real and imaginary parts: half the work of complex products.
         self._squares = torch.zeros(channels, *shape, 2, dtype=dtype, device=device)
         # Element s - 1 holds the pairs (c, c + s); the pairs (c + s, c) follow by symmetry.
@@ -51,8 +54,8 @@ class LagSpectra:
         return self._count
 
     def add(self, tile: Tensor) -> None:
-        """Add a tile of shape (C, height, width), zero-padded to ``size``."""
-        spectrum = torch.fft.rfft2(tile)
+        """Add a tile of C channels, zero-padded to ``size``."""
+        spectrum = torch.fft.rfftn(tile, dim=self._axes)
         real_imaginary = torch.view_as_real(spectrum)
         self._squares.addcmul_(real_imaginary, real_imaginary)
         torch.conj_physical(spectrum[:-1], out=self._conjugate)
@@ -61,15 +64,17 @@ class LagSpectra:
         self._count += 1
 
     def take(self) -> Tensor:
-        """Return the summed correlations of the tiles, of shape (2k_x - 1, 2k_y - 1, C, C), and reset the sums."""
+        """Return the summed correlations of the tiles, of shape (2k - 1, ..., C, C) by lags, and reset the sums."""
         channels = len(self._squares)
-        ly, lx = (torch.arange(1 - k, k, device=self._squares.device) for k in self.kernel_size)
-        lags = self._squares.new_empty(len(lx), len(ly), channels, channels)
+        lags = self._squares.new_empty(*(2 * k - 1 for k in self.kernel_size), channels, channels)
         for s, spectra in enumerate([self._squares.sum(-1), *self._products]):
-            correlation = torch.fft.irfft2(spectra, s=self.size)[:, ly][:, :, lx].permute(2, 1, 0)
+            correlation = torch.fft.irfftn(spectra, s=self.size, dim=self._axes)
+            for axis, k in zip(self._axes, self.kernel_size, strict=True):
+                wanted = torch.arange(1 - k, k, device=lags.device) % self.size[axis - 1]
+                correlation = correlation.index_select(axis, wanted)
             for c in range(channels - s):
-                lags[:, :, c, c + s] = correlation[..., c]
-                lags[:, :, c + s, c] = correlation[..., c].flip(0, 1)
+                lags[..., c, c + s] = correlation[c]
+                lags[..., c + s, c] = correlation[c].flip(tuple(range(len(self.size))))
         for sums in (self._squares, *self._products):
             sums.zero_()
         self._count = 0
@@ -77,49 +82,86 @@ class LagSpectra:
 
 
 class StripSpectra:
-    """Correlations of all pairs of lines at all lags along the strips at two opposite sides of tiles.
+    """Correlations of all pairs of lines at all lags along the strips at the borders of tiles.
+
+    A border is at one end of one or more axes, so there are 2^b borders where b is the number of these axes. Along the
+    others, the *free* axes, the strips are as long as the tile.
 
     Parameters
     ----------
-    channels, lines : int
-        Number of channels C, and number k - 1 of lines that a strip has in each channel.
-    k_along : int
-        Side of the window along the strip, in pixels.
-    length : int
-        Length of the transform: at least that of the strip plus k_along - 1.
+    channels : int
+        Number of channels C.
+    border : tuple of int
+        Number k - 1 of lines along each of the b axes at whose ends the borders are.
+    kernel_size : tuple of int
+        Side of the window along each free axis.
+    size : tuple of int
+        Size of the transform along each free axis: at least that of the strip plus k - 1.
     dtype : torch.dtype
         Real dtype of the tiles.
     device : torch.device
         Device of the tiles and of the sums.
     """
 
-    AT_ONCE: ClassVar[int] = 64
+    at_once: int = 64
+    AT_ONCE_IN_VOLUMES: ClassVar[int] = 4  # strips with several free axes are large
 
     def __init__(
-        self, channels: int, lines: int, k_along: int, length: int, dtype: torch.dtype, device: torch.device
+        self,
+        channels: int,
+        border: Sizes,
+        kernel_size: Sizes,
+        size: Sizes,
+        dtype: torch.dtype,
+        device: torch.device,
     ) -> None:
-        self._waiting = _Waiting(self.AT_ONCE, (2, channels, lines, length), dtype, device)
+        if len(size) > 1:
+            self.at_once = self.AT_ONCE_IN_VOLUMES
+        self._borders = (2,) * len(border)
+        self._axes = tuple(range(3, 3 + len(size)))
+        self._lags = tuple(2 * k - 1 for k in kernel_size)
+        self._waiting = _Waiting(self.at_once, (*self._borders, channels, *border, *size), dtype, device)
         # Inverse transform at the wanted lags only. The spectrum of real numbers is determined by one half of it.
-        frequency = torch.arange(length // 2 + 1, dtype=torch.float64, device=device)
-        lag = torch.arange(1 - k_along, k_along, dtype=torch.float64, device=device)
-        weight = torch.where((frequency == 0) | (2 * frequency == length), 1.0, 2.0).double() / length
-        inverse = torch.polar(weight.expand(len(lag), -1), 2 * torch.pi / length * torch.outer(lag, frequency))
-        self._inverse = inverse.to(dtype.to_complex())
+        self._inverses = [
+            _inverse(length, k, half=axis == len(size) - 1, dtype=dtype, device=device)
+            for axis, (length, k) in enumerate(zip(size, kernel_size, strict=True))
+        ]
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def add(self, strips: Tensor) -> None:
-        """Add the strips at both sides of a tile, of shape (2, C, k - 1, length), zero-padded to ``length``."""
+        """Add the strips of a tile, of shape (2, ..., C, k - 1, ..., *size), zero-padded to ``size``."""
         self._waiting.next().copy_(strips)
 
     def take(self) -> Tensor:
-        """Return the summed correlations, of shape (2, 2·k_along - 1, C(k - 1), C(k - 1)), and forget the tiles."""
-        spectra = torch.fft.rfft(self._waiting.take().flatten(2, 3))  # (T, side, line, frequency)
-        vectors = spectra.permute(1, 3, 0, 2).contiguous()
-        products = vectors.mH @ vectors  # (side, frequency, line, line)
-        lags: Tensor = self._inverse @ products.flatten(2)
-        return lags.real.view(2, -1, *products.shape[2:])
+        """Return the summed correlations, and forget the tiles.
+
+        Returns
+        -------
+        Tensor of shape (2, ..., 2k - 1, ..., C(k - 1)..., C(k - 1)...)
+            Correlations by border, lag along each free axis, and pair of lines.
+        """
+        waiting, borders = self._waiting.take(), len(self._borders)
+        strips = waiting.flatten(1, borders).flatten(2, 2 + borders)  # (T, border, line, *size)
+        spectra = torch.fft.rfftn(strips, dim=self._axes)
+        frequencies = spectra.shape[3:]
+        vectors = spectra.flatten(3).permute(1, 3, 0, 2).contiguous()
+        products = vectors.mH @ vectors  # (border, frequency, line, line)
+        lags: Tensor = products.flatten(2).unflatten(1, frequencies)
+        for inverse in reversed(self._inverses):
+            lags = (inverse @ lags).flatten(-2)
+        return lags.real.reshape(*self._borders, *self._lags, *products.shape[2:])
+
+
+def _inverse(length: int, k: int, *, half: bool, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the matrix of the inverse transform at lags below k, from ``length`` frequencies or one half of them."""
+    frequency = torch.arange(length // 2 + 1 if half else length, dtype=torch.float64, device=device)
+    lag = torch.arange(1 - k, k, dtype=torch.float64, device=device)
+    single = (frequency == 0) | (2 * frequency == length) if half else torch.ones_like(frequency, dtype=torch.bool)
+    weight = torch.where(single, 1.0, 2.0).double() / length
+    inverse = torch.polar(weight.expand(len(lag), -1), 2 * torch.pi / length * torch.outer(lag, frequency))
+    return inverse.to(dtype.to_complex())
 
 
 class CornerProducts:
@@ -129,29 +171,30 @@ class CornerProducts:
     ----------
     channels : int
         Number of channels C.
-    size : (int, int)
-        Height k_y - 1 and width k_x - 1 of a corner in pixels.
+    size : tuple of int
+        Size k - 1 of a corner along each of n axes.
     dtype : torch.dtype
         Real dtype of the tiles.
     device : torch.device
         Device of the tiles and of the products.
     """
 
-    AT_ONCE: ClassVar[int] = 256
+    at_once: int = 256
 
-    def __init__(self, channels: int, size: Pair, dtype: torch.dtype, device: torch.device) -> None:
-        self._waiting = _Waiting(self.AT_ONCE, (2, 2, channels, *size), dtype, device)
+    def __init__(self, channels: int, size: Sizes, dtype: torch.dtype, device: torch.device) -> None:
+        self._corners = (2,) * len(size)
+        self._waiting = _Waiting(self.at_once, (*self._corners, channels, *size), dtype, device)
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def add(self, corners: Tensor) -> None:
-        """Add the corners of a tile, of shape (2, 2, C, k_y - 1, k_x - 1)."""
+        """Add the 2^n corners of a tile, of shape (2, ..., C, k - 1, ...)."""
         self._waiting.next().copy_(corners)
 
     def take(self) -> Tensor:
-        """Return the summed products, of shape (2 vertical, 2 horizontal, pixels, pixels), and forget the tiles."""
-        vectors = self._waiting.take().flatten(3).permute(1, 2, 0, 3)  # (side, side, T, pixel)
+        """Return the summed products, of shape (2, ..., pixels, pixels), and forget the tiles."""
+        vectors = self._waiting.take().flatten(1 + len(self._corners)).movedim(0, -2)  # (corner, T, pixel)
         return vectors.mT @ vectors
 
 
@@ -178,7 +221,7 @@ class _Waiting:
 
 
 class _Recent(Protocol):
-    AT_ONCE: ClassVar[int]
+    at_once: int
 
     def __len__(self) -> int: ...
 
@@ -223,7 +266,7 @@ class Total(Generic[R]):
             recent = self._make(*key)
         self._recent[key] = recent
         recent.add(tensor)
-        if len(recent) == recent.AT_ONCE:
+        if len(recent) == recent.at_once:
             self._sum += recent.take()
 
     def sum(self) -> Tensor:

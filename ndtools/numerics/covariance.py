@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ndtools.errors import NumericalWarning
-from ndtools.numerics.patches import Pair
+from ndtools.numerics.patches import UNITS, Sizes, times
 from ndtools.numerics.products import outer_products
 from ndtools.text import counted
 
@@ -51,6 +51,8 @@ def rounding_effect(rounding: float, features: int, smallest: float) -> float:
 class Covariance:
     """Mean and covariance of patches, which have d = C·k_y·k_x features in (c, ky, kx) order.
 
+    Patches of signals have one axis besides the channels, and those of volumes three.
+
     Attributes
     ----------
     mean : Tensor of shape (d,)
@@ -61,8 +63,8 @@ class Covariance:
         Number N of patches.
     channels : int
         Number C of channels.
-    kernel_size : (int, int)
-        Height k_y and width k_x of a patch in pixels.
+    kernel_size : tuple of int
+        Height k_y and width k_x of a patch in pixels; or its length alone, or depth, height and width.
     rounding : float
         Estimated rounding error of an entry of ``matrix``: the machine epsilon of the transforms times the variance
         within images. 0 for a matrix that is taken as given.
@@ -72,12 +74,12 @@ class Covariance:
     matrix: Tensor
     count: int
     channels: int
-    kernel_size: Pair
+    kernel_size: Sizes
     rounding: float = 0.0
 
     def __repr__(self) -> str:
-        ky, kx = self.kernel_size
-        patches = f"{self.count:,} patches of {ky}×{kx} pixels and {counted(self.channels, 'channel')}"
+        size = f"{times(self.kernel_size)} {UNITS[len(self.kernel_size)]}"
+        patches = f"{self.count:,} patches of {size} and {counted(self.channels, 'channel')}"
         return f"Covariance({patches}, mean variance {self.mean_variance:.3g})"
 
     @property
@@ -87,27 +89,27 @@ class Covariance:
 
     def at_centre(self) -> "Covariance":
         """Return the covariance of the channels of the centre pixel, as for patches of one pixel (odd sides only)."""
-        ky, kx = self.kernel_size
-        features = torch.arange(self.channels, device=self.mean.device) * ky * kx + ky * kx // 2
+        area = math.prod(self.kernel_size)
+        features = torch.arange(self.channels, device=self.mean.device) * area + area // 2
         matrix = self.matrix[features][:, features]
-        return replace(self, mean=self.mean[features], matrix=matrix, kernel_size=(1, 1))
+        return replace(self, mean=self.mean[features], matrix=matrix, kernel_size=(1,) * len(self.kernel_size))
 
     def correlations_of_centre(self) -> Tensor:
         """Return how the centre pixel correlates with all pixels of the patch (odd sides only).
 
         Returns
         -------
-        Tensor of shape (C, C, k_y, k_x)
+        Tensor of shape (C, C, k, ...)
             Correlation of channel i of the centre pixel with channel j of each pixel; NaN where one of both has no
             variance.
         """
-        c, (ky, kx) = self.channels, self.kernel_size
-        rows = self.matrix.view(c, ky, kx, c, ky, kx)[:, ky // 2, kx // 2]
-        variance = self.matrix.diagonal().view(c, ky, kx)
+        c, area = self.channels, math.prod(self.kernel_size)
+        rows = self.matrix.view(c, area, c, *self.kernel_size)[:, area // 2]
+        variance = self.matrix.diagonal().view(c, *self.kernel_size)
         # Variances are differences of squares, and those up to their rounding are none.
         variance = torch.where(variance > VARIANCE_ROUNDING * self.mean.square().max(), variance, torch.nan)
-        centre = variance[:, ky // 2, kx // 2].sqrt()
-        return rows / (centre[:, None, None, None] * variance.sqrt())
+        centre = variance.flatten(1)[:, area // 2].sqrt()
+        return rows / (centre.view(c, *(1,) * variance.dim()) * variance.sqrt())
 
     def cpu(self) -> "Covariance":
         """Return the covariance with its tensors on the CPU; tensors that are there already are not copied."""
@@ -118,7 +120,7 @@ class Covariance:
         return Covariance.pooled([self, other])
 
     @classmethod
-    def of_rows(cls, rows: Tensor, *, channels: int | None = None, kernel_size: Pair = (1, 1)) -> "Covariance":
+    def of_rows(cls, rows: Tensor, *, channels: int | None = None, kernel_size: Sizes = (1, 1)) -> "Covariance":
         """Return the covariance of features whose values are in memory.
 
         Parameters

@@ -4,6 +4,7 @@
 whitening of its patches). It is neither a transposed convolution nor the undoing of a known blur.
 """
 
+import math
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,13 +13,13 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, pad
+from torch.nn.functional import conv1d, conv2d, conv3d, pad
 
 from ndtools.errors import DataError, NumericalWarning
 from ndtools.numerics.covariance import TOLERANCE, Covariance, absolute_ridge, rounding_effect, warn_if_degenerate
 from ndtools.numerics.inverse_sqrt import Eigh, Method, inverse_sqrt, warn_unless_converged
 from ndtools.numerics.patch_covariance import PatchCovariance
-from ndtools.numerics.patches import Pair, as_pixels, each_image, to_pair
+from ndtools.numerics.patches import NOUNS, UNITS, Sizes, as_pixels, axes_in_words, each_image, times, to_sizes
 from ndtools.numerics.pixels import white
 from ndtools.numerics.products import ridged
 from ndtools.text import counted, precision_in_words, ridge_in_words
@@ -35,11 +36,12 @@ Border = Literal["valid", "reflect", "circular"]
 
 RIDGE_AND_PRECISION = ("eps", "eps_relative_to_mean_variance", "condition", "residual", "covariance_error")
 """Names of the numbers about ridge and precision that .json files hold for every deconvolution."""
+_CONVOLUTIONS = {1: conv1d, 2: conv2d, 3: conv3d}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Deconvolution:
-    """Linear map that decorrelates patches: x -> D (x - μ).
+    """Linear map that decorrelates patches of images, signals or volumes: x -> D (x - μ).
 
     Attributes
     ----------
@@ -51,8 +53,8 @@ class Deconvolution:
         Eigenvalues of Cov, ascending, float64.
     channels : int
         Number C of channels.
-    kernel_size : (int, int)
-        Height k_y and width k_x of the patches in pixels.
+    kernel_size : tuple of int
+        Height k_y and width k_x of the patches in pixels; or their length alone, or depth, height and width.
     eps : float
         Absolute ridge, in squared units of the pixels.
     condition : float
@@ -71,7 +73,7 @@ class Deconvolution:
     matrix: Tensor
     eigenvalues: Tensor
     channels: int
-    kernel_size: Pair
+    kernel_size: Sizes
     eps: float
     condition: float
     residual: float
@@ -79,16 +81,16 @@ class Deconvolution:
     mean_variance: float
 
     def __repr__(self) -> str:
-        ky, kx = self.kernel_size
-        patches = f"{ky}×{kx} patches of {counted(self.channels, 'channel')}"
+        patches = f"{times(self.kernel_size)} patches of {counted(self.channels, 'channel')}"
         return f"Deconvolution({patches} · {ridge_in_words(self)} · {precision_in_words(self)})"
 
     @property
     def weight(self) -> Tensor:
-        """Weight of the convolution that does what `apply` does, of shape (C, C, k_y, k_x).
+        """Weight of the convolution that does what `apply` does, of shape (C, C, k, ...).
 
-        With `bias`, it is an argument of :func:`torch.nn.functional.conv2d`, in torch's default dtype (float32):
-        ``conv2d(images, fit.weight, fit.bias)`` equals ``fit.apply(images)`` for images of shape (N, C, H, W).
+        With `bias`, it is an argument of :func:`torch.nn.functional.conv2d` (conv1d for signals, conv3d for volumes),
+        in torch's default dtype (float32): ``conv2d(images, fit.weight, fit.bias)`` equals ``fit.apply(images)`` for
+        images of shape (N, C, H, W).
         In float64, the weight is what `kernels` returns. ValueError if a side of the patch is even.
         """
         return self._centre()[0].to(torch.get_default_dtype())
@@ -177,7 +179,7 @@ class Deconvolution:
 
         Returns
         -------
-        Tensor of shape (C, C, k_y, k_x)
+        Tensor of shape (C, C, k, ...)
             Kernels for cross-correlation: ``kernels[i, j]`` is the contribution of input channel j to output channel i.
 
         Raises
@@ -185,20 +187,20 @@ class Deconvolution:
         ValueError
             If a side of the patch is even, so that it has no centre pixel.
         """
-        ky, kx = self.kernel_size
-        if not (ky % 2 and kx % 2):
-            raise ValueError(f"kernel_size must be odd, so that there is a centre pixel, got {ky}×{kx}")
-        windows = self.matrix.view(self.channels, ky, kx, self.channels, ky, kx)
-        return windows[:, ky // 2, kx // 2]
+        if not all(k % 2 for k in self.kernel_size):
+            message = f"kernel_size must be odd, so that there is a centre pixel, got {times(self.kernel_size)}"
+            raise ValueError(message)
+        area = math.prod(self.kernel_size)
+        return self.matrix.view(self.channels, area, self.channels, *self.kernel_size)[:, area // 2]
 
     def apply(self, image: Tensor | np.ndarray[Any, Any]) -> Tensor:
-        """Deconvolve an image: return the centre pixel of D (x - μ) at every valid position.
+        """Deconvolve an image, signal or volume: return the centre pixel of D (x - μ) at every valid position.
 
         Parameters
         ----------
         image : Tensor or array of shape (C, H, W) or (N, C, H, W)
-            Image or batch of images: floating point in the units of the images that D was fitted to, or uint8 for
-            [0, 1].
+            Image or batch of images, or of signals (C, T) or volumes (C, D, H, W) if D was fitted to those: floating
+            point in the units of the images that D was fitted to, or uint8 for [0, 1].
 
         Returns
         -------
@@ -214,12 +216,15 @@ class Deconvolution:
         """
         if not isinstance(image, Tensor | np.ndarray):
             raise TypeError(f"image must be a Tensor or an array, got {type(image).__name__}")
-        (ky, kx), shape = self.kernel_size, tuple(image.shape)
-        if len(shape) not in (3, 4) or shape[-3] != self.channels or shape[-2] < ky or shape[-1] < kx:
-            c = self.channels
+        shape, axes, c = tuple(image.shape), len(self.kernel_size), self.channels
+        fits = len(shape) in (axes + 1, axes + 2) and shape[-axes - 1] == c
+        if not fits or any(n < k for n, k in zip(shape[-axes:], self.kernel_size, strict=True)):
+            names = axes_in_words(axes)
+            sides = zip(names.split(", "), self.kernel_size, strict=True)
+            least = " and ".join(f"{name} at least {k}" for name, k in sides)
             raise ValueError(
-                f"image must have shape ({c}, H, W) or (N, {c}, H, W) with H at least {ky} and W at least {kx}, as the"
-                f" deconvolution was fitted to images of {counted(c, 'channel')}, got {shape}"
+                f"{NOUNS[axes]} must have shape ({c}, {names}) or (N, {c}, {names}) with {least}, as the"
+                f" deconvolution was fitted to {NOUNS[axes]}s of {counted(c, 'channel')}, got {shape}"
             )
         pixels = as_pixels(image)
         if pixels.dtype == torch.uint8:
@@ -232,14 +237,14 @@ class Deconvolution:
 
         Parameters
         ----------
-        weight : Tensor of shape (O, C, k_y, k_x)
+        weight : Tensor of shape (O, C, k, ...)
             Weight w of a convolution on decorrelated patches.
         bias : Tensor of shape (O,), optional
             Bias b of this convolution; 0 by default.
 
         Returns
         -------
-        weight : Tensor of shape (O, C, k_y, k_x)
+        weight : Tensor of shape (O, C, k, ...)
             Weight w D of the convolution that gives the same output from the image itself.
         bias : Tensor of shape (O,)
             Bias b - w D μ of that convolution. Both have the dtype and device of the ``weight`` that was given.
@@ -250,7 +255,7 @@ class Deconvolution:
             If the shape of the weight does not fit D.
         """
         wanted = (self.channels, *self.kernel_size)
-        if weight.dim() != 4 or tuple(weight.shape[1:]) != wanted:
+        if tuple(weight.shape[1:]) != wanted:
             raise ValueError(f"weight must have shape (O, {', '.join(map(str, wanted))}), got {tuple(weight.shape)}")
         folded = weight.to(self.matrix).flatten(1) @ self.matrix
         shift = -folded @ self.mean
@@ -266,21 +271,24 @@ class Deconvolution:
 
 def fit_deconvolution(
     images: Tensor | np.ndarray[Any, Any] | Iterable[Tensor | np.ndarray[Any, Any]],
-    kernel_size: int | Pair = 15,
+    kernel_size: int | Sizes = 15,
     eps: float = 1e-3,
     *,
     relative: bool = False,
     method: Method | None = None,
 ) -> Deconvolution:
-    """Fit a deconvolution to all patches of some images.
+    """Fit a deconvolution to all patches of some images, signals or volumes.
 
     Parameters
     ----------
     images : Tensor or array of shape (C, H, W) or (N, C, H, W), or iterable of such of shape (C, H, W)
         Images of floating point in [0, 1], or of uint8: one, a batch, or any number one after the other. Sizes may
         differ; images smaller than the patch are left out with a warning. Each image is held only while it is added.
-    kernel_size : int or (int, int)
-        Height and width of the patches in pixels.
+        Signals have shape (C, T) or (N, C, T), and volumes (C, D, H, W) or (N, C, D, H, W).
+    kernel_size : int or tuple of int
+        Height and width of the patches in pixels, or one number for both. A tuple of one number says that the images
+        are signals, and has the length of their patches in samples; a tuple of three says that they are volumes, and
+        has depth, height and width in voxels.
     eps, relative, method
         Ridge, its unit, and the algorithm for D, as in :meth:`Deconvolution.from_covariance`.
 
@@ -304,39 +312,49 @@ def fit_deconvolution(
     >>> noise = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
     >>> fit_deconvolution([noise], kernel_size=3).kernels().shape
     torch.Size([3, 3, 3, 3])
+
+    Four channels over time, with patches of 9 samples:
+
+    >>> signal = torch.randn(4, 5000, generator=torch.Generator().manual_seed(0))
+    >>> fit_deconvolution(signal, kernel_size=(9,)).apply(signal).shape
+    torch.Size([4, 4992])
     """
-    ky, kx = to_pair(kernel_size)
+    sides = to_sizes(kernel_size)
+    axes = len(sides)
+    noun, names = NOUNS[axes], axes_in_words(axes)
     moments = None
     small = 0
-    for image in each_image(images):
+    for image in each_image(images, axes):
         if not isinstance(image, Tensor | np.ndarray):
-            raise TypeError(f"images must hold Tensors or arrays of shape (C, H, W), got {type(image).__name__}")
-        if len(image.shape) != 3:
-            raise ValueError(f"images must hold images of shape (C, H, W), got one of shape {tuple(image.shape)}")
+            raise TypeError(f"images must hold Tensors or arrays of shape (C, {names}), got {type(image).__name__}")
+        if len(image.shape) != axes + 1:
+            raise ValueError(f"images must hold {noun}s of shape (C, {names}), got one of shape {tuple(image.shape)}")
         if moments is None:
-            moments = PatchCovariance(image.shape[0], kernel_size, eps=eps, relative=relative)
-        if image.shape[-2] < ky or image.shape[-1] < kx:
+            moments = PatchCovariance(image.shape[0], sides, eps=eps, relative=relative)
+        if any(n < k for n, k in zip(image.shape[1:], sides, strict=True)):
             small += 1
         else:
             moments.update(image)
     if moments is None or moments.count == 0:
         raise DataError(
-            f"images must include one of at least {ky}×{kx} pixels (kernel_size), got none ({small} are smaller)"
+            f"images must include one of at least {times(sides)} {UNITS[axes]} (kernel_size), got none ({small} are"
+            " smaller)"
         )
     if small:
-        warnings.warn(f"left out {small} images smaller than a {ky}×{kx} patch", NumericalWarning, stacklevel=2)
+        warnings.warn(f"left out {small} {noun}s smaller than a {times(sides)} patch", NumericalWarning, stacklevel=2)
     return Deconvolution.from_covariance(moments.finalize(), eps=eps, relative=relative, method=method)
 
 
 def convolved(pixels: Tensor, weight: Tensor, bias: Tensor, border: Border = "valid") -> Tensor:
-    """Convolve images with the kernels of a deconvolution.
+    """Convolve images, signals or volumes with the kernels of a deconvolution.
 
     Parameters
     ----------
     pixels : Tensor of shape (C, H, W) or (N, C, H, W)
         Image or batch of images, at least as large as the kernels.
     weight : Tensor of shape (O, C, k_y, k_x)
-        Kernels for cross-correlation, with odd sides unless the border is "valid".
+        Kernels for cross-correlation, with odd sides unless the border is "valid". They have as many axes as the
+        images: one for signals, three for volumes.
     bias : Tensor of shape (O,)
         Number that is added to each output channel.
     border : {"valid", "reflect", "circular"}
@@ -348,9 +366,9 @@ def convolved(pixels: Tensor, weight: Tensor, bias: Tensor, border: Border = "va
     Tensor of shape (O, H', W') or (N, O, H', W')
         Convolved images. H' = H - k_y + 1 and W' = W - k_x + 1 with border "valid", otherwise H and W.
     """
-    batch = pixels if pixels.dim() == 4 else pixels[None]
-    ky, kx = weight.shape[2] // 2, weight.shape[3] // 2
-    if border != "valid" and (ky or kx):
-        batch = pad(batch, (kx, kx, ky, ky), mode=border)
-    output = conv2d(batch, weight, bias)
-    return output if pixels.dim() == 4 else output[0]
+    axes = weight.dim() - 2
+    batch = pixels if pixels.dim() == axes + 2 else pixels[None]
+    if border != "valid" and max(weight.shape[2:]) > 1:
+        batch = pad(batch, [k // 2 for k in reversed(weight.shape[2:]) for _ in range(2)], mode=border)
+    output = _CONVOLUTIONS[axes](batch, weight, bias)
+    return output if pixels.dim() == axes + 2 else output[0]

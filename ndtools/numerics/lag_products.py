@@ -1,4 +1,4 @@
-r"""Second moments of all windows of an image, from its correlations at every lag.
+r"""Second moments of all windows of a signal, image or volume, from its correlations at every lag.
 
 Let x be an image of C channels, zero outside its H × W pixels, and let a k_y × k_x window slide over its
 N = (H - k_y + 1)(W - k_x + 1) valid positions. This module computes, for every two window elements (c, d) and (c', d'),
@@ -18,72 +18,40 @@ both are among the last k - 1. Hence S follows from the lag correlations and the
 borders: :func:`window_products`. Each sum over q < d grows from d - 1 to d by one product, so all of them
 are one cumulative sum along diagonals.
 
-An image has two axes, and the same step is applied to both: first to the columns of the image and of the strips
-at its top and bottom, then to the rows, with the strips' results as the borders. It needs
+With several axes, the same step is applied to each of them, the last axis first. It takes the lags along this axis to
+products of window elements, for the whole image and for its strips at both ends of the other axes, and the results for
+the strips are the borders of the next step. So for every set of axes it needs the products of pixels near an end of
+each of these axes, at all lags along the others:
 
-* lags: correlations of the image at all lags |l| < k, by the FFT (:class:`LagSpectra`);
-* strips: for the first and last k_y - 1 rows, products of row pairs at all horizontal lags; for the first
-  and last k_x - 1 columns likewise, by the FFT along the strip (:class:`StripSpectra`);
-* corners: products of pixel pairs in the four (k_y - 1) × (k_x - 1) corners (:class:`CornerProducts`).
+* no axis: correlations of the image at all lags |l| < k, by the FFT (:class:`LagSpectra`);
+* some axes: products of all pairs of lines in the strips at their ends, at all lags along the other axes, by the FFT
+  along the strip (:class:`StripSpectra`). An image has such strips of k_y - 1 rows at the top and bottom, and of
+  k_x - 1 columns at the sides; a volume has slabs at its faces, and bars along its edges;
+* all axes: products of pixel pairs in the corners, of (k_y - 1) × (k_x - 1) pixels each (:class:`CornerProducts`).
 
-All three are linear in the products of the image, so they are summed over images, and S is assembled once
+All are linear in the products of the image, so they are summed over images, and S is assembled once
 at the end. The cost of an image is that of its Fourier transform, for any k.
 
 The windows of an image are the disjoint union of the windows of tiles that overlap by k - 1 pixels, so an
-image of any size is cut into tiles whose transforms fit the processor's cache.
+image of any size is cut into tiles whose transforms fit the processor's cache (:mod:`ndtools.numerics.tiles`).
 """
 
 import itertools
 import math
-from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from ndtools.numerics.correlations import CornerProducts, LagSpectra, StripSpectra, Total
-from ndtools.numerics.patches import Pair
+from ndtools.numerics.patches import Sizes
+from ndtools.numerics.tiles import Centred, borders_of, cut, longest_transform, subsets, transform_length
 
-__all__ = ["Centred", "WindowProducts", "window_products", "window_sums"]
+__all__ = ["WindowProducts", "window_products", "window_sums"]
 
-# In samples. A longer transform wastes less on the overlap of tiles; a shorter one stays in the processor's cache. On
-# photographs of 500 × 375 pixels, anything from 320 to 640 is about equally fast.
-LONGEST_TRANSFORM = 448
 SIZES_OF_TILES = 32
 LENGTHS_OF_STRIPS = 8
-# The memory of a transform's sums grows with the square of the channels, so that many channels have shorter ones.
-FEW_CHANNELS, LONGEST_OF_MANY = 4, 224
-
-
-@dataclass(frozen=True, eq=False)
-class Centred:
-    """Pixels of an image less an offset, computed on demand and only for the rows and columns asked for.
-
-    Attributes
-    ----------
-    pixels : Tensor of shape (C, H, W)
-        Pixels of the image in uint8, float32 or float64.
-    offset : Tensor of shape (C,)
-        Offset that is subtracted from each channel, float64, in units of the pixels.
-    scale : float
-        Factor that multiplies the difference.
-    dtype : torch.dtype
-        Dtype of the result, float32 or float64.
-    """
-
-    pixels: Tensor
-    offset: Tensor
-    scale: float
-    dtype: torch.dtype
-
-    def copy_to(self, out: Tensor, rows: slice = slice(None), columns: slice = slice(None)) -> Tensor:
-        """Compute scale · (pixels - offset) of some rows and columns into ``out``, and return ``out``."""
-        pixels, offset = self.pixels[:, rows, columns], self.offset[:, None, None]
-        if pixels.is_floating_point():
-            torch.sub(pixels, offset.to(pixels.dtype), out=out)
-        else:
-            out.copy_(pixels).sub_(offset.to(out.dtype))  # whole numbers: exact in either order, and faster in this one
-        return out if self.scale == 1 else out.mul_(self.scale)
+_LAST = ((), (-1,), (-2, -1), (-3, -2, -1))  # by how many they are
 
 
 def window_products(lags: Tensor, first: Tensor, last: Tensor) -> Tensor:
@@ -133,137 +101,48 @@ def window_sums(total: Tensor, first: Tensor, last: Tensor) -> Tensor:
     return sums
 
 
-@dataclass(frozen=True, eq=False)
-class Borders:
-    """Views of a tile's borders, which only some elements of the window reach.
-
-    Attributes
-    ----------
-    ends : Tensor of shape (2, C, k_y - 1, width)
-        Strips at the top and the bottom.
-    sides : Tensor of shape (2, C, k_x - 1, height)
-        Strips at the left and the right.
-    corners : Tensor of shape (2, 2, C, k_y - 1, k_x - 1)
-        Corners at the top left, top right, bottom left and bottom right.
-    """
-
-    ends: Tensor
-    sides: Tensor
-    corners: Tensor
-
-    @classmethod
-    def of(cls, tile: Tensor, size: Pair, kernel_size: Pair) -> "Borders":
-        """Return the borders of the ``size`` = (h, w) pixels of a tile (C, height, width) that is zero elsewhere."""
-        (h, w), (ky, kx) = size, kernel_size
-        # Windows of k - 1 lines, with the distance of the two borders as step: there are exactly two of them.
-        ends = tile[:, :h].unfold(1, ky - 1, h - ky + 1)
-        sides = tile[:, :, :w].unfold(2, kx - 1, w - kx + 1)
-        corners = ends[:, :, :w].unfold(2, kx - 1, w - kx + 1)
-        return cls(ends.permute(1, 0, 3, 2), sides.permute(2, 0, 3, 1), corners.permute(1, 2, 0, 3, 4))
-
-
-def longest_transform(channels: int) -> int:
-    """Return the number of samples that the transforms of images with so many channels have at most, if k is small."""
-    return LONGEST_TRANSFORM if channels <= FEW_CHANNELS else LONGEST_OF_MANY
-
-
 def sizes_of_tiles(channels: int) -> int:
     """Return how many sizes of transforms are kept apart: as many as take the memory of those of three channels."""
     pairs = channels * (channels + 1) // 2
     return min(SIZES_OF_TILES, max(1, 6 * SIZES_OF_TILES // pairs))
 
 
-def cut(length: int, k: int, longest: int = LONGEST_TRANSFORM) -> list[slice]:
-    """Cut an axis of ``length`` samples into pieces, so that each window of k samples is in exactly one piece.
-
-    Parameters
-    ----------
-    length, k : int
-        Number of samples of the axis, and of the window.
-    longest : int
-        Number of samples that a transform has at most (more if the window is a large part of that).
-
-    Returns
-    -------
-    list of slice
-        Pieces of nearly equal length that overlap by k - 1 samples.
-    """
-    positions = length - k + 1
-    fewest = math.ceil(positions / (max(longest, 4 * k) - 2 * (k - 1)))
-
-    def samples(pieces: int) -> int:
-        return pieces * transform_length(math.ceil(positions / pieces) + k - 1, k)
-
-    step = math.ceil(positions / min(range(fewest, 2 * fewest + 1), key=samples))
-    return [slice(p, min(p + step, positions) + k - 1) for p in range(0, positions, step)]
-
-
-def transform_length(length: int, k: int) -> int:
-    """Return a length for which the transform of ``length`` samples, for lags below k, is fast.
-
-    Parameters
-    ----------
-    length, k : int
-        Number of samples of the piece, and of the window.
-
-    Returns
-    -------
-    int
-        Length of at least ``length + k - 1``, so that no wanted lag wraps around, rounded up to one of four lengths
-        an octave. These have fast transforms, and they are few, because each length has its own sums of tiles.
-    """
-    shortest = length + k - 1
-    step = max(2, (1 << shortest.bit_length()) // 8)
-    return math.ceil(shortest / step) * step
-
-
 class WindowProducts:
-    """Accumulator of the second moments of the windows of images.
+    """Accumulator of the second moments of the windows of signals, images or volumes.
 
     Parameters
     ----------
     channels : int
         Number C of channels.
-    kernel_size : (int, int)
-        Height k_y and width k_x of the window in pixels.
+    kernel_size : tuple of int
+        Side of the window along each of the n axes, in pixels: (k_y, k_x) for images.
     device : torch.device
         Device of the images and of the sums.
     """
 
-    def __init__(self, channels: int, kernel_size: Pair, *, device: torch.device) -> None:
+    def __init__(self, channels: int, kernel_size: Sizes, *, device: torch.device) -> None:
         self.channels, self.kernel_size, self.device = channels, kernel_size, device
         self._memory: dict[torch.dtype, Tensor] = {}
-        ky, kx = kernel_size
-        # Shapes of the sums that give the first moments: over all pixels, along the ends, along the sides, and corners.
-        c = channels
-        self._shapes = ((c,), (2, c, ky - 1), (2, c, kx - 1), (2, 2, c, ky - 1, kx - 1))
-        self.n_sums = sum(map(math.prod, self._shapes))
-        rows, columns = channels * (ky - 1), channels * (kx - 1)  # lines of the strips
-        self._lags = Total(
-            (2 * kx - 1, 2 * ky - 1, channels, channels),
-            device,
-            partial(LagSpectra, channels, kernel_size, device=device),
-            most=sizes_of_tiles(channels),
-        )
-        self._ends = Total(  # at the top and bottom
-            (2, 2 * kx - 1, rows, rows),
-            device,
-            partial(StripSpectra, channels, ky - 1, kx, device=device),
-            most=LENGTHS_OF_STRIPS,
-        )
-        self._sides = Total(  # at the left and right
-            (2, 2 * ky - 1, columns, columns),
-            device,
-            partial(StripSpectra, channels, kx - 1, ky, device=device),
-            most=LENGTHS_OF_STRIPS,
-        )
-        pixels = channels * (ky - 1) * (kx - 1)
-        self._corners = Total(
-            (2, 2, pixels, pixels),
-            device,
-            partial(CornerProducts, channels, (ky - 1, kx - 1), device=device),
-            most=2,  # one for each dtype
-        )
+        axes = len(kernel_size)
+        # Shapes of the sums that give the first moments: over all pixels, along the strips, and of the corners.
+        self._shapes = {
+            ends: ((2,) * len(ends), (channels, *(kernel_size[a] - 1 for a in ends))) for ends in subsets(axes)
+        }
+        self.n_sums = sum(math.prod(borders + lines) for borders, lines in self._shapes.values())
+        self._totals = {ends: self._total_of(ends) for ends in subsets(axes)}
+        self._free = {ends: tuple(axis for axis in range(axes) if axis not in ends) for ends in subsets(axes)}
+
+    def _total_of(self, ends: Sizes) -> "Total[LagSpectra] | Total[StripSpectra] | Total[CornerProducts]":
+        """Return the empty sum of the products of pixels that are near an end of each of some axes."""
+        c, device, (borders, lines) = self.channels, self.device, self._shapes[ends]
+        free = tuple(k for axis, k in enumerate(self.kernel_size) if axis not in ends)
+        shape = (*borders, *(2 * k - 1 for k in free), *(math.prod(lines),) * 2)
+        if not ends:
+            return Total(shape, device, partial(LagSpectra, c, free, device=device), most=sizes_of_tiles(c))
+        if not free:
+            return Total(shape, device, partial(CornerProducts, c, lines[1:], device=device), most=2)  # dtypes
+        spectra = partial(StripSpectra, c, lines[1:], free, device=device)
+        return Total(shape, device, spectra, most=LENGTHS_OF_STRIPS)
 
     def add(self, image: Centred) -> Tensor:
         """Add an image that is at least as large as the window.
@@ -278,24 +157,26 @@ class WindowProducts:
         Tensor of shape (n_sums,)
             Sums of the image over all pixels and along the borders, float64, which `first_moments` assembles.
         """
-        (ky, kx), (_, height, width) = self.kernel_size, image.pixels.shape
-        longest = longest_transform(self.channels)
-        rows, columns = cut(height, ky, longest), cut(width, kx, longest)
-        size = (transform_length(rows[0].stop, ky), transform_length(columns[0].stop, kx))
+        kernel_size, axes = self.kernel_size, len(self.kernel_size)
+        longest = longest_transform(axes, self.channels)
+        pieces = [cut(n, k, longest) for n, k in zip(image.pixels.shape[1:], kernel_size, strict=True)]
+        size = tuple(transform_length(piece[0].stop, k) for piece, k in zip(pieces, kernel_size, strict=True))
         tile = self._room(size, image.dtype)
         sums = torch.zeros(self.n_sums, dtype=torch.float64, device=self.device)
-        for y, x in itertools.product(rows, columns):
-            h, w = y.stop - y.start, x.stop - x.start
-            image.copy_to(tile[:, :h, :w], y, x)
-            tile[:, h:] = 0
-            tile[:, :h, w:] = 0
-            borders = Borders.of(tile, (h, w), self.kernel_size)
-            self._lags.add((size, image.dtype), tile)
-            self._ends.add((size[1], image.dtype), borders.ends)
-            self._sides.add((size[0], image.dtype), borders.sides)
-            self._corners.add((image.dtype,), borders.corners)
-            sums_of_tile = (tile.sum((1, 2)), borders.ends.sum(3), borders.sides.sum(3), borders.corners)
-            sums += torch.cat([values.flatten() for values in sums_of_tile])
+        for place in itertools.product(*pieces):
+            used = tuple(piece.stop - piece.start for piece in place)
+            inner = tuple(slice(0, n) for n in used)
+            image.copy_to(tile[:, *inner], *place)
+            for axis, n in enumerate(used):
+                tile[:, *inner[:axis], n:] = 0
+            views = borders_of(tile, used, kernel_size)
+            sums_of_tile = []
+            for ends, total in self._totals.items():
+                view, free = views[ends], self._free[ends]
+                key = tuple([size[axis] for axis in free])
+                total.add((key, image.dtype) if free else (image.dtype,), view)
+                sums_of_tile.append((view.sum(_LAST[len(free)]) if free else view).flatten())
+            sums += torch.cat(sums_of_tile)
         return sums
 
     def first_moments(self, sums: Tensor) -> Tensor:
@@ -311,44 +192,54 @@ class WindowProducts:
         Tensor of shape (C, k_y, k_x, m)
             Sums Σ_p x_c[p + d] over the valid positions p, in these combinations.
         """
-        pieces = torch.split(sums, [math.prod(shape) for shape in self._shapes])
-        total, ends, sides, corners = (
-            piece.view(*shape, sums.shape[1]) for piece, shape in zip(pieces, self._shapes, strict=True)
-        )
-        # The axis along which the window slides comes first.
-        columns_seen = window_sums(total, *sides.permute(0, 2, 1, 3))  # (k_x, C, m)
-        ends_seen = window_sums(ends, *corners.permute(1, 4, 0, 2, 3, 5))  # (k_x, 2, C, k_y - 1, m)
-        return window_sums(columns_seen, *ends_seen.permute(1, 3, 0, 2, 4)).permute(2, 0, 1, 3)
+        shapes = [borders + lines for borders, lines in self._shapes.values()]
+        pieces = torch.split(sums, [math.prod(shape) for shape in shapes])
+        # Dimensions: window elements of the axes that are done, borders, channels, lines of the borders, combinations.
+        found = {
+            ends: piece.view(*shape, sums.shape[1])
+            for ends, piece, shape in zip(self._shapes, pieces, shapes, strict=True)
+        }
+        axes = len(self.kernel_size)
+        for axis in reversed(range(axes)):
+            done = axes - 1 - axis
+            for ends in subsets(axis):
+                strips = found[(*ends, axis)]
+                border, line = done + len(ends), done + 2 * len(ends) + 2
+                found[ends] = window_sums(found[ends], *_in_front(strips, border, line))
+        return found[()].movedim(-2, 0)
 
-    def _room(self, size: Pair, dtype: torch.dtype) -> Tensor:
+    def _room(self, size: Sizes, dtype: torch.dtype) -> Tensor:
         """Return memory for a tile (C, *size). The same memory is reused, because new memory is slow."""
-        samples = self.channels * size[0] * size[1]
+        samples = self.channels * math.prod(size)
         if dtype not in self._memory or len(self._memory[dtype]) < samples:
             self._memory[dtype] = torch.empty(samples, dtype=dtype, device=self.device)
         return self._memory[dtype][:samples].view(self.channels, *size)
 
     @staticmethod
-    def memory_needed(channels: int, kernel_size: Pair) -> int:
+    def memory_needed(channels: int, kernel_size: Sizes) -> int:
         """Estimate the number of bytes that are held after images of many sizes were added in float32."""
-        ky, kx = kernel_size
-        longest = transform_length(
-            max(longest_transform(channels), 4 * max(kernel_size)) - max(kernel_size) + 1, max(kernel_size)
-        )
-        spectra = (
-            sizes_of_tiles(channels) * (channels * (channels + 1) // 2 + channels) * longest * (longest // 2 + 1) * 8
-        )
-        lines = channels * (ky + kx - 2)
-        strips = LENGTHS_OF_STRIPS * StripSpectra.AT_ONCE * 2 * lines * longest * 4
-        pixels = channels * (ky - 1) * (kx - 1)
-        corners = 4 * pixels * (8 * pixels + 4 * CornerProducts.AT_ONCE)
-        return spectra + strips + corners
+        axes, k = len(kernel_size), max(kernel_size)
+        longest = transform_length(max(longest_transform(axes, channels), 4 * k) - k + 1, k)
+        needed = 0
+        for ends in subsets(axes):
+            free, borders = axes - len(ends), 2 ** len(ends)
+            lines = channels * math.prod(kernel_size[a] - 1 for a in ends)
+            frequencies = longest ** (free - 1) * (longest // 2 + 1) if free else 1
+            if not ends:
+                needed += sizes_of_tiles(channels) * (channels * (channels + 1) // 2 + channels) * frequencies * 8
+            elif free == 1:
+                needed += LENGTHS_OF_STRIPS * StripSpectra.at_once * borders * lines * longest * 4
+            elif free:  # and the spectra of all pairs of lines, while they are summed
+                tiles = LENGTHS_OF_STRIPS * StripSpectra.AT_ONCE_IN_VOLUMES
+                needed += borders * lines * (tiles * longest**free * 4 + 2 * lines * frequencies * 8)
+            else:
+                needed += borders * lines * (8 * lines + 4 * CornerProducts.at_once)
+        return needed
 
     def merge(self, other: "WindowProducts") -> None:
         """Add the sums of ``other``, which has the same channels, window and device."""
-        self._lags.merge(other._lags)
-        self._ends.merge(other._ends)
-        self._sides.merge(other._sides)
-        self._corners.merge(other._corners)
+        for ends, total in self._totals.items():
+            total.merge(other._totals[ends])  # type: ignore[arg-type]  # of the same sort
 
     def total(self) -> Tensor:
         """Assemble the second moments of all windows.
@@ -358,16 +249,26 @@ class WindowProducts:
         Tensor of shape (C, k_y, k_x, C, k_y, k_x)
             Sum over all images and valid positions of x_c[p + d] x_c'[p + d'], in float64.
         """
-        (ky, kx), c = self.kernel_size, self.channels
-        lags = self._lags.sum()  # (l_x, l_y, c, c')
-        # Strips with their lags first: (l_x, y, y', c, c') at the top and bottom, (l_y, x, x', c, c') at the sides.
-        top, bottom = self._ends.sum().view(2, 2 * kx - 1, *(c, ky - 1) * 2).permute(0, 1, 3, 5, 2, 4)
-        left, right = self._sides.sum().view(2, 2 * ky - 1, *(c, kx - 1) * 2).permute(0, 1, 3, 5, 2, 4)
-        # Corners (x, x', y, y', c, c').
-        corners = self._corners.sum().view(2, 2, *(c, ky - 1, kx - 1) * 2).permute(0, 1, 4, 7, 3, 6, 2, 5)
-        columns = window_products(lags, left.permute(1, 2, 0, 3, 4), right.permute(1, 2, 0, 3, 4))
-        first, last = (window_products(strip, *ends) for strip, ends in ((top, corners[0]), (bottom, corners[1])))
-        products = window_products(
-            columns.movedim(2, 0), first.permute(2, 3, 0, 1, 4, 5), last.permute(2, 3, 0, 1, 4, 5)
-        )  # (y, y', x, x', c, c')
-        return products.permute(4, 0, 2, 5, 1, 3)
+        axes = len(self.kernel_size)
+        # Dimensions: pairs of window elements of the axes that are done, borders, lags along the other axes, and twice
+        # channels and lines of the borders.
+        found = {}
+        for ends, total in self._totals.items():
+            summed = total.sum()
+            found[ends] = summed.view(*summed.shape[:-2], *self._shapes[ends][1] * 2)
+        for axis in reversed(range(axes)):
+            done = 2 * (axes - 1 - axis)
+            for ends in subsets(axis):
+                at_ends, b = found[(*ends, axis)], len(ends)
+                lag = done + axis  # the last of b borders and axis + 1 - b lags
+                channels = done + axis + 1  # of the strips, which have a border more and a lag less
+                strips = _in_front(at_ends, done + b, channels + b + 1, channels + 2 * b + 3)
+                found[ends] = window_products(found[ends].movedim(lag, 0), *strips)
+        whole = found[()]  # (y, y', x, x', c, c')
+        elements = range(0, 2 * axes, 2)
+        return whole.permute(2 * axes, *elements, 2 * axes + 1, *(e + 1 for e in elements))
+
+
+def _in_front(tensor: Tensor, *dims: int) -> Tensor:
+    """Move some dimensions of a tensor to the front, in this order."""
+    return tensor.permute(*dims, *(dim for dim in range(tensor.dim()) if dim not in dims))

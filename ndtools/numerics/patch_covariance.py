@@ -1,5 +1,6 @@
 """Accumulator of the covariance of the patches of images, which are added one by one."""
 
+import math
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -7,8 +8,19 @@ import torch
 from torch import Tensor
 
 from ndtools.numerics.covariance import TOLERANCE, Covariance, rounding_effect
-from ndtools.numerics.lag_products import Centred, WindowProducts
-from ndtools.numerics.patches import Pair, as_pixels, im2col, patch_grid, to_pair
+from ndtools.numerics.lag_products import WindowProducts
+from ndtools.numerics.patches import (
+    NOUNS,
+    UNITS,
+    Sizes,
+    as_pixels,
+    axes_in_words,
+    im2col,
+    patch_grid,
+    times,
+    to_sizes,
+)
+from ndtools.numerics.tiles import Centred
 
 __all__ = ["PatchCovariance", "memory_needed", "transform_dtype"]
 
@@ -42,7 +54,7 @@ def transform_dtype(variance: float, features: int, eps: float, *, relative: boo
 
 
 class PatchCovariance:
-    """Accumulator of the covariance of all valid patches of a set of images.
+    """Accumulator of the covariance of all valid patches of a set of images, signals or volumes.
 
     Its memory does not grow with the number of images. Accumulators can be added: the sum of the accumulators of two
     sets is the accumulator of their union, to rounding, for any order and partition.
@@ -51,14 +63,15 @@ class PatchCovariance:
     ----------
     channels : int
         Number C of channels.
-    kernel_size : int or (int, int)
-        Height and width of the patches in pixels.
+    kernel_size : int or tuple of int
+        Height and width of the patches in pixels, or one number for both. A tuple of one number is the length of the
+        patches of signals (C, T); a tuple of three has depth, height and width of those of volumes (C, D, H, W).
     method : {"exact", "im2col"}
         Algorithm. "exact" uses all positions, by the correlations of the image at every lag
         (:mod:`ndtools.numerics.lag_products`), at the cost of a Fourier transform. "im2col" builds the patch
         matrix; it is slower by a factor of about k², but can skip positions.
-    stride : int or (int, int)
-        Step between positions in pixels; other than 1 only with "im2col".
+    stride : int or tuple of int
+        Step between positions in pixels, for all axes or for each; other than 1 only with "im2col".
     dtype : torch.dtype
         Precision: torch.float32 (error about 1e-7 of the largest second moment about an image's mean) or
         torch.float64 (1e-14, at 1.7 times the time). Images little larger than the patch use float64 in both cases.
@@ -98,10 +111,10 @@ class PatchCovariance:
     def __init__(
         self,
         channels: int = 3,
-        kernel_size: int | Pair = 15,
+        kernel_size: int | Sizes = 15,
         *,
         method: Literal["exact", "im2col"] = "exact",
-        stride: int | Pair = 1,
+        stride: int | Sizes = 1,
         dtype: torch.dtype = torch.float32,
         eps: float | None = None,
         relative: bool = False,
@@ -113,13 +126,10 @@ class PatchCovariance:
             raise ValueError(f"dtype must be torch.float32 or torch.float64, got {dtype}")
         if method not in ("exact", "im2col"):
             raise ValueError(f"method must be 'exact' or 'im2col', got {method!r}")
-        if method == "exact" and to_pair(stride, "stride") != (1, 1):
+        self.channels, self.kernel_size = channels, to_sizes(kernel_size)
+        self.stride = to_sizes(stride, "stride", axes=len(self.kernel_size))
+        if method == "exact" and max(self.stride) > 1:
             raise ValueError(f"stride must be 1 with method 'exact', got {stride}; use method 'im2col'")
-        self.channels, self.kernel_size, self.stride = (
-            channels,
-            to_pair(kernel_size),
-            to_pair(stride, "stride"),
-        )
         if eps is not None and not eps >= 0:
             raise ValueError(f"eps must be at least 0, got {eps}")
         self.method, self.dtype, self.eps, self.relative = method, dtype, eps, relative
@@ -142,8 +152,9 @@ class PatchCovariance:
 
         Parameters
         ----------
-        image : Tensor or array of shape (C, H, W)
-            Pixels of the image: uint8, where 0 ... 255 stand for [0, 1], or floating point, which is not scaled.
+        image : Tensor or array of shape (C, H, W), (C, T) or (C, D, H, W)
+            Pixels of the image, signal or volume, with as many axes as the patches: uint8, where 0 ... 255 stand for
+            [0, 1], or floating point, which is not scaled.
 
         Returns
         -------
@@ -158,14 +169,14 @@ class PatchCovariance:
             If the pixels are neither uint8 nor floating point.
         """
         pixels = self._check(image)
-        rows, columns = patch_grid((pixels.shape[1], pixels.shape[2]), self.kernel_size, self.stride)
+        positions = math.prod(patch_grid(tuple(pixels.shape[1:]), self.kernel_size, self.stride))
         offset, variance = _offset_and_variance(pixels)
         scale = GREY_LEVELS
         if pixels.dtype == torch.uint8:
             scale, variance = 1.0, variance / GREY_LEVELS**2
         dtype = self._dtype_of(variance)
         # Lags are summed over all pixels and then reduced to the positions; with few positions float32 is too coarse.
-        if pixels[0].numel() > 2 * rows * columns:
+        if pixels[0].numel() > 2 * positions:
             dtype = torch.float64
         if pixels.is_floating_point():
             pixels = pixels.to(torch.promote_types(pixels.dtype, dtype))
@@ -176,8 +187,8 @@ class PatchCovariance:
             self._origin = offset
         extended = torch.cat([offset - self._origin, offset.new_ones(1)])  # (a, 1)
         self._sums += torch.outer(sums, extended)
-        self._offsets += rows * columns * torch.outer(extended, extended)
-        self.count += rows * columns
+        self._offsets += positions * torch.outer(extended, extended)
+        self.count += positions
         return self
 
     def _dtype_of(self, variance: float) -> torch.dtype:
@@ -186,19 +197,23 @@ class PatchCovariance:
             return torch.float64
         if self.eps is None or self.dtype == torch.float64:
             return self.dtype
-        features = self.channels * self.kernel_size[0] * self.kernel_size[1]
+        features = self.channels * math.prod(self.kernel_size)
         return transform_dtype(variance, features, self.eps, relative=self.relative)
 
     def _check(self, image: Tensor | np.ndarray[Any, Any]) -> Tensor:
         """Return the image as a tensor on the device; TypeError or ValueError if it cannot be used."""
         pixels = as_pixels(image, self.device)
-        if pixels.dim() != 3 or pixels.shape[0] != self.channels:
-            raise ValueError(f"image must have shape ({self.channels}, H, W), got {tuple(pixels.shape)}")
-        (height, width), (ky, kx) = pixels.shape[1:], self.kernel_size
-        if height < ky or width < kx:
-            raise ValueError(f"image must be at least as large as a {ky}×{kx} patch, got {height}×{width} pixels")
+        axes = len(self.kernel_size)
+        noun, shape = NOUNS[axes], tuple(pixels.shape)
+        if len(shape) != 1 + axes or shape[0] != self.channels:
+            raise ValueError(f"{noun} must have shape ({self.channels}, {axes_in_words(axes)}), got {shape}")
+        if any(n < k for n, k in zip(shape[1:], self.kernel_size, strict=True)):
+            raise ValueError(
+                f"{noun} must be at least as large as a {times(self.kernel_size)} patch, got {times(shape[1:])}"
+                f" {UNITS[axes]}"
+            )
         if pixels.is_floating_point() and not pixels.isfinite().all():
-            raise ValueError("image must be finite, got NaN or Inf")
+            raise ValueError(f"{noun} must be finite, got NaN or Inf")
         return pixels
 
     def merge(self, other: "PatchCovariance") -> Self:
@@ -264,8 +279,8 @@ class PatchCovariance:
         """
         if self._origin is None:
             raise ValueError("images must be added before finalize, got none; call update first")
-        area = self.kernel_size[0] * self.kernel_size[1]
-        sums = self._products.first_moments(self._sums).flatten(0, 2)
+        area = math.prod(self.kernel_size)
+        sums = self._products.first_moments(self._sums).flatten(0, -2)
         of_offset = sums[:, :-1].repeat_interleave(area, dim=1)  # Σ s aᵀ over features
         offsets = self._offsets[:-1, :-1].repeat_interleave(area, dim=0).repeat_interleave(area, dim=1)
         products = self._products.total().reshape(len(sums), len(sums))
@@ -285,18 +300,20 @@ class PatchCovariance:
 def _offset_and_variance(pixels: Tensor) -> tuple[Tensor, float]:
     """Return an offset for each channel, near its mean, and the mean square of all pixels about it."""
     bands = pixels.split(max(1, ROOM // pixels[:, 0].numel()), dim=1)  # type: ignore[no-untyped-call]
-    mean = sum(band.sum((1, 2), dtype=torch.float64) for band in bands) / pixels[0].numel()
+    axes = tuple(range(1, pixels.dim()))
+    mean = sum(band.sum(axes, dtype=torch.float64) for band in bands) / pixels[0].numel()
     if pixels.dtype == torch.uint8:
         offset = mean.round()  # whole numbers: the difference is exact in float32
     else:  # a number of the dtype of the pixels, because this is what is subtracted
         offset = mean.to(torch.promote_types(pixels.dtype, torch.float32)).double()
-    squares = [torch.linalg.vector_norm(band - offset[:, None, None]).item() ** 2 for band in bands]
+    offsets = offset.view(-1, *(1,) * len(axes))
+    squares = [torch.linalg.vector_norm(band - offsets).item() ** 2 for band in bands]
     return offset, sum(squares) / pixels.numel()
 
 
 def memory_needed(
     channels: int,
-    kernel_size: int | Pair,
+    kernel_size: int | Sizes,
     method: Literal["exact", "im2col"] = "exact",
     dtype: torch.dtype = torch.float32,
 ) -> int:
@@ -306,8 +323,8 @@ def memory_needed(
     ----------
     channels : int
         Number C of channels.
-    kernel_size : int or (int, int)
-        Height and width of the patches in pixels.
+    kernel_size : int or tuple of int
+        Size of the patches, as in :class:`PatchCovariance`.
     method : {"exact", "im2col"}
         Algorithm, as in :class:`PatchCovariance`.
     dtype : torch.dtype
@@ -318,11 +335,11 @@ def memory_needed(
     int
         Number of bytes: an upper bound for images of many sizes, whose sums are kept apart up to a number of sizes.
     """
-    ky, kx = to_pair(kernel_size)
-    matrix = 8 * (channels * ky * kx) ** 2
+    sizes = to_sizes(kernel_size)
+    matrix = 8 * (channels * math.prod(sizes)) ** 2
     if method == "im2col":
         return 10 * matrix
-    return 10 * matrix + dtype.itemsize // 4 * WindowProducts.memory_needed(channels, (ky, kx))
+    return 10 * matrix + dtype.itemsize // 4 * WindowProducts.memory_needed(channels, sizes)
 
 
 class _Im2colProducts:
@@ -330,24 +347,24 @@ class _Im2colProducts:
 
     CHUNK = 4096  # patches at a time, so that memory does not grow with the image
 
-    def __init__(self, channels: int, kernel_size: Pair, stride: Pair, *, device: torch.device) -> None:
+    def __init__(self, channels: int, kernel_size: Sizes, stride: Sizes, *, device: torch.device) -> None:
         self.kernel_size, self.stride = kernel_size, stride
         self.window = (channels, *kernel_size)
-        features = channels * kernel_size[0] * kernel_size[1]
+        features = channels * math.prod(kernel_size)
         self.n_sums = features
         self._total = torch.zeros(features, features, dtype=torch.float64, device=device)
 
     def add(self, image: Centred) -> Tensor:
         """Add an image; return its first moments, float64 of shape (C·k_y·k_x,)."""
-        ky, kx = self.kernel_size
-        channels, height, width = image.pixels.shape
-        rows, columns = patch_grid((height, width), self.kernel_size, self.stride)
+        channels, *size = image.pixels.shape
+        rows, *others = patch_grid(tuple(size), self.kernel_size, self.stride)
         sums = self._total.new_zeros(len(self._total))
-        step = max(1, self.CHUNK // columns)  # rows of positions
+        step = max(1, self.CHUNK // math.prod(others))  # rows of positions
         for row in range(0, rows, step):
             last = min(row + step, rows) - 1
-            band = slice(row * self.stride[0], last * self.stride[0] + ky)
-            pixels = torch.empty(channels, band.stop - band.start, width, dtype=torch.float64, device=sums.device)
+            band = slice(row * self.stride[0], last * self.stride[0] + self.kernel_size[0])
+            shape = (channels, band.stop - band.start, *size[1:])
+            pixels = torch.empty(shape, dtype=torch.float64, device=sums.device)
             patches = im2col(image.copy_to(pixels, band), self.kernel_size, self.stride)
             self._total.addmm_(patches.mT, patches)
             sums += patches.sum(0)

@@ -1,7 +1,9 @@
-"""Patches of images as rows of a matrix (im2col), on a regular grid of positions.
+"""Patches of signals, images and volumes as rows of a matrix (im2col), on a regular grid of positions.
 
 Throughout ndtools a patch of C channels and kernel size (kh, kw) is a vector of d = C·kh·kw features in
-channel-major order (c, ky, kx). A patch position is valid if the whole patch lies inside the image.
+channel-major order (c, ky, kx). A patch position is valid if the whole patch lies inside the image. A signal (C, T) has
+one axis besides its channels, an image (C, H, W) has two, and a volume (C, D, H, W) three; the kernel size, with a
+number for each axis, says which of them is meant.
 """
 
 import operator
@@ -13,38 +15,78 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["as_pixels", "each_image", "im2col", "patch_grid", "to_pair"]
+__all__ = [
+    "MOST_AXES",
+    "NOUNS",
+    "UNITS",
+    "as_pixels",
+    "axes_in_words",
+    "each_image",
+    "im2col",
+    "patch_grid",
+    "times",
+    "to_pair",
+    "to_sizes",
+]
 
 Pair = tuple[int, int]
+Sizes = tuple[int, ...]
+MOST_AXES = 3
+NOUNS = {1: "signal", 2: "image", 3: "volume"}
+"""What an array with this number of axes besides its channels is called."""
+UNITS = {1: "samples", 2: "pixels", 3: "voxels"}
+"""What its elements are called."""
+_AXES = {1: "T", 2: "H, W", 3: "D, H, W"}
 
 
-def to_pair(value: int | Pair, name: str = "kernel_size") -> Pair:
-    """Return ``value`` as a (vertical, horizontal) pair of positive integers.
+def to_sizes(value: int | Sizes, name: str = "kernel_size", axes: int | None = None) -> Sizes:
+    """Return ``value`` as a positive integer for each axis.
 
     Parameters
     ----------
-    value : int or (int, int)
-        One number for both axes, or one for each.
+    value : int or tuple of int
+        One number for all axes, or one for each axis, vertical before horizontal.
     name : str
         Name of the value for the error message.
+    axes : int, optional
+        Number of axes. By default it is the length of a tuple, or two for one number.
 
     Returns
     -------
-    (int, int)
-        Pair of positive integers, vertical first.
+    tuple of int
+        Positive integers, one for each of one to three axes.
 
     Raises
     ------
     ValueError
-        If ``value`` is neither a positive integer nor a pair of them.
+        If ``value`` is neither a positive integer nor as many of them as there are axes.
     """
     try:
-        pair = tuple(map(operator.index, value if isinstance(value, tuple | list) else (value, value)))
+        sizes = tuple(map(operator.index, value if isinstance(value, tuple | list) else (value,) * (axes or 2)))
     except TypeError:
-        pair = ()
-    if len(pair) != 2 or min(pair) < 1:
-        raise ValueError(f"{name} must be a positive integer or a pair of them, got {value!r}")
-    return pair[0], pair[1]
+        sizes = ()
+    if not 1 <= len(sizes) <= MOST_AXES or min(sizes) < 1 or (axes and len(sizes) != axes):
+        wanted = {None: "one for each of one to three axes", 1: "a tuple of one", 2: "a pair of them"}
+        raise ValueError(
+            f"{name} must be a positive integer or {wanted.get(axes, 'one for each of three axes')}, got {value!r}"
+        )
+    return sizes
+
+
+def to_pair(value: int | Sizes, name: str = "kernel_size") -> Pair:
+    """Return ``value`` as a (vertical, horizontal) pair of positive integers; ValueError as by `to_sizes`."""
+    height, width = to_sizes(value, name, axes=2)
+    return height, width
+
+
+def times(sizes: Sizes) -> str:
+    """Write sizes along axes, as in "5×3"."""
+    return "×".join(map(str, sizes))
+
+
+def axes_in_words(axes: int) -> str:
+    """Write the axes besides the channels, as in "H, W" for two."""
+    return _AXES[axes]
 
 
 def as_pixels(image: Tensor | np.ndarray[Any, Any], device: torch.device | str | None = None) -> Tensor:
@@ -80,13 +122,15 @@ def as_pixels(image: Tensor | np.ndarray[Any, Any], device: torch.device | str |
     return pixels
 
 
-def each_image(images: object) -> Iterator[object]:
-    """Return an iterator over images, of which a tensor or array may hold one or a batch.
+def each_image(images: object, axes: int = 2) -> Iterator[object]:
+    """Return an iterator over images, signals or volumes, of which a tensor or array may hold one or a batch.
 
     Parameters
     ----------
     images : Tensor or array of shape (C, H, W) or (N, C, H, W), or iterable
         Images in one of these forms. The members of an iterable are returned as they are, unchecked.
+    axes : int
+        Number of axes besides the channels: 1 for signals (C, T) or (N, C, T), 3 for volumes. Default 2, for images.
 
     Returns
     -------
@@ -101,10 +145,13 @@ def each_image(images: object) -> Iterator[object]:
         If a tensor or array has another shape.
     """
     if isinstance(images, Tensor | np.ndarray):
-        if len(images.shape) not in (3, 4):
-            shape = tuple(images.shape)
-            raise ValueError(f"images must have shape (C, H, W) or (N, C, H, W), or be a list of images, got {shape}")
-        return iter([images] if len(images.shape) == 3 else images)
+        if len(images.shape) not in (axes + 1, axes + 2):
+            shape, names, noun = tuple(images.shape), axes_in_words(axes), NOUNS[axes]
+            hint = "" if axes != 2 else "; kernel_size=(k,) is for signals (C, T), and (k, k, k) for volumes"
+            raise ValueError(
+                f"images must have shape (C, {names}) or (N, C, {names}), or be a list of {noun}s, got {shape}{hint}"
+            )
+        return iter([images] if len(images.shape) == axes + 1 else images)
     if isinstance(images, str | os.PathLike) or not isinstance(images, Iterable):
         raise TypeError(
             "images must be Tensors or arrays, one or an iterable of them, got"
@@ -113,37 +160,39 @@ def each_image(images: object) -> Iterator[object]:
     return iter(images)
 
 
-def patch_grid(size: Pair, kernel_size: int | Pair, stride: int | Pair = 1) -> Pair:
+def patch_grid(size: Sizes, kernel_size: int | Sizes, stride: int | Sizes = 1) -> Sizes:
     """Count the valid patch positions of an image along each axis.
 
     Parameters
     ----------
-    size : (int, int)
-        Height and width of the image in pixels.
-    kernel_size, stride : int or (int, int)
-        Patch size, and step between neighbouring positions, in pixels.
+    size : tuple of int
+        Height and width of the image in pixels; length of a signal; depth, height and width of a volume.
+    kernel_size, stride : int or tuple of int
+        Patch size, and step between neighbouring positions, in pixels: one for all axes, or one for each.
 
     Returns
     -------
-    (int, int)
-        Rows and columns of the grid of positions; (0, 0) if the image is smaller than the patch.
+    tuple of int
+        Number of positions along each axis; all are 0 if the image is smaller than the patch.
     """
-    counts = [
+    axes = len(size)
+    counts = tuple(
         (n - k) // s + 1 if n >= k else 0
-        for n, k, s in zip(size, to_pair(kernel_size), to_pair(stride, "stride"), strict=True)
-    ]
-    return (counts[0], counts[1]) if all(counts) else (0, 0)
+        for n, k, s in zip(size, to_sizes(kernel_size, axes=axes), to_sizes(stride, "stride", axes=axes), strict=True)
+    )
+    return counts if all(counts) else (0,) * axes
 
 
-def im2col(image: Tensor, kernel_size: int | Pair, stride: int | Pair = 1) -> Tensor:
-    """Unfold an image into the matrix of its valid patches.
+def im2col(image: Tensor, kernel_size: int | Sizes, stride: int | Sizes = 1) -> Tensor:
+    """Unfold a signal, image or volume into the matrix of its valid patches.
 
     Parameters
     ----------
-    image : Tensor of shape (..., C, H, W)
-        Image, or images with any number of leading batch dimensions.
-    kernel_size, stride : int or (int, int)
-        Patch size, and step between neighbouring positions, in pixels.
+    image : Tensor of shape (..., C, H, W); (..., C, T); or (..., C, D, H, W)
+        Image, signal or volume, or several with any number of leading batch dimensions.
+    kernel_size, stride : int or tuple of int
+        Patch size, and step between neighbouring positions, in pixels. One kernel size is that of square patches of
+        images; otherwise there is one for each axis.
 
     Returns
     -------
@@ -153,7 +202,7 @@ def im2col(image: Tensor, kernel_size: int | Pair, stride: int | Pair = 1) -> Te
     Raises
     ------
     ValueError
-        If ``image`` has fewer than three dimensions or is smaller than the patch.
+        If ``image`` has fewer dimensions than channels and axes, or is smaller than the patch.
 
     Examples
     --------
@@ -162,13 +211,22 @@ def im2col(image: Tensor, kernel_size: int | Pair, stride: int | Pair = 1) -> Te
     torch.Size([6, 4])
     >>> im2col(torch.arange(12.0).reshape(1, 3, 4), 2)[0]
     tensor([0., 1., 4., 5.])
+    >>> im2col(torch.arange(4.0).reshape(1, 4), (3,))
+    tensor([[0., 1., 2.],
+            [1., 2., 3.]])
     """
-    (kh, kw), (sh, sw) = to_pair(kernel_size), to_pair(stride, "stride")
-    if image.dim() < 3:
-        raise ValueError(f"image must have shape (..., C, H, W), got {tuple(image.shape)}")
-    if image.shape[-2] < kh or image.shape[-1] < kw:
-        height, width = image.shape[-2:]
-        raise ValueError(f"image must be at least as large as a {kh}×{kw} patch, got {height}×{width} pixels")
-    windows = image.unfold(-2, kh, sh).unfold(-2, kw, sw)  # (..., C, rows, columns, kh, kw)
-    windows = windows.movedim(-5, -3)  # (..., rows, columns, C, kh, kw)
-    return windows.flatten(-3).flatten(-3, -2)
+    sides = to_sizes(kernel_size)
+    axes = len(sides)
+    steps = to_sizes(stride, "stride", axes=axes)
+    if image.dim() < axes + 1:
+        raise ValueError(f"image must have shape (..., C, {axes_in_words(axes)}), got {tuple(image.shape)}")
+    size = tuple(image.shape[-axes:])
+    if any(n < k for n, k in zip(size, sides, strict=True)):
+        raise ValueError(
+            f"{NOUNS[axes]} must be at least as large as a {times(sides)} patch, got {times(size)} {UNITS[axes]}"
+        )
+    windows = image
+    for k, s in zip(sides, steps, strict=True):  # each axis becomes positions, and its window comes last
+        windows = windows.unfold(-axes, k, s)
+    windows = windows.movedim(-2 * axes - 1, -axes - 1)  # (..., positions, C, window)
+    return windows.flatten(-axes - 1).flatten(-axes - 1, -2)

@@ -54,13 +54,12 @@ def saved_deconvolution(saved: SavedResult) -> Deconvolution | None:
     numbers, shape = saved.numbers, saved.numbers["deconvolution"]
     if shape is None:
         return None
-    ky, kx = shape["kernel_size"]
     return Deconvolution(
         mean=torch.from_numpy(saved.arrays["mean"]),
         matrix=torch.from_numpy(saved.arrays["deconvolution"]),
         eigenvalues=torch.from_numpy(saved.arrays["eigenvalues"]),
         channels=shape["channels"],
-        kernel_size=(ky, kx),
+        kernel_size=tuple(shape["kernel_size"]),
         eps=numbers["eps"],
         condition=optional_float(numbers["condition"]),
         residual=optional_float(numbers["residual"]),

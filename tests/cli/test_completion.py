@@ -42,6 +42,7 @@ def here(tmp_path, monkeypatch):
         ("ndtools deblur s", ["sample-photo", "samples/", "sand.png"]),
         ("ndtools sparsity p", []),  # the shell completes paths
         ("ndtools kernels samples/", []),
+        ("ndtools signals b", ["base-calls", "beads"]),
         ("ndtools regress m", ["mnist", "mnist.txt"]),
         ("ndtools mlp ", [*SETS, "glyphs", "mnist.txt", "photo.jpg", "samples/", "sand.png"]),
         ("ndtools data fetch ", SETS),

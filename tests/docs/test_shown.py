@@ -88,6 +88,7 @@ CHEAP = {
     "ns-stability": ("photo", "--iterations", "20"),
     "regress": ("set", "--iterations", "3"),
     "mlp": ("set", "--hidden", "4", "--epochs", "3", "--lr", "0.1,0.5"),
+    "signals": ("-k", "7"),
     "check": ("prop1", "--source", "photo"),
     "deblur": ("photo", "--blur", "gaussian:0.5", "-k", "5"),
 }

@@ -37,6 +37,8 @@ from ndtools.experiments.ns_stability import run as ns_stability
 from ndtools.experiments.ns_stability.config import NsStabilityConfig
 from ndtools.experiments.regress import run as regress
 from ndtools.experiments.regress.config import RegressConfig
+from ndtools.experiments.signals import run as signals
+from ndtools.experiments.signals.config import SignalsConfig
 from ndtools.experiments.sparsity import run as sparsity
 from ndtools.experiments.sparsity.config import SparsityConfig
 from ndtools.experiments.timing import run as timing
@@ -131,6 +133,7 @@ CASES = {
     "deconvolve": (deconvolve.run, DeconvolveConfig, {"source": PHOTO, "border": "reflect"}, of_moments(27)),
     "sparsity": (sparsity.run, SparsityConfig, {"source": IMAGES, "bootstrap": 2}, of_moments(27)),
     "sparsity, channels": (sparsity.run, SparsityConfig, {"source": IMAGES, "whitening": "channel"}, of_moments(27)),
+    "signals": (signals.run, SignalsConfig, {"kernel_size": 5}, of_moments(20)),
     "compare_sets": (
         compare_sets.run,
         CompareSetsConfig,

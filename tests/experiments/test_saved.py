@@ -72,6 +72,8 @@ VARIANTS = {
         5,
     ),
     "compare-sets-ridges": ("compare-sets", "{photos}", "{yellow}", "{photos}", "-k", 3, "--eps", "1e-1,1e-2,1e-3"),
+    "signals": ("signals", "-k", 5),
+    "signals-auto": ("signals", "beads", "-k", "3x3x1", "--eps", "auto"),
     "ns-stability": ("ns-stability", "{photo}", "--dtype", "float16,float64"),
     "ns-stability-matrix": ("ns-stability", "{matrix}", "--eps", 0),
     "ns-stability-sweep": ("ns-stability", "{matrix}", "--sweep", "--iterations", 4),
@@ -108,6 +110,7 @@ REACHED = {
     "sparsity-flat": lambda result: result.before.sigma == 0,
     "ns-stability": lambda result: result.left_out and np.isnan(result.curves[2].residual).any(),
     "regress": lambda result: any(arm.diverged for loss in result.losses for arm in loss.arms),
+    "signals-auto": lambda result: result.ridge and len(result.fit.kernel_size) == 3,
     "kernels-auto": lambda result: len(result.ridge.ridges) > 50,
     "kernels-series": lambda result: (
         [(r.config.kernel_size, r.config.eps) for r in result][1::4] == [(3, 0.01), (5, "auto")]

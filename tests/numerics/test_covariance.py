@@ -5,6 +5,8 @@ against, and to the largest covariance where there is some. A Fourier transform 
 the largest value at most; the longest have 448 × 448, so log2(n) < 18.
 """
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -13,8 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ndtools.numerics.covariance import rounding_effect
-from ndtools.numerics.lag_products import cut, longest_transform
 from ndtools.numerics.patch_covariance import PatchCovariance, transform_dtype
+from ndtools.numerics.tiles import LONGEST_TRANSFORM, cut, longest_transform
 from tests.oracles.patches import patch_covariance, row_window_products
 from tests.oracles.pictures import smooth_images
 from tests.places import real
@@ -45,13 +47,14 @@ def as_unit(image):
 
 def largest_second_moment(images, kernel_size):
     """Of a patch element about its image's mean, over all patches."""
-    ky, kx = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
     total = count = 0
     for image in map(as_unit, images):
-        squares = np.square(image - image.mean((1, 2), keepdims=True))
-        rows, columns = squares.shape[1] - ky + 1, squares.shape[2] - kx + 1
-        total = total + np.array([squares[:, y : y + rows, x : x + columns].sum((1, 2)) for y, x in np.ndindex(ky, kx)])
-        count += rows * columns
+        squares = np.square(image - image.mean(tuple(range(1, image.ndim)), keepdims=True))
+        sides = (kernel_size,) * (image.ndim - 1) if isinstance(kernel_size, int) else kernel_size
+        positions = [n - k + 1 for n, k in zip(image.shape[1:], sides, strict=True)]
+        parts = ([slice(d, d + n) for d, n in zip(at, positions, strict=True)] for at in np.ndindex(sides))
+        total = total + np.array([squares[:, *part].sum(tuple(range(1, image.ndim))) for part in parts])
+        count += math.prod(positions)
     return (total / count).max()
 
 
@@ -92,6 +95,72 @@ def test_equals_the_patch_matrix_in_float64(case):
     assert_exact(covariance(images, kernel_size, dtype=torch.float64), images, kernel_size, FLOAT64, scale=1.0)
 
 
+@st.composite
+def arrays_of_any_axes(draw):
+    """Signals, images or volumes of 1 to 31 channels; the patches stay below some hundred features."""
+    axes = draw(st.integers(1, 3))
+    kernel_size = tuple(draw(st.integers(1, {1: 24, 2: 5, 3: 3}[axes])) for _ in range(axes))
+    channels = draw(st.integers(1, min(31, 400 // math.prod(kernel_size))))
+    most = {1: 120, 2: 12, 3: 5}[axes]
+    sizes = draw(st.lists(st.tuples(*[st.integers(0, most)] * axes), min_size=1, max_size=3))
+    level, dtype = draw(st.floats(0, 1)), draw(st.sampled_from([np.uint8, np.float32, np.float64]))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    arrays = []
+    for extra in sizes:
+        walk = rng.normal(size=(channels, *map(sum, zip(kernel_size, extra, strict=True)))).cumsum(-1)
+        array = np.clip(level + walk / (np.abs(walk).max() + 1e-9), 0, 1)
+        arrays.append(np.round(array * 255).astype(np.uint8) if dtype == np.uint8 else array.astype(dtype))
+    return arrays, kernel_size, draw(st.sampled_from([torch.float32, torch.float64]))
+
+
+@settings(max_examples=60)
+@given(arrays_of_any_axes())
+def test_equals_the_patch_matrix_in_one_two_and_three_axes(case):
+    arrays, kernel_size, dtype = case
+    oracle = patch_covariance(list(map(as_unit, arrays)), kernel_size)
+    scale = max(largest_second_moment(arrays, kernel_size), np.abs(oracle[2]).max()) + 1e-15
+    rtol, scale = (FLOAT32, scale) if dtype == torch.float32 else (FLOAT64, 1.0)
+    result = covariance(arrays, kernel_size, dtype=dtype)
+    assert result.kernel_size == kernel_size
+    assert_exact(result, arrays, kernel_size, rtol, scale=scale, oracle=oracle)
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel_size", "channels"),
+    [
+        ((20_000,), (15,), 4),
+        ((9_000,), (301,), 1),
+        ((5_000,), (2,), 31),
+        ((40, 50, 120), (3, 5, 4), 1),
+        ((9, 10, 200), (9, 2, 3), 2),
+        ((200, 4, 5), (4, 4, 5), 3),
+    ],
+)
+def test_long_signals_and_volumes_in_several_tiles(size, kernel_size, channels):
+    walk = np.random.default_rng(1).normal(size=(channels, *size)).cumsum(1 + np.argmax(size))
+    array = walk / np.abs(walk).max()
+    oracle = patch_covariance([array], kernel_size)
+    scale = largest_second_moment([array], kernel_size)
+    assert_exact(covariance([array], kernel_size), [array], kernel_size, FLOAT32, scale=scale, oracle=oracle)
+    result = covariance([array], kernel_size, dtype=torch.float64)
+    assert_exact(result, [array], kernel_size, FLOAT64, scale=1.0, oracle=oracle)
+    result = covariance([array], kernel_size, method="im2col")
+    assert_exact(result, [array], kernel_size, FLOAT64, scale=1.0, oracle=oracle)
+
+
+def test_signals_and_volumes_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match=r"signal must have shape \(2, T\), got \(2, 5, 5\)"):
+        PatchCovariance(2, (3,)).update(np.zeros((2, 5, 5)))
+    with pytest.raises(ValueError, match=r"volume must be at least as large as a 3×3×3 patch, got 2×9×9 voxels"):
+        PatchCovariance(1, (3, 3, 3)).update(np.zeros((1, 2, 9, 9)))
+    with pytest.raises(ValueError, match="kernel_size must be a positive integer or one for each of one to three axes"):
+        PatchCovariance(1, (3, 3, 3, 3))
+    with pytest.raises(ValueError, match="stride must be a positive integer or a tuple of one"):
+        PatchCovariance(1, (3,), method="im2col", stride=(2, 2))
+    with pytest.raises(ValueError, match="kernel_size must be the same"):
+        PatchCovariance(1, (3,)).merge(PatchCovariance(1, (3, 1)))
+
+
 @pytest.mark.parametrize(
     ("size", "k", "longest"),
     [
@@ -106,7 +175,7 @@ def test_equals_the_patch_matrix_in_float64(case):
 )
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_sizes_from_a_single_patch_to_several_tiles(size, k, longest, channels, monkeypatch):
-    monkeypatch.setattr("ndtools.numerics.lag_products.LONGEST_TRANSFORM", longest)
+    monkeypatch.setitem(LONGEST_TRANSFORM, 2, longest)
     if k == 31:
         channels = 1
     image = np.random.default_rng(0).random((channels, *size)).cumsum(1) / size[0]
@@ -181,7 +250,7 @@ def test_any_number_of_channels_in_any_unit(channels, kernel_size, shapes, scale
 
 def test_tiles_of_many_channels_are_shorter():
     image = np.random.default_rng(0).normal(size=(7, 230, 20))  # as many rows as one tile of three channels has
-    assert len(cut(230, 3)) < len(cut(230, 3, longest_transform(7)))
+    assert len(cut(230, 3, longest_transform(2, 3))) < len(cut(230, 3, longest_transform(2, 7)))
     count, mean, expected = patch_covariance([image], 3)
     result = covariance([image], 3, dtype=torch.float64)
     assert np.abs(result.matrix.numpy() - expected).max() <= FLOAT64 * largest_second_moment([image], 3)

@@ -98,6 +98,40 @@ def test_fold_equals_explicit_whitening(fit):
         fit.fold(weight[:, :2])
 
 
+@pytest.mark.parametrize(("size", "kernel_size"), [((60,), (5,)), ((9, 10, 11), (3, 1, 5))])
+def test_signals_and_volumes(size, kernel_size):
+    """As of images: D is that of the patch matrix, and convolutions apply it and fold it."""
+    generator = torch.Generator().manual_seed(0)
+    data = torch.randn(2, 2, *size, dtype=torch.float64, generator=generator).cumsum(-1)
+    fit = fit_deconvolution(data, kernel_size=kernel_size, eps=0.1)
+    count, mean, covariance = patch_covariance(list(data.numpy()), kernel_size)
+    features = len(mean)
+    values, vectors = scipy.linalg.eigh(covariance + 0.1 * np.eye(features))
+    assert count > features
+    np.testing.assert_allclose(fit.matrix, vectors / np.sqrt(values) @ vectors.T, rtol=0, atol=1e-5)
+    patches = im2col(data[0], kernel_size)
+    positions = [n - k + 1 for n, k in zip(size, kernel_size, strict=True)]
+    centres = ((patches - fit.mean) @ fit.matrix).view(-1, 2, features // 2)[:, :, features // 4]
+    torch.testing.assert_close(fit.apply(data[0]), centres.mT.reshape(2, *positions), rtol=0, atol=1e-9)
+    torch.testing.assert_close(fit.apply(data)[0], fit.apply(data[0]), rtol=0, atol=1e-9)
+    weight = torch.randn(3, 2, *kernel_size, dtype=torch.float64, generator=generator)
+    folded, bias = fit.fold(weight)
+    explicit = ((patches - fit.mean) @ fit.matrix) @ weight.flatten(1).mT
+    torch.testing.assert_close(patches @ folded.flatten(1).mT + bias, explicit, rtol=1e-9, atol=1e-9)
+    assert repr(fit).startswith(f"Deconvolution({'×'.join(map(str, kernel_size))} patches of 2 channels")
+    with pytest.raises(ValueError, match="must have shape"):
+        fit.apply(torch.zeros(3, 9, 9, 9, 9))
+
+
+def test_arrays_of_another_number_of_axes_say_how_signals_are_fitted():
+    with pytest.raises(ValueError, match=r"kernel_size=\(k,\) is for signals \(C, T\)"):
+        fit_deconvolution(torch.zeros(2, 100), kernel_size=5)
+    with pytest.raises(ValueError, match=r"images must have shape \(C, T\) or \(N, C, T\)"):
+        fit_deconvolution(torch.zeros(2, 3, 4, 5), kernel_size=(5,))
+    with pytest.raises(DataError, match=r"at least 5 samples \(kernel_size\), got none"):
+        fit_deconvolution(torch.zeros(1, 4), kernel_size=(5,))
+
+
 def test_relative_eps_does_not_see_the_scale_of_the_pixels():
     a = fit_deconvolution([picture()], 3, eps=0.01, relative=True)
     b = fit_deconvolution([picture() * 8], 3, eps=0.01, relative=True)  # a power of two: the same rounding

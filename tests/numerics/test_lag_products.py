@@ -10,15 +10,11 @@ from hypothesis import strategies as st
 
 from ndtools.numerics.correlations import CornerProducts, LagSpectra, StripSpectra, Total
 from ndtools.numerics.lag_products import (
-    LONGEST_TRANSFORM,
-    Borders,
-    Centred,
     WindowProducts,
-    cut,
-    transform_length,
     window_products,
     window_sums,
 )
+from ndtools.numerics.tiles import LONGEST_TRANSFORM, Centred, borders_of, cut, transform_length
 from tests.oracles.patches import patch_matrix
 
 CPU = torch.device("cpu")
@@ -59,7 +55,7 @@ def test_lag_spectra_correlate_all_channel_pairs_at_all_lags():
     lags = spectra.take()
     assert len(spectra) == 0
     assert torch.count_nonzero(spectra.take()) == 0
-    assert lags.shape == (2 * kx - 1, 2 * ky - 1, 3, 3)
+    assert lags.shape == (2 * ky - 1, 2 * kx - 1, 3, 3)
     for lx, ly, c, d in itertools.product(range(1 - kx, kx), range(1 - ky, ky), range(3), range(3)):
         expected = sum(
             tile[c, y, x] * tile[d, y + ly, x + lx]
@@ -67,14 +63,14 @@ def test_lag_spectra_correlate_all_channel_pairs_at_all_lags():
             for y, x in itertools.product(range(5), range(7))
             if 0 <= y + ly < 5 and 0 <= x + lx < 7
         )
-        assert lags[lx + kx - 1, ly + ky - 1, c, d].item() == pytest.approx(expected, abs=1e-10)
+        assert lags[ly + ky - 1, lx + kx - 1, c, d].item() == pytest.approx(expected, abs=1e-10)
 
 
 @pytest.mark.parametrize("length", [8, 9])
 def test_strip_spectra_correlate_all_pairs_of_lines(length):
     count, k_along = 5, 3
     strips = integers(count, 2, 2, 2, 6)  # tiles, both sides, two channels, two lines
-    spectra = StripSpectra(2, 2, k_along, length, torch.float64, CPU)
+    spectra = StripSpectra(2, (2,), (k_along,), (length,), torch.float64, CPU)
     for strip in strips:
         spectra.add(torch.nn.functional.pad(torch.tensor(strip), (0, length - 6)))
     lags = spectra.take()
@@ -98,7 +94,7 @@ def test_corner_products_are_those_of_all_pairs_of_pixels():
 class Sums:
     """The simplest thing that a total can be made of."""
 
-    AT_ONCE = 3
+    at_once = 3
 
     def __init__(self, factor):
         self.factor, self.waiting = factor, []
@@ -107,7 +103,7 @@ class Sums:
         return len(self.waiting)
 
     def add(self, tensor):
-        assert len(self) < self.AT_ONCE
+        assert len(self) < self.at_once
         self.waiting.append(tensor)
 
     def take(self):
@@ -131,12 +127,13 @@ def test_totals_lose_nothing_whatever_comes_when(additions, most):
 def test_borders_of_a_tile():
     tile = torch.zeros(2, 9, 12)
     tile[:, :7, :10] = torch.tensor(integers(2, 7, 10))
-    borders = Borders.of(tile, (7, 10), (3, 5))
-    assert torch.equal(borders.ends, torch.stack([tile[:, :2], tile[:, 5:7]]))
-    assert torch.equal(borders.sides, torch.stack([tile[..., :4].mT, tile[..., 6:10].mT]))
+    borders = borders_of(tile, (7, 10), (3, 5))
+    assert torch.equal(borders[()], tile)
+    assert torch.equal(borders[(0,)], torch.stack([tile[:, :2], tile[:, 5:7]]))
+    assert torch.equal(borders[(1,)], torch.stack([tile[..., :4].mT, tile[..., 6:10].mT]))
     for y, rows in enumerate((slice(2), slice(5, 7))):
         for x, columns in enumerate((slice(4), slice(6, 10))):
-            assert torch.equal(borders.corners[y, x], tile[:, rows, columns])
+            assert torch.equal(borders[0, 1][y, x], tile[:, rows, columns])
 
 
 @given(n=st.integers(1, 12), k=st.integers(1, 12))
@@ -148,33 +145,57 @@ def test_window_sums_follow_from_the_total_and_borders(n, k):
     assert window_sums(x.sum(0), x[: k - 1], x[n - k + 1 :]).tolist() == expected
 
 
-@given(length=st.integers(1, 5000), k=st.integers(1, 300))
-def test_cuts_hold_every_window_once_and_fit_their_transform(length, k):
+@given(length=st.integers(1, 5000), k=st.integers(1, 300), longest=st.sampled_from([*LONGEST_TRANSFORM.values()]))
+def test_cuts_hold_every_window_once_and_fit_their_transform(length, k, longest):
     if k > length:
         return
-    pieces = cut(length, k)
+    pieces = cut(length, k, longest)
     windows = [p for piece in pieces for p in range(piece.start, piece.stop - k + 1)]
     assert windows == list(range(length - k + 1))
     assert pieces[-1].stop == length
     sizes = [piece.stop - piece.start for piece in pieces]
     assert sizes[0] == max(sizes)
     transform = transform_length(sizes[0], k)
-    assert sizes[0] + k - 1 <= transform <= 1.25 * max(LONGEST_TRANSFORM, 4 * k)
+    assert sizes[0] + k - 1 <= transform <= 1.25 * max(longest, 4 * k)
     assert transform % 2 == 0
 
 
-@pytest.mark.parametrize(("ky", "kx"), [(1, 1), (1, 3), (3, 1), (2, 2), (4, 3)])
-def test_second_moments_of_windows(ky, kx):
-    images = [integers(2, h, w, seed=h) for h, w in ((4, 3), (9, 12), (4, 400), (300, 5))]
-    products = WindowProducts(2, (ky, kx), device=CPU)
+def test_strips_with_several_free_axes_correlate_all_pairs_of_lines():
+    strips = integers(6, 2, 1, 2, 4, 5)  # tiles (more than are held at once), both ends, a channel, two slices
+    spectra = StripSpectra(1, (2,), (3, 2), (6, 7), torch.float64, CPU)
+    lags = torch.zeros(2, 5, 3, 2, 2, dtype=torch.float64)
+    for strip in strips:
+        spectra.add(torch.nn.functional.pad(torch.tensor(strip), (0, 2, 0, 2)))
+        if len(spectra) == spectra.at_once:
+            lags += spectra.take()
+    lags += spectra.take()
+    for side, ly, lx, i, j in itertools.product(range(2), range(-2, 3), range(-1, 2), range(2), range(2)):
+        expected = sum(
+            strip[side, 0, i, y, x] * strip[side, 0, j, y + ly, x + lx]
+            for strip in strips
+            for y, x in itertools.product(range(4), range(5))
+            if 0 <= y + ly < 4 and 0 <= x + lx < 5
+        )
+        assert lags[side, ly + 2, lx + 1, i, j].item() == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("kernel_size", "sizes"),
+    [(k, ((4, 3), (9, 12), (4, 400), (300, 5))) for k in ((1, 1), (1, 3), (3, 1), (2, 2), (4, 3))]
+    + [(k, ((4,), (9,), (5000,))) for k in ((1,), (2,), (4,))]
+    + [(k, ((4, 3, 2), (5, 9, 12), (4, 100, 3))) for k in ((1, 1, 1), (1, 3, 2), (3, 1, 1), (2, 2, 2), (4, 3, 2))],
+)
+def test_second_moments_of_windows(kernel_size, sizes):
+    images = [integers(2, *size, seed=size[0]) for size in sizes]
+    products = WindowProducts(2, kernel_size, device=CPU)
     for image in images:
         zero = torch.zeros(2, dtype=torch.float64)
         sums = products.add(Centred(torch.tensor(image), zero, 1.0, torch.float64))
         both = products.first_moments(torch.stack([sums, -2 * sums], dim=1))
-        assert both.shape == (2, ky, kx, 2)
-        assert both[..., 0].flatten().tolist() == patch_matrix(image, (ky, kx)).sum(0).tolist()
+        assert both.shape == (2, *kernel_size, 2)
+        assert both[..., 0].flatten().tolist() == patch_matrix(image, kernel_size).sum(0).tolist()
         assert torch.equal(both[..., 1], -2 * both[..., 0])
     total = products.total()
-    assert total.shape == (2, ky, kx, 2, ky, kx)
-    patches = np.concatenate([patch_matrix(image, (ky, kx)) for image in images])
-    np.testing.assert_allclose(total.reshape(2 * ky * kx, -1), patches.T @ patches, rtol=0, atol=1e-9)
+    assert total.shape == (2, *kernel_size, 2, *kernel_size)
+    patches = np.concatenate([patch_matrix(image, kernel_size) for image in images])
+    np.testing.assert_allclose(total.reshape(patches.shape[1], -1), patches.T @ patches, rtol=0, atol=1e-9)

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ndtools.numerics.patches import as_pixels, im2col, patch_grid, to_pair
+from ndtools.numerics.patches import as_pixels, im2col, patch_grid, to_sizes
 from tests.oracles.patches import patch_matrix
 
 
@@ -36,15 +36,17 @@ def test_stride_may_differ_by_axis_and_batches_keep_their_dimensions():
     assert torch.equal(patches[1, 2, 4].view(3, 3, 2), images[1, 2, :, 4:7, 3:5])
 
 
-@pytest.mark.parametrize("bad", [0, -1, (3, 0), (1, 2, 3), 1.5, (2.5, 1), "3", None])
+@pytest.mark.parametrize("bad", [0, -1, (3, 0), (1, 2, 3, 4), (), 1.5, (2.5, 1), "3", None])
 def test_sizes_must_be_positive_integers(bad):
-    with pytest.raises(ValueError, match="size must be a positive integer or a pair"):
-        to_pair(bad, "size")
+    with pytest.raises(ValueError, match="size must be a positive integer or one for each"):
+        to_sizes(bad, "size")
 
 
 def test_sizes_may_be_numpy_integers():
-    assert to_pair(np.int64(3)) == (3, 3)
-    assert to_pair((np.int32(3), 4)) == (3, 4)
+    assert to_sizes(np.int64(3)) == (3, 3)
+    assert to_sizes((np.int32(3), 4)) == (3, 4)
+    assert to_sizes((1, 2, 3)) == (1, 2, 3)
+    assert to_sizes(2, axes=3) == (2, 2, 2)
 
 
 @pytest.mark.parametrize("flip", [False, True])

@@ -5,10 +5,12 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 
 def patch_matrix(image, kernel_size, stride=1):
-    """All valid patches of a (C, H, W) array as rows, features in (c, ky, kx) order."""
-    ky, kx = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
-    windows = sliding_window_view(np.asarray(image, dtype=np.float64), (ky, kx), axis=(1, 2))[:, ::stride, ::stride]
-    return windows.transpose(1, 2, 0, 3, 4).reshape(-1, image.shape[0] * ky * kx)
+    """All valid patches of a (C, H, W), (C, T) or (C, D, H, W) array as rows, features in (c, ky, kx) order."""
+    axes = image.ndim - 1
+    sides = (kernel_size,) * axes if isinstance(kernel_size, int) else kernel_size
+    windows = sliding_window_view(np.asarray(image, dtype=np.float64), sides, axis=tuple(range(1, axes + 1)))
+    windows = windows[:, *(slice(None, None, stride),) * axes]
+    return np.moveaxis(windows, 0, axes).reshape(-1, image.shape[0] * np.prod(sides))
 
 
 def patch_covariance(images, kernel_size, stride=1):
