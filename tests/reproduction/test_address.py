@@ -41,6 +41,7 @@ def test_every_setting_that_changes_the_result_changes_the_address(field, prints
         "source": "dead-leaves", "images": 3, "resize": 64, "method": "coupled", "covariance": "exact", "eps": "paper",
         "jobs": 3, "device": "cpu", "from_moments": (), "bootstrap": 5,
         "space": "lms", "pixels_per_degree": 60.0,
+        "key": "x", "axes": "HWC", "raw": "4x5:>u2", "channels": ("a", "b"),
     }  # fmt: skip
     value = special[field] if field in special else OTHER[type(getattr(config, field))](getattr(config, field))
     same = field in ("jobs", "device", "from_moments")
