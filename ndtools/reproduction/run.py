@@ -106,8 +106,16 @@ class Reproduction:
         with RunFolder(self.request.output).lock():
             try:
                 self._run()
+                self._refresh()
             finally:
                 self._save()
+
+    def _refresh(self) -> None:
+        """Take up what was done for one item, and is a part of others, in their states and grades."""
+        for name, state in self.states.items():
+            over: ItemWord | None = "over the budget" if state.state == "over the budget" else None
+            if state.level is not None:
+                self.states[name] = self._state(state.item, state.level, asked=state.asked, word=over)
 
     def _run(self) -> None:
         for name in self.asked:

@@ -131,3 +131,17 @@ def test_a_run_ends_with_the_budget_and_goes_on_with_the_next(tmp_path, monkeypa
     whole = train(CONFIG, tmp_path / "whole")
     folder = out / "runs" / f"glyphs-simple_cnn-bn-{part.address}"
     assert final_weights(folder) == final_weights(tmp_path / "whole" / whole.name)
+
+
+def test_a_run_that_was_made_for_another_item_is_graded_at_once(tmp_path):
+    whole, small = replace(CONFIG, epochs=1), replace(CONFIG, epochs=1, images=32)
+    (long,) = training_item(whole).levels(None)
+    quick = replace(long, title="quick", parts=(Part(name="bn, seed 0", experiment="train", config=small, work=1.0),))
+    both = replace(training_item(whole), id="both", levels=lambda _: [long, quick])
+    work = reproduction(tmp_path / "out", [both, replace(training_item(whole), id="one")], budget=8.0)
+    work.run()
+    first, second = work.states.values()
+    assert (first.level.title, second.level.title) == ("quick", "tiny")
+    assert first.grades[0].measured == second.grades[0].measured
+    again = reproduction(tmp_path / "out", [both, replace(training_item(whole), id="one")], budget=8.0)
+    assert again.states["both"].grades == first.grades
