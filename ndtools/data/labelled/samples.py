@@ -139,6 +139,12 @@ class Files:
             return self.places.read(index)
         return read_file(os.path.join(self.root, self.names[index]))
 
+    def path(self, index: int) -> str:
+        """Return the path of a file, or its archive and its name in there, printable."""
+        if self.places is not None:
+            return printable(f"{self.places.shards[self.places.shard[index]]}: {self.names[index]}")
+        return printable(os.path.join(self.root, self.names[index]))
+
     def subset(self, index: NDArray[np.int64]) -> "Files":
         """Return some of the files, in the order of an array of their numbers."""
         places = self.places and Places(
