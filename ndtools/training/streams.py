@@ -309,17 +309,20 @@ class StreamedData:
         DataLoader
             Loader of uint8 batches and lists of damaged images.
         """
-        return DataLoader(
-            _Reading(work),
-            batch_size=None,
-            sampler=keys,  # type: ignore[arg-type]
-            num_workers=self.workers,
-            collate_fn=_unchanged,
-            pin_memory=self.device.type == "cuda",
-            worker_init_fn=_deaf,
-            persistent_workers=lasting and self.workers > 0,
-            generator=torch.Generator(),  # else torch would draw a number from the generator of the run
-        )
+        with warnings.catch_warnings():
+            # More processes than processors are the choice of the user.
+            warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
+            return DataLoader(
+                _Reading(work),
+                batch_size=None,
+                sampler=keys,
+                num_workers=self.workers,
+                collate_fn=_unchanged,
+                pin_memory=self.device.type == "cuda",
+                worker_init_fn=_deaf,
+                persistent_workers=lasting and self.workers > 0,
+                generator=torch.Generator(),  # else torch would draw a number from the generator of the run
+            )
 
     def name_damage(self, samples: Samples, damage: _Damage, *, replaced: bool) -> None:
         """Name images that cannot be used, each once.
@@ -453,8 +456,6 @@ class StreamedBatches:
 def started(loader: DataLoader[Any]) -> Iterator[Any]:
     """Return an iterator of a loader, whose processes leave interruption by the keyboard to this one."""
     with _signals_kept(), warnings.catch_warnings():
-        # More processes than processors are the choice of the user; torch's way to start them is tested.
-        warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
         warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
         return iter(loader)
 
@@ -481,13 +482,19 @@ def following(results: Iterator[Any]) -> tuple[list[_Group], _Damage]:
     """
     try:
         return next(results)  # type: ignore[no-any-return]
-    except (RuntimeError, OSError, EOFError) as error:
-        if isinstance(error, RuntimeError) and "worker" not in str(error):
+    except (OSError, EOFError) as error:
+        raise _ended(error) from error
+    except RuntimeError as error:
+        if "worker" not in str(error):
             raise
-        raise DataError(
-            f"a process that reads images has ended, probably for lack of (shared) memory: {reason(error)}; take fewer"
-            " `workers` or a smaller batch, or give /dev/shm more memory"
-        ) from error
+        raise _ended(error) from error
+
+
+def _ended(error: Exception) -> DataError:
+    return DataError(
+        f"a process that reads images has ended, probably for lack of (shared) memory: {reason(error)}; take fewer"
+        " `workers` or a smaller batch, or give /dev/shm more memory"
+    )
 
 
 @contextmanager
