@@ -18,6 +18,7 @@ import sys
 import tarfile
 import tempfile
 import time
+from contextlib import ExitStack
 from multiprocessing import active_children
 from pathlib import Path
 
@@ -39,7 +40,15 @@ def made(folder: Path, images: int, side: int) -> None:
     """Write the images as folders and as shards, with a few images to evaluate on."""
     coarse = np.random.default_rng(0).integers(0, 256, (images, 8, 10, 3), dtype=np.uint8)
     (folder / "shards").mkdir()
-    shards = [tarfile.open(folder / "shards" / f"train-{n:03}.tar", "w") for n in range(SHARDS)]
+    with ExitStack() as stack:
+        shards = [
+            stack.enter_context(tarfile.open(folder / "shards" / f"train-{n:03}.tar", "w")) for n in range(SHARDS)
+        ]
+        write(folder, coarse, side, shards)
+
+
+def write(folder: Path, coarse: np.ndarray, side: int, shards: list[tarfile.TarFile]) -> None:
+    """Write an image for each array of a few colours."""
     for i, seed in enumerate(coarse):
         file = io.BytesIO()
         picture = Image.fromarray(seed).resize((side * 4 // 3, side), Image.Resampling.BICUBIC)
@@ -51,8 +60,6 @@ def made(folder: Path, images: int, side: int) -> None:
         info = tarfile.TarInfo(name)
         info.size = len(file.getvalue())
         shards[i % SHARDS].addfile(info, io.BytesIO(file.getvalue()))
-    for shard in shards:
-        shard.close()
 
 
 def bare(folder: Path, size: int, seconds: float) -> float:

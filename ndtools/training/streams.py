@@ -1,25 +1,21 @@
 """Images that are read while a network trains: batches made by worker processes, equal for any number of them."""
 
 import itertools
-import signal
-import threading
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ndtools.data.labelled.samples import Samples
 from ndtools.data.labelled.streamed import StreamedSet
-from ndtools.data.labelled.views import Label, View
+from ndtools.data.labelled.views import View
 from ndtools.errors import DataError, OptionError, SkippedImageWarning
-from ndtools.text import reason
 from ndtools.training.batches import derived_seed
+from ndtools.training.loading import Damage, EvaluationWork, Group, TrainingWork, following, loader, started
 from ndtools.training.recipe import Recipe
 
 __all__ = ["PHOTOGRAPHS", "Constants", "StreamedBatches", "StreamedData"]
@@ -29,79 +25,8 @@ PHOTOGRAPHS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 Constants: TypeAlias = Literal["pooled", "published"] | tuple[Sequence[float], Sequence[float]]
 
-_ORDER, _NOISE, _VIEW = range(3)  # streams of random numbers
+_ORDER, _NOISE = range(2)  # streams of random numbers
 _MEASURED = 1000  # training images whose pixels give mean and standard deviation
-_MOST_DAMAGED = 100  # neighbours in the list that are tried in place of a damaged image
-
-_Damage: TypeAlias = list[tuple[int, str]]  # numbers of images, and the reasons why they cannot be used
-
-
-class _Group(NamedTuple):
-    """Images of one size, uint8, and their labels."""
-
-    images: Tensor
-    labels: Tensor
-
-
-class _Training(NamedTuple):
-    """Makes the batches of training, in a worker process: from the epoch and the numbers of the images."""
-
-    samples: Samples
-    view: View
-    fill: tuple[int, ...]
-    seed: int
-    augment: bool
-
-    def batch(self, key: tuple[int, list[int]]) -> tuple[list[_Group], _Damage]:
-        epoch, index = key
-        damage: _Damage = []
-        items = [self._item(epoch, i, damage) for i in index]
-        whole = [item for item in items if item is not None]
-        return (_groups(whole) if len(whole) == len(items) else []), damage
-
-    def _item(self, epoch: int, index: int, damage: _Damage) -> tuple[Tensor, Label] | None:
-        for place in range(index, index + min(_MOST_DAMAGED, len(self.samples))):
-            try:
-                image, label = _read(self.samples, place % len(self.samples))
-                if not self.augment:
-                    return self.view.plain(image, label, self.fill)
-                # The numbers belong to the place, so that an image in the place of another has a view of its own.
-                random = np.random.default_rng(derived_seed(self.seed, _VIEW, epoch, index))
-                return self.view.training(image, label, random, self.fill)
-            except DataError as error:
-                damage.append((place % len(self.samples), str(error)))
-        return None
-
-
-class _Evaluation(NamedTuple):
-    """Makes the batches of evaluation, in a worker process: from the numbers of the images."""
-
-    samples: Samples
-    view: View
-    plain: tuple[int, ...] | None = None  # colour around images that are to have one size
-
-    def batch(self, key: list[int]) -> tuple[list[_Group], _Damage]:
-        items, damage = [], []
-        for index in key:
-            try:
-                image, label = _read(self.samples, index)
-                if self.plain is None:
-                    items.append(self.view.evaluation(image, label))
-                else:
-                    items.append(self.view.plain(image, label, self.plain))
-            except DataError as error:
-                damage.append((index, str(error)))
-        return _groups(items), damage
-
-
-class _Reading(torch.utils.data.Dataset[Any]):
-    """The work of a loader as torch wants it: a batch for each key."""
-
-    def __init__(self, work: _Training | _Evaluation) -> None:
-        self.work = work
-
-    def __getitem__(self, key: Any) -> tuple[list[_Group], _Damage]:  # noqa: ANN401 (as each kind of work has it)
-        return self.work.batch(key)
 
 
 class _Keys:
@@ -242,7 +167,7 @@ class StreamedData:
         samples = (second or first) if split == "test" else (first or second)
         assert samples is not None
         index = range(len(samples) * rank // processes, len(samples) * (rank + 1) // processes)
-        for group in self._read(_Evaluation(samples, self.view), index):
+        for group in self._read(EvaluationWork(samples, self.view), index):
             yield self.on_device(group)
 
     def some(self, n: int) -> Tensor:
@@ -263,7 +188,7 @@ class StreamedData:
         DataError
             If none of them can be used, or, with `strict`, one cannot.
         """
-        work = _Evaluation(self.streamed.train, self.view, plain=self._fill)
+        work = EvaluationWork(self.streamed.train, self.view, plain=self._fill)
         images = [self.on_device(group)[0] for group in self._read(work, self._fixed(n))]
         if not images:
             raise DataError(f"no training image of {self.streamed.location} can be used: the warnings say why")
@@ -287,44 +212,16 @@ class StreamedData:
             "fingerprint": {name: split.fingerprint for name, split in there.items()},
         }
 
-    def on_device(self, group: _Group) -> tuple[Tensor, Tensor]:
+    def on_device(self, group: Group) -> tuple[Tensor, Tensor]:
         """Return images and labels on the device, normalised."""
         images, labels = (tensor.to(self.device, non_blocking=True) for tensor in group)
         return images.float().div_(255).sub_(self.mean).div_(self.std), labels.long()
 
-    def loader(self, work: _Training | _Evaluation, keys: Iterable[Any], *, lasting: bool) -> DataLoader[Any]:
-        """Return torch's loader of batches, whose processes read ahead.
+    def loader(self, work: TrainingWork | EvaluationWork, keys: Iterable[Any], *, lasting: bool) -> DataLoader[Any]:
+        """Return a loader with the settings of the data; see `ndtools.training.loading.loader`."""
+        return loader(work, keys, workers=self.workers, pinned=self.device.type == "cuda", lasting=lasting)
 
-        Parameters
-        ----------
-        work : object
-            What worker processes do with each key.
-        keys : iterable
-            Keys of the batches, which may have another beginning whenever they are iterated.
-        lasting : bool
-            Whether processes outlive an iteration.
-
-        Returns
-        -------
-        DataLoader
-            Loader of uint8 batches and lists of damaged images.
-        """
-        with warnings.catch_warnings():
-            # More processes than processors are the choice of the user.
-            warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
-            return DataLoader(
-                _Reading(work),
-                batch_size=None,
-                sampler=keys,
-                num_workers=self.workers,
-                collate_fn=_unchanged,
-                pin_memory=self.device.type == "cuda",
-                worker_init_fn=_deaf,
-                persistent_workers=lasting and self.workers > 0,
-                generator=torch.Generator(),  # else torch would draw a number from the generator of the run
-            )
-
-    def name_damage(self, samples: Samples, damage: _Damage, *, replaced: bool) -> None:
+    def name_damage(self, samples: Samples, damage: Damage, *, replaced: bool) -> None:
         """Name images that cannot be used, each once.
 
         Parameters
@@ -355,7 +252,7 @@ class StreamedData:
         numbers: list[int] = order[:n].tolist()
         return numbers
 
-    def _read(self, work: _Evaluation, index: Sequence[int]) -> Iterator[_Group]:
+    def _read(self, work: EvaluationWork, index: Sequence[int]) -> Iterator[Group]:
         size = self.batch_of_evaluation
         keys = [list(index[start : start + size]) for start in range(0, len(index), size)]
         results = started(self.loader(work, keys, lasting=False))
@@ -377,7 +274,7 @@ class StreamedData:
     def _pooled(self) -> tuple[list[float], list[float]]:
         """Return mean and standard deviation of all pixels of some training images, as they are evaluated."""
         count, sums = 0, torch.zeros(2, 3, dtype=torch.float64)
-        for images, _ in self._read(_Evaluation(self.streamed.train, self.view), self._fixed(_MEASURED)):
+        for images, _ in self._read(EvaluationWork(self.streamed.train, self.view), self._fixed(_MEASURED)):
             for image in images:
                 levels = image.double()  # whole numbers, whose sums are exact
                 sums += torch.stack([levels.sum((1, 2)), levels.square().sum((1, 2))])
@@ -396,7 +293,7 @@ class StreamedBatches:
     Parameters
     ----------
     data : StreamedData
-        The images.
+        Lists of the images, with the way that they are read.
     recipe : Recipe
         Settings of the run.
     rank, processes : int
@@ -418,11 +315,11 @@ class StreamedBatches:
                 "batch_size",
                 f"must be at most the number of training images, {len(data)}, got {recipe.batch_size}{together}",
             )
-        work = _Training(data.streamed.train, data.view, data._fill, recipe.seed, recipe.augment)
+        work = TrainingWork(data.streamed.train, data.view, data._fill, recipe.seed, recipe.augment)
         self._keys = _Keys(len(data), recipe, self.per_epoch, self.images, rank)
         self._work = work
         self._loader: DataLoader[Any] | None = None
-        self._results: Iterator[tuple[list[_Group], _Damage]] = iter(())
+        self._results: Iterator[tuple[list[Group], Damage]] = iter(())
         self._next = -1
 
     def noise(self, step: int) -> tuple[int, int, int, int]:
@@ -451,96 +348,6 @@ class StreamedBatches:
             )
         self._next = step + 1
         return self.data.on_device(groups[0])
-
-
-def started(loader: DataLoader[Any]) -> Iterator[Any]:
-    """Return an iterator of a loader, whose processes leave interruption by the keyboard to this one."""
-    with _signals_kept(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
-        return iter(loader)
-
-
-def following(results: Iterator[Any]) -> tuple[list[_Group], _Damage]:
-    """Return the next result of a loader.
-
-    Parameters
-    ----------
-    results : iterator
-        Results of `started`.
-
-    Returns
-    -------
-    (list of groups, list of (int, str))
-        Images of each size with their labels, and numbers of damaged images with the reasons.
-
-    Raises
-    ------
-    DataError
-        A worker process has ended, as by lack of memory.
-    RuntimeError
-        Another error of torch.
-    """
-    try:
-        return next(results)  # type: ignore[no-any-return]
-    except (OSError, EOFError) as error:
-        raise _ended(error) from error
-    except RuntimeError as error:
-        if "worker" not in str(error):
-            raise
-        raise _ended(error) from error
-
-
-def _ended(error: Exception) -> DataError:
-    return DataError(
-        f"a process that reads images has ended, probably for lack of (shared) memory: {reason(error)}; take fewer"
-        " `workers` or a smaller batch, or give /dev/shm more memory"
-    )
-
-
-@contextmanager
-def _signals_kept() -> Iterator[None]:
-    """Keep the signals of this process as they are while others start, and interruption by the keyboard from those.
-
-    Torch would let the end of a worker raise an error wherever this process happens to be. Without its handler the
-    error comes where a batch is waited for, up to five seconds later.
-    """
-    if not hasattr(signal, "pthread_sigmask"):  # on Windows
-        yield
-        return
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    handler = signal.getsignal(signal.SIGCHLD)
-    try:
-        yield
-    finally:
-        if threading.current_thread() is threading.main_thread() and handler is not None:
-            signal.signal(signal.SIGCHLD, handler)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-
-def _deaf(worker: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _unchanged(batch: Any) -> Any:  # noqa: ANN401 (a batch is whole already)
-    return batch
-
-
-def _read(samples: Samples, index: int) -> tuple[Tensor, Label]:
-    try:
-        return samples.read(index)
-    except MemoryError:
-        raise DataError("too large for the memory") from None
-
-
-def _groups(items: list[tuple[Tensor, Label]]) -> list[_Group]:
-    """Stack images of equal size, and of label maps of equal size, in the order of the first of each."""
-    by_size: dict[tuple[Any, ...], tuple[list[Tensor], list[Tensor]]] = {}
-    for image, label in items:
-        labels = torch.as_tensor(label)
-        images, others = by_size.setdefault((image.shape, labels.shape), ([], []))
-        images.append(image)
-        others.append(labels)
-    return [_Group(torch.stack(images), torch.stack(labels)) for images, labels in by_size.values()]
 
 
 def _colour(mean: Sequence[float]) -> tuple[int, ...]:
