@@ -4,7 +4,7 @@ from dataclasses import KW_ONLY, dataclass, fields
 from typing import Literal, get_args
 
 from ndtools.errors import OptionError
-from ndtools.models.catalogue import CATALOGUE, EARLIER_NAMES
+from ndtools.models.catalogue import EARLIER_NAMES, NAMES
 from ndtools.models.norms import NORMS
 from ndtools.training.recipe import Recipe
 from ndtools.validation import check_choice, check_eps, check_positive, check_run
@@ -87,7 +87,7 @@ class TrainConfig(Recipe):
         super().__post_init__()
         object.__setattr__(self, "arch", EARLIER_NAMES.get(self.arch, self.arch))
         check_run(self)
-        check_choice("arch", self.arch, tuple(CATALOGUE))
+        check_choice("arch", self.arch, NAMES)
         check_choice("norm", self.norm, tuple(NORMS))
         check_choice("constants", self.constants, get_args(Constants))
         check_positive(self, "images", "block_size", "n_iter", "sampling_stride", "freeze_after", "refresh_every")
