@@ -1,4 +1,4 @@
-"""Networks for small images, and for segmentation, with convolution, normalisation and linear layer passed in; arms of a comparison."""
+"""Networks whose convolution, normalisation and linear layer are passed in; arms of a comparison."""
 
 from ndtools.models.catalogue import NAMES, SEGMENTATION_NAMES, build
 from ndtools.models.norms import NORMS, arm, prepare

@@ -57,7 +57,7 @@ class Entry(NamedTuple):
     imagenet_norms : tuple of str
         Roles whose convolutions deconvolve in the published network for ImageNet, and are batch-normalised as well.
     task : {"classification", "segmentation"}
-        What the network finds. Networks for segmentation have the form "imagenet" alone.
+        Whether the network finds the class of an image or of each pixel; for the latter, its only form is "imagenet".
     """
 
     builder: str

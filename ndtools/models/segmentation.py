@@ -76,7 +76,7 @@ class Unit(nn.Module):
 
 
 class ASPP(nn.Module):
-    """Atrous spatial pyramid pooling: surroundings of each pixel at four scales, and the whole image (Chen et al. 2017).
+    """Atrous spatial pyramid pooling: surroundings of a pixel at four scales, and the whole image (Chen et al. 2017).
 
     The branch of the whole image has one pixel for each image, so that a batch of few images has few samples there.
     Layers that deconvolve have a sample for each of the blocks that share one D: 32 for each image in ResNet-50. If
