@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ndtools.errors import OptionError
 from ndtools.layers.config import FIRST_LAYER, LINEAR_BLOCK, DeconvConfig
-from ndtools.models.catalogue import CATALOGUE, EARLIER_NAMES, Entry, Stem, check_stem
+from ndtools.models.catalogue import CATALOGUE, EARLIER_NAMES, Entry, Stem, form_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -60,7 +60,7 @@ class Arm(NamedTuple):
     deconvolves: bool = False
 
 
-def arm(norm: str, arch: str, *, stem: Stem = "cifar", **settings: Any) -> "Factories":  # noqa: ANN401
+def arm(norm: str, arch: str, *, stem: Stem | None = None, **settings: Any) -> "Factories":  # noqa: ANN401
     """Return the makers of a network's layers in an arm of a comparison.
 
     Parameters
@@ -68,8 +68,9 @@ def arm(norm: str, arch: str, *, stem: Stem = "cifar", **settings: Any) -> "Fact
     norm : str
         Name of the arm, one of ``NORMS``.
     arch : str
-        Name of the network, one of ``NAMES``. Some arms have the settings that were published for it.
-    stem : {"cifar", "imagenet"}
+        Name of the network, one of ``NAMES`` or ``SEGMENTATION_NAMES``. Some arms have the settings that were published
+        for it.
+    stem : {"cifar", "imagenet"}, optional
         Form of the network, as in `build`.
     **settings
         Settings of the deconvolution layers that differ from those of the arm, by their name in ``DeconvConfig``. A
@@ -109,8 +110,8 @@ def arm(norm: str, arch: str, *, stem: Stem = "cifar", **settings: Any) -> "Fact
             )
     from ndtools.models.factories import Factories
 
-    check_stem(arch, stem)
-    return Factories(NORMS[norm].layers(_Network(CATALOGUE[arch], stem), settings))
+    network = _Network(CATALOGUE[arch], form_of(arch, stem))
+    return Factories(NORMS[norm].layers(network, settings))
 
 
 def prepare(network: "nn.Module", images: "Tensor | Callable[[], Tensor]") -> None:
