@@ -22,8 +22,9 @@ from ndtools.results.manifest import versions
 from ndtools.results.run_folder import RunFolder
 from ndtools.results.runs import Run
 from ndtools.runs.config import CHECKPOINT_EVERY, RunConfig
-from ndtools.runs.data_sets import DataSets, Loaded
+from ndtools.runs.data_sets import DataSets
 from ndtools.runs.grid import name_of
+from ndtools.runs.loaded import Loaded
 from ndtools.runs.writer import Writer
 from ndtools.text import printable, shortened
 from ndtools.training.loop import Training, check_amp
