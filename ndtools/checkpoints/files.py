@@ -87,8 +87,8 @@ def load_network(
     """Read a network of :mod:`ndtools.models` from a checkpoint.
 
     Files of `save_network` and of the commands ``convert`` and ``fold`` say which network they hold. For other files,
-    also those of the published code and of torchvision's VGGs, ResNets and DenseNet, ``arch`` is needed; all else
-    follows from the names and shapes of the tensors.
+    also those of the published code and of torchvision's VGGs, ResNets, DenseNet, DeepLabV3 and FCN, ``arch`` is
+    needed; all else follows from the names and shapes of the tensors.
 
     Parameters
     ----------
