@@ -114,7 +114,7 @@ def arm(norm: str, arch: str, *, stem: Stem | None = None, **settings: Any) -> "
     return Factories(NORMS[norm].layers(network, settings))
 
 
-def prepare(network: "nn.Module", images: "Tensor") -> None:
+def prepare(network: "nn.Module", images: "Tensor | Callable[[], Tensor]") -> None:
     """Give a network what it must know of the images before it is trained.
 
     In the arm ``first-whitened`` the whitening of the first layer is computed from the images, and stays as it is.
@@ -125,8 +125,9 @@ def prepare(network: "nn.Module", images: "Tensor") -> None:
     ----------
     network : torch.nn.Module
         Network of `build`, changed in place.
-    images : Tensor of shape (N, C, H, W)
-        Training images with their means and scales removed as in training. A few thousand are enough.
+    images : Tensor of shape (N, C, H, W), or callable
+        Training images with their means and scales removed as in training; or a function without arguments that
+        returns them, which is called for networks that need them. A few thousand are enough.
 
     Raises
     ------
@@ -146,18 +147,19 @@ def prepare(network: "nn.Module", images: "Tensor") -> None:
 
     from ndtools.layers.conv import FastDeconv2d
 
-    if not len(images):
-        raise OptionError("images", "must hold at least one image")
     for layer in network.modules():
         if not isinstance(layer, FastDeconv2d) or getattr(layer, "role", None) != "first":
             continue
         whitening = layer.whitening
         if whitening.config.freeze_after != 1 or whitening.frozen:
             continue
+        seen = images() if callable(images) else images
+        if not len(seen):
+            raise OptionError("images", "must hold at least one image")
         whitening.average_all()
         try:
             with torch.no_grad():
-                whitening.statistics(*layer.sampled_input(images.to(layer.weight)))
+                whitening.statistics(*layer.sampled_input(seen.to(layer.weight)))
         finally:
             whitening.average_all(False)
 
