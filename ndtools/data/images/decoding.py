@@ -71,8 +71,8 @@ def decode_image(
     converted to light first, before they are resized or become one channel, which is the luminance of the light.
 
     Files of more than 8 bits give float32. 16-bit integers (also those that Pillow holds as 32-bit integers) are
-    divided by 65535; floating-point samples are not scaled. PNG and TIFF files with 16 bits per channel of colour need
-    the packages of the extra ``deep``; such colour in other formats is read as 8 bits (the high byte).
+    divided by 65535; floating-point samples are not scaled. PNG, TIFF and JPEG 2000 files with more than 8 bits per
+    channel of colour need the packages of the extra ``deep``.
 
     Images that are arrays (`Planes`) have any number of channels, and their values are taken as they are.
 
