@@ -192,7 +192,8 @@ def _ppm(data: bytes, image: Image.Image) -> Planes | None:
                 raise DataError("truncated: its header promises more pixels than it holds")
         if values.min() < 0 or values.max() > largest:
             raise DataError(f"values {values.min()} to {values.max()} do not fit 0 to {largest}, as the header says")
-        return np.divide(values.reshape(shape).transpose(2, 0, 1), largest, dtype=np.float32)
+        unit: Array = np.divide(values.reshape(shape).transpose(2, 0, 1), largest, dtype=np.float32)
+        return unit
 
     return _planes(load, image.width, image.height, 1, np.dtype(np.uint16), 1, step=1 / largest)
 

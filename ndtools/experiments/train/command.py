@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ndtools.console.conflicts import refuse_given
-from ndtools.console.options import AsJson, DataDir, Dataset, Device, Quiet, Seed, numbers_from
+from ndtools.console.option_values import numbers_from
+from ndtools.console.options import (
+    AsJson,
+    DataDir,
+    Dataset,
+    Device,
+    Quiet,
+    Seed,
+)
 from ndtools.console.output import Output
 from ndtools.errors import OptionError
 from ndtools.experiments.train.config import CHECKPOINT_EVERY, OUTPUT, TrainConfig
