@@ -316,6 +316,8 @@ def _open(content: bytes | IO[bytes]) -> Picture:
         except UnidentifiedImageError:
             if planes := deep_tiff(data):
                 return planes
+            if (data[:4], data[8:12]) == (b"RIFF", b"WAVE") or data[344:348] in (b"n+1\0", b"ni1\0"):
+                raise DataError("a signal or volume, not an image: ndtools signals reads it") from None
             raise
     if image.format == "EPS":
         raise DataError("PostScript is a program, not pixels, and is not run; convert it to PNG first")
