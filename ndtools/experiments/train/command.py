@@ -18,12 +18,13 @@ from ndtools.console.options import (
 )
 from ndtools.console.output import Output
 from ndtools.errors import OptionError
-from ndtools.experiments.train.config import CHECKPOINT_EVERY, OUTPUT, TrainConfig
+from ndtools.experiments.train.config import TrainConfig
 from ndtools.models.catalogue import NAMES
 from ndtools.models.norms import NORMS
+from ndtools.runs.config import CHECKPOINT_EVERY, OUTPUT
 
 if TYPE_CHECKING:
-    from ndtools.experiments.train.grid import PlannedRun
+    from ndtools.runs.grid import PlannedRun
 
 __all__ = ["train"]
 
@@ -104,7 +105,7 @@ def train(
         _DEFAULT.weight_decay
     ),
     sched: Annotated[
-        str, _listed("--sched", panel=_RECIPE, help="Schedule of the learning rate: cosine, step, constant.")
+        str, _listed("--sched", panel=_RECIPE, help="Schedule of the learning rate: cosine, step, poly, constant.")
     ] = _DEFAULT.sched,
     warmup_epochs: Annotated[
         str, _listed("--warmup-epochs", panel=_RECIPE, help="Epochs over which the learning rate rises from 0.")
@@ -239,12 +240,12 @@ def train(
         "device": device.value,
         "jobs": jobs,
     }
-    from ndtools.experiments.train.session import Session
+    from ndtools.runs.session import Session
 
     session = Session(screen, output=output, checkpoint_every=checkpoint_every, log=log)
     if resume is not None:
         refuse_given(context, ("name", "repeats", "output"), "with --resume, which goes on with one run in its folder")
-        session.resume(resume, _given(context, {"dataset": (dataset,), **lists, **_single(common)}))
+        session.resume(TrainConfig, resume, _given(context, {"dataset": (dataset,), **lists, **_single(common)}))
     else:
         session.start(_planned(dataset, lists, repeats=repeats, name=name, common=common))
     session.report()
@@ -255,11 +256,11 @@ def _planned(
     dataset: str, lists: dict[str, Sequence[Any]], *, repeats: int, name: str | None, common: dict[str, Any]
 ) -> "tuple[PlannedRun, ...]":
     from ndtools.console.results import check_stem
-    from ndtools.experiments.train.grid import plan
+    from ndtools.runs.grid import plan
 
     if name is not None:
         check_stem(name)
-    return plan(dataset, lists, repeats=repeats, name=name, **common)
+    return plan(TrainConfig, dataset, lists, repeats=repeats, name=name, **common)
 
 
 def _words(text: str) -> tuple[str, ...]:

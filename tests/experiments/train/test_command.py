@@ -13,12 +13,12 @@ import torch
 from safetensors.torch import load_file
 
 from ndtools.checkpoints.files import load_network
-from ndtools.experiments.train import session
 from ndtools.experiments.train.config import TrainConfig
-from ndtools.experiments.train.data_sets import DataSets
-from ndtools.experiments.train.grid import command_of, plan
-from ndtools.experiments.train.run import prepare
 from ndtools.results.run_folder import RunFolder
+from ndtools.runs import session
+from ndtools.runs.data_sets import DataSets
+from ndtools.runs.grid import command_of, plan
+from ndtools.runs.run import prepare
 from ndtools.training import state as states
 from ndtools.training.loop import Evaluation
 from tests.commands import invoke
@@ -367,7 +367,7 @@ def test_an_interrupted_command_prints_its_json(train, tmp_path, monkeypatch):
 
 def test_the_command_of_a_run_has_all_of_its_settings():
     settings = {"norm": ("bn",), "epochs": (3,), "lr": (0.02,), "arch": ("vgg16",), "sampling_stride": (None,)}
-    (run,) = plan("a set", settings, augment=False, compile=True, max_steps=7, name="x y")
+    (run,) = plan(TrainConfig, "a set", settings, augment=False, compile=True, max_steps=7, name="x y")
     assert shlex.split(command_of(run)) == [
         *("ndtools", "train", "a set", "--epochs", "3", "--lr", "0.02", "--max-steps", "7", "--no-augment"),
         *("--compile", "--arch", "vgg16", "--norm", "bn", "--name", "x y"),
