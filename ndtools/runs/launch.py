@@ -8,7 +8,8 @@ from typing import Any
 import typer
 
 from ndtools.console.conflicts import refuse_given
-from ndtools.console.options import Device, numbers_from
+from ndtools.console.option_values import numbers_from
+from ndtools.console.options import Device
 from ndtools.console.output import Output
 from ndtools.errors import OptionError
 from ndtools.runs.config import RunConfig
