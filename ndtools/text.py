@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ndtools.numerics.deconvolution import Deconvolution
     from ndtools.numerics.ridge import RidgeChoice
+    from ndtools.validation import Space
 
 __all__ = [
     "begins_as_result",
@@ -15,15 +16,18 @@ __all__ = [
     "duration",
     "percent",
     "precision_in_words",
+    "in_space",
     "printable",
     "reason",
     "ridge_in_words",
     "shortened",
     "source_name",
+    "space_in_words",
     "with_error",
 ]
 
 _LONGEST_REASON = 200
+_SPACES = {"srgb": "sRGB", "linear": "linear RGB", "xyz": "CIE XYZ", "lms": "cones (LMS)", "log-lms": "log cones (LMS)"}
 
 
 def ridge_in_words(fit: "Deconvolution", choice: "RidgeChoice | None" = None) -> str:
@@ -187,3 +191,13 @@ def source_name(source: str, length: int = 60) -> str:
 def percent(share: float, error: float | None = None, digits: int = 3) -> str:
     """Write a share in per cent with its standard error, as in "1.50 ± 0.12 %"; for the digits see `with_error`."""
     return with_error(100 * share, None if error is None else 100 * error, digits) + " %"
+
+
+def space_in_words(space: "Space") -> str:
+    """Return the name of a colour space as titles and captions have it."""
+    return _SPACES[space]
+
+
+def in_space(space: "Space", before: str = " in ") -> str:
+    """Return words that a title ends with, as in " in cones (LMS)"; empty for sRGB, which is the rule."""
+    return "" if space == "srgb" else f"{before}{space_in_words(space)}"

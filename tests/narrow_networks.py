@@ -1,11 +1,11 @@
 """Networks of few channels, so that tests and their files are small."""
 
-from ndtools.models import densenet, dpn, efficientnet, mobilenet, pnasnet, resnet, resnext, vgg
+from ndtools.models import densenet, dpn, efficientnet, mobilenet, pnasnet, resnet, resnext, segmentation, vgg
 from ndtools.models.catalogue import CATALOGUE
 
 
 def narrow(patch):
-    """Give VGGs, ResNets and DenseNets a quarter of their channels or less, until the monkeypatch is undone.
+    """Give VGGs, ResNets (also for segmentation) and DenseNets a quarter of their channels or less, until undone.
 
     All layers are there.
     """
@@ -13,6 +13,7 @@ def narrow(patch):
     patch.setattr(vgg, "_HIDDEN", 32)
     patch.setattr(resnet, "_WIDTHS", (16, 24, 32, 48))
     patch.setattr(densenet, "_GROWTH", 4)
+    patch.setattr(segmentation, "_WIDTH", 64)  # so that a group has two channels
 
 
 def small(patch):

@@ -87,8 +87,8 @@ def load_network(
     """Read a network of :mod:`ndtools.models` from a checkpoint.
 
     Files of `save_network` and of the commands ``convert`` and ``fold`` say which network they hold. For other files,
-    also those of the published code and of torchvision's VGGs, ResNets and DenseNet, ``arch`` is needed; all else
-    follows from the names and shapes of the tensors.
+    also those of the published code and of torchvision's VGGs, ResNets, DenseNet, DeepLabV3 and FCN, ``arch`` is
+    needed; all else follows from the names and shapes of the tensors.
 
     Parameters
     ----------
@@ -282,14 +282,17 @@ def _recognise(config: CheckpointConfig, state: State, published: bool) -> Netwo
         raise OptionError(
             "config", f"{config.settings.preset} contradicts the checkpoint, which is one of the published code"
         )
-    network = NetworkSpec(arch=config.arch, num_classes=1, in_channels=1, layers=plain().layers)
-    if CATALOGUE[config.arch].imagenet is not None:
-        larger = replace(network, stem="imagenet")
-        network = larger if _begins_and_ends_as(larger, state) else network
+    forms = [
+        NetworkSpec(arch=config.arch, num_classes=1, in_channels=1, layers=plain().layers, stem=stem)
+        for stem in CATALOGUE[config.arch].stems
+    ]
+    network = next((form for form in reversed(forms) if _begins_and_ends_as(form, state)), forms[0])
     first, last = _ends(network)
     kernel, matrix = state.get(f"{first}.weight"), state.get(f"{last}.weight")
-    if kernel is None or matrix is None or (kernel.dim(), matrix.dim()) != (4, 2):
-        raise DataError(f"not a checkpoint of {config.arch}: it has no convolution {first} or no linear layer {last}")
+    segments = CATALOGUE[config.arch].task == "segmentation"
+    if kernel is None or matrix is None or (kernel.dim(), matrix.dim()) != (4, 4 if segments else 2):
+        kind = "convolution" if segments else "linear layer"
+        raise DataError(f"not a checkpoint of {config.arch}: it has no convolution {first} or no {kind} {last}")
     sizes = {"num_classes": len(matrix), "in_channels": kernel.shape[1]}
     for name, found in sizes.items():
         given = getattr(config, name)
@@ -306,10 +309,11 @@ def _recognise(config: CheckpointConfig, state: State, published: bool) -> Netwo
 
 
 def _ends(network: NetworkSpec) -> tuple[str, str]:
-    """Return the names of a network's first convolution and last linear layer."""
+    """Return the names of a network's first convolution and last linear layer, or classifier of pixels."""
     named = [(name, module) for name, module in network.outline().named_modules() if hasattr(module, "role")]
     first = next(name for name, module in named if module.role == "first")
-    return first, [name for name, module in named if isinstance(module, nn.Linear)][-1]
+    classifying = [name for name, module in named if module.role == "classifier" or isinstance(module, nn.Linear)]
+    return first, classifying[-1]
 
 
 def _begins_and_ends_as(network: NetworkSpec, state: State) -> bool:

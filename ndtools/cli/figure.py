@@ -5,7 +5,14 @@ from typing import Annotated
 
 import typer
 
-from ndtools.console.options import Dpi, Formats, SharedOptions, Title, Width, formats_from, width_from
+from ndtools.console.option_values import formats_from, width_from
+from ndtools.console.options import (
+    Dpi,
+    Formats,
+    SharedOptions,
+    Title,
+    Width,
+)
 from ndtools.console.output import Output
 
 __all__ = ["figure"]

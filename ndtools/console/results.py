@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ndtools.console.options import SharedOptions, formats_from
+from ndtools.console.option_values import formats_from
+from ndtools.console.options import (
+    SharedOptions,
+)
 from ndtools.console.output import Output
 from ndtools.drawing.shown import ShownResult
 from ndtools.errors import OptionError, OutputError

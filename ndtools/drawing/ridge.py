@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from ndtools.drawing.axes import plain_number, plain_ticks
 from ndtools.drawing.series import sized_styles
 from ndtools.drawing.style import PAGE, add_title, drawing_style, legend_columns, new_figure, width_of
-from ndtools.text import source_name
+from ndtools.text import in_space, source_name
 
 __all__ = ["caption_ridge", "chosen_ridges", "plot_ridge"]
 
@@ -68,7 +68,7 @@ def plot_ridge(result: Any, *, width: float = PAGE, title: bool = True, fig: Fig
         ax.set_ylabel("log-likelihood of held-out patches\nless that of the best / nats per feature")
         fig.legend(handles, names, loc="outside lower center", ncols=legend_columns(names, width))
         if title:
-            add_title(fig, f"Choice of the ridge for {source_name(result.source)}")
+            add_title(fig, f"Choice of the ridge for {source_name(result.source)}{in_space(members[0].config.space)}")
     return fig
 
 

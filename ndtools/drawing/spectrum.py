@@ -9,7 +9,7 @@ from ndtools.drawing.axes import plain_number, plain_ticks
 from ndtools.drawing.palette import BLACK, VERMILION
 from ndtools.drawing.series import plain_eps, rows_of, series_in_words, sized_styles
 from ndtools.drawing.style import PAGE, add_title, drawing_style, is_wide, legend_columns, new_figure, width_of
-from ndtools.text import source_name
+from ndtools.text import in_space, source_name
 
 __all__ = ["caption_spectrum", "plot_spectrum", "wants_spectrum"]
 
@@ -83,7 +83,9 @@ def plot_spectrum(result: Any, *, width: float = PAGE, title: bool = True, fig: 
         names = ax.get_legend_handles_labels()[1]
         fig.legend(loc="outside lower center", ncols=legend_columns(names, width))
         if title:
-            add_title(fig, f"Eigenvalues of the covariance of {source_name(result.source)}")
+            add_title(
+                fig, f"Eigenvalues of the covariance of {source_name(result.source)}{in_space(members[0].config.space)}"
+            )
     return fig
 
 

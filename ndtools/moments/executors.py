@@ -12,6 +12,7 @@ from concurrent.futures import (
     ProcessPoolExecutor,
     wait,
 )
+from contextlib import suppress
 from typing import Any, TypeAlias, TypeVar
 
 from ndtools.errors import NdtoolsError, OptionError
@@ -25,6 +26,8 @@ AnyExecutor: TypeAlias = Executor | Callable[[], Executor]
 """Executor, or function that makes one: it is called again when the executor is broken."""
 
 POLL = 0.1  # seconds after which futures are looked at again
+ASKED = 5.0  # seconds after which a cluster is asked again for its workers
+WORKERLESS = 300.0  # seconds after which a cluster that has had no worker since is given up
 # Packages whose errors mean that a worker was lost: errors of a task itself arrive as what they are.
 _ENGINES = ("distributed", "dask", "ray", "submitit", "loky", "joblib")
 _LOST = (BrokenExecutor, CancelledError, ConnectionError, EOFError)
@@ -83,6 +86,8 @@ def completed(
     ------
     LostTaskError
         A task was begun that often and not finished.
+    NdtoolsError
+        The executor is broken and cannot be made again, or is a cluster of Dask that had no worker for five minutes.
     OptionError
         The executor forks processes.
     """
@@ -103,7 +108,10 @@ def completed(
                 why, broken = reason(error), True
             else:
                 broken = False
-            for future in _done(pending):
+            done = _done(pending)
+            if not done:
+                engine.check_workers()
+            for future in done:
                 number = pending.pop(future)
                 try:
                     result = future.result()
@@ -141,6 +149,7 @@ class _Engine:
     def __init__(self, given: AnyExecutor) -> None:
         self._make: Callable[[], Executor] | None = None
         self._owned = False
+        self._asked = self._seen = time.monotonic()  # when a cluster was last asked, and when it last had a worker
         if isinstance(given, Executor) or (hasattr(given, "submit") and not isinstance(given, type)):
             self.executor: Any = given
             _refuse_forks(given)
@@ -167,6 +176,20 @@ class _Engine:
             )
         self._begin()
 
+    def check_workers(self) -> None:
+        """Raise an error if a cluster has had no worker for long: its tasks would wait for ever."""
+        now = time.monotonic()
+        if now < self._asked + ASKED:
+            return
+        self._asked = now
+        if _number_of_workers(self.executor) != 0:
+            self._seen = now
+        elif now >= self._seen + WORKERLESS:
+            raise NdtoolsError(
+                f"the executor's cluster has had no worker for {now - self._seen:.0f} s: start some, as by"
+                " cluster.scale(4), and wait for them with client.wait_for_workers(1) before"
+            )
+
     def close(self) -> None:
         """Shut the executor down, unless it is the caller's; tasks that run are not waited for."""
         if self._owned:
@@ -189,8 +212,20 @@ def _like(pool: ProcessPoolExecutor) -> ProcessPoolExecutor:
     """Return a pool of processes with the settings of another one."""
     known: Any = pool
     return ProcessPoolExecutor(
-        known._max_workers, known._mp_context, initializer=known._initializer, initargs=known._initargs
+        known._max_workers,
+        known._mp_context,
+        initializer=known._initializer,
+        initargs=known._initargs,
+        max_tasks_per_child=known._max_tasks_per_child,
     )
+
+
+def _number_of_workers(executor: Any) -> int | None:  # noqa: ANN401
+    """Return the number of workers of a cluster of Dask; None for executors that do not say."""
+    client: Any = getattr(executor, "_client", None)
+    with suppress(Exception):  # a cluster that is lost says so by its futures
+        return len(client.scheduler_info()["workers"])
+    return None
 
 
 def _done(pending: Collection[Any]) -> list[Any]:

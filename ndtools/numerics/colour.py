@@ -33,14 +33,12 @@ __all__ = [
     "channel_names",
     "channel_words",
     "from_light",
-    "in_space",
     "light",
     "light_of",
     "luminance",
     "matrix_of",
     "reach_of",
     "rounding_variance",
-    "space_in_words",
     "srgb",
     "units_in_words",
 ]
@@ -66,7 +64,6 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "lms": ("L", "M", "S"),
     "log-lms": ("L", "M", "S"),
 }
-_WORDS = {"srgb": "sRGB", "linear": "linear RGB", "xyz": "CIE XYZ", "lms": "cones (LMS)", "log-lms": "log cones (LMS)"}
 
 
 def channel_names(channels: int, space: Space = "srgb") -> tuple[str, ...]:
@@ -74,19 +71,9 @@ def channel_names(channels: int, space: Space = "srgb") -> tuple[str, ...]:
     return ("gray",) if channels == 1 else _NAMES[space]
 
 
-def space_in_words(space: Space) -> str:
-    """Return the name of a colour space as titles and captions have it."""
-    return _WORDS[space]
-
-
 def channel_words(space: Space) -> tuple[str, ...]:
     """Return the names of the three channels of a colour space as sentences have them, such as "green"."""
     return ("red", "green", "blue") if space in ("srgb", "linear") else _NAMES[space]
-
-
-def in_space(space: Space, before: str = " in ") -> str:
-    """Return words that a title ends with, as in " in cones (LMS)"; empty for sRGB, which is the rule."""
-    return "" if space == "srgb" else f"{before}{space_in_words(space)}"
 
 
 def units_in_words(space: Space) -> str:

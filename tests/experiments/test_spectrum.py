@@ -80,6 +80,16 @@ def test_commands_write_the_spectrum(command, lists, photos, tmp_path):
     assert (tmp_path / "again_spectrum.png").exists()
 
 
+@pytest.mark.filterwarnings("ignore:eps .* is below the noise")
+@pytest.mark.parametrize("sizes", [3, [1, 3]])
+def test_titles_name_the_colour_space(photos, sizes):
+    for space, words in (("lms", "cones (LMS)"), ("srgb", "")):
+        result = nd.kernels(str(photos), kernel_size=sizes, space=space, eps="auto", spectrum=True)
+        for plot in (nd.plot_ridge, nd.plot_spectrum):
+            title = plot(result).get_suptitle()
+            assert words in title and (" in " in title) == bool(words)
+
+
 def test_what_is_drawn(photos):
     config = nd.KernelsConfig(source=str(photos), kernel_size=3)
     result = nd.run_kernels(config)

@@ -162,10 +162,12 @@ def test_it_is_a_convolution_of_whitened_patches(channels, kernel, stride, paddi
     torch.testing.assert_close(layer(x), explicit(x, layer), rtol=1e-8, atol=1e-8)
 
 
-def test_dilation():
-    layer = layer_of(
-        4, 3, 3, dilation=2, padding=2, config=DeconvConfig.paper(block_size=4, eps=1e-2, shrinkage="none")
-    )
+@pytest.mark.parametrize("grid", ["staggered", "corner"])
+@pytest.mark.parametrize(("dilation", "sampling"), [(2, 3), (2, 1), (4, 2), (24, 2), (36, 3)])
+def test_dilation(dilation, sampling, grid):
+    """Also where all but the middle pixel of the kernel is beyond the image, as in the pyramid of DeepLabV3."""
+    config = DeconvConfig.paper(block_size=4, eps=1e-2, shrinkage="none", sampling_stride=sampling, grid=grid)
+    layer = layer_of(4, 3, 3, dilation=dilation, padding=dilation, config=config)
     x = images()
     torch.testing.assert_close(layer(x), explicit(x, layer), rtol=1e-8, atol=1e-8)
 

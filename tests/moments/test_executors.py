@@ -15,6 +15,7 @@ import torch
 import ndtools as nd
 from ndtools.data.images.sources import resolve_source
 from ndtools.errors import DataError, NdtoolsError, NoUsableImageError, OptionError
+from ndtools.moments import executors
 from ndtools.moments.executors import LostTaskError, completed
 from ndtools.moments.files import read_moments
 from ndtools.moments.groups import moments_of_files
@@ -244,6 +245,53 @@ def test_the_function_has_the_name_of_a_package_that_was_imported_before():
     code = f"import ndtools as nd; {first}; print(nd.moments('sample-photo', kernel_size=1).images)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert run.stdout == "1\n"
+
+
+def plus(first, second, _):
+    return first + second
+
+
+class Workerless(Executor):
+    """A cluster like that of Dask, which has no workers at first, or ever."""
+
+    def __init__(self, comes_after):
+        self._client, self._comes_after, self.futures = self, comes_after, []
+
+    def scheduler_info(self):
+        self._comes_after -= 1
+        if self._comes_after > 0:
+            return {"workers": {}}
+        for future, work, arguments in self.futures:
+            future.set_result(work(*arguments))
+        self.futures = []
+        return {"workers": {"tcp://1": {}}}
+
+    def submit(self, work, *arguments):
+        self.futures.append((Future(), work, arguments))
+        return self.futures[-1][0]
+
+
+def test_a_cluster_without_workers_is_not_waited_for_for_ever(monkeypatch):
+    monkeypatch.setattr(executors, "POLL", 0.01)
+    monkeypatch.setattr(executors, "ASKED", 0.01)
+    monkeypatch.setattr(executors, "WORKERLESS", 0.2)
+    late = Workerless(3)
+    assert dict(completed(late, plus, 10, range(3))) == {0: 10, 1: 11, 2: 12}
+    never = Workerless(10**9)
+    with pytest.raises(NdtoolsError, match=r"no worker for .* s: start some, .*wait_for_workers\(1\)"):
+        list(completed(never, plus, 10, range(3)))
+    assert all(future.cancelled() for future, _, _ in never.futures)
+
+
+def test_another_pool_has_the_settings_of_the_first():
+    with (
+        ProcessPoolExecutor(
+            3, multiprocessing.get_context("spawn"), initializer=print, initargs=("x",), max_tasks_per_child=2
+        ) as pool,
+        executors._like(pool) as like,
+    ):
+        for name in ("_max_workers", "_mp_context", "_initializer", "_initargs", "_max_tasks_per_child"):
+            assert getattr(like, name) == getattr(pool, name)
 
 
 def test_a_cluster_of_dask(pictures):

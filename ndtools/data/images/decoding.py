@@ -24,8 +24,6 @@ __all__ = [
     "Pixels",
     "decode_image",
     "decoding_memory",
-    "in_colour_space",
-    "luma",
     "number_of_frames",
     "open_image",
     "pillow_errors",
@@ -73,8 +71,8 @@ def decode_image(
     converted to light first, before they are resized or become one channel, which is the luminance of the light.
 
     Files of more than 8 bits give float32. 16-bit integers (also those that Pillow holds as 32-bit integers) are
-    divided by 65535; floating-point samples are not scaled. PNG and TIFF files with 16 bits per channel of colour need
-    the packages of the extra ``deep``; such colour in other formats is read as 8 bits (the high byte).
+    divided by 65535; floating-point samples are not scaled. PNG, TIFF and JPEG 2000 files with more than 8 bits per
+    channel of colour need the packages of the extra ``deep``.
 
     Images that are arrays (`Planes`) have any number of channels, and their values are taken as they are.
 
@@ -149,39 +147,6 @@ def _in_space(samples: Pixels, space: Space, gray: bool, resize: int | None) -> 
     if gray:
         return linear if len(linear) == 1 else luminance(linear)
     return from_light(np.broadcast_to(linear, (3, *linear.shape[1:])), space)
-
-
-def in_colour_space(pixels: NDArray[np.uint8], space: Space, *, gray: bool = False) -> Pixels:
-    """Return 8-bit pixels (..., C, H, W) in a colour space, or reduced to one channel, as `decode_image` would.
-
-    Parameters
-    ----------
-    pixels : array of shape (..., C, H, W), uint8
-        Pixels of images as files have them, with C 3 or 1.
-    space : {"srgb", "linear", "xyz", "lms", "log-lms"}
-        Colour space of the result; "srgb" or "linear" for one channel.
-    gray : bool
-        Whether to reduce three channels to one: luma, or the luminance of the light. Default False.
-
-    Returns
-    -------
-    array of shape (..., C, H, W)
-        Pixels: uint8 in sRGB, float32 in other spaces.
-    """
-    coloured = pixels.shape[-3] == 3
-    if space == "srgb":
-        return luma(pixels) if gray and coloured else pixels
-    linear = light(pixels)
-    if not coloured:
-        return linear
-    return luminance(linear) if gray else from_light(linear, space)
-
-
-def luma(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the luma of pixels (..., 3, H, W) as (..., 1, H, W), equal to that of `decode_image` for every colour."""
-    # Pillow's arithmetic, in units of 1/65536.
-    red, green, blue = (pixels[..., i : i + 1, :, :].astype(np.uint32) for i in range(3))
-    return ((19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16).astype(np.uint8)
 
 
 def open_image(content: bytes | IO[bytes] | str | os.PathLike[str] | Picture) -> Picture:
@@ -356,6 +321,8 @@ def _open(content: bytes | IO[bytes]) -> Picture:
         except UnidentifiedImageError:
             if planes := deep_tiff(data):
                 return planes
+            if (data[:4], data[8:12]) == (b"RIFF", b"WAVE") or data[344:348] in (b"n+1\0", b"ni1\0"):
+                raise DataError("a signal or volume, not an image: ndtools signals reads it") from None
             raise
     if image.format == "EPS":
         raise DataError("PostScript is a program, not pixels, and is not run; convert it to PNG first")

@@ -1,6 +1,10 @@
 """Image files with colour of more than 8 bits per channel, of which Pillow reads the high byte alone."""
 
 import io
+import math
+import re
+import struct
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,13 +24,17 @@ _BITS, _PHOTOMETRIC, _EXTRA_SAMPLES = 258, 262, 338  # tags of TIFF
 _BLACK_IS_ZERO, _RGB = 1, 2
 _PREMULTIPLIED = 1
 _NEEDS = "needs the packages tifffile and imagecodecs: pip install 'ndtools[deep]'"
+_DEEP_GREY = ("I;16", "I")  # modes of Pillow that hold all bits
+_SIZES = b"\xff\x4f\xff\x51"  # start of a codestream of JPEG 2000 and of its sizes
+_PPM = (b"P3", b"P6")  # colour as text, and as bytes
+_PPM_HEADER = re.compile(rb"P[36]" + 3 * rb"(?:\s|#[^\r\n]*[\r\n])+(\d+)" + rb"\s")
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 Array = NDArray[Any]
 
 
 def deep_colour(data: bytes, image: Image.Image) -> Planes | None:
-    """Return the picture of a PNG or TIFF file whose colour, or grey with alpha, has more than 8 bits per channel.
+    """Return the picture of a file whose colour, or grey with alpha, has more than 8 bits per channel.
 
     Parameters
     ----------
@@ -38,7 +46,8 @@ def deep_colour(data: bytes, image: Image.Image) -> Planes | None:
     Returns
     -------
     Planes or None
-        Three channels of float32 in [0, 1]; None for all other files, which Pillow reads.
+        Three channels of float32 in [0, 1], of a PNG, TIFF, JPEG 2000 or PPM file; None for all other files, which
+        Pillow reads.
 
     Raises
     ------
@@ -47,6 +56,10 @@ def deep_colour(data: bytes, image: Image.Image) -> Planes | None:
     """
     if data.startswith(_PNG) and data[24] > 8 and data[25] not in (_GREY, _PALETTE):
         return _png(data, image)
+    if image.format == "JPEG2000" and image.mode not in _DEEP_GREY and (form := _jpeg2000_form(data, image.mode)):
+        return _jpeg2000(data, image, *form)
+    if image.format == "PPM" and data[:2] in _PPM and image.mode == "RGB":
+        return _ppm(data, image)
     if image.format == "TIFF":
         bits = getattr(image, "tag_v2", {}).get(_BITS, (8,))
         if len(bits) > 1 and max(bits) > 8:
@@ -129,7 +142,71 @@ def _png(data: bytes, image: Image.Image) -> Planes:
     return _planes(load, image.width, image.height, orientation, np.dtype(np.uint16), 1)
 
 
-def _planes(load: Any, width: int, height: int, orientation: int, dtype: np.dtype[Any], frames: int) -> Planes:  # noqa: ANN401
+def _jpeg2000_form(data: bytes, mode: str) -> tuple[int, int] | None:
+    """Return the number of channels of a JPEG 2000 file and their bits, if these are more than 8."""
+    start = data.find(_SIZES)
+    if start < 0 or len(data) < start + 42:
+        return None  # Pillow reports the damage
+    (channels,) = struct.unpack(">H", data[start + 40 : start + 42])
+    kinds = data[start + 42 : start + 42 + 3 * channels : 3]
+    bits = max(((kind & 0x7F) + 1 for kind in kinds), default=8)
+    if bits <= 8:
+        return None
+    if len(set(kinds)) > 1 or kinds[0] & 0x80 or bits > 16 or mode not in ("RGB", "RGBA", "LA"):
+        raise DataError(
+            f"JPEG 2000 in {mode} with {channels} channels of up to {bits} bits: convert it to TIFF of 16 bits first"
+        )
+    return channels, bits
+
+
+def _jpeg2000(data: bytes, image: Image.Image, channels: int, bits: int) -> Planes:
+    try:
+        import imagecodecs
+    except ImportError:
+        raise DataError(f"a JPEG 2000 file of {bits} bits per channel {_NEEDS}") from None
+
+    def load() -> Array:
+        values = np.atleast_3d(imagecodecs.jpeg2k_decode(data)).transpose(2, 0, 1)
+        unit = np.divide(values, 2**bits - 1, dtype=np.float32)
+        return _flattened(unit, channels in _WITH_ALPHA)
+
+    return _planes(load, image.width, image.height, 1, np.dtype(np.uint16), 1, step=1 / (2**bits - 1))
+
+
+def _ppm(data: bytes, image: Image.Image) -> Planes | None:
+    header = _PPM_HEADER.match(data)
+    if header is None or int(header[3]) < 256:
+        return None
+    largest = int(header[3])
+    shape = (image.height, image.width, 3)
+
+    def load() -> Array:
+        content = data[header.end() :]
+        if data.startswith(b"P6"):
+            if len(content) < 2 * math.prod(shape):
+                raise DataError("truncated: its header promises more pixels than it holds")
+            values = np.frombuffer(content, ">u2", math.prod(shape))
+        else:
+            values = np.array(re.sub(rb"#[^\r\n]*", b"", content).split()[: math.prod(shape)], dtype=np.int64)
+            if len(values) < math.prod(shape):
+                raise DataError("truncated: its header promises more pixels than it holds")
+        if values.min() < 0 or values.max() > largest:
+            raise DataError(f"values {values.min()} to {values.max()} do not fit 0 to {largest}, as the header says")
+        unit: Array = np.divide(values.reshape(shape).transpose(2, 0, 1), largest, dtype=np.float32)
+        return unit
+
+    return _planes(load, image.width, image.height, 1, np.dtype(np.uint16), 1, step=1 / largest)
+
+
+def _planes(
+    load: Callable[[], Array],
+    width: int,
+    height: int,
+    orientation: int,
+    dtype: np.dtype[Any],
+    frames: int,
+    step: float | None = None,
+) -> Planes:
     def upright() -> Array:
         try:
             return _turned(load(), orientation)
@@ -140,7 +217,8 @@ def _planes(load: Any, width: int, height: int, orientation: int, dtype: np.dtyp
 
     if orientation in (5, 6, 7, 8):
         width, height = height, width
-    step = 0.0 if dtype.kind == "f" else 1 / np.iinfo(dtype).max
+    if step is None:
+        step = 0.0 if dtype.kind == "f" else 1 / np.iinfo(dtype).max
     return Planes(width, height, 3, upright, itemsize=4, step=step, frames=frames, bounded=True)
 
 

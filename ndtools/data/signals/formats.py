@@ -2,8 +2,8 @@
 
 import io
 import os
+import re
 import warnings
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ndtools.computing.memory import require_memory
-from ndtools.data.arrays import read_arrays
 from ndtools.data.files import read_file
+from ndtools.data.stored import as_reasons, open_stored
 from ndtools.errors import DataError, OptionError
 from ndtools.text import printable, reason
 
 __all__ = ["SUFFIXES", "StoredArray", "read_stored"]
 
-_MANY = 8  # names of arrays that a message lists
+_IMAGES_OF_TIFF = ("YXS", "SYX")  # axes of one page in colour, in the letters of tifffile
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,8 @@ def read_stored(path: str, key: str | None = None) -> StoredArray:
     path : str
         Path of a file with one of the `SUFFIXES`.
     key : str, optional
-        Name of the array in a .npz or .mat file. By default the file holds one array.
+        Name of the array in a .npz or .mat file. By default the file holds one array of numbers
+        that is longer than 1.
 
     Returns
     -------
@@ -73,8 +74,6 @@ def read_stored(path: str, key: str | None = None) -> StoredArray:
     if key is not None and suffix not in (".npz", ".mat"):
         raise OptionError("key", f"has no meaning for {name}, whose format gives arrays no names")
     stored = SUFFIXES[suffix](path, name, key)
-    if stored.values.dtype.kind == "c":
-        raise DataError(f"{name} holds complex numbers, where real ones are wanted")
     if not np.isfinite(stored.values).all():
         raise DataError(f"{name} holds values that are not finite")
     return stored
@@ -86,55 +85,20 @@ def _suffix(path: str) -> str:
 
 
 def _floats(values: NDArray[Any]) -> NDArray[Any]:
-    """Return numbers as float32 if that holds them exactly, else as float64."""
+    """Return real numbers as float32 if that holds them exactly, else as float64."""
     exact = values.dtype in (np.float16, np.float32) or (values.dtype.kind in "iub" and values.dtype.itemsize <= 2)
     return np.asarray(values, dtype=np.float32 if exact else np.float64)
 
 
-def _numpy(path: str, name: str, key: str | None) -> StoredArray:
-    if path.lower().endswith(".npz"):
-        key = _only_name(name, key, _names_of_npz(path, name))
-    return StoredArray(_floats(read_arrays(path, [key or "array"], copies=3)[key or "array"]))
-
-
-def _names_of_npz(path: str, name: str) -> list[str]:
+def _stored(path: str, name: str, key: str | None) -> StoredArray:
     try:
-        with zipfile.ZipFile(path) as file:
-            return [member.removesuffix(".npy") for member in file.namelist()]
-    except (OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"cannot read {name}: {reason(error)}") from None
-
-
-def _only_name(name: str, key: str | None, names: list[str]) -> str:
-    """Return the name of the wanted array; DataError if there is none, or no telling which."""
-    held = ", ".join(map(printable, names[:_MANY])) + (", ..." if len(names) > _MANY else "")
-    if key is not None:
-        if key not in names:
-            raise DataError(f"{name} has no array '{printable(key)}', only: {held or 'nothing'}")
-        return key
-    if len(names) != 1:
-        raise DataError(f"{name} holds {len(names)} arrays: name one with `key`: {held or 'nothing'}")
-    return names[0]
-
-
-def _mat(path: str, name: str, key: str | None) -> StoredArray:
-    from scipy.io import loadmat, whosmat
-    from scipy.io.matlab import MatReadError
-
-    content = _content(path, name)
-    if content.startswith(b"MATLAB 7.3") or content.startswith(b"\x89HDF"):
-        raise DataError(f"{name} is a .mat file of version 7.3; save it with -v7, or as .npy")
-    try:
-        found = {
-            each: shape for each, shape, kind in whosmat(io.BytesIO(content)) if kind not in ("cell", "struct", "char")
-        }
-        chosen = _only_name(name, key, list(found))
-        values = loadmat(io.BytesIO(content), variable_names=[chosen])[chosen]
-    except (MatReadError, ValueError, TypeError, KeyError, OSError, NotImplementedError, EOFError) as error:
-        raise DataError(f"{name} is damaged, or no .mat file: {reason(error)}") from None
-    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiub":
-        raise DataError(f"{name} must hold real numbers in '{printable(chosen)}'")
-    values = values[0] if values.ndim == 2 and len(values) == 1 else values  # MATLAB has no arrays of one axis
+        found = open_stored(path, key)
+        with as_reasons():
+            values = found.load()
+    except DataError as error:
+        raise DataError(f"cannot read {name}: {error}") from None
+    if path.lower().endswith(".mat") and values.ndim == 2 and len(values) == 1:
+        values = values[0]  # MATLAB has no arrays of one axis
     return StoredArray(_floats(values))
 
 
@@ -162,23 +126,23 @@ def _wav(path: str, name: str, _: str | None) -> StoredArray:
 
 
 def _tiff(path: str, name: str, _: str | None) -> StoredArray:
-    from PIL import Image, ImageSequence
-
     try:
-        with Image.open(io.BytesIO(_content(path, name)), formats=["TIFF"]) as image:
-            pages = getattr(image, "n_frames", 1)
-            require_memory(12 * pages * image.width * image.height * len(image.getbands()), f"reading {name}")
-            frames = [np.asarray(frame) for frame in ImageSequence.Iterator(image)]
-    except DataError:
-        raise
-    except Exception as error:  # Pillow raises many kinds of errors for damaged files
-        raise DataError(f"{name} is damaged, or no TIFF file: {reason(error)}") from None
-    if len({frame.shape for frame in frames}) != 1:
-        raise DataError(f"{name} has pages of different sizes, which make no volume")
-    if len(frames) == 1:
-        raise DataError(f"{name} has one page, where a volume has several; ndtools kernels takes images")
-    values = np.stack(frames)
-    return StoredArray(_floats(values), "ZYX" if values.ndim == 3 else "ZYXC")
+        found = open_stored(path)
+        if len(found.shape) == 2 or found.axes in _IMAGES_OF_TIFF:
+            raise DataError("has one page, where a volume has several; ndtools kernels takes images")
+        with as_reasons():
+            values = found.load()
+    except DataError as error:
+        raise DataError(f"cannot read {name}: {error}") from None
+    return StoredArray(_floats(values), _axes_of_tiff(found.axes or ""))
+
+
+def _axes_of_tiff(letters: str) -> str | None:
+    """Return the letters of `ArrayAxes` for those of tifffile; None if they do not tell the axes of a volume."""
+    letters = letters.replace("S", "C")  # samples of a pixel
+    # Volumes at several times are several volumes; frames, and pages of which nothing is said, are one.
+    letters = letters.replace("T", "N") if "Z" in letters else re.sub("[QIT]", "Z", letters)
+    return letters if len(set(letters)) == len(letters) and {"X", "Y", "Z"} <= set(letters) <= set("NCZYX") else None
 
 
 def _nifti(path: str, name: str, _: str | None) -> StoredArray:
@@ -196,6 +160,8 @@ def _nifti(path: str, name: str, _: str | None) -> StoredArray:
         raise
     except Exception as error:  # nibabel raises many kinds of errors for damaged files
         raise DataError(f"{name} is damaged, or no NIfTI file: {reason(error)}") from None
+    if values.dtype.kind not in "iuf":  # complex numbers would lose their imaginary part, colours are structures
+        raise DataError(f"{name} must hold real numbers, got {values.dtype}")
     if values.ndim not in (3, 4):
         raise DataError(f"{name} has {values.ndim} axes, where a volume has three, or four with its channels")
     return StoredArray(_floats(values), "XYZ" if values.ndim == 3 else "XYZC")
@@ -209,9 +175,9 @@ def _content(path: str, name: str) -> bytes:
 
 
 SUFFIXES: dict[str, Callable[[str, str, str | None], StoredArray]] = {
-    ".npy": _numpy,
-    ".npz": _numpy,
-    ".mat": _mat,
+    ".npy": _stored,
+    ".npz": _stored,
+    ".mat": _stored,
     ".wav": _wav,
     ".tif": _tiff,
     ".tiff": _tiff,

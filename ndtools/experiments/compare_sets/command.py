@@ -6,6 +6,7 @@ import typer
 
 from ndtools.console.completion import complete_source
 from ndtools.console.conflicts import refuse_given
+from ndtools.console.option_values import numbers_from, ridges_from
 from ndtools.console.options import (
     ArrayRidgeOptions,
     ColourSpace,
@@ -16,8 +17,6 @@ from ndtools.console.options import (
     Resize,
     Ridges,
     SharedOptions,
-    numbers_from,
-    ridges_from,
     with_shared_options,
 )
 from ndtools.console.results import ExperimentOutput
@@ -137,8 +136,7 @@ def _third(named: list[str]) -> str | None:
 
 
 def _title(series: "Series[CompareSetsResult]") -> str:
-    from ndtools.numerics.colour import in_space
-    from ndtools.text import source_name
+    from ndtools.text import in_space, source_name
 
     result = series[0]
     sizes = dict.fromkeys(each.config.kernel_size for each in series)

@@ -38,8 +38,7 @@ from ndtools.experiments.compare_sets.words import (
     pictures_in_words,
     sets_in_words,
 )
-from ndtools.numerics.colour import in_space
-from ndtools.text import source_name
+from ndtools.text import in_space, source_name
 
 if TYPE_CHECKING:
     from ndtools.experiments.compare_sets.result import CompareSetsResult

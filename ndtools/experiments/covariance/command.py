@@ -15,6 +15,7 @@ from ndtools.console.moments import (
     save_shard,
     shard_from,
 )
+from ndtools.console.option_values import numbers_from, ridges_from
 from ndtools.console.options import (
     ArrayRidgeOptions,
     ColourSpace,
@@ -29,8 +30,6 @@ from ndtools.console.options import (
     Ridges,
     SharedOptions,
     Spectrum,
-    numbers_from,
-    ridges_from,
     with_shared_options,
 )
 from ndtools.console.results import ExperimentOutput
@@ -151,8 +150,7 @@ def _series_table(series: "Series[CovarianceResult]") -> "Table":
 
 
 def _title(result: "CovarianceResult") -> str:
-    from ndtools.numerics.colour import in_space
-    from ndtools.text import precision_in_words, ridge_in_words
+    from ndtools.text import in_space, precision_in_words, ridge_in_words
 
     k, d = result.config.kernel_size, result.deconvolution
     space = in_space(result.config.space, " · ")

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from ndtools.drawing.channels import shown_channels
 from ndtools.drawing.palette import DIVERGING
 from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
-from ndtools.numerics.colour import in_space, units_in_words
-from ndtools.text import precision_in_words, ridge_in_words, source_name
+from ndtools.numerics.colour import units_in_words
+from ndtools.text import in_space, precision_in_words, ridge_in_words, source_name
 
 if TYPE_CHECKING:
     from ndtools.experiments.covariance.result import CovarianceResult, MeanCorrelation

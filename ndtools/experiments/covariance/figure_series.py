@@ -27,8 +27,8 @@ from ndtools.drawing.style import (
     width_of,
 )
 from ndtools.experiments.covariance.figure import NO_VARIANCE, THICK, name_blocks
-from ndtools.numerics.colour import in_space, units_in_words
-from ndtools.text import source_name
+from ndtools.numerics.colour import units_in_words
+from ndtools.text import in_space, source_name
 
 if TYPE_CHECKING:
     from ndtools.experiments.covariance.result import CovarianceResult

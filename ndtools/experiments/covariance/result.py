@@ -11,7 +11,6 @@ from ndtools.drawing.shown import ShownResult
 from ndtools.experiments.covariance.config import CovarianceConfig
 from ndtools.moments.files import moments_arrays
 from ndtools.moments.origin import Origin
-from ndtools.numerics.colour import in_space
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.ridge import RidgeChoice
@@ -24,7 +23,7 @@ from ndtools.results.deconvolutions import (
 )
 from ndtools.results.inputs import ImagesUsed
 from ndtools.results.read import SavedResult
-from ndtools.text import precision_in_words, ridge_in_words, source_name, with_error
+from ndtools.text import in_space, precision_in_words, ridge_in_words, source_name, with_error
 
 __all__ = ["CovarianceResult", "MeanCorrelation", "roundings"]
 

@@ -10,6 +10,7 @@ import typer
 from ndtools.console.completion import complete_photo
 from ndtools.console.conflicts import refuse_given
 from ndtools.console.measures import NAMES, REFERENCES
+from ndtools.console.option_values import numbers_from, ridges_from
 from ndtools.console.options import (
     ArrayRidgeOptions,
     ColourSpace,
@@ -20,8 +21,6 @@ from ndtools.console.options import (
     RelativeEps,
     Ridges,
     SharedOptions,
-    numbers_from,
-    ridges_from,
     with_shared_options,
 )
 from ndtools.console.results import ExperimentOutput
@@ -209,8 +208,7 @@ def _series_table(series: "Series[DeconvolveResult]") -> "Table":
 
 
 def _title(result: "DeconvolveResult") -> str:
-    from ndtools.numerics.colour import in_space
-    from ndtools.text import ridge_in_words
+    from ndtools.text import in_space, ridge_in_words
 
     _, height, width = result.deconvolved.shape
     k, config = result.kernels.shape[-1], result.config

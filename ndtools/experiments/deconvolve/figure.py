@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from ndtools.drawing.channels import COLOURS, as_colours, shown_channels, shown_in_words
 from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
 from ndtools.experiments.deconvolve.levels import brightest
-from ndtools.numerics.colour import channel_words, in_space, units_in_words
-from ndtools.text import percent, precision_in_words, ridge_in_words, source_name
+from ndtools.numerics.colour import channel_words, units_in_words
+from ndtools.text import in_space, percent, precision_in_words, ridge_in_words, source_name
 from ndtools.validation import Space
 
 if TYPE_CHECKING:

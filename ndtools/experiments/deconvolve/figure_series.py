@@ -7,8 +7,7 @@ from matplotlib.figure import Figure
 from ndtools.drawing.series import member_styles, rows_of, series_in_words
 from ndtools.drawing.style import PAGE, add_title, drawing_style, is_wide, new_figure, width_of
 from ndtools.experiments.deconvolve.figure import HIGHEST, NAMED, show
-from ndtools.numerics.colour import in_space
-from ndtools.text import percent, source_name
+from ndtools.text import in_space, percent, source_name
 
 if TYPE_CHECKING:
     from ndtools.experiments.deconvolve.result import DeconvolveResult

@@ -14,7 +14,6 @@ from ndtools.experiments.deconvolve.config import DeconvolveConfig
 from ndtools.experiments.deconvolve.levels import picture_of, picture_of_pixels, shown
 from ndtools.experiments.deconvolve.set_result import DeconvolvedSet
 from ndtools.moments.files import SPACE, space_array
-from ndtools.numerics.colour import in_space
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.pixels import white
 from ndtools.numerics.ridge import RidgeChoice
@@ -27,7 +26,7 @@ from ndtools.results.deconvolutions import (
 )
 from ndtools.results.distributions import before_and_after, density_arrays, saved_distribution
 from ndtools.results.read import SavedResult
-from ndtools.text import precision_in_words, printable, ridge_in_words, source_name
+from ndtools.text import in_space, precision_in_words, printable, ridge_in_words, source_name
 
 __all__ = ["DeconvolveResult", "centred"]
 

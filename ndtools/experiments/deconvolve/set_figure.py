@@ -6,8 +6,7 @@ from matplotlib.figure import Figure
 
 from ndtools.drawing.style import PAGE, add_title, drawing_style, new_figure, width_of
 from ndtools.experiments.deconvolve.figure import HIGHEST, NAMED, show
-from ndtools.numerics.colour import in_space
-from ndtools.text import counted, source_name
+from ndtools.text import counted, in_space, source_name
 
 if TYPE_CHECKING:
     from ndtools.experiments.deconvolve.set_result import DeconvolvedSet

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from ndtools.drawing.shown import ShownResult, figures_of
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
 from ndtools.moments.files import SPACE, space_array
-from ndtools.numerics.colour import in_space
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.ridge import RidgeChoice
 from ndtools.results.deconvolutions import (
@@ -21,7 +20,7 @@ from ndtools.results.deconvolutions import (
 )
 from ndtools.results.inputs import ImagesUsed
 from ndtools.results.read import SavedResult
-from ndtools.text import counted, precision_in_words, printable, ridge_in_words, source_name
+from ndtools.text import counted, in_space, precision_in_words, printable, ridge_in_words, source_name
 
 if TYPE_CHECKING:
     from ndtools.drawing.pictures import Picture

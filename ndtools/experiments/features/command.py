@@ -7,7 +7,11 @@ import typer
 
 from ndtools.console.completion import complete_photo
 from ndtools.console.measures import NAMES, REFERENCES
-from ndtools.console.options import SharedOptions, numbers_from, with_shared_options
+from ndtools.console.option_values import numbers_from
+from ndtools.console.options import (
+    SharedOptions,
+    with_shared_options,
+)
 from ndtools.console.results import ExperimentOutput
 from ndtools.console.tables import new_table
 from ndtools.experiments.features.config import FeaturesConfig

@@ -23,8 +23,7 @@ from ndtools.drawing.style import (
     width_of,
 )
 from ndtools.drawing.weights import scale_axis, weight_norm, weight_ticks
-from ndtools.numerics.colour import in_space
-from ndtools.text import precision_in_words, ridge_in_words, source_name
+from ndtools.text import in_space, precision_in_words, ridge_in_words, source_name
 
 if TYPE_CHECKING:
     from ndtools.experiments.kernels.result import KernelsResult

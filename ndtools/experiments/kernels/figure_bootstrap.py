@@ -23,8 +23,7 @@ from ndtools.drawing.style import (
     width_of,
 )
 from ndtools.experiments.kernels.figure import has_room, rows_named
-from ndtools.numerics.colour import in_space
-from ndtools.text import counted, ridge_in_words, source_name, with_error
+from ndtools.text import counted, in_space, ridge_in_words, source_name, with_error
 
 if TYPE_CHECKING:
     from ndtools.experiments.kernels.bootstrap import KernelBootstrap

@@ -25,8 +25,7 @@ from ndtools.drawing.style import (
 )
 from ndtools.drawing.weights import scale_axis, weight_norm
 from ndtools.experiments.kernels.degrees import in_degrees
-from ndtools.numerics.colour import in_space
-from ndtools.text import ridge_in_words, source_name, with_error
+from ndtools.text import in_space, ridge_in_words, source_name, with_error
 
 if TYPE_CHECKING:
     from ndtools.experiments.kernels.cells import CellMeasures

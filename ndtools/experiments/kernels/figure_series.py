@@ -36,8 +36,7 @@ from ndtools.drawing.style import (
     width_of,
 )
 from ndtools.drawing.weights import scale_axis, weight_norm
-from ndtools.numerics.colour import in_space
-from ndtools.text import source_name
+from ndtools.text import in_space, source_name
 
 if TYPE_CHECKING:
     from ndtools.experiments.kernels.result import KernelsResult

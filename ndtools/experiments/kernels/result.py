@@ -15,7 +15,6 @@ from ndtools.experiments.kernels.config import KernelsConfig
 from ndtools.experiments.kernels.degrees import degrees_of
 from ndtools.moments.files import moments_arrays, space_array
 from ndtools.moments.origin import Origin
-from ndtools.numerics.colour import in_space
 from ndtools.numerics.covariance import Covariance, has_variance
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.kernel_profiles import opponency
@@ -29,7 +28,7 @@ from ndtools.results.deconvolutions import (
 )
 from ndtools.results.inputs import ImagesUsed
 from ndtools.results.read import SavedResult
-from ndtools.text import precision_in_words, ridge_in_words, source_name, with_error
+from ndtools.text import in_space, precision_in_words, ridge_in_words, source_name, with_error
 
 __all__ = ["ChannelKernel", "KernelsResult"]
 

@@ -5,7 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ndtools.console.options import DataDir, Dataset, SharedOptions, numbers_from, with_shared_options
+from ndtools.console.option_values import numbers_from
+from ndtools.console.options import (
+    DataDir,
+    Dataset,
+    SharedOptions,
+    with_shared_options,
+)
 from ndtools.console.results import ExperimentOutput
 from ndtools.console.tables import new_table
 from ndtools.experiments.mlp.config import MlpConfig

@@ -6,7 +6,13 @@ import typer
 
 from ndtools.console.completion import complete_signals
 from ndtools.console.conflicts import refuse_given
-from ndtools.console.options import Iterations, Method, SharedOptions, ridges_from, with_shared_options
+from ndtools.console.option_values import ridges_from
+from ndtools.console.options import (
+    Iterations,
+    Method,
+    SharedOptions,
+    with_shared_options,
+)
 from ndtools.console.results import ExperimentOutput
 from ndtools.console.tables import new_table
 from ndtools.errors import OptionError

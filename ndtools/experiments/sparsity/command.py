@@ -6,6 +6,7 @@ import typer
 
 from ndtools.console.conflicts import refuse_given
 from ndtools.console.measures import NAMES, REFERENCES
+from ndtools.console.option_values import numbers_from, ridges_from
 from ndtools.console.options import (
     ArrayRidgeOptions,
     AtMostImages,
@@ -16,8 +17,6 @@ from ndtools.console.options import (
     Ridges,
     SharedOptions,
     Source,
-    numbers_from,
-    ridges_from,
     with_shared_options,
 )
 from ndtools.console.results import ExperimentOutput
@@ -115,8 +114,7 @@ def sparsity(
 
 
 def _title(result: "SparsityResult") -> str:
-    from ndtools.numerics.colour import in_space
-    from ndtools.text import ridge_in_words
+    from ndtools.text import in_space, ridge_in_words
 
     k = result.config.kernel_size
     ridge = f" · {ridge_in_words(result.fit, result.ridge)}" if result.fit else ""

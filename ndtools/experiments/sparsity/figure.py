@@ -22,8 +22,8 @@ from ndtools.drawing.style import (
     width_of,
 )
 from ndtools.experiments.sparsity.verdict import verdicts
-from ndtools.numerics.colour import in_space, units_in_words
-from ndtools.text import percent, printable, ridge_in_words, source_name
+from ndtools.numerics.colour import units_in_words
+from ndtools.text import in_space, percent, printable, ridge_in_words, source_name
 
 if TYPE_CHECKING:
     from ndtools.experiments.sparsity.result import SparsityResult

@@ -30,8 +30,7 @@ from ndtools.drawing.style import (
     width_of,
 )
 from ndtools.experiments.sparsity.verdict import verdicts
-from ndtools.numerics.colour import in_space
-from ndtools.text import source_name
+from ndtools.text import in_space, source_name
 from ndtools.validation import PAPER_RIDGE
 
 if TYPE_CHECKING:

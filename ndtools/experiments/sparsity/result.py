@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from ndtools.drawing.shown import ShownResult
 from ndtools.experiments.sparsity.config import SparsityConfig
 from ndtools.experiments.sparsity.verdict import Verdict
-from ndtools.numerics.colour import in_space
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.ridge import RidgeChoice
 from ndtools.numerics.sparsity import Distribution
@@ -23,7 +22,7 @@ from ndtools.results.deconvolutions import (
 from ndtools.results.distributions import before_and_after, density_arrays, saved_distribution
 from ndtools.results.inputs import ImagesUsed
 from ndtools.results.read import SavedResult
-from ndtools.text import precision_in_words, ridge_in_words, source_name
+from ndtools.text import in_space, precision_in_words, ridge_in_words, source_name
 
 __all__ = ["SparsityResult"]
 

@@ -86,7 +86,7 @@ def stats(
 
 
 def _title(result: "StatsResult") -> str:
-    from ndtools.numerics.colour import in_space
+    from ndtools.text import in_space
 
     space = in_space(result.config.space, " · ")
     return f"Channels · {result.title} · {result.images.counted} · {result.sizes.in_words}{space}"

@@ -19,7 +19,7 @@ from ndtools.drawing.style import (
     panel_rows,
     width_of,
 )
-from ndtools.numerics.colour import in_space
+from ndtools.text import in_space
 
 if TYPE_CHECKING:
     from ndtools.experiments.stats.result import StatsResult

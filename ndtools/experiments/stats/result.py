@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from ndtools.drawing.shown import ShownResult
 from ndtools.experiments.stats.config import StatsConfig
 from ndtools.numerics.channel_statistics import ChannelStatistics
-from ndtools.numerics.colour import in_space
 from ndtools.results.inputs import ImagesUsed
 from ndtools.results.read import SavedResult, floats
-from ndtools.text import source_name
+from ndtools.text import in_space, source_name
 
 __all__ = ["Sizes", "SplitUsed", "StatsResult"]
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from ndtools.computing.progress import Progress
 from ndtools.console.short_form import short_form
-from ndtools.data.images.decoding import in_colour_space
+from ndtools.data.images.conversion import in_colour_space
 from ndtools.data.images.reading import Decoded
 from ndtools.data.images.sources import ImageSource
 from ndtools.experiments.stats.config import StatsConfig

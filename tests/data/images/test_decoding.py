@@ -420,3 +420,9 @@ def test_long_rows_are_read_in_blocks_as_long(monkeypatch):
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: blocks.append(image.decodermaxblock) or load(image))
     assert decode_image(b"P6 100000 2 255 " + bytes(600_000)).shape == (3, 2, 100_000)
     assert blocks[0] >= 3 * 100_000
+
+
+@pytest.mark.parametrize("content", [b"RIFF\0\0\0\0WAVEfmt " + bytes(40), bytes(344) + b"n+1\0" + bytes(40)])
+def test_signals_and_volumes_point_to_their_command(content):
+    with pytest.raises(DataError, match="not an image: ndtools signals reads it"):
+        decode_image(content)

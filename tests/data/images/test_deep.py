@@ -133,6 +133,46 @@ class TestWithThePackages:
                 decode_image(content[:end])
 
 
+def jpeg2000(samples, **options):
+    return pytest.importorskip("imagecodecs").jpeg2k_encode(samples, level=0, reversible=True, **options)
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+@pytest.mark.parametrize("codecformat", ["jp2", "j2k"])
+@pytest.mark.usefixtures("codecs")
+def test_jpeg_2000(bits, codecformat):
+    samples = RNG.integers(0, 2**bits, (33, 40, 3), dtype=np.uint16)
+    picture = open_image(jpeg2000(samples, bitspersample=bits, codecformat=codecformat))
+    expected = (samples / (2**bits - 1)).astype(np.float32).transpose(2, 0, 1)
+    np.testing.assert_array_equal(decode_image(picture), expected)
+    assert rounding_step(picture) == 1 / (2**bits - 1)
+
+
+@pytest.mark.usefixtures("codecs")
+def test_alpha_of_jpeg_2000_is_composited():
+    samples = RNG.integers(0, 65536, (33, 40, 4), dtype=np.uint16)
+    colours, alpha = np.split(samples.transpose(2, 0, 1) / WHITE, [3])
+    pixels = decode_image(jpeg2000(samples, codecformat="jp2"))
+    np.testing.assert_allclose(pixels, colours * alpha + 1 - alpha, rtol=0, atol=2**-22)
+
+
+@pytest.mark.parametrize("largest", [256, 1023, 65535])
+def test_ppm(largest):
+    samples = RNG.integers(0, largest + 1, (5, 7, 3), dtype=np.uint16)
+    expected = (samples / largest).astype(np.float32).transpose(2, 0, 1)
+    header = f"# colour\n7 5\n# depth\n{largest}\n".encode()
+    text = b" ".join(str(n).encode() for n in samples.ravel())
+    for content in (b"P6\n" + header + samples.astype(">u2").tobytes(), b"P3\n" + header + text):
+        np.testing.assert_array_equal(decode_image(content), expected)
+        assert rounding_step(open_image(content)) == 1 / largest
+        with pytest.raises(DataError, match="truncated"):
+            decode_image(content[:-12])
+    above = np.full(105, largest + 1, np.uint32).astype(">u2").tobytes()
+    if largest < WHITE:
+        with pytest.raises(DataError, match=f"do not fit 0 to {largest}"):
+            decode_image(b"P6\n" + header + above)
+
+
 @pytest.mark.parametrize(("content", "what"), [(png(RGB, 2), "PNG"), (None, "TIFF")])
 def test_without_the_packages_nothing_is_read_as_its_high_byte(content, what, monkeypatch):
     content = content or tiff(RGB, photometric="rgb")

@@ -5,7 +5,10 @@ import pytest
 from PIL import Image
 
 import ndtools as nd
-from ndtools.data.images.decoding import decode_image, in_colour_space
+from ndtools.data.images.conversion import in_colour_space
+from ndtools.data.images.decoding import (
+    decode_image,
+)
 from ndtools.errors import OptionError
 from ndtools.numerics.colour import from_light, light, luminance
 from ndtools.validation import SPACES

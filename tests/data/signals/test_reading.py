@@ -6,6 +6,7 @@ import wave
 import numpy as np
 import pytest
 import scipy.io
+import scipy.sparse
 from PIL import Image
 
 from ndtools.data.signals.axes import ArrayAxes, axes_of
@@ -98,6 +99,7 @@ def test_sound_of_any_width(tmp_path, width):
 
 @pytest.mark.parametrize(("dtype", "mode"), [(np.uint8, "L"), (np.uint16, "I;16"), (np.float32, "F")])
 def test_pages_of_a_tiff_are_a_volume(tmp_path, dtype, mode):
+    pytest.importorskip("tifffile")
     values = (200 * RNG.random((5, 6, 7))).astype(dtype)
     pages = [Image.fromarray(page) for page in values]
     assert pages[0].mode == mode
@@ -105,6 +107,72 @@ def test_pages_of_a_tiff_are_a_volume(tmp_path, dtype, mode):
     signals = read_signals(str(tmp_path / "a.tif"))
     assert (signals.axes, signals.channels) == ("ZYX", ("1",))
     assert (signals.values[0][0] == values).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "options", "axes"),
+    [
+        ((7, 5, 6), ">i2", {"photometric": "minisblack"}, "ZYX"),
+        ((7, 5, 6), "u4", {"photometric": "minisblack"}, "ZYX"),
+        ((7, 5, 6), "f8", {"photometric": "minisblack"}, "ZYX"),
+        ((7, 5, 6), "u1", {"photometric": "miniswhite"}, "ZYX"),
+        ((4, 5, 6, 3), "u2", {"photometric": "rgb"}, "ZYXC"),
+        ((7, 2, 5, 6), "u2", {"imagej": True, "metadata": {"axes": "ZCYX"}}, "ZCYX"),
+        ((7, 5, 6), "u2", {"imagej": True, "metadata": {"axes": "TYX"}}, "ZYX"),
+        ((2, 7, 5, 6), "u2", {"imagej": True, "metadata": {"axes": "TZYX"}}, "NZYX"),
+        ((7, 2, 5, 6), "u2", {"ome": True, "metadata": {"axes": "ZCYX"}}, "ZCYX"),
+    ],
+)
+def test_a_tiff_keeps_its_numbers_and_the_names_of_its_axes(tmp_path, shape, dtype, options, axes):
+    tifffile = pytest.importorskip("tifffile")
+    values = RNG.integers(0, 255 if dtype == "u1" else 30000, shape).astype(dtype) * (257 if dtype == "u4" else 1)
+    tifffile.imwrite(tmp_path / "a.tif", values, **options)
+    wanted = ArrayAxes(axes).arranged(values)
+    found = read_signals(str(tmp_path / "a.tif"))
+    assert len(found.channels) == wanted.shape[1]
+    np.testing.assert_array_equal(np.stack(found.values), wanted)
+
+
+def test_numbers_of_a_palette_are_no_values(tmp_path):
+    pytest.importorskip("tifffile")
+    pages = [Image.fromarray(RNG.integers(0, 255, (5, 6, 3), np.uint8)).quantize(8) for _ in range(3)]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    with pytest.raises(DataError, match=r"a\.tif: holds numbers of colours in a palette"):
+        read_signals(str(tmp_path / "a.tif"))
+
+
+def test_axes_of_a_tiff_that_make_no_volume_are_asked_for(tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    values = RNG.integers(0, 255, (3, 4, 5, 6), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="minisblack")
+    with pytest.raises(DataError, match=r"shape \(3, 4, 5, 6\): say what its axes are, with `axes`"):
+        read_signals(str(tmp_path / "a.tif"))
+    np.testing.assert_array_equal(np.stack(read_signals(str(tmp_path / "a.tif"), axes="CZYX").values)[0], values)
+
+
+def test_a_number_beside_the_array_is_not_taken_for_another_array(tmp_path):
+    values = RNG.random((2, 30))
+    np.savez(tmp_path / "a.npz", traces=values, rate=np.float64(30000), name=np.array("run 1"))
+    scipy.io.savemat(tmp_path / "a.mat", {"traces": values, "rate": 30000.0, "some": scipy.sparse.eye(3).tocsc()})
+    for name in ("a.npz", "a.mat"):
+        np.testing.assert_array_equal(read_signals(str(tmp_path / name)).values[0], values)
+
+
+def test_matlab_files_of_version_7_3(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    values = RNG.random((2, 30))
+    with h5py.File(tmp_path / "a.mat", "w", userblock_size=512) as file:
+        file["traces"] = values.T
+    np.testing.assert_array_equal(read_signals(str(tmp_path / "a.mat")).values[0], values)
+
+
+def test_nifti_without_real_numbers(tmp_path):
+    nibabel = pytest.importorskip("nibabel")
+    colour = np.zeros((4, 5, 6), [("R", "u1"), ("G", "u1"), ("B", "u1")])
+    for name, values in (("complex", np.full((4, 5, 6), 1 + 2j, np.complex64)), ("colour", colour)):
+        nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / f"{name}.nii")
+        with pytest.raises(DataError, match=rf"{name}\.nii must hold real numbers"):
+            read_signals(str(tmp_path / f"{name}.nii"))
 
 
 def test_nifti(tmp_path):
@@ -162,19 +230,19 @@ def damaged(tmp_path):
 @pytest.mark.parametrize(
     ("name", "key", "message"),
     [
-        ("cut.npy", None, r"cut\.npy is cut short"),
+        ("cut.npy", None, r"cannot read .*cut\.npy: cut short"),
         ("nan.npy", None, r"nan\.npy holds values that are not finite"),
-        ("complex.npy", None, r"complex\.npy must hold real numbers"),
-        ("two.npz", None, r"two\.npz holds 2 arrays: name one with `key`: a, b"),
-        ("two.npz", "c", r"two\.npz has no array 'c', only: a, b"),
+        ("complex.npy", None, r"complex\.npy: must hold real numbers"),
+        ("two.npz", None, r"two\.npz: holds 2 arrays of real numbers: name one with `key`; it has a, b"),
+        ("two.npz", "c", r"two\.npz: has no array 'c', only: a, b"),
         ("cut.wav", None, r"cut\.wav is damaged"),
         ("junk.wav", None, r"junk\.wav is damaged, or no \.wav file"),
-        ("junk.tif", None, r"junk\.tif is damaged, or no TIFF file"),
-        ("junk.mat", None, r"junk\.mat is damaged, or no \.mat file"),
+        ("junk.tif", None, r"junk\.tif: damaged, or in another format"),
+        ("junk.mat", None, r"junk\.mat: damaged, or in another format"),
         ("junk.npz", None, r"cannot read .*junk\.npz"),
-        ("new.mat", None, r"new\.mat is a \.mat file of version 7\.3; save it with -v7"),
-        ("one.tif", None, r"one\.tif has one page"),
-        ("sizes.tif", None, r"sizes\.tif has pages of different sizes"),
+        ("new.mat", None, r"new\.mat: (damaged, or in another format|.*HDF5.* needs the package h5py)"),
+        ("one.tif", None, r"one\.tif: has one page"),
+        ("sizes.tif", None, r"sizes\.tif: holds 2 arrays of pages that differ"),
         ("none.npy", None, r"no such file: '.*none\.npy'"),
         ("photo.jpg", None, r"photo\.jpg is no file of signals or volumes; the formats are \.npy, "),
         ("*.flac", None, r"no files match"),

@@ -7,7 +7,10 @@ import pytest
 from PIL import Image
 
 import ndtools as nd
-from ndtools.data.images.decoding import decode_image, luma
+from ndtools.data.images.conversion import luma
+from ndtools.data.images.decoding import (
+    decode_image,
+)
 from tests.commands import invoke, numbers, save
 from tests.places import real
 from tests.small_set import write_small_set

@@ -1,0 +1,168 @@
+"""Data of training runs that are streamed from files: class folders, tar shards, and scenes with label maps."""
+
+import os
+import warnings
+from pathlib import Path
+
+import torch
+
+from ndtools.data.labelled.locations import VARIABLE, find_in, roots
+from ndtools.data.labelled.scenes import SCENES, scenes
+from ndtools.data.labelled.streamed import StreamedSet, load_streamed
+from ndtools.errors import DataError, DataWarning
+from ndtools.models.catalogue import CATALOGUE, Stem
+from ndtools.runs.config import RunConfig
+from ndtools.runs.loaded import Loaded
+from ndtools.text import printable
+from ndtools.training.segmentation import Segmentation
+from ndtools.training.streams import Crops, Scenes, StreamedData
+from ndtools.training.tasks import Classification, Task
+
+__all__ = ["is_streamed", "load_streams"]
+
+_FOLDERS = {"imagenet": ("imagenet", "ILSVRC2012"), "camvid": ("camvid", "CamVid"), "cityscapes": ("cityscapes",)}
+"""Names of the folders that known sets are looked for in, by the name of the set."""
+_LARGE = 64  # pixels of a side from which networks have their form for ImageNet
+_CITYSCAPES_BASE, _MOST_CROP = 520, 480  # pixels, of the published recipe
+
+
+def is_streamed(dataset: str, data_dir: str | None) -> bool:
+    """Return whether a data set for classification is streamed from files: none of the layouts that fit in memory.
+
+    Parameters
+    ----------
+    dataset : str
+        Name of a data set, or a folder.
+    data_dir : str, optional
+        Folder in which a name is looked for first.
+
+    Returns
+    -------
+    bool
+        Whether it is a folder without the files of such a layout, or the name of a large set.
+    """
+    if not os.path.isdir(dataset):
+        return dataset in _FOLDERS
+    try:
+        find_in(dataset)
+    except DataError:
+        return True
+    return False
+
+
+def load_streams(config: RunConfig, device: torch.device) -> Loaded:
+    """Find the files of a streamed data set, and say how they are read.
+
+    Parameters
+    ----------
+    config : RunConfig
+        Configuration of the run.
+    device : torch.device
+        Device that computes.
+
+    Returns
+    -------
+    Loaded
+        The data, of which nothing but the list of files is held in memory.
+
+    Raises
+    ------
+    DataError
+        If the folder is not there, or has no known layout, or its images have labels of the other kind.
+
+    Warns
+    -----
+    DataWarning
+        If there are no images for evaluation, so that it uses the training images.
+    """
+    found = _found(config)
+    segments = config.task == "segmentation"
+    if found.pairs != segments:
+        other = "train" if segments else "segment"
+        what = "one label each" if segments else "label maps"
+        raise DataError(f"{found.location}: its images have {what}; use `ndtools {other}` for such sets")
+    chosen = found.chosen(images=config.images, holdout=config.holdout)
+    if chosen.eval is None and chosen.test is None:
+        warnings.warn(
+            f"{found.location} has no images for evaluation, so that the training images are used for it; put some into"
+            " a subfolder `val`, or hold some back with `holdout`",
+            DataWarning,
+            stacklevel=2,
+        )
+    size = _size_of(chosen)
+    view: Crops | Scenes
+    task: Task
+    if segments:
+        base = config.base or (_CITYSCAPES_BASE if found.name == "cityscapes" else None)  # type: ignore[attr-defined]
+        short = base or min(size)
+        view = Scenes(base=base, crop=config.crop or min(short, _MOST_CROP))  # type: ignore[attr-defined]
+        task = Segmentation(len(found.classes), config.auxiliary, config.auxiliary_lr)  # type: ignore[attr-defined]
+        stem: Stem = "imagenet"
+    else:
+        side: int = config.size  # type: ignore[attr-defined]
+        view = Crops(size=side, resize=config.resize or round(side * 8 / 7))  # type: ignore[attr-defined]
+        task = Classification(len(found.classes))
+        stem = "imagenet" if side >= _LARGE and CATALOGUE[config.arch].imagenet is not None else "cifar"
+    data = StreamedData(
+        chosen,
+        view,
+        device=device,
+        workers=config.workers,
+        strict=config.strict,
+        constants=config.constants,
+    )
+    return Loaded(
+        name=found.name,
+        location=found.location,
+        synthetic=found.synthetic,
+        classes=found.classes,
+        channels=3,
+        data=data,
+        task=task,
+        stem=stem,
+    )
+
+
+def _found(config: RunConfig) -> StreamedSet:
+    if config.task == "segmentation" and config.dataset == SCENES and not os.path.lexists(SCENES):
+        return scenes()
+    path = _folder(config)
+    if config.task != "segmentation":
+        return load_streamed(path)
+    return load_streamed(
+        path,
+        images=config.image_dir,  # type: ignore[attr-defined]
+        labels=config.label_dir,  # type: ignore[attr-defined]
+        classes=config.classes,  # type: ignore[attr-defined]
+        ignore=config.ignore,  # type: ignore[attr-defined]
+    )
+
+
+def _folder(config: RunConfig) -> str:
+    """Return the folder of a data set, which is given or looked for by its name."""
+    name = config.dataset
+    if os.path.lexists(name) or name not in _FOLDERS:
+        if os.path.isdir(name):
+            return name
+        known = ", ".join([SCENES, "camvid", "cityscapes"]) if config.task == "segmentation" else "imagenet"
+        raise DataError(f"no such folder or data set: '{printable(name)}' (names: {known})")
+    places = [Path(root) / folder for root in roots(config.data_dir) for folder in _FOLDERS[name]]
+    for place in places:
+        if place.is_dir():
+            return str(place)
+    looked = ", ".join(printable(place) for place in places)
+    raise DataError(
+        f"{name} is not found: looked for {looked}; give its folder, or the folder that holds it with `data_dir` or"
+        f" ${VARIABLE}. Its licence does not allow that ndtools downloads it"
+    )
+
+
+def _size_of(chosen: StreamedSet) -> tuple[int, int]:
+    """Return height and width of the first training image that can be read."""
+    for index in range(len(chosen.train)):
+        try:
+            image, _ = chosen.train.read(index)
+        except DataError:
+            continue
+        return image.shape[1], image.shape[2]
+    raise DataError(f"{chosen.location}: none of the {len(chosen.train):,} training images can be read")
