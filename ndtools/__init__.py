@@ -168,7 +168,7 @@ _GROUPS: dict[str, dict[str, str | tuple[str, str]]] = {
         "run_sparsity_series": ("experiments.sparsity.run", "run_series"),
         "run_stats": ("experiments.stats.run", "run"),
         "run_timing": ("experiments.timing.run", "run"),
-        "run_train": ("experiments.train.run", "run"),
+        "run_train": ("runs.run", "run"),
         "signals": "experiments.signals.run",
         "sparsity": "experiments.sparsity.run",
         "stats": "experiments.stats.run",
@@ -206,7 +206,7 @@ _GROUPS: dict[str, dict[str, str | tuple[str, str]]] = {
         "plot_spectrum": "drawing.spectrum",
         "plot_stats": "experiments.stats.figure",
         "plot_timing": "experiments.timing.figure",
-        "plot_train": "experiments.train.figure",
+        "plot_train": "runs.figure",
     },
     "errors": {  # what can be raised
         "DataError": "errors",

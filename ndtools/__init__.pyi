@@ -128,8 +128,6 @@ from ndtools.experiments.timing.result import TimingResult as TimingResult
 from ndtools.experiments.timing.run import run as _run_timing
 from ndtools.experiments.timing.run import timing as timing
 from ndtools.experiments.train.config import TrainConfig as TrainConfig
-from ndtools.experiments.train.figure import plot_train as plot_train
-from ndtools.experiments.train.run import run as _run_train
 from ndtools.layers.channel import ChannelDeconv as ChannelDeconv
 from ndtools.layers.config import DeconvConfig as DeconvConfig
 from ndtools.layers.conv import FastDeconv1d as FastDeconv1d
@@ -176,6 +174,8 @@ from ndtools.reproduction.state import ItemState as ItemState
 from ndtools.results.runs import Run as Run
 from ndtools.results.runs import read_run as read_run
 from ndtools.results.series import Series as Series
+from ndtools.runs.figure import plot_train as plot_train
+from ndtools.runs.run import run as _run_train
 from ndtools.surgery.audit import audit as audit
 from ndtools.surgery.convert import convert as convert
 from ndtools.surgery.findings import Audit as Audit

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ndtools.errors import OptionError
-from ndtools.models.catalogue import NAMES
+from ndtools.models.catalogue import NAMES, SEGMENTATION_NAMES
 from ndtools.text import counted
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ CheckpointFile = Annotated[
 
 def complete_arch(incomplete: str) -> list[str]:
     """Return the names of networks that begin with what was typed."""
-    return [name for name in NAMES if name.startswith(incomplete)]
+    return [name for name in (*NAMES, *SEGMENTATION_NAMES) if name.startswith(incomplete)]
 
 
 Arch = Annotated[
@@ -46,7 +46,7 @@ Arch = Annotated[
     typer.Option(
         metavar="NAME",
         autocompletion=complete_arch,
-        help=f"Network: {', '.join(NAMES)} (default: as the file says).",
+        help=f"Network: {', '.join((*NAMES, *SEGMENTATION_NAMES))} (default: as the file says).",
         show_default=False,
     ),
 ]

@@ -1,6 +1,6 @@
-"""Networks for small images, with convolution, normalisation and linear layer passed in; arms of a comparison."""
+"""Networks whose convolution, normalisation and linear layer are passed in; arms of a comparison."""
 
-from ndtools.models.catalogue import NAMES, build
+from ndtools.models.catalogue import NAMES, SEGMENTATION_NAMES, build
 from ndtools.models.norms import NORMS, arm, prepare
 
-__all__ = ["NAMES", "NORMS", "arm", "build", "prepare"]
+__all__ = ["NAMES", "NORMS", "SEGMENTATION_NAMES", "arm", "build", "prepare"]

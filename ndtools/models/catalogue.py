@@ -14,10 +14,24 @@ if TYPE_CHECKING:
 
     from ndtools.models.factories import Factories
 
-__all__ = ["CATALOGUE", "EARLIER_NAMES", "NAMES", "Entry", "Stem", "build", "check_stem"]
+__all__ = [
+    "CATALOGUE",
+    "EARLIER_NAMES",
+    "NAMES",
+    "SEGMENTATION_NAMES",
+    "Entry",
+    "Stem",
+    "Task",
+    "build",
+    "check_stem",
+    "form_of",
+]
 
 Stem = Literal["cifar", "imagenet"]
 """Form of a network: for images of 32×32 pixels, or for those of ImageNet, of 224×224 pixels."""
+
+Task = Literal["classification", "segmentation"]
+"""What a network finds: the class of an image, or the class of each of its pixels."""
 
 
 class Entry(NamedTuple):
@@ -39,9 +53,11 @@ class Entry(NamedTuple):
         that no normalisation stands beside need no settings: the family itself gives them a bias.
     imagenet : mapping, optional
         Settings of the published network for ImageNet, as ``published``. None if the network has no form for images of
-        that size; otherwise the builder takes the argument ``stem``.
+        that size. The builder of a network that has both forms takes the argument ``stem``.
     imagenet_norms : tuple of str
         Roles whose convolutions deconvolve in the published network for ImageNet, and are batch-normalised as well.
+    task : {"classification", "segmentation"}
+        Whether the network finds the class of an image or of each pixel; for the latter, its only form is "imagenet".
     """
 
     builder: str
@@ -50,6 +66,14 @@ class Entry(NamedTuple):
     normalised: Mapping[str, Mapping[str, Any]] = {}
     imagenet: Mapping[str, Mapping[str, Any] | None] | None = None
     imagenet_norms: tuple[str, ...] = ()
+    task: Task = "classification"
+
+    @property
+    def stems(self) -> tuple[Stem, ...]:
+        """Forms that the network has; the first is that of `build` without ``stem``."""
+        if self.task == "segmentation":
+            return ("imagenet",)
+        return ("cifar",) if self.imagenet is None else ("cifar", "imagenet")
 
     def published_for(self, stem: Stem) -> Mapping[str, Mapping[str, Any] | None]:
         """Return the published settings of the network in one of its forms."""
@@ -63,6 +87,9 @@ def _first_frozen(n_iter: int) -> dict[str, dict[str, Any] | None]:
 _RESNET_DEPTHS = (18, 34, 50, 101, 152)
 # published linear layers have smaller blocks for ImageNet, where those of VGG have up to 25088 features
 _IMAGENET = {**_first_frozen(n_iter=15), "linear": {"block_size": 64}}
+
+# the published networks whiten all channels of the last convolution together
+_SEGMENTATION = {**_first_frozen(n_iter=15), "classifier": {"block_size": None}}
 
 CATALOGUE: dict[str, Entry] = {
     **{
@@ -105,11 +132,26 @@ CATALOGUE: dict[str, Entry] = {
     # only the first layer deconvolves in the published code, and 50 batch normalisations are left
     "efficientnet_b0": Entry("efficientnet:efficientnet", {}, {**_first_frozen(n_iter=10), "conv": None}),
     "simple_cnn": Entry("simple_cnn:simple_cnn", {}, {}),
+    **{
+        f"{head}_resnet{depth}": Entry(
+            f"segmentation:{head}",
+            {"depth": depth},
+            {},
+            imagenet=_SEGMENTATION,
+            imagenet_norms=("shortcut",),
+            task="segmentation",
+        )
+        for head in ("deeplabv3", "fcn")
+        for depth in (50, 18)
+    },
 }
 """All networks by name."""
 
-NAMES = tuple(CATALOGUE)
-"""Names of the networks that `build` knows."""
+NAMES = tuple(name for name, entry in CATALOGUE.items() if entry.task == "classification")
+"""Names of the networks that classify images."""
+
+SEGMENTATION_NAMES = tuple(name for name, entry in CATALOGUE.items() if entry.task == "segmentation")
+"""Names of the networks that classify each pixel of an image."""
 
 EARLIER_NAMES = {f"preact{d}": f"preact_resnet{d}" for d in _RESNET_DEPTHS}
 """Names that networks had in ndtools 0.1, with their present names; `build`, files and commands accept them."""
@@ -121,7 +163,7 @@ def check_stem(name: str, stem: Stem) -> None:
     Parameters
     ----------
     name : str
-        Name of the network, one of ``NAMES``.
+        Name of the network, one of ``NAMES`` or ``SEGMENTATION_NAMES``.
     stem : {"cifar", "imagenet"}
         Form of the network, as in `build`.
 
@@ -132,9 +174,38 @@ def check_stem(name: str, stem: Stem) -> None:
     """
     if stem not in get_args(Stem):
         raise OptionError("stem", f"must be one of {', '.join(get_args(Stem))}, got {stem!r}")
-    if stem == "imagenet" and CATALOGUE[name].imagenet is None:
-        others = ", ".join(other for other, entry in CATALOGUE.items() if entry.imagenet is not None)
-        raise OptionError("stem", f"of {name} is 'cifar'; these have 'imagenet', too: {others}")
+    if stem not in CATALOGUE[name].stems:
+        others = ""
+        if stem == "imagenet":
+            having = ", ".join(other for other, entry in CATALOGUE.items() if len(entry.stems) > 1)
+            others = f"; these have 'imagenet', too: {having}"
+        raise OptionError("stem", f"of {name} is {CATALOGUE[name].stems[0]!r}{others}")
+
+
+def form_of(name: str, stem: Stem | None) -> Stem:
+    """Return the form of a network: the given one, or else the first that it has.
+
+    Parameters
+    ----------
+    name : str
+        Name of the network, one of ``NAMES`` or ``SEGMENTATION_NAMES``.
+    stem : {"cifar", "imagenet"}, optional
+        Form of the network, as in `build`.
+
+    Returns
+    -------
+    {"cifar", "imagenet"}
+        A form that the network has.
+
+    Raises
+    ------
+    OptionError
+        If the network does not have the given form.
+    """
+    if stem is None:
+        return CATALOGUE[name].stems[0]
+    check_stem(name, stem)
+    return stem
 
 
 def build(
@@ -143,30 +214,33 @@ def build(
     *,
     num_classes: int = 10,
     in_channels: int = 3,
-    stem: Stem = "cifar",
+    stem: Stem | None = None,
 ) -> "nn.Module":
     """Build a network by its name.
 
     Parameters
     ----------
     name : str
-        Name of the network, one of ``NAMES`` or ``EARLIER_NAMES``, for example ``"resnet18"``.
+        Name of the network, one of ``NAMES``, ``SEGMENTATION_NAMES`` or ``EARLIER_NAMES``, for example ``"resnet18"``.
     norm : str or Factories
         Arm of a comparison, one of :data:`ndtools.models.norms.NORMS`, for example ``"bn"``; or makers of the network's
         layers, for example :func:`ndtools.models.factories.deconv`.
     num_classes : int
-        Number of outputs.
+        Number of outputs, for each image or for each pixel.
     in_channels : int
         Number of channels of the images.
-    stem : {"cifar", "imagenet"}
+    stem : {"cifar", "imagenet"}, optional
         Form of the network: for images of 32×32 pixels, or of 224×224 pixels. For the latter ResNets and DenseNets
         begin with a convolution 7×7 of stride 2 and pooling, and VGGs end with three linear layers and dropout; initial
-        weights are those that are usual for ImageNet. Other networks have no such form.
+        weights are those that are usual for ImageNet. Other networks have no such form, and networks for segmentation
+        have no other. By default "cifar", where the network has it.
 
     Returns
     -------
     torch.nn.Module
-        The network, which maps images (N, in_channels, H, W) to logits (N, num_classes). Its attribute ``spec`` is a
+        The network, which maps images (N, in_channels, H, W) to logits (N, num_classes), or, for segmentation, to
+        logits (N, num_classes, H, W); see :class:`ndtools.models.segmentation.Segmentation` for its outputs in
+        training. Its attribute ``spec`` is a
         :class:`ndtools.models.spec.NetworkSpec`, from which the same network can be built again; it is None if a
         subclass of ``Factories`` makes the layers.
 
@@ -191,12 +265,12 @@ def build(
     from ndtools.models.norms import arm
     from ndtools.models.spec import NetworkSpec
 
-    check_stem(name, stem)
+    stem = form_of(name, stem)
     factories = arm(norm, name, stem=stem) if isinstance(norm, str) else norm
     entry = CATALOGUE[name]
     module, function = entry.builder.split(":")
     make = getattr(import_module(f"ndtools.models.{module}"), function)
-    arguments = {**entry.arguments, **({"stem": stem} if entry.imagenet is not None else {})}
+    arguments = {**entry.arguments, **({"stem": stem} if len(entry.stems) > 1 else {})}
     network: nn.Module = make(factories=factories, num_classes=num_classes, in_channels=in_channels, **arguments)
     network.spec = None  # type: ignore[assignment]
     roles = roles_of(network) | {"first", "conv", "linear"}

@@ -101,6 +101,7 @@ class Factories:
         *,
         stride: int = 1,
         padding: int = 0,
+        dilation: int = 1,
         groups: int = 1,
         bias: bool | None = None,
         role: str = "conv",
@@ -113,7 +114,7 @@ class Factories:
             Number of channels of the input and of the output.
         kernel_size : int
             Side of the kernel, pixels.
-        stride, padding, groups : int
+        stride, padding, dilation, groups : int
             Arguments of :class:`torch.nn.Conv2d`.
         bias : bool, optional
             Whether the layer adds a bias; by default as the specification of its role says. Layers that no
@@ -127,7 +128,7 @@ class Factories:
             A layer that maps (N, in_channels, H, W) to (N, out_channels, H', W').
         """
         spec = layer_in(self.layers, role)
-        shape = (in_channels, out_channels, kernel_size, stride, padding)
+        shape = (in_channels, out_channels, kernel_size, stride, padding, dilation)
         bias = spec.bias if bias is None else bias
         if spec.deconv is None:
             return _in_role(nn.Conv2d(*shape, groups=groups, bias=bias), role)

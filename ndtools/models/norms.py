@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ndtools.errors import OptionError
 from ndtools.layers.config import FIRST_LAYER, LINEAR_BLOCK, DeconvConfig
-from ndtools.models.catalogue import CATALOGUE, EARLIER_NAMES, Entry, Stem, check_stem
+from ndtools.models.catalogue import CATALOGUE, EARLIER_NAMES, Entry, Stem, form_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -60,7 +60,7 @@ class Arm(NamedTuple):
     deconvolves: bool = False
 
 
-def arm(norm: str, arch: str, *, stem: Stem = "cifar", **settings: Any) -> "Factories":  # noqa: ANN401
+def arm(norm: str, arch: str, *, stem: Stem | None = None, **settings: Any) -> "Factories":  # noqa: ANN401
     """Return the makers of a network's layers in an arm of a comparison.
 
     Parameters
@@ -68,8 +68,9 @@ def arm(norm: str, arch: str, *, stem: Stem = "cifar", **settings: Any) -> "Fact
     norm : str
         Name of the arm, one of ``NORMS``.
     arch : str
-        Name of the network, one of ``NAMES``. Some arms have the settings that were published for it.
-    stem : {"cifar", "imagenet"}
+        Name of the network, one of ``NAMES`` or ``SEGMENTATION_NAMES``. Some arms have the settings that were published
+        for it.
+    stem : {"cifar", "imagenet"}, optional
         Form of the network, as in `build`.
     **settings
         Settings of the deconvolution layers that differ from those of the arm, by their name in ``DeconvConfig``. A
@@ -109,11 +110,11 @@ def arm(norm: str, arch: str, *, stem: Stem = "cifar", **settings: Any) -> "Fact
             )
     from ndtools.models.factories import Factories
 
-    check_stem(arch, stem)
-    return Factories(NORMS[norm].layers(_Network(CATALOGUE[arch], stem), settings))
+    network = _Network(CATALOGUE[arch], form_of(arch, stem))
+    return Factories(NORMS[norm].layers(network, settings))
 
 
-def prepare(network: "nn.Module", images: "Tensor") -> None:
+def prepare(network: "nn.Module", images: "Tensor | Callable[[], Tensor]") -> None:
     """Give a network what it must know of the images before it is trained.
 
     In the arm ``first-whitened`` the whitening of the first layer is computed from the images, and stays as it is.
@@ -124,8 +125,9 @@ def prepare(network: "nn.Module", images: "Tensor") -> None:
     ----------
     network : torch.nn.Module
         Network of `build`, changed in place.
-    images : Tensor of shape (N, C, H, W)
-        Training images with their means and scales removed as in training. A few thousand are enough.
+    images : Tensor of shape (N, C, H, W), or callable
+        Training images with their means and scales removed as in training; or a function without arguments that
+        returns them, which is called for networks that need them. A few thousand are enough.
 
     Raises
     ------
@@ -145,18 +147,19 @@ def prepare(network: "nn.Module", images: "Tensor") -> None:
 
     from ndtools.layers.conv import FastDeconv2d
 
-    if not len(images):
-        raise OptionError("images", "must hold at least one image")
     for layer in network.modules():
         if not isinstance(layer, FastDeconv2d) or getattr(layer, "role", None) != "first":
             continue
         whitening = layer.whitening
         if whitening.config.freeze_after != 1 or whitening.frozen:
             continue
+        seen = images() if callable(images) else images
+        if not len(seen):
+            raise OptionError("images", "must hold at least one image")
         whitening.average_all()
         try:
             with torch.no_grad():
-                whitening.statistics(*layer.sampled_input(images.to(layer.weight)))
+                whitening.statistics(*layer.sampled_input(seen.to(layer.weight)))
         finally:
             whitening.average_all(False)
 

@@ -10,7 +10,7 @@ from ndtools.models.catalogue import Stem
 from ndtools.models.factories import Factories, chain
 from ndtools.models.initial import draw_convolutions
 
-__all__ = ["BasicBlock", "Block", "Bottleneck", "ResNet", "block_counts", "resnet"]
+__all__ = ["BasicBlock", "Block", "Bottleneck", "DilatedResNet", "ResNet", "block_counts", "resnet"]
 
 _WIDTHS = (64, 128, 256, 512)
 """Number of channels within the blocks of each stage; the first is also that of the first convolution."""
@@ -46,13 +46,16 @@ class Block(nn.Module):
 
 
 class BasicBlock(Block):
-    """Two convolutions 3×3; see :class:`Block`."""
+    """Two convolutions 3×3, whose dilations can be given; see :class:`Block`."""
 
-    def __init__(self, inputs: int, planes: int, stride: int, factories: Factories) -> None:
+    def __init__(
+        self, inputs: int, planes: int, stride: int, factories: Factories, dilations: tuple[int, int] = (1, 1)
+    ) -> None:
         super().__init__(inputs, planes, stride, factories)
-        self.conv1 = factories.conv(inputs, planes, 3, stride=stride, padding=1)
+        first, second = dilations
+        self.conv1 = factories.conv(inputs, planes, 3, stride=stride, padding=first, dilation=first)
         self.bn1 = factories.norm(planes)
-        self.conv2 = factories.conv(planes, planes, 3, padding=1)
+        self.conv2 = factories.conv(planes, planes, 3, padding=second, dilation=second)
         self.bn2 = factories.norm(planes)
         self.shortcut = _shortcut(self, inputs, planes, stride, factories)
 
@@ -63,15 +66,18 @@ class BasicBlock(Block):
 
 
 class Bottleneck(Block):
-    """Convolutions 1×1, 3×3, 1×1; see :class:`Block`."""
+    """Convolutions 1×1, 3×3, 1×1; see :class:`Block`. The first of two dilations is that of the convolution 3×3."""
 
     expansion = 4
 
-    def __init__(self, inputs: int, planes: int, stride: int, factories: Factories) -> None:
+    def __init__(
+        self, inputs: int, planes: int, stride: int, factories: Factories, dilations: tuple[int, int] = (1, 1)
+    ) -> None:
         super().__init__(inputs, planes, stride, factories)
+        dilation, _ = dilations
         self.conv1 = factories.conv(inputs, planes, 1)
         self.bn1 = factories.norm(planes)
-        self.conv2 = factories.conv(planes, planes, 3, stride=stride, padding=1)
+        self.conv2 = factories.conv(planes, planes, 3, stride=stride, padding=dilation, dilation=dilation)
         self.bn2 = factories.norm(planes)
         self.conv3 = factories.conv(planes, self.expansion * planes, 1)
         self.bn3 = factories.norm(self.expansion * planes)
@@ -157,6 +163,48 @@ class ResNet(nn.Module):
         return logits
 
 
+class DilatedResNet(nn.Module):
+    """The stages of a ResNet for ImageNet, of which the last two are dilated in place of their strides.
+
+    Its outputs have a pixel for each 8×8 pixels of the image. At every second pixel in the third stage, and at every
+    fourth in the last, they are those of the ResNet with the same weights, whatever the size of the image.
+
+    Parameters
+    ----------
+    depth : int
+        Number of layers with weights of the ResNet, without those of shortcuts, as in `resnet`.
+    factories : Factories
+        Makers of the network's layers.
+    in_channels : int
+        Number of channels of the images.
+
+    Attributes
+    ----------
+    channels : (int, int)
+        Number of channels of the third and of the last stage.
+    """
+
+    def __init__(self, depth: int, factories: Factories, *, in_channels: int) -> None:
+        super().__init__()
+        block = _block(depth)
+        counts = block_counts(depth)
+        inputs = (_WIDTHS[0], *(width * block.expansion for width in _WIDTHS))
+        self.channels = (inputs[3], inputs[4])
+        self.conv1 = factories.conv(in_channels, _WIDTHS[0], 7, stride=2, padding=3, role="first")
+        self.bn1 = factories.norm(_WIDTHS[0], role="first")
+        self.pool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.layer1 = _stage(block, inputs[0], _WIDTHS[0], counts[0], 1, factories)
+        self.layer2 = _stage(block, inputs[1], _WIDTHS[1], counts[1], 2, factories)
+        self.layer3 = _dilated_stage(block, inputs[2], _WIDTHS[2], counts[2], (1, 2), factories)
+        self.layer4 = _dilated_stage(block, inputs[3], _WIDTHS[3], counts[3], (2, 4), factories)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the outputs of the third and of the last stage, (N, channels, H/8, W/8), rounded up."""
+        out = self.pool(relu(self.bn1(self.conv1(x))))
+        third = self.layer3(self.layer2(self.layer1(out)))
+        return third, self.layer4(third)
+
+
 def resnet(
     depth: int, factories: Factories, *, num_classes: int = 10, in_channels: int = 3, stem: Stem = "cifar"
 ) -> ResNet:
@@ -180,9 +228,8 @@ def resnet(
     ResNet
         Network that maps (N, in_channels, H, W) to logits (N, num_classes).
     """
-    block = Bottleneck if depth >= 50 else BasicBlock
     counts = block_counts(depth)
-    return ResNet(block, counts, factories, num_classes=num_classes, in_channels=in_channels, stem=stem)
+    return ResNet(_block(depth), counts, factories, num_classes=num_classes, in_channels=in_channels, stem=stem)
 
 
 def block_counts(depth: int) -> tuple[int, int, int, int]:
@@ -208,12 +255,30 @@ def block_counts(depth: int) -> tuple[int, int, int, int]:
     return _COUNTS[depth]
 
 
+def _block(depth: int) -> type[BasicBlock] | type[Bottleneck]:
+    return Bottleneck if depth >= 50 else BasicBlock
+
+
 def _stage(
     block: type[Block], inputs: int, planes: int, count: int, stride: int, factories: Factories
 ) -> nn.Sequential:
     outputs = planes * block.expansion
     first = block(inputs, planes, stride, factories)
     return nn.Sequential(first, *(block(outputs, planes, 1, factories) for _ in range(count - 1)))
+
+
+def _dilated_stage(
+    block: type[BasicBlock] | type[Bottleneck],
+    inputs: int,
+    planes: int,
+    count: int,
+    dilations: tuple[int, int],
+    factories: Factories,
+) -> nn.Sequential:
+    """Make a stage whose first block is dilated by the first number up to its missing stride, by the second behind."""
+    outputs, behind = planes * block.expansion, (dilations[1], dilations[1])
+    first = block(inputs, planes, 1, factories, dilations)
+    return nn.Sequential(first, *(block(outputs, planes, 1, factories, behind) for _ in range(count - 1)))
 
 
 def _shortcut(block: Block, inputs: int, planes: int, stride: int, factories: Factories) -> nn.Sequential:

@@ -22,10 +22,10 @@ class NetworkSpec:
     Attributes
     ----------
     arch : str
-        Name of the architecture, one of :data:`ndtools.models.NAMES`. The name that it had in ndtools 0.1 becomes its
-        present name.
+        Name of the architecture, one of :data:`ndtools.models.NAMES` or :data:`ndtools.models.SEGMENTATION_NAMES`. The
+        name that it had in ndtools 0.1 becomes its present name.
     num_classes : int
-        Number of outputs.
+        Number of outputs, for each image or for each pixel.
     in_channels : int
         Number of channels of the images.
     layers : mapping of str to LayerSpec

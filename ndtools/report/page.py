@@ -17,7 +17,7 @@ from ndtools.report.numbers import named_values
 from ndtools.report.pictures import shrink
 from ndtools.report.questions import Answer, answers
 from ndtools.results.reproductions import VERDICTS, SavedReproduction
-from ndtools.results.runs import COLUMNS, Run
+from ndtools.results.runs import Run
 from ndtools.results.strict_json import strict_json
 from ndtools.text import duration, printable
 
@@ -218,7 +218,7 @@ def _data(title: str, loader: Loader, reproductions: list[_ShownReproduction], r
             {
                 "path": run.path,
                 "about": run.about,
-                "epochs": {name: run.epochs[name] for name in COLUMNS},
+                "epochs": run.epochs,
                 "result": run.result,
             }
             for group in loader.runs

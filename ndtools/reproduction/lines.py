@@ -4,9 +4,9 @@ import shlex
 from dataclasses import fields
 
 from ndtools.experiments.train.config import TrainConfig
-from ndtools.experiments.train.grid import PlannedRun
-from ndtools.experiments.train.grid import command_of as train_command
 from ndtools.reproduction.item import Part
+from ndtools.runs.grid import PlannedRun
+from ndtools.runs.grid import command_of as train_command
 
 __all__ = ["command_of"]
 

@@ -11,13 +11,13 @@ from ndtools.computing.operators import operator_threads, resolve_device
 from ndtools.data.labelled.catalogue import KNOWN
 from ndtools.errors import DataError
 from ndtools.experiments.train.config import TrainConfig
-from ndtools.experiments.train.data_sets import DataSets
-from ndtools.experiments.train.grid import name_of
-from ndtools.experiments.train.run import check, describe, prepare, resume, train
-from ndtools.experiments.train.signals import stop_requests
 from ndtools.reproduction.code import code_of
 from ndtools.results.run_folder import RunFolder
 from ndtools.results.runs import Run, inner_runs, read_about, read_run
+from ndtools.runs.data_sets import DataSets
+from ndtools.runs.grid import name_of
+from ndtools.runs.run import check, describe, prepare, resume, train
+from ndtools.runs.signals import stop_requests
 from ndtools.text import printable
 from ndtools.training.records import EpochRecord, StepRecord
 

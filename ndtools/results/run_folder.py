@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ndtools.errors import DataError, OutputError
-from ndtools.results.runs import COLUMNS, FORMAT, Run, inner_runs, read_about, read_run
+from ndtools.results.runs import COLUMNS, FORMAT, MORE_COLUMNS, Run, inner_runs, read_about, read_run
 from ndtools.results.strict_json import strict_json
 from ndtools.text import printable, reason
 from ndtools.writing import check_writable, write_whole
@@ -253,14 +253,18 @@ class RunFolder:
         Parameters
         ----------
         record : mapping
-            Numbers of the epoch by name; those of `COLUMNS` are written.
+            Numbers of the epoch by name. Those of `COLUMNS` are written, and those of `MORE_COLUMNS` that are not None;
+            under a head line that was there before, those that it names.
         """
         path = self.path / _SUMMARY
         text = io.StringIO()
         lines = csv.writer(text, lineterminator="\n")
-        if not path.exists() or path.stat().st_size == 0:
-            lines.writerow(COLUMNS)
-        lines.writerow([record[name] for name in COLUMNS])
+        head = self._whole_lines(_SUMMARY)[:1]
+        columns: Sequence[str] = head[0].decode().strip().split(",") if head else ()
+        if not head:
+            columns = (*COLUMNS, *(name for name in MORE_COLUMNS if record.get(name) is not None))
+            lines.writerow(columns)
+        lines.writerow([record[name] for name in columns])
         with _writing(path), path.open("a", encoding="utf-8") as file:
             file.write(text.getvalue())
 

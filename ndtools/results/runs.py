@@ -19,12 +19,24 @@ from ndtools.data.images.folders import glob_matches
 from ndtools.errors import DataError, SkippedRunWarning
 from ndtools.text import printable, reason
 
-__all__ = ["COLUMNS", "FORMAT", "STEP_COLUMNS", "Run", "inner_runs", "read_about", "read_run", "run_folders"]
+__all__ = [
+    "COLUMNS",
+    "FORMAT",
+    "MORE_COLUMNS",
+    "STEP_COLUMNS",
+    "Run",
+    "inner_runs",
+    "read_about",
+    "read_run",
+    "run_folders",
+]
 
 FORMAT = 1
 """Version of the content of run folders, to be raised when it changes. Older ones are understood."""
 COLUMNS = ("epoch", "train_loss", "train_top1", "eval_loss", "eval_top1", "lr", "seconds")
 """Columns of summary.csv: those of the summaries that timm writes, and the seconds of training so far."""
+MORE_COLUMNS = ("eval_top5", "eval_mean_iou")
+"""Columns that follow those where a run has such measures: more than ten classes, or segmentation."""
 STEP_COLUMNS = ("step", "epoch", "loss", "lr", "seconds", "images")
 _REMEDY = "give folders that ndtools train wrote, or a folder of such folders"
 
@@ -43,7 +55,8 @@ class Run:
         Records of the training steps so far, an array for each of :data:`STEP_COLUMNS`. Values that were not finite
         are NaN.
     epochs : dict of str to array
-        Records of the epochs so far, an array for each of :data:`COLUMNS`. Accuracies are in per cent.
+        Records of the epochs so far, an array for each of :data:`COLUMNS`, and of :data:`MORE_COLUMNS` where the run
+        has them. Accuracies are in per cent.
     result : dict or None
         Content of result.json; None while the run has not finished.
     """
@@ -74,6 +87,11 @@ class Run:
     def evaluation(self) -> str:
         """Name of the images that evaluate the network after each epoch: "test" or "held-out"."""
         return str(self.about["data"].get("eval_split", "test"))
+
+    @property
+    def segments(self) -> bool:
+        """Whether the network labels pixels: accuracies are then shares of pixels."""
+        return self.about.get("task") == "segmentation"
 
     @property
     def state(self) -> Literal["finished", "running", "diverged"]:
@@ -267,17 +285,18 @@ def _steps(path: Path) -> dict[str, NDArray[np.float64]]:
 
 def _epochs(path: Path) -> dict[str, NDArray[np.float64]]:
     lines = _lines(path)
-    if lines and tuple(lines[0].strip().split(",")) != COLUMNS:
-        _damaged(path, 1, f"the columns must be {','.join(COLUMNS)}")
+    columns = tuple(lines[0].strip().split(",")) if lines else COLUMNS
+    if columns[: len(COLUMNS)] != COLUMNS or not {*columns[len(COLUMNS) :]} <= {*MORE_COLUMNS}:
+        _damaged(path, 1, f"the columns must be {','.join(COLUMNS)}, and perhaps {','.join(MORE_COLUMNS)}")
     rows = []
     for number, cells in enumerate(csv.reader(lines[1:]), 2):
         try:
             rows.append([float(cell) if cell else np.nan for cell in cells])
         except ValueError as error:
             _damaged(path, number, reason(error))
-        if len(cells) != len(COLUMNS):
-            _damaged(path, number, f"it has {len(cells)} values, and there are {len(COLUMNS)} columns")
-    return _columns(rows, COLUMNS)
+        if len(cells) != len(columns):
+            _damaged(path, number, f"it has {len(cells)} values, and there are {len(columns)} columns")
+    return _columns(rows, columns)
 
 
 def _columns(rows: list[list[float]], names: Sequence[str]) -> dict[str, NDArray[np.float64]]:

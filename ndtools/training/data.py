@@ -1,6 +1,8 @@
 """Images for training and evaluation: whole sets of uint8 on the device, and the constants that normalise them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -9,7 +11,13 @@ from ndtools.data.labelled.dataset import Dataset, Split
 from ndtools.errors import OptionError
 from ndtools.numerics.pixels import white
 
-__all__ = ["PUBLISHED", "TrainingData"]
+if TYPE_CHECKING:
+    from ndtools.training.recipe import Recipe
+
+__all__ = ["PUBLISHED", "BatchSource", "Evaluated", "RunData", "TrainingData"]
+
+Evaluated = Literal["eval", "test"]
+"""Images that evaluate a network: those after each epoch, or those for the final number."""
 
 PUBLISHED = {
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
@@ -22,6 +30,53 @@ means of those of single images, which are smaller than those of all pixels."""
 
 _DIGITS = ("mnist", "glyphs")  # sets whose images mean something else when they are mirrored
 _AT_A_TIME = 1000  # images whose pixels are widened at a time
+_EVALUATED = 500  # images that are evaluated at a time
+
+
+class BatchSource(Protocol):
+    """Training batches by the number of their step, which follow from the seed of the run alone."""
+
+    images: int
+    """Number of images in a batch of all processes together."""
+    per_epoch: int
+    """Number of batches in an epoch."""
+
+    def noise(self, step: int) -> tuple[int, ...]:
+        """Return the arguments of `ndtools.training.batches.seeded` for the random numbers of a step."""
+
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
+        """Return normalised images (float32) and labels of a step, counted from 0, on the device of the run."""
+
+
+class RunData(Protocol):
+    """Labelled images of a training run, in memory or streamed."""
+
+    @property
+    def device(self) -> torch.device:
+        """Device that computes."""
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+
+    @property
+    def held_out(self) -> bool:
+        """Whether the evaluation after each epoch uses other images than those for the final number."""
+
+    def __len__(self) -> int:
+        """Return the number of training images."""
+
+    def batches(self, recipe: "Recipe", rank: int = 0, processes: int = 1) -> BatchSource:
+        """Return the training batches of one of several processes."""
+
+    def evaluated(self, split: Evaluated, rank: int = 0, processes: int = 1) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the share of a process in the images of an evaluation: normalised images, and their labels."""
+
+    def some(self, n: int) -> Tensor:
+        """Return at most ``n`` normalised training images without augmentation, the same in all runs."""
+
+    def numbers(self) -> dict[str, Any]:
+        """Return numbers that tell whether two runs have the same images, for the description of the run."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +183,67 @@ class TrainingData:
     def device(self) -> torch.device:
         """Device of the images."""
         return self.train.images.device
+
+    def __len__(self) -> int:
+        return len(self.train.labels)
+
+    def batches(self, recipe: "Recipe", rank: int = 0, processes: int = 1) -> BatchSource:
+        """Return the training batches of one of several processes.
+
+        Parameters
+        ----------
+        recipe : Recipe
+            Settings of the run.
+        rank, processes : int
+            Number of this process, and the number of processes that share each batch.
+
+        Returns
+        -------
+        BatchSource
+            The batches by the number of their step.
+        """
+        from ndtools.training.batches import Batches
+
+        return Batches(self, recipe, rank, processes)
+
+    def evaluated(self, split: Evaluated, rank: int = 0, processes: int = 1) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the share of a process in the images of an evaluation.
+
+        Parameters
+        ----------
+        split : {"eval", "test"}
+            Images to be evaluated.
+        rank, processes : int
+            Number of this process, and the number of processes that share the images.
+
+        Yields
+        ------
+        images : float32 Tensor of shape (B, C, H, W)
+            Normalised images.
+        labels : int64 Tensor of shape (B,)
+            Their classes.
+        """
+        chosen = self.eval if split == "eval" else self.test
+        for start in range(_EVALUATED * rank, len(chosen.labels), _EVALUATED * processes):
+            piece = slice(start, start + _EVALUATED)
+            yield self.normalised(chosen.images[piece]), chosen.labels[piece]
+
+    def some(self, n: int) -> Tensor:
+        """Return at most ``n`` normalised training images, at equal distances in their list."""
+        images = self.train.images
+        return self.normalised(images[:: -(-len(images) // n)])
+
+    def numbers(self) -> dict[str, Any]:
+        """Return numbers that tell whether two runs have the same images."""
+        return {
+            "shape": list(self.train.images.shape[1:]),
+            "train_images": len(self.train.labels),
+            "eval_images": len(self.eval.labels),
+            "eval_split": "held-out" if self.held_out else "test",
+            "test_images": len(self.test.labels),
+            "mean": self.mean.flatten().tolist(),
+            "std": self.std.flatten().tolist(),
+        }
 
     def normalised(self, images: Tensor) -> Tensor:
         """Return uint8 images as float32, normalised."""

@@ -7,47 +7,30 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import fields
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ndtools.computing.operators import seconds_at
-from ndtools.data.labelled.dataset import Split
 from ndtools.errors import DataError, NumericalWarning, OptionError
 from ndtools.layers.processes import rank, world_size
 from ndtools.models.norms import prepare
-from ndtools.training.batches import Batches, seeded
-from ndtools.training.data import TrainingData
+from ndtools.training.batches import seeded
+from ndtools.training.data import Evaluated, RunData
 from ndtools.training.divergence import check_weights, diverged
-from ndtools.training.losses import loss_of, right
 from ndtools.training.optimisers import optimiser_of
 from ndtools.training.processes import average, share_weights, synchronised, total
 from ndtools.training.recipe import Recipe
 from ndtools.training.records import EpochRecord, StepRecord
 from ndtools.training.schedules import learning_rate
 from ndtools.training.state import TrainingState, load_optimiser, model_tensors, optimiser_tensors
+from ndtools.training.tasks import Classification, Evaluation, Task
 
-__all__ = ["Evaluation", "Training", "check_amp"]
+__all__ = ["Training", "check_amp"]
 
-_EVALUATED = 500  # images that are evaluated at a time
 _SEEN_BEFORE = 2000  # training images, at most, that a layer is shown whose whitening is computed once and kept
 _AMP = {"bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-class Evaluation(NamedTuple):
-    """Loss and accuracy of a network on a set of images.
-
-    Attributes
-    ----------
-    loss : float
-        Mean loss, without label smoothing.
-    top1 : float
-        Share of the images that are classified correctly, percent.
-    """
-
-    loss: float
-    top1: float
 
 
 class Training:
@@ -56,13 +39,15 @@ class Training:
     Parameters
     ----------
     model : Module
-        Network that maps normalised images (N, C, H, W) to logits (N, K). It is moved to the device of the data, and
-        trained in place. A whitening that is computed once and kept (``first-whitened``) is computed from training
+        Network that maps normalised images (N, C, H, W) to what the task says. It is moved to the device of the data,
+        and trained in place. A whitening that is computed once and kept (``first-whitened``) is computed from training
         images before the first step.
-    data : TrainingData
-        Images on the device that computes.
+    data : RunData
+        Labelled images, such as `TrainingData`.
     recipe : Recipe
         Settings of the run.
+    task : Task, optional
+        What the network is trained for. The default is the classification of images, by logits (N, K).
 
     Attributes
     ----------
@@ -72,6 +57,8 @@ class Training:
         Number of steps of the whole run.
     per_epoch : int
         Number of steps in an epoch.
+    evaluation : Evaluation or None
+        Measures after the last epoch that this object has trained.
 
     Raises
     ------
@@ -89,25 +76,26 @@ class Training:
     ['StepRecord', 'StepRecord', 'StepRecord', 'StepRecord', 'EpochRecord']
     """
 
-    def __init__(self, model: nn.Module, data: TrainingData, recipe: Recipe) -> None:
+    def __init__(self, model: nn.Module, data: RunData, recipe: Recipe, task: Task | None = None) -> None:
         self.device = data.device
         check_amp(recipe, self.device)
         self.data, self.recipe = data, recipe
-        self.batches = Batches(data, recipe, rank(), world_size())
+        self.task: Task = task or Classification(data.classes)
+        self.batches = data.batches(recipe, rank(), world_size())
         self.per_epoch = self.batches.per_epoch
         whole = recipe.epochs * self.per_epoch
         self.steps = whole if recipe.max_steps is None else min(whole, recipe.max_steps)
         self._format = torch.channels_last if recipe.channels_last else torch.preserve_format
         self.model = model.to(self.device).to(memory_format=self._format)  # type: ignore[call-overload]
-        images = data.train.images
-        prepare(self.model, data.normalised(images[:: -(-len(images) // _SEEN_BEFORE)]))
+        prepare(self.model, lambda: data.some(_SEEN_BEFORE))
         share_weights(self.model)
-        self._forward: Callable[[Tensor], Tensor] = torch.compile(self.model) if recipe.compile else self.model
-        self._optimiser = optimiser_of(self.model, recipe)
+        self._forward: Callable[[Tensor], Any] = torch.compile(self.model) if recipe.compile else self.model
+        self._optimiser = optimiser_of(self.model, recipe, self.task.faster)
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=recipe.amp == "fp16")
         self.step = self._epochs = 0
+        self.evaluation: Evaluation | None = None
         self._seconds = self._loss_sum = 0.0
-        self._right = torch.zeros((), dtype=torch.long, device=self.device)
+        self._counts = torch.zeros(2, dtype=torch.long, device=self.device)  # right decisions of the epoch, and all
 
     @property
     def epochs(self) -> int:
@@ -145,31 +133,26 @@ class Training:
             else:
                 return
 
-    def evaluate(self, split: Split) -> Evaluation:
+    def evaluate(self, split: Evaluated = "eval") -> Evaluation:
         """Evaluate the network as it is now.
 
         Parameters
         ----------
-        split : Split
-            Images and labels on the device of the run, such as ``data.test``.
+        split : {"eval", "test"}
+            Images: those of the evaluation after each epoch, or those for the final number.
 
         Returns
         -------
         Evaluation
-            Mean loss and accuracy over all images.
+            Measures over all images.
         """
         self.model.eval()
-        sums = torch.zeros(2, dtype=torch.float64, device=self.device)
-        pieces = range(_EVALUATED * rank(), len(split.labels), _EVALUATED * world_size())
+        sums: Tensor | None = None
         with torch.no_grad(), self._kernels(), self._autocast():
-            for start in pieces:
-                piece = slice(start, start + _EVALUATED)
-                labels = split.labels[piece]
-                logits = self._forward(self._stored(self.data.normalised(split.images[piece])))
-                loss = loss_of(logits, labels, self.recipe.loss) * len(labels)
-                sums += torch.stack([loss.double(), right(logits, labels).double()])
-        loss_sum, correct = total(sums).tolist()
-        return Evaluation(loss_sum / len(split.labels), 100 * correct / len(split.labels))
+            for images, labels in self.data.evaluated(split, rank(), world_size()):
+                found = self.task.sums(self._forward(self._stored(images)), labels, self.recipe)
+                sums = found if sums is None else sums + found
+        return self.task.evaluation(total(self.task.nothing(self.device) if sums is None else sums))
 
     def state(self) -> TrainingState:
         """Return everything that this run needs to go on; to be called between two records.
@@ -180,7 +163,7 @@ class Training:
             Copies on the CPU, which later steps do not change. In a run of several processes all of them may call this;
             the state is the same in each.
         """
-        correct = total(self._right.clone())
+        correct, counted = total(self._counts.clone()).tolist()
         model = {f"model.{name}": value for name, value in model_tensors(self.model).items()}
         optimiser = {f"optimiser.{name}": value for name, value in optimiser_tensors(self._optimiser).items()}
         return TrainingState(
@@ -189,10 +172,11 @@ class Training:
             step=self.step,
             epochs=self._epochs,
             loss_sum=self._loss_sum,
-            right=int(correct),
+            right=correct,
+            counted=counted,
             seconds=self._seconds,
             scaler=self._scaler.state_dict(),
-            images=len(self.data.train.labels),
+            images=len(self.data),
             surroundings=self._surroundings(),
         )
 
@@ -224,23 +208,25 @@ class Training:
             part, name = key.split(".", 1)
             by_part[part][name] = value
         self.model.load_state_dict(by_part["model"])
-        self._optimiser = optimiser_of(self.model, self.recipe)
+        self._optimiser = optimiser_of(self.model, self.recipe, self.task.faster)
         load_optimiser(self._optimiser, by_part["optimiser"])
         self._scaler.load_state_dict(dict(state.scaler))
         self.step, self._epochs, self._seconds, self._loss_sum = state.step, state.epochs, state.seconds, state.loss_sum
         if self._cut_short and self.step < self.steps:
             self._epochs -= 1
-        self._right.fill_(state.right if rank() == 0 else 0)
+        of_epoch = (self.step - self._epochs * self.per_epoch) * self.batches.images
+        counted = of_epoch if state.counted is None else state.counted
+        self._counts = torch.tensor([state.right, counted], device=self.device) * (rank() == 0)
 
     def _one_step(self) -> StepRecord:
         started = time.perf_counter()
         lr = learning_rate(self.recipe, self.step, self.per_epoch)
         for group in self._optimiser.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group.get("factor", 1.0)
         images, labels = self.batches[self.step]
         self.model.train()
         with self._settings(self.step):
-            logits, loss = self._passed(images, labels)
+            outputs, loss = self._passed(images, labels)
             mean = loss.detach().clone()
             average([mean])
             value = _on_host(mean)
@@ -254,17 +240,17 @@ class Training:
                 raise diverged(self.model, forward, self.step + 1, number)
         self._scaler.step(self._optimiser)
         self._scaler.update()
-        self._right += right(logits.detach(), labels)
+        self._counts += self.task.counts(outputs, labels)
         self._loss_sum += number
         self.step += 1
         self._seconds += time.perf_counter() - started
         return StepRecord(self.step, self.step / self.per_epoch, number, lr, self._seconds, self.batches.images)
 
-    def _passed(self, images: Tensor, labels: Tensor, network: nn.Module | None = None) -> tuple[Tensor, Tensor]:
-        """Return logits and loss of a training batch, by the compiled network or a given one."""
+    def _passed(self, images: Tensor, labels: Tensor, network: nn.Module | None = None) -> tuple[Any, Tensor]:
+        """Return outputs and loss of a training batch, by the compiled network or a given one."""
         with self._autocast():
-            logits = (network or self._forward)(self._stored(images))
-            return logits, loss_of(logits, labels, self.recipe.loss, self.recipe.smoothing)
+            outputs = (network or self._forward)(self._stored(images))
+            return outputs, self.task.loss(outputs, labels, self.recipe)
 
     @contextmanager
     def _settings(self, step: int) -> Iterator[None]:
@@ -276,8 +262,8 @@ class Training:
         started = time.perf_counter()
         self._seconds += seconds_at(self.device) - started
         steps = self.step - self._epochs * self.per_epoch
-        correct = int(total(self._right.clone()))
-        evaluation = self.evaluate(self.data.eval)
+        correct, counted = total(self._counts.clone()).tolist()
+        evaluation = self.evaluation = self.evaluate()
         if not math.isfinite(evaluation.loss):
             check_weights(self.model, self.step)
         self._epochs += 1
@@ -285,15 +271,17 @@ class Training:
             epoch=self._epochs,
             step=self.step,
             train_loss=self._loss_sum / steps,
-            train_top1=100 * correct / (steps * self.batches.images),
+            train_top1=100 * correct / max(counted, 1),
             eval_loss=evaluation.loss,
             eval_top1=evaluation.top1,
+            eval_top5=evaluation.top5,
+            eval_mean_iou=evaluation.mean_iou,
             lr=learning_rate(self.recipe, self.step - 1, self.per_epoch),
             seconds=self._seconds,
         )
         if not self._cut_short:  # else a longer run may go on with this epoch
             self._loss_sum = 0.0
-            self._right.zero_()
+            self._counts.zero_()
         return record
 
     def _check(self, state: TrainingState) -> None:
@@ -311,10 +299,8 @@ class Training:
                 "the state is that of a run that ended within an epoch, and an earlier version wrote it, without the"
                 " losses of that epoch: start a new run"
             )
-        if state.images != len(self.data.train.labels):
-            raise DataError(
-                f"the state is that of a run with {state.images} training images, got {len(self.data.train.labels)}"
-            )
+        if state.images != len(self.data):
+            raise DataError(f"the state is that of a run with {state.images} training images, got {len(self.data)}")
         wanted = {f"model.{name}": value.shape for name, value in self.model.state_dict().items()}
         found = {name: value.shape for name, value in state.tensors.items() if name.startswith("model.")}
         if wanted != found:

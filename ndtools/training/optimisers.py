@@ -1,6 +1,7 @@
 """Optimisers of a recipe: those of torch, and Muon for the kernels of convolutions."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -60,8 +61,38 @@ class Muon(torch.optim.Optimizer):
                     p.add_(buffer, alpha=-lr)
 
 
-def optimiser_of(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Return the optimiser of a recipe for all parameters of a network that are trained."""
+def optimiser_of(
+    model: nn.Module, recipe: Recipe, faster: Mapping[str, float] = MappingProxyType({})
+) -> torch.optim.Optimizer:
+    """Return the optimiser of a recipe for all parameters of a network that are trained.
+
+    Parameters
+    ----------
+    model : Module
+        The network.
+    recipe : Recipe
+        Settings of the run.
+    faster : mapping of str to float
+        Factors of the learning rate, by the name of the network's part that they hold for. Groups of parameters have
+        them as ``factor``.
+
+    Returns
+    -------
+    Optimizer
+        An optimiser that has made no step.
+    """
+    optimiser = _optimiser_of(model, recipe)
+    for name, factor in faster.items():
+        ids = {id(p) for p in model.get_submodule(name).parameters()}
+        for group in list(optimiser.param_groups):
+            chosen = [p for p in group["params"] if id(p) in ids]
+            if chosen:
+                group["params"] = [p for p in group["params"] if id(p) not in ids]
+                optimiser.param_groups.append({**group, "params": chosen, "factor": factor})
+    return optimiser
+
+
+def _optimiser_of(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     parameters = [p for p in model.parameters() if p.requires_grad]
     lr, momentum, decay = recipe.lr, recipe.momentum, recipe.weight_decay
     if recipe.opt == "sgd":

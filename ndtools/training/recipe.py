@@ -10,7 +10,7 @@ from ndtools.validation import Configuration, check_choice, check_count, check_p
 __all__ = ["AMPS", "LOSSES", "OPTIMISERS", "SCHEDULES", "Recipe"]
 
 Optimiser = Literal["sgd", "adam", "adamw", "muon"]
-Schedule = Literal["cosine", "step", "constant"]
+Schedule = Literal["cosine", "step", "poly", "constant"]
 Loss = Literal["ce", "l2"]
 Amp = Literal["off", "bf16", "fp16"]
 OPTIMISERS: tuple[str, ...] = get_args(Optimiser)
@@ -41,9 +41,9 @@ class Recipe(Configuration):
         Momentum, in [0, 1). For "adam" and "adamw" it is the first of the two decay rates; the second is 0.999.
     weight_decay : float
         Factor of the weights that is added to their gradient, at least 0. It applies to all parameters.
-    sched : {"cosine", "step", "constant"}
+    sched : {"cosine", "step", "poly", "constant"}
         Schedule of the learning rate. "cosine" falls to 0 with each step; "step" multiplies it by 0.1 after 40 % and
-        after 80 % of the epochs.
+        after 80 % of the epochs; "poly" multiplies it by the share of steps that are left to the power of 0.9.
     warmup_epochs : float
         Number of epochs in which the learning rate rises to ``lr``, linearly with each step, at most ``epochs``.
     loss : {"ce", "l2"}

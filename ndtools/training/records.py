@@ -46,7 +46,8 @@ class EpochRecord:
     train_loss : float
         Mean loss of the epoch's batches, each before its step.
     train_top1 : float
-        Share of the epoch's training images that were classified correctly before the step of their batch, percent.
+        Share of the epoch's training images that were classified correctly before the step of their batch, percent. In
+        segmentation it is the share of labelled pixels, like ``eval_top1``.
     eval_loss : float
         Mean loss of the images kept for evaluation, without label smoothing.
     eval_top1 : float
@@ -55,6 +56,11 @@ class EpochRecord:
         Learning rate of the epoch's last step.
     seconds : float
         Time that all steps so far have taken, without evaluation and without pauses between records.
+    eval_top5 : float or None
+        Share of the images kept for evaluation whose class is among the five with the largest logits, percent; None
+        for sets of at most 10 classes, and in segmentation.
+    eval_mean_iou : float or None
+        Mean intersection over union of the classes, percent, in segmentation alone.
     """
 
     epoch: int
@@ -65,3 +71,10 @@ class EpochRecord:
     eval_top1: float
     lr: float
     seconds: float
+    eval_top5: float | None = None
+    eval_mean_iou: float | None = None
+
+    @property
+    def score(self) -> float:
+        """The measure by which epochs are compared: the mean intersection over union, or else ``eval_top1``."""
+        return self.eval_top1 if self.eval_mean_iou is None else self.eval_mean_iou

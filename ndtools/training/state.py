@@ -40,13 +40,16 @@ class TrainingState:
     loss_sum : float
         Sum of the losses of the present epoch's steps so far.
     right : int
-        Number of images of the present epoch that were classified correctly so far.
+        Number of images, or of labelled pixels, of the present epoch that were classified correctly so far.
     seconds : float
         Time that all steps so far have taken.
     scaler : mapping
         State of the scale of gradients, for ``amp="fp16"``; otherwise empty.
     images : int
         Number of training images.
+    counted : int or None
+        Number of images, or of labelled pixels, of the present epoch so far; None in files of earlier versions, which
+        counted all images of its steps.
     surroundings : mapping of str to str
         Version of torch, device, numbers of threads and of processes. With others, results differ by rounding.
     """
@@ -61,6 +64,7 @@ class TrainingState:
     scaler: Mapping[str, Any]
     images: int
     surroundings: Mapping[str, str]
+    counted: int | None = None
 
     def save(self, path: str | Path) -> None:
         """Write the state to a .safetensors file, whole or not at all.

@@ -115,7 +115,7 @@ def test_the_code_of_an_experiment_is_all_that_it_imports_to_compute():
     assert not any("figure" in name or "command" in name for name in (*kernels, *train))
     program = "\n".join(
         [
-            "import sys, ndtools.experiments.train.run",
+            "import sys, ndtools.runs.run",
             "print(*(name for name, module in sys.modules.items() if not hasattr(module, '__path__')))",
         ]
     )

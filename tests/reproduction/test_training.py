@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from ndtools.experiments.train.config import TrainConfig
-from ndtools.experiments.train.run import run as train
 from ndtools.reproduction.grading import grade_claim
 from ndtools.reproduction.item import Item, Level, Part
 from ndtools.results.run_folder import RunFolder
+from ndtools.runs.run import run as train
 from tests.reproduction.small_items import reproduction
 
 pytestmark = pytest.mark.usefixtures("unpainted")

@@ -117,7 +117,7 @@ def test_two_processes_are_one(tmp_path, monkeypatch):
             found = torch.load(tmp_path / f"{form}{rank}.pt", weights_only=False)
             assert len(found["numbers"]) == len(wanted["numbers"]) == 8
             for ours, theirs in zip(found["numbers"], wanted["numbers"], strict=True):
-                assert ours == pytest.approx(theirs, rel=1e-9), form
+                assert _known(ours) == pytest.approx(_known(theirs), rel=1e-9), form
             assert (found["state"].step, found["state"].right) == (6, 0)
             for name, value in wanted["state"].tensors.items():
                 torch.testing.assert_close(
@@ -147,3 +147,8 @@ def test_without_torchrun_the_device_is_the_one_asked_for():
     with joined(torch.device("cpu")) as device:
         assert device == torch.device("cpu")
     assert not dist.is_initialized()
+
+
+def _known(numbers):
+    """Return the numbers of a record that it has."""
+    return [number for number in numbers if number is not None]

@@ -54,12 +54,15 @@ class Member:
         Function that returns the content as bytes. Any thread may call it.
     size : int
         Size of the content in bytes, as stated in the archive. No more than that is read.
+    offset : int or None
+        Place of the content's first byte in a tar archive, once decompressed; None in other archives.
     """
 
     name: str
     problem: str | None
     read: Callable[[], bytes]
     size: int
+    offset: int | None = None
 
 
 def is_archive(path: str) -> bool:
@@ -152,7 +155,8 @@ def tar_members(
                     require_memory(info.size, f"the member {printable(info.name)}")
                     content = file.read()
                 if not info.isdir() and (lists or chosen):
-                    yield position, Member(info.name, _tar_problem(info), partial(bytes, content), info.size)
+                    problem, read = _tar_problem(info), partial(bytes, content)
+                    yield position, Member(info.name, problem, read, info.size, info.offset_data)
                 if position == last:
                     return
             if opened.seekable():

@@ -28,6 +28,7 @@ __all__ = [
     "luma",
     "number_of_frames",
     "open_image",
+    "pillow_errors",
     "rounding_step",
     "using_memory",
 ]
@@ -60,6 +61,7 @@ def decode_image(
     gray: bool = False,
     resize: int | None = None,
     space: Space = "srgb",
+    upright: bool = True,
 ) -> Pixels:
     """Decode an image file into an array of shape (C, H, W).
 
@@ -88,6 +90,9 @@ def decode_image(
     space : {"srgb", "linear", "xyz", "lms", "log-lms"}
         Colour space of the pixels; see :mod:`ndtools.numerics.colour`. Default "srgb", in which pixels stay as they
         are in the file.
+    upright : bool
+        Whether the image is turned by its EXIF orientation; not so if other files refer to its pixels as they are
+        stored. Default True.
 
     Returns
     -------
@@ -115,7 +120,7 @@ def decode_image(
             if space == "srgb":
                 return image.decode(gray=gray, resize=resize)
             return _in_space(image.decode().transpose(1, 2, 0), space, gray, resize)
-        image = _loaded(image)
+        image = _loaded(image, upright)
         deep = image.mode not in ("L", "RGB")
         if space != "srgb":
             return _in_space(_unit_interval(image) if deep else np.asarray(image), space, gray, resize)
@@ -197,7 +202,7 @@ def open_image(content: bytes | IO[bytes] | str | os.PathLike[str] | Picture) ->
     DataError
         The file cannot be read, or is not an image. The message is only the reason; the caller adds the name.
     """
-    with _pillow_errors():
+    with pillow_errors():
         if isinstance(content, str | os.PathLike):
             content = read_file(content)
         return content if isinstance(content, Image.Image | Planes) else _open(content)
@@ -306,9 +311,9 @@ def _is_deep(image: Image.Image) -> bool:
     return image.mode in ("I", "F") or image.mode.startswith("I;16")
 
 
-def _loaded(image: Image.Image) -> Image.Image:
-    # Returns the upright first frame in mode L, RGB, or one of Pillow's deep grey modes (I;16..., I, F).
-    with _pillow_errors():
+def _loaded(image: Image.Image, upright: bool) -> Image.Image:
+    # Returns the first frame in mode L, RGB, or one of Pillow's deep grey modes (I;16..., I, F).
+    with pillow_errors():
         if isinstance(image, ImageFile.ImageFile):
             # Pillow reads in blocks, and for each block copies what it has read of the row. With small blocks, long
             # rows take extremely long.
@@ -316,11 +321,11 @@ def _loaded(image: Image.Image) -> Image.Image:
         image.load()
         if 0 in image.size:
             raise DataError("has no pixels")
-        return _plain(_upright(image))
+        return _plain(_upright(image) if upright else image)
 
 
 @contextmanager
-def _pillow_errors() -> Iterator[None]:
+def pillow_errors() -> Iterator[None]:
     """Convert the exceptions that Pillow raises for unreadable files into a DataError with the reason."""
     try:
         yield

@@ -3,7 +3,7 @@
 from dataclasses import KW_ONLY, dataclass
 
 from ndtools.errors import OptionError
-from ndtools.models.catalogue import CATALOGUE
+from ndtools.models.catalogue import NAMES
 from ndtools.models.norms import NORMS
 from ndtools.validation import Configuration, check_choice, check_positive, check_run
 
@@ -51,7 +51,7 @@ class InferenceConfig(Configuration):
         if not archs or len(set(archs)) < len(archs):
             raise OptionError("archs", "must name one network or more, each once")
         for arch in archs:
-            if arch not in CATALOGUE:
-                raise OptionError("archs", f"must be of {', '.join(CATALOGUE)}, got {arch!r}")
+            if arch not in NAMES:
+                raise OptionError("archs", f"must be of {', '.join(NAMES)}, got {arch!r}")
         check_choice("norm", self.norm, tuple(name for name, arm in NORMS.items() if arm.deconvolves))
         check_positive(self, "batch_size", "size", "repeats")

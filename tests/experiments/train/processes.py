@@ -9,8 +9,8 @@ _SERVER = multiprocessing.get_context("forkserver")  # loads torch once, and com
 _SERVER.set_forkserver_preload(
     [
         "tests.experiments.train.small_networks",
-        "ndtools.experiments.train.session",
-        "ndtools.experiments.train.figure",
+        "ndtools.runs.session",
+        "ndtools.runs.figure",
         "torch._dynamo",  # which optimisers import
         "rich.table",
     ]

@@ -3,7 +3,7 @@
 import torch
 
 from ndtools.experiments.train.config import TrainConfig
-from ndtools.experiments.train.run import DataSets, prepare
+from ndtools.runs.run import DataSets, prepare
 from tests.narrow_networks import narrow
 
 

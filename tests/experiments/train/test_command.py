@@ -13,12 +13,12 @@ import torch
 from safetensors.torch import load_file
 
 from ndtools.checkpoints.files import load_network
-from ndtools.experiments.train import session
 from ndtools.experiments.train.config import TrainConfig
-from ndtools.experiments.train.data_sets import DataSets
-from ndtools.experiments.train.grid import command_of, plan
-from ndtools.experiments.train.run import prepare
 from ndtools.results.run_folder import RunFolder
+from ndtools.runs import session
+from ndtools.runs.data_sets import DataSets
+from ndtools.runs.grid import command_of, plan
+from ndtools.runs.run import prepare
 from ndtools.training import state as states
 from ndtools.training.loop import Evaluation
 from tests.commands import invoke
@@ -97,10 +97,10 @@ def test_the_test_images_are_used_once_if_others_are_held_out(train, tmp_path):
     assert (result["best"]["eval_top1"], result["best"]["epoch"]) == (max(top1), 1 + top1.index(max(top1)))
     # The final number is that of the last network on all test images, computed here anew.
     config = TrainConfig(**about["config"])
-    dataset, images = DataSets(torch.device("cpu")).of(config)
+    images = DataSets(torch.device("cpu")).of(config).data
     network = load_network(run / "last.safetensors").eval()
     with torch.no_grad():
-        right = network(images.normalised(dataset.test.images)).argmax(1) == dataset.test.labels
+        right = network(images.normalised(images.test.images)).argmax(1) == images.test.labels
     assert result["last"]["test_top1"] == pytest.approx(100 * float(right.double().mean()), rel=1e-12)
     assert best.exists()
 
@@ -146,9 +146,7 @@ def test_a_run_that_max_steps_ended_goes_on_as_if_it_had_not(train, tmp_path, en
 
 def test_the_best_network_of_whole_epochs_is_kept_for_a_run_that_is_made_longer(train, tmp_path, monkeypatch):
     accuracies = iter([50.0, 60.0, 40.0, 30.0])  # after the first epoch, half of the second, all of it, and at the end
-    monkeypatch.setattr(
-        "ndtools.training.loop.Training.evaluate", lambda self, _: Evaluation(1.0, next(accuracies, 0.0))
-    )
+    monkeypatch.setattr("ndtools.training.loop.Training.evaluate", lambda *_: Evaluation(1.0, next(accuracies, 0.0)))
     run, settings = tmp_path / "run", ("--norm", "bn", "--holdout", 8, "-b", 3)
     assert train(*settings, "--epochs", 1, "--sched", "constant", "--name", "one").exit_code == 0
     accuracies = iter([50.0, 60.0, 0.0, 40.0, 30.0])  # 0 on the test images
@@ -367,7 +365,7 @@ def test_an_interrupted_command_prints_its_json(train, tmp_path, monkeypatch):
 
 def test_the_command_of_a_run_has_all_of_its_settings():
     settings = {"norm": ("bn",), "epochs": (3,), "lr": (0.02,), "arch": ("vgg16",), "sampling_stride": (None,)}
-    (run,) = plan("a set", settings, augment=False, compile=True, max_steps=7, name="x y")
+    (run,) = plan(TrainConfig, "a set", settings, augment=False, compile=True, max_steps=7, name="x y")
     assert shlex.split(command_of(run)) == [
         *("ndtools", "train", "a set", "--epochs", "3", "--lr", "0.02", "--max-steps", "7", "--no-augment"),
         *("--compile", "--arch", "vgg16", "--norm", "bn", "--name", "x y"),
@@ -413,6 +411,6 @@ def test_the_first_layer_is_whitened_by_the_training_images(small_set):
 def test_constants_are_chosen(small_set):
     data_sets = DataSets(torch.device("cpu"))
     assert TrainConfig("cifar10", norm="deconv-reference").constants == "pooled"  # as for the arms beside it
-    _, data = data_sets.of(TrainConfig(str(small_set)))
+    data = data_sets.of(TrainConfig(str(small_set))).data
     assert float(data.normalised(data.train.images).mean()) == pytest.approx(0, abs=1e-5)
     assert float(data.normalised(data.train.images).std(correction=0)) == pytest.approx(1, rel=1e-5)

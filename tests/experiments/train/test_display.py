@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
-from ndtools.experiments.train.display import Pace, display, duration
-from ndtools.experiments.train.signals import stop_requests
+from ndtools.runs.display import Pace, display, duration
+from ndtools.runs.signals import stop_requests
 from ndtools.training.records import EpochRecord, StepRecord
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from ndtools.experiments.train.figure import caption_train, plot_train
 from ndtools.results.runs import read_run
+from ndtools.runs.figure import caption_train, plot_train
 from tests.layout import faults
 from tests.run_folders import write_run
 

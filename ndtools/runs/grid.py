@@ -8,8 +8,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ndtools.errors import OptionError
-from ndtools.experiments.train.config import LAYER_SETTINGS, TrainConfig
 from ndtools.models.norms import NORMS
+from ndtools.runs.config import LAYER_SETTINGS, RunConfig
 
 __all__ = ["PlannedRun", "command_of", "name_of", "plan"]
 
@@ -39,15 +39,16 @@ class PlannedRun:
     ----------
     name : str
         Name of the run, from which its folder gets its name.
-    config : TrainConfig
+    config : RunConfig
         Configuration of the run.
     """
 
     name: str
-    config: TrainConfig
+    config: RunConfig
 
 
 def plan(
+    kind: type[RunConfig],
     dataset: str,
     lists: Mapping[str, Sequence[Any]],
     *,
@@ -62,6 +63,8 @@ def plan(
 
     Parameters
     ----------
+    kind : type of RunConfig
+        Class of the configurations.
     dataset : str
         Name of a data set or its folder.
     lists : mapping of str to sequence
@@ -88,17 +91,17 @@ def plan(
     for setting, values in lists.items():
         if not values or len(set(values)) < len(values):
             raise OptionError(setting, "must be one or more values, each once")
-    seed = common.pop("seed", TrainConfig.seed)
+    seed = common.pop("seed", RunConfig.seed)
     some_deconvolve = any(norm in NORMS and NORMS[norm].deconvolves for norm in lists["norm"])
     varied = [setting for setting, values in lists.items() if len(values) > 1]
-    runs: dict[TrainConfig, str] = {}
+    runs: dict[RunConfig, str] = {}
     for run_seed in range(seed, seed + repeats):
         for values in itertools.product(*lists.values()):
             settings = dict(zip(lists, values, strict=True))
             norm = settings["norm"]
             if some_deconvolve and not (norm in NORMS and NORMS[norm].deconvolves):
                 settings |= dict.fromkeys(LAYER_SETTINGS)
-            config = TrainConfig(dataset, **settings, **common, seed=run_seed)
+            config = kind(dataset, **settings, **common, seed=run_seed)
             own = [setting for setting in varied if settings[setting] is not None]
             parts = [_word(setting, settings[setting]) for setting in own if name or setting not in ("arch", "norm")]
             beginning = [name] if name else [name_of(config)]
@@ -107,7 +110,7 @@ def plan(
     return tuple(PlannedRun(name, config) for config, name in runs.items())
 
 
-def name_of(config: TrainConfig) -> str:
+def name_of(config: RunConfig) -> str:
     """Return the name of a run that was not given one: data set, network and arm."""
     return "-".join([os.path.basename(os.path.abspath(config.dataset)) or "images", config.arch, config.norm])
 
@@ -127,8 +130,8 @@ def command_of(run: PlannedRun, **others: Any) -> str:  # noqa: ANN401
     str
         Command line in which the settings stand that differ from their defaults.
     """
-    words = ["ndtools", "train", run.config.dataset]
-    for field in fields(TrainConfig):
+    words = ["ndtools", run.config.command, run.config.dataset]
+    for field in fields(run.config):
         value, option = getattr(run.config, field.name), field.name.replace("_", "-")
         if field.name == "dataset" or value == field.default:
             continue

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ndtools.console.tables import new_table
-from ndtools.experiments.train.display import duration
 from ndtools.results.runs import Run
+from ndtools.runs.display import duration
 
 if TYPE_CHECKING:
     from rich.table import Table

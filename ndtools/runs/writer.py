@@ -11,10 +11,11 @@ import torch
 from ndtools.checkpoints.files import save_network
 from ndtools.layers.processes import rank
 from ndtools.results.run_folder import RunFolder
-from ndtools.results.runs import COLUMNS
+from ndtools.results.runs import MORE_COLUMNS
 from ndtools.training.loop import Training
 from ndtools.training.processes import first_alone
 from ndtools.training.records import EpochRecord, StepRecord
+from ndtools.training.tasks import Evaluation
 
 __all__ = ["Writer"]
 
@@ -38,15 +39,15 @@ class Writer:
         self.trained = 0.0
         if rank() == 0:
             run = folder.read()
-            rows = zip(*(run.epochs[name].tolist() for name in COLUMNS), strict=True)
-            self.epochs = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+            rows = zip(*(values.tolist() for values in run.epochs.values()), strict=True)
+            self.epochs = [dict(zip(run.epochs, row, strict=True)) for row in rows]
             self.trained = float(run.steps["seconds"][-1]) if len(run.steps["seconds"]) else 0.0
 
     @property
     def best(self) -> Mapping[str, float] | None:
-        """The epoch with the highest accuracy, the first of several; None if there is none with a number."""
-        known = [epoch for epoch in self.epochs if not math.isnan(epoch["eval_top1"])]
-        return max(known, key=lambda epoch: epoch["eval_top1"], default=None)
+        """The epoch with the highest score, the first of several; None if there is none with a number."""
+        known = [epoch for epoch in self.epochs if not math.isnan(_score(epoch))]
+        return max(known, key=_score, default=None)
 
     def add(self, record: StepRecord | EpochRecord, *wishes: bool) -> tuple[bool, ...]:
         """Write a record, and after an epoch the network; return for each wish whether any process has it.
@@ -70,7 +71,7 @@ class Writer:
         if isinstance(record, StepRecord):
             self.folder.add_step(asdict(record))
             return
-        line = asdict(record)
+        line = {name: value for name, value in asdict(record).items() if value is not None}
         self.folder.add_epoch(line)
         self.epochs.append(line)
         save_network(self.network, self.folder.last)
@@ -107,28 +108,24 @@ class Writer:
         result: dict[str, Any] = {
             "steps": training.step,
             "last": None,
-            "best": best and {"epoch": int(best["epoch"]), "eval_top1": best["eval_top1"]},
+            "best": best and {"epoch": int(best["epoch"]), **_of_best(best)},
             "seconds": self.trained,
             "stopped": stopped,
             "reason": reason,
             "checkpoints": {"count": self.checkpoints, "seconds": round(self.seconds, 3)},
         }
         if stopped != "diverged":
-            test = training.evaluate(training.data.test) if training.data.held_out else None
+            test = training.evaluate("test") if training.data.held_out else training.evaluation
             if last is not None:
-                result["last"] = {
-                    "epoch": int(last["epoch"]),
-                    "eval_top1": last["eval_top1"],
-                    "eval_loss": last["eval_loss"],
-                    "test_top1": last["eval_top1"] if test is None else test.top1,
-                    "test_loss": last["eval_loss"] if test is None else test.loss,
-                }
+                measures = {name: value for name, value in last.items() if name.startswith("eval_")}
+                tested = {name.replace("eval", "test"): value for name, value in measures.items()}
+                result["last"] = {"epoch": int(last["epoch"]), **measures, **tested, **(_tested(test) if test else {})}
         first_alone(lambda: self._end(result), device=training.device)
         return result
 
     def _end(self, result: Mapping[str, Any]) -> None:
-        from ndtools.experiments.train.figure import caption_train, plot_train
         from ndtools.results.files import captions_text
+        from ndtools.runs.figure import caption_train, plot_train
         from ndtools.writing import write_whole
 
         folder, run = self.folder, self.folder.read()
@@ -141,3 +138,24 @@ class Writer:
             }
         )
         folder.finish(result)
+
+
+def _score(epoch: Mapping[str, float]) -> float:
+    return epoch.get("eval_mean_iou", epoch["eval_top1"])
+
+
+def _of_best(epoch: Mapping[str, float]) -> dict[str, float]:
+    names = ("eval_top1", *MORE_COLUMNS)
+    return {name: epoch[name] for name in names if name in epoch}
+
+
+def _tested(test: Evaluation) -> dict[str, Any]:
+    """Return all measures of the images for the final number."""
+    found: dict[str, Any] = {"test_top1": test.top1, "test_loss": test.loss}
+    if test.top5 is not None:
+        found["test_top5"] = test.top5
+    if test.segmented is not None:
+        found["test_mean_iou"] = test.mean_iou
+        found["test_iou"] = [None if math.isnan(value) else 100 * value for value in test.segmented.iou.tolist()]
+        found["test_confusion"] = test.segmented.matrix.tolist()
+    return found

@@ -14,20 +14,18 @@ from torch import nn
 from ndtools.checkpoints.metadata import spec_to_metadata
 from ndtools.computing.hardware import hardware
 from ndtools.computing.operators import operator_threads, resolve_device
-from ndtools.data.labelled.dataset import Dataset
 from ndtools.errors import DataError, TrainingDiverged
-from ndtools.experiments.train.config import CHECKPOINT_EVERY, TrainConfig
-from ndtools.experiments.train.data_sets import DataSets
-from ndtools.experiments.train.grid import name_of
-from ndtools.experiments.train.writer import Writer
 from ndtools.layers.processes import rank, world_size
 from ndtools.models.catalogue import build
 from ndtools.models.norms import arm
 from ndtools.results.manifest import versions
 from ndtools.results.run_folder import RunFolder
 from ndtools.results.runs import Run
+from ndtools.runs.config import CHECKPOINT_EVERY, RunConfig
+from ndtools.runs.data_sets import DataSets, Loaded
+from ndtools.runs.grid import name_of
+from ndtools.runs.writer import Writer
 from ndtools.text import printable, shortened
-from ndtools.training.batches import Batches
 from ndtools.training.loop import Training, check_amp
 from ndtools.training.processes import first_alone
 from ndtools.training.records import EpochRecord, StepRecord
@@ -42,24 +40,24 @@ class Prepared:
 
     Attributes
     ----------
-    config : TrainConfig
+    config : RunConfig
         Configuration of the run.
-    dataset : Dataset
-        Labelled images, as large as the network takes them.
+    loaded : Loaded
+        Labelled images, and what the network is trained for.
     network : Module
         Network that is trained.
     training : Training
         The run, between two of its records.
     """
 
-    config: TrainConfig
-    dataset: Dataset
+    config: RunConfig
+    loaded: Loaded
     network: nn.Module
     training: Training
 
 
 def run(
-    config: TrainConfig,
+    config: RunConfig,
     output: str | os.PathLike[str],
     *,
     name: str | None = None,
@@ -70,7 +68,7 @@ def run(
 
     Parameters
     ----------
-    config : TrainConfig
+    config : RunConfig
         Configuration of the run.
     output : str or path-like
         Folder of all runs, such as "runs", which is made if it does not exist.
@@ -108,9 +106,12 @@ def run(
     ('glyphs-simple_cnn-bn', 'finished', 2)
     """
     given: object = config
-    if not isinstance(given, TrainConfig):
+    if not isinstance(given, RunConfig):
         words = shortened(repr(given))
-        raise TypeError(f"config must be a TrainConfig, got {words}; write nd.run_train(nd.TrainConfig(...), output)")
+        raise TypeError(
+            f"config must be a TrainConfig or a SegmentConfig, got {words}; write"
+            " nd.run_train(nd.TrainConfig(...), output)"
+        )
     data_sets = DataSets(resolve_device(config.device))
     with operator_threads(config.jobs):
         check(config, data_sets)
@@ -122,29 +123,29 @@ def run(
     return folder.read()
 
 
-def check(config: TrainConfig, data_sets: DataSets) -> None:
+def check(config: RunConfig, data_sets: DataSets) -> None:
     """Refuse a configuration that does not fit the data or the network, before any work.
 
     Parameters
     ----------
-    config : TrainConfig
+    config : RunConfig
         Configuration of a run.
     data_sets : DataSets
         Loader of the data, which keeps them for the run.
     """
     check_amp(config.recipe, data_sets.device)
-    dataset, data = data_sets.of(config)
-    Batches(data, config.recipe, rank(), world_size())
+    loaded = data_sets.of(config)
+    loaded.data.batches(config.recipe, rank(), world_size())
     with torch.device("meta"):
-        _network(config, dataset)
+        _network(config, loaded)
 
 
-def prepare(config: TrainConfig, data_sets: DataSets) -> Prepared:
+def prepare(config: RunConfig, data_sets: DataSets) -> Prepared:
     """Load the data of a run and build its network.
 
     Parameters
     ----------
-    config : TrainConfig
+    config : RunConfig
         Configuration of the run.
     data_sets : DataSets
         Loader of the data.
@@ -154,11 +155,11 @@ def prepare(config: TrainConfig, data_sets: DataSets) -> Prepared:
     Prepared
         The run before its first step.
     """
-    dataset, data = data_sets.of(config)
+    loaded = data_sets.of(config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        network = _network(config, dataset)
-    return Prepared(config, dataset, network, Training(network, data, config.recipe))
+        network = _network(config, loaded)
+    return Prepared(config, loaded, network, Training(network, loaded.data, config.recipe, loaded.task))
 
 
 def resume(run: Prepared, folder: RunFolder) -> None:
@@ -215,19 +216,22 @@ def describe(run: Prepared, command: str) -> dict[str, Any]:
     dict
         Everything that was asked for, the data, versions and hardware.
     """
-    config, spec = run.config, run.network.spec
+    config, loaded, spec = run.config, run.loaded, run.network.spec
     return {
         "command": command,
+        "experiment": config.command,
+        "task": "segmentation" if loaded.segments else "classification",
         "arch": config.arch,
         "norm": config.norm,
         "parameters": sum(p.numel() for p in run.network.parameters()),
         "network": spec_to_metadata(spec),  # type: ignore[arg-type]
         "config": asdict(config),
         "data": {
-            "name": run.dataset.name,
-            "synthetic": run.dataset.synthetic,
-            "location": run.dataset.location,
-            **_numbers(run),
+            "name": loaded.name,
+            "synthetic": loaded.synthetic,
+            "location": loaded.location,
+            "classes": len(loaded.classes),
+            **run.training.data.numbers(),
         },
         "steps": run.training.steps,
         **_surroundings(run),
@@ -284,10 +288,9 @@ def train(
     return writer.finish(stopped, reason)
 
 
-def _network(config: TrainConfig, dataset: Dataset) -> nn.Module:
-    makers = arm(config.norm, config.arch, **config.layer_settings)  # type: ignore[arg-type]
-    channels = dataset.train.images.shape[1]
-    return build(config.arch, makers, num_classes=len(dataset.classes), in_channels=channels)
+def _network(config: RunConfig, loaded: Loaded) -> nn.Module:
+    makers = arm(config.norm, config.arch, stem=loaded.stem, **config.layer_settings)
+    return build(config.arch, makers, num_classes=len(loaded.classes), in_channels=loaded.channels, stem=loaded.stem)
 
 
 def _surroundings(run: Prepared) -> dict[str, Any]:
@@ -301,26 +304,12 @@ def _surroundings(run: Prepared) -> dict[str, Any]:
     }
 
 
-def _numbers(run: Prepared) -> dict[str, Any]:
-    """Return numbers that tell whether two runs have the same images."""
-    data = run.training.data
-    return {
-        "shape": list(run.dataset.train.images.shape[1:]),
-        "train_images": len(data.train.labels),
-        "eval_images": len(data.eval.labels),
-        "eval_split": "held-out" if data.held_out else "test",
-        "test_images": len(data.test.labels),
-        "mean": data.mean.flatten().tolist(),
-        "std": data.std.flatten().tolist(),
-    }
-
-
 def _check_images(run: Prepared, folder: RunFolder) -> None:
     before = folder.about["data"]
-    for name, value in _numbers(run).items():
+    for name, value in run.training.data.numbers().items():
         if name in before and before[name] != value:
             raise DataError(
                 f"{printable(folder.path)} was started with other images, or other constants: its {name} was"
-                f" {before[name]}, and that of {printable(run.dataset.location)} is {value}; give the folder of"
+                f" {before[name]}, and that of {printable(run.loaded.location)} is {value}; give the folder of"
                 " the same images as `dataset`"
             )

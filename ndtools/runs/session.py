@@ -15,17 +15,17 @@ from ndtools.computing.operators import operator_threads, resolve_device
 from ndtools.console.failures import EXIT_CODES, INTERRUPTED
 from ndtools.console.output import Output
 from ndtools.errors import DataError, NumericalError, NumericalWarning, OptionError, OutputError
-from ndtools.experiments.train.config import CHECKPOINT_EVERY, OUTPUT, TrainConfig
-from ndtools.experiments.train.data_sets import DataSets
-from ndtools.experiments.train.display import Display, display
-from ndtools.experiments.train.grid import PlannedRun, command_of
-from ndtools.experiments.train.run import Prepared, check, describe, prepare, resume, train
-from ndtools.experiments.train.signals import StopRequest, stop_requests
-from ndtools.experiments.train.table import table_of
-from ndtools.experiments.train.tensorboard import TensorBoard, check_tensorboard
 from ndtools.layers.processes import rank, world_size
 from ndtools.models.catalogue import EARLIER_NAMES
 from ndtools.results.run_folder import RunFolder
+from ndtools.runs.config import CHECKPOINT_EVERY, OUTPUT, RunConfig
+from ndtools.runs.data_sets import DataSets
+from ndtools.runs.display import Display, display
+from ndtools.runs.grid import PlannedRun, command_of
+from ndtools.runs.run import Prepared, check, describe, prepare, resume, train
+from ndtools.runs.signals import StopRequest, stop_requests
+from ndtools.runs.table import table_of
+from ndtools.runs.tensorboard import TensorBoard, check_tensorboard
 from ndtools.text import counted, printable
 from ndtools.training.processes import first_alone, joined
 from ndtools.training.records import EpochRecord, StepRecord
@@ -98,11 +98,13 @@ class Session:
                     self._not_started(runs[number + 1 :])
                     return
 
-    def resume(self, path: Path, given: Mapping[str, Sequence[Any]]) -> None:
+    def resume(self, kind: type[RunConfig], path: Path, given: Mapping[str, Sequence[Any]]) -> None:
         """Go on with a run that was stopped, or that ``max_steps`` ended, if it gets a larger one or none.
 
         Parameters
         ----------
+        kind : type of RunConfig
+            Class of the run's configuration.
         path : Path
             Folder of the run.
         given : mapping of str to sequence
@@ -116,7 +118,7 @@ class Session:
             If the folder is not that of a run.
         """
         folder = RunFolder.open(path)
-        config = self._configuration(folder, given)
+        config = self._configuration(kind, folder, given)
         with self._joined(config) as now, operator_threads(config.jobs), ExitStack() as stack:
             first_alone(lambda: stack.enter_context(folder.lock()), device=now.data_sets.device)
             other_steps = config.max_steps != folder.about["config"].get("max_steps")
@@ -146,7 +148,7 @@ class Session:
             raise typer.Exit(self.exit_code)
 
     @contextmanager
-    def _joined(self, config: TrainConfig) -> Iterator["_Now"]:
+    def _joined(self, config: RunConfig) -> Iterator["_Now"]:
         """Join the other processes, if there are several, and listen to signals, for the body of a ``with``."""
         with ExitStack() as stack:
             device = stack.enter_context(joined(resolve_device(config.device)))
@@ -172,8 +174,8 @@ class Session:
             first_alone(begin, device=now.data_sets.device)
             data, training = run.training.data, run.training
             self.screen.note(
-                f"{printable(folder.path)}: {planned.config.arch}, {planned.config.norm}, {run.dataset.name},"
-                f" {len(data.train.labels):,} images, {training.steps:,} steps"
+                f"{printable(folder.path)}: {planned.config.arch}, {planned.config.norm}, {run.loaded.name},"
+                f" {len(data):,} images, {training.steps:,} steps"
             )
             self._train(run, folder, now)
 
@@ -266,8 +268,11 @@ class Session:
         lines = "".join(f"\n  {command}" for command in self.not_started)
         self.screen.note(f"{counted(len(runs), 'run')} of this command did not start; start them with:{lines}")
 
-    def _configuration(self, folder: RunFolder, given: Mapping[str, Sequence[Any]]) -> TrainConfig:
+    def _configuration(self, kind: type[RunConfig], folder: RunFolder, given: Mapping[str, Sequence[Any]]) -> RunConfig:
         """Return the configuration of a run that is resumed, in which only what does not change the run may differ."""
+        command = folder.about.get("experiment", "train")
+        if command != kind.command:
+            raise OptionError("resume", f"is for runs of `ndtools {kind.command}`; go on with: {_command(folder)}")
         stored = dict(folder.about["config"])
         free = {}
         for name, values in given.items():
@@ -283,7 +288,7 @@ class Session:
                     " out, or start a new run",
                 )
         try:
-            return TrainConfig(**{**stored, **free})
+            return kind(**{**stored, **free})
         except TypeError as error:
             raise DataError(
                 f"{printable(folder.path)} was started by another version of ndtools, whose settings this one does not"
@@ -303,4 +308,5 @@ def _check_longer(run: Prepared, folder: RunFolder) -> None:
 
 
 def _command(folder: RunFolder) -> str:
-    return f"ndtools train --resume {shlex.quote(os.fspath(folder.path))}"
+    command = folder.about.get("experiment", "train")
+    return f"ndtools {command} --resume {shlex.quote(os.fspath(folder.path))}"

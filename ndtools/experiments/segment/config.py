@@ -1,0 +1,79 @@
+"""Configuration of ``ndtools segment``: classification of pixels. Imports nothing heavy."""
+
+from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar
+
+from ndtools.errors import OptionError
+from ndtools.runs.config import RunConfig
+from ndtools.training.recipe import Schedule
+from ndtools.validation import check_positive
+
+__all__ = ["SegmentConfig"]
+
+
+@dataclass(frozen=True, repr=False)
+class SegmentConfig(RunConfig):
+    """Configuration of a training run that labels the pixels of scenes.
+
+    Defaults are those of the recipe of torchvision for DeepLabV3, which the published code follows. Further settings
+    are those of :class:`ndtools.runs.config.RunConfig` and of :class:`ndtools.training.recipe.Recipe`.
+
+    Attributes
+    ----------
+    image_dir, label_dir : str, optional
+        Folders of images and of their label maps, below the folder of the data set or absolute. Default: those of the
+        layout of Cityscapes or of CamVid.
+    classes : int, optional
+        Number of classes in the label maps of ``label_dir``. By default it is one more than the largest label.
+    ignore : int
+        Label of the pixels in ``label_dir`` that belong to no class, 0 to 255.
+    base : int, optional
+        Length to which the short side of images is scaled, pixels; in training, before it is scaled by 0.5 to 2 at
+        random. Label maps of the evaluation keep their size. By default it is 520 for Cityscapes, as in the published
+        code, and that of the images otherwise.
+    crop : int, optional
+        Side of the square that is cut out for training, pixels. By default it is 480 for Cityscapes, and that of the
+        largest square in the first image otherwise, at most 480.
+    auxiliary : float
+        Weight of the loss of the auxiliary classifier, at least 0.
+    auxiliary_lr : float
+        Factor of the learning rate in the auxiliary classifier, above 0.
+    """
+
+    dataset: str = "scenes"
+    _: KW_ONLY
+    arch: str = "deeplabv3_resnet50"
+    epochs: int = 30
+    batch_size: int = 8
+    lr: float = 0.01
+    weight_decay: float = 1e-4
+    sched: Schedule = "poly"
+    image_dir: str | None = None
+    label_dir: str | None = None
+    classes: int | None = None
+    ignore: int = 255
+    base: int | None = None
+    crop: int | None = None
+    auxiliary: float = 0.5
+    auxiliary_lr: float = 10.0
+
+    command: ClassVar[str] = "segment"
+    task: ClassVar[str] = "segmentation"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_positive(self, "classes", "base", "crop")
+        if self.loss != "ce":
+            raise OptionError("loss", f"must be ce for label maps, got {self.loss!r}")
+        for name, folder in (("image_dir", self.image_dir), ("label_dir", self.label_dir)):
+            if folder is None and (self.image_dir, self.label_dir) != (None, None):
+                raise OptionError(name, "must be given beside the other: images and label maps are in two folders")
+        if self.label_dir is None and (self.classes is not None or self.ignore != SegmentConfig.ignore):
+            name = "ignore" if self.classes is None else "classes"
+            raise OptionError(name, "is for the label maps of `label_dir`; other layouts have classes of their own")
+        if not 0 <= self.ignore <= 255:
+            raise OptionError("ignore", f"must be at least 0 and at most 255, got {self.ignore}")
+        if not self.auxiliary >= 0:
+            raise OptionError("auxiliary", f"must be at least 0, got {self.auxiliary}")
+        if not self.auxiliary_lr > 0:
+            raise OptionError("auxiliary_lr", f"must be above 0, got {self.auxiliary_lr}")

@@ -1,0 +1,1 @@
+"""Training runs as folders: their configuration, the session of a command, and what it writes, shows and draws."""

@@ -1,0 +1,296 @@
+"""Sets that are streamed are found in every layout, and read as their files are."""
+
+import io
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ndtools.data.labelled.label_maps import CITYSCAPES
+from ndtools.data.labelled.samples import Names
+from ndtools.data.labelled.streamed import load_streamed
+from ndtools.errors import DataError, OptionError, SkippedImageWarning
+from tests.data.labelled.streamed_files import (
+    camvid,
+    cityscapes,
+    class_contents,
+    class_folders,
+    class_shards,
+    encoded,
+    picture,
+    scene,
+    shard,
+    write,
+)
+from tests.places import real
+
+
+def everything(samples):
+    return [(name, *samples.read(i)) for i, name in enumerate(samples.names)]
+
+
+def assert_same(first, second):
+    assert first.fingerprint == second.fingerprint
+    for (name, image, label), (other, pixels, number) in zip(everything(first), everything(second), strict=True):
+        assert name == other and label == number and torch.equal(image, pixels)
+
+
+def test_names_are_a_list_in_one_piece():
+    names = ["a/b.jpg", "", "ö\udcff", "z"]
+    packed = Names(names)
+    assert list(packed) == names and packed[-1] == "z" and list(packed[1:3]) == names[1:3] and len(packed) == 4
+    with pytest.raises(IndexError):
+        packed[4]
+
+
+def test_class_folders(tmp_path):
+    contents = class_contents()
+    found = load_streamed(class_folders(tmp_path / "pets"))
+    assert found.name == "pets" and found.classes == ("cat", "dog", "owl") and not found.pairs and found.test is None
+    for split, samples in (("train", found.train), ("val", found.eval)):
+        assert list(samples.names) == sorted(name for key, name in contents if key == split)
+        for i, (name, image, label) in enumerate(everything(samples)):
+            wanted = np.asarray(Image.open(io.BytesIO(contents[split, name])))
+            assert np.array_equal(image.permute(1, 2, 0), wanted) and label == samples.labels[i]
+            assert found.classes[label] == name.partition("/")[0]
+
+
+@pytest.mark.parametrize("shards", [1, 4])
+def test_shards_of_classes_equal_folders(tmp_path, shards):
+    folders = load_streamed(class_folders(tmp_path / "folders"))
+    found = load_streamed(class_shards(tmp_path / "shards", shards=shards))
+    assert found.classes == folders.classes
+    assert_same(found.train, folders.train)
+    assert_same(found.eval, folders.eval)
+    assert_same(pickle.loads(pickle.dumps(found.train)), folders.train)
+
+
+def test_the_tar_files_of_imagenet_equal_its_folders(tmp_path):
+    classes = ("n01440764", "n01484850")
+    contents = class_contents(classes=classes)
+    folders = load_streamed(class_folders(tmp_path / "folders", contents))
+    for label in classes:
+        for split in ("train", "val"):
+            flat = [(k[1].partition("/")[2], c) for k, c in contents.items() if k[0] == split and label in k[1]]
+            shard(tmp_path / "tars" / split / f"{label}.tar", flat)
+    found = load_streamed(tmp_path / "tars")
+    assert found.classes == classes
+    assert_same(found.train, folders.train)
+    assert_same(found.eval, folders.eval)
+    assert_same(load_streamed(tmp_path / "tars" / "train").train, folders.train)
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_pairs_of_images_and_classes_in_shards(tmp_path, named):
+    classes = ("cat", "dog", "owl")
+    for split, count in (("train", 9), ("val", 3)):
+        members = []
+        for i in range(count):
+            label = classes[i % 3] if named else str(i % 3)
+            members += [(f"./k{i:03}.cls", label.encode() + b"\n"), (f"./k{i:03}.jpg", encoded(picture(i)))]
+            members += [(f"./k{i:03}.json", b"{}")]
+        shard(tmp_path / f"{split}-0.tar", members[:12])
+        shard(tmp_path / f"{split}-1.tar", members[12:])
+    found = load_streamed(tmp_path)
+    assert found.classes == (classes if named else ("0", "1", "2"))
+    assert found.train.labels.tolist() == [i % 3 for i in range(9)] and found.train.names[4] == "k004.jpg"
+    given = load_streamed(tmp_path, classes=classes)
+    assert given.classes == classes and given.train.labels.tolist() == found.train.labels.tolist()
+    with pytest.raises(DataError, match="has classes that are none of `classes`"):
+        load_streamed(tmp_path, classes=classes[:2])
+
+
+def test_keys_that_each_shard_counts_from_0_stay_apart(tmp_path):
+    for number in range(2):
+        members = [(f"{i}.jpg", encoded(picture([number, i]))) for i in range(2)]
+        shard(tmp_path / f"train-{number}.tar", [*members, ("0.cls", b"0"), ("1.cls", b"1")])
+    train = load_streamed(tmp_path).train
+    assert list(train.names) == ["train-0.tar/0.jpg", "train-0.tar/1.jpg", "train-1.tar/0.jpg", "train-1.tar/1.jpg"]
+    assert train.labels.tolist() == [0, 1, 0, 1]
+
+
+def test_folders_without_splits(tmp_path):
+    class_folders(tmp_path)
+    found = load_streamed(tmp_path / "train")
+    assert found.eval is None and len(found.train) == 12
+    chosen = found.chosen(images=5, holdout=4)
+    assert (len(chosen.train), len(chosen.eval)) == (5, 4) and not set(chosen.train.names) & set(chosen.eval.names)
+    assert list(found.chosen(holdout=4).eval.names) == list(chosen.eval.names)
+    for i, name in enumerate(chosen.train.names):
+        assert chosen.train.labels[i] == found.train.labels[list(found.train.names).index(name)]
+    with pytest.raises(OptionError, match="holdout"):
+        found.chosen(holdout=12)
+    with pytest.raises(OptionError, match="of which 4 are held out, got 9"):
+        found.chosen(images=9, holdout=4)
+
+
+def test_other_names_of_splits_and_unlabelled_test_images(tmp_path):
+    contents = class_contents((("train", 6), ("validation", 3), ("test", 3)))
+    class_folders(tmp_path / "a", contents)
+    found = load_streamed(tmp_path / "a")
+    assert (len(found.train), len(found.eval), len(found.test)) == (6, 3, 3)
+    class_folders(tmp_path / "b", {key: content for key, content in contents.items() if key[0] != "test"})
+    write(tmp_path / "b" / "test" / "x.jpg", encoded(picture(0)))
+    assert load_streamed(tmp_path / "b").test is None
+
+
+def test_grey_cmyk_deep_and_turned_images(tmp_path):
+    pixels = picture(3, 10, 20)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    write(tmp_path / "a" / "grey.png", encoded(pixels[..., 0], "PNG"))
+    write(tmp_path / "a" / "deep.png", encoded(pixels[..., 0].astype(np.uint16) * 257, "PNG"))
+    write(tmp_path / "a" / "turned.png", encoded(pixels, "PNG", exif=turned))
+    Image.fromarray(pixels).convert("CMYK").save(tmp_path / "a" / "cmyk.jpg")
+    images = {name: image for name, image, _ in everything(load_streamed(tmp_path).train)}
+    grey = torch.from_numpy(pixels[..., 0].copy()).expand(3, -1, -1)
+    assert torch.equal(images["a/grey.png"], grey) and torch.equal(images["a/deep.png"], grey)
+    assert np.array_equal(images["a/turned.png"].permute(1, 2, 0), np.rot90(pixels, -1))
+    assert images["a/cmyk.jpg"].shape == (3, 10, 20) and images["a/cmyk.jpg"].dtype == torch.uint8
+
+
+def test_camvid(tmp_path):
+    found = load_streamed(camvid(tmp_path / "somewhere"))
+    assert (found.name, len(found.classes), found.pairs) == ("camvid", 11, True)
+    assert (len(found.train), len(found.eval), len(found.test)) == (4, 2, 2) and found.train.labels is None
+    for i in range(4):
+        pixels, labels = scene([5, i])
+        image, read = found.train.read(i)
+        assert np.array_equal(image.permute(1, 2, 0), pixels) and np.array_equal(read, labels)
+    write(tmp_path / "somewhere" / "valannot" / "s1.png", encoded(np.full((24, 32), 12, np.uint8), "PNG"))
+    with pytest.raises(DataError, match=r"its label map s1.png: holds the number 12, which stands for no class"):
+        found.eval.read(1)
+    (tmp_path / "somewhere" / "valannot" / "s1.png").unlink()
+    with pytest.raises(DataError, match="has no label map for 1 of 2 images: s1.png"):
+        load_streamed(tmp_path / "somewhere")
+
+
+def test_real_camvid():
+    found = load_streamed(real("camvid-240x180"))
+    assert (len(found.train), len(found.eval), len(found.test)) == (367, 101, 233)
+    image, labels = found.test.read(0)
+    assert image.shape == (3, *labels.shape) and set(labels.unique().tolist()) <= {*range(11), 255}
+
+
+def test_cityscapes_has_19_classes_and_prefers_numbers_for_training(tmp_path):
+    wanted = cityscapes(tmp_path)
+    found = load_streamed(tmp_path)
+    assert found.classes == CITYSCAPES and len(CITYSCAPES) == 19 and found.test is None and found.name == "cityscapes"
+    evaluated = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)  # as published
+    for split, samples in (("train", found.train), ("val", found.eval)):
+        for name, _, labels in everything(samples):
+            slow = [[evaluated.index(n) if n in evaluated else 255 for n in row] for row in wanted[split, name]]
+            assert labels.tolist() == slow
+    cityscapes(tmp_path, train_ids=True)
+    numbers = wanted["val", found.eval.names[0]]
+    assert np.array_equal(load_streamed(tmp_path).eval.read(0)[1], np.where(numbers < 19, numbers, 255))
+
+
+@pytest.mark.parametrize("divided", [False, True])
+def test_two_folders_of_images_and_label_maps(tmp_path, divided):
+    splits = ("train/", "val/") if divided else ("",)
+    for split in splits:
+        for i in range(3):
+            pixels, labels = scene(i, classes=4)
+            write(tmp_path / "photos" / f"{split}x/{i}.jpg", encoded(pixels))
+            write(tmp_path / "maps" / f"{split}x/{i}.png", encoded(np.where(labels == 255, 9, labels), "PNG"))
+    found = load_streamed(tmp_path, images="photos", labels="maps", ignore=9)
+    assert found.classes == ("0", "1", "2", "3") and (found.eval is not None) is divided
+    assert np.array_equal(found.train.read(2)[1], scene(2, classes=4)[1])
+    named = load_streamed(tmp_path, images="photos", labels="maps", ignore=9, classes=("a", "b"))
+    assert named.classes == ("a", "b")
+    with pytest.raises(DataError, match="which stands for no class"):
+        [named.train.read(i) for i in range(3)]
+    write(tmp_path / "maps" / f"{splits[0]}x/0.png", encoded(np.full((24, 32), 255, np.uint8), "PNG"))
+    with pytest.raises(DataError, match="`ignore` may name one"):
+        load_streamed(tmp_path, images="photos", labels="maps", ignore=9)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (encoded(picture(0), "PNG"), "has colours"),
+        (encoded(picture(0)[..., 0]), "is in the format JPEG, which alters numbers"),
+        (encoded(np.zeros((24, 30), np.uint8), "PNG"), "has 30 x 24 pixels, but the image 32 x 24"),
+        (encoded(np.full((24, 32), 300, np.uint16), "PNG"), "holds the number 300"),
+        (b"text", "not an image"),
+        (encoded(scene(0)[1], "PNG")[:-30], "truncated|cannot be decoded"),
+    ],
+)
+def test_damaged_label_maps_say_why(tmp_path, content, reason):
+    found = load_streamed(camvid(tmp_path))
+    write(tmp_path / "trainannot" / "s0.png", content)
+    with pytest.raises(DataError, match=f"its label map s0.png.*({reason})"):
+        found.train.read(0)
+
+
+def test_label_maps_of_palettes_hold_their_indices(tmp_path):
+    camvid(tmp_path)
+    labels = scene([5, 0])[1] % 11
+    image = Image.fromarray(labels)
+    image.putpalette(list(range(255, -1, -1)) * 3)
+    image.save(tmp_path / "trainannot" / "s0.png")
+    with Image.open(tmp_path / "trainannot" / "s0.png") as written:
+        assert written.mode == "P"
+    assert np.array_equal(load_streamed(tmp_path).train.read(0)[1], labels)
+
+
+def test_images_with_label_maps_are_not_turned(tmp_path):
+    camvid(tmp_path)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    (tmp_path / "train" / "s0.png").unlink()
+    write(tmp_path / "train" / "s0.jpg", encoded(scene([5, 0])[0], exif=turned))
+    image, labels = load_streamed(tmp_path).train.read(0)
+    assert image.shape == (3, *labels.shape)
+
+
+@pytest.mark.parametrize("cut", [0.5, 0])
+def test_damaged_images_say_why(tmp_path, cut):
+    content = encoded(picture(0))
+    write(tmp_path / "a" / "x.jpg", content[: int(cut * len(content))] or b"some text")
+    with pytest.raises(DataError, match="truncated" if cut else "not an image"):
+        load_streamed(tmp_path).train.read(0)
+
+
+def test_shards_that_cannot_be_used(tmp_path):
+    shard(tmp_path / "a" / "train-0.tar", [("x.jpg", encoded(picture(0)))])
+    with pytest.raises(DataError, match=r"no class for x.jpg: there is no x.cls"):
+        load_streamed(tmp_path / "a")
+    write(tmp_path / "b" / "train-0.tar", b"no tar file at all" * 100)
+    with pytest.raises(DataError, match=r"cannot use .*train-0.tar"):
+        load_streamed(tmp_path / "b")
+    write(tmp_path / "c" / "train-0.tar", b"\x1f\x8b" + bytes(100))
+    with pytest.raises(DataError, match="compressed"):
+        load_streamed(tmp_path / "c")
+    shard(tmp_path / "d" / "train-0.tar", [("a/x.jpg", encoded(picture(0))), ("a/y.jpg", encoded(picture(1)))])
+    train = load_streamed(tmp_path / "d").train
+    whole = (tmp_path / "d" / "train-0.tar").read_bytes()
+    (tmp_path / "d" / "train-0.tar").write_bytes(whole[: int(train.files.places.offset[1]) + 10])
+    train.read(0)
+    with pytest.raises(DataError, match="ends before it does"):
+        train.read(1)
+
+
+def test_folders_that_hold_no_set(tmp_path):
+    with pytest.raises(DataError, match="is not a folder"):
+        load_streamed(tmp_path / "nothing")
+    with pytest.raises(DataError, match="no labelled images"):
+        load_streamed(tmp_path)
+    with pytest.raises(OptionError, match="labels: must be given"):
+        load_streamed(tmp_path, images="a")
+    class_folders(tmp_path, class_contents((("train", 3), ("val", 4)), ("a", "b", "c")))
+    write(tmp_path / "val" / "zebra" / "x.jpg", encoded(picture(0)))
+    with pytest.raises(DataError, match="none of the training images: zebra"):
+        load_streamed(tmp_path)
+    with pytest.raises(OptionError, match="classes: must be at least 1"):
+        load_streamed(tmp_path, classes=0)
+
+
+def test_broken_links_are_named_and_left_out(tmp_path):
+    class_folders(tmp_path)
+    (tmp_path / "train" / "cat" / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    with pytest.warns(SkippedImageWarning, match="gone.jpg: a link to a file that does not exist"):
+        assert len(load_streamed(tmp_path).train) == 12
