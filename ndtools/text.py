@@ -20,6 +20,7 @@ __all__ = [
     "printable",
     "reason",
     "ridge_in_words",
+    "share_in_percent",
     "shortened",
     "source_name",
     "space_in_words",
@@ -28,6 +29,7 @@ __all__ = [
 
 _LONGEST_REASON = 200
 _SPACES = {"srgb": "sRGB", "linear": "linear RGB", "xyz": "CIE XYZ", "lms": "cones (LMS)", "log-lms": "log cones (LMS)"}
+_NO_SHARE = 1e-14  # of a variance, as along the differences of equal channels
 
 
 def ridge_in_words(fit: "Deconvolution", choice: "RidgeChoice | None" = None) -> str:
@@ -145,6 +147,11 @@ def _escaped(match: re.Match[str]) -> str:
 def counted(number: int, noun: str) -> str:
     """Write a number of things, as in "1 image" and "25 images"; the plural of the noun ends in s."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def share_in_percent(share: float) -> str:
+    """Return a share of a variance as a number of per cent, "91.1"; "0" where it is only the rounding of float64."""
+    return f"{100 * share:.3g}" if not share <= _NO_SHARE else "0"
 
 
 def duration(seconds: float | None) -> str:

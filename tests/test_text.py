@@ -1,6 +1,6 @@
 import pytest
 
-from ndtools.text import counted, duration, percent, shortened, source_name
+from ndtools.text import counted, duration, percent, share_in_percent, shortened, source_name
 
 
 @pytest.mark.parametrize(("number", "words"), [(0, "0 images"), (1, "1 image"), (25, "25 images")])
@@ -43,3 +43,11 @@ def test_titles_name_a_source_without_its_folders(source, name):
 )  # fmt: skip
 def test_durations_in_words(seconds, words):
     assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.911, "91.1"), (3.8e-18, "0"), (0.0, "0"), (-1e-17, "0"), (1e-5, "0.001"), (float("nan"), "nan")],
+)
+def test_a_share_that_is_rounding_is_none(share, text):
+    assert share_in_percent(share) == text

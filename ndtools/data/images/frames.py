@@ -48,8 +48,10 @@ def warn_of_frames(images: Sequence[Frames], *, stacklevel: int = 2) -> None:
     names = ", ".join(f"{image.name} ({image.count} frames)" for image in images[:_NAMED])
     more = f" and {len(images) - _NAMED} more" if len(images) > _NAMED else ""
     have = "has" if len(images) == 1 else "have"
+    tiff = any(image.name.lower().endswith((".tif", ".tiff")) for image in images)
+    hint = "; `axes`, as in CHW, reads all pages of a TIFF file as channels" if tiff else ""
     warnings.warn(
-        f"{counted(len(images), 'image')} {have} several frames, of which only the first is used: {names}{more}",
+        f"{counted(len(images), 'image')} {have} several frames, of which only the first is used: {names}{more}{hint}",
         NumericalWarning,
         stacklevel=stacklevel + 1,
     )

@@ -31,6 +31,7 @@ _SAMPLES = {"sample": slice(None), "sample-photo": slice(-1, None), "dead-leaves
 BUILT_IN_SOURCES = tuple(_SAMPLES)
 """Sources that need no file."""
 _LOOKED_FOR = "looked for .jpg, .png, .webp, .tif, .gif, .bmp, .ppm and other image files, and .npy, .npz and .mat"
+_LOOKED_FOR_ARRAYS = "looked for arrays alone, as axes, key and raw say; photographs are read without these options"
 _MAX_LIST_BYTES = 2**26  # room for a million long paths
 _MANY = 10_000  # number of names in a folder from which on close matches are not searched
 
@@ -298,6 +299,8 @@ def resolve_source(
         for path in expand_braces(text):
             _add_path(collector, path)
         no_images = f"no files match '{printable(text)}', or none of them is an image ({_LOOKED_FOR})"
+    if layout is not None and layout.is_given:
+        no_images = no_images.replace(_LOOKED_FOR, _LOOKED_FOR_ARRAYS)
     if not collector.entries and collector.skipped:
         first = collector.skipped[0]
         raise DataError(f"no usable images in '{printable(text)}': {first.name}: {first.reason}")

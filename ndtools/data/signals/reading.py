@@ -116,6 +116,8 @@ def _paths(source: str) -> Sequence[str]:
     elif glob.has_magic(source) and not os.path.lexists(source):
         found = [path for path in glob.glob(source, recursive=True) if os.path.isfile(path)]
         missing = f"no files match '{printable(source)}'"
+    elif not os.path.lexists(source):
+        raise DataError(f"no such file or folder: '{printable(source)}' (built-in: base-calls, beads)")
     else:
         return [source]
     if not found:

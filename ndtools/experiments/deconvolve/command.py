@@ -27,6 +27,7 @@ from ndtools.console.results import ExperimentOutput
 from ndtools.console.tables import new_table, series_cells, series_table
 from ndtools.errors import OptionError
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
+from ndtools.text import counted
 from ndtools.validation import Ridge
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ def _deconvolve_set(config: DeconvolveConfig, images: "ImageSource", shared: Sha
     if result.images.calibrated:
         output.units(result.images.label, result.config)
     output.skipped(result.images)
-    output.note(f"{len(result.written)} files of images in {shared.out}")
+    output.note(f"{counted(len(result.written), 'file')} of images in {shared.out}")
     result = replace(result, earlier=tuple(sorted(set(earlier) - set(result.written))))
     output.results(result, pictures=SETS, title=_set_title(result), table=_set_table(result))
     announced.unlink(missing_ok=True)

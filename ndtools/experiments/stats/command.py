@@ -19,6 +19,7 @@ from ndtools.console.options import (
 from ndtools.console.results import ExperimentOutput
 from ndtools.console.tables import new_table
 from ndtools.experiments.stats.config import StatsConfig
+from ndtools.text import share_in_percent
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -136,6 +137,6 @@ def _correlations(result: "StatsResult") -> "Table":
 def _axes(result: "StatsResult") -> "Table":
     table = new_table(("principal axis",), ("variance", *result.names), gap=2)
     for i, (share, axis) in enumerate(zip(*result.statistics.axes(), strict=True)):
-        variance = "-" if share != share else f"{100 * share:.3g} %"
+        variance = "-" if share != share else f"{share_in_percent(share)} %"
         table.add_row(str(i + 1), variance, *(f"{value:+.3f}" for value in axis))
     return table

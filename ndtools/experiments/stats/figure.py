@@ -19,7 +19,7 @@ from ndtools.drawing.style import (
     panel_rows,
     width_of,
 )
-from ndtools.text import in_space
+from ndtools.text import in_space, share_in_percent
 
 if TYPE_CHECKING:
     from ndtools.experiments.stats.result import StatsResult
@@ -98,8 +98,8 @@ def caption_stats(result: "StatsResult") -> str:
     ]
     if len(result.names) > 1:
         shares, _ = found.axes()
-        axes = " : ".join(f"{100 * share:.3g}" for share in shares[:MOST_NUMBERS])
-        axes += " : ..." if len(shares) > MOST_NUMBERS else ""
+        axes = " : ".join(share_in_percent(share) for share in shares[:MOST_NUMBERS])
+        axes += f", and {len(shares) - MOST_NUMBERS} smaller ones" if len(shares) > MOST_NUMBERS else ""
         parts.append(
             "(c) Correlation of the channels of a pixel, from blue (-1) over white (0) to orange (1); the variances"
             f" along its principal axes are as {axes}."

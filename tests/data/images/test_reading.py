@@ -364,6 +364,15 @@ def test_further_frames_are_counted(tmp_path, format):
         assert load_single(str(tmp_path)).frames == 4
 
 
+@pytest.mark.parametrize(("format", "hinted"), [("GIF", False), ("TIFF", True)])
+def test_the_pages_of_a_tiff_file_can_be_channels(tmp_path, format, hinted):
+    frames = [Image.new("L", (6, 5), 50 * i) for i in range(4)]
+    frames[0].save(tmp_path / f"a.{format.lower()}", save_all=True, append_images=frames[1:])
+    with pytest.warns(NumericalWarning) as caught:
+        list(iter_images(tmp_path))
+    assert ("`axes`, as in CHW, reads all pages" in str(caught[0].message)) == hinted
+
+
 def test_previews_are_no_frames(tmp_path):
     frames = [Image.new("RGB", (6, 5), 50 * i) for i in range(2)]
     frames[0].save(tmp_path / "a.mpo", "MPO", save_all=True, append_images=frames[1:])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.io import savemat
 
 from ndtools.data.images.layouts import ArrayLayout, ArraySettings, RawFormat
@@ -356,6 +357,12 @@ def test_without_a_layout_no_arrays_are_read(tmp_path):
         resolve(tmp_path)
     (item,) = load_images(resolve(tmp_path / "a.npy"))
     assert item.reason == "not an image that Pillow can read"
+
+
+def test_a_layout_for_photographs_is_the_reason_why_there_are_no_images(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    with pytest.raises(DataError, match=r"no images in .* \(looked for arrays alone, as axes, key and raw say"):
+        resolve(tmp_path, layout=layout(axes="HWC"))
 
 
 def test_arrays_are_not_read_from_archives(tmp_path):

@@ -210,6 +210,7 @@ def test_several_files_and_several_signals(tmp_path):
 
 
 def damaged(tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(b"a photograph")
     np.save(tmp_path / "cut.npy", RNG.random((2, 30)))
     (tmp_path / "cut.npy").write_bytes((tmp_path / "cut.npy").read_bytes()[:200])
     np.save(tmp_path / "nan.npy", np.full((1, 9), np.nan))
@@ -243,7 +244,7 @@ def damaged(tmp_path):
         ("new.mat", None, r"new\.mat: (damaged, or in another format|.*HDF5.* needs the package h5py)"),
         ("one.tif", None, r"one\.tif: has one page"),
         ("sizes.tif", None, r"sizes\.tif: holds 2 arrays of pages that differ"),
-        ("none.npy", None, r"no such file: '.*none\.npy'"),
+        ("none.npy", None, r"no such file or folder: '.*none\.npy'"),
         ("photo.jpg", None, r"photo\.jpg is no file of signals or volumes; the formats are \.npy, "),
         ("*.flac", None, r"no files match"),
     ],
@@ -252,6 +253,12 @@ def test_what_cannot_be_read_is_refused_by_name(tmp_path, name, key, message):
     damaged(tmp_path)
     with pytest.raises(DataError, match=message):
         read_signals(str(tmp_path / name), key=key)
+
+
+@pytest.mark.parametrize("name", ["trails", "recording.npy"])
+def test_what_is_not_there_is_said_to_be_absent(tmp_path, name):
+    with pytest.raises(DataError, match=f"^no such file or folder: '.*{name}' \\(built-in: base-calls, beads\\)"):
+        read_signals(str(tmp_path / name))
 
 
 def test_a_key_for_a_format_without_names(tmp_path):

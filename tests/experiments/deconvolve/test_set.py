@@ -37,6 +37,14 @@ def root(a):
     return (vectors / np.sqrt(values)) @ vectors.T
 
 
+def test_one_written_image_is_one_file(photos, out):
+    for path in sorted(photos.iterdir())[1:]:
+        path.unlink()
+    result = deconvolve(photos, out)
+    assert result.exit_code == 0, result.stderr
+    assert "1 file of images in" in result.stderr
+
+
 def test_all_images_of_a_folder(photos, out):
     """Each file holds the centre of D (x - μ) of the patches of all images together."""
     result = deconvolve(photos, out, "-k", 3, "--eps", 1e-3, "--format", "npy,npz,png")

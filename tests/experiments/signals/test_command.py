@@ -57,7 +57,7 @@ def test_sound_and_volumes(tmp_path):
 @pytest.mark.parametrize(
     ("line", "code", "message"),
     [
-        (("none.npy",), 3, "no such file: 'none.npy'"),
+        (("none.npy",), 3, "no such file or folder: 'none.npy'"),
         (("base-calls", "-k", "4"), 2, "--kernel-size must be odd"),
         (("base-calls", "-k", "3x3"), 2, "--kernel-size must be one number, or three"),
         (("base-calls", "-k", "five"), 2, "--kernel-size must be whole numbers, as in 15 or 3x7x7"),
