@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from ndtools.computing.memory import prepare_allocator
 from ndtools.data.labelled.samples import Samples
 from ndtools.data.labelled.views import Label, View
 from ndtools.errors import DataError
@@ -127,7 +128,7 @@ def loader(
             num_workers=workers,
             collate_fn=_unchanged,
             pin_memory=pinned,
-            worker_init_fn=_deaf,
+            worker_init_fn=_begun,
             persistent_workers=lasting and workers > 0,
             generator=torch.Generator(),  # else torch would draw a number from the generator of the run
         )
@@ -202,7 +203,8 @@ def _signals_kept() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _deaf(worker: int) -> None:
+def _begun(worker: int) -> None:
+    prepare_allocator()  # else the memory of a worker would grow to several times that of its batches
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

@@ -10,15 +10,17 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from ndtools.data.images.reading import processors
 from ndtools.data.labelled.samples import Samples
 from ndtools.data.labelled.streamed import StreamedSet
-from ndtools.data.labelled.views import View
+from ndtools.data.labelled.views import Crops, Scenes, View
 from ndtools.errors import DataError, OptionError, SkippedImageWarning
 from ndtools.training.batches import derived_seed
+from ndtools.training.data import Evaluated
 from ndtools.training.loading import Damage, EvaluationWork, Group, TrainingWork, following, loader, started
 from ndtools.training.recipe import Recipe
 
-__all__ = ["PHOTOGRAPHS", "Constants", "StreamedBatches", "StreamedData"]
+__all__ = ["PHOTOGRAPHS", "Constants", "Crops", "Scenes", "StreamedBatches", "StreamedData"]
 
 PHOTOGRAPHS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and standard deviation by which published code normalises ImageNet's photographs."""
@@ -26,6 +28,7 @@ PHOTOGRAPHS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 Constants: TypeAlias = Literal["pooled", "published"] | tuple[Sequence[float], Sequence[float]]
 
 _ORDER, _NOISE = range(2)  # streams of random numbers
+_MOST_WORKERS = 8  # unless more are asked for
 _MEASURED = 1000  # training images whose pixels give mean and standard deviation
 
 
@@ -65,8 +68,9 @@ class StreamedData:
         The way that images are scaled and cropped: `Crops`, or `Scenes` for images with label maps.
     device : torch.device or str
         Device that batches are moved to. They are normalised there.
-    workers : int
-        Number of worker processes that read and scale images; 0 for none beside this one.
+    workers : int or None
+        Number of worker processes that read and scale images; 0 (the default) for none beside this one, None for as
+        many as there are processors, at most 8.
     strict : bool
         Whether an image that cannot be used is an error.
     constants : {"pooled", "published"} or pair of sequences of float
@@ -78,7 +82,7 @@ class StreamedData:
     Raises
     ------
     OptionError
-        If a setting is out of range, the view does not fit the set, or there are no images to evaluate on.
+        If a setting is out of range, or the view does not fit the set.
     DataError
         If no training image can be used for the constants, or, with `strict`, one of them cannot.
     """
@@ -89,11 +93,13 @@ class StreamedData:
         view: View,
         *,
         device: torch.device | str = "cpu",
-        workers: int = 0,
+        workers: int | None = 0,
         strict: bool = False,
         constants: Constants = "pooled",
         batch_of_evaluation: int = 64,
     ) -> None:
+        if workers is None:
+            workers = min(processors(), _MOST_WORKERS)
         if workers < 0:
             raise OptionError("workers", f"must be at least 0, got {workers}")
         if batch_of_evaluation < 1:
@@ -101,10 +107,6 @@ class StreamedData:
         if view.pairs != streamed.pairs:
             kinds = {True: "a label map for each image", False: "a class for each image"}
             raise OptionError("view", f"must be one for {kinds[streamed.pairs]}, which {streamed.location} has")
-        if streamed.eval is None and streamed.test is None:
-            raise OptionError(
-                "holdout", f"must be at least 1: {streamed.location} has neither validation nor test images"
-            )
         self.streamed, self.view, self.device = streamed, view, torch.device(device)
         self.workers, self.strict, self.batch_of_evaluation = workers, strict, batch_of_evaluation
         self._named: set[tuple[int, int]] = set()
@@ -146,15 +148,14 @@ class StreamedData:
         """
         return StreamedBatches(self, recipe, rank, processes)
 
-    def evaluated(
-        self, split: Literal["eval", "test"], rank: int = 0, processes: int = 1
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+    def evaluated(self, split: Evaluated, rank: int = 0, processes: int = 1) -> Iterator[tuple[Tensor, Tensor]]:
         """Iterate once through the images of a split, in batches of one size of images.
 
         Parameters
         ----------
         split : {"eval", "test"}
-            Validation or test images; if the set has only one of both, that is used for either.
+            Validation or test images; if the set has only one of both, that is used for either, and if it has none,
+            the training images are used.
         rank, processes : int
             Number of this process, and the number of processes that share the images in neighbouring parts.
 
@@ -165,7 +166,7 @@ class StreamedData:
         """
         first, second = self.streamed.eval, self.streamed.test
         samples = (second or first) if split == "test" else (first or second)
-        assert samples is not None
+        samples = samples or self.streamed.train
         index = range(len(samples) * rank // processes, len(samples) * (rank + 1) // processes)
         for group in self._read(EvaluationWork(samples, self.view), index):
             yield self.on_device(group)
@@ -194,7 +195,7 @@ class StreamedData:
             raise DataError(f"no training image of {self.streamed.location} can be used: the warnings say why")
         return torch.cat(images)
 
-    def numbers(self) -> dict[str, object]:
+    def numbers(self) -> dict[str, Any]:
         """Return what a run records of its data, and compares when it is continued.
 
         Returns
