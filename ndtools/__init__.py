@@ -37,12 +37,17 @@ _GROUPS: dict[str, dict[str, str | tuple[str, str]]] = {
         "save_network": "checkpoints.files",
     },
     "training": {  # training runs on labelled images
+        "Crops": "data.labelled.views",
         "EpochRecord": "training.records",
         "Recipe": "training.recipe",
+        "Scenes": "data.labelled.views",
         "StepRecord": "training.records",
+        "StreamedData": "training.streams",
+        "StreamedSet": "data.labelled.streamed",
         "Training": "training.loop",
         "TrainingData": "training.data",
         "TrainingState": "training.state",
+        "load_streamed": "data.labelled.streamed",
     },
     "images": {  # images, signals and data sets, their patches, covariances and kernels
         "ArrayLayout": "data.images.layouts",

@@ -10,6 +10,10 @@ from ndtools.data.labelled.dataset import Dataset as Dataset
 from ndtools.data.labelled.dataset import Split as Split
 from ndtools.data.labelled.datasets import load_dataset as load_dataset
 from ndtools.data.labelled.glyphs import glyphs as glyphs
+from ndtools.data.labelled.streamed import StreamedSet as StreamedSet
+from ndtools.data.labelled.streamed import load_streamed as load_streamed
+from ndtools.data.labelled.views import Crops as Crops
+from ndtools.data.labelled.views import Scenes as Scenes
 from ndtools.data.signals.synthetic import BaseCalls as BaseCalls
 from ndtools.data.signals.synthetic import BlurredVolume as BlurredVolume
 from ndtools.data.signals.synthetic import base_calls as base_calls
@@ -190,6 +194,7 @@ from ndtools.training.recipe import Recipe as Recipe
 from ndtools.training.records import EpochRecord as EpochRecord
 from ndtools.training.records import StepRecord as StepRecord
 from ndtools.training.state import TrainingState as TrainingState
+from ndtools.training.streams import StreamedData as StreamedData
 from ndtools.transforms.whiten import Whiten as Whiten
 from ndtools.transforms.zca import ZCA as ZCA
 
