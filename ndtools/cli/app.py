@@ -32,6 +32,7 @@ from ndtools.experiments.kernels.command import kernels
 from ndtools.experiments.mlp.command import mlp
 from ndtools.experiments.ns_stability.command import ns_stability
 from ndtools.experiments.regress.command import regress
+from ndtools.experiments.segment.command import segment
 from ndtools.experiments.signals.command import signals
 from ndtools.experiments.sparsity.command import sparsity
 from ndtools.experiments.stats.command import stats
@@ -81,6 +82,7 @@ app.command(cls=FlagsCommand)(deblur)
 app.command(cls=FlagsCommand)(timing)
 app.command(cls=FlagsCommand)(inference)
 app.command(cls=FlagsCommand)(train)
+app.command(cls=FlagsCommand)(segment)
 app.command(cls=FlagsCommand)(features)
 app.command(cls=FlagsCommand)(compare)
 app.command(cls=FlagsCommand)(reproduce)

@@ -6,23 +6,27 @@ from pathlib import Path
 
 import torch
 
+from ndtools.data.images.reading import processors
 from ndtools.data.labelled.locations import VARIABLE, find_in, roots
 from ndtools.data.labelled.scenes import SCENES, scenes
 from ndtools.data.labelled.streamed import StreamedSet, load_streamed
-from ndtools.errors import DataError, DataWarning
+from ndtools.data.labelled.views import Crops, Scenes
+from ndtools.errors import DataError, SkippedImageWarning
 from ndtools.models.catalogue import CATALOGUE, Stem
 from ndtools.runs.config import RunConfig
 from ndtools.runs.loaded import Loaded
 from ndtools.text import printable
 from ndtools.training.segmentation import Segmentation
-from ndtools.training.streams import Crops, Scenes, StreamedData
+from ndtools.training.streams import StreamedData
 from ndtools.training.tasks import Classification, Task
 
 __all__ = ["is_streamed", "load_streams"]
 
 _FOLDERS = {"imagenet": ("imagenet", "ILSVRC2012"), "camvid": ("camvid", "CamVid"), "cityscapes": ("cityscapes",)}
 """Names of the folders that known sets are looked for in, by the name of the set."""
+_MOST_WORKERS = 8  # unless more are asked for
 _LARGE = 64  # pixels of a side from which networks have their form for ImageNet
+_EVALUATED_IMAGES, _EVALUATED_SCENES = 64, 4  # at a time; logits have the size of the label maps
 _CITYSCAPES_BASE, _MOST_CROP = 520, 480  # pixels, of the published recipe
 
 
@@ -72,7 +76,7 @@ def load_streams(config: RunConfig, device: torch.device) -> Loaded:
 
     Warns
     -----
-    DataWarning
+    SkippedImageWarning
         If there are no images for evaluation, so that it uses the training images.
     """
     found = _found(config)
@@ -86,7 +90,7 @@ def load_streams(config: RunConfig, device: torch.device) -> Loaded:
         warnings.warn(
             f"{found.location} has no images for evaluation, so that the training images are used for it; put some into"
             " a subfolder `val`, or hold some back with `holdout`",
-            DataWarning,
+            SkippedImageWarning,
             stacklevel=2,
         )
     size = _size_of(chosen)
@@ -107,9 +111,10 @@ def load_streams(config: RunConfig, device: torch.device) -> Loaded:
         chosen,
         view,
         device=device,
-        workers=config.workers,
+        workers=min(processors(), _MOST_WORKERS) if config.workers is None else config.workers,
         strict=config.strict,
         constants=config.constants,
+        batch_of_evaluation=_EVALUATED_SCENES if segments else _EVALUATED_IMAGES,
     )
     return Loaded(
         name=found.name,

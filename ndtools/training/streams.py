@@ -205,8 +205,12 @@ class StreamedData:
         """
         splits = {"train": self.streamed.train, "eval": self.streamed.eval, "test": self.streamed.test}
         there = {name: split for name, split in splits.items() if split is not None}
+        last = self.streamed.test or self.streamed.eval
         return {
-            "images": {name: len(split) for name, split in there.items()},
+            "train_images": len(self),
+            "eval_images": len(self.streamed.eval or self.streamed.test or self.streamed.train),
+            "eval_split": "validation" if self.streamed.eval is not None else "test" if last else "training",
+            "test_images": len(last) if last is not None else 0,
             "classes": self.classes,
             "view": {"kind": type(self.view).__name__.lower(), **asdict(self.view)},  # type: ignore[call-overload]
             **self._numbers,

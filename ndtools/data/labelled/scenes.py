@@ -113,12 +113,12 @@ def _shape(
     down, across = rows - top, columns - left
     x, y = across * np.cos(turn) + down * np.sin(turn), down * np.cos(turn) - across * np.sin(turn)
     if CLASSES[kind] == "square":
-        return np.maximum(abs(x), abs(y)) < radius / np.sqrt(2)
+        return np.asarray(np.maximum(abs(x), abs(y)) < radius / np.sqrt(2))
     if CLASSES[kind] == "triangle":
-        return np.maximum(abs(x) * np.sqrt(3) + y, -2 * y) < radius
+        return np.asarray(np.maximum(abs(x) * np.sqrt(3) + y, -2 * y) < radius)
     distance = np.hypot(x, y)
-    within = distance < radius
-    return within if CLASSES[kind] == "disc" else within & (distance > 0.55 * radius)
+    hole = 0.0 if CLASSES[kind] == "disc" else 0.55 * radius
+    return np.asarray((distance >= hole) & (distance < radius))
 
 
 def _colour(ground: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
