@@ -197,7 +197,9 @@ def test_some_images_are_the_same_in_all_runs(pets):
 
 def test_what_a_run_records_of_its_data(pets):
     numbers = data(pets).numbers()
-    assert numbers["images"] == {"train": 12, "eval": 6} and numbers["classes"] == 3
+    counts = {name: numbers[f"{name}_images"] for name in ("train", "eval", "test")}
+    assert counts == {"train": 12, "eval": 6, "test": 6} and numbers["classes"] == 3
+    assert numbers["eval_split"] == "validation"
     assert numbers["view"] == {"kind": "crops", "size": 12, "resize": 16}
     write(pets / "train" / "owl" / "new.jpg", encoded(picture(1)))
     assert data(pets).numbers()["fingerprint"]["train"] != numbers["fingerprint"]["train"]
