@@ -269,8 +269,8 @@ from multiprocessing import active_children
 data = StreamedData(load_streamed(sys.argv[1]), Crops(12, 16), workers=2, constants="published")
 batches = data.batches(Recipe(epochs=100000, batch_size=4))
 batches[0]
-print(*[child.pid for child in active_children()], flush=True)
 try:
+    print(*[child.pid for child in active_children()], flush=True)
     time.sleep(60)
 except KeyboardInterrupt:
     batches[1]
