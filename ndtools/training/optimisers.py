@@ -69,7 +69,7 @@ def optimiser_of(
     Parameters
     ----------
     model : Module
-        The network.
+        Network whose parameters are trained.
     recipe : Recipe
         Settings of the run.
     faster : mapping of str to float
