@@ -125,10 +125,12 @@ def _folder(config: RunConfig) -> str:
 
 def _size_of(chosen: StreamedSet) -> tuple[int, int]:
     """Return height and width of the first training image that can be read."""
+    first: str | None = None
     for index in range(len(chosen.train)):
         try:
             image, _ = chosen.train.read(index)
-        except DataError:
+        except DataError as error:
+            first = first or f"{printable(chosen.train.names[index])}: {error}"
             continue
         return image.shape[1], image.shape[2]
-    raise DataError(f"{chosen.location}: none of the {len(chosen.train):,} training images can be read")
+    raise DataError(f"{chosen.location}: none of its {len(chosen.train):,} training images can be used; {first}")
