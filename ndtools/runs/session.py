@@ -33,8 +33,9 @@ from ndtools.validation import check_choice
 
 __all__ = ["Session"]
 
-_FREE = ("device", "jobs", "dataset", "data_dir", "max_steps")
-"""Settings that a run may be resumed with although it was started with others: images may have moved."""
+_FREE = ("device", "jobs", "dataset", "data_dir", "max_steps", "workers")
+"""Settings that a run may be resumed with although it was started with others: images may have moved, and
+batches are equal for any number of workers."""
 
 
 class _Now(NamedTuple):
@@ -175,7 +176,7 @@ class Session:
             data, training = run.training.data, run.training
             self.screen.note(
                 f"{printable(folder.path)}: {planned.config.arch}, {planned.config.norm}, {run.loaded.name},"
-                f" {len(data):,} images, {training.steps:,} steps"
+                f" {len(data):,} images, {training.steps:,} step{'' if training.steps == 1 else 's'}"
             )
             self._train(run, folder, now)
 
