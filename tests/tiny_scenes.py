@@ -1,4 +1,4 @@
-"""A network for segmentation so small that a step takes milliseconds; `ENTRY` belongs into the catalogue as tiny_scenes."""
+"""A network for segmentation whose steps take milliseconds; `ENTRY` belongs into the catalogue, as tiny_scenes."""
 
 import sys
 

@@ -20,6 +20,7 @@ _SERVER.set_forkserver_preload(
 
 def _run(arguments, log, environment):
     os.environ.update(environment)
+    multiprocessing.current_process()._config["daemon"] = False  # so that it may have processes that read images
     from tests.experiments.train import small_networks  # noqa: F401  (adds the networks)
 
     with open(log, "ab", buffering=0) as file:
