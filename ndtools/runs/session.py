@@ -14,7 +14,7 @@ import typer
 from ndtools.computing.operators import operator_threads, resolve_device
 from ndtools.console.failures import EXIT_CODES, INTERRUPTED
 from ndtools.console.output import Output
-from ndtools.errors import DataError, NumericalError, NumericalWarning, OptionError, OutputError
+from ndtools.errors import DataError, NumericalError, NumericalWarning, OptionError, OutputError, SkippedImageWarning
 from ndtools.layers.processes import rank, world_size
 from ndtools.models.catalogue import EARLIER_NAMES
 from ndtools.results.run_folder import RunFolder
@@ -157,6 +157,7 @@ class Session:
                 self.screen = Output(quiet=True)
                 stack.enter_context(warnings.catch_warnings())
                 warnings.simplefilter("ignore", NumericalWarning)
+                warnings.filterwarnings("ignore", ".* has no images for evaluation", SkippedImageWarning)
             shown = stack.enter_context(display(self.screen.note, quiet=self.screen.quiet))
             stop = stack.enter_context(stop_requests(insistent=world_size() == 1))
             yield _Now(DataSets(device), shown, stop)
