@@ -154,6 +154,12 @@ class Training:
                 sums = found if sums is None else sums + found
         return self.task.evaluation(total(self.task.nothing(self.device) if sums is None else sums))
 
+    def outputs(self, images: Tensor) -> Any:  # noqa: ANN401
+        """Return the outputs of the network as it is now, as in an evaluation, for a normalised batch."""
+        self.model.eval()
+        with torch.no_grad(), self._kernels(), self._autocast():
+            return self._forward(self._stored(images))
+
     def state(self) -> TrainingState:
         """Return everything that this run needs to go on; to be called between two records.
 
