@@ -83,8 +83,8 @@ class DeconvolvedSet(ShownResult):
     images: ImagesUsed
     kernels: NDArray[np.float64]
     mean: NDArray[np.float64]
-    weight: NDArray[np.float32]
-    bias: NDArray[np.float32]
+    weight: NDArray[np.floating[Any]]
+    bias: NDArray[np.floating[Any]]
     fit: Deconvolution | None
     formats: tuple[str, ...]
     written: tuple[str, ...]
