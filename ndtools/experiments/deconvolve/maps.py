@@ -54,8 +54,9 @@ def deconvolving(
     Returns
     -------
     Whiten
-        Map of float32; of float64 for arrays, whose mean may be so large that float32 rounds the rest away. With ``keep_scale``, each output channel has the mean and the standard deviation that the
-        channel has at the centres of those patches.
+        Map of float32; of float64 for arrays, whose mean may be so large that float32 rounds the rest away. With
+        ``keep_scale``, each output channel has the mean and the standard deviation that the channel has at the centres
+        of those patches.
     """
     offset = None
     if config.keep_scale:

@@ -13,7 +13,8 @@ from ndtools.drawing.shown import ShownResult
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
 from ndtools.experiments.deconvolve.levels import picture_of, picture_of_pixels, shown
 from ndtools.experiments.deconvolve.set_result import DeconvolvedSet
-from ndtools.moments.files import SPACE, space_array
+from ndtools.moments.files import SPACE
+from ndtools.moments.words import space_array
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.pixels import white
 from ndtools.numerics.ridge import RidgeChoice

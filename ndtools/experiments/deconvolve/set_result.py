@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from ndtools.drawing.shown import ShownResult, figures_of
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
-from ndtools.moments.files import SPACE, space_array
+from ndtools.moments.files import SPACE
+from ndtools.moments.words import space_array
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.ridge import RidgeChoice
 from ndtools.results.deconvolutions import (
