@@ -113,4 +113,5 @@ def test_logits_are_scaled_to_label_maps_and_measures_add_up():
         ious.append(int((truth & guess).sum()) / int((truth | guess).sum()))
     assert found.top1 == pytest.approx(100 * int((predicted == labels)[counted].sum()) / int(counted.sum()))
     assert found.mean_iou == found.score == pytest.approx(100 * np.mean(ious))
-    assert int(found.segmented.matrix.sum()) == int(counted.sum())
+    assert int(found.segmented.matrix[:4].sum()) == int(counted.sum())
+    assert int(found.segmented.matrix[4].sum()) == int((~counted).sum())  # void
