@@ -168,6 +168,7 @@ def _tested(test: Evaluation) -> dict[str, Any]:
         found["test_top5"] = test.top5
     if test.segmented is not None:
         found["test_mean_iou"] = test.mean_iou
+        found["test_mean_iou_official"] = 100 * test.segmented.mean_iou_official(len(test.segmented.matrix) + 1)
         found["test_iou"] = [None if math.isnan(value) else 100 * value for value in test.segmented.iou.tolist()]
         found["test_confusion"] = test.segmented.matrix.tolist()
     return found

@@ -47,7 +47,7 @@ class Training:
     recipe : Recipe
         Settings of the run.
     task : Task, optional
-        What the network is trained for. The default is the classification of images, by logits (N, K).
+        Loss and measures of the run. The default is the classification of images, by logits (N, K).
 
     Attributes
     ----------

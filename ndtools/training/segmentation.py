@@ -55,20 +55,21 @@ class Segmentation:
         return torch.stack([correct.sum(), counted.sum()])
 
     def sums(self, outputs: Tensor, labels: Tensor, recipe: Recipe) -> Tensor:  # noqa: ARG002 - as in all tasks
-        """Return the sum of the losses of a batch, followed by its confusion matrix, row after row."""
+        """Return the sum of the losses of a batch, followed by its confusion matrix, row after row; void is last."""
         logits = at_size(outputs, labels)
         loss = cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum").double()
-        matrix = confusion(logits.argmax(1), labels, self.classes, IGNORED)
+        matrix = confusion(logits.argmax(1), labels, self.classes, IGNORED, keep_ignored=True)
         return torch.cat([loss[None], matrix.to(loss).flatten()])
 
     def nothing(self, device: torch.device) -> Tensor:
         """Return a loss of 0 and an empty confusion matrix."""
-        return torch.zeros(1 + self.classes**2, dtype=torch.float64, device=device)
+        return torch.zeros(1 + (self.classes + 1) ** 2, dtype=torch.float64, device=device)
 
     def evaluation(self, sums: Tensor) -> Evaluation:
         """Return the loss of labelled pixels, their accuracy, and the confusion matrix."""
-        segmented = Segmented(sums[1:].view(self.classes, self.classes).long().cpu())
-        pixels = max(float(sums[1:].sum()), 1.0)
+        size = self.classes + 1
+        segmented = Segmented(sums[1:].view(size, size).long().cpu(), void=self.classes)
+        pixels = max(int(segmented.matrix[:-1].sum()), 1)
         return Evaluation(float(sums[0]) / pixels, 100 * segmented.pixel_accuracy, segmented=segmented)
 
 
