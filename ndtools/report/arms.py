@@ -53,6 +53,7 @@ def table_of_arms(result: CompareResult) -> Table:
 
 
 def _head(result: CompareResult) -> tuple[str, ...]:
+    measures: tuple[str, ...]
     if result.segments:
         measures = ("last mean IoU / %", "best mean IoU / %", "last pixels / %", "difference of mean IoU")
     else:
