@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ndtools.errors import DataError
-from ndtools.experiments.compare.result import Reference
+from ndtools.experiments.compare.arm import Reference
 from ndtools.models.catalogue import EARLIER_NAMES
 from ndtools.published.entry import Entry
 from ndtools.published.registry import matching
