@@ -30,7 +30,7 @@ class SignalsConfig(Configuration):
     key : str, optional
         Name of the array in .npz and .mat files. By default they hold one array.
     channels : tuple of str
-        Names of the channels. Default: numbers from 1.
+        Names of the channels. Default: numbers from 1; "gray" for volumes of one channel.
     rate : float, optional
         Samples per second of signals, for the axes of figures. By default that of .wav files; otherwise lags are in
         samples.
