@@ -8,8 +8,9 @@ from ndtools.errors import OptionError
 
 __all__ = ["REFERENCE", "budget_from", "probe", "slowness"]
 
-REFERENCE = 0.075
-"""Seconds of :func:`probe` on the machine whose seconds are the ``work`` of parts: two threads of an AMD EPYC."""
+REFERENCE = 0.0085
+"""Seconds of :func:`probe` on the machine whose seconds are the ``work`` of parts: two threads of an
+AMD EPYC on which nothing else runs."""
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PASSES = 5
@@ -45,7 +46,7 @@ def budget_from(text: str) -> float | None:
 
 
 def probe() -> float:
-    """Time a fixed mixture of the arithmetic of experiments, about a tenth of a second.
+    """Time a fixed mixture of the arithmetic of experiments, a few hundredths of a second.
 
     Returns
     -------

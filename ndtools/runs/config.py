@@ -1,13 +1,20 @@
 """Settings that all training runs have, with their limits. Imports nothing heavy."""
 
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, fields
-from typing import ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 from ndtools.errors import OptionError
 from ndtools.models.catalogue import CATALOGUE, EARLIER_NAMES
 from ndtools.models.norms import NORMS
 from ndtools.training.recipe import Recipe
 from ndtools.validation import check_choice, check_eps, check_positive, check_run
+
+if TYPE_CHECKING:
+    from ndtools.data.labelled.streamed import StreamedSet
+    from ndtools.data.labelled.views import View
+    from ndtools.models.catalogue import Stem
+    from ndtools.training.tasks import Task
 
 __all__ = ["CHECKPOINT_EVERY", "LAYER_SETTINGS", "OUTPUT", "RunConfig"]
 
@@ -73,6 +80,8 @@ class RunConfig(Recipe):
 
     command: ClassVar[str] = "train"
     """Name of the command that makes such runs."""
+    options: ClassVar[Mapping[str, str]] = {}
+    """Names of the options of settings that have another name on the command line."""
     task: ClassVar[str] = "classification"
     """What the networks are trained for, "classification" or "segmentation"."""
 
@@ -127,3 +136,20 @@ class RunConfig(Recipe):
         """Settings of deconvolution layers that take the place of those of the arm."""
         values = {name: getattr(self, name) for name in LAYER_SETTINGS}
         return {name: value for name, value in values.items() if value is not None}
+
+    @property
+    def stem(self) -> "Stem":
+        """Form of the network, by the size of the images that are streamed."""
+        raise NotImplementedError
+
+    def find(self, folder: str) -> "StreamedSet":
+        """Find the files of a streamed set in a folder."""
+        raise NotImplementedError
+
+    def view_of(self, found: "StreamedSet", size: tuple[int, int]) -> "View":
+        """Return how streamed images are scaled and cut, given height and width of the first."""
+        raise NotImplementedError
+
+    def task_of(self, classes: int) -> "Task":
+        """Return loss and measures for a number of classes."""
+        raise NotImplementedError

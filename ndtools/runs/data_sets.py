@@ -13,7 +13,6 @@ from ndtools.runs.loaded import Loaded
 from ndtools.runs.streams import is_streamed, load_streams
 from ndtools.training.data import PUBLISHED, TrainingData
 from ndtools.training.recipe import Recipe
-from ndtools.training.tasks import Classification
 
 __all__ = ["SIDE", "DataSets"]
 
@@ -63,7 +62,7 @@ class DataSets:
             of_data.pop(name, None)
         if self._loaded is None or of_data != self._chosen:
             self._loaded = None  # before the memory for the next is needed
-            streamed = config.task == "segmentation" or is_streamed(config.dataset, config.data_dir)
+            streamed = config.task == "segmentation" or is_streamed(config.dataset)
             self._loaded = load_streams(config, self.device) if streamed else self._in_memory(config)
             self._chosen = of_data
         return self._loaded
@@ -86,7 +85,7 @@ class DataSets:
             classes=dataset.classes,
             channels=dataset.train.images.shape[1],
             data=data.to(self.device),
-            task=Classification(len(dataset.classes)),
+            task=config.task_of(len(dataset.classes)),
         )
 
 

@@ -6,39 +6,30 @@ from pathlib import Path
 
 import torch
 
-from ndtools.data.images.reading import processors
 from ndtools.data.labelled.locations import VARIABLE, find_in, roots
 from ndtools.data.labelled.scenes import SCENES, scenes
-from ndtools.data.labelled.streamed import StreamedSet, load_streamed
-from ndtools.data.labelled.views import Crops, Scenes
+from ndtools.data.labelled.streamed import StreamedSet
 from ndtools.errors import DataError, SkippedImageWarning
-from ndtools.models.catalogue import CATALOGUE, Stem
 from ndtools.runs.config import RunConfig
 from ndtools.runs.loaded import Loaded
 from ndtools.text import printable
-from ndtools.training.segmentation import Segmentation
 from ndtools.training.streams import StreamedData
-from ndtools.training.tasks import Classification, Task
 
 __all__ = ["is_streamed", "load_streams"]
 
 _FOLDERS = {"imagenet": ("imagenet", "ILSVRC2012"), "camvid": ("camvid", "CamVid"), "cityscapes": ("cityscapes",)}
 """Names of the folders that known sets are looked for in, by the name of the set."""
-_MOST_WORKERS = 8  # unless more are asked for
-_LARGE = 64  # pixels of a side from which networks have their form for ImageNet
+_OF_CLASSES = ("imagenet",)  # those whose images have one label each
 _EVALUATED_IMAGES, _EVALUATED_SCENES = 64, 4  # at a time; logits have the size of the label maps
-_CITYSCAPES_BASE, _MOST_CROP = 520, 480  # pixels, of the published recipe
 
 
-def is_streamed(dataset: str, data_dir: str | None) -> bool:
+def is_streamed(dataset: str) -> bool:
     """Return whether a data set for classification is streamed from files: none of the layouts that fit in memory.
 
     Parameters
     ----------
     dataset : str
         Name of a data set, or a folder.
-    data_dir : str, optional
-        Folder in which a name is looked for first.
 
     Returns
     -------
@@ -79,12 +70,10 @@ def load_streams(config: RunConfig, device: torch.device) -> Loaded:
     SkippedImageWarning
         If there are no images for evaluation, so that it uses the training images.
     """
-    found = _found(config)
     segments = config.task == "segmentation"
+    found = scenes() if segments and config.dataset == SCENES else config.find(_folder(config))
     if found.pairs != segments:
-        other = "train" if segments else "segment"
-        what = "one label each" if segments else "label maps"
-        raise DataError(f"{found.location}: its images have {what}; use `ndtools {other}` for such sets")
+        raise DataError(_other_command(found.location, pairs=found.pairs))
     chosen = found.chosen(images=config.images, holdout=config.holdout)
     if chosen.eval is None and chosen.test is None:
         warnings.warn(
@@ -93,25 +82,11 @@ def load_streams(config: RunConfig, device: torch.device) -> Loaded:
             SkippedImageWarning,
             stacklevel=2,
         )
-    size = _size_of(chosen)
-    view: Crops | Scenes
-    task: Task
-    if segments:
-        base = config.base or (_CITYSCAPES_BASE if found.name == "cityscapes" else None)  # type: ignore[attr-defined]
-        short = base or min(size)
-        view = Scenes(base=base, crop=config.crop or min(short, _MOST_CROP))  # type: ignore[attr-defined]
-        task = Segmentation(len(found.classes), config.auxiliary, config.auxiliary_lr)  # type: ignore[attr-defined]
-        stem: Stem = "imagenet"
-    else:
-        side: int = config.size  # type: ignore[attr-defined]
-        view = Crops(size=side, resize=config.resize or round(side * 8 / 7))  # type: ignore[attr-defined]
-        task = Classification(len(found.classes))
-        stem = "imagenet" if side >= _LARGE and CATALOGUE[config.arch].imagenet is not None else "cifar"
     data = StreamedData(
         chosen,
-        view,
+        config.view_of(chosen, _size_of(chosen)),
         device=device,
-        workers=min(processors(), _MOST_WORKERS) if config.workers is None else config.workers,
+        workers=config.workers,
         strict=config.strict,
         constants=config.constants,
         batch_of_evaluation=_EVALUATED_SCENES if segments else _EVALUATED_IMAGES,
@@ -123,29 +98,16 @@ def load_streams(config: RunConfig, device: torch.device) -> Loaded:
         classes=found.classes,
         channels=3,
         data=data,
-        task=task,
-        stem=stem,
-    )
-
-
-def _found(config: RunConfig) -> StreamedSet:
-    if config.task == "segmentation" and config.dataset == SCENES and not os.path.lexists(SCENES):
-        return scenes()
-    path = _folder(config)
-    if config.task != "segmentation":
-        return load_streamed(path)
-    return load_streamed(
-        path,
-        images=config.image_dir,  # type: ignore[attr-defined]
-        labels=config.label_dir,  # type: ignore[attr-defined]
-        classes=config.classes,  # type: ignore[attr-defined]
-        ignore=config.ignore,  # type: ignore[attr-defined]
+        task=config.task_of(len(found.classes)),
+        stem=config.stem,
     )
 
 
 def _folder(config: RunConfig) -> str:
     """Return the folder of a data set, which is given or looked for by its name."""
     name = config.dataset
+    if name in _FOLDERS and (name in _OF_CLASSES) == (config.task == "segmentation") and not os.path.lexists(name):
+        raise DataError(_other_command(name, pairs=name not in _OF_CLASSES))
     if os.path.lexists(name) or name not in _FOLDERS:
         if os.path.isdir(name):
             return name
@@ -162,12 +124,20 @@ def _folder(config: RunConfig) -> str:
     )
 
 
+def _other_command(name: str, *, pairs: bool) -> str:
+    """Return a message that names the command for a set whose images have labels of the other kind."""
+    what, command = ("label maps", "segment") if pairs else ("one label each", "train")
+    return f"{name}: its images have {what}; use `ndtools {command}` for such sets"
+
+
 def _size_of(chosen: StreamedSet) -> tuple[int, int]:
     """Return height and width of the first training image that can be read."""
+    first: str | None = None
     for index in range(len(chosen.train)):
         try:
             image, _ = chosen.train.read(index)
-        except DataError:
+        except DataError as error:
+            first = first or f"{printable(chosen.train.names[index])}: {error}"
             continue
         return image.shape[1], image.shape[2]
-    raise DataError(f"{chosen.location}: none of the {len(chosen.train):,} training images can be read")
+    raise DataError(f"{chosen.location}: none of its {len(chosen.train):,} training images can be used; {first}")

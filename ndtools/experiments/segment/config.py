@@ -1,14 +1,23 @@
 """Configuration of ``ndtools segment``: classification of pixels. Imports nothing heavy."""
 
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from ndtools.errors import OptionError
+from ndtools.models.catalogue import Stem
 from ndtools.runs.config import RunConfig
 from ndtools.training.recipe import Schedule
 from ndtools.validation import check_positive
 
+if TYPE_CHECKING:
+    from ndtools.data.labelled.streamed import StreamedSet
+    from ndtools.data.labelled.views import Scenes
+    from ndtools.training.segmentation import Segmentation
+
 __all__ = ["SegmentConfig"]
+
+_CITYSCAPES_BASE, _MOST_CROP = 520, 480  # pixels, of the published recipe
 
 
 @dataclass(frozen=True, repr=False)
@@ -58,6 +67,11 @@ class SegmentConfig(RunConfig):
     auxiliary_lr: float = 10.0
 
     command: ClassVar[str] = "segment"
+    options: ClassVar[Mapping[str, str]] = {
+        "images": "train-images",
+        "image_dir": "images",
+        "label_dir": "labels",
+    }
     task: ClassVar[str] = "segmentation"
 
     def __post_init__(self) -> None:
@@ -77,3 +91,29 @@ class SegmentConfig(RunConfig):
             raise OptionError("auxiliary", f"must be at least 0, got {self.auxiliary}")
         if not self.auxiliary_lr > 0:
             raise OptionError("auxiliary_lr", f"must be above 0, got {self.auxiliary_lr}")
+
+    @property
+    def stem(self) -> Stem:
+        """Form of the network: that for ImageNet."""
+        return "imagenet"
+
+    def find(self, folder: str) -> "StreamedSet":
+        """Find images and label maps in a folder."""
+        from ndtools.data.labelled.streamed import load_streamed
+
+        return load_streamed(
+            folder, images=self.image_dir, labels=self.label_dir, classes=self.classes, ignore=self.ignore
+        )
+
+    def view_of(self, found: "StreamedSet", size: tuple[int, int]) -> "Scenes":
+        """Return how scenes are scaled and cut, given height and width of the first."""
+        from ndtools.data.labelled.views import Scenes
+
+        base = self.base or (_CITYSCAPES_BASE if found.name == "cityscapes" else None)
+        return Scenes(base=base, crop=self.crop or min(base or min(size), _MOST_CROP))
+
+    def task_of(self, classes: int) -> "Segmentation":
+        """Return loss and measures of the classification of pixels."""
+        from ndtools.training.segmentation import Segmentation
+
+        return Segmentation(classes, self.auxiliary, self.auxiliary_lr)

@@ -1,12 +1,22 @@
 """Configuration of ``ndtools train``: classification of images. Imports nothing heavy."""
 
 from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING
 
 from ndtools.errors import OptionError
+from ndtools.models.catalogue import CATALOGUE, Stem
 from ndtools.runs.config import RunConfig
 from ndtools.validation import check_positive
 
+if TYPE_CHECKING:
+    from ndtools.data.labelled.streamed import StreamedSet
+    from ndtools.data.labelled.views import Crops
+    from ndtools.training.tasks import Classification
+
 __all__ = ["TrainConfig"]
+
+_LARGE = 64  # pixels of a side from which networks have their form for ImageNet
+_MARGIN = 8 / 7  # of the short side in evaluation over the side of the square that is cut out
 
 
 @dataclass(frozen=True, repr=False)
@@ -35,3 +45,26 @@ class TrainConfig(RunConfig):
         check_positive(self, "size", "resize")
         if self.resize is not None and self.resize < self.size:
             raise OptionError("resize", f"must be at least size, {self.size}, got {self.resize}")
+
+    @property
+    def stem(self) -> Stem:
+        """Form of the network: that for ImageNet from 64 pixels on, if it has one."""
+        return "imagenet" if self.size >= _LARGE and CATALOGUE[self.arch].imagenet is not None else "cifar"
+
+    def find(self, folder: str) -> "StreamedSet":
+        """Find class folders or tar shards in a folder."""
+        from ndtools.data.labelled.streamed import load_streamed
+
+        return load_streamed(folder)
+
+    def view_of(self, found: "StreamedSet", size: tuple[int, int]) -> "Crops":  # noqa: ARG002 - as in all configurations
+        """Return the squares that the network takes of images."""
+        from ndtools.data.labelled.views import Crops
+
+        return Crops(size=self.size, resize=self.resize or round(self.size * _MARGIN))
+
+    def task_of(self, classes: int) -> "Classification":
+        """Return loss and accuracies of the classification of images."""
+        from ndtools.training.tasks import Classification
+
+        return Classification(classes)

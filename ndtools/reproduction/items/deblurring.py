@@ -19,7 +19,7 @@ def _levels(setting: Setting) -> list[Level]:
     return [
         Level(
             title="one photograph, Gaussian blur",
-            parts=(Part(name="deblur", experiment="deblur", config=config, work=0.7),),
+            parts=(Part(name="deblur", experiment="deblur", config=config, work=0.1),),
             full=True,
             concludes="Whether deconvolution finds the kernel of a known blur in fewer steps than plain descent does.",
             not_concluded="Nothing about blurs that are not a convolution, or about blind deblurring.",

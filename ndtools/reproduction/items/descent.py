@@ -38,7 +38,7 @@ def _levels(setting: Setting) -> list[Level]:
     return [
         Level(
             title="published recipe: 3 runs of 5 epochs",
-            parts=parts(regress, mlp, 70.0, 110.0),
+            parts=parts(regress, mlp, 17.0, 115.0),
             full=True,
             concludes=f"{concludes} Whether a perceptron with it learns faster than with batch normalisation.",
             not_concluded="Nothing about the rates of the perceptron in the figure, which the paper does not give.",
@@ -46,7 +46,7 @@ def _levels(setting: Setting) -> list[Level]:
         ),
         Level(
             title="20 steps, and 1 run of 1 epoch",
-            parts=parts(replace(regress, iterations=20), replace(mlp, epochs=1, repeats=1), 20.0, 8.0),
+            parts=parts(replace(regress, iterations=20), replace(mlp, epochs=1, repeats=1), 10.5, 7.2),
             full=False,
             concludes=concludes,
             not_concluded="Nothing about the end of training, nor about the spread over runs.",
@@ -57,8 +57,8 @@ def _levels(setting: Setting) -> list[Level]:
             parts=parts(
                 replace(regress, dataset="glyphs", iterations=20, data_dir=None),
                 replace(mlp, dataset="glyphs", epochs=3, repeats=1, data_dir=None),
-                18.0,
-                9.0,
+                7.3,
+                7.9,
             ),
             full=False,
             concludes=concludes,

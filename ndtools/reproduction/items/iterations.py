@@ -26,7 +26,7 @@ def _levels(setting: Setting) -> list[Level]:
     levels = [
         Level(
             title="published recipe: Lenna",
-            parts=(part(place.path or IMAGE, THOUSANDS, 5.0),),
+            parts=(part(place.path or IMAGE, THOUSANDS, 0.7),),
             full=True,
             concludes=concludes,
             not_concluded="Nothing about matrices of other condition numbers, and about iterations beyond 3,000.",
@@ -34,7 +34,7 @@ def _levels(setting: Setting) -> list[Level]:
         ),
         Level(
             title="the built-in photograph",
-            parts=(part(NsStabilityConfig.source, THOUSANDS, 5.0),),
+            parts=(part(NsStabilityConfig.source, THOUSANDS, 0.7),),
             full=False,
             concludes=concludes,
             not_concluded="Not at which iterations Lenna's matrix diverges: its condition number is another.",
@@ -44,7 +44,7 @@ def _levels(setting: Setting) -> list[Level]:
         levels[0:0] = [
             Level(
                 title=f"{source_name(place.path)} in place of Lenna",
-                parts=(part(place.path, THOUSANDS, 5.0),),
+                parts=(part(place.path, THOUSANDS, 0.7),),
                 full=False,
                 concludes=concludes,
                 not_concluded="Not at which iterations Lenna's matrix diverges: its condition number is another.",

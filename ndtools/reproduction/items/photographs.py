@@ -79,13 +79,13 @@ def _levels(
 
 def _reading(setting: Setting, source: str, number: int, seconds: float) -> float:
     """Return the work of a part for its images: some seconds for each, and more for those that code makes."""
-    return 11.0 if source == "sample" else seconds * min(number, setting.places.count or number)
+    return 2.0 if source == "sample" else seconds * min(number, setting.places.count or number)
 
 
 def _kernel_levels(setting: Setting) -> list[Level]:
     def make(source: str, number: int) -> tuple[Part, ...]:
         config = KernelsConfig(source, images=number, **setting.run)
-        work = 1.4 + _reading(setting, source, number, 0.05)
+        work = 0.1 + _reading(setting, source, number, 0.0065)
         return (Part(name="kernels", experiment="kernels", config=config, work=work),)
 
     return _levels(
@@ -136,7 +136,7 @@ def _grade_kernels(level: Level, results: Results) -> list[Grade]:
 def _covariance_levels(setting: Setting) -> list[Level]:
     def make(source: str, number: int) -> tuple[Part, ...]:
         config = CovarianceConfig(source, images=number, **setting.run)
-        work = 0.4 + _reading(setting, source, number, 0.04)
+        work = 0.06 + _reading(setting, source, number, 0.005)
         exact = replace(config, eps=0.0)  # by whose D the claim is made
         return (
             Part(name="covariance", experiment="covariance", config=config, work=work),
@@ -192,7 +192,7 @@ def _deconvolve_levels(setting: Setting) -> list[Level]:
     return [
         Level(
             title="one photograph",
-            parts=(Part(name="deconvolve", experiment="deconvolve", config=config, work=0.7),),
+            parts=(Part(name="deconvolve", experiment="deconvolve", config=config, work=0.07),),
             full=True,
             concludes="Whether a photograph becomes sparser by its deconvolution.",
             not_concluded="Nothing about the photograph of the figure, which the paper does not name.",
@@ -227,7 +227,7 @@ def _grade_deconvolve(level: Level, results: Results) -> list[Grade]:
 def _sparsity_levels(setting: Setting) -> list[Level]:
     def make(source: str, number: int) -> tuple[Part, ...]:
         config = SparsityConfig(source, images=number, **setting.run)
-        work = 1.0 + _reading(setting, source, number, 0.08)
+        work = 0.1 + _reading(setting, source, number, 0.027)
         return (Part(name="sparsity", experiment="sparsity", config=config, work=work),)
 
     return _levels(

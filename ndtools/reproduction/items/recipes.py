@@ -32,20 +32,20 @@ GLYPHS = 4000
 """Number of synthetic digits of the levels for machines without data."""
 _IMAGES = 50_000  # of an epoch of CIFAR
 SECONDS: dict[str, tuple[float, float]] = {
-    "vgg11": (450.0, 550.0),
-    "vgg13": (700.0, 850.0),
-    "vgg16": (850.0, 1000.0),
-    "resnet18": (800.0, 1100.0),
-    "resnet50": (2500.0, 3500.0),
-    "preact_resnet18": (800.0, 1100.0),
-    "densenet121": (1800.0, 2600.0),
-    "resnext29_32x4d": (2000.0, 4000.0),
-    "mobilenet_v2": (380.0, 900.0),
-    "dpn92": (4500.0, 6500.0),
-    "pnasnet_a": (250.0, 700.0),
-    "senet18": (850.0, 1150.0),
-    "efficientnet_b0": (90.0, 140.0),
-    "simple_cnn": (15.0, 20.0),
+    "vgg11": (155.0, 354.0),
+    "vgg13": (215.0, 522.0),
+    "vgg16": (343.0, 854.0),
+    "resnet18": (657.0, 1156.0),
+    "resnet50": (3088.0, 3479.0),
+    "preact_resnet18": (483.0, 1229.0),
+    "densenet121": (2380.0, 3592.0),
+    "resnext29_32x4d": (2553.0, 2556.0),
+    "mobilenet_v2": (659.0, 699.0),
+    "dpn92": (6245.0, 6414.0),
+    "pnasnet_a": (756.0, 1977.0),
+    "senet18": (468.0, 1094.0),
+    "efficientnet_b0": (157.0, 154.0),
+    "simple_cnn": (1.7, 2.9),
 }
 """Seconds of an epoch of CIFAR with batch normalisation and with deconvolution, on the reference machine;
 benchmarks/reproduction_cost.py measures them."""

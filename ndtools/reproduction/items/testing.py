@@ -19,7 +19,7 @@ def _levels(setting: Setting) -> list[Level]:
     return [
         Level(
             title="VGG-16 and ResNet-18, folded and not",
-            parts=(Part(name="testing time", experiment="inference", config=config, work=10.0),),
+            parts=(Part(name="testing time", experiment="inference", config=config, work=9.2),),
             full=True,
             concludes="Whether folding makes two networks faster, and as fast as plain ones, on this machine.",
             not_concluded="Nothing about other machines and networks: the paper names none.",

@@ -23,7 +23,7 @@ def _level(setting: Setting, *names: str) -> Level:
     return Level(
         title="the built-in photograph, float64",
         parts=tuple(
-            Part(name=name, experiment="check", config=CheckConfig((name,), **setting.run), work=2.0) for name in names
+            Part(name=name, experiment="check", config=CheckConfig((name,), **setting.run), work=0.15) for name in names
         ),
         full=True,
         concludes="Whether both sides of each statement are equal, as far as rounding can tell.",

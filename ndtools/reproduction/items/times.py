@@ -38,21 +38,21 @@ def _levels(setting: Setting) -> list[Level]:
     return [
         Level(
             title="published recipe: batches of 128",
-            parts=parts(128, (180.0, 150.0, 70.0, 400.0)),
+            parts=parts(128, (120.0, 140.0, 31.0, 240.0)),
             full=True,
             concludes=concludes,
             not_concluded="Not the seconds of the table, which are those of another processor.",
         ),
         Level(
             title="batches of 16",
-            parts=parts(16, (24.0, 22.0, 10.0, 50.0)),
+            parts=parts(16, (9.2, 9.5, 2.9, 18.0)),
             full=False,
             concludes=concludes,
             not_concluded="Not the shares at 128 images: the inverse costs the same for any number.",
         ),
         Level(
             title="15 of 22 rows, batches of 4",
-            parts=parts(4, (7.0, 8.0, 3.0)),
+            parts=parts(4, (3.3, 1.8, 0.85)),
             full=False,
             concludes=concludes,
             not_concluded="Nothing about large kernels, nor about batches of 128.",

@@ -29,7 +29,7 @@ def _levels_of_features(setting: Setting) -> list[Level]:
         trained = part(setting, f"VGG-11, {counted(epochs, 'epoch')}", "cifar10", "vgg11", "nd", epochs)
         return (trained, replace(features, trained=trained))
 
-    features = Part(name="features", experiment="features", config=FeaturesConfig(**setting.run), work=4.0)
+    features = Part(name="features", experiment="features", config=FeaturesConfig(**setting.run), work=0.2)
     sparser = "Whether deconvolution makes the features of a layer sparser"
     instead = "Nothing about a network that was trained with photographs of ImageNet, as that of the figure."
     return [
