@@ -112,8 +112,9 @@ def test_statistics_of_many_channels(files):
 
 
 def test_deconvolve_draws_images(tmp_path):
+    (tmp_path / "photos").mkdir()
     for i in range(4):
-        save(tmp_path / "photos" / f"{i}.png", np.random.default_rng(i).integers(0, 256, (20, 24, 3), dtype=np.uint8))
+        save(tmp_path / "photos" / f"{i}.png", seed=i)
     result = invoke("deconvolve", tmp_path / "photos", "-n", 2, "--seed", 1, "-o", tmp_path / "out")
     assert result.exit_code == 0, result.stderr
     found = numbers(tmp_path / "out", "deconvolve")
