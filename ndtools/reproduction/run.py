@@ -11,7 +11,6 @@ from typing import Any
 
 from ndtools.computing.memory import is_out_of_memory
 from ndtools.errors import NdtoolsError, OutputError
-from ndtools.experiments.train.config import TrainConfig
 from ndtools.reproduction.before import Before
 from ndtools.reproduction.cost import slowness
 from ndtools.reproduction.item import Grade, Item, Level, Part, Setting
@@ -24,6 +23,7 @@ from ndtools.reproduction.state import ItemState, ItemWord, PartState
 from ndtools.reproduction.store import Store, compute_part
 from ndtools.reproduction.training import Trainer, run_name
 from ndtools.results.run_folder import RunFolder
+from ndtools.runs.config import RunConfig
 from ndtools.text import reason
 
 __all__ = ["Reproduction"]
@@ -206,7 +206,7 @@ class Reproduction:
         """Do the work of a part; return whether it was finished, or else was stopped at the end of the budget."""
         assert state.address is not None
         self.now = part.name
-        if isinstance(part.config, TrainConfig):
+        if isinstance(part.config, RunConfig):
             name = run_name(part.config, state.address)
             run = self._trainer.train(
                 part.config, name, state.command, show=self._show, out_of_time=self._is_out_of_time
@@ -319,7 +319,7 @@ class Reproduction:
 
     def _trained(self, level: Level) -> bool:
         """Return whether training runs that are parts of a level are done, here or elsewhere."""
-        return any(isinstance(part.config, TrainConfig) and self.kept.is_done(part) for part in level.parts)
+        return any(isinstance(part.config, RunConfig) and self.kept.is_done(part) for part in level.parts)
 
     def _count(self, level: Level) -> int:
         """Return the number of parts of a level that are done."""
