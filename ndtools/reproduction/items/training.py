@@ -223,7 +223,7 @@ def _grade_descent(results: Results) -> list[Grade]:
             [loss_below(runs["nd"], runs[other]) for other in ("bn", "none")],
             full=steps >= _PUBLISHED_STEPS,
             measured=means["nd"],
-            reason=f"The mean training loss of the first {counted(steps, 'step')} is {means['nd']:.3g} with"
+            reason=f"The mean training loss of the first {steps:,} steps is {means['nd']:.3g} with"
             f" deconvolution, {means['bn']:.3g} with batch normalisation, and {means['none']:.3g} without.",
             conditions=conditions_of(runs["nd"]),
         )
