@@ -16,7 +16,6 @@ from ndtools.reproduction.items.recipes import (
     imagenet_part,
     part,
 )
-from ndtools.text import counted
 
 __all__ = ["FIG_8", "TABLE_4"]
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from ndtools.experiments.features.config import FeaturesConfig
 from ndtools.published.registry import ENTRIES
-from ndtools.reproduction.grading import grade_claim
+from ndtools.reproduction.grading import ONE_SET, grade_claim
 from ndtools.reproduction.item import Grade, Item, Level, Part, Results, Setting
 from ndtools.reproduction.items.comparing import ahead, seconds_of_steps, slower
 from ndtools.reproduction.items.recipes import accuracy, conditions_of, glyph_level, imagenet_part, part
@@ -85,7 +85,7 @@ def _grade_features(level: Level, results: Results) -> list[Grade]:
             full=level.full,
             measured=near[1],
             reason=f"Deconvolution takes the kurtosis from {tails[0]:.3g} to {tails[1]:.3g}, and the share of values"
-            f" within 0.1 σ of zero from {near[0]:.3g} to {near[1]:.3g} %.",
+            f" within 0.1 σ of zero from {near[0]:.3g} to {near[1]:.3g} %.{ONE_SET}",
             conditions=f"{source_name(result.source)}, inputs of the fifth convolution, {network}",
         )
     ]
