@@ -109,6 +109,7 @@ from ndtools.experiments.regress.result import RegressResult as RegressResult
 from ndtools.experiments.regress.run import regress as regress
 from ndtools.experiments.regress.run import run as _run_regress
 from ndtools.experiments.saved import load as load
+from ndtools.experiments.segment.config import SegmentConfig as SegmentConfig
 from ndtools.experiments.signals.config import SignalsConfig as SignalsConfig
 from ndtools.experiments.signals.figure import plot_signals as plot_signals
 from ndtools.experiments.signals.result import SignalsResult as SignalsResult
@@ -193,8 +194,10 @@ from ndtools.training.loop import Training as Training
 from ndtools.training.recipe import Recipe as Recipe
 from ndtools.training.records import EpochRecord as EpochRecord
 from ndtools.training.records import StepRecord as StepRecord
+from ndtools.training.segmentation import Segmentation as Segmentation
 from ndtools.training.state import TrainingState as TrainingState
 from ndtools.training.streams import StreamedData as StreamedData
+from ndtools.training.tasks import Classification as Classification
 from ndtools.transforms.whiten import Whiten as Whiten
 from ndtools.transforms.zca import ZCA as ZCA
 

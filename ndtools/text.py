@@ -6,6 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ndtools.numerics.deconvolution import Deconvolution
     from ndtools.numerics.ridge import RidgeChoice
     from ndtools.validation import Space
@@ -17,6 +19,7 @@ __all__ = [
     "percent",
     "precision_in_words",
     "in_space",
+    "names_in_words",
     "printable",
     "reason",
     "ridge_in_words",
@@ -152,6 +155,12 @@ def counted(number: int, noun: str) -> str:
 def share_in_percent(share: float) -> str:
     """Return a share of a variance as a number of per cent, "91.1"; "0" where it is only the rounding of float64."""
     return f"{100 * share:.3g}" if not share <= _NO_SHARE else "0"
+
+
+def names_in_words(names: "Sequence[str]") -> str:
+    """Return the names of channels for a message; of more than four, the first three and how many there are."""
+    texts = [printable(name) for name in names]
+    return ", ".join(texts) if len(texts) <= 4 else f"{', '.join(texts[:3])}, ... ({len(texts)} in all)"
 
 
 def duration(seconds: float | None) -> str:

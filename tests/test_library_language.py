@@ -10,12 +10,15 @@ from tests.places import ROOT
 PACKAGE = ROOT / "ndtools"
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 SPEAK_OPTIONS = ("console", "cli")  # and the command.py of each experiment
+OF_COMMANDS = ("runs/options.py", "runs/launch.py")  # what the commands of training runs share
 # A whole command line to be typed into a shell is a remedy for users of the library, too.
 COMMAND_LINE = re.compile(r"ndtools [a-z]|\{command\} ")
 LIBRARY = [
     path
     for path in sorted(PACKAGE.rglob("*.py"))
-    if path.relative_to(PACKAGE).parts[0] not in SPEAK_OPTIONS and path.name != "command.py"
+    if path.relative_to(PACKAGE).parts[0] not in SPEAK_OPTIONS
+    and path.name != "command.py"
+    and path.relative_to(PACKAGE).as_posix() not in OF_COMMANDS
 ]
 
 

@@ -218,6 +218,7 @@ def save_shard(
             found.noise,
             origin,
             calibrated=images.calibrated,
+            names=images.channels_decoded(gray=setting.gray, space=setting.space),
         )
         write_moments(path, arrays)
         output.skipped(used)

@@ -8,6 +8,7 @@ __all__ = [
     "ALGORITHMS",
     "ARMS",
     "CHANNELS",
+    "CLASSES",
     "CONES",
     "DIVERGING",
     "METHODS",
@@ -56,6 +57,16 @@ SIDES: dict[str, dict[str, Any]] = {
     "after": {"color": BLUE, "linestyle": "-"},
 }
 """Images before and after deconvolution."""
+
+CLASSES = (
+    *(BLUE, ORANGE, "#690000", "#3c00f0", "#006969", "#e1b478", "#000f96", "#7869ff", "#c33c0f", "#3cc3f0"),
+    *("#2d2d5a", "#00875a", "#ffe100", "#e1e169", "#2d96a5", "#1e4bb4", "#3ca5ff", "#4b1e2d", "#78ffb4", "#1e963c"),
+)
+"""Classes of the pixels of a scene, by their number. Those who see no red or no green tell them apart, too.
+
+Each is far from all that come before it, in CIE Lab as any of the three kinds of eyes sees it, and from the greys of
+pixels without a class.
+"""
 
 ALGORITHMS: dict[str, dict[str, Any]] = {
     "coupled": {"color": BLUE, "marker": "o"},

@@ -5,7 +5,7 @@ import os
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,9 +18,10 @@ from ndtools.data.images.sources import Skipped
 from ndtools.errors import DataError, MatrixError, OptionError
 from ndtools.moments.origin import Origin
 from ndtools.moments.shards import in_order
+from ndtools.moments.words import names_array, names_of, space_array, space_of
 from ndtools.numerics.covariance import Covariance
-from ndtools.text import printable
-from ndtools.validation import SPACES, Space
+from ndtools.text import names_in_words, printable
+from ndtools.validation import Space
 from ndtools.writing import write_whole
 
 __all__ = [
@@ -34,15 +35,13 @@ __all__ = [
     "read_moments",
     "read_written",
     "size_in_words",
-    "space_array",
-    "space_of",
     "write_moments",
 ]
 
 COPIES = 10  # number of arrays of the size of a covariance that are held while its kernels are computed
 KEYS = ("covariance", "mean", "patches", "images", "channels", "kernel_size")
 ROUNDING, RESIZE, SPACE = "rounding", "resize", "space"  # missing in files that earlier versions wrote
-NOISE, ORIGIN, CALIBRATED = "noise", "origin", "values_as_they_are"  # likewise
+NOISE, ORIGIN, CALIBRATED, NAMES = "noise", "origin", "values_as_they_are", "channel_names"  # likewise
 
 
 class Moments(NamedTuple):
@@ -68,6 +67,8 @@ class Moments(NamedTuple):
         Images of several frames, of which the first was used; files do not hold them.
     calibrated : bool
         Whether the images are arrays whose values are taken as they are, and need not be in [0, 1]. Default False.
+    names : tuple of str
+        Names of the channels; none, the default, if they are not known.
     """
 
     covariance: Covariance
@@ -79,6 +80,7 @@ class Moments(NamedTuple):
     skipped: tuple[Skipped, ...] = ()
     frames: tuple[Frames, ...] = ()
     calibrated: bool = False
+    names: tuple[str, ...] = ()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a file of moments, which ``from_moments`` of experiments reads.
@@ -101,6 +103,7 @@ class Moments(NamedTuple):
             self.noise,
             self.origin,
             calibrated=self.calibrated,
+            names=self.names,
         )
         write_moments(Path(path), arrays)
 
@@ -114,6 +117,7 @@ def moments_arrays(
     origin: Origin | None = None,
     *,
     calibrated: bool = False,
+    names: Sequence[str] = (),
 ) -> dict[str, NDArray[Any]]:
     """Return the arrays of a file of moments.
 
@@ -133,6 +137,8 @@ def moments_arrays(
         Source or shard that the moments come from. By default it is not known.
     calibrated : bool
         Whether the images are arrays whose values are taken as they are. Default False.
+    names : sequence of str
+        Names of the channels. By default they are not known.
 
     Returns
     -------
@@ -154,6 +160,8 @@ def moments_arrays(
         arrays[NOISE] = np.array(noise)
     if calibrated:
         arrays[CALIBRATED] = np.array(1)
+    if names:
+        arrays[NAMES] = names_array(names)
     if origin is not None:  # as bytes: files of moments hold numbers only
         arrays[ORIGIN] = np.frombuffer(origin.text().encode(), np.uint8)
     return arrays
@@ -202,6 +210,7 @@ def iterate_moments(paths: Sequence[str]) -> Iterator[Moments]:
     """
     paths = in_order(paths, [_origin_in(path) for path in paths])
     first: Moments | None = None
+    known: tuple[str, ...] = ()  # files of earlier versions hold no names
     for path in paths:
         moments = _read(path)
         first = first or moments
@@ -221,6 +230,12 @@ def iterate_moments(paths: Sequence[str]) -> Iterator[Moments]:
                 f"{message}: its pixels are in the colour space {moments.space}, the others in {first.space}; moments"
                 " of different spaces cannot be added"
             )
+        if known and moments.names and moments.names != known:
+            raise MatrixError(
+                f"{message}: its channels are {names_in_words(moments.names)}, those of the others"
+                f" {names_in_words(known)}"
+            )
+        known = known or moments.names
         yield moments
 
 
@@ -235,22 +250,6 @@ def check_space_of_files(wanted: Space, space: Space) -> None:
         raise OptionError(
             "space", f"must be that of the files, whose pixels are in the colour space {space}, got {wanted!r}"
         )
-
-
-def space_array(space: Space) -> NDArray[np.uint8]:
-    """Return the name of a colour space as files of arrays have it: the codes of its letters."""
-    return np.frombuffer(space.encode("ascii"), np.uint8)
-
-
-def space_of(array: NDArray[Any] | None, path: str) -> Space:
-    """Return the colour space whose name an array of a file has; "srgb" without it, as in files of earlier versions."""
-    if array is None:
-        return "srgb"
-    codes = array.ravel()
-    name = "".join(map(chr, codes.astype(int))) if codes.size < 99 and ((codes > 31) & (codes < 127)).all() else ""
-    if name not in SPACES:
-        raise MatrixError(f"{printable(path)} has pixels in an unknown colour space: it must be {', '.join(SPACES)}")
-    return cast("Space", name)
 
 
 def read_written(
@@ -338,7 +337,7 @@ def _read(path: str) -> Moments:
         path,
         KEYS,
         "files of moments are those that ndtools kernels --save-moments FILE writes",
-        [ROUNDING, RESIZE, SPACE, NOISE, ORIGIN, CALIBRATED],
+        [ROUNDING, RESIZE, SPACE, NOISE, ORIGIN, CALIBRATED, NAMES],
     )
     numbers = {key: arrays[key].ravel() for key in ("patches", "images", "channels", "kernel_size")}
     if any(not (values.size and (values >= 1).all() and (values % 1 == 0).all()) for values in numbers.values()):
@@ -383,6 +382,7 @@ def _read(path: str) -> Moments:
         None if noise is None else float(noise),
         _origin(path, arrays[ORIGIN]) if ORIGIN in arrays else None,
         calibrated=CALIBRATED in arrays,
+        names=names_of(arrays.get(NAMES), path, channels),
     )
 
 

@@ -86,6 +86,8 @@ class GroupedMoments:
         Source of moments that were read from files; None for images, and for files of several sources.
     calibrated : bool
         Whether the images are arrays whose values are taken as they are, and need not be in [0, 1]. Default False.
+    names : tuple of str
+        Names of the channels of moments that were read from files; none if they are not known.
     """
 
     by_size: tuple[GroupMoments, ...]
@@ -97,6 +99,7 @@ class GroupedMoments:
     space: Space = "srgb"
     origin: Origin | None = None
     calibrated: bool = False
+    names: tuple[str, ...] = ()
 
     @property
     def read(self) -> int:
@@ -239,6 +242,7 @@ def moments_of_files(
     sizes: list[int] = []
     noise: float | None = 0.0
     origins = set[Origin | None]()
+    names: tuple[str, ...] = ()
     for i, moments in enumerate(iterate_moments(paths)):
         if not groups:
             resize, space, calibrated = moments.resize, moments.space, moments.calibrated  # all files agree in them
@@ -252,6 +256,7 @@ def moments_of_files(
         groups[i % kept].add(i // kept, moments.covariance)
         sizes[i % kept] += moments.images
         noise = None if noise is None or moments.noise is None else noise + moments.images * moments.noise
+        names = names or moments.names
         origins.add(moments.origin and replace(moments.origin, shard=None))
     return GroupedMoments(
         (GroupMoments(tuple(group.total() for group in groups)),),
@@ -261,4 +266,5 @@ def moments_of_files(
         space=space,
         origin=origins.pop() if len(origins) == 1 else None,
         calibrated=calibrated,
+        names=names,
     )

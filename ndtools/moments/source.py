@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -181,6 +181,7 @@ def moments(
     key: str | None = None,
     axes: str | None = None,
     raw: str | None = None,
+    channels: Sequence[str] = (),
     jobs: int | None = None,
     attempts: int = ATTEMPTS,
     storage_options: Mapping[str, Any] | None = None,
@@ -226,6 +227,8 @@ def moments(
         Whether a number ``eps`` is in units of the mean variance of a pixel. Default False, except for arrays.
     key, axes, raw : str, optional
         Name, axes and type of the arrays in files, as in :class:`ndtools.KernelsConfig`.
+    channels : sequence of str
+        Names of the channels of arrays, which files of moments hold. Default: "gray", "R", "G", "B", or numbers.
     jobs : int, optional
         Number of threads that decode images, in each worker. Default: one with an executor, and one for each processor
         without.
@@ -261,7 +264,20 @@ def moments(
     """
     name = os.fspath(source)
     setting = PatchSetting(
-        kernel_size, gray, space, resize, images, seed, covariance, stride, eps, relative_eps, key, axes, raw
+        kernel_size,
+        gray,
+        space,
+        resize,
+        images,
+        seed,
+        covariance,
+        stride,
+        eps,
+        relative_eps,
+        key,
+        axes,
+        raw,
+        tuple(channels),
     )
     check_count("attempts", attempts)
     if name == "-":
@@ -324,4 +340,5 @@ def _together(tree: TreeSum, results: list[ShardResult], source: ImageSource, se
         skipped,
         tuple(sorted((f for result in results for f in result.frames), key=lambda f: f.name)),
         calibrated=source.calibrated,
+        names=source.channels_decoded(gray=setting.gray, space=setting.space),
     )

@@ -23,7 +23,7 @@ from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.patches import Sizes, as_pixels
 from ndtools.numerics.pixels import white
-from ndtools.numerics.sparsity import ROUNDING, Density, Distribution, SparsitySums
+from ndtools.numerics.sparsity import OF_OFFSET, ROUNDING, Density, Distribution, SparsitySums
 from ndtools.validation import Space
 
 __all__ = ["Measured", "PixelMap", "Whitening", "measure_values"]
@@ -42,23 +42,32 @@ class PixelMap:
     weight : Tensor of shape (C, C, k_y, k_x)
         Weight of the convolution, float32.
     bias : Tensor of shape (C,)
-        Bias of the convolution, float32.
+        Bias of the convolution of pixels less their offset, float32.
     sigma : float
         Standard deviation of the output before it was scaled; 0 if it is only rounding.
+    offset : tuple of float
+        Mean of each channel, which is taken off before: products with a large one would cancel, and leave their
+        rounding.
     """
 
     weight: Tensor
     bias: Tensor
     sigma: float
+    offset: tuple[float, ...]
 
     @classmethod
     def of(cls, weight: Tensor, covariance: Covariance) -> "PixelMap":
         """Scale a convolution (C, C, k_y, k_x) to the patches of a covariance."""
         rows = weight.flatten(1)
         sigma = math.sqrt(max(0.0, (rows @ covariance.matrix @ rows.mT).diagonal().mean().item()))
-        if sigma <= ROUNDING * (rows.abs() @ covariance.mean.abs()).max().item():
-            return cls(torch.zeros_like(weight).float(), torch.zeros(len(weight)), 0.0)
-        return cls((weight / sigma).float(), (-(rows @ covariance.mean) / sigma).float(), sigma)
+        patches = covariance.mean.view(covariance.channels, -1)
+        offset = patches.mean(1).float().double()  # numbers of float32, so that images of uint8 lose the same
+        about = (patches - offset[:, None]).flatten()
+        terms = about.abs() + covariance.matrix.diagonal().clamp_min(0).sqrt() + OF_OFFSET * covariance.mean.abs()
+        if sigma <= ROUNDING * (rows.abs() @ terms).max().item():
+            return cls(torch.zeros_like(weight).float(), torch.zeros(len(weight)), 0.0, (0.0,) * covariance.channels)
+        bias = -(rows @ about) / sigma
+        return cls((weight / sigma).float(), bias.float(), sigma, tuple(offset.tolist()))
 
     def __call__(self, image: Decoded) -> NDArray[np.float32]:
         """Return the output at every valid position, (C, H', W')."""
@@ -246,16 +255,18 @@ def measure_values(
 def _values(maps: Sequence[PixelMap], image: Decoded) -> list[NDArray[np.float32]]:
     """Return the outputs (C, H', W') of several maps at every position that is valid for all of a map's weight."""
     pixels = as_pixels(image.pixels)
-    pixels = pixels.float() / white(pixels)
+    if pixels.dtype != torch.float64:
+        pixels = pixels.float() / white(pixels)
     outputs: list[NDArray[np.float32]] = [np.empty(0, np.float32)] * len(maps)
-    by_shape: dict[tuple[tuple[int, ...], tuple[int, int]], list[int]] = {}
+    by_shape: dict[tuple[tuple[int, ...], tuple[int, int], tuple[float, ...]], list[int]] = {}
     for i, each in enumerate(maps):
-        by_shape.setdefault((tuple(each.weight.shape), each.window), []).append(i)
+        by_shape.setdefault((tuple(each.weight.shape), each.window, each.offset), []).append(i)
     # One convolution with many outputs takes half the time of several, and a narrow window a fraction.
-    for (shape, (height, width)), places in by_shape.items():
+    for (shape, (height, width), offset), places in by_shape.items():
         y, x = (shape[2] - height) // 2, (shape[3] - width) // 2
         weight = torch.cat([maps[i].weight[:, :, y : shape[2] - y, x : shape[3] - x] for i in places])
         inner = pixels[None, :, y : pixels.shape[1] - y, x : pixels.shape[2] - x]
+        inner = (inner - torch.tensor(offset, dtype=inner.dtype).view(1, -1, 1, 1)).float()
         values = conv2d(inner, weight, torch.cat([maps[i].bias for i in places]))[0]
         for i, part in zip(places, torch.split(values, shape[0]), strict=True):
             outputs[i] = part.numpy()

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from ndtools.errors import MatrixError
+
 __all__ = ["circular_inverse"]
 
 
@@ -23,6 +25,11 @@ def circular_inverse(images: Tensor, weight: Tensor) -> Tensor:
     -------
     Tensor of shape (..., C, H, W)
         Images before the convolution, in the dtype of ``images``.
+
+    Raises
+    ------
+    MatrixError
+        If the convolution removes a frequency, so that it has no inverse.
     """
     height, width = images.shape[-2:]
     ky, kx = weight.shape[-2:]
@@ -34,6 +41,11 @@ def circular_inverse(images: Tensor, weight: Tensor) -> Tensor:
     kernel = kernel.index_add(-1, places, weight.flatten(2)).view(*weight.shape[:2], height, width)
     response = torch.fft.rfft2(kernel).movedim((0, 1), (-2, -1))
     spectrum = torch.fft.rfft2(images).movedim(-3, -1)
-    solved = torch.linalg.solve(response, spectrum.unsqueeze(-1)).squeeze(-1)
+    try:
+        solved = torch.linalg.solve(response, spectrum.unsqueeze(-1)).squeeze(-1)
+    except RuntimeError:  # torch.linalg.LinAlgError
+        raise MatrixError(
+            f"weight must have an inverse for images of {height}×{width} pixels, got kernels that remove a frequency"
+        ) from None
     inverse: Tensor = torch.fft.irfft2(solved.movedim(-1, -3), s=(height, width))
     return inverse

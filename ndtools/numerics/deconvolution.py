@@ -90,7 +90,7 @@ class Deconvolution:
 
         With `bias`, it is an argument of :func:`torch.nn.functional.conv2d` (conv1d for signals, conv3d for volumes),
         in torch's default dtype (float32): ``conv2d(images, fit.weight, fit.bias)`` equals ``fit.apply(images)`` for
-        images of shape (N, C, H, W).
+        images of shape (N, C, H, W), to rounding: `apply` first takes off a mean, which matters where it is large.
         In float64, the weight is what `kernels` returns. ValueError if a side of the patch is even.
         """
         return self._centre()[0].to(torch.get_default_dtype())
@@ -229,8 +229,11 @@ class Deconvolution:
         pixels = as_pixels(image)
         if pixels.dtype == torch.uint8:
             pixels = pixels.float() / white(pixels)
-        weight, bias = self._centre()
-        return convolved(pixels, weight.to(pixels), bias.to(pixels))
+        # Channels are convolved about their mean: products with a large offset would cancel, and leave their rounding.
+        offset = self.mean.view(c, -1).mean(1).to(pixels)
+        weight, area = self.kernels(), math.prod(self.kernel_size)
+        bias = -weight.flatten(1) @ (self.mean - offset.to(self.mean).repeat_interleave(area))
+        return convolved(pixels - offset.view(-1, *(1,) * axes), weight.to(pixels), bias.to(pixels))
 
     def fold(self, weight: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Merge D into a convolution that follows it (Ye et al. 2020, sec. 4.5.1).

@@ -26,6 +26,8 @@ __all__ = ["PatchCovariance", "memory_needed", "transform_dtype"]
 
 GREY_LEVELS = 255.0  # sums are kept in grey levels, in which uint8 pixels are whole numbers
 ROOM = 2**18  # pixels that are converted to float64 at a time
+# Variances in squared units of the pixels whose sums of squares in a transform are numbers of float32.
+FLOAT32_VARIANCES = (1e-20, 1e12)
 
 
 def transform_dtype(variance: float, features: int, eps: float, *, relative: bool = False) -> torch.dtype:
@@ -193,7 +195,8 @@ class PatchCovariance:
 
     def _dtype_of(self, variance: float) -> torch.dtype:
         """Return the precision for an image, given the variance of its pixels."""
-        if self.method == "im2col":
+        smallest, largest = FLOAT32_VARIANCES
+        if self.method == "im2col" or not (variance == 0 or smallest <= variance <= largest):
             return torch.float64
         if self.eps is None or self.dtype == torch.float64:
             return self.dtype

@@ -43,6 +43,9 @@ __all__ = [
 
 MEASURES = ("kurtosis", "hoyer", "gini", "near_zero", "ggd_shape")
 REACH = 10.0  # standard deviations that the histograms cover on either side
+OF_OFFSET = (
+    0.03  # weight, among these terms, of an offset that was taken off before: variances lose 1e-15 of its square
+)
 ROUNDING = 1e-6  # error of float32 sums, in units of their terms: a smaller standard deviation counts as 0
 NEAR_ZERO = 0.1
 SHAPES = (0.1, 20.0)  # range of β of the generalised Gaussian; two values of equal size would give infinity

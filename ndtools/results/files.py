@@ -60,15 +60,13 @@ def figure_paths(folder: Path, stem: str, label: str, formats: Sequence[str]) ->
     return [folder / f"{stem}{label and '_'}{label}.{image_format}" for image_format in formats]
 
 
-def captions_text(stem: str, captions: Mapping[str, str], command: str) -> str:
+def captions_text(captions: Mapping[str, str], command: str) -> str:
     """Return the content of the .txt file: the caption of each figure, and the command that made them.
 
     Parameters
     ----------
-    stem : str
-        File name of the figures without extension.
     captions : mapping of str to str
-        Captions by the labels of the figures: "" for the main one.
+        Captions by the file names of the figures, without extension.
     command : str
         Command line of the run.
 
@@ -77,7 +75,7 @@ def captions_text(stem: str, captions: Mapping[str, str], command: str) -> str:
     str
         One paragraph for each figure, and one for the command.
     """
-    named = [f"{stem}{label and '_'}{label}: {caption}" for label, caption in captions.items()]
+    named = [f"{name}: {caption}" for name, caption in captions.items()]
     return "\n\n".join([*named, f"Made with ndtools {__version__}: {command}"]) + "\n"
 
 
@@ -107,7 +105,8 @@ def _write_npz(arrays: Mapping[str, Any], file: IO[bytes]) -> None:
 
 def _write_captions(stem: str, captions: Mapping[str, str], command: str, file: IO[bytes]) -> None:
     # Commands may hold names of files that are not UTF-8.
-    file.write(captions_text(stem, captions, command).encode("utf-8", "backslashreplace"))
+    named = {f"{stem}{label and '_'}{label}": caption for label, caption in captions.items()}
+    file.write(captions_text(named, command).encode("utf-8", "backslashreplace"))
 
 
 def _write_png(pixels: NDArray[np.uint8], file: IO[bytes]) -> None:

@@ -135,8 +135,13 @@ class RunFolder:
         return self.path / "figure.png"
 
     @property
+    def examples(self) -> Path:
+        """Path of the figure of scenes with their labels, in runs that segment."""
+        return self.path / "examples.png"
+
+    @property
     def captions(self) -> Path:
-        """Path of the text file with the caption of the figure."""
+        """Path of the text file with the captions of the figures."""
         return self.path / "figure.txt"
 
     @property

@@ -85,8 +85,17 @@ class Run:
 
     @property
     def evaluation(self) -> str:
-        """Name of the images that evaluate the network after each epoch: "test" or "held-out"."""
+        """Name of the images that evaluate the network after each epoch.
+
+        It is "test", "held-out", "validation" or, in sets without images for evaluation, "training".
+        """
         return str(self.about["data"].get("eval_split", "test"))
+
+    @property
+    def final(self) -> str:
+        """Name of the images of the final number: "test", or that of `evaluation` in sets without test images."""
+        lists = self.about["data"].get("fingerprint")  # of streamed sets, whose test images may be absent
+        return self.evaluation if isinstance(lists, dict) and "test" not in lists else "test"
 
     @property
     def segments(self) -> bool:
@@ -119,8 +128,9 @@ class Run:
 
     def __repr__(self) -> str:
         network = f"{self.about['arch']}, {self.about['norm']}, {self.data}"
-        accuracy = self.epochs["eval_top1"]
-        last = f", {accuracy[-1]:.2f} % ({self.evaluation}) after epoch {len(accuracy)}" if len(accuracy) else ""
+        name, score = ("mean IoU ", "eval_mean_iou") if self.segments else ("", "eval_top1")
+        values = self.epochs.get(score, self.epochs["eval_top1"])
+        last = f", {name}{values[-1]:.2f} % ({self.evaluation}) after epoch {len(values)}" if len(values) else ""
         return f"Run: {self.name}: {network}, {len(self.steps['step']):,} steps{last}"
 
 

@@ -1,5 +1,6 @@
 """Settings that all training runs have, with their limits. Imports nothing heavy."""
 
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, fields
 from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
@@ -79,6 +80,8 @@ class RunConfig(Recipe):
 
     command: ClassVar[str] = "train"
     """Name of the command that makes such runs."""
+    options: ClassVar[Mapping[str, str]] = {}
+    """Names of the options of settings that have another name on the command line."""
     task: ClassVar[str] = "classification"
     """What the networks are trained for, "classification" or "segmentation"."""
 

@@ -36,7 +36,7 @@ class Pace:
 
     def __init__(self, steps: int, epochs: int, per_epoch: int = 0) -> None:
         self.steps, self.epochs, self.per_epoch = steps, epochs, per_epoch
-        self.step, self.epoch, self.eval_top1 = 0, 0, math.nan
+        self.step, self.epoch, self.score, self.measure = 0, 0, math.nan, "accuracy"
         self._recent: deque[StepRecord] = deque(maxlen=_WINDOW + 1)
         self._last_step = time.monotonic()
         self._evaluations: list[float] = []
@@ -50,7 +50,8 @@ class Pace:
 
     def after_epoch(self, record: "EpochRecord") -> None:
         """Take an epoch, which ends with an evaluation, into account."""
-        self.epoch, self.eval_top1 = record.epoch, record.eval_top1
+        self.epoch, self.score = record.epoch, record.score
+        self.measure = "accuracy" if record.eval_mean_iou is None else "mean IoU"
         self._evaluations.append(time.monotonic() - self._last_step)
 
     @property
@@ -78,9 +79,9 @@ class Pace:
 
     @property
     def words(self) -> str:
-        """Loss, last accuracy, speed and time left, as far as they are known."""
+        """Loss, last accuracy or mean intersection over union, speed and time left, as far as they are known."""
         parts = [] if math.isnan(self.loss) else [f"loss {self.loss:.4f}"]
-        parts += [] if math.isnan(self.eval_top1) else [f"accuracy {self.eval_top1:.2f} %"]
+        parts += [] if math.isnan(self.score) else [f"{self.measure} {self.score:.2f} %"]
         parts += [] if math.isnan(self.images_per_second) else [f"{self.images_per_second:,.0f} images/s"]
         parts += [] if math.isnan(self.seconds_left) else [f"{duration(self.seconds_left)} left"]
         return "  ".join(parts) or "starting"
@@ -198,10 +199,13 @@ def _line(name: str, record: "EpochRecord", pace: Pace) -> str:
     remaining = "" if math.isnan(left) or pace.step >= pace.steps else f"  {duration(left)} left"
     short = record.step < record.epoch * pace.per_epoch
     part = f" (cut short: {record.step - (record.epoch - 1) * pace.per_epoch:,} of {pace.per_epoch:,} steps)"
+    pixels, mean_iou = "", ""
+    if record.eval_mean_iou is not None:
+        pixels, mean_iou = "pixels ", f"  mean IoU {record.eval_mean_iou:.2f} %"
     return (
         f"{name}  epoch {record.epoch}/{pace.epochs}{part if short else ''}"
-        f"  train loss {record.train_loss:.4f}  {record.train_top1:.2f} %"
-        f"  evaluation loss {record.eval_loss:.4f}  {record.eval_top1:.2f} %{speed}{remaining}"
+        f"  train loss {record.train_loss:.4f}  {pixels}{record.train_top1:.2f} %"
+        f"  evaluation loss {record.eval_loss:.4f}  {pixels}{record.eval_top1:.2f} %{mean_iou}{speed}{remaining}"
     )
 
 

@@ -24,7 +24,7 @@ _POINTS = 400  # at most, of the training loss
 
 
 def plot_train(run: "Run", *, width: float = PAGE, title: bool = True, fig: Figure | None = None) -> Figure:
-    """Draw loss and accuracy of a run by epoch.
+    """Draw loss and accuracy of a run by epoch and, if it segments, the mean intersection over union.
 
     Parameters
     ----------
@@ -40,28 +40,38 @@ def plot_train(run: "Run", *, width: float = PAGE, title: bool = True, fig: Figu
     Returns
     -------
     Figure
-        With two axes: the loss, logarithmic, and the accuracy in per cent.
+        With two axes: the loss, logarithmic, and the accuracy in per cent. For runs that segment, the second is of
+        labelled pixels, and a third has the mean intersection over union.
     """
     with drawing_style():
         width = width_of(fig, width)
         wide = is_wide(width)
-        fig = new_figure(fig, width, 72 if wide else 130)
-        loss, accuracy = fig.subplots(1, 2) if wide else fig.subplots(2, 1)
+        panels = 3 if run.segments else 2
+        fig = new_figure(fig, width, (62 if run.segments else 72) if wide else 65 * panels)
+        axes = list(fig.subplots(1, panels) if wide else fig.subplots(panels, 1))
+        loss, accuracy, *others = axes
         _draw_loss(loss, run)
         epochs = run.epoch_ends
-        accuracy.plot(epochs, run.epochs["train_top1"], label="training", marker=".", **_TRAINING)
-        accuracy.plot(epochs, run.epochs["eval_top1"], label=run.evaluation, marker="o", **_EVALUATION)
-        accuracy.set_ylabel("accuracy (%)")
+        during, after = ("training", run.evaluation)
+        if during == after:
+            during, after = "training, during the epoch", "training, after it"
+        accuracy.plot(epochs, run.epochs["train_top1"], label=during, marker=".", **_TRAINING)
+        accuracy.plot(epochs, run.epochs["eval_top1"], label=after, marker="o", **_EVALUATION)
+        accuracy.set_ylabel("pixel accuracy (%)" if run.segments else "accuracy (%)")
+        for ax in others:
+            mean_iou = run.epochs.get("eval_mean_iou", np.full(len(epochs), np.nan))
+            ax.plot(epochs, mean_iou, label=after, marker="o", **_EVALUATION)
+            ax.set_ylabel("mean IoU (%)")
         if not len(epochs):
-            say_empty(accuracy, "no epoch was finished" if run.state == "diverged" else "no epoch is finished yet")
+            for ax in axes[1:]:
+                say_empty(ax, "no epoch was finished" if run.state == "diverged" else "no epoch is finished yet")
         last = max(*epochs, *run.steps["epoch"][-1:], 1 if run.state == "running" else 0.0, 1e-6)
-        loss.set_xlim(0, last * 1.02)
-        accuracy.set_xlim(0, last * 1.02)
-        for ax in (loss, accuracy):
+        for ax in axes:
+            ax.set_xlim(0, last * 1.02)
             ax.set_xlabel("epoch")
-        for ax in (loss, accuracy) if len(epochs) else (loss,):
-            ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=last >= 2, min_n_ticks=1))
-        add_letters([loss, accuracy])
+        for ax in axes if len(epochs) else (loss,):
+            ax.xaxis.set_major_locator(MaxNLocator(nbins=8 if panels == 2 else 6, integer=last >= 2, min_n_ticks=1))
+        add_letters(axes)
         handles, labels = accuracy.get_legend_handles_labels()
         if run.state == "diverged":
             handles.append(Line2D([], [], **_DIVERGED))
@@ -86,14 +96,38 @@ def caption_train(run: "Run") -> str:
         The caption, one paragraph.
     """
     config, data = run.about["config"], run.about["data"]
+    augmented = " and with augmentation" if config.get("augment", True) else ""
+    if run.evaluation == "training":
+        after = f"on the same images after it, since {run.data} has no others for evaluation"
+    else:
+        after = f"on the {data['eval_images']:,} {run.evaluation} images after it"
+    share = "Share of right labels" if run.segments else "Accuracy"
+    auxiliary = ", with that of the auxiliary classifier" if run.segments and config.get("auxiliary") else ""
     return (
         f"Learning curves of {run.about['arch']} with the normalisation {run.about['norm']} on {run.data}:"
         f" {data['train_images']:,} training images in batches of {config['batch_size']:,}, {config['opt']} at the rate"
-        f" {config['lr']:g}, weight decay {config['weight_decay']:g}, seed {config['seed']}. (a) Training loss,"
-        f" averaged over neighbouring steps, and {run.evaluation} loss after each epoch. (b) Accuracy on the"
-        " training images, in the course of each epoch and with augmentation, and on the"
-        f" {data['eval_images']:,} {run.evaluation} images after it.{_divergence(run)}"
+        f" {config['lr']:g}, weight decay {config['weight_decay']:g}, seed {config['seed']}. (a) Training"
+        f" loss{auxiliary}, averaged over neighbouring steps, and {run.evaluation} loss after each epoch."
+        f" (b) {share} on the training images, in the course of each epoch{augmented}, and {after}."
+        f"{_mean_iou(run)}{_divergence(run)}"
     )
+
+
+def _mean_iou(run: "Run") -> str:
+    """Say what the panel of the mean intersection over union shows, and the final number if it is of other images."""
+    if not run.segments:
+        return ""
+    data, last = run.about["data"], (run.result or {}).get("last") or {}
+    words = (
+        f" (c) Intersection over union on the {run.evaluation} images after each epoch: mean over the"
+        f" {data['classes']:,} classes, without those that occur in neither truth nor prediction."
+    )
+    if run.final != run.evaluation and last.get("test_mean_iou") is not None:
+        words += (
+            f" On the {data['test_images']:,} {run.final} images, the mean is {last['test_mean_iou']:.2f} % after the"
+            f" last epoch, and {last['test_top1']:.2f} % of the pixels are right."
+        )
+    return words
 
 
 def _divergence(run: "Run") -> str:

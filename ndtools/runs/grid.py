@@ -132,7 +132,8 @@ def command_of(run: PlannedRun, **others: Any) -> str:  # noqa: ANN401
     """
     words = ["ndtools", run.config.command, run.config.dataset]
     for field in fields(run.config):
-        value, option = getattr(run.config, field.name), field.name.replace("_", "-")
+        value = getattr(run.config, field.name)
+        option = run.config.options.get(field.name, field.name.replace("_", "-"))
         if field.name == "dataset" or value == field.default:
             continue
         if isinstance(value, bool):

@@ -232,6 +232,7 @@ def describe(run: Prepared, command: str) -> dict[str, Any]:
             "synthetic": loaded.synthetic,
             "location": loaded.location,
             "classes": len(loaded.classes),
+            **({"class_names": list(loaded.classes)} if loaded.segments else {}),
             **run.training.data.numbers(),
         },
         "steps": run.training.steps,
@@ -271,7 +272,7 @@ def train(
         Content of the result.json that was written, without the version of its format; None if the run was stopped,
         so that it can be resumed.
     """
-    training, writer = run.training, Writer(run.training, folder)
+    training, writer = run.training, Writer(run.training, folder, run.loaded.classes)
     stopped, reason = ("max_steps" if training.steps < run.config.epochs * training.per_epoch else None), None
     written = time.monotonic()
     try:

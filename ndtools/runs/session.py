@@ -14,7 +14,7 @@ import typer
 from ndtools.computing.operators import operator_threads, resolve_device
 from ndtools.console.failures import EXIT_CODES, INTERRUPTED
 from ndtools.console.output import Output
-from ndtools.errors import DataError, NumericalError, NumericalWarning, OptionError, OutputError
+from ndtools.errors import DataError, NumericalError, NumericalWarning, OptionError, OutputError, SkippedImageWarning
 from ndtools.layers.processes import rank, world_size
 from ndtools.models.catalogue import EARLIER_NAMES
 from ndtools.results.run_folder import RunFolder
@@ -33,8 +33,9 @@ from ndtools.validation import check_choice
 
 __all__ = ["Session"]
 
-_FREE = ("device", "jobs", "dataset", "data_dir", "max_steps")
-"""Settings that a run may be resumed with although it was started with others: images may have moved."""
+_FREE = ("device", "jobs", "dataset", "data_dir", "max_steps", "workers")
+"""Settings that a run may be resumed with although it was started with others: images may have moved, and
+batches are equal for any number of workers."""
 
 
 class _Now(NamedTuple):
@@ -156,6 +157,7 @@ class Session:
                 self.screen = Output(quiet=True)
                 stack.enter_context(warnings.catch_warnings())
                 warnings.simplefilter("ignore", NumericalWarning)
+                warnings.filterwarnings("ignore", ".* has no images for evaluation", SkippedImageWarning)
             shown = stack.enter_context(display(self.screen.note, quiet=self.screen.quiet))
             stop = stack.enter_context(stop_requests(insistent=world_size() == 1))
             yield _Now(DataSets(device), shown, stop)
@@ -175,7 +177,7 @@ class Session:
             data, training = run.training.data, run.training
             self.screen.note(
                 f"{printable(folder.path)}: {planned.config.arch}, {planned.config.norm}, {run.loaded.name},"
-                f" {len(data):,} images, {training.steps:,} steps"
+                f" {len(data):,} images, {training.steps:,} step{'' if training.steps == 1 else 's'}"
             )
             self._train(run, folder, now)
 

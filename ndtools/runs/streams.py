@@ -19,6 +19,7 @@ __all__ = ["is_streamed", "load_streams"]
 
 _FOLDERS = {"imagenet": ("imagenet", "ILSVRC2012"), "camvid": ("camvid", "CamVid"), "cityscapes": ("cityscapes",)}
 """Names of the folders that known sets are looked for in, by the name of the set."""
+_OF_CLASSES = ("imagenet",)  # those whose images have one label each
 _EVALUATED_IMAGES, _EVALUATED_SCENES = 64, 4  # at a time; logits have the size of the label maps
 
 
@@ -72,9 +73,7 @@ def load_streams(config: RunConfig, device: torch.device) -> Loaded:
     segments = config.task == "segmentation"
     found = scenes() if segments and config.dataset == SCENES else config.find(_folder(config))
     if found.pairs != segments:
-        other = "train" if segments else "segment"
-        what = "one label each" if segments else "label maps"
-        raise DataError(f"{found.location}: its images have {what}; use `ndtools {other}` for such sets")
+        raise DataError(_other_command(found.location, pairs=found.pairs))
     chosen = found.chosen(images=config.images, holdout=config.holdout)
     if chosen.eval is None and chosen.test is None:
         warnings.warn(
@@ -107,6 +106,8 @@ def load_streams(config: RunConfig, device: torch.device) -> Loaded:
 def _folder(config: RunConfig) -> str:
     """Return the folder of a data set, which is given or looked for by its name."""
     name = config.dataset
+    if name in _FOLDERS and (name in _OF_CLASSES) == (config.task == "segmentation") and not os.path.lexists(name):
+        raise DataError(_other_command(name, pairs=name not in _OF_CLASSES))
     if os.path.lexists(name) or name not in _FOLDERS:
         if os.path.isdir(name):
             return name
@@ -123,12 +124,20 @@ def _folder(config: RunConfig) -> str:
     )
 
 
+def _other_command(name: str, *, pairs: bool) -> str:
+    """Return a message that names the command for a set whose images have labels of the other kind."""
+    what, command = ("label maps", "segment") if pairs else ("one label each", "train")
+    return f"{name}: its images have {what}; use `ndtools {command}` for such sets"
+
+
 def _size_of(chosen: StreamedSet) -> tuple[int, int]:
     """Return height and width of the first training image that can be read."""
+    first: str | None = None
     for index in range(len(chosen.train)):
         try:
             image, _ = chosen.train.read(index)
-        except DataError:
+        except DataError as error:
+            first = first or f"{printable(chosen.train.names[index])}: {error}"
             continue
         return image.shape[1], image.shape[2]
-    raise DataError(f"{chosen.location}: none of the {len(chosen.train):,} training images can be read")
+    raise DataError(f"{chosen.location}: none of its {len(chosen.train):,} training images can be used; {first}")

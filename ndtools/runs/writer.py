@@ -2,9 +2,11 @@
 
 import math
 import time
-from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
 
 import torch
 
@@ -19,6 +21,8 @@ from ndtools.training.tasks import Evaluation
 
 __all__ = ["Writer"]
 
+_DOTS = 200  # in an inch of a figure
+
 
 class Writer:
     """Files of a run, which the first of several processes writes. All processes call all methods.
@@ -29,10 +33,12 @@ class Writer:
         The training run whose records are written.
     folder : RunFolder
         Folder of the run, which the first process has locked.
+    classes : sequence of str
+        Names of the classes, indexed by label.
     """
 
-    def __init__(self, training: Training, folder: RunFolder) -> None:
-        self.training, self.folder = training, folder
+    def __init__(self, training: Training, folder: RunFolder, classes: Sequence[str] = ()) -> None:
+        self.training, self.folder, self.classes = training, folder, classes
         self.network: torch.nn.Module = training.model
         self.seconds, self.checkpoints = 0.0, 0
         self.epochs: list[dict[str, float]] = []
@@ -89,7 +95,7 @@ class Writer:
         self.checkpoints += 1
 
     def finish(self, stopped: str | None, reason: str | None) -> dict[str, Any]:
-        """Evaluate the test images if they were not before, and write result, figure and caption.
+        """Evaluate the test images if they were not before, and write result, figures and captions.
 
         Parameters
         ----------
@@ -125,18 +131,24 @@ class Writer:
 
     def _end(self, result: Mapping[str, Any]) -> None:
         from ndtools.results.files import captions_text
+        from ndtools.runs.examples import caption_examples, examples_of, plot_examples
         from ndtools.runs.figure import caption_train, plot_train
         from ndtools.writing import write_whole
 
-        folder, run = self.folder, self.folder.read()
-        figure = plot_train(run)
-        text = captions_text(folder.figure.stem, {"": caption_train(run)}, run.about["command"])
-        write_whole(
-            {
-                folder.figure: lambda file: figure.savefig(file, dpi=200),
-                folder.captions: lambda file: file.write(text.encode("utf-8", "backslashreplace")),
-            }
-        )
+        folder = self.folder
+        run = replace(folder.read(), result=dict(result))
+        figures, captions = {folder.figure: plot_train(run)}, {folder.figure.stem: caption_train(run)}
+        examples = examples_of(self.training, run, self.classes)
+        if examples is not None:
+            figures[folder.examples] = plot_examples(examples)
+            captions[folder.examples.stem] = caption_examples(examples)
+        text = captions_text(captions, run.about["command"])
+        writers: dict[Path, Callable[[IO[bytes]], object]] = {
+            path: partial(figure.savefig, dpi=_DOTS) for path, figure in figures.items()
+        }
+        write_whole(writers | {folder.captions: lambda file: file.write(text.encode("utf-8", "backslashreplace"))})
+        if examples is None:
+            folder.examples.unlink(missing_ok=True)  # of a run that is longer now, and diverged
         folder.finish(result)
 
 

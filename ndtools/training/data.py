@@ -219,9 +219,9 @@ class TrainingData:
         Yields
         ------
         images : float32 Tensor of shape (B, C, H, W)
-            Normalised images.
+            Normalised images of a batch.
         labels : int64 Tensor of shape (B,)
-            Their classes.
+            Classes of these images.
         """
         chosen = self.eval if split == "eval" else self.test
         for start in range(_EVALUATED * rank, len(chosen.labels), _EVALUATED * processes):

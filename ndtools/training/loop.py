@@ -47,7 +47,7 @@ class Training:
     recipe : Recipe
         Settings of the run.
     task : Task, optional
-        What the network is trained for. The default is the classification of images, by logits (N, K).
+        Loss and measures of the run. The default is the classification of images, by logits (N, K).
 
     Attributes
     ----------
@@ -153,6 +153,12 @@ class Training:
                 found = self.task.sums(self._forward(self._stored(images)), labels, self.recipe)
                 sums = found if sums is None else sums + found
         return self.task.evaluation(total(self.task.nothing(self.device) if sums is None else sums))
+
+    def outputs(self, images: Tensor) -> Any:  # noqa: ANN401
+        """Return the outputs of the network as it is now, as in an evaluation, for a normalised batch."""
+        self.model.eval()
+        with torch.no_grad(), self._kernels(), self._autocast():
+            return self._forward(self._stored(images))
 
     def state(self) -> TrainingState:
         """Return everything that this run needs to go on; to be called between two records.

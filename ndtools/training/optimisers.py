@@ -1,6 +1,6 @@
 """Optimisers of a recipe: those of torch, and Muon for the kernels of convolutions."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence, Set
 from types import MappingProxyType
 from typing import Any
 
@@ -69,7 +69,7 @@ def optimiser_of(
     Parameters
     ----------
     model : Module
-        The network.
+        Network whose parameters are trained.
     recipe : Recipe
         Settings of the run.
     faster : mapping of str to float
@@ -81,9 +81,10 @@ def optimiser_of(
     Optimizer
         An optimiser that has made no step.
     """
-    optimiser = _optimiser_of(model, recipe)
+    parts = {name: {id(p) for p in model.get_submodule(name).parameters()} for name in faster}
+    optimiser = _optimiser_of(model, recipe, list(parts.values()))
     for name, factor in faster.items():
-        ids = {id(p) for p in model.get_submodule(name).parameters()}
+        ids = parts[name]
         for group in list(optimiser.param_groups):
             chosen = [p for p in group["params"] if id(p) in ids]
             if chosen:
@@ -92,15 +93,18 @@ def optimiser_of(
     return optimiser
 
 
-def _optimiser_of(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+def _optimiser_of(model: nn.Module, recipe: Recipe, parts: Sequence[Set[int]]) -> torch.optim.Optimizer:
     parameters = [p for p in model.parameters() if p.requires_grad]
     lr, momentum, decay = recipe.lr, recipe.momentum, recipe.weight_decay
     if recipe.opt == "sgd":
         return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=decay)
     if recipe.opt == "muon":
-        matrices = [p for p in parameters if p.dim() > 1][:-1]  # the last is that of the classifier
-        ids = {id(p) for p in matrices}
-        others = [p for p in parameters if id(p) not in ids]
+        matrices = [p for p in parameters if p.dim() > 1]
+        rest = [p for p in matrices if not any(id(p) in part for part in parts)]
+        last = [rest[-1:], *([p for p in matrices if id(p) in part][-1:] for part in parts)]  # the classifiers
+        apart = {id(p) for classifier in last for p in classifier}
+        others = [p for p in parameters if p.dim() < 2 or id(p) in apart]
+        matrices = [p for p in matrices if id(p) not in apart]
         return Muon(matrices, others, lr, momentum, decay)
     make = torch.optim.Adam if recipe.opt == "adam" else torch.optim.AdamW
     return make(parameters, lr=lr, betas=(momentum, 0.999), weight_decay=decay)

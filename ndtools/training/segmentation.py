@@ -11,7 +11,7 @@ from ndtools.numerics.confusion import Segmented, confusion
 from ndtools.training.recipe import Recipe
 from ndtools.training.tasks import Evaluation
 
-__all__ = ["IGNORED", "Segmentation"]
+__all__ = ["IGNORED", "Segmentation", "at_size"]
 
 IGNORED = 255
 """Label of the pixels that neither loss nor measures count."""
@@ -56,9 +56,7 @@ class Segmentation:
 
     def sums(self, outputs: Tensor, labels: Tensor, recipe: Recipe) -> Tensor:  # noqa: ARG002 - as in all tasks
         """Return the sum of the losses of a batch, followed by its confusion matrix, row after row; void is last."""
-        logits = outputs.float()
-        if logits.shape[2:] != labels.shape[1:]:
-            logits = interpolate(logits, labels.shape[1:], mode="bilinear", align_corners=False)
+        logits = at_size(outputs, labels)
         loss = cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum").double()
         matrix = confusion(logits.argmax(1), labels, self.classes, IGNORED, keep_ignored=True)
         return torch.cat([loss[None], matrix.to(loss).flatten()])
@@ -73,6 +71,14 @@ class Segmentation:
         segmented = Segmented(sums[1:].view(size, size).long().cpu(), void=self.classes)
         pixels = max(int(segmented.matrix[:-1].sum()), 1)
         return Evaluation(float(sums[0]) / pixels, 100 * segmented.pixel_accuracy, segmented=segmented)
+
+
+def at_size(outputs: Tensor, labels: Tensor) -> Tensor:
+    """Return logits (N, K, h, w) as float32, scaled bilinearly to the size of the label maps (N, H, W)."""
+    logits = outputs.float()
+    if logits.shape[2:] == labels.shape[1:]:
+        return logits
+    return interpolate(logits, labels.shape[1:], mode="bilinear", align_corners=False)
 
 
 def _pixel_loss(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:

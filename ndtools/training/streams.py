@@ -164,12 +164,32 @@ class StreamedData:
         (float32 Tensor of shape (B, 3, H, W), int64 Tensor of shape (B,) or (B, h, w))
             Normalised images and their labels on the device.
         """
-        first, second = self.streamed.eval, self.streamed.test
-        samples = (second or first) if split == "test" else (first or second)
-        samples = samples or self.streamed.train
+        samples = self._evaluated(split)
         index = range(len(samples) * rank // processes, len(samples) * (rank + 1) // processes)
         for group in self._read(EvaluationWork(samples, self.view), index):
             yield self.on_device(group)
+
+    def examples(self, split: Evaluated, n: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Iterate through some images of a split that lie evenly spaced in its list, the same in all runs.
+
+        Parameters
+        ----------
+        split : {"eval", "test"}
+            Split as in `evaluated`.
+        n : int
+            Number of images; fewer are returned if there are not as many that can be used.
+
+        Yields
+        ------
+        (uint8 Tensor of shape (3, H, W), float32 Tensor of shape (1, 3, H, W), int64 Tensor of shape (1,) or (1, h, w))
+            Pixels of an image, and the image normalised with its label as a batch of one, on the device.
+        """
+        samples = self._evaluated(split)
+        n = min(n, len(samples))
+        middles = [(2 * i + 1) * len(samples) // (2 * n) for i in range(n)]
+        for images, labels in self._read(EvaluationWork(samples, self.view), middles):
+            for i in range(len(images)):
+                yield images[i], *self.on_device(Group(images[i : i + 1], labels[i : i + 1]))
 
     def some(self, n: int) -> Tensor:
         """Return training images without augmentation, the same in all runs.
@@ -251,6 +271,11 @@ class StreamedData:
                 self._named.add((id(samples), index))
                 instead = "; the next image takes its place" if replaced else ""
                 warnings.warn(f"left out {path}: {why}{instead}", SkippedImageWarning, stacklevel=3)
+
+    def _evaluated(self, split: Evaluated) -> Samples:
+        first, second = self.streamed.eval, self.streamed.test
+        samples = (second or first) if split == "test" else (first or second)
+        return samples or self.streamed.train
 
     def _fixed(self, n: int) -> list[int]:
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(0))

@@ -154,6 +154,9 @@ class Estimator:
         kind = getattr(sys.modules.get("sklearn.exceptions"), "NotFittedError", NotFittedError)
         raise kind(f"This {type(self).__name__} instance is not fitted yet; call fit or partial_fit first")
 
+    def _check_features(self, count: int) -> None:
+        """Raise an error if a fit cannot have so many features."""
+
     def _checked(self, X: object, *, reset: bool = False, names: bool = True) -> Rows:
         """Return samples as an array (n, d) of real, finite numbers.
 
@@ -183,6 +186,7 @@ class Estimator:
         rows = _numbers(X)
         found = _names(X)
         if reset:
+            self._check_features(rows.shape[1])  # before anything of an earlier fit is replaced
             self.n_features_in_ = rows.shape[1]
             if hasattr(self, "feature_names_in_"):
                 del self.feature_names_in_

@@ -207,7 +207,6 @@ class ZCA(Estimator):
         check_eps(eps)
         rows = self._checked(X, reset=reset)
         count = rows.shape[1]
-        require_features(count, "rows of {} features", "take fewer features")
         total = None if reset else self._fitted().covariance
         for piece in _pieces(rows):
             # As pixels of one channel: a feature that is constant then causes no warning.
@@ -215,6 +214,9 @@ class ZCA(Estimator):
             total = part if total is None else total + part
         assert total is not None
         self._state = _Fitted(total, eps, relative, self.method)
+
+    def _check_features(self, count: int) -> None:
+        require_features(count, "rows of {} features", "take fewer features")
 
     def _fitted(self) -> "_Fitted":
         self._require_fit()

@@ -41,7 +41,7 @@ WITHOUT_EFFECT = {  # shared options that a command has no use for
     "regress": ("--storage-options",),
     "timing": ("--verbose", "--storage-options"),
 }
-IN_FOLDERS = ["train"]  # each result is a folder of its own
+IN_FOLDERS = ["train", "segment"]  # each result is a folder of its own
 OF_SEVERAL = ["reproduce"]  # which runs what other commands run, with settings of its own
 
 

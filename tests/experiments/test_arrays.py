@@ -244,3 +244,33 @@ def test_all_images_of_an_array_are_deconvolved_by_their_kernels(four, tmp_path)
     assert first.shape == (4, 28, 38)
     direct = nd.kernels(str(four), axes="NCHW", kernel_size=3, eps="paper")
     np.testing.assert_array_equal(result.kernels, direct.kernels)
+
+
+@pytest.mark.parametrize("offset", [0, 2**20])
+def test_deconvolution_of_arrays_is_that_of_float64_whatever_their_offset(tmp_path, offset):
+    values = np.round(np.random.default_rng(0).normal(size=(2, 40, 50)).cumsum(2) * 64) / 64 + offset
+    np.save(tmp_path / "a.npy", values)
+    found = nd.deconvolve(str(tmp_path / "a.npy"), axes="CHW", eps=1e-3)
+    windows = np.lib.stride_tricks.sliding_window_view(values - offset, (3, 3), (1, 2))
+    patches = windows.transpose(1, 2, 0, 3, 4).reshape(38 * 48, 18)
+    centred = patches - patches.mean(0)
+    covariance = centred.T @ centred / len(centred)
+    values, vectors = np.linalg.eigh(covariance + 1e-3 * covariance.trace() / 18 * np.eye(18))
+    wanted = (centred @ vectors / np.sqrt(values) @ vectors.T)[:, [4, 13]].T.reshape(2, 38, 48)
+    # Sums of float32 transforms decide on D: their effect on D A D is at most 1e-3.
+    np.testing.assert_allclose(found.deconvolved, wanted, rtol=0, atol=1e-3 * np.abs(wanted).max())
+    kurtosis = (wanted**4).mean() / (wanted**2).mean() ** 2
+    assert found.after.measures["kurtosis"].value == pytest.approx(kurtosis, rel=1e-2)
+    sparsity = nd.sparsity(str(tmp_path / "a.npy"), axes="CHW", kernel_size=3, eps=1e-3)
+    assert sparsity.after.measures["kurtosis"].value == pytest.approx(kurtosis, rel=1e-2)
+
+
+@pytest.mark.parametrize("scale", [2.0**-94, 2.0**84])
+def test_kernels_of_arrays_scale_with_any_unit(tmp_path, scale):
+    values = np.random.default_rng(0).normal(size=(2, 40, 50)).cumsum(2).astype(np.float32)
+    np.save(tmp_path / "one.npy", values)
+    np.save(tmp_path / "other.npy", values * np.float32(scale))
+    one, other = (nd.kernels(str(tmp_path / f"{name}.npy"), axes="CHW", kernel_size=3) for name in ("one", "other"))
+    # D A D of the float32 transforms of one of both is good to 1e-3.
+    np.testing.assert_allclose(scale * other.kernels, one.kernels, rtol=0, atol=1e-3 * np.abs(one.kernels).max())
+    assert other.fit.covariance_error < 1e-3

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,11 +70,27 @@ def test_apply_gives_the_centre_of_every_deconvolved_patch(fit):
 def test_weight_and_bias_are_those_of_a_convolution(fit):
     image = torch.stack([picture(seed=9).float(), picture(seed=8).float()])
     assert fit.weight.shape == (3, 3, 3, 5) and fit.bias.shape == (3,)
-    assert torch.equal(torch.nn.functional.conv2d(image, fit.weight, fit.bias), fit.apply(image))
+    wanted = fit.apply(image)
+    # Each output is a sum of these terms, in another order and about another number.
+    terms = fit.weight.abs().sum((1, 2, 3)).max().item() * image.abs().max().item()
+    close = {"rtol": 0, "atol": 4 * torch.finfo(torch.float32).eps * terms}
+    torch.testing.assert_close(torch.nn.functional.conv2d(image, fit.weight, fit.bias), wanted, **close)
     layer = torch.nn.Conv2d(3, 3, (3, 5))
     layer.load_state_dict({"weight": fit.weight, "bias": fit.bias})
-    assert torch.equal(layer(image), fit.apply(image))
+    torch.testing.assert_close(layer(image), wanted, **close)
     assert torch.equal(fit.weight, fit.kernels().float())
+
+
+def test_a_large_mean_of_the_values_costs_no_precision(fit):
+    image = torch.round(picture(seed=9) * 2**8) / 2**8  # so that float32 holds the sum with the offset exactly
+    offset = 2.0**14
+    raised = replace(fit, mean=fit.mean + offset)
+    found = raised.apply((image + offset).float()).double()
+    # Rounding is that of products with the variation of the image, not with its offset.
+    terms = fit.kernels().abs().sum((1, 2, 3)).max().item()
+    atol = 16 * torch.finfo(torch.float32).eps * terms
+    assert 100 * atol < torch.finfo(torch.float32).eps * terms * offset
+    torch.testing.assert_close(found, fit.apply(image), rtol=0, atol=atol)
     even = fit_deconvolution(picture(), kernel_size=2)
     with pytest.raises(ValueError, match="must be odd"):
         even.bias  # noqa: B018

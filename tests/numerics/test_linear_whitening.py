@@ -5,7 +5,7 @@ import pytest
 import scipy.linalg
 import torch
 
-from ndtools.errors import NotPositiveDefiniteError, NumericalWarning, OptionError
+from ndtools.errors import MatrixError, NotPositiveDefiniteError, NumericalWarning, OptionError
 from ndtools.numerics.circular import circular_inverse
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.deconvolution import convolved
@@ -118,3 +118,9 @@ def test_restoring_scales_give_channels_their_deviations():
     with pytest.warns(NumericalWarning, match="channel 3 is constant"):
         matrix = linear_whitening(constant, eps=0.1).matrix
     assert restoring_scales(matrix[:, :, None, None], constant)[3] == 1
+
+
+def test_a_convolution_that_removes_a_frequency_has_no_inverse():
+    difference = torch.tensor([[[[0.0, 0, 0], [-1, 1, 0], [0, 0, 0]]]])  # removes the mean
+    with pytest.raises(MatrixError, match="weight must have an inverse for images of 8×6 pixels"):
+        circular_inverse(torch.rand(1, 8, 6), difference)

@@ -171,3 +171,14 @@ def test_real_digits_with_pixels_that_are_always_black():
     zca = nd.ZCA(eps=0.1, relative_eps=True).fit(x)
     d, condition = direct(x.astype(float), 0.1 * x.var(0).mean())
     np.testing.assert_allclose(zca.whitening_, d, rtol=0, atol=rtol(torch.float64, condition) * np.abs(d).max())
+
+
+def test_a_fit_that_is_refused_leaves_the_one_before(monkeypatch):
+    samples = np.random.default_rng(0).normal(size=(50, 3))
+    zca = nd.ZCA().fit(samples)
+    wanted = zca.transform(samples)
+    monkeypatch.setattr("ndtools.computing.memory.free_memory", lambda: 2**20)
+    with pytest.raises(DataError, match="take fewer features"):
+        zca.fit(np.zeros((1, 100_000)))
+    assert zca.n_features_in_ == 3
+    assert np.array_equal(zca.transform(samples), wanted)

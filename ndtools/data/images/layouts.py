@@ -278,3 +278,25 @@ class ArrayRidgeSettings(ArraySettings):
         """
         relative: dict[str, Any] = {"relative_eps": True}
         return replace(self, **relative) if calibrated and not self.absolute_eps else self
+
+    def of_moments(self, names: Sequence[str], *, calibrated: bool) -> Self:
+        """Return this configuration as it applies to the moments in files.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Names of the channels in the files; none if they are not known. Those of this configuration go before.
+        calibrated : bool
+            Whether values are those of arrays, which need not be in [0, 1].
+
+        Returns
+        -------
+        Self
+            Configuration with the names of the channels, unless they are those of image files, and with a ridge in the
+            unit of the values; see `in_unit`.
+        """
+        config = self.in_unit(calibrated=calibrated)
+        if self.channels or not names or (not calibrated and tuple(names) == self.names_of(len(names))):
+            return config
+        channels: dict[str, Any] = {"channels": tuple(names)}
+        return replace(config, **channels)

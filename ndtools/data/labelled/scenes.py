@@ -70,7 +70,7 @@ class Scenes:
         Returns
         -------
         image : uint8 Tensor of shape (3, 96, 96)
-            Pixels.
+            Pixels of the image.
         labels : uint8 Tensor of shape (96, 96)
             Class of each pixel.
         """

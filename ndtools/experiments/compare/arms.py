@@ -25,6 +25,8 @@ _WITHOUT_EFFECT = (
     "repeats",
     "resume",
     "checkpoint_every",
+    "workers",
+    "strict",
 )
 _WORDS = {  # settings as the names of arms have them; others by their own name
     "weight_decay": "decay",
@@ -67,7 +69,7 @@ def grouped(runs: Sequence[Run]) -> list[list[Run]]:
 
 
 def check_same_data(runs: Sequence[Run]) -> None:
-    """Raise an error if runs were tested on different images.
+    """Raise an error if runs have different tasks, or were tested on different images.
 
     Parameters
     ----------
@@ -77,8 +79,18 @@ def check_same_data(runs: Sequence[Run]) -> None:
     Raises
     ------
     DataError
-        If two runs have different data sets, or different numbers of test images.
+        If runs that segment are among others, or two runs have different data sets, or different numbers of test
+        images.
     """
+    by_task: dict[str, list[str]] = {}
+    for run in runs:
+        by_task.setdefault("segmentation" if run.segments else "classification", []).append(run.path)
+    if len(by_task) > 1:
+        tasks = "; ".join(f"{_listed(paths)} of {task}" for task, paths in by_task.items())
+        raise DataError(
+            "runs of classification and of segmentation cannot be compared; name the runs of one kind. They are:"
+            f" {tasks}"
+        )
     by_data: dict[str, list[str]] = {}
     for run in runs:
         data = run.about["data"]

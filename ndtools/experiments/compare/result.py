@@ -14,10 +14,12 @@ from ndtools.experiments.compare.welch import Difference, difference
 from ndtools.results.read import SavedResult, optional_float
 from ndtools.text import counted, shortened
 
-__all__ = ["TABLE", "CompareArm", "CompareResult", "Curve", "Reach", "Reference"]
+__all__ = ["MEAN_IOU", "TABLE", "CompareArm", "CompareResult", "Curve", "Reach", "Reference"]
 
 TABLE = ("epoch", "step", "seconds", "train_loss", "train_top1", "eval_loss", "eval_top1", "lr")
 """Columns of the table of each run, a row for each epoch so far. One that was cut short counts as a fraction."""
+MEAN_IOU = "eval_mean_iou"
+"""Further column of runs that segment, by which they are compared. Their accuracies are shares of labelled pixels."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,16 @@ class Curve:
         Reason in words if the run diverged.
     table : dict of str to array
         Columns of :data:`TABLE`: epochs, training steps and seconds so far, losses, accuracies in per cent, and rate.
+        Runs that segment have the column :data:`MEAN_IOU`, too.
     step, loss : array of shape (steps,)
         Number and loss of the first training steps: those that are drawn, and half a window of the average more.
     test : float
-        Test accuracy of the last epoch in per cent, if the run has finished; else NaN.
+        Test accuracy of the last epoch in per cent, if the run has finished; else NaN. In segmentation it is the mean
+        intersection over union.
     steps : int
         Number of all training steps so far.
+    pixels : float
+        In segmentation the share of right pixels where ``test`` is the mean intersection over union; else NaN.
     """
 
     path: str
@@ -92,11 +98,15 @@ class Curve:
     loss: NDArray[np.float64]
     test: float
     steps: int
+    pixels: float = float("nan")
 
     @property
     def accuracy(self) -> NDArray[np.float64]:
-        """Accuracy after each epoch in per cent, on the images of the split that was given for evaluation."""
-        return self.table["eval_top1"]
+        """Accuracy after each epoch in per cent, on the images of the split that was given for evaluation.
+
+        In segmentation it is the mean intersection over union.
+        """
+        return self.table.get(MEAN_IOU, self.table["eval_top1"])
 
     def __len__(self) -> int:
         return len(self.table["epoch"])
@@ -139,13 +149,18 @@ class CompareArm:
     epochs : int
         Number of epochs of a whole run.
     split : str
-        Images that accuracies after each epoch were measured on, "test" or "held-out".
+        Images that accuracies after each epoch were measured on: "test", "held-out", "validation" or "training".
     settings : dict
         All settings that the runs share.
     runs : tuple of Curve
         Learning curves of the runs.
     references : tuple of Reference
         Published numbers for this network and these settings.
+    final : str
+        Images that the accuracy at the end is measured on: "test", or ``split`` in sets without test images.
+    segments : bool
+        Whether the runs segment. What is called accuracy here, without a further word, is then the mean intersection
+        over union.
     """
 
     name: str
@@ -156,6 +171,13 @@ class CompareArm:
     settings: dict[str, Any]
     runs: tuple[Curve, ...]
     references: tuple[Reference, ...]
+    final: str = "test"
+    segments: bool = False
+
+    @property
+    def measure(self) -> str:
+        """Name of what arms are compared by."""
+        return "mean IoU" if self.segments else "accuracy"
 
     def in_state(self, state: str) -> list[Curve]:
         """Return the runs in a state."""
@@ -187,8 +209,9 @@ class CompareArm:
         """Whether the counted runs have finished before all epochs were done."""
         return self.finished and self.done < self.epochs
 
-    def curves(self, column: str = "eval_top1") -> NDArray[np.float64]:
-        """Return a column of the counted runs, of shape (runs, common epochs)."""
+    def curves(self, column: str | None = None) -> NDArray[np.float64]:
+        """Return a column of the counted runs, by default the accuracy, of shape (runs, common epochs)."""
+        column = column or (MEAN_IOU if self.segments else "eval_top1")
         values = [run.table[column][: self.common] for run in self.counted]
         return np.array(values).reshape(len(values), self.common)
 
@@ -198,6 +221,15 @@ class CompareArm:
         if self.finished:
             return np.array([run.test for run in self.counted])
         return self.curves()[:, -1] if self.common else np.empty(0)
+
+    @property
+    def pixels(self) -> NDArray[np.float64]:
+        """In segmentation the pixel accuracy of each counted run, of the same images as `last`; else empty."""
+        if not self.segments:
+            return np.empty(0)
+        if self.finished:
+            return np.array([run.pixels for run in self.counted])
+        return self.curves("eval_top1")[:, -1] if self.common else np.empty(0)
 
     @property
     def best(self) -> NDArray[np.float64]:
@@ -224,11 +256,21 @@ class CompareArm:
             runs of both arms have done. None if there is no such epoch, or accuracies are of different images.
         """
         if self.finished and other.finished:
-            return difference(self.last, other.last)
+            return difference(self.last, other.last) if self.final == other.final else None
         epoch = min(self.common, other.common)
         if epoch == 0 or self.split != other.split:
             return None
         return difference(self.curves()[:, epoch - 1], other.curves()[:, epoch - 1], epoch)
+
+    def against_pixels(self, other: "CompareArm") -> Difference | None:
+        """Compare the pixel accuracies with those of another arm, as `against` does; None without segmentation."""
+        if not self.segments or self.against(other) is None:
+            return None
+        if self.finished and other.finished:
+            return difference(self.pixels, other.pixels)
+        epoch = min(self.common, other.common)
+        ours, theirs = (arm.curves("eval_top1")[:, epoch - 1] for arm in (self, other))
+        return difference(ours, theirs, epoch)
 
     def reach(self, other: "CompareArm") -> Reach | None:
         """Return what it takes to reach the final accuracy of another arm; None if that has not finished."""
@@ -283,7 +325,8 @@ class CompareResult(ShownResult):
         runs = sum(len(arm.runs) for arm in self.arms)
         lines = [f"{shortened(self.dataset)} · {counted(runs, 'run')} in {counted(len(self.arms), 'arm')}"]
         for arm in self.arms[:4]:
-            value = f"{arm.last.mean():.2f} %" if len(arm.last) else "no epoch yet"
+            name = f"{arm.measure} " if arm.segments else ""
+            value = f"{name}{arm.last.mean():.2f} %" if len(arm.last) else "no epoch yet"
             epochs = f"{arm.done:.3g} of {counted(arm.epochs, 'epoch')}"
             lines.append(f"{arm.name}: {value} after {epochs}, n = {len(arm.counted)}")
         return lines + (["..."] if len(self.arms) > 4 else [])
@@ -293,13 +336,27 @@ class CompareResult(ShownResult):
         arrays = {}
         for i, arm in enumerate(self.arms):
             for j, run in enumerate(arm.runs):
-                arrays[f"arm{i}_run{j}_epochs"] = np.array([run.table[name] for name in TABLE])
+                arrays[f"arm{i}_run{j}_epochs"] = np.array([run.table[name] for name in self._columns])
                 arrays[f"arm{i}_run{j}_loss"] = np.array([run.step, run.loss])
         return arrays
 
     def numbers(self) -> dict[str, Any]:
         """Return the numbers of the .json file by key."""
-        return {"dataset": self.dataset, "columns": TABLE, "arms": [self._numbers(arm) for arm in self.arms]}
+        return {
+            "dataset": self.dataset,
+            "measure": "mean_iou" if self.segments else "top1",
+            "columns": self._columns,
+            "arms": [self._numbers(arm) for arm in self.arms],
+        }
+
+    @property
+    def segments(self) -> bool:
+        """Whether the runs segment, and are compared by the mean intersection over union."""
+        return any(arm.segments for arm in self.arms)
+
+    @property
+    def _columns(self) -> tuple[str, ...]:
+        return (*TABLE, MEAN_IOU) if self.segments else TABLE
 
     def _numbers(self, arm: CompareArm) -> dict[str, Any]:
         against = arm.against(self.arms[0]) if arm is not self.arms[0] else None
@@ -310,6 +367,7 @@ class CompareResult(ShownResult):
             "norm": arm.norm,
             "epochs": arm.epochs,
             "split": arm.split,
+            "final": arm.final,
             "settings": arm.settings,
             "n": len(arm.counted),
             "epochs_done": arm.common,
@@ -318,6 +376,7 @@ class CompareResult(ShownResult):
             "best": _mean_and_deviation(arm.best),
             "seconds_per_epoch": _mean_and_deviation(arm.seconds_per_epoch),
             "difference": against and against.numbers(),
+            **(self._of_pixels(arm) if arm.segments else {}),
             "reaches": {name: reach and asdict(reach) for name, reach in reaches.items()},
             "published": [asdict(reference) for reference in arm.references],
             "runs": [
@@ -328,12 +387,21 @@ class CompareResult(ShownResult):
                     "reason": run.reason,
                     "epochs": len(run),
                     "steps": run.steps,
-                    "test_top1": run.test,
-                    "best_top1": run.accuracy.max() if len(run) else None,
+                    "test_top1": run.pixels if arm.segments else run.test,
+                    "best_top1": run.table["eval_top1"].max() if len(run) else None,
+                    **(
+                        {"test_mean_iou": run.test, "best_mean_iou": run.accuracy.max() if len(run) else None}
+                        if arm.segments
+                        else {}
+                    ),
                 }
                 for run in arm.runs
             ],
         }
+
+    def _of_pixels(self, arm: CompareArm) -> dict[str, Any]:
+        against = arm.against_pixels(self.arms[0]) if arm is not self.arms[0] else None
+        return {"pixels": _mean_and_deviation(arm.pixels), "difference_pixels": against and against.numbers()}
 
     @classmethod
     def from_saved(cls, saved: SavedResult) -> "CompareResult":
@@ -355,16 +423,21 @@ def _mean_and_deviation(values: NDArray[np.float64]) -> dict[str, float | None]:
 
 
 def _saved_arm(i: int, numbers: dict[str, Any], saved: SavedResult) -> CompareArm:
+    segments = saved.numbers.get("measure") == "mean_iou"
+    columns = (*TABLE, MEAN_IOU) if segments else TABLE
     return CompareArm(
         **{name: numbers[name] for name in ("name", "arch", "norm", "epochs", "split", "settings")},
         references=tuple(map(Reference.from_numbers, numbers["published"])),
+        final=numbers.get("final", "test"),
+        segments=segments,
         runs=tuple(
             Curve(
                 **{name: run[name] for name in ("path", "seed", "state", "reason", "steps")},
-                table=dict(zip(TABLE, saved.arrays[f"arm{i}_run{j}_epochs"], strict=True)),
+                table=dict(zip(columns, saved.arrays[f"arm{i}_run{j}_epochs"], strict=True)),
                 step=saved.arrays[f"arm{i}_run{j}_loss"][0],
                 loss=saved.arrays[f"arm{i}_run{j}_loss"][1],
-                test=optional_float(run["test_top1"]),
+                test=optional_float(run["test_mean_iou" if segments else "test_top1"]),
+                pixels=optional_float(run["test_top1"] if segments else None),
             )
             for j, run in enumerate(numbers["runs"])
         ),

@@ -11,7 +11,7 @@ from ndtools.console.short_form import short_form
 from ndtools.errors import DataError, NumericalWarning
 from ndtools.experiments.compare.arms import check_same_data, grouped, names_of, references, settings_of
 from ndtools.experiments.compare.config import CompareConfig
-from ndtools.experiments.compare.result import TABLE, CompareArm, CompareResult, Curve
+from ndtools.experiments.compare.result import MEAN_IOU, TABLE, CompareArm, CompareResult, Curve
 from ndtools.results.read import optional_float
 from ndtools.results.runs import Run, read_run, run_folders
 from ndtools.text import counted
@@ -77,6 +77,8 @@ def _arm(name: str, runs: Sequence[Run], config: CompareConfig) -> CompareArm:
         settings=settings,
         runs=tuple(_curve(each, config) for each in runs),
         references=references(first),
+        final=first.final,
+        segments=first.segments,
     )
 
 
@@ -85,21 +87,28 @@ def _curve(run: Run, config: CompareConfig) -> Curve:
     early = run.steps["step"] <= config.loss_steps + config.smooth // 2  # those behind take part in averages
     result = run.result or {}
     last = result.get("last") or {}
-    test = optional_float(last.get("test_top1"))
+    score = "mean_iou" if run.segments else "top1"
+    if run.segments and MEAN_IOU not in columns:
+        if len(run.epochs["epoch"]):
+            raise DataError(f"{run.path} is damaged: it segments, but its summary.csv has no {MEAN_IOU}")
+        columns[MEAN_IOU] = np.empty(0)
+    test, pixels = (optional_float(last.get(f"test_{name}")) for name in (score, "top1"))
     if np.isnan(test) and run.evaluation == "test" and len(run.epochs["epoch"]):
-        test = float(run.epochs["eval_top1"][-1])
-    if run.state == "finished" and not len(run.epochs["epoch"]):
+        test, pixels = (float(run.epochs[f"eval_{name}"][-1]) for name in (score, "top1"))
+    finished = run.state == "finished"
+    if finished and not len(run.epochs["epoch"]):
         raise DataError(f"{run.path} is damaged: it has a result, but no finished epoch in its summary.csv")
     return Curve(
         path=run.path,
         seed=int(run.config.get("seed", 0)),
         state=run.state,
         reason=result.get("reason"),
-        table={name: columns[name] for name in TABLE},
+        table={name: columns[name] for name in ((*TABLE, MEAN_IOU) if run.segments else TABLE)},
         step=run.steps["step"][early],
         loss=run.steps["loss"][early],
-        test=test if run.state == "finished" else float("nan"),
+        test=test if finished else float("nan"),
         steps=len(run.steps["step"]),
+        pixels=pixels if finished and run.segments else float("nan"),
     )
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ndtools.experiments.compare.result import CompareArm, CompareResult, Reference
+from ndtools.experiments.compare.welch import Difference
 
 __all__ = ["ArmCells", "Published", "arm_cells"]
 
@@ -59,6 +60,9 @@ class ArmCells:
         Number of runs that reach it, if these are not all.
     published : tuple of Published
         Published numbers that stand beside those of the arm.
+    pixels, pixels_difference, pixels_p : str
+        In segmentation the pixel accuracy of the last epoch, its difference to the first arm, and Welch's p; else "".
+        What is called accuracy above is then the mean intersection over union.
     """
 
     name: str
@@ -76,6 +80,9 @@ class ArmCells:
     seconds_to: str
     reached: str | None
     published: tuple[Published, ...]
+    pixels: str = ""
+    pixels_difference: str = ""
+    pixels_p: str = ""
 
 
 def arm_cells(result: CompareResult) -> list[ArmCells]:
@@ -95,7 +102,9 @@ def arm_cells(result: CompareResult) -> list[ArmCells]:
 
 
 def _cells(arm: CompareArm, result: CompareResult) -> ArmCells:
-    difference, t, p, early = _difference(arm, result.arms[0])
+    first = result.arms[0]
+    difference, t, p, early = _difference(arm.against(first) if arm is not first else None)
+    of_pixels = _difference(arm.against_pixels(first) if arm is not first else None)
     steps_to, seconds_to, reached = _reach(arm, result.target(arm))
     return ArmCells(
         name=arm.name,
@@ -113,6 +122,9 @@ def _cells(arm: CompareArm, result: CompareResult) -> ArmCells:
         seconds_to=seconds_to,
         reached=reached,
         published=tuple(map(_published, arm.references)),
+        pixels=_spread(arm.pixels) if arm.segments else "",
+        pixels_difference=of_pixels[0],
+        pixels_p=of_pixels[2],
     )
 
 
@@ -132,8 +144,7 @@ def _spread(values: NDArray[np.float64], digits: int = 2) -> str:
     return mean if len(values) == 1 else f"{mean} ± {values.std(ddof=1):.{digits}f}"
 
 
-def _difference(arm: CompareArm, first: CompareArm) -> tuple[str, str, str, int | None]:
-    found = arm.against(first) if arm is not first else None
+def _difference(found: Difference | None) -> tuple[str, str, str, int | None]:
     if found is None:
         return "", "", "", None
     t = NONE if found.t is None else f"{found.t:.1f}"

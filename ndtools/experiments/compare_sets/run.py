@@ -190,7 +190,9 @@ def _of_arrays(members: tuple[CompareSetsConfig, ...], sets: Sequence[ImageSet])
             counts.append(len(each.images.channels_decoded(gray=gray)))
             members = tuple(member.applied_to(each.images) for member in members)
         elif each.moments:
-            members = tuple(member.in_unit(calibrated=each.moments.calibrated) for member in members)
+            members = tuple(
+                member.of_moments(each.moments.names, calibrated=each.moments.calibrated) for member in members
+            )
             counts.append(each.moments.by_size[0].whole.channels)
     for each, count in zip(sets, counts, strict=True):
         if count != counts[0]:

@@ -171,6 +171,7 @@ class CovarianceResult(ShownResult):
             images.noise,
             self.origin,
             calibrated=images.calibrated,
+            names=config.names_of(self.covariance.channels),
         )
 
     def numbers(self) -> dict[str, Any]:

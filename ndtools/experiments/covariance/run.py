@@ -97,7 +97,7 @@ def run_series(
         )
         label = ", ".join(map(printable, config.from_moments))
         used = ImagesUsed(label, found.read, noise=found.noise, calibrated=found.calibrated)
-        members = tuple(member.in_unit(calibrated=found.calibrated) for member in members)
+        members = tuple(member.of_moments(found.names, calibrated=found.calibrated) for member in members)
         origin = found.origin
     else:
         images = resolve_source(config.source, layout=config.layout, progress=progress)

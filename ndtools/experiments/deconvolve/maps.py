@@ -29,7 +29,12 @@ def check_channels(kernels: Tensor, images: ImageSource, config: DeconvolveConfi
 
 
 def deconvolving(
-    config: DeconvolveConfig, kernels: Tensor, mean: Tensor, covariance: Covariance | None = None
+    config: DeconvolveConfig,
+    kernels: Tensor,
+    mean: Tensor,
+    covariance: Covariance | None = None,
+    *,
+    calibrated: bool = False,
 ) -> Whiten:
     """Return the map from images to deconvolved images.
 
@@ -43,25 +48,30 @@ def deconvolving(
         Mean of the patches that the deconvolution subtracts, float64.
     covariance : Covariance, optional
         Mean and covariance of the patches of the images that are deconvolved, which ``keep_scale`` needs.
+    calibrated : bool
+        Whether the images are arrays whose values are taken as they are. Default False.
 
     Returns
     -------
     Whiten
-        Map of float32. With ``keep_scale``, each output channel has the mean and the standard deviation that the
-        channel has at the centres of those patches.
+        Map of float32; of float64 for arrays, whose mean may be so large that float32 rounds the rest away. With
+        ``keep_scale``, each output channel has the mean and the standard deviation that the channel has at the centres
+        of those patches.
     """
     offset = None
     if config.keep_scale:
         assert covariance is not None
         kernels = kernels * restoring_scales(kernels, covariance)[:, None, None, None]
         mean, offset = covariance.mean, covariance.at_centre().mean
-    return Whiten(mean, kernels, offset=offset, border=config.border, dtype=torch.float32)
+    return Whiten(
+        mean, kernels, offset=offset, border=config.border, dtype=torch.float64 if calibrated else torch.float32
+    )
 
 
 def deconvolved_values(whiten: Whiten, pixels: Pixels, name: str) -> NDArray[np.float32]:
     """Return a deconvolved image of shape (C, H', W'); NumericalError with its name if it overflows."""
     with torch.no_grad():
-        values: NDArray[np.float32] = whiten(as_pixels(pixels)).numpy()
+        values: NDArray[np.float32] = whiten(as_pixels(pixels)).numpy().astype(np.float32, copy=False)
     if not np.isfinite(values).all():
         raise NumericalError(f"{name}: the deconvolved image overflows; the kernels are too large")
     return values

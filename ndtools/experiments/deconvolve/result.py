@@ -13,7 +13,8 @@ from ndtools.drawing.shown import ShownResult
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
 from ndtools.experiments.deconvolve.levels import picture_of, picture_of_pixels, shown
 from ndtools.experiments.deconvolve.set_result import DeconvolvedSet
-from ndtools.moments.files import SPACE, space_array
+from ndtools.moments.files import SPACE
+from ndtools.moments.words import space_array
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.pixels import white
 from ndtools.numerics.ridge import RidgeChoice
@@ -97,7 +98,7 @@ class DeconvolveResult(ShownResult):
     @property
     def centred(self) -> NDArray[np.float32]:
         """Pixels less the mean that D takes off, where there is an output: of shape (C, H', W')."""
-        return centred(self.pixels, self.mean, self.kernels.shape[-1], self.config.border)
+        return centred(self.image, self.mean, self.kernels.shape[-1], self.config.border)
 
     @property
     def deviations(self) -> NDArray[np.float32]:
@@ -179,15 +180,13 @@ class DeconvolveResult(ShownResult):
             )
 
 
-def centred(
-    pixels: NDArray[np.float32], mean: NDArray[np.float64], kernel_size: int, border: str
-) -> NDArray[np.float32]:
+def centred(pixels: Pixels, mean: NDArray[np.float64], kernel_size: int, border: str) -> NDArray[np.float32]:
     """Subtract the mean of each channel where a deconvolution has outputs.
 
     Parameters
     ----------
     pixels : array of shape (C, H, W)
-        Pixels in [0, 1].
+        Pixels: uint8 for [0, 1], or floating point.
     mean : array of shape (d,)
         Mean of the patches, d = C·k². That of the centre pixel is subtracted.
     kernel_size : int
@@ -200,7 +199,8 @@ def centred(
     array of shape (C, H', W')
         Pixels less the mean of their channel.
     """
-    centre = mean.reshape(len(pixels), kernel_size**2)[:, kernel_size**2 // 2, None, None].astype(np.float32)
+    centre = mean.reshape(len(pixels), kernel_size**2)[:, kernel_size**2 // 2, None, None]
     lost = kernel_size // 2 if border == "valid" else 0
     inner = pixels[:, lost : pixels.shape[1] - lost, lost : pixels.shape[2] - lost]
-    return np.asarray(inner - centre)
+    exact = np.float64 if pixels.dtype == np.float64 else np.float32  # in which the mean is taken off
+    return np.asarray(np.divide(inner, white(pixels), dtype=exact) - centre.astype(exact), np.float32)

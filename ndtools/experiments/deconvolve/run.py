@@ -27,7 +27,7 @@ from ndtools.numerics.inverse_sqrt import method_from_name
 from ndtools.numerics.patch_covariance import PatchCovariance
 from ndtools.numerics.pixels import white
 from ndtools.numerics.ridge import RidgeChoice, tightest_ridge
-from ndtools.numerics.sparsity import measured
+from ndtools.numerics.sparsity import OF_OFFSET, measured
 from ndtools.results.series import Series, configurations
 from ndtools.validation import Ridge
 
@@ -153,9 +153,11 @@ def _result(
     if reason := too_small(image, (k, k)):
         raise DataError(f"{image.name}: {reason}")
     pixels = np.divide(image.pixels, white(image.pixels), dtype=np.float32)
-    whiten = deconvolving(config, kernels, mean, covariance)
+    whiten = deconvolving(config, kernels, mean, covariance, calibrated=images.calibrated)
     deconvolved = deconvolved_values(whiten, image.pixels, image.name)
     largest = float(np.abs(pixels).max())
+    if images.calibrated:  # deconvolved in float64
+        largest = float(np.abs(centred(image.pixels, mean.numpy(), k, "reflect")).max()) + OF_OFFSET * largest
     terms = largest * float(whiten.weight.abs().sum((1, 2, 3)).max()) + float(whiten.offset.abs().max())
     return DeconvolveResult(
         config=config,
@@ -165,7 +167,7 @@ def _result(
         deconvolved=deconvolved,
         kernels=kernels.numpy(),
         fit=fit,
-        before=measured(centred(pixels, mean.numpy(), k, config.border), terms=largest),
+        before=measured(centred(image.pixels, mean.numpy(), k, config.border), terms=largest),
         after=measured(deconvolved, terms=terms),
         device=str(device),
         reduced_to_luma=len(kernels) == 1 and not config.gray and _has_colour(images),
@@ -178,7 +180,9 @@ deconvolve = short_form(DeconvolveConfig, run, run_series)
 
 
 def _image(config: DeconvolveConfig, images: ImageSource, *, gray: bool) -> Decoded:
-    return load_single(images, gray=gray, space=config.space, working=WORKING_GRAY if gray else WORKING)
+    return load_single(
+        images, gray=gray, space=config.space, working=(WORKING_GRAY if gray else WORKING) * (1 + images.calibrated)
+    )
 
 
 def _has_colour(images: ImageSource) -> bool:

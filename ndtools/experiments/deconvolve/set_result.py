@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from ndtools.drawing.shown import ShownResult, figures_of
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
-from ndtools.moments.files import SPACE, space_array
+from ndtools.moments.files import SPACE
+from ndtools.moments.words import space_array
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.ridge import RidgeChoice
 from ndtools.results.deconvolutions import (
@@ -83,8 +84,8 @@ class DeconvolvedSet(ShownResult):
     images: ImagesUsed
     kernels: NDArray[np.float64]
     mean: NDArray[np.float64]
-    weight: NDArray[np.float32]
-    bias: NDArray[np.float32]
+    weight: NDArray[np.floating[Any]]
+    bias: NDArray[np.floating[Any]]
     fit: Deconvolution | None
     formats: tuple[str, ...]
     written: tuple[str, ...]

@@ -123,7 +123,7 @@ def run_set(
         method = method_from_name(config.method, n_iter=config.iterations)
         fit = Deconvolution.from_covariance(moments.whole, eps=eps, relative=relative, method=method)
         kernels, mean = fit.kernels(), fit.mean
-    whiten = deconvolving(config, kernels, mean, moments.whole if moments else None)
+    whiten = deconvolving(config, kernels, mean, moments.whole if moments else None, calibrated=images.calibrated)
     assert whiten.bias is not None
     first = [entry.name for entry in images.listed.entries][:SAMPLES]
     writer = _Writer(whiten, files, first, config, calibrated=images.calibrated)
@@ -134,7 +134,7 @@ def run_set(
         jobs=config.jobs,
         gray=gray,
         space=config.space,
-        working=WORKING,
+        working=2 * WORKING if images.calibrated else WORKING,  # which is deconvolved in float64
         progress=progress,
     )
     return DeconvolvedSet(

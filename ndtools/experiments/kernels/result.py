@@ -13,8 +13,9 @@ from ndtools.experiments.kernels.bootstrap import KernelBootstrap
 from ndtools.experiments.kernels.cells import CellMeasures
 from ndtools.experiments.kernels.config import KernelsConfig
 from ndtools.experiments.kernels.degrees import degrees_of
-from ndtools.moments.files import moments_arrays, space_array
+from ndtools.moments.files import moments_arrays
 from ndtools.moments.origin import Origin
+from ndtools.moments.words import space_array
 from ndtools.numerics.covariance import Covariance, has_variance
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.kernel_profiles import opponency
@@ -181,6 +182,7 @@ class KernelsResult(ShownResult):
             images.noise,
             self.origin,
             calibrated=images.calibrated,
+            names=config.names_of(self.covariance.channels),
         )
 
     def numbers(self) -> dict[str, Any]:

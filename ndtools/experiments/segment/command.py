@@ -23,7 +23,6 @@ def segment(  # noqa: PLR0913 - launch takes all of them from the context
     dataset: Annotated[
         str,
         typer.Argument(
-            metavar="[DATASET]",
             help="A known set (scenes, built in; camvid; cityscapes), or a folder with images and label maps.",
         ),
     ] = SegmentConfig.dataset,

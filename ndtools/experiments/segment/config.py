@@ -1,5 +1,6 @@
 """Configuration of ``ndtools segment``: classification of pixels. Imports nothing heavy."""
 
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -66,6 +67,11 @@ class SegmentConfig(RunConfig):
     auxiliary_lr: float = 10.0
 
     command: ClassVar[str] = "segment"
+    options: ClassVar[Mapping[str, str]] = {
+        "images": "train-images",
+        "image_dir": "images",
+        "label_dir": "labels",
+    }
     task: ClassVar[str] = "segmentation"
 
     def __post_init__(self) -> None:

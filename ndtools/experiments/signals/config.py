@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
+from numbers import Integral
 from typing import ClassVar
 
 from ndtools.errors import OptionError
@@ -75,7 +76,7 @@ class SignalsConfig(Configuration):
         check_run(self)
         check_whitening(self)
         if self.kernel_size is not None:
-            sizes = (self.kernel_size,) if isinstance(self.kernel_size, int) else self.kernel_size
+            sizes = (self.kernel_size,) if isinstance(self.kernel_size, Integral) else self.kernel_size
             if len(sizes) not in (1, 3):
                 raise OptionError(
                     "kernel_size", f"must be one number, or three of volumes (z, y, x), got {len(sizes)} numbers"
@@ -111,9 +112,9 @@ class SignalsConfig(Configuration):
             If the configuration has sides of a volume, and the axes are those of a signal.
         """
         size = self.kernel_size or DEFAULT_SIZES[axes]
-        if isinstance(size, int):
-            return (size,) * len(axes)
-        sizes = tuple(size)
+        if isinstance(size, Integral):  # those of NumPy, too
+            return (int(size),) * len(axes)
+        sizes = tuple(map(int, size))
         if len(sizes) == 1:
             return sizes * len(axes)
         if len(sizes) != len(axes):

@@ -21,7 +21,7 @@ from ndtools.numerics.inverse_sqrt import method_from_name
 from ndtools.numerics.patch_covariance import PatchCovariance, memory_needed
 from ndtools.numerics.patches import NOUNS, UNITS, Sizes, times
 from ndtools.numerics.ridge import tightest_ridge
-from ndtools.numerics.sparsity import measured
+from ndtools.numerics.sparsity import OF_OFFSET, measured
 from ndtools.text import counted
 
 __all__ = ["run", "signals"]
@@ -74,7 +74,7 @@ def run(config: SignalsConfig) -> SignalsResult:
             raise NumericalError(f"{signals.label}: the output overflows; take a larger eps")
         after = _correlations(deconvolved, sides, device)
     kernels = fit.kernels().numpy()
-    largest = max(float(np.abs(values).max()) for values in signals.values)
+    largest = max(_largest_term(values) for values in signals.values)
     gain = float(np.abs(kernels).sum(tuple(range(1, kernels.ndim))).max())
     inner = [_inner(values, sides) for values in signals.values]
     return SignalsResult(
@@ -97,6 +97,13 @@ def run(config: SignalsConfig) -> SignalsResult:
 
 
 signals = short_form(SignalsConfig, run)
+
+
+def _largest_term(values: Array) -> float:
+    """Return the size of the terms whose sums are the deconvolved values, which rounding is measured by."""
+    axes = tuple(range(1, values.ndim))
+    about = values - values.mean(axes, dtype=np.float64, keepdims=True).astype(values.dtype)
+    return float(np.abs(about).max()) + OF_OFFSET * float(np.abs(values).max())
 
 
 def _names(given: Sequence[str], signals: Signals) -> tuple[str, ...]:

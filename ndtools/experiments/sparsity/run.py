@@ -116,7 +116,7 @@ def run_series(
         members = tuple(
             replace(member, kernel_size=sizes[0], gray=whole.channels == 1, space=found.space) for member in members
         )
-        members = tuple(member.in_unit(calibrated=found.calibrated) for member in members)
+        members = tuple(member.of_moments(found.names, calibrated=found.calibrated) for member in members)
         config = members[0]
         if whole.channels != len(images.channels_decoded(gray=config.gray)):
             raise DataError(

@@ -113,6 +113,8 @@ def _tables(result: "StatsResult") -> "Group":
 
 
 def _channels(result: "StatsResult") -> "Table":
+    from ndtools.experiments.stats.result import plain_number
+
     found = result.statistics
     table = new_table(
         ("channel",),
@@ -122,7 +124,9 @@ def _channels(result: "StatsResult") -> "Table":
     )
     for i, name in enumerate(result.names):
         values = (found.mean, found.sd, found.image_mean, found.image_sd, found.between)
-        table.add_row(name, *(f"{value[i]:.4f}" for value in values), f"{found.low[i]:.3g}", f"{found.high[i]:.3g}")
+        table.add_row(
+            name, *(plain_number(value[i]) for value in values), f"{found.low[i]:.3g}", f"{found.high[i]:.3g}"
+        )
     return table
 
 

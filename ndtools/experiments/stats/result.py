@@ -14,7 +14,7 @@ from ndtools.results.inputs import ImagesUsed
 from ndtools.results.read import SavedResult, floats
 from ndtools.text import in_space, source_name
 
-__all__ = ["Sizes", "SplitUsed", "StatsResult"]
+__all__ = ["Sizes", "SplitUsed", "StatsResult", "plain_number"]
 
 PARTS = {"train": "training images", "test": "test images", "all": "training and test images"}
 
@@ -230,12 +230,16 @@ class StatsResult(ShownResult):
 _CONSTANT = "none, since a channel is constant"
 
 
+def plain_number(value: float) -> str:
+    """Return a number with four decimals, or with as many digits as these would have where it is small or large."""
+    return f"{value:.4f}" if value == 0 or 0.01 <= abs(value) < 1e6 else f"{value:.6g}"
+
+
 def _range(sides: tuple[int, int]) -> str:
     return str(sides[0]) if sides[0] == sides[1] else f"{sides[0]} to {sides[1]}"
 
 
 def _tuple(values: NDArray[np.float64]) -> str:
-    """Write numbers as a tuple of Python, with the four decimals that published ones have, or three digits of less."""
-    decimals = 4 if np.abs(values).min() >= 0.01 else 8
-    texts = [f"{value:.{decimals}f}" for value in values]
+    """Write numbers as a tuple of Python, with the four decimals that published ones have, or four digits of less."""
+    texts = [plain_number(value) for value in values]
     return f"({', '.join(texts)}{',' if len(texts) == 1 else ''})"

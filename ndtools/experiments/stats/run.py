@@ -113,7 +113,7 @@ def _reach(config: StatsConfig, images: ImageSource, progress: Progress | None) 
         progress=progress,
     )
     low, high = min(ends[0] for ends in gathered.parts), max(ends[1] for ends in gathered.parts)
-    return (low, high) if low < high else (low, low + 1.0)
+    return (low, high) if low < high else (low, low + max(1.0, abs(low)))  # 1 would be lost in a large value's rounding
 
 
 def _pass(progress: Progress | None, number: int, of: int) -> Progress | None:

@@ -139,3 +139,17 @@ def test_what_is_left_may_be_smaller_than_a_patch(tmp_path):
     assert strongest(result.correlations_after) is None
     assert result.correlation_words.endswith("-> -")
     result.plot()
+
+
+def test_sizes_of_patches_may_be_numbers_of_numpy():
+    assert nd.signals("beads", kernel_size=np.int64(3)).fit.kernel_size == (3, 3, 3)
+
+
+def test_values_about_a_large_mean_keep_their_precision(tmp_path):
+    values = np.round(np.random.default_rng(0).normal(size=(2, 3000)).cumsum(1) * 4) / 4
+    np.save(tmp_path / "low.npy", values.astype(np.float32))
+    np.save(tmp_path / "high.npy", (values + 2**17).astype(np.float32))  # which float32 holds exactly
+    low, high = (nd.signals(str(tmp_path / f"{name}.npy"), eps="paper") for name in ("low", "high"))
+    size = np.abs(low.deconvolved[0]).max()
+    np.testing.assert_allclose(high.deconvolved[0], low.deconvolved[0], rtol=0, atol=1e-3 * size)
+    assert high.after.measures["kurtosis"].value == pytest.approx(low.after.measures["kurtosis"].value, rel=1e-3)

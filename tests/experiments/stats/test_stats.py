@@ -158,3 +158,15 @@ def test_cifar10_has_both_pairs_of_numbers_that_are_in_use():
     result = nd.stats(str(real("cifar-10-batches-bin")))
     assert result.normalize() == "Normalize(mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616))"
     assert result.normalize("images") == "Normalize(mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010))"
+
+
+@pytest.mark.parametrize("scale", [1e-10, 1e20])
+def test_numbers_of_any_size_keep_their_digits(tmp_path, scale):
+    values = np.random.default_rng(0).random((20, 30, 3))
+    np.save(tmp_path / "a.npy", scale * values)
+    line = nd.stats(str(tmp_path / "a.npy")).normalize()
+    found = eval(line, {"Normalize": lambda mean, std: (mean, std)})
+    np.testing.assert_allclose(found[0], scale * values.mean((0, 1)), rtol=1e-5)
+    np.testing.assert_allclose(found[1], scale * values.std((0, 1), ddof=1), rtol=1e-5)
+    np.save(tmp_path / "constant.npy", np.full((20, 30, 3), scale))
+    assert not nd.stats(str(tmp_path / "constant.npy")).statistics.varies.any()

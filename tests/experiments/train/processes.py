@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import socket
 import sys
 import time
 
@@ -19,6 +20,7 @@ _SERVER.set_forkserver_preload(
 
 def _run(arguments, log, environment):
     os.environ.update(environment)
+    multiprocessing.current_process()._config["daemon"] = False  # so that it may have processes that read images
     from tests.experiments.train import small_networks  # noqa: F401  (adds the networks)
 
     with open(log, "ab", buffering=0) as file:
@@ -58,3 +60,24 @@ def until(condition, process, log, limit=60):
         assert process.is_alive(), log.read_text()
         assert time.monotonic() < end, f"nothing happened for {limit} s:\n{log.read_text()}"
         time.sleep(0.005)
+
+
+def begin(log, *arguments):
+    """Start two processes that find each other."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    return [
+        start(log, *arguments, environment=common | {"RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in range(2)
+    ]
+
+
+def end(processes, log, limit=60):
+    for process in processes:
+        process.join(limit)
+    codes = [process.exitcode for process in processes]
+    for process in processes:
+        process.kill()
+    assert None not in codes, log.read_text()
+    return codes

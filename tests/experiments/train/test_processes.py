@@ -2,14 +2,13 @@
 
 import os
 import signal
-import socket
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
 from ndtools.results.runs import read_run
-from tests.experiments.train.processes import finish, start, until
+from tests.experiments.train.processes import begin, end, finish, until
 from tests.small_set import write_small_set
 
 RUN = ("--arch", "tiny", "--norm", "bn", "--epochs", 2, "--lr", 0.02, "--checkpoint-every", 1000, "--device", "cpu")
@@ -18,27 +17,6 @@ RUN = ("--arch", "tiny", "--norm", "bn", "--epochs", 2, "--lr", 0.02, "--checkpo
 @pytest.fixture(scope="module")
 def small_set(tmp_path_factory):
     return write_small_set(tmp_path_factory.mktemp("data") / "small", n_train=48, n_test=20, side=8)
-
-
-def begin(log, *arguments):
-    """Start two processes that find each other."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    return [
-        start(log, *arguments, environment=common | {"RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in range(2)
-    ]
-
-
-def end(processes, log, limit=60):
-    for process in processes:
-        process.join(limit)
-    codes = [process.exitcode for process in processes]
-    for process in processes:
-        process.kill()
-    assert None not in codes, log.read_text()
-    return codes
 
 
 def steps_of(run):
