@@ -70,7 +70,7 @@ def same_data(data: Mapping[str, Any], config: RunConfig) -> bool:
     Parameters
     ----------
     data : mapping
-        What the run.json says of its data.
+        Entry of the run.json that describes the images.
     config : RunConfig
         Configuration whose data need not be on this machine.
 

@@ -133,7 +133,7 @@ def imagenet_part(setting: Setting, name: str, arch: str, norm: str, epochs: int
     Returns
     -------
     Part
-        The run.
+        The run, whose time follows from that of the network on CIFAR.
     """
     rate, factor = IMAGENET[arch]
     dataset = setting.places["imagenet"].path or "imagenet"
