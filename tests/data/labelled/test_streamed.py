@@ -279,6 +279,10 @@ def test_folders_that_hold_no_set(tmp_path):
         load_streamed(tmp_path / "nothing")
     with pytest.raises(DataError, match="no labelled images"):
         load_streamed(tmp_path)
+    for folder in ("packed", "packed/val"):  # shards that are compressed, and named so
+        write(tmp_path / folder / "train-0.tar.gz", b"\x1f\x8b")
+        with pytest.raises(DataError, match="uncompress its shards first, such as train-0.tar.gz"):
+            load_streamed(tmp_path / "packed")
     with pytest.raises(OptionError, match="labels: must be given"):
         load_streamed(tmp_path, images="a")
     class_folders(tmp_path, class_contents((("train", 3), ("val", 4)), ("a", "b", "c")))
