@@ -33,7 +33,8 @@ def audit(
     batch_size: Annotated[
         int | None,
         typer.Option(
-            help="Number of images in a training batch (default: as in the run in whose folder the checkpoint lies, or 128).",
+            help="Number of images in a training batch (default: as in the run in whose folder the checkpoint lies,"
+            " or 128).",
             show_default=False,
         ),
     ] = None,
@@ -98,9 +99,10 @@ def _of_the_run(checkpoint: Path) -> tuple[int, int] | None:
         about = read_about(checkpoint.parent)
     except DataError:  # it lies elsewhere, or its description is damaged
         return None
-    view = about["data"].get("view")
-    side = (view.get("size") or view.get("crop")) if isinstance(view, dict) else _LEAST_SIZE
-    count, processes = about["config"].get("batch_size"), about.get("processes", 1)
-    if not all(isinstance(value, int) and value >= 1 for value in (count, processes, side)):
+    view = about["data"].get("view", {"size": _LEAST_SIZE})  # images in memory have no view
+    try:
+        side = int(view["size"] if "size" in view else view["crop"])
+        count = int(about["config"]["batch_size"]) * int(about.get("processes", 1))
+    except (LookupError, TypeError, ValueError):
         return None
-    return count * processes, max(side, _LEAST_SIZE)
+    return (count, max(side, _LEAST_SIZE)) if count >= 1 else None

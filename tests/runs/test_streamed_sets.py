@@ -102,7 +102,7 @@ def test_images_may_move_but_not_change(pets, tmp_path, unpainted):
     assert len(losses(run)) == 2
     done = invoke("train", moved, "--resume", run, "--max-steps", 3, "--size", 16)
     assert (done.exit_code, "--size must be 32" in done.stderr) == (2, True)
-    shutil.rmtree(moved)
+    shutil.rmtree(pets)
     done = invoke("train", "--resume", run, "--max-steps", 3)
     assert (done.exit_code, f"name their folder: ndtools train FOLDER --resume {run}" in done.stderr) == (3, True)
 
