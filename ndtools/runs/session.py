@@ -130,8 +130,11 @@ class Session:
             except DataError as error:
                 if os.path.lexists(config.dataset):
                     raise
-                command = f"ndtools {config.command} FOLDER --resume {shlex.quote(str(path))}"
-                raise DataError(f"{error}; if the images have moved, name their folder: {command}") from None
+                command = f"ndtools {config.command}"
+                raise DataError(
+                    f"{error}; if the images have moved, name their folder:"
+                    f" {command} FOLDER --resume {shlex.quote(str(path))}"
+                ) from None
             if folder.finished:
                 _check_longer(run, folder)
             resume(run, folder)

@@ -199,6 +199,8 @@ def test_two_folders_of_images_and_label_maps(tmp_path, divided):
     found = load_streamed(tmp_path, images="photos", labels="maps", ignore=9)
     assert found.classes == ("0", "1", "2", "3") and (found.eval is not None) is divided
     assert np.array_equal(found.train.read(2)[1], scene(2, classes=4)[1])
+    with pytest.raises(DataError, match="has a class; .*0.jpg: has colours"):
+        load_streamed(tmp_path, images="photos", labels="photos")
     named = load_streamed(tmp_path, images="photos", labels="maps", ignore=9, classes=("a", "b"))
     assert named.classes == ("a", "b")
     with pytest.raises(DataError, match="which stands for no class"):
