@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -121,11 +122,12 @@ class Writer:
             "checkpoints": {"count": self.checkpoints, "seconds": round(self.seconds, 3)},
         }
         if stopped != "diverged":
-            test = training.evaluate("test") if training.data.held_out else training.evaluation
+            test = None if training.data.held_out else training.evaluation
+            test = test or training.evaluate("test")  # also if the run was interrupted after its last evaluation
             if last is not None:
                 measures = {name: value for name, value in last.items() if name.startswith("eval_")}
                 tested = {name.replace("eval", "test"): value for name, value in measures.items()}
-                result["last"] = {"epoch": int(last["epoch"]), **measures, **tested, **(_tested(test) if test else {})}
+                result["last"] = {"epoch": int(last["epoch"]), **measures, **tested, **_tested(test)}
         first_alone(lambda: self._end(result), device=training.device)
         return result
 
@@ -148,7 +150,8 @@ class Writer:
         }
         write_whole(writers | {folder.captions: lambda file: file.write(text.encode("utf-8", "backslashreplace"))})
         if examples is None:
-            folder.examples.unlink(missing_ok=True)  # of a run that is longer now, and diverged
+            with suppress(OSError):  # there is none, but of a run that is longer now, and diverged
+                folder.examples.unlink()
         folder.finish(result)
 
 
