@@ -88,7 +88,8 @@ def check_same_data(runs: Sequence[Run]) -> None:
     if len(by_task) > 1:
         tasks = "; ".join(f"{_listed(paths)} of {task}" for task, paths in by_task.items())
         raise DataError(
-            f"runs of classification and of segmentation cannot be compared; name runs of one kind. They are: {tasks}"
+            "runs of classification and of segmentation cannot be compared; name the runs of one kind. They are:"
+            f" {tasks}"
         )
     by_data: dict[str, list[str]] = {}
     for run in runs:
