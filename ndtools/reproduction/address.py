@@ -4,7 +4,7 @@ import glob
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +20,7 @@ from ndtools.data.labelled.locations import find
 from ndtools.errors import DataError, OutputError
 from ndtools.reproduction.code import code_of
 from ndtools.reproduction.item import Part
+from ndtools.reproduction.kinds import KINDS, SCENES
 from ndtools.results.strict_json import strict_json
 from ndtools.text import printable
 from ndtools.writing import write_whole
@@ -30,7 +31,7 @@ __all__ = ["AbsentError", "Fingerprints", "address", "could_be", "plain", "witho
 _IRRELEVANT = ("jobs", "device", "data_dir")
 _MACHINE = ("timing", "inference")  # experiments whose results are those of a machine
 _DATA = ("source", "dataset", "from_file", "from_moments", "checkpoint", "a", "b", "c")
-_RUNS = ("train",)  # experiments whose results take hours: other code does not make them worthless, but is said
+_RUNS = tuple(KINDS)  # experiments whose results take hours: other code does not make them worthless, but is said
 _PIECE = 1 << 20
 
 
@@ -51,6 +52,7 @@ class Fingerprints:
         self.cache = cache
         self._known: dict[str, Any] = {}
         self._changed = False
+        self._lists: dict[str, str] = {}
         self._labelled: dict[tuple[str, str | None], dict[str, str] | None] = {}
         with suppress(OSError, ValueError):  # without the file, or with a damaged one, files are read again
             content = json.loads(cache.read_bytes())
@@ -77,16 +79,30 @@ class Fingerprints:
         if not os.path.isdir(path):
             return self._of_file(path)
         digest = hashlib.sha256()
-        entered = {_identity(path)}  # links may form loops
-        for folder, folders, files in os.walk(path, followlinks=True):
-            inner = sorted(name for name in folders if not name.startswith("."))
-            folders[:] = [name for name in inner if _identity(os.path.join(folder, name)) not in entered]
-            entered.update(_identity(os.path.join(folder, name)) for name in folders)
-            for name in sorted(files):
-                file = os.path.join(folder, name)
-                if not name.startswith(".") and os.path.isfile(file):
-                    digest.update(os.fsencode(os.path.relpath(file, path)) + b"\0" + self._of_file(file).encode())
+        for file in _files(path):
+            digest.update(os.fsencode(os.path.relpath(file, path)) + b"\0" + self._of_file(file).encode())
         return digest.hexdigest()
+
+    def of_list(self, path: str) -> str:
+        """Return the fingerprint of the names and sizes of all files in a folder that is too large to be read.
+
+        Parameters
+        ----------
+        path : str
+            Path of a folder.
+
+        Returns
+        -------
+        str
+            Hexadecimal digits that do not depend on where the folder is.
+        """
+        if path not in self._lists:
+            digest = hashlib.sha256()
+            for file in _files(path):
+                size = os.path.getsize(file)
+                digest.update(os.fsencode(os.path.relpath(file, path)) + f"\0{size}\0".encode())
+            self._lists[path] = digest.hexdigest()
+        return self._lists[path]
 
     def of_labelled(self, name: str, data_dir: str | None) -> dict[str, str]:
         """Return the fingerprints of the files of a data set with labels.
@@ -176,7 +192,10 @@ def address(part: Part, fingerprints: Fingerprints, *, version: str = __version_
     content: dict[str, Any] = {name: value for name, value in settings.items() if name not in _IRRELEVANT}
     for name in _DATA:
         if content.get(name):
-            content[name] = _data(content[name], settings, fingerprints)
+            if part.experiment in _RUNS and os.path.isdir(content[name]):  # up to millions of images
+                content[name] = fingerprints.of_list(content[name])
+            else:
+                content[name] = _data(content[name], settings, fingerprints)
     if part.experiment in _MACHINE:
         content["machine"] = {
             **hardware(resolve_device(settings["device"])),
@@ -217,7 +236,7 @@ def could_be(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 
 
 def _built_in(value: Any) -> bool:  # noqa: ANN401
-    return isinstance(value, str) and (value == BUILT_IN or value in BUILT_IN_SOURCES)
+    return isinstance(value, str) and (value in (BUILT_IN, SCENES) or value in BUILT_IN_SOURCES)
 
 
 def _data(value: Any, settings: Mapping[str, Any], fingerprints: Fingerprints) -> Any:  # noqa: ANN401
@@ -233,6 +252,19 @@ def _data(value: Any, settings: Mapping[str, Any], fingerprints: Fingerprints) -
     if value == "-" or value.startswith("@") or glob.has_magic(value):
         raise DataError(f"{printable(value)} is no file or folder, whose content could be told; name one")
     raise AbsentError(f"{printable(value)} is not here")
+
+
+def _files(path: str) -> Iterator[str]:
+    """Yield the paths of all files in a folder and its subfolders, but hidden ones, in the order of their names."""
+    entered = {_identity(path)}  # links may form loops
+    for folder, folders, files in os.walk(path, followlinks=True):
+        inner = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = [name for name in inner if _identity(os.path.join(folder, name)) not in entered]
+        entered.update(_identity(os.path.join(folder, name)) for name in folders)
+        for name in sorted(files):
+            file = os.path.join(folder, name)
+            if not name.startswith(".") and os.path.isfile(file):
+                yield file
 
 
 def _identity(path: str) -> tuple[int, int]:

@@ -43,9 +43,16 @@ def code_of(experiment: str) -> str:
         If a source file cannot be read.
     """
     digest = hashlib.sha256()
-    for name, path in sorted(modules_of(f"ndtools.experiments.{experiment.replace('-', '_')}.run").items()):
+    for name, path in sorted(modules_of_experiment(experiment).items()):
         digest.update(name.encode() + b"\0" + hashlib.sha256(_text(path).encode()).digest())
     return digest.hexdigest()
+
+
+def modules_of_experiment(experiment: str) -> dict[str, Path]:
+    """Return the modules that compute an experiment, with their files; training runs have their ``run`` in common."""
+    folder = f"ndtools.experiments.{experiment.replace('-', '_')}"
+    starts = (f"{folder}.run",) if _file(f"{folder}.run") else ("ndtools.runs.run", f"{folder}.config")
+    return {name: path for start in starts for name, path in modules_of(start).items()}
 
 
 def modules_of(name: str) -> dict[str, Path]:

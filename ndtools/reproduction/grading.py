@@ -15,6 +15,7 @@ from ndtools.text import counted
 __all__ = [
     "FACTOR",
     "LARGEST_SPREAD",
+    "ONE_SET",
     "POINTS",
     "capped",
     "grade_accuracy",
@@ -27,6 +28,8 @@ POINTS = 0.5
 """Percentage points within which accuracies agree, if twice their standard deviation is less."""
 LARGEST_SPREAD = 2.0
 """Standard deviation over runs, in percentage points, above which an accuracy decides nothing."""
+ONE_SET = " One set of images decides this, without an interval: how far other images differ is not known."
+"""Sentence of grades by statistics of images that have no interval."""
 FACTOR = 2.0
 """Factor within which times agree, as shares of the time of a convolution or of a row's total."""
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from ndtools.errors import DataError
-from ndtools.experiments.train.config import TrainConfig
 from ndtools.reproduction.address import AbsentError, Fingerprints, address, could_be, plain, without_places
 from ndtools.reproduction.item import Part
 from ndtools.reproduction.lines import command_of
@@ -16,6 +15,7 @@ from ndtools.reproduction.store import Store
 from ndtools.reproduction.training import FinishedRuns, is_run_of, origin, run_name
 from ndtools.results.run_folder import RunFolder
 from ndtools.results.runs import Run, read_run
+from ndtools.runs.config import RunConfig
 
 __all__ = ["Kept"]
 
@@ -78,7 +78,7 @@ class Kept:
     def path(self, part: Part) -> Path | None:
         """Return the path of the result, or of the training run, of a part; None if it is not done."""
         where = self.address(part) if self._may_be_there(part) else None  # or data would be read for nothing
-        if not isinstance(part.config, TrainConfig):
+        if not isinstance(part.config, RunConfig):
             there = where is not None and self._load(part, where) is not None
             return self.store.place(part, where) if where is not None and there else None
         if where is not None:
@@ -91,13 +91,13 @@ class Kept:
     def taken_up(self, part: Part) -> Path | None:
         """Return the folder of an equal run that has finished elsewhere; None if there is none."""
         if part not in self._taken_up:
-            equal = self._finished.equal(part.config) if isinstance(part.config, TrainConfig) else None
+            equal = self._finished.equal(part.config) if isinstance(part.config, RunConfig) else None
             self._taken_up[part] = equal
         return self._taken_up[part]
 
     def similar(self, part: Part) -> Run | None:
         """Return a finished run elsewhere that differs in how its images were normalised alone; None without one."""
-        path = self._finished.similar(part.config) if isinstance(part.config, TrainConfig) else None
+        path = self._finished.similar(part.config) if isinstance(part.config, RunConfig) else None
         return None if path is None else self._run(path)
 
     def is_done(self, part: Part) -> bool:
@@ -106,8 +106,8 @@ class Kept:
 
     def is_begun(self, part: Part) -> bool:
         """Return whether the folder of a training run is there, which goes on from its state."""
-        where = self.address(part) if isinstance(part.config, TrainConfig) and self._may_be_there(part) else None
-        if where is None or not isinstance(part.config, TrainConfig):
+        where = self.address(part) if isinstance(part.config, RunConfig) and self._may_be_there(part) else None
+        if where is None or not isinstance(part.config, RunConfig):
             return False
         return (self.store.runs / run_name(part.config, where) / "run.json").exists()
 
@@ -126,7 +126,7 @@ class Kept:
             step, and for a part that is no training run or has finished.
         """
         config = part.config
-        if not isinstance(config, TrainConfig) or not self.is_begun(part) or self.is_done(part):
+        if not isinstance(config, RunConfig) or not self.is_begun(part) or self.is_done(part):
             return None
         where = self.address(part)
         with suppress(DataError):
@@ -142,7 +142,7 @@ class Kept:
         """Return the result of a part that is done: that of the experiment, or the training run."""
         path = self.path(part)
         assert path is not None
-        if isinstance(part.config, TrainConfig):
+        if isinstance(part.config, RunConfig):
             return self._run(path)
         where = self.address(part)
         assert where is not None
@@ -167,7 +167,7 @@ class Kept:
         """
         path, config = self.path(part), part.config
         where = self.known_address(part)
-        if isinstance(config, TrainConfig):
+        if isinstance(config, RunConfig):
             name, folder = run_name(config, where), self.store.runs
         else:
             name, folder = part.experiment, self.store.place(part, where).parent
@@ -180,7 +180,7 @@ class Kept:
             command=command_of(self.ready(part) or part, str(folder), name),
         )
         if path is not None:
-            training = isinstance(config, TrainConfig)
+            training = isinstance(config, RunConfig)
             seconds = self._training_seconds(path) if training else self.store.seconds(part, where)
             note = origin(path, elsewhere=path == self.taken_up(part)) if training else None
             return replace(state, state="done", seconds=seconds, result=self.store.relative(path), reason=note)
@@ -213,7 +213,7 @@ class Kept:
 
     def _may_be_there(self, part: Part) -> bool:
         """Return whether there is a result, or a training run, that may be that of a part, by its settings alone."""
-        if isinstance(part.config, TrainConfig):
+        if isinstance(part.config, RunConfig):
             return any(self.store.runs.glob(run_name(part.config, "*")))
         if part.trained is not None and self.ready(part) is None:
             return False

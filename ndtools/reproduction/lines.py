@@ -3,8 +3,8 @@
 import shlex
 from dataclasses import fields
 
-from ndtools.experiments.train.config import TrainConfig
 from ndtools.reproduction.item import Part
+from ndtools.runs.config import RunConfig
 from ndtools.runs.grid import PlannedRun
 from ndtools.runs.grid import command_of as train_command
 
@@ -30,7 +30,7 @@ def command_of(part: Part, folder: str, name: str) -> str:
     str
         Command line in which the settings stand that differ from their defaults.
     """
-    if isinstance(part.config, TrainConfig):
+    if isinstance(part.config, RunConfig):
         return train_command(PlannedRun(name, part.config), output=folder)
     words = ["ndtools", part.experiment]
     changed = {

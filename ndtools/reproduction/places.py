@@ -10,6 +10,7 @@ from ndtools.data.images.sources import BUILT_IN_SOURCES, resolve_source
 from ndtools.data.labelled.catalogue import KNOWN
 from ndtools.data.labelled.locations import fetch_command, find, roots
 from ndtools.errors import DataError, OptionError
+from ndtools.reproduction.kinds import STREAMED
 from ndtools.text import printable
 
 __all__ = ["IMAGE", "PHOTOGRAPHS", "Place", "Places"]
@@ -100,7 +101,7 @@ class Places:
                 f"put {name}, which ndtools cannot download, into a folder of this name in a folder of data sets, and"
                 " name that"
             )
-            return Place(name, self._beside((name,), folder=True), True, remedy, "data_dir")
+            return Place(name, self._beside(STREAMED[name].folders, folder=True), True, remedy, "data_dir")
         found = find(known, self.data_dir)
         remedy = f"fetch {name} with: {fetch_command(known, self.data_dir)}; or name the folder that has it"
         return Place(name, None if found is None else str(found.folder), True, remedy, "data_dir")

@@ -8,15 +8,16 @@ from ndtools.errors import OptionError
 from ndtools.reproduction.item import Item
 from ndtools.reproduction.items.deblurring import FIG_1
 from ndtools.reproduction.items.descent import FIG_5
+from ndtools.reproduction.items.imagenet import TABLE_2
 from ndtools.reproduction.items.iterations import FIG_7
 from ndtools.reproduction.items.photographs import FIG_2, FIG_3, FIG_4, FIG_9, FIG_10
 from ndtools.reproduction.items.report import REPORT_1, REPORT_2, REPORT_3, REPORT_4
+from ndtools.reproduction.items.segmentation import FIG_6
 from ndtools.reproduction.items.table_1 import TABLE_1
 from ndtools.reproduction.items.testing import TESTING
 from ndtools.reproduction.items.theory import EQUIVALENCE, PROPOSITIONS
 from ndtools.reproduction.items.times import TABLE_3
 from ndtools.reproduction.items.training import FIG_8, TABLE_4
-from ndtools.reproduction.items.unavailable import FIG_6, TABLE_2
 from ndtools.reproduction.items.wall_time import COST, FIG_11, FIG_12
 
 __all__ = ["ITEMS", "find_item"]

@@ -11,11 +11,11 @@ from typing import Any
 
 from ndtools.computing.memory import is_out_of_memory
 from ndtools.errors import NdtoolsError, OutputError
-from ndtools.experiments.train.config import TrainConfig
 from ndtools.reproduction.before import Before
 from ndtools.reproduction.cost import slowness
 from ndtools.reproduction.item import Grade, Item, Level, Part, Setting
 from ndtools.reproduction.kept import Kept
+from ndtools.reproduction.levels import Levels
 from ndtools.reproduction.plan import Choice, choose
 from ndtools.reproduction.reasons import SLACK, not_run, reason_of, word_of
 from ndtools.reproduction.registry import ITEMS, find_item
@@ -24,6 +24,7 @@ from ndtools.reproduction.state import ItemState, ItemWord, PartState
 from ndtools.reproduction.store import Store, compute_part
 from ndtools.reproduction.training import Trainer, run_name
 from ndtools.results.run_folder import RunFolder
+from ndtools.runs.config import RunConfig
 from ndtools.text import reason
 
 __all__ = ["Reproduction"]
@@ -76,15 +77,16 @@ class Reproduction:
         self.now = ""
         self._worked: list[tuple[float, float]] = []  # estimated and measured seconds of the parts of this call
         self._start = time.monotonic()
-        self._setting = Setting(places=request.places, device=request.device, jobs=request.jobs)
         self.kept = Kept(self.store, request.runs)
         self._before = Before(self.store.read())
+        setting = Setting(places=request.places, device=request.device, jobs=request.jobs)
+        self._levels = Levels(items, setting, self.kept, self._before)
         self._started = self._before.started or _now()
         self._trainer = Trainer(self.store.runs)
         self._problems: dict[str, str] = {}  # reasons of failures in this call, by address
-        self._all_levels = {item.id: item.levels(self._setting) for item in items}
-        self._levels = {item.id: self._runnable(item) for item in items}  # whose data and device are here
-        self.states = {item.id: self._state(item, self._shown(item), asked=item.id in self.asked) for item in items}
+        self.states = {
+            item.id: self._state(item, self._levels.shown(item), asked=item.id in self.asked) for item in items
+        }
 
     @property
     def left(self) -> float | None:
@@ -119,11 +121,11 @@ class Reproduction:
 
     def _run(self) -> None:
         for name in self.asked:
-            if not self._levels[name]:
-                self._update(self._item(name), self._shown(self._item(name)))
-        pending = [self._item(name) for name in self.asked if self._levels[name]]
+            if not self._levels.runnable[name]:
+                self._update(self._item(name), self._levels.shown(self._item(name)))
+        pending = [self._item(name) for name in self.asked if self._levels.runnable[name]]
         budget = self.request.budget
-        largest = {item.id: self._before.largest(item.id, self._levels[item.id], budget) for item in pending}
+        largest = {item.id: self._before.largest(item.id, self._levels.runnable[item.id], budget) for item in pending}
         while pending:
             choices = {item.id: self._choice(item, largest[item.id]) for item in pending}
             chosen = choose({name: choice for name, (choice, _) in choices.items()}, self.left)
@@ -131,9 +133,11 @@ class Reproduction:
                 at, levels = chosen[item.id], choices[item.id][1]
                 seconds = choices[item.id][0].seconds
                 level = levels[seconds.index(min(seconds)) if at is None else at]
-                largest[item.id] = self._levels[item.id].index(level)  # the rest is never planned larger than at first
+                largest[item.id] = self._levels.runnable[item.id].index(
+                    level
+                )  # the rest is never planned larger than at first
                 if at is None:
-                    self._update(item, self._shown(item) or level, word="over the budget")
+                    self._update(item, self._levels.shown(item) or level, word="over the budget")
                 else:
                     self._update(item, level)
             self._save()
@@ -142,8 +146,8 @@ class Reproduction:
                 return
             item = min(ready, key=lambda one: self._remaining(self.states[one.id]))
             self._run_item(item)
-            shown, ran = self._shown(item), self.states[item.id].level
-            if shown is not None and ran is not None and self._count(shown) > self._count(ran):
+            shown, ran = self._levels.shown(item), self.states[item.id].level
+            if shown is not None and ran is not None and self._levels.count(shown) > self._levels.count(ran):
                 self._update(item, shown)  # of which more is done than of the level that the budget allowed
             pending.remove(item)
 
@@ -206,7 +210,7 @@ class Reproduction:
         """Do the work of a part; return whether it was finished, or else was stopped at the end of the budget."""
         assert state.address is not None
         self.now = part.name
-        if isinstance(part.config, TrainConfig):
+        if isinstance(part.config, RunConfig):
             name = run_name(part.config, state.address)
             run = self._trainer.train(
                 part.config, name, state.command, show=self._show, out_of_time=self._is_out_of_time
@@ -260,70 +264,17 @@ class Reproduction:
 
         return hardware(resolve_device(self.request.device))
 
-    @cached_property
-    def _has_gpu(self) -> bool:
-        import torch
-
-        return self.request.device in ("auto", "cuda") and torch.cuda.is_available()
-
     def _item(self, name: str) -> Item:
         return next(item for item in self.items if item.id == name)
 
-    def _runnable(self, item: Item) -> list[Level]:
-        """Return the levels whose data and device are here, the largest first."""
-        return [
-            level
-            for level in self._all_levels[item.id]
-            if not self.request.places.missing(level.needs) and (level.device != "cuda" or self._has_gpu)
-        ]
-
     def _choice(self, item: Item, largest: int) -> tuple[Choice, list[Level]]:
         """Return the seconds that each level takes from now on, down to the first that is done, and these levels."""
-        levels, done = self._levels[item.id], self._done_level(item)
-        last = len(levels) - 1 if done is None else levels.index(done)
-        candidates = levels[min(largest, last) : last + 1]
-        # A smaller level than one with runs from elsewhere would train another network to find out less.
-        candidates = [level for level in candidates if self._taken_up(level)] or candidates
+        candidates = self._levels.candidates(item, largest)
         seconds = (
             self._pace * sum(self._estimate(part) for part in level.parts if not self.kept.is_done(part))
             for level in candidates
         )
         return Choice(tuple(seconds)), candidates
-
-    def _done_level(self, item: Item) -> Level | None:
-        return next((level for level in self._levels[item.id] if all(map(self.kept.is_done, level.parts))), None)
-
-    def _shown(self, item: Item) -> Level | None:
-        """Return the level that shows what was done before: done, or begun; None if nothing was."""
-        levels = self._all_levels[item.id]
-        done = self._done_level(item)
-        most = max(
-            levels, key=self._count, default=None
-        )  # runs from elsewhere may be parts of a level without its data
-        if most is not None and self._taken_up(most) and self._count(most) > (self._count(done) if done else 0):
-            least = [level for level in levels if self._count(level) == self._count(most)]
-            return min(least, key=lambda level: len(level.parts))
-        if done:
-            return done
-        begun = [
-            level
-            for level in levels
-            if any(self.kept.is_done(part) or self.kept.is_begun(part) for part in level.parts)
-        ]
-        title = self._before.level(item.id)
-        return next((level for level in begun if level.title == title), begun[0] if begun else None)
-
-    def _taken_up(self, level: Level) -> bool:
-        """Return whether training runs from elsewhere are parts of a level."""
-        return any(self.kept.taken_up(part) is not None for part in level.parts)
-
-    def _trained(self, level: Level) -> bool:
-        """Return whether training runs that are parts of a level are done, here or elsewhere."""
-        return any(isinstance(part.config, TrainConfig) and self.kept.is_done(part) for part in level.parts)
-
-    def _count(self, level: Level) -> int:
-        """Return the number of parts of a level that are done."""
-        return sum(map(self.kept.is_done, level.parts))
 
     def _remaining(self, state: ItemState) -> float:
         return sum(part.estimate for part in state.parts if part.state != "done")
@@ -347,8 +298,8 @@ class Reproduction:
         return self.kept.state(part, estimate=self._estimate(part), problem=problem)
 
     def _state(self, item: Item, level: Level | None, *, asked: bool, word: ItemWord | None = None) -> ItemState:
-        levels = self._all_levels[item.id]
-        runnable = self._levels[item.id]
+        levels = self._levels.all[item.id]
+        runnable = self._levels.runnable[item.id]
         over = word == "over the budget"
         parts = tuple(map(self._part_state, level.parts)) if level else ()
         done = sum(part.state == "done" for part in parts)
@@ -359,7 +310,9 @@ class Reproduction:
         state = ItemState(
             item=item,
             state=word,
-            reason=reason_of(item, levels, level, word, parts, request=self.request, has_gpu=self._has_gpu, over=over),
+            reason=reason_of(
+                item, levels, level, word, parts, request=self.request, has_gpu=self._levels.has_gpu, over=over
+            ),
             level=level,
             parts=parts,
             estimate_full=sum(map(self._estimate, levels[0].parts)) if levels else None,
@@ -371,13 +324,13 @@ class Reproduction:
 
     def _grades(self, state: ItemState) -> tuple[Grade, ...]:
         item, graded = state.item, dict[str, Grade]()
-        for level in self._all_levels[item.id]:  # the largest level that decides a subject grades it
-            if state.level is not None and level.title != state.level.title and not self._trained(level):
+        for level in self._levels.all[item.id]:  # the largest level that decides a subject grades it
+            if state.level is not None and level.title != state.level.title and not self._levels.trained(level):
                 continue
             results = {part.name: self.kept.result(part) for part in level.parts if self.kept.is_done(part)}
             for grade in item.grade(level, results) if results else []:
                 graded.setdefault(grade.subject, grade)
-        for level in self._all_levels[item.id][:1]:  # runs that are no parts, but similar, decide what is left
+        for level in self._levels.all[item.id][:1]:  # runs that are no parts, but similar, decide what is left
             similar = {part.name: run for part in level.parts if (run := self.kept.similar(part)) is not None}
             done = {part.name: self.kept.result(part) for part in level.parts if self.kept.is_done(part)}
             for grade in (

@@ -8,12 +8,12 @@ from typing import Any
 
 from ndtools import __version__
 from ndtools.computing.operators import operator_threads, resolve_device
-from ndtools.data.labelled.catalogue import KNOWN
 from ndtools.errors import DataError
-from ndtools.experiments.train.config import TrainConfig
 from ndtools.reproduction.code import code_of
+from ndtools.reproduction.kinds import config_of, same_data
 from ndtools.results.run_folder import RunFolder
 from ndtools.results.runs import Run, inner_runs, read_about, read_run
+from ndtools.runs.config import RunConfig
 from ndtools.runs.data_sets import DataSets
 from ndtools.runs.grid import name_of
 from ndtools.runs.run import check, describe, prepare, resume, train
@@ -23,20 +23,20 @@ from ndtools.training.records import EpochRecord, StepRecord
 
 __all__ = ["FinishedRuns", "Trainer", "is_run_of", "origin", "run_name"]
 
-_FREE = ("jobs", "device", "data_dir", "dataset", "channels_last", "compile")
+_FREE = ("jobs", "device", "workers", "data_dir", "dataset", "channels_last", "compile")
 """Settings in which equal runs may differ: where and how fast they compute. Data sets are compared by their names and
 numbers of images."""
 _SIMILAR = {"constants": None}
 
 
-def run_name(config: TrainConfig, address: str | None) -> str:
+def run_name(config: RunConfig, address: str | None) -> str:
     """Return the name of the run of a part, by which it is found again; one without address if that is not known."""
     return name_of(config) if address is None else f"{name_of(config)}-{address}"
 
 
-def is_run_of(path: Path, config: TrainConfig) -> bool:
+def is_run_of(path: Path, config: RunConfig) -> bool:
     """Return whether the run in a folder has this configuration; its data are not compared."""
-    return _found(read_about(path)) == _compared(asdict(config))
+    return _found(read_about(path)) == _compared(config)
 
 
 def origin(path: Path, *, elsewhere: bool) -> str | None:
@@ -59,7 +59,7 @@ def origin(path: Path, *, elsewhere: bool) -> str | None:
     by = f", made by ndtools {version}" if version != __version__ else ""
     if elsewhere:
         return f"taken up from {printable(path)}, which has an equal configuration{by}"
-    if by or about.get("code", "") != code_of("train"):
+    if by or about.get("code", "") != code_of(about.get("experiment", "train")):
         return f"the code has changed since this run{by}; remove its folder to train again"
     return None
 
@@ -83,14 +83,14 @@ class FinishedRuns:
                     # A damaged run, or one of a version with other settings, is none that could be taken up.
                     with suppress(DataError, TypeError, ValueError, LookupError):
                         about = read_about(path)
-                        self.runs.append((path, _compared(asdict(TrainConfig(**about["config"]))), about["data"]))
+                        self.runs.append((path, _compared(config_of(about)), about["data"]))
 
-    def equal(self, config: TrainConfig) -> Path | None:
+    def equal(self, config: RunConfig) -> Path | None:
         """Return the folder of a finished run with the same configuration; None if there is none.
 
         Parameters
         ----------
-        config : TrainConfig
+        config : RunConfig
             Configuration of the run that is wanted. Threads, device and folder of the data need not be the same.
 
         Returns
@@ -98,15 +98,15 @@ class FinishedRuns:
         Path or None
             Folder of the first such run.
         """
-        wanted = _compared(asdict(config))
-        return next((path for path, found, data in self.runs if found == wanted and _same_data(data, config)), None)
+        wanted = _compared(config)
+        return next((path for path, found, data in self.runs if found == wanted and same_data(data, config)), None)
 
-    def similar(self, config: TrainConfig) -> Path | None:
+    def similar(self, config: RunConfig) -> Path | None:
         """Return the folder of a finished run whose images may have been normalised by other constants.
 
         Parameters
         ----------
-        config : TrainConfig
+        config : RunConfig
             Configuration of the run that is wanted.
 
         Returns
@@ -115,31 +115,25 @@ class FinishedRuns:
             Folder of the first run that is equal apart from that, or None. It does not take the place of the run that
             is wanted, but its accuracy can be shown beside the published one.
         """
-        wanted = {**_compared(asdict(config)), **_SIMILAR}
+        wanted = {**_compared(config), **_SIMILAR}
         return next(
-            (path for path, found, data in self.runs if {**found, **_SIMILAR} == wanted and _same_data(data, config)),
+            (path for path, found, data in self.runs if {**found, **_SIMILAR} == wanted and same_data(data, config)),
             None,
         )
 
 
-def _compared(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in config.items() if name not in _FREE}
+def _compared(config: RunConfig) -> dict[str, Any]:
+    """Return what decides a run but its data: its kind, and its settings."""
+    settings = {name: value for name, value in asdict(config).items() if name not in _FREE}
+    return {"experiment": config.command, **settings}
 
 
 def _found(about: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return what is compared of the configuration of a run; None if it is of a version with other settings."""
     try:
-        return _compared(asdict(TrainConfig(**about["config"])))
-    except (TypeError, ValueError):
+        return _compared(config_of(about))
+    except (LookupError, TypeError, ValueError):
         return None
-
-
-def _same_data(data: Mapping[str, Any], config: TrainConfig) -> bool:
-    known = KNOWN.get(Path(config.dataset).name)
-    if known is None or data.get("name") != known.name:
-        return False
-    expected = min(known.n_train, config.images or known.n_train) - config.holdout
-    return data.get("train_images") == expected and data.get("test_images") == known.n_test
 
 
 class Trainer:
@@ -159,7 +153,7 @@ class Trainer:
 
     def train(
         self,
-        config: TrainConfig,
+        config: RunConfig,
         name: str,
         command: str,
         *,
@@ -170,7 +164,7 @@ class Trainer:
 
         Parameters
         ----------
-        config : TrainConfig
+        config : RunConfig
             Configuration of the run.
         name : str
             Name of its folder.
@@ -212,7 +206,7 @@ class Trainer:
                 if started:
                     resume(run, folder)
                 else:
-                    folder.describe({**describe(run, command), "code": code_of("train")})
+                    folder.describe({**describe(run, command), "code": code_of(config.command)})
                 with stop_requests() as stop:
                     result = train(
                         run,

@@ -76,6 +76,18 @@ def test_nothing_is_cut_on_paper(browser, report):
     assert beyond == []
 
 
+def test_what_is_folded_is_printed(browser, report):
+    session = browser.open(report.path.as_uri(), width=PAGE, scheme="light")
+    if not browser.value(session, "CSS.supports('selector(details::details-content)')"):
+        pytest.skip("this Chromium is older than that selector")
+    folded = "[...document.querySelectorAll('details > :not(summary)')]"
+    seen = f"{folded}.filter(e => e.checkVisibility({{contentVisibilityAuto: true}}) && e.clientHeight > 0).length"
+    assert browser.value(session, f"{folded}.length") > 5
+    assert browser.value(session, seen) == 0
+    browser.call("Emulation.setEmulatedMedia", session, media="print", features=[])
+    assert browser.value(session, seen) == browser.value(session, f"{folded}.length")
+
+
 def test_the_page_prints(browser, report):
     session = browser.open(report.path.as_uri(), width=1280, scheme="dark")
     pdf = base64.b64decode(browser.call("Page.printToPDF", session)["data"])

@@ -17,7 +17,7 @@ from ndtools.experiments.timing.config import TimingConfig
 from ndtools.experiments.train.config import TrainConfig
 from ndtools.reproduction import code
 from ndtools.reproduction.address import Fingerprints, address, could_be
-from ndtools.reproduction.code import code_of, modules_of
+from ndtools.reproduction.code import code_of, modules_of_experiment
 from ndtools.reproduction.item import Part
 from tests.reproduction.small_items import matrix
 
@@ -108,9 +108,10 @@ def test_the_code_counts_but_for_training_runs(prints, monkeypatch):
 
 
 def test_the_code_of_an_experiment_is_all_that_it_imports_to_compute():
-    kernels, train = (modules_of(f"ndtools.experiments.{name}.run") for name in ("kernels", "train"))
+    kernels, train, segment = map(modules_of_experiment, ("kernels", "train", "segment"))
     assert {"ndtools.numerics.covariance", "ndtools.data.images.decoding"} <= set(kernels)
-    assert {"ndtools.models.vgg", "ndtools.layers.whitening", "ndtools.training.loop"} <= set(train)
+    assert {"ndtools.models.vgg", "ndtools.layers.whitening", "ndtools.training.loop"} <= set(train) & set(segment)
+    assert "ndtools.experiments.segment.config" in set(segment) - set(train)
     assert "ndtools.models.vgg" not in kernels
     assert not any("figure" in name or "command" in name for name in (*kernels, *train))
     program = "\n".join(
@@ -128,9 +129,7 @@ def test_the_code_of_an_experiment_is_all_that_it_imports_to_compute():
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_has_code(experiment):
-    assert f"ndtools.experiments.{experiment.replace('-', '_')}.config" in modules_of(
-        f"ndtools.experiments.{experiment.replace('-', '_')}.run"
-    )
+    assert f"ndtools.experiments.{experiment.replace('-', '_')}.config" in modules_of_experiment(experiment)
     assert len(code_of(experiment)) == 64
 
 

@@ -9,6 +9,12 @@ _DECAY = (
     "the versions differ in the weaker decay: 0.001 in the first, 0.0005 in the second, which alone states repeats;"
     " each has a claim of its own"
 )
+_SEGMENTATION = {"arch": "deeplabv3_resnet50", "dataset": "cityscapes", "batch_size": 8}
+_SEGMENTATION_CODE = (
+    "the published code states a rate of 0.1, where the recipe of PyTorch has 0.01, and 30 epochs; its mean"
+    " intersection over union is that of 21 rows, among them unlabelled pixels and a class that does not occur"
+)
+_CURVES = "there are curves only, without a number, and most settings are lost in the text at hand"
 
 TRAINING: tuple[Claim, ...] = (
     Claim(
@@ -150,12 +156,25 @@ TRAINING: tuple[Claim, ...] = (
         id="claim/segmentation",
         documents=("paper-v2",),
         where="sec. A.2, fig. 6",
-        quote="Network deconvolution significantly improves the training quality and accelerates the convergence",
-        statement="DeepLabV3 with a ResNet-50 segments Cityscapes better, and learns faster, with deconvolution than"
-        " with batch normalisation.",
+        quote="Network deconvolution significantly improves the training quality",
+        statement="DeepLabV3 with a ResNet-50 ends with a higher mean intersection over union, and labels more pixels"
+        " of Cityscapes correctly, with deconvolution than with batch normalisation.",
         decided_by="fig6",
-        conditions={"dataset": "cityscapes", "batch_size": 8},
-        doubt="there are curves only, and most settings are lost in the text at hand",
+        conditions=_SEGMENTATION,
+        note=_SEGMENTATION_CODE,
+        doubt=_CURVES,
+    ),
+    Claim(
+        id="claim/segmentation-convergence",
+        documents=("paper-v2",),
+        where="sec. A.2, fig. 6",
+        quote="and accelerates the convergence",
+        statement="While DeepLabV3 with a ResNet-50 is trained on Cityscapes, its training loss is lower and its mean"
+        " intersection over union higher with deconvolution than with batch normalisation.",
+        decided_by="fig6",
+        conditions=_SEGMENTATION,
+        note=_SEGMENTATION_CODE,
+        doubt=_CURVES,
     ),
     Claim(
         id="claim/weight-decay-v1",

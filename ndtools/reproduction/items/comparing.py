@@ -5,11 +5,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ndtools.reproduction.chance import beyond, noise_of_accuracies, noise_of_times
+from ndtools.reproduction.chance import beyond, noise_of_accuracies, noise_of_pairs, noise_of_times
 from ndtools.reproduction.items.recipes import accuracy
 from ndtools.results.runs import Run
 
-__all__ = ["ahead", "lead", "noise_of_steps", "seconds_of_steps", "slower"]
+__all__ = ["ahead", "lead", "loss_below", "noise_of_steps", "seconds_of_steps", "slower"]
 
 
 def ahead(first: float, second: float, run: Run, bound: float = 0.0) -> bool | None:
@@ -49,6 +49,26 @@ def lead(first: Run, second: Run, bound: float = 0.0) -> bool | None:
         True or False; None where chance explains either.
     """
     return ahead(accuracy(first) or 0.0, accuracy(second) or 0.0, first, bound)
+
+
+def loss_below(first: Run, second: Run) -> bool | None:
+    """Return whether the training loss of a run is below that of another, in the mean of the steps of both.
+
+    Parameters
+    ----------
+    first, second : Run
+        Runs with the same seed, and so the same batches in the same steps.
+
+    Returns
+    -------
+    bool or None
+        True or False; None where chance explains either, or there is no step of both with a finite loss.
+    """
+    losses = first.steps["loss"], second.steps["loss"]
+    steps = min(map(len, losses))
+    differences = losses[1][:steps] - losses[0][:steps]
+    differences = differences[np.isfinite(differences)]
+    return beyond(float(differences.mean()), noise_of_pairs(list(differences))) if len(differences) else None
 
 
 def seconds_of_steps(run: Run) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from ndtools.experiments.covariance.config import CovarianceConfig
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
 from ndtools.experiments.kernels.config import KernelsConfig
 from ndtools.experiments.sparsity.config import SparsityConfig
-from ndtools.reproduction.grading import grade_claim
+from ndtools.reproduction.grading import ONE_SET, grade_claim
 from ndtools.reproduction.item import Grade, Item, Level, Part, Results, Setting
 from ndtools.reproduction.places import IMAGE, PHOTOGRAPHS
 from ndtools.text import percent, source_name
@@ -164,7 +164,7 @@ def _grade_covariance(level: Level, results: Results) -> list[Grade]:
                 full=level.full,
                 measured=within,
                 reason=f"The mean correlation is {within:.3g} within channels (the diagonal blocks) and {across:.3g}"
-                " across channels.",
+                f" across channels.{ONE_SET}",
                 conditions=f"{result.images.counted} of {source_name(result.source)}, 3×3 patches",
             )
         )
@@ -178,7 +178,7 @@ def _grade_covariance(level: Level, results: Results) -> list[Grade]:
                 full=level.full,
                 measured=away,
                 reason=f"Without a ridge, no entry of the covariance after deconvolution differs by more than"
-                f" {away:.2g} from that of the identity.",
+                f" {away:.2g} from that of the identity.{ONE_SET}",
                 conditions=f"{result.images.counted} of {source_name(result.source)}, 3×3 patches, condition"
                 f" {result.deconvolution.condition:.3g}, float64",
             )
@@ -217,7 +217,7 @@ def _grade_deconvolve(level: Level, results: Results) -> list[Grade]:
             held,
             full=level.full,
             measured=after["hoyer"],
-            reason=f"Deconvolution changes {changes}.",
+            reason=f"Deconvolution changes {changes}.{ONE_SET}",
             conditions=f"{source_name(result.source)}, {result.kernels.shape[-1]}×{result.kernels.shape[-1]} patches,"
             " the paper's ridge",
         )

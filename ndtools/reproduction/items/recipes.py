@@ -10,6 +10,7 @@ from ndtools.published.entry import Entry
 from ndtools.published.registry import ENTRIES, beside
 from ndtools.reproduction.grading import capped, grade_accuracy
 from ndtools.reproduction.item import Grade, Level, Part, Results, Setting
+from ndtools.reproduction.kinds import STREAMED
 from ndtools.results.runs import Run
 from ndtools.text import counted
 
@@ -23,6 +24,7 @@ __all__ = [
     "conditions_of",
     "glyph_level",
     "grade_cells",
+    "imagenet_part",
     "part",
 ]
 
@@ -49,6 +51,8 @@ SECONDS: dict[str, tuple[float, float]] = {
 }
 """Seconds of an epoch of CIFAR with batch normalisation and with deconvolution, on the reference machine;
 benchmarks/reproduction_cost.py measures them."""
+IMAGENET: dict[str, tuple[float, float]] = {"vgg11": (0.01, 50.0), "resnet18": (0.1, 3.3), "densenet121": (0.1, 3.2)}
+"""Rate of each network of table 2, and its multiplications for an image of ImageNet in units of those for CIFAR."""
 _POOLED = " normalised by the mean and deviation of their own pixels"
 _BATCH = 128  # images, at which the times were measured
 
@@ -65,11 +69,14 @@ class Cell:
         Name of the part that trains.
     rival : str or None
         ID of the accuracy of the other arm. Default None.
+    measure : str
+        Name of the measure in the result of the run. Default "test_top1".
     """
 
     entry: Entry
     part: str
     rival: str | None = None
+    measure: str = "test_top1"
 
 
 def part(setting: Setting, name: str, dataset: str, arch: str, norm: str, epochs: int, **settings: Any) -> Part:  # noqa: ANN401
@@ -108,14 +115,38 @@ def part(setting: Setting, name: str, dataset: str, arch: str, norm: str, epochs
         **settings,
         **setting.run,
     )
-    return Part(name=name, experiment="train", config=config, work=_work(config))
+    return Part(name=name, experiment="train", config=config, work=_work(config, _IMAGES))
 
 
-def _work(config: TrainConfig) -> float:
+def imagenet_part(setting: Setting, name: str, arch: str, norm: str, epochs: int, **settings: Any) -> Part:  # noqa: ANN401
+    """Return a training run on ImageNet as a part, by the recipe of table 2.
+
+    Parameters
+    ----------
+    setting : Setting
+        Surroundings for which the levels are made.
+    name, arch, norm, epochs
+        As :func:`part` has them.
+    **settings
+        Other settings of the configuration.
+
+    Returns
+    -------
+    Part
+        The run, whose time follows from that of the network on CIFAR.
+    """
+    rate, factor = IMAGENET[arch]
+    dataset = setting.places["imagenet"].path or "imagenet"
+    common = {"batch_size": 256, "lr": rate, "weight_decay": 1e-4}
+    made = part(setting, name, dataset, arch, norm, epochs, **common, **settings)
+    return replace(made, work=factor * _work(made.config, STREAMED["imagenet"].train))  # type: ignore[arg-type]
+
+
+def _work(config: TrainConfig, total: int) -> float:
     plain, deconvolved = SECONDS[config.arch]
     if NORMS[config.norm].deconvolves:  # the cost of whitening is that of a batch, however small
         plain += (deconvolved - plain) * max(1.0, 0.5 * _BATCH / config.batch_size)
-    images = config.epochs * (config.images or _IMAGES)
+    images = config.epochs * (config.images or total)
     if config.max_steps is not None:
         images = min(images, config.max_steps * config.batch_size)
     return max(1.0, plain * images / _IMAGES)
@@ -151,10 +182,10 @@ def glyph_level(setting: Setting, concludes: str, **arms: dict[str, Any]) -> Lev
     )
 
 
-def accuracy(run: Run) -> float | None:
-    """Return the accuracy on the test images after the last epoch in per cent; None if the run diverged."""
+def accuracy(run: Run, measure: str = "test_top1") -> float | None:
+    """Return a measure after the last epoch in per cent, that of the test images; None if the run diverged."""
     last = (run.result or {}).get("last") or {}
-    value = last.get("test_top1")
+    value = last.get(measure)
     return None if value is None or run.state == "diverged" else float(value)
 
 
@@ -208,7 +239,7 @@ def grade_cells(level: Level, results: Results, cells: Iterable[Cell]) -> list[G
 
 def _grade_cell(level: Level, results: Results, cell: Cell, rival: Cell | None) -> Grade:
     run, entry = results[cell.part], cell.entry
-    value, conditions = accuracy(run), conditions_of(run)
+    value, conditions = accuracy(run, cell.measure), conditions_of(run)
     third_party = tuple(other.id for other in beside(entry))
     if value is None:
         return Grade(
@@ -219,14 +250,15 @@ def _grade_cell(level: Level, results: Results, cell: Cell, rival: Cell | None) 
             conditions=conditions,
             third_party=third_party,
         )
-    other = accuracy(results[rival.part]) if rival is not None and rival.part in results else None
+    other = accuracy(results[rival.part], cell.measure) if rival is not None and rival.part in results else None
     grade = grade_accuracy(
         entry,
         [value],
         full=level.full,
         conditions=conditions,
         rival=None if rival is None or other is None else (rival.entry.value, other),
-        split=run.evaluation,
+        split="test" if run.evaluation == "validation" else run.evaluation,  # the last number is of the test images
+        images=int(run.about["data"]["test_images"]),
         third_party=third_party,
     )
     if not third_party:
