@@ -24,6 +24,8 @@ def table_of_arms(result: CompareResult) -> Table:
         One row for each arm.
     """
     first = result.arms[0]
+    measure = "mean IoU" if result.segments else "accuracy"
+    pixels = " Pixels: labelled correctly, after the last epoch." if result.segments else ""
     rows = [
         (
             arm.name,
@@ -31,6 +33,7 @@ def table_of_arms(result: CompareResult) -> Table:
             arm.epochs,
             arm.last,
             arm.best,
+            *([arm.pixels] if result.segments else []),
             _difference(arm) or "-",
             arm.seconds,
             "; ".join(map(_published, arm.published)) or "-",
@@ -38,11 +41,17 @@ def table_of_arms(result: CompareResult) -> Table:
         for arm in arm_cells(result)
     ]
     return Table(
-        f"Accuracies on {result.dataset}: mean ± standard deviation over the runs of an arm",
-        ("arm", "n", "epochs", "last / %", "best / %", "difference", "s/epoch", "published / %"),
+        f"{'Mean IoU' if result.segments else 'Accuracies'} on {result.dataset}: mean ± standard deviation over the"
+        " runs of an arm",
+        (
+            *("arm", "n", "epochs", "last / %", "best / %"),
+            *(["pixels / %"] if result.segments else []),
+            *("difference", "s/epoch", "published / %"),
+        ),
         tuple(rows),
-        "Last: after the last epoch, on the test images once the runs have ended. Best: of each run's best epoch, on"
-        f" the images that evaluated each epoch. Difference: to {first.name}, in points, with p of Welch's test.",
+        f"Last: {measure} after the last epoch, on the test images once the runs have ended. Best: of each run's best"
+        f" epoch, on the images that evaluated each epoch.{pixels} Difference: to {first.name}, in points, with p of"
+        " Welch's test.",
     )
 
 
@@ -61,7 +70,8 @@ def table_of_runs(result: CompareResult) -> Table:
         for arm in result.arms
         for run in arm.runs
     ]
-    head = ("folder", "arm", "seed", "state", "epochs", "test accuracy / %", "time of training")
+    measure = "mean IoU" if result.segments else "accuracy"
+    head = ("folder", "arm", "seed", "state", "epochs", f"test {measure} / %", "time of training")
     return Table("Single runs", head, tuple(rows))
 
 

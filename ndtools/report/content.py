@@ -17,6 +17,7 @@ from ndtools.report.numbers import Table, tables_of
 from ndtools.report.pictures import WIDTH, Drawing, draw_figure, read_picture
 from ndtools.results.companions import files_of_result
 from ndtools.results.read import SavedResult, load, load_numbers
+from ndtools.results.run_folder import RunFolder
 from ndtools.results.runs import Run, read_run
 from ndtools.text import printable, reason
 
@@ -74,7 +75,7 @@ class ShownRuns:
     result : CompareResult
         The runs in arms.
     drawings : tuple of Drawing
-        Figure of the comparison.
+        Figure of the comparison, and scenes with their labels of the first run of each arm that has them.
     """
 
     anchor: str
@@ -193,7 +194,7 @@ class Loader:
     def _drawn_before(self, path: Path, saved: SavedResult) -> tuple[Drawing, ...]:
         """Return the figures that the command drew, for a result whose arrays are gone."""
         drawings: list[Drawing] = []
-        captions = _captions_beside(path)
+        captions = _captions(path.with_suffix(".txt"), path.stem)
         for name in sorted(files_of_result(path.parent, path.stem)):
             place = path.parent / name
             if place.suffix == ".png" and place.is_file():
@@ -209,6 +210,23 @@ class Loader:
         self.drawings += drawings
         return tuple(drawings)
 
+    def _examples(self, members: Sequence[tuple[Path, Run]]) -> list[Drawing]:
+        """Return the figures of scenes with their labels that runs drew, one for each network and arm."""
+        drawings: dict[tuple[str, str], Drawing] = {}
+        for path, run in members:
+            folder = RunFolder(path)
+            arm = str(run.about["arch"]), str(run.about["norm"])
+            if arm in drawings or not folder.examples.is_file():
+                continue
+            caption = _captions(folder.captions, folder.examples.stem).get(folder.examples.stem, "")
+            about = f"Scenes, and how {arm[0]} with the normalisation {arm[1]} labels their pixels ({run.name})"
+            try:
+                drawings[arm] = read_picture(folder.examples, alt=about, caption=caption or f"{about}.")
+            except DataError as error:
+                self.leave_out(str(error))
+        self.drawings += drawings.values()
+        return list(drawings.values())
+
     def _compare(self, members: Sequence[tuple[Path, Run]]) -> ShownRuns | None:
         paths = tuple(str(path) for path, _ in members)
         try:
@@ -216,7 +234,7 @@ class Loader:
                 warnings.simplefilter("always")
                 result = run_compare(CompareConfig(runs=paths))
             self.remarks += [f"{str(warning.message).rstrip('.')}." for warning in caught]
-            drawings = self._draw(result, f"{len(members)} training runs")
+            drawings = (*self._draw(result, f"{len(members)} training runs"), *self._examples(members))
         except DataError as error:
             self.leave_out(str(error))
             return None
@@ -227,14 +245,14 @@ class Loader:
         return ShownRuns(f"runs-{len(self.runs) + 1}", tuple(run for _, run in members), result, drawings)
 
 
-def _captions_beside(path: Path) -> dict[str, str]:
-    """Return the captions that the command wrote beside a result, by the names of the figures without extension."""
+def _captions(path: Path, beginning: str) -> dict[str, str]:
+    """Return the captions in a file, by the names of the figures without extension, which have that beginning."""
     try:
-        text = read_file(path.with_suffix(".txt")).decode("utf-8", "replace")
+        text = read_file(path).decode("utf-8", "replace")
     except DataError:
         return {}
     named = (paragraph.partition(": ") for paragraph in text.split("\n\n"))
-    return {name: " ".join(caption.split()) for name, _, caption in named if name.startswith(path.stem)}
+    return {name: " ".join(caption.split()) for name, _, caption in named if name.startswith(beginning)}
 
 
 def _origin(saved: SavedResult) -> str:
