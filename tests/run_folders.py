@@ -14,8 +14,10 @@ def write_run(folder, *, done=None, state="finished", accuracy=90.0, per_epoch=2
     """Write the folder of a run whose accuracy rises to ``accuracy``, as far as ``done`` epochs; return the folder.
 
     ``state`` is "finished", "running" or "diverged"; with ``half``, the last lines are cut short. Other settings are
-    those of the configuration, or "hardware", "threads" and "processes".
+    those of the configuration, or "hardware", "threads" and "processes". With ``segments`` the run labels pixels, and
+    its mean intersection over union rises to ``accuracy`` less 30; ``splits`` are the images of a streamed set.
     """
+    segments, splits = settings.pop("segments", False), settings.pop("splits", None)
     location = settings.pop("location", "a folder")
     about = {name: settings.pop(name) for name in ("hardware", "threads", "processes") if name in settings}
     config = {**CONFIG, **settings}
@@ -23,6 +25,8 @@ def write_run(folder, *, done=None, state="finished", accuracy=90.0, per_epoch=2
     done = config["epochs"] if done is None else done
     folder.mkdir(parents=True)
     split = "held-out" if config["holdout"] else "test"
+    if splits is not None:
+        split = "validation" if "eval" in splits else "test" if "test" in splits else "training"
     description = {
         "format": 1,
         "name": folder.name,
@@ -42,7 +46,10 @@ def write_run(folder, *, done=None, state="finished", accuracy=90.0, per_epoch=2
             "location": location,
             "mean": [0.4914, 0.4822, 0.4465],
             "std": [0.247, 0.2435, 0.2616],
+            "classes": 3,
+            **({} if splits is None else {"fingerprint": dict.fromkeys(["train", *splits], "a list")}),
         },
+        "task": "segmentation" if segments else "classification",
         "versions": {"ndtools": "0.1.0"},
         "hardware": {"cpu": "a processor"},
         "processes": 1,
@@ -60,7 +67,9 @@ def write_run(folder, *, done=None, state="finished", accuracy=90.0, per_epoch=2
             epoch = step // per_epoch
             top1 = accuracy * (1 - 0.6 * np.exp(-epoch)) / (1 - 0.6 * np.exp(-config["epochs"]))
             top1 += 0.3 * rng.standard_normal()
-            epochs.append((epoch, loss, top1 - 2, loss + 0.1, top1, 0.1 / epoch, time))
+            epochs.append(
+                (epoch, loss, top1 - 2, loss + 0.1, top1, 0.1 / epoch, time, *([top1 - 30] if segments else []))
+            )
     if state == "diverged":
         last = len(steps)
         steps.append(
@@ -68,7 +77,7 @@ def write_run(folder, *, done=None, state="finished", accuracy=90.0, per_epoch=2
         )
     lines = "".join(json.dumps(step) + "\n" for step in steps)
     (folder / "steps.jsonl").write_text(lines[:-9] if half else lines)
-    table = "epoch,train_loss,train_top1,eval_loss,eval_top1,lr,seconds\n"
+    table = f"epoch,train_loss,train_top1,eval_loss,eval_top1,lr,seconds{',eval_mean_iou' if segments else ''}\n"
     table += "".join(",".join(map(repr, map(float, row))) + "\n" for row in epochs)
     (folder / "summary.csv").write_text(f"{table}{done + 1},0.2" if half else table)
     if state != "running":
@@ -86,6 +95,11 @@ def write_run(folder, *, done=None, state="finished", accuracy=90.0, per_epoch=2
             else None,
         }
         if last:
-            result["last"] |= {"test_top1": last[4] if split == "test" else last[4] - 0.5, "test_loss": last[3]}
+            separate = split == "held-out" or (split == "validation" and "test" in splits)
+            result["last"] |= {"test_top1": last[4] - 0.5 if separate else last[4], "test_loss": last[3]}
+        if last and segments:
+            iou = result["last"]["test_top1"] - 30
+            result["last"] |= {"eval_mean_iou": last[7], "test_mean_iou": iou, "test_iou": [iou - 5, iou + 5, None]}
+            result["best"] |= {"eval_mean_iou": best[7]}
         (folder / "result.json").write_text(json.dumps(result))
     return folder

@@ -4,7 +4,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -111,6 +111,7 @@ class Output:
             return
         from rich.console import Console, Group
         from rich.table import Table
+        from rich.text import Text
 
         console = Console(highlight=False, markup=False)
         # Rich would cut numbers to fit the 80 columns that it assumes for a pipe.
@@ -118,10 +119,13 @@ class Output:
         parts = table.renderables if isinstance(table, Group) else [table]
         widths = [console.measure(part, options=unbounded).maximum for part in parts if isinstance(part, Table)]
         console.width = max(console.width, *widths)
-        if title is not None:
-            console.print(title, style="bold", soft_wrap=True)
-        for part in parts:
-            console.print(part)
+        with nullcontext() if console.is_terminal else console.capture() as captured:
+            if title is not None:
+                console.print(title, style="bold", soft_wrap=True)
+            for part in parts:
+                console.print(part, soft_wrap=isinstance(part, Text))  # lines to be pasted stay whole
+        if captured is not None:  # without the spaces that fill the lines of tables
+            typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
     @property
     def _for_people(self) -> bool:

@@ -169,7 +169,7 @@ def read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]
 
 
 def _short(shape: tuple[int, ...]) -> str:
-    return f"({', '.join(map(str, shape))})" if len(shape) <= _MANY else f"of {len(shape)} dimensions"
+    return str(tuple(shape)) if len(shape) <= _MANY else f"of {len(shape)} dimensions"
 
 
 def read_matrix(path: str | os.PathLike[str], key: str = "covariance", *, copies: int = 1) -> NDArray[np.floating[Any]]:

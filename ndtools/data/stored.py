@@ -3,7 +3,7 @@
 import math
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, Any, BinaryIO
@@ -62,7 +62,7 @@ class Stored:
     axes: str | None = None
 
 
-def open_stored(path: str, key: str | None = None, *, sides: int = 1) -> Stored:
+def open_stored(path: str, key: str | None = None, *, sides: int = 1, axes: int | None = None) -> Stored:
     """Find the array in a file, without reading its numbers.
 
     Parameters
@@ -70,9 +70,12 @@ def open_stored(path: str, key: str | None = None, *, sides: int = 1) -> Stored:
     path : str
         Path of a .npy, .npz, .mat, .tif or .tiff file; the extension decides on the format.
     key : str, optional
-        Name of the array in a .npz or .mat file. By default it is the only one that has enough `sides`.
+        Name of the array in a .npz or .mat file. By default it is the only one that has enough `sides` and as many
+        `axes`, or the only one among these that is no vector.
     sides : int
         Number of axes longer than 1 that an array without a given name has at least. Default 1.
+    axes : int, optional
+        Number of axes that it has. Default: any.
 
     Returns
     -------
@@ -91,7 +94,7 @@ def open_stored(path: str, key: str | None = None, *, sides: int = 1) -> Stored:
         elif extension == ".npy":
             opened = _npy(path)
         else:
-            opened = {".npz": _npz, ".mat": _mat}[extension](path, key, sides)
+            opened = {".npz": _npz, ".mat": _mat}[extension](path, key, sides, axes)
     if opened.dtype.kind not in "iufb":
         raise DataError(f"must hold real numbers, got {opened.dtype}")
     return opened
@@ -162,7 +165,7 @@ def _check_length(shape: tuple[int, ...], dtype: np.dtype[Any], size: int) -> No
         raise DataError("cut short: its header promises more numbers than it holds")
 
 
-def _npz(path: str, key: str | None, sides: int) -> Stored:
+def _npz(path: str, key: str | None, sides: int, axes: int | None) -> Stored:
     def arrays(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
         return {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
 
@@ -180,7 +183,7 @@ def _npz(path: str, key: str | None, sides: int) -> Stored:
             with suppress(DataError, ValueError):
                 shape, dtype, start = header(archive, info)
                 shapes[name] = (shape, dtype.kind in "iufb")
-        chosen = _chosen(shapes, key, sides)
+        chosen = _chosen(shapes, key, sides, axes)
         shape, dtype, start = header(archive, members[chosen])
         _check_length(shape, dtype, members[chosen].file_size - start)
 
@@ -192,32 +195,38 @@ def _npz(path: str, key: str | None, sides: int) -> Stored:
     return Stored(shape, dtype, load)
 
 
-def _chosen(shapes: Mapping[str, tuple[tuple[int, ...], bool]], key: str | None, sides: int) -> str:
+def _chosen(shapes: Mapping[str, tuple[tuple[int, ...], bool]], key: str | None, sides: int, axes: int | None) -> str:
     """Return the name of the array to read, given the shape of each array and whether it holds real numbers."""
-    names = [*list(shapes)[:_LISTED], *(["..."] if len(shapes) > _LISTED else [])]
-    held = ", ".join(names) or "nothing"
     if key is not None:
         if key not in shapes:
-            raise DataError(f"has no array {key!r}, only: {held}")
+            raise DataError(f"has no array {key!r}, only: {_listed(shapes)}")
         return key
-    wanted = [name for name, (shape, real) in shapes.items() if real and sum(side > 1 for side in shape) >= sides]
+    long = {name: sum(side > 1 for side in shape) for name, (shape, real) in shapes.items() if real}
+    wanted = [name for name, number in long.items() if number >= sides and axes in (None, len(shapes[name][0]))]
+    if len(wanted) > 1 and sum(long[name] > 1 for name in wanted) == 1:  # besides vectors, such as times
+        wanted = [name for name in wanted if long[name] > 1]
     if len(wanted) != 1:
         number = f"{len(wanted)} arrays" if wanted else "no array"
         what = "that may be images" if sides > 1 else "of real numbers"
-        raise DataError(f"holds {number} {what}: name one with `key`; it has {held}")
+        raise DataError(f"holds {number} {what}: name one with `key`; it has {_listed(wanted or shapes)}")
     return wanted[0]
 
 
-def _mat(path: str, key: str | None, sides: int) -> Stored:
+def _listed(names: Iterable[str]) -> str:
+    texts = list(names)
+    return ", ".join([*texts[:_LISTED], *(["..."] if len(texts) > _LISTED else [])]) or "nothing"
+
+
+def _mat(path: str, key: str | None, sides: int, axes: int | None) -> Stored:
     with open_regular(path) as file:
         start = file.read(520)
     if _HDF5 in (start[:8], start[512:520]):
-        return _mat_of_hdf5(path, key, sides)
+        return _mat_of_hdf5(path, key, sides, axes)
     from scipy.io import loadmat, whosmat
 
     with open_regular(path) as file:
         shapes = {name: (shape, kind) for name, shape, kind in whosmat(file)}
-    chosen = _chosen({name: (shape, kind in _MATLAB_TYPES) for name, (shape, kind) in shapes.items()}, key, sides)
+    chosen = _chosen({name: (shape, kind in _MATLAB_TYPES) for name, (shape, kind) in shapes.items()}, key, sides, axes)
     shape, kind = shapes[chosen]
     if kind not in _MATLAB_TYPES:
         raise DataError(f"{chosen} must be an array of real numbers, got MATLAB type {kind}")
@@ -234,11 +243,11 @@ def _mat(path: str, key: str | None, sides: int) -> Stored:
     return Stored(tuple(shape), dtype, load)
 
 
-def _mat_of_hdf5(path: str, key: str | None, sides: int) -> Stored:
+def _mat_of_hdf5(path: str, key: str | None, sides: int, axes: int | None) -> Stored:
     h5py = _extra("h5py", "a MATLAB file of version 7.3 (HDF5)", "mat73")
     with _hdf5(h5py, path) as (_, datasets):
         shapes = {name: (tuple(d.shape[::-1]), d.dtype.kind in "iufb") for name, d in datasets.items()}
-        chosen = _chosen(shapes, key, sides)
+        chosen = _chosen(shapes, key, sides, axes)
         shape, dtype = shapes[chosen][0], datasets[chosen].dtype
 
     def load() -> Array:

@@ -146,7 +146,7 @@ def gather(
     skipped = sorted((s for result in results for s in result.skipped), key=lambda s: s.name)
     accumulators = tuple(result.accumulator for result in results if result.read and result.accumulator is not None)
     if not accumulators:
-        first = f"{skipped[0].name}: {skipped[0].reason}" if skipped else "it is empty"
+        first = skipped[0].in_words(source.label) if skipped else "it is empty"
         message = f"no image of {source.label} can be used ({len(skipped)} tried; {first})"
         raise NoUsableImageError(message, tuple(skipped))
     frames = sorted((f for result in results for f in result.frames), key=lambda f: f.name)

@@ -328,7 +328,7 @@ def _together(tree: TreeSum, results: list[ShardResult], source: ImageSource, se
     skipped = tuple(sorted((s for result in results for s in result.skipped), key=lambda s: s.name))
     read = sum(result.read for result in results)
     if not read:
-        first = f"{skipped[0].name}: {skipped[0].reason}" if skipped else "it is empty"
+        first = skipped[0].in_words(source.label) if skipped else "it is empty"
         raise NoUsableImageError(f"no image of {source.label} can be used ({len(skipped)} tried; {first})", skipped)
     return Moments(
         tree.total(),

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ndtools.numerics.covariance import TOLERANCE, Covariance, rounding_effect
+from ndtools.numerics.finite import not_finite
 from ndtools.numerics.lag_products import WindowProducts
 from ndtools.numerics.patches import (
     NOUNS,
@@ -216,7 +217,7 @@ class PatchCovariance:
                 f" {UNITS[axes]}"
             )
         if pixels.is_floating_point() and not pixels.isfinite().all():
-            raise ValueError(f"{noun} must be finite, got NaN or Inf")
+            raise ValueError(f"{noun} must be finite, got {not_finite(pixels.float().cpu().numpy())}")
         return pixels
 
     def merge(self, other: "PatchCovariance") -> Self:

@@ -9,6 +9,8 @@ from ndtools.text import duration
 
 __all__ = ["table_of_arms", "table_of_runs"]
 
+_IOU = "IoU: intersection over union, mean over the classes. Pixels: share of the labelled pixels that are right. "
+
 
 def table_of_arms(result: CompareResult) -> Table:
     """Return the table of the arms: accuracies, differences to the first arm, time, and published values.
@@ -24,8 +26,7 @@ def table_of_arms(result: CompareResult) -> Table:
         One row for each arm.
     """
     first = result.arms[0]
-    measure = "mean IoU" if result.segments else "accuracy"
-    pixels = " Pixels: labelled correctly, after the last epoch." if result.segments else ""
+    final = " or ".join(dict.fromkeys(arm.final for arm in result.arms))
     rows = [
         (
             arm.name,
@@ -41,18 +42,23 @@ def table_of_arms(result: CompareResult) -> Table:
         for arm in arm_cells(result)
     ]
     return Table(
-        f"{'Mean IoU' if result.segments else 'Accuracies'} on {result.dataset}: mean ± standard deviation over the"
+        f"{'Segmentation' if result.segments else 'Accuracies'} on {result.dataset}: mean ± standard deviation over the"
         " runs of an arm",
-        (
-            *("arm", "n", "epochs", "last / %", "best / %"),
-            *(["pixels / %"] if result.segments else []),
-            *("difference", "s/epoch", "published / %"),
-        ),
+        _head(result),
         tuple(rows),
-        f"Last: {measure} after the last epoch, on the test images once the runs have ended. Best: of each run's best"
-        f" epoch, on the images that evaluated each epoch.{pixels} Difference: to {first.name}, in points, with p of"
-        " Welch's test.",
+        f"{_IOU if result.segments else ''}"
+        f"Last: after the last epoch, on the {final} images once the runs have ended. Best: of each run's best epoch,"
+        f" on the images that evaluated each epoch. Difference: to {first.name}, in points, with p of Welch's test.",
     )
+
+
+def _head(result: CompareResult) -> tuple[str, ...]:
+    measures: tuple[str, ...]
+    if result.segments:
+        measures = ("last mean IoU / %", "best mean IoU / %", "last pixels / %", "difference of mean IoU")
+    else:
+        measures = ("last / %", "best / %", "difference")
+    return ("arm", "n", "epochs", *measures, "s/epoch", "published / %")
 
 
 def table_of_runs(result: CompareResult) -> Table:
@@ -64,14 +70,19 @@ def table_of_runs(result: CompareResult) -> Table:
             str(run.seed),
             f"{run.state}: {run.reason}" if run.reason else run.state,
             f"{len(run)} of {arm.epochs}",
-            "-" if np.isnan(run.test) else f"{run.test:.2f}",
+            *(
+                "-" if np.isnan(value) else f"{value:.2f}"
+                for value in ((run.test, run.pixels) if result.segments else (run.test,))
+            ),
             duration(float(run.table["seconds"][-1])) if len(run) else "-",
         )
         for arm in result.arms
         for run in arm.runs
     ]
-    measure = "mean IoU" if result.segments else "accuracy"
-    head = ("folder", "arm", "seed", "state", "epochs", f"test {measure} / %", "time of training")
+    final = " or ".join(dict.fromkeys(arm.final for arm in result.arms))
+    names = ("mean IoU", "pixel accuracy") if result.segments else ("accuracy",)
+    measures = tuple(f"{final} {name} / %" for name in names)
+    head = ("folder", "arm", "seed", "state", "epochs", *measures, "time of training")
     return Table("Single runs", head, tuple(rows))
 
 

@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,11 +17,12 @@ from ndtools.report.numbers import Table, tables_of
 from ndtools.report.pictures import WIDTH, Drawing, draw_figure, read_picture
 from ndtools.results.companions import files_of_result
 from ndtools.results.read import SavedResult, load, load_numbers
-from ndtools.results.run_folder import RunFolder
 from ndtools.results.runs import Run, read_run
 from ndtools.text import printable, reason
 
 __all__ = ["Loader", "ShownFile", "ShownRuns"]
+
+_MOST_EXAMPLES = 4  # pictures of scenes in a group of runs
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +76,7 @@ class ShownRuns:
     result : CompareResult
         The runs in arms.
     drawings : tuple of Drawing
-        Figure of the comparison, and scenes with their labels of the first run of each arm that has them.
+        Figure of the comparison, and scenes with the labels of networks that segment.
     """
 
     anchor: str
@@ -127,7 +128,7 @@ class Loader:
 
     def compared(self, paths: Sequence[Path]) -> list[ShownRuns]:
         """Return training runs in groups of one data set, each compared once; damaged runs are left out."""
-        groups: dict[tuple[object, object], list[tuple[Path, Run]]] = {}
+        groups: dict[tuple[object, ...], list[tuple[Path, Run]]] = {}
         for path in paths:
             try:
                 run = read_run(path)
@@ -135,7 +136,8 @@ class Loader:
                 self.leave_out(str(error))
                 continue
             data = run.about["data"]
-            groups.setdefault((str(data.get("name")), str(data.get("test_images"))), []).append((path, run))
+            kind = run.segments, str(data.get("name")), str(data.get("test_images"))
+            groups.setdefault(kind, []).append((path, run))
         shown = []
         for members in groups.values():
             key = tuple(os.path.realpath(path) for path, _ in members)
@@ -194,7 +196,7 @@ class Loader:
     def _drawn_before(self, path: Path, saved: SavedResult) -> tuple[Drawing, ...]:
         """Return the figures that the command drew, for a result whose arrays are gone."""
         drawings: list[Drawing] = []
-        captions = _captions(path.with_suffix(".txt"), path.stem)
+        captions = _captions_beside(path)
         for name in sorted(files_of_result(path.parent, path.stem)):
             place = path.parent / name
             if place.suffix == ".png" and place.is_file():
@@ -210,23 +212,6 @@ class Loader:
         self.drawings += drawings
         return tuple(drawings)
 
-    def _examples(self, members: Sequence[tuple[Path, Run]]) -> list[Drawing]:
-        """Return the figures of scenes with their labels that runs drew, one for each network and arm."""
-        drawings: dict[tuple[str, str], Drawing] = {}
-        for path, run in members:
-            folder = RunFolder(path)
-            arm = str(run.about["arch"]), str(run.about["norm"])
-            if arm in drawings or not folder.examples.is_file():
-                continue
-            caption = _captions(folder.captions, folder.examples.stem).get(folder.examples.stem, "")
-            about = f"Scenes, and how {arm[0]} with the normalisation {arm[1]} labels their pixels ({run.name})"
-            try:
-                drawings[arm] = read_picture(folder.examples, alt=about, caption=caption or f"{about}.")
-            except DataError as error:
-                self.leave_out(str(error))
-        self.drawings += drawings.values()
-        return list(drawings.values())
-
     def _compare(self, members: Sequence[tuple[Path, Run]]) -> ShownRuns | None:
         paths = tuple(str(path) for path, _ in members)
         try:
@@ -234,7 +219,8 @@ class Loader:
                 warnings.simplefilter("always")
                 result = run_compare(CompareConfig(runs=paths))
             self.remarks += [f"{str(warning.message).rstrip('.')}." for warning in caught]
-            drawings = (*self._draw(result, f"{len(members)} training runs"), *self._examples(members))
+            drawings = self._draw(result, f"{len(members)} training runs")
+            drawings += tuple(self._examples([path for path, run in members if run.segments]))
         except DataError as error:
             self.leave_out(str(error))
             return None
@@ -244,15 +230,31 @@ class Loader:
             return None
         return ShownRuns(f"runs-{len(self.runs) + 1}", tuple(run for _, run in members), result, drawings)
 
+    def _examples(self, folders: Sequence[Path]) -> Iterator[Drawing]:
+        """Return the figures of scenes that are in folders of runs, at most `_MOST_EXAMPLES`."""
+        shown = [folder for folder in folders if (folder / "examples.png").is_file()]
+        for folder in shown[:_MOST_EXAMPLES]:
+            caption = _captions_beside(folder / "figure.json", of="examples").get("examples", "")
+            about = f"Scenes with the labels of the network of {printable(folder.name)}"
+            try:
+                drawing = read_picture(folder / "examples.png", alt=about, caption=caption)
+            except DataError as error:
+                self.leave_out(str(error))
+                continue
+            self.drawings.append(drawing)
+            yield drawing
+        if len(shown) > _MOST_EXAMPLES:
+            self.remarks.append(f"Scenes of {_MOST_EXAMPLES} of {len(shown)} runs are shown.")
 
-def _captions(path: Path, beginning: str) -> dict[str, str]:
-    """Return the captions in a file, by the names of the figures without extension, which have that beginning."""
+
+def _captions_beside(path: Path, of: str | None = None) -> dict[str, str]:
+    """Return the captions that the command wrote beside a result, by the names of the figures without extension."""
     try:
-        text = read_file(path).decode("utf-8", "replace")
+        text = read_file(path.with_suffix(".txt")).decode("utf-8", "replace")
     except DataError:
         return {}
     named = (paragraph.partition(": ") for paragraph in text.split("\n\n"))
-    return {name: " ".join(caption.split()) for name, _, caption in named if name.startswith(beginning)}
+    return {name: " ".join(caption.split()) for name, _, caption in named if name.startswith(of or path.stem)}
 
 
 def _origin(saved: SavedResult) -> str:

@@ -22,6 +22,7 @@ from ndtools.text import printable, reason
 __all__ = [
     "COLUMNS",
     "FORMAT",
+    "MEAN_IOU",
     "MORE_COLUMNS",
     "STEP_COLUMNS",
     "Run",
@@ -35,7 +36,9 @@ FORMAT = 1
 """Version of the content of run folders, to be raised when it changes. Older ones are understood."""
 COLUMNS = ("epoch", "train_loss", "train_top1", "eval_loss", "eval_top1", "lr", "seconds")
 """Columns of summary.csv: those of the summaries that timm writes, and the seconds of training so far."""
-MORE_COLUMNS = ("eval_top5", "eval_mean_iou")
+MEAN_IOU = "eval_mean_iou"
+"""Column by which runs that segment are compared."""
+MORE_COLUMNS = ("eval_top5", MEAN_IOU)
 """Columns that follow those where a run has such measures: more than ten classes, or segmentation."""
 STEP_COLUMNS = ("step", "epoch", "loss", "lr", "seconds", "images")
 _REMEDY = "give folders that ndtools train wrote, or a folder of such folders"

@@ -121,11 +121,12 @@ class Writer:
             "checkpoints": {"count": self.checkpoints, "seconds": round(self.seconds, 3)},
         }
         if stopped != "diverged":
-            test = training.evaluate("test") if training.data.held_out else training.evaluation
+            test = None if training.data.held_out else training.evaluation
+            test = test or training.evaluate("test")  # also if the run was interrupted after its last evaluation
             if last is not None:
                 measures = {name: value for name, value in last.items() if name.startswith("eval_")}
                 tested = {name.replace("eval", "test"): value for name, value in measures.items()}
-                result["last"] = {"epoch": int(last["epoch"]), **measures, **tested, **(_tested(test) if test else {})}
+                result["last"] = {"epoch": int(last["epoch"]), **measures, **tested, **_tested(test)}
         first_alone(lambda: self._end(result), device=training.device)
         return result
 

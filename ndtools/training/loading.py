@@ -205,7 +205,9 @@ def _signals_kept() -> Iterator[None]:
 
 def _begun(worker: int) -> None:
     prepare_allocator()  # else the memory of a worker would grow to several times that of its batches
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # sent to whole groups of processes; the one that trains ends the others
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def _unchanged(batch: Any) -> Any:  # noqa: ANN401 (a batch is whole already)

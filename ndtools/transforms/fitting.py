@@ -12,6 +12,7 @@ from ndtools.computing.memory import require_memory
 from ndtools.errors import DataError, NumericalWarning
 from ndtools.moments.files import read_kernels
 from ndtools.numerics.covariance import Covariance
+from ndtools.numerics.finite import not_finite
 from ndtools.numerics.linear_whitening import COPIES
 from ndtools.numerics.patch_covariance import PatchCovariance
 from ndtools.numerics.patches import Pair, as_pixels, each_image, to_pair
@@ -99,8 +100,6 @@ def covariance_of_images(images: Images) -> tuple[Covariance, tuple[int, int, in
         nonlocal total
         assert shape is not None
         rows = torch.cat(waiting)
-        if not rows.isfinite().all():
-            raise ValueError("images must be finite, got NaN or Inf")
         part = Covariance.of_rows(rows, channels=shape[0], kernel_size=(shape[1], shape[2]))
         total = part if total is None else total + part
         waiting.clear()
@@ -162,7 +161,8 @@ def require_features(features: int, what: str, remedy: str) -> None:
 
 
 def _batches(images: Images) -> Iterator[Tensor]:
-    """Yield batches (n, C, H, W) of images, checked for their type and number of dimensions."""
+    """Yield batches (n, C, H, W) of images, checked for their type, number of dimensions, and numbers."""
+    before = 0
     given: Iterable[object] = (
         [images] if isinstance(images, Tensor | np.ndarray) and len(images.shape) == 4 else each_image(images)
     )
@@ -174,6 +174,11 @@ def _batches(images: Images) -> Iterator[Tensor]:
         if pixels.dim() not in (3, 4):
             raise ValueError(f"images must have shape (C, H, W) or (N, C, H, W), got one of {tuple(pixels.shape)}")
         batch = pixels if pixels.dim() == 4 else pixels[None]
+        if batch.is_floating_point() and not batch.isfinite().all():
+            number = int(batch.isfinite().flatten(1).all(1).logical_not().nonzero()[0, 0])
+            bad = not_finite(batch[number].float().cpu().numpy())
+            raise ValueError(f"images must be finite, got in image {before + number + 1} {bad}")
+        before += len(batch)
         if len(batch):
             yield batch
 

@@ -172,6 +172,19 @@ def test_a_damaged_label_map_ends_a_strict_run_with_3(streets, tmp_path, unpaint
     assert (done.exit_code, done.stderr.count("left out")) == (0, 1)
 
 
+def test_a_run_that_is_killed_before_its_result_has_the_same_result(streets, tmp_path, unpainted):
+    for folder in ("test", "testannot"):
+        shutil.rmtree(streets / folder)
+    assert segment(streets, tmp_path, "--epochs", 1).exit_code == 0
+    run = tmp_path / "run"
+    wanted = read_run(run).result["last"]
+    assert len(wanted["test_confusion"]) == 12
+    (run / "result.json").unlink()
+    done = invoke("segment", "--resume", run)
+    assert done.exit_code == 0, done.stderr
+    assert read_run(run).result["last"] == wanted
+
+
 def test_the_numbers_of_several_runs_can_be_read(streets, tmp_path, unpainted):
     done = segment(streets, tmp_path, "--max-steps", 1, "--norm", "bn,gn", "--json", "--quiet")
     assert done.exit_code == 0, done.stderr

@@ -93,7 +93,10 @@ def test_conv_is_the_centre_of_the_whitened_patch(border):
         centre = ((patch_matrix(padded, 3) - mean) @ d)[:, [4, 13, 22]]
         np.testing.assert_allclose(found.flatten(1), centre.T, rtol=0, atol=1e-6 * values[-1] / values[0])
     fit = nd.fit_deconvolution(images, kernel_size=3, eps=1e-4)
-    assert torch.equal(whiten(images), fit.apply(images)) == (border == "valid")
+    if border == "valid":  # the same sums of terms, in another order and about another number
+        terms = fit.kernels().abs().sum((1, 2, 3)).max().item() * images.abs().max().item()
+        atol = 16 * torch.finfo(torch.float64).eps * terms
+        torch.testing.assert_close(whiten(images), fit.apply(images), rtol=0, atol=atol)
 
 
 @pytest.mark.parametrize("mode", MODES)

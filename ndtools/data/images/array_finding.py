@@ -1,5 +1,6 @@
 """Collect the images that files of arrays hold, all of as many channels and in one unit."""
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 
@@ -7,7 +8,7 @@ from ndtools.data.images.entries import Entry, ImageRef
 from ndtools.data.images.folders import Skipped, is_image
 from ndtools.data.images.layouts import ArrayLayout
 from ndtools.data.images.stored import StoredImages, holds_arrays, is_array_file, stored_images
-from ndtools.errors import DataError, OptionError
+from ndtools.errors import DataError, NumericalWarning, OptionError
 from ndtools.text import counted, printable
 
 __all__ = ["ArrayCollector"]
@@ -58,6 +59,8 @@ class ArrayCollector:
         except DataError as error:
             skipped.append(Skipped(name, str(error)))
             return
+        if self._first is None and (hint := images.hint):
+            warnings.warn(f"{name}: {hint}", NumericalWarning, stacklevel=2)
         self._first = first
         for i in range(images.count):
             numbered = name if images.count == 1 else f"{name}[{i}]"

@@ -2,6 +2,7 @@
 
 import io
 import os
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, TypeAlias
@@ -16,6 +17,7 @@ from ndtools.data.images.deep import deep_colour, deep_tiff
 from ndtools.data.images.planes import Pixels, Planes
 from ndtools.errors import DataError, OptionError
 from ndtools.numerics.colour import Single, from_light, light, luminance
+from ndtools.numerics.finite import not_finite
 from ndtools.text import reason
 from ndtools.validation import Space
 
@@ -37,6 +39,8 @@ Picture: TypeAlias = Image.Image | Planes
 _BUFFERED = ("WEBP", "AVIF", "JPEG2000")  # formats whose libraries decode into buffers of their own
 
 _LONGEST_BLOCK = 2**28
+
+_NIFTI_HEADER = 348  # bytes
 
 _COPY = 20  # bytes per pixel: a grey image of high depth as three channels in float32, and the check of its numbers
 
@@ -321,12 +325,20 @@ def _open(content: bytes | IO[bytes]) -> Picture:
         except UnidentifiedImageError:
             if planes := deep_tiff(data):
                 return planes
-            if (data[:4], data[8:12]) == (b"RIFF", b"WAVE") or data[344:348] in (b"n+1\0", b"ni1\0"):
+            if _is_signal_or_volume(data):
                 raise DataError("a signal or volume, not an image: ndtools signals reads it") from None
             raise
     if image.format == "EPS":
         raise DataError("PostScript is a program, not pixels, and is not run; convert it to PNG first")
     return deep_colour(data, image) or image
+
+
+def _is_signal_or_volume(data: bytes) -> bool:
+    """Return whether a file begins as .wav, .nii or .nii.gz files do."""
+    if data[:2] == b"\x1f\x8b":
+        with suppress(zlib.error):
+            data = zlib.decompressobj(wbits=31).decompress(data, _NIFTI_HEADER)
+    return (data[:4], data[8:12]) == (b"RIFF", b"WAVE") or data[344:_NIFTI_HEADER] in (b"n+1\0", b"ni1\0")
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -354,7 +366,9 @@ def _unit_interval(image: Image.Image) -> NDArray[np.float32]:
     samples = np.asarray(image)
     low, high = samples.min(), samples.max()
     if image.mode == "F":
-        if not (low >= 0 and high <= 1):  # this form also refuses NaN
+        if bad := not_finite(samples[None]):
+            raise DataError(f"values must be finite, got {bad}")
+        if not (low >= 0 and high <= 1):
             raise DataError(f"floating-point values {low:g} to {high:g} do not fit [0, 1]; rescale the file")
         return np.asarray(samples, dtype=np.float32)
     if low < 0 or high > 65535:

@@ -36,6 +36,10 @@ class Skipped:
     name: str
     reason: str
 
+    def in_words(self, source: str) -> str:
+        """Return the name and the reason; the reason alone if the source of this name was the image itself."""
+        return self.reason if self.name == source else f"{self.name}: {self.reason}"
+
 
 def walk(
     root: str, entered: set[tuple[int, int]], wanted: Callable[[str], bool] | None = None

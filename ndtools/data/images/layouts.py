@@ -126,7 +126,7 @@ class ArrayLayout:
         DataError
             If the axes do not fit the shape, or are not given and cannot be told. The message is only the reason.
         """
-        words = f"an array of shape ({', '.join(map(str, shape))})"
+        words = f"an array of shape {tuple(shape)}"
         if 0 in shape:
             raise DataError(f"{words} has no pixels")
         if self.axes is None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ndtools.errors import DataError
+from ndtools.numerics.finite import not_finite
 
 __all__ = ["LUMA", "Pixels", "Planes"]
 
@@ -93,8 +94,8 @@ class Planes:
         if gray and self.channels not in (1, 3):
             raise DataError(f"luma is defined for R, G and B, and the image has {self.channels} channels")
         pixels = self.load()
-        if pixels.dtype != np.uint8 and not np.isfinite(pixels).all():
-            raise DataError("values must be finite, got NaN or infinity")
+        if bad := not_finite(pixels):
+            raise DataError(f"values must be finite, got {bad}")
         if gray and len(pixels) == 3:
             luma = np.tensordot(np.array(LUMA), pixels, 1)[None]
             pixels = np.rint(luma).astype(np.uint8) if pixels.dtype == np.uint8 else luma.astype(pixels.dtype)

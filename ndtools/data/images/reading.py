@@ -28,6 +28,7 @@ from ndtools.data.images.frames import Frames, warn_of_frames
 from ndtools.data.images.layouts import ArrayLayout
 from ndtools.data.images.planes import Planes
 from ndtools.data.images.sources import ImageRef, ImageSource, resolve_source
+from ndtools.data.images.stored import RAW_EXTENSIONS
 from ndtools.errors import DataError, OptionError, SkippedImageWarning, UnreachableError
 from ndtools.numerics.colour import rounding_variance
 from ndtools.numerics.pixels import white
@@ -152,7 +153,9 @@ class Encoded:
         try:
             return open_image(self.content)
         except DataError as error:
-            return Skipped(self.name, str(error))
+            raw = os.path.splitext(self.name)[1].lower() in RAW_EXTENSIONS
+            hint = "; `raw` says what a file of numbers without a header holds" if raw else ""
+            return Skipped(self.name, f"{error}{hint}")
         except MemoryError:
             return Skipped(self.name, _TOO_LARGE)
 

@@ -21,7 +21,7 @@ from ndtools.data.images.places import Place, expand_braces
 from ndtools.data.images.synthetic import sample_images
 from ndtools.errors import DataError, OptionError, UnreachableError
 from ndtools.numerics.colour import channel_names
-from ndtools.text import printable
+from ndtools.text import names_in_words, printable
 from ndtools.validation import Space
 
 __all__ = ["BUILT_IN_SOURCES", "ImageRef", "ImageSource", "Skipped", "resolve_source"]
@@ -96,8 +96,9 @@ class ImageSource:
         if not gray or len(self.channels) == 1:
             return self.channels
         if self.channels != ("R", "G", "B"):
-            found = ", ".join(map(printable, self.channels))
-            raise OptionError("gray", f"needs channels R, G and B, of which luma is defined, got {found}")
+            raise OptionError(
+                "gray", f"needs channels R, G and B, of which luma is defined, got {names_in_words(self.channels)}"
+            )
         return ("gray",)
 
     def __len__(self) -> int:
@@ -302,8 +303,8 @@ def resolve_source(
     if layout is not None and layout.is_given:
         no_images = no_images.replace(_LOOKED_FOR, _LOOKED_FOR_ARRAYS)
     if not collector.entries and collector.skipped:
-        first = collector.skipped[0]
-        raise DataError(f"no usable images in '{printable(text)}': {first.name}: {first.reason}")
+        label = printable(text)
+        raise DataError(f"no usable images in '{label}': {collector.skipped[0].in_words(label)}")
     if not collector.entries:
         raise DataError(no_images)
     label, arrays = printable(text), collector.arrays

@@ -16,12 +16,14 @@ from ndtools.data.stored import TIFF, WITH_KEY, Stored, as_reasons, in_place, op
 from ndtools.errors import DataError
 from ndtools.text import printable
 
-__all__ = ["ARRAY_EXTENSIONS", "StoredImages", "holds_arrays", "is_array_file", "stored_images"]
+__all__ = ["ARRAY_EXTENSIONS", "RAW_EXTENSIONS", "StoredImages", "holds_arrays", "is_array_file", "stored_images"]
 
 ARRAY_EXTENSIONS = frozenset([".npy", ".npz", ".mat", ".iml", ".imc"])
 """Extensions of files that hold arrays of images, compared in lower case."""
+FEW_CHANNELS, FAR_MORE = 16, 3  # more channels, and as many times the rows or columns, give rise to a hint
 _VAN_HATEREN = RawFormat((1024, 1536), ">u2")
-_RAW = (".raw", ".bin", ".dat", ".img", ".iml", ".imc")  # listed in folders where files are raw
+RAW_EXTENSIONS = (".raw", ".bin", ".dat", ".img", ".iml", ".imc")
+"""Extensions of files that hold numbers alone, which are listed in folders where files are raw."""
 
 _HELD = 2  # arrays of several images that are in memory at a time: one ends while the next begins
 
@@ -50,6 +52,20 @@ class StoredImages:
     axes: str
     _array: Stored = field(repr=False)
     _name: str = field(repr=False, default="")
+
+    @property
+    def hint(self) -> str | None:
+        """Remark that the axes may be in another order, if there are far more channels than rows or columns."""
+        sizes = dict(zip(self.axes, self._array.shape, strict=True))
+        least = min("HW", key=sizes.__getitem__)
+        if self.channels <= max(FEW_CHANNELS, FAR_MORE * sizes[least]):
+            return None
+        sides = iter("HW")
+        order = "".join("N" if axis == "N" else "C" if axis == least else next(sides) for axis in self.axes)
+        return (
+            f"with axes {self.axes}, images have {self.channels} channels of {sizes['W']}×{sizes['H']} pixels; if that"
+            f" is not so, give `axes` in the order of the array, such as {order}"
+        )
 
     def image(self, index: int) -> Planes:
         """Return an image, which is read only when its pixels are needed."""
@@ -107,7 +123,7 @@ def is_array_file(path: str, layout: ArrayLayout) -> bool:
     """Return whether a file in a folder counts as one of arrays, judged by its extension."""
     extension = os.path.splitext(path)[1].lower()
     if layout.raw is not None:
-        return extension in _RAW
+        return extension in RAW_EXTENSIONS
     if layout.key is not None:
         return extension in WITH_KEY
     return extension in ARRAY_EXTENSIONS or (layout.axes is not None and extension in TIFF)
@@ -142,11 +158,14 @@ def stored_images(path: str, layout: ArrayLayout) -> StoredImages:
         opened = open_stored(path)
     elif extension not in ARRAY_EXTENSIONS:
         given = " and ".join(f"`{name}`" for name in ("key", "axes") if getattr(layout, name) is not None)
-        raise DataError(f"{given} has no meaning for a file that is not .npy, .npz, .mat or (with `axes` alone) .tif")
+        raise DataError(
+            f"{given} has no meaning for a file that is not .npy, .npz, .mat or (with `axes` alone) .tif; `raw` says"
+            " what a file of numbers without a header holds"
+        )
     elif layout.key is not None and extension not in WITH_KEY:
         raise DataError("`key` has no meaning for a file that is not .npz or .mat, and so holds one array")
     else:
-        opened = open_stored(path, layout.key, sides=2)
+        opened = open_stored(path, layout.key, sides=2, axes=len(layout.axes) if layout.axes else None)
     axes = layout.axes_of(opened.shape)
     sizes = dict(zip(axes, opened.shape, strict=True))
     calibrated = opened.dtype != np.uint8

@@ -67,7 +67,7 @@ class ArrayAxes:
         DataError
             If the shape does not fit the letters. The message is only the reason.
         """
-        words = f"an array of shape ({', '.join(map(str, array.shape))})"
+        words = f"an array of shape {array.shape}"
         if array.ndim != len(self.letters):
             raise DataError(f"{words} does not have the axes {self.letters}; check `axes`")
         if 0 in array.shape:
@@ -108,5 +108,5 @@ def axes_of(given: str | None, shape: Sequence[int]) -> ArrayAxes:
         return ArrayAxes("T")
     if len(shape) == 2 and shape[0] < shape[1]:  # more channels than samples are an array of the other order
         return ArrayAxes("CT")
-    words = f"an array of shape ({', '.join(map(str, shape))})"
+    words = f"an array of shape {tuple(shape)}"
     raise DataError(f"{words}: say what its axes are, with `axes`, {_EXAMPLES}")

@@ -13,6 +13,8 @@ from ndtools.data.signals.axes import axes_of
 from ndtools.data.signals.formats import SUFFIXES, read_stored
 from ndtools.data.signals.synthetic import base_calls, beads
 from ndtools.errors import DataError
+from ndtools.numerics.finite import not_finite
+from ndtools.numerics.patches import NOUNS
 from ndtools.text import printable
 
 __all__ = ["BUILT_IN_SIGNALS", "Signals", "read_signals"]
@@ -92,19 +94,25 @@ def read_signals(source: str, *, axes: str | None = None, key: str | None = None
             arranged = named.arranged(stored.values)
         except DataError as error:
             raise DataError(f"{name}: {error}") from None
-        signals = Signals(name, (), named.kept, _names(arranged.shape[1]), stored.rate)
+        signals = Signals(name, (), named.kept, _names(arranged.shape[1], named.kept), stored.rate)
         first = first or signals
         for noun in ("axes", "channels", "rate"):
             mine, theirs = getattr(first, noun), getattr(signals, noun)
             if mine != theirs:
                 mine, theirs = (len(x) if noun == "channels" else x for x in (mine, theirs))
                 raise DataError(f"{name} does not fit {first.label}: its {noun} must be {mine}, got {theirs}")
+        for i, each in enumerate(arranged):
+            if bad := not_finite(each):
+                which = f"{NOUNS[len(named.kept)]} {i + 1}: " if len(arranged) > 1 else ""
+                raise DataError(f"{name}: {which}values must be finite, got {bad}")
         values += [np.ascontiguousarray(each) for each in arranged]
     assert first is not None
     return Signals(printable(source), tuple(values), first.axes, first.channels, first.rate)
 
 
-def _names(count: int) -> tuple[str, ...]:
+def _names(count: int, kept: str) -> tuple[str, ...]:
+    if count == 1 and kept == "ZYX":  # as for images
+        return ("gray",)
     return tuple(str(i + 1) for i in range(count))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ndtools.errors import DataError
-from ndtools.experiments.compare.result import Reference
+from ndtools.experiments.compare.arm import Reference
 from ndtools.models.catalogue import EARLIER_NAMES
 from ndtools.published.entry import Entry
 from ndtools.published.registry import matching
@@ -88,8 +88,7 @@ def check_same_data(runs: Sequence[Run]) -> None:
     if len(by_task) > 1:
         tasks = "; ".join(f"{_listed(paths)} of {task}" for task, paths in by_task.items())
         raise DataError(
-            "runs of classification and of segmentation cannot be compared; name the runs of one kind. They are:"
-            f" {tasks}"
+            f"runs of classification and of segmentation cannot be compared; name runs of one kind. They are: {tasks}"
         )
     by_data: dict[str, list[str]] = {}
     for run in runs:

@@ -50,7 +50,8 @@ def compare(
     deviation over the seeds, and the loss of the first steps. The table has
     the accuracies at the end, the difference to the first arm with Welch's
     t-test, what it takes to reach the other arm's final accuracy, and
-    published values. Runs may still be going on.
+    published values. Runs of ndtools segment are compared by their mean
+    intersection over union. Runs may still be going on.
 
     Example: [bold]ndtools compare runs/vgg16-bn-* runs/vgg16-deconv-*[/bold]
     """
@@ -103,8 +104,8 @@ def _table(result: "CompareResult") -> "Group":
         {
             "n": [arm.runs for arm in arms],
             "epoch": [remarks.after(arm.epochs, short if arm.cut_short else None) for arm in arms],
-            "last / %": [arm.last for arm in arms],
-            "best / %": [arm.best for arm in arms],
+            "last IoU / %" if result.segments else "last / %": [arm.last for arm in arms],
+            "best IoU / %" if result.segments else "best / %": [arm.best for arm in arms],
         }
     ]
     if several:
@@ -116,6 +117,13 @@ def _table(result: "CompareResult") -> "Group":
                 "p": [arm.p for arm in arms],
             }
         )
+    if result.segments:
+        parts.append({"last pixels / %": [arm.pixels for arm in arms]})
+        if several:
+            parts[-1] |= {
+                "difference (pixels)": [arm.pixels_difference for arm in arms],
+                "p (pixels)": [arm.pixels_p for arm in arms],
+            }
     parts.append({"s/epoch": [arm.seconds for arm in arms]})
     if several:
         parts.append(
@@ -158,13 +166,16 @@ class _Remarks:
 
 
 def _explanations(result: "CompareResult", *, several: bool) -> list[str]:
-    lines = [
-        "last: after the last epoch (test images, once the runs have ended); mean ± standard deviation over the runs"
-    ]
+    final = " or ".join(dict.fromkeys(arm.final for arm in result.arms))
+    ended = f"{final} images, once the runs have ended"
+    lines = [f"last: after the last epoch ({ended}); mean ± standard deviation over the runs"]
+    if result.segments:
+        lines.append("IoU: intersection over union, mean over the classes; pixels: share of right pixels")
     if several:
         first, second = result.arms[0].name, result.arms[1].name
         lines.append(f"difference: to {first}, in points, with Welch's two-sided test")
-        lines.append(f"steps to, s to: until the final accuracy of {first}; in its own row, of {second}")
+        measure = "IoU" if result.segments else "accuracy"
+        lines.append(f"steps to, s to: until the final {measure} of {first}; in its own row, of {second}")
     return lines
 
 

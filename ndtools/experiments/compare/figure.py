@@ -1,7 +1,11 @@
-"""Picture of training runs beside one another: accuracy by epoch, step and time, and loss of the first steps."""
+"""Picture of training runs beside one another: accuracy by epoch, step and time, and loss of the first steps.
+
+Runs that segment have the mean intersection over union in place of the accuracy, and loss and pixel accuracy by epoch.
+"""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,13 +19,15 @@ from ndtools.drawing.axes import plain_ticks, say_empty
 from ndtools.drawing.palette import ARMS
 from ndtools.drawing.series import sized_styles
 from ndtools.drawing.style import PAGE, add_letters, add_title, drawing_style, is_wide, new_figure, width_of
+from ndtools.results.runs import MEAN_IOU
 from ndtools.text import counted, source_name
 
 if TYPE_CHECKING:
+    from ndtools.experiments.compare.arm import CompareArm, Curve, Reference
     from ndtools.experiments.compare.config import CompareConfig
-    from ndtools.experiments.compare.result import CompareArm, CompareResult, Curve, Reference
+    from ndtools.experiments.compare.result import CompareResult
 
-__all__ = ["caption_compare", "plot_compare", "smoothed"]
+__all__ = ["arm_styles", "drawn_references", "plot_compare", "smoothed", "split_of"]
 
 _DASHES = ("-", "--", ":", "-.", (0, (5, 1.5, 1, 1.5)), (0, (8, 2)))  # of arms that share a normalisation
 _MARKERS = "o^sDvP<X>p"
@@ -31,6 +37,34 @@ _SIGNS = {"diverged": "x", "running": "o"}  # at the end of such a run
 _PUBLISHED = {"paper": "D", "ReScience": "s"}
 _NAMES = {"paper": "published", "ReScience": "third party"}
 _LETTER = 0.56 * 6.0 / 72 * 25.4  # millimetres of a letter of a legend
+
+
+@dataclass(frozen=True)
+class _Measure:
+    """A column of the tables of runs as a panel draws it.
+
+    Attributes
+    ----------
+    column : str
+        Name of the column.
+    name : str
+        Name of the axis.
+    scale : {"error", "percent", "logarithmic"}
+        Accuracy on an axis that is logarithmic in the error, per cent on a linear axis, or a loss.
+    """
+
+    column: str
+    name: str
+    scale: Literal["error", "percent", "logarithmic"] = "percent"
+
+    def of(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what is drawn of values of the column."""
+        return _error(values) if self.scale == "error" else values
+
+    @property
+    def least(self) -> float | None:
+        """Smallest number that is drawn, if there is one."""
+        return {"error": LEAST_ERROR, "percent": 0.0}.get(self.scale)
 
 
 def plot_compare(
@@ -52,7 +86,9 @@ def plot_compare(
     Returns
     -------
     Figure
-        With four axes; those of the accuracy are logarithmic in the error.
+        With four axes; those of the accuracy are logarithmic in the error. For runs that segment there are six:
+        training loss, mean intersection over union and pixel accuracy by epoch; the second by step and time; and the
+        loss of the first steps.
     """
     styles = arm_styles(result.arms)
     with drawing_style():
@@ -61,37 +97,70 @@ def plot_compare(
         handles = _handles(result.arms, styles)
         columns = _columns([handle.get_label() for handle in handles], width)
         rows = -(-len(handles) // columns)
-        fig = new_figure(fig, width, (124 if wide else 158) + 3.2 * rows)
-        axes = list(fig.subplots(2, 2).ravel() if wide else fig.subplots(4, 1))
-        by_epoch, by_step, by_time, loss = axes
+        segments = result.segments
+        if segments:
+            fig = new_figure(fig, width, (112 if wide else 148) + 3.2 * rows)
+            axes = list(fig.subplots(2, 3).ravel() if wide else fig.subplots(3, 2).ravel())
+            losses, by_epoch, pixels, by_step, by_time, loss = axes
+        else:
+            fig = new_figure(fig, width, (124 if wide else 158) + 3.2 * rows)
+            axes = list(fig.subplots(2, 2).ravel() if wide else fig.subplots(4, 1))
+            by_epoch, by_step, by_time, loss = axes
+        split = split_of(result.arms)
+        main = (
+            _Measure(MEAN_IOU, f"{split} mean IoU (%)")
+            if segments
+            else _Measure("eval_top1", f"{split} accuracy", "error")
+        )
         unit, seconds = _unit_of_time(result.arms)
-        for ax, column, scale in ((by_epoch, "epoch", 1.0), (by_step, "step", 1.0), (by_time, "seconds", seconds)):
+        panels = [
+            (by_epoch, main, "epoch", 1.0, "epoch"),
+            (by_step, main, "step", 1.0, "training step"),
+            (by_time, main, "seconds", seconds, f"time of training / {unit}"),
+        ]
+        if segments:
+            accuracy = _Measure("eval_top1", f"{split} pixel accuracy (%)")
+            mean_loss = _Measure(
+                "train_loss",
+                "training loss (mean of an epoch)" if wide else "training loss\n(mean of an epoch)",
+                "logarithmic",
+            )
+            panels += [(pixels, accuracy, "epoch", 1.0, "epoch"), (losses, mean_loss, "epoch", 1.0, "epoch")]
+        for ax, measure, column, scale, _ in panels:
             for arm, style in zip(result.arms, styles, strict=True):
-                _draw_accuracy(ax, arm, style, column, scale)
+                _draw_measure(ax, arm, style, measure, column, scale)
         for arm, style in zip(result.arms, styles, strict=True):
-            for reference in _drawn(arm):
+            for reference in drawn_references(arm):
                 by_epoch.plot(
-                    arm.epochs, _error(np.array(reference.value)), clip_on=False, zorder=4, **_mark(reference, style)
+                    arm.epochs, main.of(np.array(reference.value)), clip_on=False, zorder=4, **_mark(reference, style)
                 )
             _draw_loss(loss, arm, style, result.config)
         errors = _errors(result.arms)
-        for ax, name in ((by_epoch, "epoch"), (by_step, "training step"), (by_time, f"time of training / {unit}")):
-            accuracy_axis(ax, errors, f"{_split(result.arms)} accuracy", remark=wide)
+        for ax, measure, column, _, name in panels:
+            if measure.scale == "error":
+                accuracy_axis(ax, errors, measure.name, remark=wide)
+            else:
+                ax.set_ylabel(measure.name)
+            if measure.scale == "logarithmic" and any(np.isfinite(line.get_ydata()).any() for line in ax.lines):
+                ax.set_yscale("log")
+                plain_ticks(ax.yaxis)
             ax.set_xlabel(name)
             ax.set_xlim(left=0)
-            ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=ax is not by_time, min_n_ticks=1))
+            bins = 6 if wide or not segments else 4
+            ax.xaxis.set_major_locator(MaxNLocator(nbins=bins, integer=column != "seconds", min_n_ticks=1))
         loss.set_xlabel("training step")
         smooth = result.config.smooth
-        loss.set_ylabel("training loss" + (f"{' ' if wide else chr(10)}(mean of {smooth} steps)" if smooth > 1 else ""))
+        between = " " if wide and not segments else "\n"
+        loss.set_ylabel("training loss" + (f"{between}(mean of {smooth} steps)" if smooth > 1 else ""))
         loss.set_xlim(left=0)
-        loss.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
+        loss.xaxis.set_major_locator(MaxNLocator(nbins=6 if wide or not segments else 4, integer=True, min_n_ticks=1))
         if any(np.isfinite(line.get_ydata()).any() for line in loss.lines):
             loss.set_yscale("log")
             plain_ticks(loss.yaxis)
         else:
             say_empty(loss, "no loss is finite")
         if not any(len(run) for arm in result.arms for run in arm.runs):
-            for ax in (by_epoch, by_step, by_time):
+            for ax, *_ in panels:
                 say_empty(ax, "no run has finished an epoch")
         add_letters(axes)
         fig.legend(handles=handles, loc="outside lower center", ncols=columns)
@@ -152,22 +221,26 @@ def smoothed(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
     return means
 
 
-def _draw_accuracy(ax: Axes, arm: "CompareArm", style: dict[str, Any], column: str, scale: float) -> None:
+def _draw_measure(
+    ax: Axes, arm: "CompareArm", style: dict[str, Any], measure: _Measure, column: str, scale: float
+) -> None:
     x = arm.curves(column).mean(0) / scale if arm.common else np.empty(0)
-    errors = _error(arm.curves())
+    values = measure.of(arm.curves(measure.column))
     every = -(-max(arm.common, 1) // _MOST_MARKERS)
     if arm.common:
-        mean = errors.mean(0)
+        mean = values.mean(0)
         ax.plot(x, mean, markevery=(every - 1, every), **style)
-        if len(errors) > 1:
-            spread = errors.std(0, ddof=1)
-            low, high = np.clip(mean - spread, LEAST_ERROR, None), mean + spread
+        if len(values) > 1:
+            spread = values.std(0, ddof=1)
+            least = mean / 10 if measure.least is None else np.full_like(mean, measure.least)
+            low, high = np.maximum(mean - spread, least), mean + spread
             ax.fill_between(x, low, high, color=style["color"], alpha=0.2, linewidth=0)
     for run in arm.runs:
         if run in arm.counted and len(run) == arm.common and run.state == "finished":
             continue
         start = max(arm.common - 1, 0) if run in arm.counted else 0
-        _draw_single(ax, run, style, run.table[column][start:] / scale, _error(run.accuracy[start:]))
+        drawn = measure.of(run.table[measure.column][start:])
+        _draw_single(ax, run, style, run.table[column][start:] / scale, drawn)
 
 
 def _draw_single(ax: Axes, run: "Curve", style: dict[str, Any], x: NDArray[np.float64], y: NDArray[np.float64]) -> None:
@@ -221,16 +294,17 @@ def _error(accuracy: NDArray[np.float64]) -> NDArray[np.float64]:
 def _errors(arms: "Sequence[CompareArm]") -> NDArray[np.float64]:
     """Return all errors that the axes must hold."""
     parts = [_error(run.accuracy[np.isfinite(run.accuracy)]) for arm in arms for run in arm.runs]
-    parts += [_error(np.array([reference.value for arm in arms for reference in _drawn(arm)]))]
+    parts += [_error(np.array([reference.value for arm in arms for reference in drawn_references(arm)]))]
     errors = np.concatenate(parts)
     return errors if len(errors) else np.array([0.1, 0.9])
 
 
-def _split(arms: "Sequence[CompareArm]") -> str:
+def split_of(arms: "Sequence[CompareArm]") -> str:
+    """Name the images that accuracies of the epochs are of."""
     return " or ".join(dict.fromkeys(arm.split for arm in arms))
 
 
-def _drawn(arm: "CompareArm") -> "list[Reference]":
+def drawn_references(arm: "CompareArm") -> "list[Reference]":
     """Return the published numbers that are drawn: test accuracies that nobody doubts."""
     return [
         reference
@@ -255,8 +329,8 @@ def _handles(arms: "Sequence[CompareArm]", styles: Sequence[dict[str, Any]]) -> 
     for state in dict.fromkeys(run.state for arm in arms for run in arm.runs):
         if state in _SIGNS:
             handles.append(Line2D([], [], label=state, **_sign(state, "0.3")))
-    for name in dict.fromkeys(reference.document for arm in arms for reference in _drawn(arm)):
-        reference = next(each for arm in arms for each in _drawn(arm) if each.document == name)
+    for name in dict.fromkeys(reference.document for arm in arms for reference in drawn_references(arm)):
+        reference = next(each for arm in arms for each in drawn_references(arm) if each.document == name)
         handles.append(Line2D([], [], label=_NAMES[name], **_mark(reference, {"color": "0.3"})))
     return handles
 
@@ -282,54 +356,3 @@ def _unit_of_time(arms: "Sequence[CompareArm]") -> tuple[str, float]:
         if longest > 3 * seconds:
             return name, seconds
     return "seconds", 1.0
-
-
-def caption_compare(result: "CompareResult") -> str:
-    """Say in words what the figure of :func:`plot_compare` shows.
-
-    Parameters
-    ----------
-    result : CompareResult
-        Result of :func:`ndtools.experiments.compare.run.run`.
-
-    Returns
-    -------
-    str
-        The caption, one paragraph.
-    """
-    arms = "; ".join(_arm_in_words(arm) for arm in result.arms)
-    runs = [run for arm in result.arms for run in arm.runs]
-    signs = []
-    if any(run.state == "diverged" for run in runs):
-        signs.append(" Runs that diverged are drawn alone, with a cross where they end, and are in no mean.")
-    if any(run.state == "running" for run in runs):
-        signs.append(
-            " An open circle is where a run that has not finished is now; means are of the epochs that all runs of an"
-            " arm have done."
-        )
-    drawn = [reference.document for arm in result.arms for reference in _drawn(arm)]
-    if "paper" in drawn:
-        signs.append(" Diamonds: accuracy published by Ye et al. (2020).")
-    if "ReScience" in drawn:
-        signs.append(" Squares: mean of three runs of the published code by Obadage et al. (2025).")
-    smooth = result.config.smooth
-    return (
-        f"Training runs on {result.dataset}: {arms}. (a to c) {_split(result.arms).capitalize()} accuracy after each"
-        " epoch, mean (lines) and one standard deviation (bands) over runs with other seeds, on an axis that is"
-        " logarithmic in the error: against the epoch, the training step, and the time of training without evaluation"
-        f" (mean over the runs). (d) Loss of the first {result.config.loss_steps:,} training steps"
-        f"{f', averaged over {smooth} steps' if smooth > 1 else ''}.{''.join(signs)}"
-    )
-
-
-def _arm_in_words(arm: "CompareArm") -> str:
-    if not arm.common:
-        diverged = len(arm.in_state("diverged"))
-        lost = f" ({counted(diverged, 'run')} diverged)" if diverged else ""
-        return f"{arm.name}, no run with a finished epoch{lost}"
-    last = arm.last
-    spread = f" ± {last.std(ddof=1):.2f}" if len(last) > 1 else ""
-    whole = arm.finished and not arm.cut_short
-    when = f"after {counted(arm.common, 'epoch')}" if whole else f"after {arm.done:.3g} of {arm.epochs} epochs"
-    split = "test" if arm.finished else arm.split
-    return f"{arm.name}, {counted(len(last), 'run')}, {split} accuracy {last.mean():.2f}{spread} % {when}"

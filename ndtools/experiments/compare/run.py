@@ -9,11 +9,12 @@ import numpy as np
 
 from ndtools.console.short_form import short_form
 from ndtools.errors import DataError, NumericalWarning
+from ndtools.experiments.compare.arm import TABLE, CompareArm, Curve
 from ndtools.experiments.compare.arms import check_same_data, grouped, names_of, references, settings_of
 from ndtools.experiments.compare.config import CompareConfig
-from ndtools.experiments.compare.result import MEAN_IOU, TABLE, CompareArm, CompareResult, Curve
+from ndtools.experiments.compare.result import CompareResult
 from ndtools.results.read import optional_float
-from ndtools.results.runs import Run, read_run, run_folders
+from ndtools.results.runs import MEAN_IOU, Run, read_run, run_folders
 from ndtools.text import counted
 
 __all__ = ["compare", "run"]

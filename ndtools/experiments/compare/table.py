@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ndtools.experiments.compare.result import CompareArm, CompareResult, Reference
+from ndtools.experiments.compare.arm import CompareArm, Reference
+from ndtools.experiments.compare.result import CompareResult
 from ndtools.experiments.compare.welch import Difference
 
 __all__ = ["ArmCells", "Published", "arm_cells"]

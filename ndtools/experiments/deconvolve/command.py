@@ -15,6 +15,7 @@ from ndtools.console.options import (
     ArrayRidgeOptions,
     ColourSpace,
     Gray,
+    Images,
     Iterations,
     KernelSizes,
     Method,
@@ -69,6 +70,7 @@ def deconvolve(
             "--from", help="Apply the kernels of this .npz file of ndtools kernels instead of the images' own."
         ),
     ] = DeconvolveConfig.from_file,
+    images: Images = DeconvolveConfig.images,
     kernel_size: KernelSizes = str(DeconvolveConfig.kernel_size),
     eps: Ridges = str(DeconvolveConfig.eps),
     relative_eps: RelativeEps = DeconvolveConfig.relative_eps,
@@ -123,16 +125,17 @@ def deconvolve(
         space=space,
         border=border,
         keep_scale=keep_scale,
+        images=images,
         **arrays.of_arrays(),
         **shared.of_run(),
     )
 
     from ndtools.data.images.sources import resolve_source
 
-    images = resolve_source(source, layout=config.layout)
-    if len(images) > 1 or source == "-" or os.path.isdir(source):  # standard input can be read only once
+    chosen = config.drawn_from(resolve_source(source, layout=config.layout))
+    if len(chosen) > 1 or source == "-" or os.path.isdir(source):  # standard input can be read only once
         _refuse_several(sizes, ridges)
-        _deconvolve_set(config, images, shared)
+        _deconvolve_set(config, chosen, shared)
     else:
         _deconvolve_image(config, sizes, ridges, shared)
 
@@ -190,6 +193,7 @@ def _deconvolve_set(config: DeconvolveConfig, images: "ImageSource", shared: Sha
     if result.images.calibrated:
         output.units(result.images.label, result.config)
     output.skipped(result.images)
+    output.fewer(result.images, config.images)
     output.note(f"{counted(len(result.written), 'file')} of images in {shared.out}")
     result = replace(result, earlier=tuple(sorted(set(earlier) - set(result.written))))
     output.results(result, pictures=SETS, title=_set_title(result), table=_set_table(result))

@@ -1,7 +1,7 @@
 """Configuration of ``ndtools deconvolve``: its settings, with their defaults and limits. Imports nothing heavy."""
 
 from dataclasses import KW_ONLY, dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ndtools.data.images.layouts import ArrayRidgeSettings
 from ndtools.validation import (
@@ -10,10 +10,14 @@ from ndtools.validation import (
     Space,
     check_choice,
     check_odd,
+    check_positive,
     check_run,
     check_space,
     check_whitening,
 )
+
+if TYPE_CHECKING:
+    from ndtools.data.images.sources import ImageSource
 
 __all__ = ["DeconvolveConfig"]
 
@@ -49,6 +53,8 @@ class DeconvolveConfig(ArrayRidgeSettings):
     border : {"valid", "reflect"}
         Pixels of the output: those with a whole patch in the image, without k // 2 pixels on every side ("valid"); or
         all pixels, with the image mirrored at its border ("reflect").
+    images : int, optional
+        Number of images to draw at random from the source; all by default.
     keep_scale : bool
         Whether each deconvolved channel is given the mean and the standard deviation that the channel has in the
         images: a decorrelation stretch. Default False.
@@ -64,7 +70,7 @@ class DeconvolveConfig(ArrayRidgeSettings):
         Whether a number ``eps`` is in squared units of the values of arrays that are taken as they are. By default it
         is in units of their mean variance.
     seed : int
-        Seed that is recorded with the result. It has no effect, since nothing is random.
+        Seed of the random draw of ``images``.
     jobs : int, optional
         Number of threads; one for each processor by default.
     device : {"auto", "cpu", "cuda", "mps"}
@@ -83,6 +89,7 @@ class DeconvolveConfig(ArrayRidgeSettings):
     space: Space = "srgb"
     border: Literal["valid", "reflect"] = "valid"
     keep_scale: bool = False
+    images: int | None = None
     key: str | None = None
     axes: str | None = None
     raw: str | None = None
@@ -97,5 +104,10 @@ class DeconvolveConfig(ArrayRidgeSettings):
         self.check_arrays()
         check_space(self)
         check_odd(self.kernel_size)
+        check_positive(self, "images")
         check_whitening(self)
         check_choice("border", self.border, ("valid", "reflect"))
+
+    def drawn_from(self, source: "ImageSource") -> "ImageSource":
+        """Return the images of a source that this configuration draws: all, if it says no number."""
+        return source if self.images is None else source.subset(self.images, self.seed)

@@ -54,7 +54,10 @@ def signals(
     ] = SignalsConfig.key,
     channels: Annotated[
         str | None,
-        typer.Option(help="Names of the channels, separated by commas (default: numbers).", show_default=False),
+        typer.Option(
+            help="Names of the channels, separated by commas (default: numbers, gray).",
+            show_default=False,
+        ),
     ] = None,
     rate: Annotated[
         float | None,

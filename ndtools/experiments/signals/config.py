@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
-from numbers import Integral
 from typing import ClassVar
 
 from ndtools.errors import OptionError
@@ -30,7 +29,7 @@ class SignalsConfig(Configuration):
     key : str, optional
         Name of the array in .npz and .mat files. By default they hold one array.
     channels : tuple of str
-        Names of the channels. Default: numbers from 1.
+        Names of the channels. Default: numbers from 1; "gray" for volumes of one channel.
     rate : float, optional
         Samples per second of signals, for the axes of figures. By default that of .wav files; otherwise lags are in
         samples.
@@ -76,7 +75,7 @@ class SignalsConfig(Configuration):
         check_run(self)
         check_whitening(self)
         if self.kernel_size is not None:
-            sizes = (self.kernel_size,) if isinstance(self.kernel_size, Integral) else self.kernel_size
+            sizes = self.kernel_size if isinstance(self.kernel_size, tuple | list) else (self.kernel_size,)
             if len(sizes) not in (1, 3):
                 raise OptionError(
                     "kernel_size", f"must be one number, or three of volumes (z, y, x), got {len(sizes)} numbers"
@@ -112,7 +111,7 @@ class SignalsConfig(Configuration):
             If the configuration has sides of a volume, and the axes are those of a signal.
         """
         size = self.kernel_size or DEFAULT_SIZES[axes]
-        if isinstance(size, Integral):  # those of NumPy, too
+        if not isinstance(size, tuple | list):  # also a number of NumPy
             return (int(size),) * len(axes)
         sizes = tuple(map(int, size))
         if len(sizes) == 1:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ndtools.drawing.channels import shown_channels, shown_in_words
-from ndtools.drawing.palette import DIVERGING, channel_style
+from ndtools.drawing.palette import BLACK, DIVERGING, channel_style
 from ndtools.drawing.style import (
     PAGE,
     add_letters,
@@ -29,6 +29,7 @@ __all__ = ["caption_stats", "plot_stats"]
 HEIGHTS = {1: 62.0, 2: 108.0, 3: 165.0}  # millimetres, by the number of rows of panels
 NO_VARIANCE = "0.8"
 MOST_NUMBERS = 6  # channels whose correlations have room as numbers
+MOST_POINTS = 40  # channels whose standard deviations have room as points
 
 
 def plot_stats(result: "StatsResult", *, width: float = PAGE, title: bool = True, fig: Figure | None = None) -> Figure:
@@ -92,7 +93,9 @@ def caption_stats(result: "StatsResult") -> str:
         f" {result.sizes.in_words}, {found.pixels:.3g} pixels; {result.images.values_in_words(result.config.space)})."
         f"{shown_in_words(shown, len(result.names))}",
         f"(a) Values of all pixels; points with bars are mean and standard deviation: {channels}.",
-        "(b) Standard deviation within each image. A solid line is the mean over images"
+        "(b) Standard deviation of each channel within the image."
+        if found.images == 1
+        else "(b) Standard deviation within each image. A solid line is the mean over images"
         f" ({', '.join(f'{found.image_sd[i]:.4f}' for i in places)}), a dotted line the standard deviation over all"
         " pixels, which also has the differences between images.",
     ]
@@ -141,6 +144,9 @@ def _draw_values(ax: Axes, result: "StatsResult") -> None:
 def _draw_deviations(ax: Axes, result: "StatsResult") -> None:
     """Draw the histogram of the standard deviations within images, with their mean and that of all pixels."""
     found = result.statistics
+    if found.images == 1:
+        _draw_deviation(ax, result)
+        return
     share = 100 * found.sd_counts / found.images
     used = np.flatnonzero(share.any(0))
     step = found.sd_edges[1]
@@ -158,16 +164,31 @@ def _draw_deviations(ax: Axes, result: "StatsResult") -> None:
     ax.yaxis.set_major_locator(MaxNLocator(5))
 
 
+def _draw_deviation(ax: Axes, result: "StatsResult") -> None:
+    """Draw the standard deviation of each channel of a single image."""
+    found, count = result.statistics, len(result.names)
+    ax.plot(range(count), found.image_sd, color=BLACK, marker="o" if count <= MOST_POINTS else None, markersize=3)
+    places = list(range(count)) if count <= MOST_NUMBERS else shown_channels(count)
+    ax.set_xticks(places, [result.names[i] for i in places])
+    ax.set_xlim(-0.5, count - 0.5)
+    ax.set_ylim(0, 1.1 * float(found.image_sd.max()) or 1.0)
+    ax.set_xlabel("channel")
+    ax.set_ylabel("standard deviation within the image")
+    ax.yaxis.set_major_locator(MaxNLocator(5))
+
+
 def _draw_correlations(ax: Axes, result: "StatsResult") -> None:
     """Draw the correlations of the channels of a pixel, with their numbers."""
     correlation = result.statistics.correlation
-    ax.imshow(correlation, cmap=DIVERGING.with_extremes(bad=NO_VARIANCE), vmin=-1, vmax=1)
+    image = ax.imshow(correlation, cmap=DIVERGING.with_extremes(bad=NO_VARIANCE), vmin=-1, vmax=1)
     for (i, j), value in np.ndenumerate(correlation) if len(correlation) <= MOST_NUMBERS else ():
         text = "none" if np.isnan(value) else f"{value:.3f}"
         ax.text(j, i, text, ha="center", va="center", color="w" if value < -0.5 else "k")
     places = list(range(len(result.names)))
     if len(places) > MOST_NUMBERS:
         places = shown_channels(len(places))
+        bar = ax.figure.colorbar(image, ax=ax, ticks=[-1, 0, 1], aspect=20, pad=0.03, fraction=0.06)
+        bar.set_label("correlation")
     ax.set_xticks(places, [result.names[i] for i in places])
     ax.set_yticks(places, [result.names[i] for i in places])
     ax.tick_params(length=0)

@@ -230,9 +230,9 @@ class StatsResult(ShownResult):
 _CONSTANT = "none, since a channel is constant"
 
 
-def plain_number(value: float) -> str:
-    """Return a number with four decimals, or with as many digits as these would have where it is small or large."""
-    return f"{value:.4f}" if value == 0 or 0.01 <= abs(value) < 1e6 else f"{value:.6g}"
+def plain_number(value: float, least: float = 0.01) -> str:
+    """Return a number with four decimals, or with six digits if it is less than ``least``, or a million at least."""
+    return f"{value:.4f}" if value == 0 or least <= abs(value) < 1e6 else f"{value:.6g}"
 
 
 def _range(sides: tuple[int, int]) -> str:

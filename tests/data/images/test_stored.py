@@ -86,7 +86,7 @@ def test_axes_that_need_not_be_said(tmp_path):
 @pytest.mark.parametrize("shape", [(6, 7, 5), (3, 6, 3), (9,), (2, 3, 4, 5, 6), (5, 6, 7, 8)])
 def test_axes_that_must_be_said(tmp_path, shape):
     np.save(tmp_path / "a.npy", np.ones(shape))
-    with pytest.raises(DataError, match=r"a\.npy: an array of shape .*`axes`"):
+    with pytest.raises(DataError, match=r"a\.npy': an array of shape .*`axes`"):
         resolve_source(tmp_path / "a.npy")
 
 
@@ -189,7 +189,7 @@ def test_images_that_do_not_fit_the_first_are_left_out(tmp_path):
     assert [s.reason for s in source.skipped] == [
         "4 channels, where the arrays before have 5",
         "uint8, which stands for [0, 1], and other types of numbers are not read together",
-        "an array of shape (3) does not have the axes HWC; check `axes`",
+        "an array of shape (3,) does not have the axes HWC; check `axes`",
     ]
     np.save(tmp_path / "f.npy", np.ones((6, 7)))
     (tmp_path / "list").write_text("e.png\nf.npy\n")

@@ -105,7 +105,7 @@ def test_pages_of_a_tiff_are_a_volume(tmp_path, dtype, mode):
     assert pages[0].mode == mode
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
     signals = read_signals(str(tmp_path / "a.tif"))
-    assert (signals.axes, signals.channels) == ("ZYX", ("1",))
+    assert (signals.axes, signals.channels) == ("ZYX", ("gray",))
     assert (signals.values[0][0] == values).all()
 
 
@@ -232,7 +232,7 @@ def damaged(tmp_path):
     ("name", "key", "message"),
     [
         ("cut.npy", None, r"cannot read .*cut\.npy: cut short"),
-        ("nan.npy", None, r"nan\.npy holds values that are not finite"),
+        ("nan.npy", None, r"nan\.npy: values must be finite, got nan at channel 1, sample 1, and 8 more"),
         ("complex.npy", None, r"complex\.npy: must hold real numbers"),
         ("two.npz", None, r"two\.npz: holds 2 arrays of real numbers: name one with `key`; it has a, b"),
         ("two.npz", "c", r"two\.npz: has no array 'c', only: a, b"),
