@@ -205,7 +205,7 @@ def _signals_kept() -> Iterator[None]:
 
 def _begun(worker: int) -> None:
     prepare_allocator()  # else the memory of a worker would grow to several times that of its batches
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # sent to whole groups of processes; the one that trains ends the others
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # which whole groups of processes get; the one that trains ends these
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
 

@@ -254,7 +254,8 @@ def test_floating_point():
 
 @pytest.mark.parametrize("bad", [-0.01, 1.01, np.nan, np.inf])
 def test_floating_point_out_of_range(bad):
-    with pytest.raises(DataError, match=r"\[0, 1\]; rescale|must be finite, got (nan|inf) at channel 1, row 1, column 2"):
+    infinite = "must be finite, got (nan|inf) at channel 1, row 1, column 2"
+    with pytest.raises(DataError, match=rf"\[0, 1\]; rescale|{infinite}"):
         decode_image(encoded(picture(np.array([[0.5, bad]], np.float32)), "TIFF"))
 
 
