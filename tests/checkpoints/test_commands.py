@@ -222,6 +222,9 @@ def test_audit_takes_batches_from_the_run_of_a_checkpoint(own, view, side, tmp_p
     chosen = invoke("audit", tmp_path / "last.safetensors", "--batch-size", 3).stdout.splitlines()[0]
     assert chosen.endswith(f"batches of 3 images {side}×{side}")
     (tmp_path / "run.json").write_text("no JSON")
+    save_state(tmp_path / "state.safetensors", {"step": torch.zeros(1)}, {})
+    stated = invoke("audit", tmp_path / "state.safetensors")
+    assert (stated.exit_code, "its network is in" in stated.stderr) == (3, True)
     assert "128 images 32×32" in invoke("audit", tmp_path / "last.safetensors").stdout
     assert "give the file" in invoke("audit", tmp_path).stderr
 
