@@ -102,11 +102,11 @@ class _Reading(torch.utils.data.Dataset[Any]):
     def __getitem__(self, key: Any) -> tuple[list[Group], Damage] | Unshared:  # noqa: ANN401 (as each work has it)
         groups, damage = self.work.batch(key)
         if torch.utils.data.get_worker_info() is not None:
-            # Else a thread of torch would do so, which drops a batch that finds no room: it would be waited for forever.
+            # Else a thread of torch would do so, which drops a batch that finds no room, so that it never arrives.
             try:
                 for group in groups:
                     for tensor in group:
-                        tensor.share_memory_()
+                        tensor.share_memory_()  # type: ignore[no-untyped-call]
             except (RuntimeError, OSError) as error:
                 return Unshared(reason(error))
         return groups, damage

@@ -47,11 +47,8 @@ class Segmentation:
         return {"auxiliary": self.auxiliary_lr}
 
     def loss(self, outputs: tuple[Tensor, Tensor], labels: Tensor, recipe: Recipe) -> Tensor:
-        """Return the mean cross-entropy of the labelled pixels, plus that of the auxiliary classifier, weighted.
-
-        Of several processes, each returns the sum over its pixels, divided by the mean number of labelled pixels of a
-        process. The mean of these is that of all labelled pixels, however many each process has.
-        """
+        """Return the mean cross-entropy of the labelled pixels, plus that of the auxiliary classifier, weighted."""
+        # The mean over processes is that of all labelled pixels, however many of them each process has.
         pixels = total((labels != IGNORED).sum()).clamp(min=1) / world_size()
         main, auxiliary = (_pixel_losses(logits, labels, recipe.smoothing) / pixels for logits in outputs)
         return main + self.auxiliary * auxiliary

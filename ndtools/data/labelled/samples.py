@@ -311,10 +311,8 @@ def decode_label_map(content: bytes) -> NDArray[np.generic]:
 
 
 def _most_level(image: Image) -> int | None:
-    """Return the largest grey level that the file of an image may hold, if Pillow scales that to white; else None.
-
-    It does so for levels of two and of four bits, in PNG and TIFF files, and for the maximum that PGM files state.
-    """
+    """Return the largest grey level that the file of an image may hold, if Pillow scales that to white; else None."""
+    # It does so for levels of two and of four bits, in PNG and TIFF files, and for the maximum that PGM files state.
     for codec, _, _, args in getattr(image, "tile", ()):
         mode, *others = args if isinstance(args, tuple) else (args,)
         if codec in ("ppm", "ppm_plain") and others:
