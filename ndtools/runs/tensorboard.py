@@ -45,6 +45,10 @@ class TensorBoard:
                 "accuracy/train": record.train_top1,
                 "accuracy/evaluation": record.eval_top1,
             }
+            if record.eval_top5 is not None:
+                numbers["top-5/evaluation"] = record.eval_top5
+            if record.eval_mean_iou is not None:
+                numbers["mean IoU/evaluation"] = record.eval_mean_iou
         for name, value in numbers.items():
             self._writer.add_scalar(name, value, record.step)
 

@@ -34,6 +34,12 @@ class Group(NamedTuple):
     labels: Tensor
 
 
+class Unshared(NamedTuple):
+    """Reason why a batch could not be brought into memory that processes share."""
+
+    why: str
+
+
 class TrainingWork(NamedTuple):
     """Makes the batches of training, in a worker process: from the epoch and the numbers of the images."""
 
@@ -93,8 +99,17 @@ class _Reading(torch.utils.data.Dataset[Any]):
     def __init__(self, work: TrainingWork | EvaluationWork) -> None:
         self.work = work
 
-    def __getitem__(self, key: Any) -> tuple[list[Group], Damage]:  # noqa: ANN401 (as each kind of work has it)
-        return self.work.batch(key)
+    def __getitem__(self, key: Any) -> tuple[list[Group], Damage] | Unshared:  # noqa: ANN401 (as each work has it)
+        groups, damage = self.work.batch(key)
+        if torch.utils.data.get_worker_info() is not None:
+            # Else a thread of torch would do so, which drops a batch that finds no room, so that it never arrives.
+            try:
+                for group in groups:
+                    for tensor in group:
+                        tensor.share_memory_()  # type: ignore[no-untyped-call]
+            except (RuntimeError, OSError) as error:
+                return Unshared(reason(error))
+        return groups, damage
 
 
 def loader(
@@ -165,21 +180,25 @@ def following(results: Iterator[Any]) -> tuple[list[Group], Damage]:
     Raises
     ------
     DataError
-        A worker process has ended, as by lack of memory.
+        A worker process has ended, as by lack of memory, or cannot hand over a batch.
     RuntimeError
-        Another error of torch.
+        Another error of torch, also one that a worker process met.
     """
+    remedy = "take fewer `workers` or a smaller batch, or give /dev/shm more memory"
     try:
-        return next(results)  # type: ignore[no-any-return]
+        result = next(results)
     except (OSError, EOFError) as caught:
         error: Exception = caught
     except RuntimeError as caught:
-        if "worker" not in str(caught):
+        if "worker" not in str(caught) or str(caught).startswith("Caught "):  # the latter is handed on by a worker
             raise
         error = caught
+    else:
+        if isinstance(result, Unshared):
+            raise DataError(f"a batch of images finds no room in shared memory: {result.why}; {remedy}")
+        return result  # type: ignore[no-any-return]
     raise DataError(
-        f"a process that reads images has ended, probably for lack of (shared) memory: {reason(error)}; take fewer"
-        " `workers` or a smaller batch, or give /dev/shm more memory"
+        f"a process that reads images has ended, probably for lack of (shared) memory: {reason(error)}; {remedy}"
     ) from error
 
 

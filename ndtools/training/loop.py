@@ -200,13 +200,14 @@ class Training:
         OptionError
             If the recipe is another one, or ``max_steps`` is less than the number of steps that are done.
         DataError
-            If the state is that of another network, or of another number of images.
+            If the state is that of another network, of another number of images, or of another number of processes,
+            with which each batch has another size.
 
         Warns
         -----
         NumericalWarning
-            If torch, the device, or the number of threads or processes is another one than before: the run goes on, but
-            its weights will differ by rounding.
+            If torch, the device, or the number of threads is another one than before: the run goes on, but its weights
+            will differ by rounding.
         """
         self._check(state)
         by_part: dict[str, dict[str, Tensor]] = {"model": {}, "optimiser": {}}
@@ -295,6 +296,13 @@ class Training:
             before, now = getattr(state.recipe, field.name), getattr(self.recipe, field.name)
             if before != now and field.name != "max_steps":
                 raise OptionError(field.name, f"must be {before!r} as in the run that goes on, got {now!r}")
+        before = state.surroundings.get("processes", str(world_size()))
+        if before != str(world_size()):
+            raise DataError(
+                f"the state is that of a run of {_processes(before)}, got {_processes(str(world_size()))}: each batch"
+                f" would have {self.recipe.batch_size * int(before):,} images no longer, but {self.batches.images:,};"
+                f" go on with {_processes(before)}{', by torchrun' if before != '1' else ''}"
+            )
         if self.steps < state.step:
             raise OptionError(
                 "max_steps", f"must be at least the {state.step:,} steps that are done, got {self.recipe.max_steps}"
@@ -344,6 +352,10 @@ def check_amp(recipe: Recipe, device: torch.device) -> None:
     """Raise an OptionError if a device has no autocast of the precision that a recipe asks for."""
     if recipe.amp == "fp16" and device.type != "cuda":
         raise OptionError("amp", f"must be off or bf16 on the device {device.type}, got 'fp16'")
+
+
+def _processes(number: str) -> str:
+    return f"{number} process{'' if number == '1' else 'es'}"
 
 
 def _on_host(value: Tensor) -> Callable[[], float]:

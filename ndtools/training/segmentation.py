@@ -1,5 +1,6 @@
 """Training for label maps: the loss of pixels, with an auxiliary classifier, and measures from a confusion matrix."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -7,7 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, interpolate
 
+from ndtools.layers.processes import world_size
 from ndtools.numerics.confusion import Segmented, confusion
+from ndtools.training.processes import total
 from ndtools.training.recipe import Recipe
 from ndtools.training.tasks import Evaluation
 
@@ -45,7 +48,9 @@ class Segmentation:
 
     def loss(self, outputs: tuple[Tensor, Tensor], labels: Tensor, recipe: Recipe) -> Tensor:
         """Return the mean cross-entropy of the labelled pixels, plus that of the auxiliary classifier, weighted."""
-        main, auxiliary = (_pixel_loss(logits, labels, recipe.smoothing) for logits in outputs)
+        # The mean over processes is that of all labelled pixels, however many of them each process has.
+        pixels = total((labels != IGNORED).sum()).clamp(min=1) / world_size()
+        main, auxiliary = (_pixel_losses(logits, labels, recipe.smoothing) / pixels for logits in outputs)
         return main + self.auxiliary * auxiliary
 
     def counts(self, outputs: tuple[Tensor, Tensor], labels: Tensor) -> Tensor:
@@ -66,11 +71,12 @@ class Segmentation:
         return torch.zeros(1 + (self.classes + 1) ** 2, dtype=torch.float64, device=device)
 
     def evaluation(self, sums: Tensor) -> Evaluation:
-        """Return the loss of labelled pixels, their accuracy, and the confusion matrix."""
+        """Return the loss of labelled pixels, their accuracy, and the confusion matrix; NaN without such pixels."""
         size = self.classes + 1
         segmented = Segmented(sums[1:].view(size, size).long().cpu(), void=self.classes)
-        pixels = max(int(segmented.matrix[:-1].sum()), 1)
-        return Evaluation(float(sums[0]) / pixels, 100 * segmented.pixel_accuracy, segmented=segmented)
+        pixels = int(segmented.matrix[:-1].sum())
+        loss = float(sums[0]) / pixels if pixels else math.nan
+        return Evaluation(loss, 100 * segmented.pixel_accuracy, segmented=segmented)
 
 
 def at_size(outputs: Tensor, labels: Tensor) -> Tensor:
@@ -81,9 +87,8 @@ def at_size(outputs: Tensor, labels: Tensor) -> Tensor:
     return interpolate(logits, labels.shape[1:], mode="bilinear", align_corners=False)
 
 
-def _pixel_loss(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-    """Return the mean cross-entropy of labelled pixels, at least in float32; 0 if there are none."""
+def _pixel_losses(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+    """Return the sum of the cross-entropy of labelled pixels, at least in float32; 0 if there are none."""
     if logits.dtype.itemsize < 4:
         logits = logits.float()
-    total = cross_entropy(logits, labels, ignore_index=IGNORED, label_smoothing=smoothing, reduction="sum")
-    return total / (labels != IGNORED).sum().clamp(min=1)
+    return cross_entropy(logits, labels, ignore_index=IGNORED, label_smoothing=smoothing, reduction="sum")

@@ -51,7 +51,8 @@ class TrainingState:
         Number of images, or of labelled pixels, of the present epoch so far; None in files of earlier versions, which
         counted all images of its steps.
     surroundings : mapping of str to str
-        Version of torch, device, numbers of threads and of processes. With others, results differ by rounding.
+        Version of torch, device, numbers of threads and of processes. With others, results differ by rounding; another
+        number of processes is refused.
     """
 
     tensors: dict[str, Tensor]

@@ -1,5 +1,6 @@
 """What a network is trained for: the loss of its outputs, and what an evaluation measures. Here: classes of images."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -108,7 +109,9 @@ class Classification:
         return torch.zeros(4, dtype=torch.float64, device=device)
 
     def evaluation(self, sums: Tensor) -> Evaluation:
-        """Return loss and accuracies."""
+        """Return loss and accuracies; NaN without images."""
         loss, images, first, near = sums.tolist()
+        if not images:  # as none could be used
+            return Evaluation(math.nan, math.nan, math.nan if self.classes > _FEW else None)
         top5 = 100 * near / images if self.classes > _FEW else None
         return Evaluation(loss / images, 100 * first / images, top5)

@@ -182,6 +182,18 @@ def test_a_damaged_label_map_ends_a_strict_run_with_3(streets, tmp_path, unpaint
     assert (done.exit_code, done.stderr.count("left out")) == (0, 1)
 
 
+@pytest.mark.filterwarnings("ignore::ndtools.errors.SkippedImageWarning")
+def test_a_run_whose_images_for_evaluation_are_all_damaged_ends_without_their_numbers(pets, streets, tmp_path):
+    for folder, command in ((pets / "val", train), (streets / "valannot", segment)):
+        for path in folder.rglob("*.*"):
+            path.write_bytes(b"no image")
+        done = command(folder.parent, tmp_path / command.__name__, "--epochs", 1)
+        assert done.exit_code == 0, done.stderr
+        run = read_run(tmp_path / command.__name__ / "run")
+        assert np.isnan([run.epochs["eval_loss"][-1], run.epochs["eval_top1"][-1]]).all()
+        assert run.result["best"] is None
+
+
 def test_a_run_that_is_killed_before_its_result_has_the_same_result(streets, tmp_path, unpainted):
     for folder in ("test", "testannot"):
         shutil.rmtree(streets / folder)

@@ -9,14 +9,15 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from ndtools.errors import OptionError
+from ndtools.errors import DataError, OptionError
 from ndtools.layers.config import DeconvConfig
 from ndtools.models.factories import batch_norm, deconv
 from ndtools.models.norms import arm
 from ndtools.training.data import TrainingData
 from ndtools.training.loop import Training
-from ndtools.training.processes import joined, synchronised
+from ndtools.training.processes import average, joined, synchronised
 from ndtools.training.recipe import Recipe
+from ndtools.training.segmentation import IGNORED, Segmentation
 from tests.training.networks import small_network, small_set
 
 FORMS = {
@@ -75,6 +76,8 @@ def one_of_two(rank, folder, port):
             torch.save(results(form, 10), f"{folder}/{form}{rank}.pt")
         torch.save(with_other_weights(rank), f"{folder}/weights{rank}.pt")
         torch.save(unequal(rank), f"{folder}/unequal{rank}.pt")
+        torch.save(pixels(slice(rank, rank + 1)), f"{folder}/pixels{rank}.pt")
+        torch.save(with_other_processes(), f"{folder}/refused{rank}.pt")
     assert not dist.is_initialized()
 
 
@@ -84,6 +87,29 @@ def with_other_weights(rank):
     with torch.no_grad():
         model[0].weight.add_(rank)
     return Training(model, TrainingData.of(small_set()), Recipe(batch_size=10)).state().tensors
+
+
+def with_other_processes():
+    """Message of a run that goes on with the state of one of another number of processes."""
+    run = new_run("bn", 10)
+    state = run.state()
+    with pytest.raises(DataError) as error:
+        run.restore(dataclasses.replace(state, surroundings={**state.surroundings, "processes": "1"}))
+    return str(error.value)
+
+
+def pixels(share):
+    """Mean loss of label maps, of which the first has few labels, and its gradient in a common weight."""
+    generator = torch.Generator().manual_seed(3)
+    logits = torch.randn(2, 2, 4, 3, 5, dtype=torch.float64, generator=generator)
+    labels = torch.randint(4, (2, 3, 5), generator=generator)
+    labels[0, :, 1:] = IGNORED
+    weight = torch.ones((), dtype=torch.float64, requires_grad=True)
+    loss = Segmentation(4).loss(tuple(weight * each[share] for each in logits), labels[share], Recipe(smoothing=0.1))
+    loss.backward()
+    means = [loss.detach().clone(), weight.grad]
+    average(means)
+    return means
 
 
 def batch():
@@ -125,6 +151,11 @@ def test_two_processes_are_one(tmp_path, monkeypatch):
                 )
     one, other = (torch.load(tmp_path / f"weights{rank}.pt", weights_only=True) for rank in (0, 1))
     assert all(torch.equal(one[name], other[name]) for name in one)
+    for rank in (0, 1):
+        found = torch.load(tmp_path / f"pixels{rank}.pt", weights_only=True)
+        torch.testing.assert_close(found, pixels(slice(None)), rtol=1e-12, atol=0)
+        refused = torch.load(tmp_path / f"refused{rank}.pt", weights_only=True)
+        assert refused.endswith("would have 10 images no longer, but 20; go on with 1 process")
     layer = nn.BatchNorm1d(3, momentum=None, affine=False).double()
     for _ in range(2):
         whole = layer(batch())

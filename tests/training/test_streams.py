@@ -320,6 +320,25 @@ def test_a_worker_that_ends_is_an_error(pets):
     assert_equal([batches[0]], [wanted])  # by a new process
 
 
+def test_a_lack_of_shared_memory_is_an_error_and_no_endless_wait(pets, monkeypatch):
+    def full(tensor):
+        raise RuntimeError("unable to allocate shared memory: No space left on device")
+
+    monkeypatch.setattr(torch.Tensor, "share_memory_", full)
+    batches = data(pets, workers=1).batches(RECIPE)
+    with pytest.raises(DataError, match=r"no room in shared memory: unable to allocate.*take fewer `workers`"):
+        batches[0]
+
+
+def test_an_error_in_a_worker_is_not_taken_for_its_end(pets, monkeypatch):
+    def broken(*arguments):
+        raise RuntimeError("a mistake")
+
+    monkeypatch.setattr(Crops, "training", broken)
+    with pytest.raises(RuntimeError, match="a mistake"):
+        data(pets, workers=1).batches(RECIPE)[0]
+
+
 def test_the_data_travels_to_processes_that_are_not_forked(pets):
     work = data(pets).batches(RECIPE)._work
     assert_equal(pickle.loads(pickle.dumps(work)).batch((0, [1, 2]))[0], work.batch((0, [1, 2]))[0])

@@ -93,8 +93,14 @@ def test_a_batch_without_labelled_pixels_has_no_loss_and_no_gradient():
     assert not any(logits.grad.any() for logits in outputs)
     assert task.counts(outputs, labels).tolist() == [0, 0]
     found = task.evaluation(task.sums(outputs[0].detach(), labels, Recipe()))
-    assert found.loss == 0
-    assert math.isnan(found.mean_iou) and math.isnan(found.top1)
+    assert all(map(math.isnan, (found.loss, found.mean_iou, found.top1)))
+
+
+@pytest.mark.parametrize(("task", "measures"), [(Classification(3), 2), (Classification(11), 3), (Segmentation(3), 2)])
+def test_an_evaluation_without_images_has_no_numbers(task, measures):
+    found = task.evaluation(task.nothing(torch.device("cpu")))
+    numbers = [value for value in (found.loss, found.top1, found.top5) if value is not None]
+    assert len(numbers) == measures and all(map(math.isnan, numbers)) and math.isnan(found.score)
 
 
 def test_logits_are_scaled_to_label_maps_and_measures_add_up():

@@ -2,6 +2,7 @@
 
 import os
 import re
+import warnings
 from glob import escape, glob
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from ndtools.data.images.archives import tar_members
 from ndtools.data.images.folders import is_hidden, is_image
 from ndtools.data.labelled.listing import SPLITS, FoundSplits, files_below, listed, visible_folders
 from ndtools.data.labelled.samples import Files, Names, Places, Samples
-from ndtools.errors import DataError
+from ndtools.errors import DataError, SkippedImageWarning
 from ndtools.text import printable, reason
 
 __all__ = ["find_classes"]
@@ -166,7 +167,12 @@ def _entries(shard: str, number: int, split: str) -> list[_Entry]:
             for _, member in tar_members(shard):
                 name = member.name.removeprefix("./").removeprefix(f"{split}/")
                 base = name.rpartition("/")[2]
-                if is_hidden(base) or member.problem is not None or member.offset is None:
+                if is_hidden(base):
+                    continue
+                if member.problem is not None or member.offset is None:
+                    if is_image(base):
+                        why = member.problem or "no file that can be read in place"
+                        warnings.warn(f"left out {printable(f'{shard}: {name}')}: {why}", SkippedImageWarning, 2)
                     continue
                 if base.endswith(".cls"):
                     file.seek(member.offset)

@@ -1,6 +1,7 @@
 """Find images with label maps: Cityscapes, CamVid, and any two folders whose names agree."""
 
 import os
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -9,8 +10,8 @@ from numpy.typing import NDArray
 from ndtools.data.files import read_file
 from ndtools.data.labelled.listing import SPLITS, FoundSplits, files_below, listed
 from ndtools.data.labelled.samples import IGNORED, Files, Names, Samples, decode_label_map, label_values
-from ndtools.errors import DataError
-from ndtools.text import printable
+from ndtools.errors import DataError, SkippedImageWarning
+from ndtools.text import counted, printable
 
 __all__ = ["CAMVID", "CITYSCAPES", "find_camvid", "find_cityscapes", "find_pairs", "is_camvid", "is_cityscapes"]
 
@@ -137,6 +138,9 @@ def find_pairs(images: str, labels: str, classes: tuple[str, ...] | int | None, 
         if not os.path.isdir(folder):
             raise DataError(f"{printable(folder)} is not a folder; give one of images, and one of label maps")
     divided = os.path.isdir(os.path.join(images, "train"))
+    others = [name for names in SPLITS.values() for name in names if os.path.isdir(os.path.join(images, name))]
+    if others and not divided:  # these images would be trained on
+        raise DataError(f"{printable(images)} has the folder {others[0]}, but no folder train")
     names = classes if isinstance(classes, tuple) else tuple(map(str, range(classes or 0)))
 
     def folders(split: str) -> tuple[str, str]:
@@ -160,6 +164,13 @@ def _splits(
     for key, names in SPLITS.items():
         there = next((name for name in names if all(map(os.path.isdir, folders(name)))), None)
         found[key] = _matched(*folders(there), values) if there is not None else None
+        lone = next((name for name in names if os.path.isdir(folders(name)[0])), None)
+        if there is None and lone is not None and (files := files_below(folders(lone)[0])):
+            absent = f"there is no folder {printable(folders(lone)[1])} with their label maps"
+            if key != "test":
+                raise DataError(f"{printable(folders(lone)[0])} has {counted(len(files), 'image')}, but {absent}")
+            images = f"the {counted(len(files), 'image')} of {printable(folders(lone)[0])}"
+            warnings.warn(f"left out {images}: {absent}", SkippedImageWarning, stacklevel=2)
     train = found["train"]
     if train is None:
         raise DataError(f"no training images with label maps in {printable(root)}")

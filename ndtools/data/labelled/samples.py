@@ -10,6 +10,7 @@ from typing import overload
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL.Image import Image
 from torch import Tensor
 
 from ndtools.computing.memory import require_memory
@@ -297,12 +298,28 @@ def decode_label_map(content: bytes) -> NDArray[np.generic]:
     if image.format in _LOSSY:
         raise DataError(f"is in the format {image.format}, which alters numbers; label maps have to be PNG files")
     require_memory(decoding_memory(image), f"decoding its {image.width} x {image.height} pixels")
+    levels = _most_level(image)
     with pillow_errors():
         image.load()
         if 0 in image.size:
             raise DataError("has no pixels")
     numbers: NDArray[np.generic] = np.asarray(image)
+    if levels is not None:
+        white = 255 if numbers.dtype == np.uint8 else 65535
+        return ((numbers.astype(np.int64) * levels + white // 2) // white).astype(np.int32)
     return numbers.astype(np.uint8) if numbers.dtype == np.bool_ else numbers
+
+
+def _most_level(image: Image) -> int | None:
+    """Return the largest grey level that the file of an image may hold, if Pillow scales that to white; else None."""
+    # It does so for levels of two and of four bits, in PNG and TIFF files, and for the maximum that PGM files state.
+    for codec, _, _, args in getattr(image, "tile", ()):
+        mode, *others = args if isinstance(args, tuple) else (args,)
+        if codec in ("ppm", "ppm_plain") and others:
+            return int(others[0])
+        if mode in ("L;2", "L;2R", "L;4", "L;4R"):
+            return 3 if "2" in mode else 15
+    return None
 
 
 def _pixels(content: bytes, *, upright: bool) -> Tensor:

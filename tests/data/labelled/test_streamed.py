@@ -2,6 +2,10 @@
 
 import io
 import pickle
+import shutil
+import struct
+import tarfile
+import zlib
 
 import numpy as np
 import pytest
@@ -9,7 +13,7 @@ import torch
 from PIL import Image
 
 from ndtools.data.labelled.label_maps import CITYSCAPES
-from ndtools.data.labelled.samples import Names
+from ndtools.data.labelled.samples import Names, decode_label_map
 from ndtools.data.labelled.streamed import load_streamed
 from ndtools.errors import DataError, OptionError, SkippedImageWarning
 from tests.data.labelled.streamed_files import (
@@ -237,6 +241,62 @@ def test_label_maps_of_palettes_hold_their_indices(tmp_path):
     with Image.open(tmp_path / "trainannot" / "s0.png") as written:
         assert written.mode == "P"
     assert np.array_equal(load_streamed(tmp_path).train.read(0)[1], labels)
+
+
+def of_few_bits(numbers, bits):
+    """Content of a PNG file of grey levels with few bits, packed into bytes."""
+
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    digits = (numbers[..., None] >> np.arange(bits)[::-1]) & 1
+    rows = np.packbits(digits.reshape(len(numbers), -1).astype(np.uint8), axis=1)
+    header = struct.pack(">IIBBBBB", *numbers.shape[::-1], bits, 0, 0, 0, 0)
+    lines = b"".join(b"\0" + row.tobytes() for row in rows)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        chunk(name, content) for name, content in ((b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b""))
+    )
+
+
+@pytest.mark.parametrize("most", [1, 3, 15, 11, 200, 300])
+def test_label_maps_of_few_grey_levels_hold_the_numbers_of_their_files(most):
+    numbers = np.arange(most + 1).repeat(2).reshape(2, -1)
+    header, words = f"{most + 1} 2 {most}\n", " ".join(map(str, numbers.flat))
+    raw = numbers.astype(np.uint8 if most < 256 else ">u2").tobytes()
+    for content in (f"P2 {header}{words}".encode(), f"P5 {header}".encode() + raw):
+        assert np.array_equal(decode_label_map(content), numbers)
+    if most < 16 and most != 11:
+        assert np.array_equal(decode_label_map(of_few_bits(numbers, most.bit_length())), numbers)
+
+
+def test_splits_without_label_maps_are_not_dropped_in_silence(tmp_path):
+    camvid(tmp_path)
+    shutil.rmtree(tmp_path / "testannot")
+    with pytest.warns(SkippedImageWarning, match=r"left out the 2 images of .*test: there is no folder .*testannot"):
+        assert load_streamed(tmp_path).test is None
+    shutil.rmtree(tmp_path / "valannot")
+    with pytest.raises(DataError, match=r"val has 2 images, but there is no folder .*valannot with their label maps"):
+        load_streamed(tmp_path)
+
+
+def test_images_for_validation_are_not_trained_on(tmp_path):
+    for i in range(2):
+        pixels, labels = scene(i, classes=4)
+        for split in ("training", "validation"):
+            write(tmp_path / "photos" / split / f"{i}.jpg", encoded(pixels))
+            write(tmp_path / "maps" / split / f"{i}.png", encoded(labels, "PNG"))
+    with pytest.raises(DataError, match="photos has the folder validation, but no folder train"):
+        load_streamed(tmp_path, images="photos", labels="maps")
+
+
+def test_links_in_shards_are_named_and_left_out(tmp_path):
+    shard(tmp_path / "train-0.tar", [("cat/a.jpg", encoded(picture(0)))])
+    with tarfile.open(tmp_path / "train-0.tar", "a") as archive:
+        link = tarfile.TarInfo("cat/b.jpg")
+        link.type, link.linkname = tarfile.SYMTYPE, "a.jpg"
+        archive.addfile(link)
+    with pytest.warns(SkippedImageWarning, match=r"left out .*train-0.tar: cat/b.jpg: a link or special file"):
+        assert list(load_streamed(tmp_path).train.names) == ["cat/a.jpg"]
 
 
 def test_images_with_label_maps_are_not_turned(tmp_path):

@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import signal
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -19,8 +20,10 @@ from ndtools.runs import session
 from ndtools.runs.data_sets import DataSets
 from ndtools.runs.grid import command_of, plan
 from ndtools.runs.run import prepare
+from ndtools.runs.tensorboard import TensorBoard
 from ndtools.training import state as states
 from ndtools.training.loop import Evaluation
+from ndtools.training.records import EpochRecord
 from tests.commands import invoke
 from tests.experiments.train import small_networks  # noqa: F401  (adds the networks)
 from tests.small_set import write_small_set
@@ -394,6 +397,17 @@ def test_tensorboard_has_the_records(train, tmp_path):
     found = [(event.step, event.value) for event in events.Scalars("loss/step")]
     assert found == [(step["step"], pytest.approx(step["loss"], rel=1e-6)) for step in steps]
     assert len(events.Scalars("accuracy/evaluation")) == 1
+
+
+def test_tensorboard_has_all_measures_of_an_evaluation():
+    found = {}
+    log = object.__new__(TensorBoard)  # without the package, which may be absent
+    log._writer = SimpleNamespace(add_scalar=lambda name, value, step: found.update({name: (step, value)}))
+    numbers = {"train_loss": 1, "train_top1": 2, "eval_loss": 3, "eval_top1": 4, "lr": 5, "seconds": 6}
+    log.add(EpochRecord(epoch=1, step=7, **numbers))
+    assert not any("IoU" in name or "top-5" in name for name in found)
+    log.add(EpochRecord(epoch=1, step=7, **numbers, eval_top5=60, eval_mean_iou=40))
+    assert (found["mean IoU/evaluation"], found["top-5/evaluation"]) == ((7, 40), (7, 60))
 
 
 def test_the_first_layer_is_whitened_by_the_training_images(small_set):
