@@ -20,6 +20,7 @@ from layer_cost import timed, training
 from ndtools.reproduction.cost import REFERENCE, probe
 from ndtools.reproduction.item import Setting
 from ndtools.reproduction.items.recipes import SECONDS
+from ndtools.reproduction.kinds import KINDS
 from ndtools.reproduction.places import Places
 from ndtools.reproduction.registry import ITEMS, find_item
 from ndtools.reproduction.store import compute_part
@@ -60,7 +61,7 @@ def main() -> None:
             for part in level.parts:
                 slow = probe() / REFERENCE
                 missing = setting.places.missing(level.needs)
-                if part in seen or missing or part.work * slow > options.most or part.experiment == "train":
+                if part in seen or missing or part.work * slow > options.most or part.experiment in KINDS:
                     continue
                 seen.add(part)
                 _, seconds = compute_part(part)

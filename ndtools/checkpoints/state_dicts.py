@@ -58,7 +58,9 @@ def load_state(path: str | Path) -> tuple[State, dict[str, Any]]:
         file = open_regular(path)
     except DataError as error:
         if os.path.isdir(path):  # False, too, for names that are too long
-            raise DataError(f"{path}: it is a folder, not a checkpoint") from None
+            network = path / "last.safetensors"  # of a training run
+            hint = f"; give the file {network}" if network.is_file() else ""
+            raise DataError(f"{path}: it is a folder, not a checkpoint{hint}") from None
         raise DataError(f"{path}: {error if os.path.lexists(path) else 'no such file'}") from None
     with file:
         return _load_safetensors(path) if path.suffix == ".safetensors" else _load_pickled(file, path)

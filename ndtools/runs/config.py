@@ -109,6 +109,11 @@ class RunConfig(Recipe):
         object.__setattr__(self, "arch", EARLIER_NAMES.get(self.arch, self.arch))
         check_run(self)
         names = tuple(name for name, entry in CATALOGUE.items() if entry.task == self.task)
+        if self.arch in CATALOGUE and self.arch not in names:
+            other = "segment" if self.task == "classification" else "train"
+            raise OptionError(
+                "arch", f"must be one of {', '.join(names)}, got {self.arch!r}, which is a network of `ndtools {other}`"
+            )
         check_choice("arch", self.arch, names)
         check_choice("norm", self.norm, tuple(NORMS))
         check_choice("constants", self.constants, get_args(Constants))

@@ -125,7 +125,16 @@ class Session:
             other_steps = config.max_steps != folder.about["config"].get("max_steps")
             if folder.finished and not self._goes_on(folder, other_steps=other_steps):
                 return
-            run = prepare(config, now.data_sets)
+            try:
+                run = prepare(config, now.data_sets)
+            except DataError as error:
+                if os.path.lexists(config.dataset):
+                    raise
+                command = f"ndtools {config.command}"
+                raise DataError(
+                    f"{error}; if the images have moved, name their folder:"
+                    f" {command} FOLDER --resume {shlex.quote(str(path))}"
+                ) from None
             if folder.finished:
                 _check_longer(run, folder)
             resume(run, folder)

@@ -126,8 +126,12 @@ def _folder(config: RunConfig) -> str:
 
 def _other_command(name: str, *, pairs: bool) -> str:
     """Return a message that names the command for a set whose images have labels of the other kind."""
-    what, command = ("label maps", "segment") if pairs else ("one label each", "train")
-    return f"{name}: its images have {what}; use `ndtools {command}` for such sets"
+    if pairs:
+        return f"{name}: its images have label maps; use `ndtools segment` for such sets"
+    return (
+        f"{name}: its images have one label each; use `ndtools train` for such sets. If it holds label maps, name its"
+        " folders of images and of label maps with `image_dir` and `label_dir`"
+    )
 
 
 def _size_of(chosen: StreamedSet) -> tuple[int, int]:

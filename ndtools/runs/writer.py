@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -149,7 +150,8 @@ class Writer:
         }
         write_whole(writers | {folder.captions: lambda file: file.write(text.encode("utf-8", "backslashreplace"))})
         if examples is None:
-            folder.examples.unlink(missing_ok=True)  # of a run that is longer now, and diverged
+            with suppress(OSError):  # there is none, but of a run that is longer now, and diverged
+                folder.examples.unlink()
         folder.finish(result)
 
 

@@ -1,6 +1,7 @@
 """``ndtools convert``, ``fold`` and ``audit`` as their user meets them: screen, files, exit codes."""
 
 import json
+import shutil
 from dataclasses import asdict
 
 import pytest
@@ -206,6 +207,26 @@ def test_audit(own):
     assert content["rows"][0]["condition"] > 1
     assert content["rows"][0]["trouble"] == ""
     assert content["batch_norms"] == []
+
+
+@pytest.mark.parametrize(("view", "side"), [({}, 32), ({"view": {"size": 64}}, 64), ({"view": {"crop": 20}}, 32)])
+def test_audit_takes_batches_from_the_run_of_a_checkpoint(own, view, side, tmp_path):
+    """Statistics of batches of 2 were called trustworthy, since the default of 128 images was assumed."""
+    shutil.copy(own[0], tmp_path / "last.safetensors")
+    about = {"format": 1, "name": "run", "arch": "vgg11", "norm": "deconv", "config": {"batch_size": 2}, "data": view}
+    (tmp_path / "run.json").write_text(json.dumps({**about, "processes": 2}))
+    result = invoke("audit", tmp_path / "last.safetensors")
+    assert f"batches of 4 images {side}×{side}, as in training" in result.stdout.splitlines()[0]
+    given = invoke("audit", own[0], "--batch-size", 4, "--size", side)
+    assert result.stdout.splitlines()[1:] == given.stdout.splitlines()[1:]
+    chosen = invoke("audit", tmp_path / "last.safetensors", "--batch-size", 3).stdout.splitlines()[0]
+    assert chosen.endswith(f"batches of 3 images {side}×{side}")
+    (tmp_path / "run.json").write_text("no JSON")
+    save_state(tmp_path / "state.safetensors", {"step": torch.zeros(1)}, {})
+    stated = invoke("audit", tmp_path / "state.safetensors")
+    assert (stated.exit_code, "its network is in" in stated.stderr) == (3, True)
+    assert "128 images 32×32" in invoke("audit", tmp_path / "last.safetensors").stdout
+    assert "give the file" in invoke("audit", tmp_path).stderr
 
 
 def test_audit_names_singular_and_non_finite_statistics(own, tmp_path):

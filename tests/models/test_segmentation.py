@@ -333,7 +333,7 @@ def test_they_have_one_form(make):
 def test_commands_for_classification_refuse_them(tmp_path):
     result = invoke("train", "mnist", "--arch", "fcn_resnet18", "--out", tmp_path / "run")
     assert result.exit_code == 2
-    assert "fcn_resnet18" in result.output
+    assert "got 'fcn_resnet18', which is a network of `ndtools segment`" in result.stderr
     assert "deeplabv3" not in invoke("train", "--help").output
 
 

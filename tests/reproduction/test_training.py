@@ -18,8 +18,8 @@ pytestmark = pytest.mark.usefixtures("unpainted")
 CONFIG = TrainConfig("glyphs", arch="simple_cnn", norm="bn", images=64, batch_size=32, epochs=2, lr=0.01, jobs=1)
 
 
-def training_item(config=CONFIG):
-    part = Part(name="bn, seed 0", experiment="train", config=config, work=5.0)
+def training_item(config=CONFIG, work=5.0):
+    part = Part(name="bn, seed 0", experiment="train", config=config, work=work)
     level = Level(title="tiny", parts=(part,), full=False, concludes="None.", not_concluded="All.")
 
     def grade(level, results):
@@ -135,13 +135,13 @@ def test_a_run_ends_with_the_budget_and_goes_on_with_the_next(tmp_path, monkeypa
 
 def test_a_run_that_was_made_for_another_item_is_graded_at_once(tmp_path):
     whole, small = replace(CONFIG, epochs=1), replace(CONFIG, epochs=1, images=32)
-    (long,) = training_item(whole).levels(None)
-    quick = replace(long, title="quick", parts=(Part(name="bn, seed 0", experiment="train", config=small, work=1.0),))
-    both = replace(training_item(whole), id="both", levels=lambda _: [long, quick])
-    work = reproduction(tmp_path / "out", [both, replace(training_item(whole), id="one")], budget=8.0)
+    (long,) = training_item(whole, 500.0).levels(None)
+    quick = replace(long, title="quick", parts=(Part(name="bn, seed 0", experiment="train", config=small, work=100.0),))
+    both = replace(training_item(whole, 500.0), id="both", levels=lambda _: [long, quick])
+    work = reproduction(tmp_path / "out", [both, replace(training_item(whole, 500.0), id="one")], budget=800.0)
     work.run()
     first, second = work.states.values()
     assert (first.level.title, second.level.title) == ("quick", "tiny")
     assert first.grades[0].measured == second.grades[0].measured
-    again = reproduction(tmp_path / "out", [both, replace(training_item(whole), id="one")], budget=8.0)
+    again = reproduction(tmp_path / "out", [both, replace(training_item(whole, 500.0), id="one")], budget=800.0)
     assert again.states["both"].grades == first.grades

@@ -102,6 +102,16 @@ def test_images_may_move_but_not_change(pets, tmp_path, unpainted):
     assert len(losses(run)) == 2
     done = invoke("train", moved, "--resume", run, "--max-steps", 3, "--size", 16)
     assert (done.exit_code, "--size must be 32" in done.stderr) == (2, True)
+    shutil.rmtree(pets)
+    done = invoke("train", "--resume", run, "--max-steps", 3)
+    assert (done.exit_code, f"name their folder: ndtools train FOLDER --resume {run}" in done.stderr) == (3, True)
+
+
+def test_folders_of_label_maps_are_never_ignored(streets, tmp_path, unpainted):
+    done = invoke("segment", *PIXELS, "--images", streets / "train", "--labels", streets / "trainannot")
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "--images and --labels are folders of a data set of your own" in done.stderr
+    assert "name the folder that holds both" in done.stderr
 
 
 def test_a_network_learns_images_by_heart_and_few_classes_have_no_top5(pets, tmp_path, unpainted):
@@ -216,6 +226,7 @@ def test_sets_of_the_other_kind_name_the_other_command(pets, streets, tmp_path):
         done = invoke(command, source, "-o", tmp_path / "runs")
         assert done.exit_code == 3
         assert f"use `ndtools {other}` for such sets" in done.stderr
+    assert "--images and --labels" in invoke("segment", pets, "-o", tmp_path / "runs").stderr
     cityscapes(tmp_path / "cities")
     done = invoke("train", tmp_path / "cities", "-o", tmp_path / "runs")
     assert (done.exit_code, "use `ndtools segment`" in done.stderr) == (3, True)
@@ -249,6 +260,7 @@ def test_a_set_is_found_by_its_name(streets, tmp_path, unpainted):
         (("--classes", 0), "--classes must be at least 1"),
         (("--images", "a"), "--labels must be given"),
         (("--labels", "a"), "--images must be given"),
+        (("--images", 100), "the number of training images is --train-images"),
         (("--classes", 3), "--classes is for the label maps of --labels"),
         (("--ignore", 3), "--ignore is for the label maps of --labels"),
         (("--images", "a", "--labels", "b", "--ignore", 256), "--ignore must be"),
@@ -258,6 +270,7 @@ def test_a_set_is_found_by_its_name(streets, tmp_path, unpainted):
         (("--auxiliary-lr", 0), "--auxiliary-lr must be above 0"),
         (("--workers", -1), "--workers must be at least 0"),
         (("--arch", "vgg11"), "--arch must be one of deeplabv3_resnet50"),
+        (("--arch", "vgg11"), "got 'vgg11', which is a network of `ndtools train`"),
         (("-b", 5), "--batch-size must be at most the number of training images, 4"),
     ],
 )

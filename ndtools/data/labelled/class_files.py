@@ -73,7 +73,7 @@ def find_classes(root: str, classes: tuple[str, ...] | int | None = None) -> Fou
     if train is None:
         raise DataError(
             f"no labelled images in {printable(root)}: it should have the folders train and val (of folders CLASS or"
-            " of tar shards), shards train-*.tar and val-*.tar, or folders CLASS of images"
+            f" of tar shards), shards train-*.tar and val-*.tar, or folders CLASS of images{_hint(root)}"
         )
     names = _classes([split for split in found.values() if split is not None], train, classes, root)
     index = {name: number for number, name in enumerate(names)}
@@ -108,13 +108,21 @@ def _classes(splits: list[_Split], train: _Split, classes: tuple[str, ...] | int
     return names
 
 
+def _hint(folder: str) -> str:
+    """Return what to do with compressed shards in a folder; empty if there are none."""
+    names = sorted(name for name in os.listdir(folder) if name.endswith((".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")))
+    return f"; uncompress its shards first, such as {printable(names[0])}" if names else ""
+
+
 def _named_split(root: str, names: tuple[str, ...]) -> _Split | None:
     for name in names:
         folder = os.path.join(root, name)
         if os.path.isdir(folder):
             split = _split_in(folder)
             if split is None and name != "test":  # the test images of ImageNet have no labels
-                raise DataError(f"{printable(folder)} has no folders of classes with images, and no tar shards")
+                raise DataError(
+                    f"{printable(folder)} has no folders of classes with images, and no tar shards{_hint(folder)}"
+                )
             return split
         below = os.path.join(escape(root), name)
         if shards := sorted(glob(f"{below}-*.tar") + glob(f"{below}_*.tar") + glob(f"{below}.tar")):

@@ -194,7 +194,7 @@ def _check_maps(absent: list[str], total: int, folder: str) -> None:
 
 def _scanned(found: FoundSplits, ignore: int) -> FoundSplits:
     """Return the splits with as many classes as the label maps of all of them show."""
-    highest = -1
+    highest, damaged = -1, ""
     splits = [found.train, found.eval, found.test]
     for maps in (split.maps for split in splits if split is not None):
         assert maps is not None
@@ -202,7 +202,8 @@ def _scanned(found: FoundSplits, ignore: int) -> FoundSplits:
             path = os.path.join(maps.root, name)
             try:
                 present = np.unique(decode_label_map(read_file(path)))
-            except DataError:  # which is named when the image is used
+            except DataError as error:  # which is named when the image is used
+                damaged = damaged or f"; {printable(name)}: {error}"
                 continue
             present = present[present != ignore]
             if len(present) and int(present[-1]) > 254:
@@ -212,7 +213,8 @@ def _scanned(found: FoundSplits, ignore: int) -> FoundSplits:
                 )
             highest = max(highest, int(present[-1]) if len(present) else -1)
     if highest < 0:
-        raise DataError(f"no label map in {printable(found.train.maps.root if found.train.maps else '')} has a class")
+        root = printable(found.train.maps.root if found.train.maps else "")
+        raise DataError(f"no label map in {root} has a class{damaged}")
     values = label_values(highest + 1, ignore)
     train, validation, test = (split and Samples(split.files, None, split.maps, values) for split in splits)
     assert train is not None

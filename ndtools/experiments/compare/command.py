@@ -169,6 +169,9 @@ def _explanations(result: "CompareResult", *, several: bool) -> list[str]:
     final = " or ".join(dict.fromkeys(arm.final for arm in result.arms))
     ended = f"{final} images, once the runs have ended"
     lines = [f"last: after the last epoch ({ended}); mean ± standard deviation over the runs"]
+    evaluated = " or ".join(dict.fromkeys(arm.split for arm in result.arms))
+    if evaluated != final:
+        lines.append(f"best: of each run's best epoch, on the {evaluated} images")
     if result.segments:
         lines.append("IoU: intersection over union, mean over the classes; pixels: share of right pixels")
     if several:

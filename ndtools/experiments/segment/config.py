@@ -81,7 +81,15 @@ class SegmentConfig(RunConfig):
             raise OptionError("loss", f"must be ce for label maps, got {self.loss!r}")
         for name, folder in (("image_dir", self.image_dir), ("label_dir", self.label_dir)):
             if folder is None and (self.image_dir, self.label_dir) != (None, None):
-                raise OptionError(name, "must be given beside the other: images and label maps are in two folders")
+                number = (self.image_dir or "").isdigit()
+                meant = "; the number of training images is `images`" if number else ""
+                raise OptionError(name, f"must be given, too: images and label maps are in two folders{meant}")
+        if self.image_dir is not None and self.dataset == SegmentConfig.dataset:
+            raise OptionError(
+                "image_dir",
+                "and `label_dir` are folders of a data set of your own: name the folder that holds both as DATASET, as"
+                f" in ndtools segment FOLDER, since {self.dataset} is built in",
+            )
         if self.label_dir is None and (self.classes is not None or self.ignore != SegmentConfig.ignore):
             name = "ignore" if self.classes is None else "classes"
             raise OptionError(name, "is for the label maps of `label_dir`; other layouts have classes of their own")

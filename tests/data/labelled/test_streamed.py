@@ -203,6 +203,8 @@ def test_two_folders_of_images_and_label_maps(tmp_path, divided):
     found = load_streamed(tmp_path, images="photos", labels="maps", ignore=9)
     assert found.classes == ("0", "1", "2", "3") and (found.eval is not None) is divided
     assert np.array_equal(found.train.read(2)[1], scene(2, classes=4)[1])
+    with pytest.raises(DataError, match="has a class; .*0.jpg: has colours"):
+        load_streamed(tmp_path, images="photos", labels="photos")
     named = load_streamed(tmp_path, images="photos", labels="maps", ignore=9, classes=("a", "b"))
     assert named.classes == ("a", "b")
     with pytest.raises(DataError, match="which stands for no class"):
@@ -339,6 +341,10 @@ def test_folders_that_hold_no_set(tmp_path):
         load_streamed(tmp_path / "nothing")
     with pytest.raises(DataError, match="no labelled images"):
         load_streamed(tmp_path)
+    for folder in ("packed", "packed/val"):  # shards that are compressed, and named so
+        write(tmp_path / folder / "train-0.tar.gz", b"\x1f\x8b")
+        with pytest.raises(DataError, match="uncompress its shards first, such as train-0.tar.gz"):
+            load_streamed(tmp_path / "packed")
     with pytest.raises(OptionError, match="labels: must be given"):
         load_streamed(tmp_path, images="a")
     class_folders(tmp_path, class_contents((("train", 3), ("val", 4)), ("a", "b", "c")))

@@ -111,7 +111,14 @@ def test_sets_without_test_images_say_so(tmp_path):
     result = nd.compare(tmp_path)
     assert (result.arms[0].split, result.arms[0].final) == ("validation", "validation")
     assert "validation mean IoU" in result.caption and "test" not in result.caption
-    assert "(validation images, once" in " ".join(invoke("compare", tmp_path, "-o", tmp_path / "out").stdout.split())
+    shown = " ".join(invoke("compare", tmp_path, "-o", tmp_path / "out").stdout.split())
+    assert "(validation images, once" in shown and "best:" not in shown
+
+
+def test_the_screen_says_which_images_the_best_is_of(runs):
+    shown = " ".join(invoke("compare", runs, "-o", runs / "out").stdout.split())
+    assert "last: after the last epoch (test images" in shown
+    assert "best: of each run's best epoch, on the validation images" in shown
 
 
 def test_runs_of_different_tasks_are_refused_by_name(tmp_path):
