@@ -276,9 +276,9 @@ def _compare(config: CheckpointConfig, network: NetworkSpec) -> None:
 def _recognise(config: CheckpointConfig, state: State, published: bool) -> NetworkSpec:
     if config.arch is None:
         path = Path(config.source)
-        network = path.with_name("last.safetensors")
-        if path.name == "state.safetensors" and network.is_file():
-            raise DataError(f"it is the state from which a training run goes on; its network is in {network}")
+        last = path.with_name("last.safetensors")
+        if path.name == "state.safetensors" and last.is_file():
+            raise DataError(f"it is the state from which a training run goes on; its network is in {last}")
         raise OptionError(
             "arch", f"is needed: {config.source} does not say of which network it is, one of {', '.join(CATALOGUE)}"
         )
