@@ -123,7 +123,8 @@ class Output:
             if title is not None:
                 console.print(title, style="bold", soft_wrap=True)
             for part in parts:
-                console.print(part, soft_wrap=isinstance(part, Text))  # lines to be pasted stay whole
+                whole = isinstance(part, Text) and bool(part.no_wrap)  # as lines to be pasted are
+                console.print(part, soft_wrap=whole)
         if captured is not None:  # without the spaces that fill the lines of tables
             typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 

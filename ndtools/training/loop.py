@@ -69,6 +69,7 @@ class Training:
     --------
     >>> from torch import nn
     >>> from ndtools.data.labelled.glyphs import glyphs
+    >>> from ndtools.training.data import TrainingData
     >>> data = TrainingData.of(glyphs(), images=512, holdout=100)
     >>> network = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
     >>> training = Training(network, data, Recipe(epochs=1, batch_size=128, lr=0.01))

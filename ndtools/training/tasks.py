@@ -102,7 +102,7 @@ class Classification:
         loss = loss_of(outputs, labels, recipe.loss).double() * len(labels)
         among = (outputs.topk(min(_TOP, outputs.shape[1])).indices == labels[:, None]).any(1)
         near = (outputs.isfinite().all(1) & among).sum()
-        return torch.stack([loss, loss.new_tensor(len(labels)), right(outputs, labels).double(), near.double()])
+        return torch.stack([loss, torch.full_like(loss, len(labels)), right(outputs, labels).double(), near.double()])
 
     def nothing(self, device: torch.device) -> Tensor:
         """Return four zeros."""

@@ -109,7 +109,7 @@ def _tables(result: "StatsResult") -> "Group":
         parts.append(Text("correlations and principal axes of the channels: in the .json file"))
     elif len(result.names) > 1:
         parts += [Text(""), _correlations(result), Text(""), _axes(result)]
-    return Group(*parts, Text(""), *map(Text, lines))
+    return Group(*parts, Text(""), *(Text(line, no_wrap=True) for line in lines))
 
 
 def _channels(result: "StatsResult") -> "Table":
