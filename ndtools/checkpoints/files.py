@@ -275,10 +275,10 @@ def _compare(config: CheckpointConfig, network: NetworkSpec) -> None:
 
 def _recognise(config: CheckpointConfig, state: State, published: bool) -> NetworkSpec:
     if config.arch is None:
-        file = Path(config.source)
-        last = file.with_name("last.safetensors")
-        if file.name == "state.safetensors" and last.is_file():
-            raise DataError(f"it is the state from which a training run goes on; its network is in {last}")
+        origin = Path(config.source)
+        beside = origin.with_name("last.safetensors")
+        if origin.name == "state.safetensors" and beside.is_file():
+            raise DataError(f"it is the state from which a training run goes on; its network is in {beside}")
         raise OptionError(
             "arch", f"is needed: {config.source} does not say of which network it is, one of {', '.join(CATALOGUE)}"
         )
