@@ -239,10 +239,7 @@ def deeplabv3(depth: int, factories: Factories, *, num_classes: int = 21, in_cha
     Segmentation
         Network that maps (N, in_channels, H, W) to logits (N, num_classes, H, W).
     """
-    backbone = _backbone(depth, factories, in_channels)
-    third, last = backbone.channels
-    auxiliary = FCNHead(third, num_classes, factories, role="auxiliary")
-    return Segmentation(backbone, DeepLabHead(last, num_classes, factories), auxiliary)
+    return _network(DeepLabHead, depth, factories, num_classes, in_channels)
 
 
 def fcn(depth: int, factories: Factories, *, num_classes: int = 21, in_channels: int = 3) -> Segmentation:
@@ -264,10 +261,17 @@ def fcn(depth: int, factories: Factories, *, num_classes: int = 21, in_channels:
     Segmentation
         Network that maps (N, in_channels, H, W) to logits (N, num_classes, H, W).
     """
+    return _network(FCNHead, depth, factories, num_classes, in_channels)
+
+
+def _network(
+    head: type[DeepLabHead | FCNHead], depth: int, factories: Factories, num_classes: int, in_channels: int
+) -> Segmentation:
+    """Return a network with a head of a class behind its last stage, and a fully convolutional one behind its third."""
     backbone = _backbone(depth, factories, in_channels)
     third, last = backbone.channels
     auxiliary = FCNHead(third, num_classes, factories, role="auxiliary")
-    return Segmentation(backbone, FCNHead(last, num_classes, factories), auxiliary)
+    return Segmentation(backbone, head(last, num_classes, factories), auxiliary)
 
 
 def _backbone(depth: int, factories: Factories, in_channels: int) -> DilatedResNet:

@@ -49,7 +49,7 @@ class Place:
 
     @property
     def metavar(self) -> str:
-        """Placeholder for the value of the option in a command."""
+        """Word that stands for the value of the option in a command line."""
         return "FILE" if self.option == "image" else "FOLDER"
 
 

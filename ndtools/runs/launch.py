@@ -17,7 +17,7 @@ from ndtools.runs.config import RunConfig
 __all__ = ["launch"]
 
 _OF_COMMAND = ("output", "checkpoint_every", "log", "repeats", "name", "resume", "as_json", "quiet", "dataset")
-"""Options that are no settings of a configuration that lists may have."""
+"""Parameters of a command that are no settings of its runs, and the data set, which is one but never a list."""
 
 
 def launch(kind: type[RunConfig], context: typer.Context) -> None:

@@ -46,11 +46,6 @@ class Evaluation(NamedTuple):
         """Mean intersection over union of the classes, percent; None for the classification of images."""
         return None if self.segmented is None else 100 * self.segmented.mean_iou
 
-    @property
-    def score(self) -> float:
-        """The measure by which epochs are compared: the mean intersection over union, or else ``top1``."""
-        return self.top1 if self.mean_iou is None else self.mean_iou
-
 
 class Task(Protocol):
     """Loss and measures of a training run."""
