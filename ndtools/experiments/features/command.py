@@ -139,7 +139,7 @@ def _table(result: "FeaturesResult") -> "Table":
     from ndtools.experiments.features.result import SIDES
     from ndtools.text import with_error
 
-    caption = "input: about 0, as drawn; the others about the mean of each channel"
+    caption = "input is measured about 0, as drawn; the other columns about the mean of each channel"
     table = new_table(("measure",), (*SIDES.values(), "Gaussian", "Laplace"), caption=caption)
     for name, label in NAMES.items():
         values = (result.measures[side][name] for side in SIDES)

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["ns_stability"]
 
 CAPTION = """\
-whitening: ‖D·A·Dᵀ - I‖ at the best; overflows: not finite; (predicted)
-cost: products until twice the best"""
-ATLAS_CAPTION = "up to κ every run reaches 1e-3; at κ the first one overflows"
+best: smallest error; whitening: ‖D·A·Dᵀ - I‖ after the same iteration
+cost: matrix products until the error is at most twice the best
+diverges, overflows: the iteration at which it does; (predicted by theory)"""
+ATLAS_CAPTION = "1e-3 up to κ: every run reaches an error of 1e-3; overflows at κ: the first run does"
 SHOWN = (5, 10, 15)  # iterations in the table; 5 and 15 are the paper's
 
 
@@ -169,13 +170,12 @@ def _atlas_table(atlas: "PrecisionAtlas") -> "Table":
 def _cells(curve: "Curve", floor: float) -> tuple[str, ...]:
     """Return the cells on the best residual, its cost, and the iterations at which the curve diverges and overflows."""
     measured, predicted = curve.measured, curve.predicted
-    diverges = curve.diverges(floor)
-    settled = measured.settled_iteration
+    cost = curve.cost(floor)
     return (
         _residual(measured.best_residual),
         _residual(curve.whitening_at_best),
-        "-" if settled is None or diverges else str(curve.products[settled - 1]),
-        _both(diverges, predicted.divergence_iteration if predicted else None),
+        "-" if cost is None else str(cost),
+        _both(curve.diverges(floor), predicted.divergence_iteration if predicted else None),
         _both(measured.first_bad_iteration, predicted.first_bad_iteration if predicted else None),
     )
 
