@@ -40,7 +40,7 @@ def audit(
     ] = None,
     size: Annotated[
         int | None,
-        typer.Option(help="Side of the training images, pixels (default: likewise, or 32).", show_default=False),
+        typer.Option(help="Side of the training images, pixels (default: as in that run, or 32).", show_default=False),
     ] = None,
     seed: Seed = 0,
     as_json: AsJson = False,
@@ -48,16 +48,15 @@ def audit(
 ) -> None:
     """Inspect the deconvolution layers of a checkpoint.
 
-    The table shows for each layer its blocks, the features of a block, the samples (rows) that a
-    training batch gives for their covariance, rows for each feature (the
-    covariance is singular if not above 1), the condition number of the
-    running covariance + eps (where D is averaged instead: of D), the
-    residual ‖D A D - I‖_F/√d (how far D is from the exact inverse square
-    root), the share of padding in the sampled patches, and the number of
-    training batches; below it, the batch normalisations that are left. Layers
-    with few samples, or with much padding, are marked. The verdict says
-    whether the statistics can be trusted; with --quiet only what is wrong is
-    said.
+    The table has a row for each layer: its blocks, the features of a block,
+    and the samples (rows) that a training batch gives for their covariance,
+    which is singular if there is no more than one for each feature (rows/f).
+    Condition is the condition number of the running covariance + eps·I, or
+    of D if D is averaged instead. Residual is ‖D A D - I‖_F/√d, how far D is
+    from the exact inverse square root. Padding is the share of padding in
+    the sampled patches, and batches the number of training batches. Layers
+    with few samples or much padding are marked. The verdict says whether the
+    statistics can be trusted; --quiet shows only what is wrong.
 
     Example: [bold]ndtools audit vgg16-deconv.safetensors --batch-size 64[/bold]
     """

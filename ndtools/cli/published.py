@@ -58,7 +58,9 @@ def published(
     *,
     document: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Show only the numbers and claims of this document.", autocompletion=_documents),
+        typer.Option(
+            metavar="NAME", help="Show only the numbers and claims of this document.", autocompletion=_documents
+        ),
     ] = None,
     claims: Annotated[bool, typer.Option("--claims", help="Show only claims made in words.")] = False,
     numbers: Annotated[bool, typer.Option("--numbers", help="Show only numbers.")] = False,
@@ -94,7 +96,7 @@ def published(
         _show(items[0], output)
     elif not (given or document or claims or numbers):
         output.table(_counts())
-        output.text("A value that both versions of the paper print counts for each of them, and once in the last line.\n")
+        output.text("A value that is in both versions of the paper counts for each, and once in the last line.\n")
         output.text("\n".join(line for name in DOCUMENTS for line in _labelled(name, DOCUMENTS[name], 16)))
         output.text(_HINTS)
     else:

@@ -83,7 +83,7 @@ class MeanCorrelation:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class CovarianceResult(ShownResult):
-    """Covariances before and after.
+    """Covariances of patches before and after deconvolution.
 
     Attributes
     ----------

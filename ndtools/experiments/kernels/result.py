@@ -79,7 +79,7 @@ class ChannelKernel:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class KernelsResult(ShownResult):
-    """Kernels of an image set, with all that is needed to judge them.
+    """Deconvolution kernels of an image set, with their ridge, condition number and errors.
 
     Attributes
     ----------

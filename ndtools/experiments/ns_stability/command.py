@@ -52,11 +52,11 @@ def ns_stability(
     ] = ",".join(NsStabilityConfig.dtype),
     norm: Annotated[
         Literal["fro", "trace"],
-        typer.Option(help="Norm that the matrix is divided by at first: Frobenius norm (fro) or trace."),
+        typer.Option(help="Norm by which the matrix is divided first: Frobenius norm (fro) or trace."),
     ] = NsStabilityConfig.norm,
     algorithms: Annotated[
         str,
-        typer.Option(help="Algorithms, with commas between: coupled, vanilla, chebyshev, denman-beavers, gram."),
+        typer.Option(help="Algorithms, separated by commas: coupled, vanilla, chebyshev, denman-beavers, gram."),
     ] = ",".join(NsStabilityConfig.algorithms),
     coefficients: Annotated[
         str,
@@ -67,7 +67,7 @@ def ns_stability(
     ] = NsStabilityConfig.coefficients,
     restart: Annotated[
         int | None,
-        typer.Option(help="Iterations after which gram computes its M afresh from Z and A (default: never)."),
+        typer.Option(help="Number of iterations after which gram computes M anew from Z and A (default: never)."),
     ] = NsStabilityConfig.restart,
     restart_form: Annotated[
         Literal["zazt", "zaz"],
