@@ -304,8 +304,8 @@ class SharedOptions:
         typer.Option(
             OPTION,
             metavar="KEY=VALUE",
-            help="Option for the storage of an address such as s3://bucket/photos, in the words of fsspec: anon=true, or "
-            "a JSON object (repeatable). Results do not record it.",
+            help="Option for the storage of an address such as s3://bucket/photos, in the words of fsspec: anon=true, "
+            "or a JSON object (repeatable). Results do not record it.",
             rich_help_panel=_RUN,
         ),
     ] = None
