@@ -181,6 +181,8 @@ def load_numbers(path: str | os.PathLike[str]) -> SavedResult:
     """
     path = _numbers_of(path)
     name = printable(path)
+    if path.is_dir():
+        raise DataError(f"{name} is a folder; {REMEDY}")
     if path.suffix.lower() in _DRAWN:
         beside = path.with_suffix(".json")
         raise DataError(

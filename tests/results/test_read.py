@@ -94,6 +94,11 @@ def test_a_picture_of_a_result_names_the_result(tmp_path, suffix):
         load(tmp_path / f"other{suffix}")
 
 
+def test_a_folder_is_named_as_one(tmp_path):
+    with pytest.raises(DataError, match=r" is a folder; give the .json or .npz file"):
+        load(tmp_path)
+
+
 def test_the_arrays_find_the_numbers_beside_them(tmp_path):
     path = write(tmp_path)
     assert load(path.with_suffix(".npz")).path == str(path)
