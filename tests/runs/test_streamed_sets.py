@@ -241,8 +241,34 @@ def test_a_set_that_is_not_found_says_where_it_was_looked_for(command, name, tmp
     assert done.exit_code == 3
     assert all(str(tmp_path / place / name) in done.stderr for place in ("here", "elsewhere"))
     assert "--data-dir" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "names", "misspelt"),
+    [
+        ("train", "fashion-mnist, mnist, cifar10, cifar100, glyphs and imagenet", "imagnet"),
+        ("segment", "scenes, camvid and cityscapes", "CityScape"),
+    ],
+)
+def test_an_unknown_set_says_what_was_looked_for(command, names, misspelt, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NDTOOLS_DATA", raising=False)
     done = invoke(command, "nowhere")
-    assert done.exit_code == 3 and "no such folder or data set: 'nowhere'" in done.stderr
+    assert done.exit_code == 3
+    wanted = (
+        f"no such folder or data set: 'nowhere': {tmp_path / 'nowhere'} does not exist, and the names of data sets are"
+    )
+    assert f"{wanted} {names}" in done.stderr
+    done = invoke(command, misspelt)
+    assert done.exit_code == 3
+    assert done.stderr.rstrip().endswith(f"; did you mean {'imagenet' if command == 'train' else 'cityscapes'}?")
+    (tmp_path / "data" / "nowhere").mkdir(parents=True)
+    done = invoke(command, "nowhere", "--data-dir", tmp_path / "data")
+    assert done.exit_code == 3
+    assert done.stderr.rstrip().endswith(f"; there is {tmp_path / 'data' / 'nowhere'}: give this path")
+    (tmp_path / "file").write_text("")
+    done = invoke(command, "file")
+    assert (done.exit_code, "file" in done.stderr and "is not a folder" in done.stderr) == (3, True)
 
 
 def test_a_set_is_found_by_its_name(streets, tmp_path, unpainted):
