@@ -306,12 +306,21 @@ def _surroundings(run: Prepared) -> dict[str, Any]:
     }
 
 
+_LISTS = {"fingerprint": "names or labels", "sizes": "sizes"}
+"""What entries of the data in run.json are fingerprints of. Older runs do not have all of them."""
+
+
 def _check_images(run: Prepared, folder: RunFolder) -> None:
-    before = folder.about["data"]
+    before, location = folder.about["data"], printable(run.loaded.location)
     for name, value in run.training.data.numbers().items():
-        if name in before and before[name] != value:
-            raise DataError(
-                f"{printable(folder.path)} was started with other images, or other constants: its {name} was"
-                f" {before[name]}, and that of {printable(run.loaded.location)} is {value}; give the folder of"
-                " the same images as `dataset`"
-            )
+        if name not in before or before[name] == value:
+            continue
+        if name in _LISTS and isinstance(value, dict):
+            others = [split for split in {**before[name], **value} if before[name].get(split) != value.get(split)]
+            why = f"the {_LISTS[name]} of the files in {location} are others (in {' and '.join(others)})"
+        else:
+            why = f"or other constants: its {name} was {before[name]}, and that of {location} is {value}"
+        raise DataError(
+            f"{printable(folder.path)} was started with other images, {why}; give the folder of the same images as"
+            " `dataset`"
+        )

@@ -1,5 +1,6 @@
 """Training runs on images that stay in their files: layouts, damage, and what is said where something does not fit."""
 
+import json
 import os
 import shutil
 
@@ -88,6 +89,24 @@ def test_folders_shards_and_numbers_of_workers_give_equal_runs(tmp_path, unpaint
         "test_images": 12,
         "eval_split": "validation",
     }
+
+
+def test_images_of_the_same_names_may_not_be_others(pets, tmp_path, unpainted):
+    """Also where no constant tells: the images of an evaluation. Older runs, which know no sizes, go on."""
+    assert train(pets, tmp_path, "--max-steps", 1).exit_code == 0
+    run = tmp_path / "run"
+    write(pets / "val" / "cat" / "val00.jpg", (pets / "val" / "cat" / "val00.jpg").read_bytes() + b"0")
+    done = invoke("train", "--resume", run, "--max-steps", 2)
+    assert (done.exit_code, len(losses(run))) == (3, 1)
+    assert f"was started with other images, the sizes of the files in {pets} are others (in eval)" in done.stderr
+    about = json.loads((run / "run.json").read_text())
+    del about["data"]["sizes"]
+    (run / "run.json").write_text(json.dumps(about))
+    done = invoke("train", "--resume", run, "--max-steps", 2)
+    assert (done.exit_code, len(losses(run))) == (0, 2), done.stderr
+    (pets / "val" / "cat" / "val00.jpg").rename(pets / "val" / "cat" / "val0.jpg")
+    done = invoke("train", "--resume", run, "--max-steps", 3)
+    assert done.exit_code == 3 and "other images, the names or labels of the files in" in done.stderr
 
 
 def test_images_may_move_but_not_change(pets, tmp_path, unpainted):

@@ -401,3 +401,14 @@ def test_broken_links_are_named_and_left_out(tmp_path):
     (tmp_path / "train" / "cat" / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
     with pytest.warns(SkippedImageWarning, match="gone.jpg: a link to a file that does not exist"):
         assert len(load_streamed(tmp_path).train) == 12
+
+
+def test_sizes_are_those_of_images_and_maps_in_files_as_in_shards(tmp_path):
+    folders = load_streamed(class_folders(tmp_path / "folders")).train
+    assert folders.sizes == load_streamed(class_shards(tmp_path / "shards")).train.sizes
+    assert folders.files.sizes().tolist() == [len(folders.files.read(i)) for i in range(12)]
+    assert folders.subset([3, 1]).files.sizes().tolist() == folders.files.sizes()[[3, 1]].tolist()
+    some = camvid(tmp_path / "camvid") / "trainannot" / "s1.png"
+    before = load_streamed(tmp_path / "camvid").train.sizes
+    some.write_bytes(some.read_bytes() + b"0")
+    assert load_streamed(tmp_path / "camvid").train.sizes != before
