@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import nn
 from ndtools.checkpoints.metadata import spec_to_metadata
 from ndtools.computing.hardware import hardware
 from ndtools.computing.operators import operator_threads, resolve_device
-from ndtools.errors import DataError, TrainingDiverged
+from ndtools.errors import DataError, OutputError, TrainingDiverged
 from ndtools.layers.processes import rank, world_size
 from ndtools.models.catalogue import build
 from ndtools.models.norms import arm
@@ -251,7 +252,8 @@ def train(
     """Train, and write records and checkpoints into the folder of the run.
 
     The state from which the run can be resumed is written after each epoch, whenever ``checkpoint_every`` seconds have
-    passed since it was written last, and when the run is stopped. Of several processes, the first writes.
+    passed since it was written last, and when the run is stopped, by a wish or as no more images can be read. Of
+    several processes, the first writes.
 
     Parameters
     ----------
@@ -271,10 +273,15 @@ def train(
     dict or None
         Content of the result.json that was written, without the version of its format; None if the run was stopped,
         so that it can be resumed.
+
+    Raises
+    ------
+    DataError
+        If images cannot be read any more. In a run of one process, the state before that is written.
     """
     training, writer = run.training, Writer(run.training, folder, run.loaded.classes)
     stopped, reason = ("max_steps" if training.steps < run.config.epochs * training.per_epoch else None), None
-    written = time.monotonic()
+    written, saved = time.monotonic(), training.step
     try:
         for record in training.records():
             due = isinstance(record, EpochRecord) or time.monotonic() - written > checkpoint_every
@@ -282,11 +289,18 @@ def train(
             show(record)
             if due or stopping:
                 writer.checkpoint()
-                written = time.monotonic()
+                written, saved = time.monotonic(), training.step
             if stopping and training.step < training.steps:
                 return None
     except TrainingDiverged as error:
         stopped, reason = "diverged", str(error)
+    except (
+        DataError
+    ):  # no batch for the next step, as a process that reads images was killed; nothing has changed since
+        if training.step > saved and world_size() == 1:  # else the others do not know that this one has stopped
+            with suppress(OutputError):
+                writer.checkpoint()
+        raise
     return writer.finish(stopped, reason)
 
 

@@ -220,6 +220,11 @@ class Session:
                 raise
             kept = "the state that was written before is kept; " if folder.state.exists() else ""
             raise OutputError(f"{error}; {kept}when there is room, go on with: {_command(folder)}") from error
+        except DataError as error:
+            if rank() > 0 or not folder.state.exists():
+                raise
+            kept = "the state that was written last is kept"
+            raise DataError(f"{error}; {kept}; go on with: {_command(folder)}") from error
         if result is None:
             self._interrupted(folder, f"the state after step {training.step:,} of {training.steps:,} is written")
             return

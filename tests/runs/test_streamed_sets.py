@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from ndtools.errors import DataError
 from ndtools.models.catalogue import CATALOGUE, Entry
 from ndtools.results.runs import COLUMNS, read_run
+from ndtools.training import streams
+from ndtools.training.loading import following
 from tests.commands import invoke, numbers
 from tests.data.labelled.streamed_files import (
     camvid,
@@ -89,6 +92,28 @@ def test_folders_shards_and_numbers_of_workers_give_equal_runs(tmp_path, unpaint
         "test_images": 12,
         "eval_split": "validation",
     }
+
+
+def test_a_run_whose_images_cannot_be_read_any_more_loses_no_step(pets, tmp_path, monkeypatch, unpainted):
+    """As when the process that reads them is killed, within the minute between two writings of the state."""
+    whole = tmp_path / "whole"
+    assert train(pets, tmp_path, "--max-steps", 5, "--constants", "published", "--name", "whole").exit_code == 0
+    given = iter(range(3))
+
+    def ended(results):
+        if next(given, None) is None:
+            raise DataError("a process that reads images has ended")
+        return following(results)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(streams, "following", ended)
+        done = train(pets, tmp_path, "--max-steps", 5, "--constants", "published")
+    resume = f"ndtools train --resume {tmp_path / 'run'}"
+    assert done.exit_code == 3 and "has ended; the state that was written last is kept" in done.stderr
+    assert done.stderr.rstrip().endswith(f"; go on with: {resume}") and not (tmp_path / "run" / "result.json").exists()
+    done = invoke(*resume.split()[1:])
+    assert done.exit_code == 0 and "goes on after step 3 of 5" in done.stderr
+    assert losses(tmp_path / "run") == losses(whole)
 
 
 def test_images_of_the_same_names_may_not_be_others(pets, tmp_path, unpainted):
