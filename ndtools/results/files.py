@@ -254,8 +254,14 @@ def write_drawings(
         Figures, and captions, by the file names of the figures, without extension.
     text : Path or None
         Path of the file of captions; None to write none.
-    command, formats, dpi, about
-        See `write_figures`.
+    command : str
+        Command line for the file of captions.
+    formats : sequence of {"png", "svg", "pdf"}
+        Formats of the figures. Default: PNG alone.
+    dpi : int
+        Resolution in pixels per inch. Default 300.
+    about : str, optional
+        Title that the files of the figures hold. By default they have none.
 
     Returns
     -------

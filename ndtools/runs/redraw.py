@@ -79,7 +79,7 @@ def draw_run(
     figures : dict of str to Figure
         The learning curves as "figure" and, if the run has kept scenes, these as "examples".
     captions : dict of str to str
-        What they show in words, by the same names.
+        Captions of these figures, by the same names.
 
     Raises
     ------
