@@ -11,6 +11,8 @@ from tests.commands import invoke, numbers, save
 from tests.oracles.patches import patch_covariance, patch_matrix
 from tests.oracles.whitened_pixels import distributions
 
+pytestmark = pytest.mark.usefixtures("unpainted")
+
 
 @pytest.fixture
 def out(tmp_path):
