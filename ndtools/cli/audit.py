@@ -1,6 +1,5 @@
 """``ndtools audit``: inspect the deconvolution layers of a checkpoint."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,13 +13,12 @@ from ndtools.cli.checkpoints import (
     assumed,
     checkpoint_config,
     describe,
+    of_the_run,
 )
 from ndtools.console.options import AsJson, Quiet, Seed
 from ndtools.console.output import Output
 
 __all__ = ["audit"]
-
-_LEAST_SIZE = 32  # of the images that networks of checkpoints take
 
 
 def audit(
@@ -66,7 +64,7 @@ def audit(
     from ndtools.checkpoints.operations import audit_checkpoint
 
     asked = checkpoint_config(checkpoint, arch=arch, num_classes=num_classes, in_channels=in_channels, config=config)
-    of_run = _of_the_run(checkpoint) if batch_size is None or size is None else None
+    of_run = of_the_run(checkpoint) if batch_size is None or size is None else None
     batch_size = batch_size if batch_size is not None else of_run[0] if of_run else 128
     size = size if size is not None else of_run[1] if of_run else 32
     in_training = ", as in training" if of_run == (batch_size, size) else ""
@@ -87,21 +85,3 @@ def audit(
     if quiet and not as_json:  # the text marks these layers
         for warning in properties.warnings():
             output.warning(warning)
-
-
-def _of_the_run(checkpoint: Path) -> tuple[int, int] | None:
-    """Return images in a batch and their side, if the checkpoint lies in the folder of a run that recorded them."""
-    from ndtools.errors import DataError
-    from ndtools.results.runs import read_about
-
-    try:
-        about = read_about(checkpoint.parent)
-    except DataError:  # it lies elsewhere, or its description is damaged
-        return None
-    view = about["data"].get("view", {"size": _LEAST_SIZE})  # images in memory have no view
-    try:
-        side = int(view["size"] if "size" in view else view["crop"])
-        count = int(about["config"]["batch_size"]) * int(about.get("processes", 1))
-    except (LookupError, TypeError, ValueError):
-        return None
-    return (count, max(side, _LEAST_SIZE)) if count >= 1 else None
