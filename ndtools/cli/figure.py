@@ -1,5 +1,6 @@
 """``ndtools figure``: draw the figures of a saved result again."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +16,8 @@ from ndtools.console.options import (
     Width,
 )
 from ndtools.console.output import Output
+from ndtools.errors import DataError
+from ndtools.text import printable
 
 __all__ = ["figure"]
 
@@ -63,6 +66,7 @@ def figure(
     if (run := _run_of(result)) is not None:
         _of_run(output, run, out, name, drawn_in, wide, title=title, dpi=dpi)
         return
+    _check_there(result)
     stem = result.stem if name is None else name
     check_stem(stem)
     saved = load(result)
@@ -85,6 +89,14 @@ def figure(
         about=f"ndtools {saved.experiment}",
     )
     output.written(written, replaced=replaced)
+
+
+def _check_there(path: Path) -> None:
+    """Check that a path which may have been meant as a folder exists; a result checks its own two files."""
+    from ndtools.results.read import REMEDY
+
+    if not os.path.lexists(path) and path.suffix.lower() not in (".json", ".npz"):
+        raise DataError(f"no such file or folder: '{printable(path)}'; {REMEDY}, or the folder of a run")
 
 
 def _run_of(path: Path) -> Path | None:

@@ -29,6 +29,7 @@ def table_of_arms(result: CompareResult) -> Table:
     final = " or ".join(dict.fromkeys(arm.final for arm in result.arms))
     cells = list(arm_cells(result))
     published = any(arm.published for arm in cells)
+    tested = ", with p of Welch's test" if any("(p " in _difference(arm) for arm in cells) else ""
     rows = [
         (
             arm.name,
@@ -50,7 +51,8 @@ def table_of_arms(result: CompareResult) -> Table:
         tuple(rows),
         f"{_IOU if result.segments else ''}"
         f"Last: after the last epoch, on the {final} images once the runs have ended. Best: of each run's best epoch,"
-        f" on the images that evaluated each epoch. Difference: to {first.name}, in points, with p of Welch's test.",
+        f" on the images that evaluated each epoch. Difference: to {first.name}, in points{tested}. s/epoch: seconds of"
+        " training in an epoch.",
     )
 
 

@@ -190,7 +190,7 @@ def plot_examples(examples: Examples, *, width: float = PAGE, title: bool = True
         _draw_scenes(left.subplots(len(examples.scenes), 3, squeeze=False), examples)
         _draw_bars(right.subplots(), examples)
         if title:
-            add_title(fig, f"Scenes of {examples.data} ({examples.split} images), labelled by {examples.network}")
+            add_title(fig, f"{examples.split.capitalize()} images of {examples.data}, labelled by {examples.network}")
     return fig
 
 

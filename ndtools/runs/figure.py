@@ -70,7 +70,8 @@ def plot_train(run: "Run", *, width: float = PAGE, title: bool = True, fig: Figu
             ax.set_xlim(0, last * 1.02)
             ax.set_xlabel("epoch")
         for ax in axes if len(epochs) else (loss,):
-            ax.xaxis.set_major_locator(MaxNLocator(nbins=8 if panels == 2 else 6, integer=last >= 2, min_n_ticks=1))
+            bins = 8 if panels == 2 else 6
+            ax.xaxis.set_major_locator(MaxNLocator(bins, integer=last >= 2, min_n_ticks=1, steps=[1, 2, 5, 10]))
         add_letters(axes)
         handles, labels = accuracy.get_legend_handles_labels()
         if run.state == "diverged":

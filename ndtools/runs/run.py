@@ -324,6 +324,34 @@ _LISTS = {"fingerprint": "names or labels", "sizes": "sizes"}
 """What entries of the data in run.json are fingerprints of. Older runs do not have all of them."""
 
 
+_WORDS = {
+    "train_images": "number of training images",
+    "eval_images": "number of images for evaluation",
+    "test_images": "number of test images",
+    "eval_split": "set for evaluation",
+    "classes": "number of classes",
+    "shape": "shape of an image",
+    "mean": "mean of the pixels",
+    "std": "standard deviation of the pixels",
+}
+
+
+def _told_apart(before: object, now: object) -> tuple[str, str]:
+    """Return two values in words, numbers with only as many digits as tell them apart."""
+    texts = ("", "")
+    for digits in (4, 6, 9, 17):
+        texts = (_in_words(before, digits), _in_words(now, digits))
+        if texts[0] != texts[1]:
+            break
+    return texts
+
+
+def _in_words(value: object, digits: int) -> str:
+    if isinstance(value, list):
+        return ", ".join(_in_words(each, digits) for each in value)
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
+
+
 def _check_images(run: Prepared, folder: RunFolder) -> None:
     before, location = folder.about["data"], printable(run.loaded.location)
     for name, value in run.training.data.numbers().items():
@@ -333,7 +361,8 @@ def _check_images(run: Prepared, folder: RunFolder) -> None:
             others = [split for split in {**before[name], **value} if before[name].get(split) != value.get(split)]
             why = f"the {_LISTS[name]} of the files in {location} are others (in {' and '.join(others)})"
         else:
-            why = f"or other constants: its {name} was {before[name]}, and that of {location} is {value}"
+            then, now = _told_apart(before[name], value)
+            why = f"or other constants: its {_WORDS.get(name, name)} was {then}, and that of {location} is {now}"
         raise DataError(
             f"{printable(folder.path)} was started with other images, {why}; give the folder of the same images as"
             " `dataset`"

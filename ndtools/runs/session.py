@@ -166,9 +166,7 @@ class Session:
                 self.screen = Output(quiet=True)
                 stack.enter_context(warnings.catch_warnings())
                 warnings.simplefilter("ignore", NumericalWarning)
-                warnings.filterwarnings(
-                    "ignore", ".* (has no images for evaluation|beside the classes)", SkippedImageWarning
-                )
+                warnings.filterwarnings("ignore", ".* (has no images for evaluation|to no class)", SkippedImageWarning)
             shown = stack.enter_context(display(self.screen.note, quiet=self.screen.quiet))
             stop = stack.enter_context(stop_requests(insistent=world_size() == 1))
             yield _Now(DataSets(device), shown, stop)

@@ -66,6 +66,9 @@ def test_what_is_no_result_ends_with_exit_code_3(saved, tmp_path):
         assert run.exit_code == 3, path
         assert "give the .json or .npz file that an experiment of ndtools wrote" in run.stderr
     assert names(tmp_path) == ["cut.json", "other.json"]
+    run = invoke("figure", tmp_path / "runs")
+    assert run.exit_code == 3 and "no such file or folder" in run.stderr
+    assert "experiment of ndtools wrote, or the folder of a run" in run.stderr
 
 
 def test_wrong_options_end_with_exit_code_2(saved, tmp_path):

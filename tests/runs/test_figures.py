@@ -65,6 +65,12 @@ def test_three_panels_show_loss_pixels_and_mean_iou(tmp_path):
     assert f"On the 10,000 test images, the mean is {last['test_mean_iou']:.2f} %" in caption_train(run)
 
 
+def test_a_short_run_has_round_epochs_on_its_axis(tmp_path):
+    run = read_run(write_run(tmp_path / "run", epochs=1))
+    ticks = plot_train(run).axes[0].get_xticks()
+    np.testing.assert_allclose(ticks[(ticks >= 0) & (ticks <= 1.02)], [0, 0.2, 0.4, 0.6, 0.8, 1], atol=1e-12)
+
+
 @pytest.mark.parametrize("width", [85, 180])
 @pytest.mark.parametrize(("state", "done"), [("finished", 7), ("running", 7), ("running", 0), ("diverged", 0)])
 def test_layout_of_curves(tmp_path, width, state, done):
@@ -144,7 +150,9 @@ def test_lines_of_progress_have_the_mean_iou():
 
 def test_scenes_are_drawn_with_the_classes_of_their_pixels():
     given = examples()
-    *pictures, bars = plot_examples(given).axes
+    figure = plot_examples(given)
+    assert figure.get_suptitle().startswith(f"{given.split.capitalize()} images of {given.data}, labelled by ")
+    *pictures, bars = figure.axes
     for scene, (image, network, truth) in zip(given.scenes, (pictures[i : i + 3] for i in (0, 3, 6)), strict=True):
         np.testing.assert_array_equal(image.images[0].get_array(), scene.image)
         np.testing.assert_array_equal(network.images[0].get_array(), scene.predicted)

@@ -306,6 +306,8 @@ def pillow_errors() -> Iterator[None]:
         raise DataError(f"larger than {_max_pixels() / 1e6:.0f} Mpixel (decompression bomb?)") from error
     except Exception as error:  # for damaged files, Pillow's plugins raise nearly every type of exception
         message = reason(error)
+        if message == "image file is truncated":
+            raise DataError("the file is truncated") from error
         problem = "truncated" if "truncated" in message.lower() else "cannot be decoded"
         raise DataError(f"{problem}: {message}") from error
 

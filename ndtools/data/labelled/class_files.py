@@ -91,10 +91,11 @@ def find_classes(root: str, classes: tuple[str, ...] | int | None = None) -> Fou
         numbers = {name: int(name) for name in set(written)} if split.numbered else index
         unknown = sorted(label for label in set(written) if not 0 <= numbers.get(label, -1) < len(names))
         if unknown:
-            whose = "of `classes`" if classes is not None else "of the training images"
+            known = "the training images have" if classes is None else "are in `classes`"
+            remedy = "add training images of these classes" if classes is None else "add these to `classes`"
             raise DataError(
-                f"{printable(split.files.root)} has classes that are none {whose}: {listed(unknown)}"
-                f" (there are {len(names)})"
+                f"{printable(split.files.root)} has images of other classes than the {len(names)} that {known}:"
+                f" {listed(unknown)}; {remedy}, or move the images elsewhere"
             )
         splits[key] = Samples(split.files, np.array([numbers[label] for label in written], np.int64))
     assert splits["train"] is not None
@@ -118,9 +119,12 @@ def _name_strays(root: str, paths: list[str]) -> None:
     """Warn of files and folders beside the classes, which a user may take for part of the set."""
     if paths:
         names = listed(os.path.relpath(path, root) + "/" * os.path.isdir(path) for path in paths)
-        number = "an entry" if len(paths) == 1 else f"{len(paths):,} entries"
+        if len(paths) == 1:
+            number, verbs = "an entry", "belongs to no class or holds no images"
+        else:
+            number, verbs = f"{len(paths):,} entries", "belong to no class or hold no images"
         warnings.warn(
-            f"left out {number} of {printable(root)} beside the classes, without images or without a class: {names}",
+            f"left out {number} of {printable(root)} that {verbs}: {names}",
             SkippedImageWarning,
             stacklevel=3,
         )

@@ -189,7 +189,10 @@ def _matched(images: str, labels: str, values: NDArray[np.int16]) -> Samples | N
 
 def _check_maps(absent: list[str], total: int, folder: str) -> None:
     if absent:
-        raise DataError(f"{printable(folder)} has no label map for {len(absent)} of {total} images: {listed(absent)}")
+        raise DataError(
+            f"{printable(folder)} has no label map for {len(absent)} of {total} images: {listed(absent)}; add the label"
+            " maps, or move these images elsewhere"
+        )
 
 
 def _scanned(found: FoundSplits, ignore: int) -> FoundSplits:

@@ -31,6 +31,7 @@ __all__ = ["arm_styles", "drawn_references", "plot_compare", "smoothed", "split_
 
 _DASHES = ("-", "--", ":", "-.", (0, (5, 1.5, 1, 1.5)), (0, (8, 2)))  # of arms that share a normalisation
 _MARKERS = "o^sDvP<X>p"
+_ROOM = 1.03  # of an axis, for the markers at its end
 _MOST_MARKERS = 12  # of a line
 _SINGLE: dict[str, Any] = {"linewidth": 0.5, "alpha": 0.6}  # a run that is not in the mean
 _SIGNS = {"diverged": "x", "running": "o"}  # at the end of such a run
@@ -145,7 +146,8 @@ def plot_compare(
                 ax.set_yscale("log")
                 plain_ticks(ax.yaxis)
             ax.set_xlabel(name)
-            ax.set_xlim(left=0)
+            last = ax.dataLim.x1 if np.isfinite(ax.dataLim.x1) else 0.0
+            ax.set_xlim(0, max(ax.get_xlim()[1], last * _ROOM))  # markers at the end are not cut by the frame
             bins = 6 if wide or not segments else 4
             ax.xaxis.set_major_locator(MaxNLocator(nbins=bins, integer=column != "seconds", min_n_ticks=1))
         loss.set_xlabel("training step")

@@ -322,6 +322,7 @@ NOISE = picture(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8))
         (encoded(NOISE)[:-1500], "truncated|decoded"),
         (encoded(NOISE, "TIFF")[:-1500], "truncated|decoded"),
         (encoded(NOISE, "BMP")[:-1500], "^truncated: "),
+        (encoded(NOISE)[:200], "^the file is truncated$"),
         (encoded(NOISE)[:12], "not an image|decoded|truncated"),
         (bomb(), r"^larger than 179 Mpixel \(decompression bomb\?\)$"),
     ],

@@ -103,7 +103,7 @@ def test_pairs_of_images_and_classes_in_shards(tmp_path, named):
     assert found.train.labels.tolist() == [i % 3 for i in range(9)] and found.train.names[4] == "k004.jpg"
     given = load_streamed(tmp_path, classes=classes)
     assert given.classes == classes and given.train.labels.tolist() == found.train.labels.tolist()
-    with pytest.raises(DataError, match="has classes that are none of `classes`"):
+    with pytest.raises(DataError, match="other classes than the 2 that are in `classes`: .*; add these to `classes`"):
         load_streamed(tmp_path, classes=classes[:2])
 
 
@@ -141,7 +141,8 @@ def test_what_lies_beside_the_classes_is_named_and_changes_no_number(tmp_path):
     for hidden in (".DS_Store", "__MACOSX"):
         write(root / "train" / hidden, b"")
     said = (
-        "left out 4 entries of .*pets beside the classes, .*: train/ant/, train/lone.jpg, train/readme.txt and 1 more"
+        "left out 4 entries of .*pets that belong to no class or hold no images:"
+        " train/ant/, train/lone.jpg, train/readme.txt and 1 more"
     )
     with pytest.warns(SkippedImageWarning, match=said) as caught:
         found = load_streamed(root)
@@ -149,10 +150,11 @@ def test_what_lies_beside_the_classes_is_named_and_changes_no_number(tmp_path):
     assert_same(found.train, wanted.train)
     assert_same(found.eval, wanted.eval)
     write(root / "val" / "ant" / "a.jpg", encoded(picture(0)))
-    with pytest.raises(DataError, match="val has classes that are none of the training images: ant"):
+    with pytest.raises(DataError, match="images of other classes than the 3 that the training images have: ant; add"):
         load_streamed(root)
     shutil.rmtree(root / "val" / "ant")
-    with pytest.warns(SkippedImageWarning, match="left out an entry of .*train beside the classes, .*: lone.jpg$"):
+    said = "an entry of .*train that belongs to no class or holds no images: lone.jpg$"
+    with pytest.warns(SkippedImageWarning, match=said):
         for name in ("ant", "readme.txt"):
             (shutil.rmtree if name == "ant" else os.remove)(root / "train" / name)
         assert len(load_streamed(root / "train").train) == 12
@@ -208,7 +210,7 @@ def test_camvid(tmp_path):
     with pytest.raises(DataError, match=r"its label map s1.png: holds the number 12, which stands for no class"):
         found.eval.read(1)
     (tmp_path / "somewhere" / "valannot" / "s1.png").unlink()
-    with pytest.raises(DataError, match="has no label map for 1 of 2 images: s1.png"):
+    with pytest.raises(DataError, match="has no label map for 1 of 2 images: s1.png; add the label maps"):
         load_streamed(tmp_path / "somewhere")
 
 
@@ -390,7 +392,7 @@ def test_folders_that_hold_no_set(tmp_path):
         load_streamed(tmp_path, images="a")
     class_folders(tmp_path, class_contents((("train", 3), ("val", 4)), ("a", "b", "c")))
     write(tmp_path / "val" / "zebra" / "x.jpg", encoded(picture(0)))
-    with pytest.raises(DataError, match="none of the training images: zebra"):
+    with pytest.raises(DataError, match="other classes than the 3 that the training images have: zebra"):
         load_streamed(tmp_path)
     with pytest.raises(OptionError, match="classes: must be at least 1"):
         load_streamed(tmp_path, classes=0)

@@ -342,6 +342,22 @@ def test_accuracies_near_chance_fill_their_panels(tmp_path):
             assert len(ax.get_yticks()) >= 3
 
 
+def test_markers_at_the_end_are_within_the_frame(tmp_path):
+    for name, steps, seconds in (("bn", 20, 2.0), ("deconv", 21, 2.1)):  # ends that lie close together
+        write_run(tmp_path / name, norm=name, epochs=1, per_epoch=steps, seconds=seconds)
+    for ax in nd.compare(tmp_path).plot(width=PAGE).axes[:3]:
+        last = max(line.get_xdata().max() for line in ax.lines)
+        assert last * 1.02 < ax.get_xlim()[1] < last * 1.2
+
+
+def test_a_report_explains_the_columns_that_it_has(runs, tmp_path):
+    assert "with p of Welch's test" in table_of_arms(nd.compare(runs)).note
+    write_run(tmp_path / "bn", norm="bn")
+    write_run(tmp_path / "deconv", norm="deconv")
+    note = table_of_arms(nd.compare(tmp_path)).note
+    assert "Welch" not in note and "s/epoch: seconds of training in an epoch" in note
+
+
 def test_a_figure_of_runs_that_all_diverged_says_so(tmp_path):
     for seed in range(2):
         write_run(tmp_path / f"bn{seed}", epochs=6, done=0, seed=seed, state="diverged")
