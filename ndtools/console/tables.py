@@ -51,7 +51,6 @@ def fitted_table(
     *,
     wrapped: Sequence[int],
     width: int | None = None,
-    gap: int = 2,
 ) -> "Table":
     """Return a table that fits the screen, where the words of some columns may take several lines.
 
@@ -65,8 +64,6 @@ def fitted_table(
         Columns whose cells take several lines if the table is too wide, and only then.
     width : int, optional
         Width of the screen, letters. By default it is that of the terminal, or 80.
-    gap : int
-        Number of spaces between columns. Default 2.
 
     Returns
     -------
@@ -77,11 +74,11 @@ def fitted_table(
 
     columns = list(zip(names, *rows, strict=True))
     widths = [max(map(len, column)) for column in columns]
-    excess = sum(widths) + gap * (len(names) - 1) - (Console().width if width is None else width)
+    excess = sum(widths) + 2 * (len(names) - 1) - (Console().width if width is None else width)
     if excess > 0:
         narrowed = _narrowed([columns[i] for i in wrapped], excess)
         widths = [narrowed[wrapped.index(i)] if i in wrapped else size for i, size in enumerate(widths)]
-    table = new_table(names, gap=gap)
+    table = new_table(names, gap=2)
     for row in rows:
         table.add_row(*("\n".join(_wrapped(cell, size)) for cell, size in zip(row, widths, strict=True)))
     return table

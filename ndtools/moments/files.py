@@ -32,7 +32,6 @@ __all__ = [
     "iterate_moments",
     "moments_arrays",
     "read_kernels",
-    "read_moments",
     "read_written",
     "size_in_words",
     "write_moments",
@@ -143,7 +142,7 @@ def moments_arrays(
     Returns
     -------
     dict of str to array
-        Arrays by name, as :func:`read_moments` reads them.
+        Arrays by name, as :func:`iterate_moments` reads them.
     """
     arrays = {
         "covariance": covariance.matrix.numpy(),
@@ -179,11 +178,6 @@ def is_moments(path: Path, further: Sequence[str] = ()) -> bool:
             return {f"{key}.npy" for key in (*KEYS, *further)} <= set(file.namelist())
     except (OSError, zipfile.BadZipFile, RuntimeError, ValueError, EOFError):  # as zipfile raises on damaged files
         return False
-
-
-def read_moments(paths: Sequence[str]) -> list[Moments]:
-    """Read files of moments and return the results of :func:`iterate_moments` as a list."""
-    return list(iterate_moments(paths))
 
 
 def iterate_moments(paths: Sequence[str]) -> Iterator[Moments]:

@@ -20,7 +20,6 @@ __all__ = [
     "capped",
     "grade_accuracy",
     "grade_claim",
-    "grade_interval",
     "grade_share",
 ]
 
@@ -257,58 +256,5 @@ def grade_share(
         measured=measured,
         reason=f"{size}, {'within' if within else 'beyond'} the factor of {factor:g}."
         + (f" Chance leaves open on which side of {bound:g} it lies." if side is None and not within else ""),
-        conditions=conditions,
-    )
-
-
-def grade_interval(
-    subject: str,
-    published: float,
-    measured: float,
-    interval: tuple[float, float],
-    *,
-    full: bool,
-    conditions: str,
-    what: str = "value",
-    neutral: float = 0.0,
-) -> Grade:
-    """Grade a statistic by its confidence interval.
-
-    Parameters
-    ----------
-    subject : str
-        ID of the published number.
-    published, measured : float
-        Values of the statistic.
-    interval : (float, float)
-        Ends of the confidence interval of the measured value.
-    full : bool
-        Whether the recipe is the published one.
-    conditions : str
-        Conditions of the measurement in words.
-    what : str
-        Name of the statistic in the sentence. Default "value".
-    neutral : float
-        Value that means no effect. The published value and the whole interval must lie on one side of it for the same
-        direction. Default 0.
-
-    Returns
-    -------
-    Grade
-        "agrees" if the interval holds the published value, "same direction" on the same side of the neutral value,
-        otherwise "disagrees"; for a reduced recipe as :func:`capped` has it.
-    """
-    low, high = interval
-    inside = low <= published <= high
-    verdict: Verdict = "agrees" if inside else "disagrees"
-    if not inside and ((published > neutral and low > neutral) or (published < neutral and high < neutral)):
-        verdict = "same direction"
-    relation = "holds" if inside else "does not hold"
-    return Grade(
-        subject=subject,
-        verdict=capped(verdict, full=full),
-        measured=measured,
-        reason=f"The {what} is {measured:.4g}, and its interval from {low:.4g} to {high:.4g} {relation}"
-        f" {published:.4g}.",
         conditions=conditions,
     )

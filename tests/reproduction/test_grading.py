@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from ndtools.published.registry import ENTRIES
-from ndtools.reproduction.grading import capped, grade_accuracy, grade_claim, grade_interval, grade_share
+from ndtools.reproduction.grading import capped, grade_accuracy, grade_claim, grade_share
 from ndtools.reproduction.item import VERDICTS
 
 WORDS = {"conditions": "as they were"}
@@ -107,11 +107,3 @@ def test_the_spread_is_that_of_a_sample():
 )
 def test_shares_of_times(published, measured, full, verdict):
     assert grade_share("x", published, measured, full=full, **WORDS).verdict == verdict
-
-
-@pytest.mark.parametrize(
-    ("measured", "interval", "verdict"),
-    [(5.0, (4.0, 7.0), "agrees"), (5.0, (4.5, 5.5), "same direction"), (2.0, (1.5, 2.5), "disagrees")],
-)
-def test_statistics(measured, interval, verdict):
-    assert grade_interval("x", 6.0, measured, interval, full=True, neutral=3.0, **WORDS).verdict == verdict

@@ -130,7 +130,7 @@ def _grade(level: Level, results: Results) -> list[Grade]:
     if not results:
         return []
     if "bn" in results or "nd" in results:
-        return _grade_glyphs(level, results)
+        return _grade_glyphs(results)
     grades = grade_cells(level, results, _CELLS)
     grades += _grade_sizes(results)
     grades += _grade_leads(level, results)
@@ -276,7 +276,7 @@ def _conditions(results: Results) -> str:
     return conditions_of(first) + (f"; and {counted(more, 'further run')} of the same recipe" if more else "")
 
 
-def _grade_glyphs(level: Level, results: Results) -> list[Grade]:
+def _grade_glyphs(results: Results) -> list[Grade]:
     if not {"bn", "nd"} <= set(results):
         return []
     values = accuracies(results)
