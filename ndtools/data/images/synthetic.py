@@ -8,7 +8,6 @@ model", International Journal of Computer Vision 41.
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray

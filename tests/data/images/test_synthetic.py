@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from PIL import Image
 
 from ndtools.data.images.decoding import decode_image
 from ndtools.data.images.synthetic import dead_leaves, sample_images
