@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from ndtools.models.factories import Factories
-from ndtools.models.resnet import Block, ResNet, block_counts
+from ndtools.models.resnet import BLOCK_COUNTS, Block, ResNet
 
 __all__ = ["PreActBlock", "PreActBottleneck", "preact_resnet"]
 
@@ -56,7 +56,7 @@ class PreActBottleneck(Block):
         return total
 
 
-def preact_resnet(depth: int, factories: Factories, *, num_classes: int = 10, in_channels: int = 3) -> ResNet:
+def preact_resnet(depth: int, factories: Factories, *, num_classes: int, in_channels: int) -> ResNet:
     """Build a pre-activation ResNet; as published for CIFAR, nothing is normalised before the average.
 
     Parameters
@@ -78,7 +78,7 @@ def preact_resnet(depth: int, factories: Factories, *, num_classes: int = 10, in
     block = PreActBottleneck if depth >= 50 else PreActBlock
     return ResNet(
         block,
-        block_counts(depth),
+        BLOCK_COUNTS[depth],
         factories,
         num_classes=num_classes,
         in_channels=in_channels,

@@ -5,7 +5,7 @@ from torch.nn.functional import relu
 
 from ndtools.models.factories import Factories
 from ndtools.models.preact_resnet import PreActBlock
-from ndtools.models.resnet import ResNet, block_counts
+from ndtools.models.resnet import BLOCK_COUNTS, ResNet
 
 __all__ = ["SEBlock", "senet"]
 
@@ -35,7 +35,7 @@ class SEBlock(PreActBlock):
         return total
 
 
-def senet(depth: int, factories: Factories, *, num_classes: int = 10, in_channels: int = 3) -> nn.Module:
+def senet(depth: int, factories: Factories, *, num_classes: int, in_channels: int) -> nn.Module:
     """Build a SENet (Hu et al. 2018) with pre-activation blocks.
 
     Parameters
@@ -54,4 +54,4 @@ def senet(depth: int, factories: Factories, *, num_classes: int = 10, in_channel
     Module
         Network that maps (N, in_channels, 32, 32) to logits (N, num_classes).
     """
-    return ResNet(SEBlock, block_counts(depth), factories, num_classes=num_classes, in_channels=in_channels)
+    return ResNet(SEBlock, BLOCK_COUNTS[depth], factories, num_classes=num_classes, in_channels=in_channels)
