@@ -12,7 +12,7 @@ from ndtools.errors import OptionError
 
 if TYPE_CHECKING:
     from ndtools.computing.progress import Progress
-    from ndtools.moments.origin import PatchConfiguration
+    from ndtools.data.images.layouts import MomentsSettings
     from ndtools.validation import Ridge
 
 __all__ = [
@@ -160,7 +160,7 @@ def check_moments_file(path: Path, output: ExperimentOutput, sizes: Sequence[int
 
 def save_shard(
     output: ExperimentOutput,
-    config: "PatchConfiguration",
+    config: "MomentsSettings",
     shard: tuple[int, int],
     path: Path | None,
     *,
@@ -173,7 +173,7 @@ def save_shard(
     ----------
     output : ExperimentOutput
         Screen of the command.
-    config : Configuration
+    config : MomentsSettings
         Configuration of the command, with the source.
     shard : (int, int)
         Number of the shard, from 1, and the number of all.
@@ -197,14 +197,15 @@ def save_shard(
     from ndtools.data.images.sources import resolve_source
     from ndtools.moments.files import moments_arrays, write_moments
     from ndtools.moments.origin import PatchSetting, Shard
-    from ndtools.moments.sharded import chosen, shard_moments
+    from ndtools.moments.sharded import shard_moments
     from ndtools.results.inputs import images_used
     from ndtools.text import counted
 
     setting, part, replaced = PatchSetting.of(config, ridges), Shard(*shard), path.exists()
 
     def run(progress: "Progress | None" = None) -> None:
-        images = chosen(resolve_source(config.source, layout=setting.layout, progress=progress), setting)
+        images = resolve_source(config.source, layout=setting.layout, progress=progress)
+        images = images.subset(setting.images, setting.seed)
         device = resolve_device(config.device)
         covariance, found, origin = shard_moments(
             images, setting, part, jobs=config.jobs, device=device, progress=progress

@@ -117,9 +117,7 @@ def find_set(name: str, source: str, config: CompareSetsConfig, *, halves: bool)
         If moments do not fit one another, or are not those of square patches with a centre pixel.
     """
     if not config.is_of_moments(source):
-        images = resolve_source(source, layout=config.layout)
-        if config.images is not None:
-            images = images.subset(config.images, config.seed)
+        images = resolve_source(source, layout=config.layout).subset(config.images, config.seed)
         if config.bootstrap and len(images) < 2:
             raise DataError(_too_few(name, images.label))
         return ImageSet(name, images.label, images, None, (_real(source),))

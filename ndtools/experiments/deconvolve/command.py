@@ -132,7 +132,7 @@ def deconvolve(
 
     from ndtools.data.images.sources import resolve_source
 
-    chosen = config.drawn_from(resolve_source(source, layout=config.layout))
+    chosen = resolve_source(source, layout=config.layout).subset(images, shared.seed)
     if len(chosen) > 1 or source == "-" or os.path.isdir(source):  # standard input can be read only once
         _refuse_several(sizes, ridges)
         _deconvolve_set(config, chosen, shared)

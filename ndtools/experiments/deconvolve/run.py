@@ -106,7 +106,7 @@ def run_series(
     if len(members) > 1 and config.from_file is not None:
         raise OptionError("from_file", "cannot be combined with several kernel sizes or ridges; the file has one each")
     device = resolve_device(config.device)
-    images = config.drawn_from(resolve_source(config.source, layout=config.layout))
+    images = resolve_source(config.source, layout=config.layout).subset(config.images, config.seed)
     if config.from_file is not None:
         kernels, mean, space = read_kernels(config.from_file)
         check_space_of_files(config.space, space)

@@ -96,7 +96,7 @@ def run_set(
         If colour images are grey, have several frames, or are named more than once.
     """
     DeconvolveConfig.check_type(config)
-    images = images or config.drawn_from(resolve_source(config.source, layout=config.layout))
+    images = images or resolve_source(config.source, layout=config.layout).subset(config.images, config.seed)
     config = config.applied_to(images)
     files = out if isinstance(out, Destinations) else destinations(images, Path(out), formats)
     files.check_apart(config.source)

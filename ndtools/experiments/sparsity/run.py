@@ -95,9 +95,7 @@ def run_series(
     if len(members) > 1 and config.whitening == "none":
         raise OptionError("whitening", "must decorrelate something where there are several results, got 'none'")
     device = resolve_device(config.device)
-    images = resolve_source(config.source, layout=config.layout, progress=progress)
-    if len(images) > config.images:
-        images = images.subset(config.images, config.seed)
+    images = resolve_source(config.source, layout=config.layout, progress=progress).subset(config.images, config.seed)
     config, members = config.applied_to(images), tuple(member.applied_to(images) for member in members)
 
     passes = 1 if config.from_moments else 2
