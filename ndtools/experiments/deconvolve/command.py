@@ -156,7 +156,6 @@ def _deconvolve_image(
     output = ExperimentOutput(shared, "deconvolve", images, figures=["ridge"] if "auto" in ridges else [])
     output.check(config.source, config.from_file or "")
 
-    from ndtools.experiments.deconvolve.figures import FIGURES, SERIES
     from ndtools.experiments.deconvolve.run import run_series
 
     series = output.compute(run_series, config, kernel_sizes=sizes, ridges=ridges)
@@ -167,10 +166,10 @@ def _deconvolve_image(
         output.note(f"note: {config.from_file} holds kernels of grey images; {result.source} is reduced to luma")
     written = dict(zip(images, (member.picture() for member in series), strict=True))
     if count == 1:
-        output.results(result, pictures=FIGURES, title=_title(result), table=_table(result), images=written)
+        output.results(result, title=_title(result), table=_table(result), images=written)
     else:
         title = f"Deconvolution · {result.source} · {result.config.method} · border {result.config.border}"
-        output.results(series, pictures=SERIES, title=title, table=_series_table(series), images=written)
+        output.results(series, title=title, table=_series_table(series), images=written)
 
 
 def _deconvolve_set(config: DeconvolveConfig, images: "ImageSource", shared: SharedOptions) -> None:
@@ -181,7 +180,6 @@ def _deconvolve_set(config: DeconvolveConfig, images: "ImageSource", shared: Sha
     )
 
     from ndtools.experiments.deconvolve.destinations import destinations
-    from ndtools.experiments.deconvolve.figures import SETS
     from ndtools.experiments.deconvolve.set_run import run_set
 
     files = destinations(images, shared.out, formats)
@@ -190,13 +188,10 @@ def _deconvolve_set(config: DeconvolveConfig, images: "ImageSource", shared: Sha
     earlier = files.check(output.paths())
     announced = files.announce(output.paths(), earlier)
     result = output.compute(run_set, config, files, images=images, counting="images")
-    if result.images.calibrated:
-        output.units(result.images.label, result.config)
-    output.skipped(result.images)
-    output.fewer(result.images, config.images)
+    output.of_images(result.images, result.config, wanted=config.images)
     output.note(f"{counted(len(result.written), 'file')} of images in {shared.out}")
     result = replace(result, earlier=tuple(sorted(set(earlier) - set(result.written))))
-    output.results(result, pictures=SETS, title=_set_title(result), table=_set_table(result))
+    output.results(result, title=_set_title(result), table=_set_table(result))
     announced.unlink(missing_ok=True)
 
 

@@ -96,21 +96,18 @@ def sparsity(
     )
     output.check(config.source, *config.from_moments)
 
-    from ndtools.experiments.sparsity.figures import FIGURES, SERIES
     from ndtools.experiments.sparsity.run import run_series
 
     series = output.compute(
         run_series, config, kernel_sizes=sizes, ridges=ridges, counting="images" if from_moments else "images, twice"
     )
     result = series[0]
-    if result.images.calibrated:
-        output.units(result.images.label, result.config)
-    output.skipped(result.images)
+    output.of_images(result.images, result.config)
     if len(series) == 1:
-        output.results(result, pictures=FIGURES, title=_title(result), table=_table(result))
+        output.results(result, title=_title(result), table=_table(result))
     else:
         title = f"Sparsity · {result.images.counted} · {result.config.whitening}"
-        output.results(series, pictures=SERIES, title=title, table=_series_table(series))
+        output.results(series, title=title, table=_series_table(series))
 
 
 def _title(result: "SparsityResult") -> str:
