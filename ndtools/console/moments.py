@@ -107,7 +107,8 @@ def moments_or_source(
     Raises
     ------
     OptionError
-        If images, or options of them, are combined with files of moments, there are several sources, or no file matches a glob.
+        If images, or options of them, are combined with files of moments, there are several sources, or no file matches
+        a glob.
     """
     if not moments:
         if len(named) > 1:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ndtools.errors import DataError, OptionError
 from ndtools.text import counted
-from ndtools.validation import Configuration, Space
+from ndtools.validation import Configuration, Ridge, RootMethod, Space
 
 if TYPE_CHECKING:
     from ndtools.data.images.sources import ImageSource
@@ -314,6 +314,22 @@ class MomentsSettings(ArrayRidgeSettings):
         @property
         def images(self) -> int | None:
             """Number of images that are drawn at random; None for all."""
+
+        @property
+        def kernel_size(self) -> int:
+            """Side of the patches in pixels."""
+
+        @property
+        def resize(self) -> int | None:
+            """Short side in pixels to which images are resized; None if they are not."""
+
+        @property
+        def eps(self) -> Ridge:
+            """Ridge added to the covariance."""
+
+        @property
+        def method(self) -> RootMethod:
+            """Method of the inverse square root."""
 
         @property
         def from_moments(self) -> tuple[str, ...]:
