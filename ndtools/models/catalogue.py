@@ -85,6 +85,7 @@ def _first_frozen(n_iter: int) -> dict[str, dict[str, Any] | None]:
 
 
 _RESNET_DEPTHS = (18, 34, 50, 101, 152)
+_VGG_COUNTS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 # published linear layers have smaller blocks for ImageNet, where those of VGG have up to 25088 features
 _IMAGENET = {**_first_frozen(n_iter=15), "linear": {"block_size": 64}}
 
@@ -95,12 +96,12 @@ CATALOGUE: dict[str, Entry] = {
     **{
         f"vgg{d}": Entry(
             "vgg:VGG",
-            {"depth": d},
+            {"counts": counts},
             _first_frozen(n_iter=15),
             normalised={"conv": {"bias": True}},
             imagenet=_IMAGENET,
         )
-        for d in (11, 13, 16, 19)
+        for d, counts in _VGG_COUNTS.items()
     },
     **{
         f"resnet{d}": Entry("resnet:resnet", {"depth": d}, {}, imagenet=_IMAGENET, imagenet_norms=("shortcut",))

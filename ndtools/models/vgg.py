@@ -11,8 +11,6 @@ from ndtools.models.initial import draw_convolutions
 __all__ = ["VGG"]
 
 _WIDTHS = (64, 128, 256, 512, 512)
-_COUNTS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
-"""For each depth, the numbers of convolutions before each pooling."""
 _HIDDEN = 4096
 """Number of hidden units in each of the first two linear layers for ImageNet."""
 _SIDE = 7
@@ -24,8 +22,8 @@ class VGG(nn.Module):
 
     Parameters
     ----------
-    depth : {11, 13, 16, 19}
-        Number of layers with weights of the form for ImageNet; that for small images has two linear layers less.
+    counts : tuple of int
+        Number of convolutions in each of the five stages.
     factories : Factories
         Makers of the network's layers.
     num_classes : int
@@ -38,7 +36,7 @@ class VGG(nn.Module):
 
     def __init__(
         self,
-        depth: int,
+        counts: tuple[int, ...],
         factories: Factories,
         *,
         num_classes: int,
@@ -48,7 +46,7 @@ class VGG(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         channels = in_channels
-        for width, count in zip(_WIDTHS, _COUNTS[depth], strict=True):
+        for width, count in zip(_WIDTHS, counts, strict=True):
             for _ in range(count):
                 role = "conv" if layers else "first"
                 conv = factories.conv(channels, width, 3, padding=1, role=role)
