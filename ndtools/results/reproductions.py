@@ -4,7 +4,8 @@ import json
 import math
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -233,25 +234,25 @@ class SavedReproduction:
                 f"{name} has the format {content.get('format')!r}, and this version of ndtools reads {FORMAT}; update"
                 f" ndtools, or {remedy}"
             )
-        fields = _Fields(content)
+        values = _Fields(content)
         items: list[SavedItem] = []
         damaged: list[str] = []
         try:
-            for number, value in enumerate(fields.many("items", lambda value: value), 1):
+            for number, value in enumerate(values.many("items", lambda value: value), 1):
                 try:
-                    items.append(_item(value))
+                    items.append(_saved(SavedItem, value))
                 except _Misfit as error:
                     called = value.get("id") if isinstance(value, dict) else None
                     which = called if isinstance(called, str) else f"number {number}"
                     damaged.append(f"{name}: the item {which} is damaged and is left out: {error}")
             return cls(
                 folder=folder,
-                version=fields.text("ndtools"),
-                started=fields.optional_text("started"),
-                updated=fields.optional_text("updated"),
-                budget=fields.number("budget"),
-                versions=fields.mapping("versions"),
-                hardware=fields.mapping("hardware"),
+                version=values.text("ndtools"),
+                started=values.optional_text("started"),
+                updated=values.optional_text("updated"),
+                budget=values.number("budget"),
+                versions=values.mapping("versions"),
+                hardware=values.mapping("hardware"),
                 items=tuple(items),
                 damaged=tuple(damaged),
                 content=content,
@@ -312,24 +313,10 @@ class _Fields:
         raise _Misfit(f"'{name}' must be {wanted}")
 
 
-def _item(value: object) -> SavedItem:
-    fields = _Fields(value)
-    return SavedItem(
-        id=fields.text("id"),
-        aliases=fields.many("aliases", _word),
-        title=fields.text("title"),
-        where=fields.text("where"),
-        state=fields.text("state"),
-        reason=fields.optional_text("reason"),
-        runnable=fields.many("runnable", _word),
-        level=fields.optional("level", _level),
-        seconds=fields.number("seconds"),
-        estimate=fields.number("estimate"),
-        estimate_full=fields.number("estimate_full"),
-        command=fields.text("command"),
-        parts=fields.many("parts", _part),
-        grades=fields.many("grades", _grade),
-    )
+def _saved(kind: Callable[..., T], value: object) -> T:
+    """Restore a dataclass from a JSON object that has its fields, each of which is read by its type."""
+    content = _Fields(value)
+    return kind(**{field.name: _READERS[field.type](content, field.name) for field in fields(kind)})  # type: ignore[arg-type]
 
 
 def _word(value: object) -> str:
@@ -338,45 +325,24 @@ def _word(value: object) -> str:
     return value
 
 
-def _level(value: object) -> SavedLevel:
-    fields = _Fields(value)
-    return SavedLevel(
-        title=fields.text("title"),
-        full=fields.flag("full"),
-        concludes=fields.text("concludes"),
-        not_concluded=fields.text("not_concluded"),
-    )
-
-
-def _part(value: object) -> SavedPart:
-    fields = _Fields(value)
-    return SavedPart(
-        name=fields.text("name"),
-        experiment=fields.text("experiment"),
-        state=fields.text("state"),
-        seconds=fields.number("seconds"),
-        estimate=fields.number("estimate"),
-        result=fields.optional_text("result"),
-        command=fields.text("command"),
-        reason=fields.optional_text("reason"),
-    )
-
-
 def _grade(value: object) -> SavedGrade:
-    fields = _Fields(value)
-    verdict = fields.text("verdict")
-    if verdict not in VERDICTS:
-        raise _Misfit(f"the verdict of {fields.text('subject')} must be one of {', '.join(VERDICTS)}, got {verdict!r}")
-    return SavedGrade(
-        subject=fields.text("subject"),
-        verdict=verdict,
-        measured=fields.number("measured"),
-        spread=fields.number("spread"),
-        n=fields.count("n"),
-        reason=fields.text("reason"),
-        conditions=fields.text("conditions"),
-        third_party=fields.many("third_party", _word),
-    )
+    grade = _saved(SavedGrade, value)
+    if grade.verdict not in VERDICTS:
+        raise _Misfit(f"the verdict of {grade.subject} must be one of {', '.join(VERDICTS)}, got {grade.verdict!r}")
+    return grade
+
+
+_READERS: dict[Any, Callable[[_Fields, str], Any]] = {
+    str: _Fields.text,
+    bool: _Fields.flag,
+    str | None: _Fields.optional_text,
+    float | None: _Fields.number,
+    int | None: _Fields.count,
+    tuple[str, ...]: partial(_Fields.many, read=_word),
+    SavedLevel | None: partial(_Fields.optional, read=partial(_saved, SavedLevel)),
+    tuple[SavedPart, ...]: partial(_Fields.many, read=partial(_saved, SavedPart)),
+    tuple[SavedGrade, ...]: partial(_Fields.many, read=_grade),
+}
 
 
 def _object(path: Path, name: str, remedy: str) -> dict[str, Any]:
