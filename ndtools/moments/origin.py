@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from ndtools.data.images.layouts import ArraySettings, MomentsSettings
+from ndtools.data.images.layouts import ArrayRidgeSettings, ArraySettings
 from ndtools.errors import OptionError
 from ndtools.numerics.ridge import tightest_ridge
 from ndtools.validation import Ridge, Space, check_choice, check_positive, check_ridge, check_space
@@ -97,12 +97,12 @@ class PatchSetting(ArraySettings):
             raise OptionError("stride", 'needs `covariance="im2col"`: the exact covariance takes every position')
 
     @classmethod
-    def of(cls, config: MomentsSettings, ridges: Sequence[Ridge]) -> "PatchSetting":
+    def of(cls, config: ArrayRidgeSettings, ridges: Sequence[Ridge]) -> "PatchSetting":
         """Return the settings that the configuration of an experiment has among others.
 
         Parameters
         ----------
-        config : MomentsSettings
+        config : ArrayRidgeSettings
             Configuration of an experiment on the moments of patches.
         ridges : sequence of float, "paper" or "auto"
             All ridges that will be added to these moments.

@@ -110,17 +110,11 @@ def series_moments(
         setting = PatchSetting.of(members[0], ridges)
         found = grouped_moments(
             images,
+            setting,
             kernel_sizes=sizes,
-            ridges=ridges,
-            relative=members[0].relative_eps,
             groups=groups,
-            seed=setting.seed,
-            method=setting.covariance,
-            stride=setting.stride,
+            halves="auto" in ridges,
             device=device,
-            gray=setting.gray,
-            resize=setting.resize,
-            space=setting.space,
             jobs=config.jobs,
             progress=progress,
         )

@@ -26,6 +26,7 @@ from ndtools.moments.grey import warn_if_grey
 from ndtools.moments.groups import GroupedMoments, grouped_moments, moments_of_files
 from ndtools.moments.keeping import KeptImages
 from ndtools.moments.noise import warn_if_below_noise
+from ndtools.moments.origin import PatchSetting
 from ndtools.moments.resampling import GROUPS, resample_kernels, warn_of_groups
 from ndtools.moments.whitened import Measured, Whitening, measure_values
 from ndtools.numerics.covariance import has_variance
@@ -271,15 +272,11 @@ def _moments(
         assert images.images is not None
         moments = grouped_moments(
             images.images,
+            PatchSetting.of(config, ridges),
             kernel_sizes=sizes,
-            ridges=ridges,
-            relative=config.relative_eps,
             groups=GROUPS if config.bootstrap else 1,
-            seed=config.seed,
+            halves="auto" in ridges,
             device=device,
-            gray=config.gray,
-            space=config.space,
-            resize=config.resize,
             jobs=config.jobs,
             kept=kept,
             progress=begin(images.count),

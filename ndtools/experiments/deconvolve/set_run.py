@@ -28,6 +28,7 @@ from ndtools.moments.gathering import gather
 from ndtools.moments.grey import warn_if_grey
 from ndtools.moments.groups import GroupMoments, grouped_moments
 from ndtools.moments.images import too_small
+from ndtools.moments.origin import PatchSetting
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.inverse_sqrt import method_from_name
 from ndtools.numerics.pixels import white
@@ -213,13 +214,10 @@ def _moments(
 ) -> GroupMoments:
     found = grouped_moments(
         images,
+        PatchSetting.of(replace(config, gray=gray), [eps]),
         kernel_sizes=[kernel_size],
-        ridges=[eps],
-        relative=config.relative_eps,
-        seed=config.seed,
+        halves=eps == "auto",
         device=device,
-        gray=gray,
-        space=config.space,
         jobs=config.jobs,
         progress=progress,
     )

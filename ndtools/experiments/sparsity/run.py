@@ -16,6 +16,7 @@ from ndtools.moments.files import check_space_of_files
 from ndtools.moments.grey import warn_if_grey
 from ndtools.moments.groups import GroupMoments, grouped_moments, moments_of_files
 from ndtools.moments.keeping import KeptImages
+from ndtools.moments.origin import PatchSetting
 from ndtools.moments.whitened import Whitening, measure_values
 from ndtools.numerics.ridge import RidgeChoice
 from ndtools.numerics.sparsity import REACH
@@ -124,13 +125,10 @@ def run_series(
     else:
         found = grouped_moments(
             images,
+            PatchSetting.of(config, eps),
             kernel_sizes=sizes,
-            ridges=eps,
-            relative=config.relative_eps,
-            seed=config.seed,
+            halves="auto" in eps,
             device=device,
-            gray=config.gray,
-            space=config.space,
             jobs=config.jobs,
             kept=kept,
             progress=report(0),
