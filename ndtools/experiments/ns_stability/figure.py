@@ -96,18 +96,7 @@ def plot_ns_stability(
 
 
 def caption_ns_stability(result: "NsStabilityResult") -> str:
-    """Say in words what the figure of :func:`plot_ns_stability` shows.
-
-    Parameters
-    ----------
-    result : NsStabilityResult
-        Result of :func:`ndtools.experiments.ns_stability.run.run`.
-
-    Returns
-    -------
-    str
-        The caption, one paragraph.
-    """
+    """Say in words what the figure of :func:`plot_ns_stability` shows."""
     names = list(dict.fromkeys(curve.algorithm for curve in _curves(result)))
     algorithms = " and ".join([*filter(None, [", ".join(names[:-1])]), names[-1]])
     ends = "; ".join(_end(curve, result) for curve in _curves(result))
