@@ -40,3 +40,10 @@ def photos(tmp_path):
 def unpainted(monkeypatch):
     """Lay out the figures of commands, but paint none: for tests that do not look at pictures, which take longest."""
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda _, file, **__: file.write(b"not painted"))
+
+
+@pytest.fixture
+def nothing_elsewhere(monkeypatch, tmp_path):
+    """Let data sets with labels be found in the folders that a test names, and nowhere else."""
+    monkeypatch.delenv("NDTOOLS_DATA", raising=False)
+    monkeypatch.setattr("ndtools.data.labelled.locations._cache", lambda: tmp_path / "cache")

@@ -8,6 +8,7 @@ import ndtools as nd
 from ndtools.errors import DataError
 from ndtools.experiments.covariance.result import MeanCorrelation
 from tests.commands import invoke, numbers, save
+from tests.oracles.inverse_roots import inverse_root
 from tests.oracles.patches import patch_covariance, patch_matrix
 from tests.oracles.whitened_pixels import distributions
 
@@ -26,18 +27,13 @@ def deconvolved(out):
         return arrays["deconvolved"]
 
 
-def root(a):
-    values, vectors = np.linalg.eigh(a)
-    return (vectors / np.sqrt(values)) @ vectors.T
-
-
 def test_an_image_by_itself(photos, out):  # noqa: F811
     result = deconvolve(photos / "1.jpg", out, "-k", 5, "--eps", 1e-2)
     assert result.exit_code == 0, result.stderr
     assert str(out / "deconvolve_image.png") in result.stderr
     pixels = np.asarray(Image.open(photos / "1.jpg")).transpose(2, 0, 1) / 255
     _, mean, covariance = patch_covariance([pixels], 5)
-    patches = (patch_matrix(pixels, 5) - mean) @ root(covariance + 1e-2 * np.eye(75))
+    patches = (patch_matrix(pixels, 5) - mean) @ inverse_root(covariance + 1e-2 * np.eye(75))
     centres = np.arange(3) * 25 + 12
     found = deconvolved(out)
     assert found.shape == (3, 26, 36)
@@ -156,7 +152,7 @@ def test_covariance(photos, out):  # noqa: F811
     assert result.exit_code == 0, result.stderr
     images = [np.asarray(Image.open(p)).transpose(2, 0, 1) / 255 for p in sorted(photos.iterdir())]
     count, _, covariance = patch_covariance(images, 3)
-    d = root(covariance + 1e-2 * np.eye(27))
+    d = inverse_root(covariance + 1e-2 * np.eye(27))
     content = numbers(out, "covariance")
     with np.load(out / "covariance.npz") as arrays:
         np.testing.assert_allclose(arrays["covariance"], covariance, atol=1e-7)
