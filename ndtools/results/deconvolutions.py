@@ -1,4 +1,4 @@
-"""Covariances and deconvolutions in result files, which several experiments write and read."""
+"""Covariances and deconvolutions in result files, and what results that come from patches have in common."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol
