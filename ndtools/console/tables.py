@@ -1,7 +1,7 @@
 """Tables in the style of all commands: columns without lines, names at the left, numbers at the right."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import product
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby, product
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
@@ -172,8 +172,10 @@ def _in_lines(name: str) -> str:
     return "\n".join(lines).replace("\0", " ")
 
 
-def series_table(series: Iterable[Any], numbers: Iterable[str]) -> "Table":
-    """Return an empty table of a series of results, whose rows begin with the cells of `series_cells`.
+def series_table(
+    series: Iterable[Any], numbers: Iterable[str], cells: Callable[[Any], Iterable[str]] | None = None
+) -> "Table":
+    """Return a table of a series of results, whose rows begin with the cells of `series_cells`.
 
     Parameters
     ----------
@@ -181,15 +183,24 @@ def series_table(series: Iterable[Any], numbers: Iterable[str]) -> "Table":
         Members of the series. How a ridge was chosen is written below the table.
     numbers : iterable of str
         Headings of the columns after kernel size and ridge.
+    cells : callable, optional
+        Function from a side of a result, ``before`` or ``after``, to the cells of these columns. By default the table
+        has no rows.
 
     Returns
     -------
     rich.table.Table
-        Table without rows.
+        Table with a row before deconvolution for each kernel size, and one after it for each result.
     """
     table = new_table((), ("k", "eps", "/ mean variance", *numbers), gap=2)
     chosen = [f"eps {member.fit.eps:.3g}: {member.ridge.in_words}" for member in series if member.ridge]
     table.caption = "\n".join(chosen) or None
+    if cells is not None:
+        for size, members in groupby(series, lambda member: member.config.kernel_size):
+            for i, member in enumerate(members):
+                if i == 0:
+                    table.add_row(str(size), "before", "", *cells(member.before))
+                table.add_row(*series_cells(member), *cells(member.after))
     return table
 
 

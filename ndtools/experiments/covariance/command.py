@@ -32,7 +32,7 @@ from ndtools.console.options import (
     with_shared_options,
 )
 from ndtools.console.results import ExperimentOutput
-from ndtools.console.tables import new_table, series_cells, series_table
+from ndtools.console.tables import new_table, series_table
 from ndtools.experiments.covariance.config import CovarianceConfig
 
 if TYPE_CHECKING:
@@ -130,13 +130,12 @@ MEASURES = {
 def _series_table(series: "Series[CovarianceResult]") -> "Table":
     from ndtools.text import with_error
 
-    table = series_table(series, ("within a channel", "across channels", "largest", "at a pixel"))
+    table = series_table(
+        series,
+        ("within a channel", "across channels", "largest", "at a pixel"),
+        lambda side: (with_error(getattr(side, name)) for name in MEASURES),
+    )
     table.caption = "within, across: mean |correlation|; at a pixel: mean correlation of its channels"
-    for i, member in enumerate(series):
-        if i == 0 or member.config.kernel_size != series[i - 1].config.kernel_size:
-            before = (with_error(getattr(member.before, name)) for name in MEASURES)
-            table.add_row(str(member.config.kernel_size), "before", "", *before)
-        table.add_row(*series_cells(member), *(with_error(getattr(member.after, name)) for name in MEASURES))
     return table
 
 

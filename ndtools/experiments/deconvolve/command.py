@@ -25,7 +25,7 @@ from ndtools.console.options import (
     with_shared_options,
 )
 from ndtools.console.results import ExperimentOutput
-from ndtools.console.tables import new_table, series_cells, series_table
+from ndtools.console.tables import new_table, series_table
 from ndtools.errors import OptionError
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
 from ndtools.text import counted
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ndtools.data.images.sources import ImageSource
     from ndtools.experiments.deconvolve.result import DeconvolveResult
     from ndtools.experiments.deconvolve.set_result import DeconvolvedSet
-    from ndtools.results.series import Series
+    from ndtools.numerics.sparsity import Distribution
 
 __all__ = ["deconvolve"]
 
@@ -169,7 +169,7 @@ def _deconvolve_image(
         output.results(result, title=_title(result), table=_table(result), images=written)
     else:
         title = f"Deconvolution · {result.source} · {result.config.method} · border {result.config.border}"
-        output.results(series, title=title, table=_series_table(series), images=written)
+        output.results(series, title=title, table=series_table(series, NAMES.values(), _values), images=written)
 
 
 def _deconvolve_set(config: DeconvolveConfig, images: "ImageSource", shared: SharedOptions) -> None:
@@ -195,18 +195,6 @@ def _deconvolve_set(config: DeconvolveConfig, images: "ImageSource", shared: Sha
     announced.unlink(missing_ok=True)
 
 
-def _series_table(series: "Series[DeconvolveResult]") -> "Table":
-    from ndtools.text import with_error
-
-    table = series_table(series, NAMES.values())
-    for i, member in enumerate(series):
-        if i == 0 or member.config.kernel_size != series[i - 1].config.kernel_size:
-            before = (with_error(member.before.measures[name].value) for name in NAMES)
-            table.add_row(str(member.config.kernel_size), "before", "", *before)
-        table.add_row(*series_cells(member), *(with_error(member.after.measures[name].value) for name in NAMES))
-    return table
-
-
 def _title(result: "DeconvolveResult") -> str:
     from ndtools.text import in_space, ridge_in_words
 
@@ -221,6 +209,12 @@ def _title(result: "DeconvolveResult") -> str:
     return (
         f"Deconvolution · {result.source} · {width}×{height} pixels{space} · {k}×{k} · {how} · border {config.border}"
     )
+
+
+def _values(side: "Distribution") -> list[str]:
+    from ndtools.text import with_error
+
+    return [with_error(side.measures[name].value) for name in NAMES]
 
 
 def _table(result: "DeconvolveResult") -> "Table":
