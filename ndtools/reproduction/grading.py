@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from ndtools.published.entry import Entry
 from ndtools.reproduction.chance import TEST_IMAGES, beyond, noise_of_accuracies
-from ndtools.reproduction.item import Grade, Verdict
+from ndtools.results.reproductions import Grade, Verdict
 from ndtools.text import counted
 
 __all__ = [

@@ -1,13 +1,13 @@
-"""Read reproduction.json, which ``ndtools reproduce`` writes: the items of a reproduction, their parts and grades."""
+"""Grades, and reproduction.json as it is read: the items of a reproduction, and their parts."""
 
 import json
 import math
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 from ndtools.data.files import read_file
 from ndtools.errors import DataError
@@ -17,17 +17,19 @@ __all__ = [
     "FORMAT",
     "STATE_FILE",
     "VERDICTS",
-    "SavedGrade",
+    "Grade",
     "SavedItem",
     "SavedLevel",
     "SavedPart",
     "SavedReproduction",
+    "Verdict",
 ]
 
 FORMAT = 1
 """Version of the content of reproduction.json that is understood."""
 STATE_FILE = "reproduction.json"
-VERDICTS: dict[str, str] = {
+Verdict = Literal["disagrees", "same direction", "agrees", "not comparable", "not run"]
+VERDICTS: dict[Verdict, str] = {
     "disagrees": "The measured value contradicts the published one.",
     "same direction": "Sign and order hold beyond chance, and the size differs or the recipe was reduced.",
     "agrees": "The measured value is as near to the published one as their spreads allow.",
@@ -40,8 +42,8 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class SavedGrade:
-    """Grade of one published number or claim.
+class Grade:
+    """How a measurement compares with a published number or claim.
 
     Attributes
     ----------
@@ -49,26 +51,32 @@ class SavedGrade:
         ID of the published number or claim.
     verdict : str
         One of :data:`VERDICTS`.
-    measured, spread : float or None
-        Measured value in the unit of the published one, and its standard deviation over runs.
+    measured : float or None
+        Measured value in the unit of the published number; None if nothing was run, or for a claim without one number.
+    spread : float or None
+        Standard deviation over the runs; None without several runs.
     n : int or None
-        Number of runs that were measured.
+        Number of runs; None if the number does not come from runs.
     reason : str
-        Sentence that says what decided the verdict.
+        One sentence that says what decided the verdict. For "not run": what is missing, and how to get it.
     conditions : str
-        Conditions of the measurement in words.
+        Conditions of the measurement in words, such as "5,000 of 50,000 images, 1 epoch, batches of 128".
     third_party : tuple of str
-        IDs of numbers of other documents that stand beside it.
+        IDs of numbers in other documents that stand beside the published one. Default: none.
     """
 
     subject: str
-    verdict: str
-    measured: float | None
-    spread: float | None
-    n: int | None
+    verdict: Verdict
+    measured: float | None = None
+    spread: float | None = None
+    n: int | None = None
     reason: str
     conditions: str
-    third_party: tuple[str, ...]
+    third_party: tuple[str, ...] = ()
+
+    def numbers(self) -> dict[str, Any]:
+        """Return the entries of the .json file."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +155,7 @@ class SavedItem:
         Command line that reproduces the item.
     parts : tuple of SavedPart
         Units of work in their order.
-    grades : tuple of SavedGrade
+    grades : tuple of Grade
         Grades of its published numbers and claims.
     """
 
@@ -164,7 +172,7 @@ class SavedItem:
     estimate_full: float | None
     command: str
     parts: tuple[SavedPart, ...]
-    grades: tuple[SavedGrade, ...]
+    grades: tuple[Grade, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -325,8 +333,8 @@ def _word(value: object) -> str:
     return value
 
 
-def _grade(value: object) -> SavedGrade:
-    grade = _saved(SavedGrade, value)
+def _grade(value: object) -> Grade:
+    grade = _saved(Grade, value)
     if grade.verdict not in VERDICTS:
         raise _Misfit(f"the verdict of {grade.subject} must be one of {', '.join(VERDICTS)}, got {grade.verdict!r}")
     return grade
@@ -334,6 +342,7 @@ def _grade(value: object) -> SavedGrade:
 
 _READERS: dict[Any, Callable[[_Fields, str], Any]] = {
     str: _Fields.text,
+    Verdict: _Fields.text,
     bool: _Fields.flag,
     str | None: _Fields.optional_text,
     float | None: _Fields.number,
@@ -341,7 +350,7 @@ _READERS: dict[Any, Callable[[_Fields, str], Any]] = {
     tuple[str, ...]: partial(_Fields.many, read=_word),
     SavedLevel | None: partial(_Fields.optional, read=partial(_saved, SavedLevel)),
     tuple[SavedPart, ...]: partial(_Fields.many, read=partial(_saved, SavedPart)),
-    tuple[SavedGrade, ...]: partial(_Fields.many, read=_grade),
+    tuple[Grade, ...]: partial(_Fields.many, read=_grade),
 }
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from ndtools.published.registry import ENTRIES
 from ndtools.reproduction.grading import capped, grade_accuracy, grade_claim, grade_share
-from ndtools.reproduction.item import VERDICTS
+from ndtools.results.reproductions import VERDICTS
 
 WORDS = {"conditions": "as they were"}
 ENTRY = ENTRIES["table1/vgg16/cifar10/bn/20"]  # 90.07 %, beside 93.25 % with deconvolution

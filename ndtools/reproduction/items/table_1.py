@@ -5,9 +5,10 @@ from statistics import median
 from ndtools.published.paper import TABLE_1_NETWORKS
 from ndtools.published.registry import ENTRIES
 from ndtools.reproduction.grading import POINTS, grade_claim
-from ndtools.reproduction.item import Grade, Item, Level, Part, Results, Setting
+from ndtools.reproduction.item import Item, Level, Part, Results, Setting
 from ndtools.reproduction.items.comparing import lead
 from ndtools.reproduction.items.recipes import Cell, accuracies, conditions_of, glyph_level, grade_cells, part
+from ndtools.results.reproductions import Grade
 from ndtools.text import counted
 
 __all__ = ["TABLE_1"]
