@@ -8,6 +8,7 @@ import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
+from matplotlib.figure import Figure
 
 from tests.commands import save
 
@@ -38,8 +39,12 @@ def photos(tmp_path):
 
 @pytest.fixture
 def unpainted(monkeypatch):
-    """Lay out the figures of commands, but paint none: for tests that do not look at pictures, which take longest."""
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda _, file, **__: file.write(b"not painted"))
+    """Make commands write empty pictures: for tests that do not look at them, since to paint takes longest.
+
+    Formats and metadata are those of the figures.
+    """
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda _, file, **how: save(Figure((0.1, 0.1)), file, **how))
 
 
 @pytest.fixture

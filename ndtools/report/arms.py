@@ -23,10 +23,12 @@ def table_of_arms(result: CompareResult) -> Table:
     Returns
     -------
     Table
-        One row for each arm.
+        One row for each arm. A column of published values is there if one of the arms has some.
     """
     first = result.arms[0]
     final = " or ".join(dict.fromkeys(arm.final for arm in result.arms))
+    cells = list(arm_cells(result))
+    published = any(arm.published for arm in cells)
     rows = [
         (
             arm.name,
@@ -37,14 +39,14 @@ def table_of_arms(result: CompareResult) -> Table:
             *([arm.pixels] if result.segments else []),
             _difference(arm) or "-",
             arm.seconds,
-            "; ".join(map(_published, arm.published)) or "-",
+            *(["; ".join(map(_published, arm.published)) or "-"] if published else []),
         )
-        for arm in arm_cells(result)
+        for arm in cells
     ]
     return Table(
         f"{'Segmentation' if result.segments else 'Accuracies'} on {result.dataset}: mean ± standard deviation over the"
         " runs of an arm",
-        _head(result),
+        (*_head(result), *(["published / %"] if published else [])),
         tuple(rows),
         f"{_IOU if result.segments else ''}"
         f"Last: after the last epoch, on the {final} images once the runs have ended. Best: of each run's best epoch,"
@@ -58,7 +60,7 @@ def _head(result: CompareResult) -> tuple[str, ...]:
         measures = ("last mean IoU / %", "best mean IoU / %", "last pixels / %", "difference of mean IoU")
     else:
         measures = ("last / %", "best / %", "difference")
-    return ("arm", "n", "epochs", *measures, "s/epoch", "published / %")
+    return ("arm", "n", "epochs", *measures, "s/epoch")
 
 
 def table_of_runs(result: CompareResult) -> Table:

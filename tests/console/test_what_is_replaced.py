@@ -9,6 +9,8 @@ import pytest
 
 from tests.commands import invoke, numbers, save
 
+pytestmark = pytest.mark.usefixtures("unpainted")
+
 
 def kernels(source, out, *arguments):
     return invoke("kernels", source, "--out", out, "-k", 3, *arguments)

@@ -10,6 +10,8 @@ import ndtools as nd
 from ndtools.errors import DataError, NumericalWarning
 from tests.commands import invoke, numbers, save
 
+pytestmark = pytest.mark.usefixtures("unpainted")
+
 
 @pytest.fixture
 def files(tmp_path):

@@ -10,6 +10,8 @@ from ndtools.moments.files import iterate_moments
 from ndtools.numerics.colour import from_light, light
 from tests.commands import invoke, numbers, save
 
+pytestmark = pytest.mark.usefixtures("unpainted")
+
 SINGLE = np.finfo(np.float32).eps
 
 

@@ -13,6 +13,8 @@ from ndtools.errors import NumericalWarning
 from tests.commands import invoke, numbers
 from tests.layout import faults
 
+pytestmark = pytest.mark.usefixtures("unpainted")
+
 EIGHT, SIXTEEN = 1 / 255**2 / 12, 1 / 65535**2 / 12
 
 

@@ -24,6 +24,8 @@ from ndtools.moments.source import ShardTask, compute_shard
 from tests.commands import invoke, save
 from tests.places import ROOT
 
+pytestmark = pytest.mark.usefixtures("unpainted")
+
 
 def same(first, second):
     a, b = first.covariance, second.covariance

@@ -9,6 +9,8 @@ from ndtools.moments.files import iterate_moments, moments_arrays
 from ndtools.numerics.patch_covariance import PatchCovariance
 from tests.commands import invoke, numbers
 
+pytestmark = pytest.mark.usefixtures("unpainted")
+
 
 @settings(max_examples=30)
 @given(

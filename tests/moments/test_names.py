@@ -8,6 +8,8 @@ from ndtools.errors import MatrixError, OptionError
 from ndtools.moments.files import iterate_moments
 from tests.commands import invoke, numbers
 
+pytestmark = pytest.mark.usefixtures("unpainted")
+
 NAMES = ("blue", "red", "edge", "near infrared")
 
 

@@ -375,6 +375,7 @@ def test_the_command_and_a_report_show_the_same_cells(runs):
         assert (cell.difference == "") == (against is None)
         assert against is None or float(cell.difference) == pytest.approx(against.value, abs=0.005)
     table = table_of_arms(result)
+    assert (table.head[-1] == "published / %") == any(cell.published for cell in cells)
     screen = invoke("compare", runs, "--out", runs.parent / "out").stdout
     for cell, row in zip(cells, table.rows, strict=True):
         assert row[:5] == (cell.name, cell.runs, cell.epochs, cell.last, cell.best)

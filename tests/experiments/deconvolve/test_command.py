@@ -12,6 +12,8 @@ from tests.oracles.inverse_roots import inverse_root
 from tests.oracles.patches import patch_covariance, patch_matrix
 from tests.oracles.whitened_pixels import distributions
 
+pytestmark = pytest.mark.usefixtures("unpainted")
+
 
 @pytest.fixture
 def out(tmp_path):

@@ -8,6 +8,8 @@ import ndtools as nd
 from ndtools.experiments.signals.figure import FEW, ROWS
 from tests.commands import invoke
 
+pytestmark = pytest.mark.usefixtures("unpainted")
+
 
 def test_files_and_table_of_a_recording(tmp_path):
     values = np.random.default_rng(0).normal(size=(300, 2)).cumsum(0)

@@ -15,6 +15,8 @@ from tests.commands import invoke, numbers, save
 from tests.places import real
 from tests.small_set import write_small_set
 
+pytestmark = pytest.mark.usefixtures("unpainted")
+
 DOUBLE = np.finfo(np.float64).eps
 
 
