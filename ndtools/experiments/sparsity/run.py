@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from ndtools.computing.operators import resolve_device
-from ndtools.computing.progress import Progress
+from ndtools.computing.progress import Progress, of_pass
 from ndtools.console.short_form import short_form
 from ndtools.data.images.sources import resolve_source
 from ndtools.errors import DataError, OptionError
@@ -100,10 +100,6 @@ def run_series(
     config, members = config.applied_to(images), tuple(member.applied_to(images) for member in members)
 
     passes = 1 if config.from_moments else 2
-
-    def report(first: int) -> Progress | None:
-        return (lambda done, total: progress(first * total + done, passes * total)) if progress else None
-
     kept = None if config.from_moments else KeptImages()
     if config.from_moments:
         if len(sizes) > 1:
@@ -131,7 +127,7 @@ def run_series(
             device=device,
             jobs=config.jobs,
             kept=kept,
-            progress=report(0),
+            progress=of_pass(progress, 0, passes),
         )
     if config.whitening != "none":
         warn_if_grey(found.by_size[0].whole)
@@ -156,7 +152,7 @@ def run_series(
         space=config.space,
         jobs=config.jobs,
         kept=kept,
-        progress=report(passes - 1),
+        progress=of_pass(progress, passes - 1, passes),
     )
     gathered = measured.gathered
     used = images_used(images, gathered.read, gathered.skipped, gathered.frames, gathered.noise)
