@@ -112,7 +112,6 @@ def grade_accuracy(
     conditions: str,
     rival: tuple[float, float] | None = None,
     split: str = "test",
-    selection: str = "last",
     third_party: tuple[str, ...] = (),
     images: int = TEST_IMAGES,
 ) -> Grade:
@@ -123,7 +122,7 @@ def grade_accuracy(
     entry : Entry
         The published accuracy.
     values : sequence of float
-        Accuracies of the runs in per cent, at least one.
+        Accuracies of the runs in per cent after their last epoch, at least one.
     full : bool
         Whether the recipe is the published one.
     conditions : str
@@ -133,8 +132,6 @@ def grade_accuracy(
         is the same. By default there is no other arm.
     split : {"test", "train"}
         Images that the measured accuracies come from. Default "test".
-    selection : {"last", "best"}
-        Epoch that the measured accuracies come from. Default "last".
     third_party : tuple of str
         IDs of numbers of other documents beside this one. Default: none.
     images : int
@@ -173,9 +170,9 @@ def grade_accuracy(
     if entry.split != split:
         published = "does not say which images were" if entry.split == "unclear" else f"is of {entry.split} images, not"
         return replace(grade, reason=f"The published accuracy {published} evaluated here: {split} images.")
-    if entry.selection not in ("unclear", selection):
+    if entry.selection not in ("unclear", "last"):
         return replace(
-            grade, reason=f"The published accuracy is of the {entry.selection} epoch, and that here of the {selection}."
+            grade, reason=f"The published accuracy is of the {entry.selection} epoch, and that here of the last."
         )
     if spread is not None and spread > LARGEST_SPREAD:
         return replace(
