@@ -237,23 +237,6 @@ def test_files_that_hold_no_kernels(photos, tmp_path, out):  # noqa: F811
         assert "pickle" not in result.stderr
 
 
-@pytest.mark.parametrize("command", ["deconvolve", "covariance", "kernels"])
-def test_the_ridge_in_both_units(photos, out, command):  # noqa: F811
-    source = photos / "0.jpg" if command == "deconvolve" else photos
-    found = []
-    for arguments in (("--eps", "1e-5", "--relative-eps"), ("--eps", "1e-5")):
-        result = invoke(command, source, "-k", 3, "-o", out, *arguments)
-        assert result.exit_code == 0, result.stderr
-        found.append(numbers(out, command))
-        assert f"{found[-1]['eps_relative_to_mean_variance']:.2g} of the mean variance" in result.stdout
-    relative, absolute = found
-    assert (relative["relative_eps"], absolute["relative_eps"]) == (True, False)
-    assert relative["eps_relative_to_mean_variance"] == pytest.approx(1e-5)
-    assert absolute["eps"] == 1e-5
-    assert relative["eps"] * absolute["eps_relative_to_mean_variance"] == pytest.approx(1e-10)
-    assert 0 < relative["covariance_error"] < 1e-6  # float64, as the ridge asks for
-
-
 def test_kernels_of_a_file_have_no_ridge_here(photos, tmp_path, out):  # noqa: F811
     assert invoke("kernels", photos, "-k", 3, "-o", tmp_path).exit_code == 0
     kernels = tmp_path / "kernels.npz"
