@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from ndtools.checkpoints.metadata import spec_to_metadata
 from ndtools.computing.hardware import hardware
 from ndtools.computing.operators import operator_threads, resolve_device
 from ndtools.errors import DataError, TrainingDiverged
@@ -225,7 +224,7 @@ def describe(run: Prepared, command: str) -> dict[str, Any]:
         "arch": config.arch,
         "norm": config.norm,
         "parameters": sum(p.numel() for p in run.network.parameters()),
-        "network": spec_to_metadata(spec),  # type: ignore[arg-type]
+        "network": asdict(spec),  # type: ignore[call-overload]
         "config": asdict(config),
         "data": {
             "name": loaded.name,

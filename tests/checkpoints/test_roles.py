@@ -1,7 +1,7 @@
 """Settings that differ between the roles of layers: built, saved, read, converted, folded and inspected."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -9,7 +9,6 @@ from torch import nn
 
 from ndtools.checkpoints.config import CheckpointConfig, LayerSettings
 from ndtools.checkpoints.files import load_network, read_checkpoint, save_network
-from ndtools.checkpoints.metadata import spec_to_metadata
 from ndtools.checkpoints.state_dicts import save_state
 from ndtools.errors import DataError
 from ndtools.layers.config import DeconvConfig
@@ -207,7 +206,7 @@ def test_files_with_earlier_names_of_networks_are_read(monkeypatch, images, tmp_
     assert network.spec.arch == "preact_resnet18"
     network(images)
     state = {key: value for key, value in network.state_dict().items() if not key.startswith("bn1.")}
-    earlier = {**spec_to_metadata(network.spec), "arch": "preact18"}
+    earlier = {**asdict(network.spec), "arch": "preact18"}
     for metadata, stated in (earlier, None), ({}, "preact18"), ({}, "preact_resnet18"), (earlier, "preact_resnet18"):
         save_state(path, state, metadata)
         again = load_network(path, arch=stated)
