@@ -207,7 +207,7 @@ def save_shard(
 
     from ndtools.computing.operators import resolve_device
     from ndtools.data.images.sources import resolve_source
-    from ndtools.moments.files import moments_arrays, write_moments
+    from ndtools.moments.files import Moments
     from ndtools.moments.origin import PatchSetting, Shard
     from ndtools.moments.sharded import shard_moments
     from ndtools.results.inputs import images_used
@@ -223,7 +223,7 @@ def save_shard(
             images, setting, part, jobs=config.jobs, device=device, progress=progress
         )
         used = images_used(images, found.read, found.skipped, found.frames, found.noise)
-        arrays = moments_arrays(
+        moments = Moments(
             covariance,
             found.read,
             setting.resize,
@@ -233,7 +233,7 @@ def save_shard(
             calibrated=images.calibrated,
             names=images.channels_decoded(gray=setting.gray, space=setting.space),
         )
-        write_moments(path, arrays)
+        moments.save(path)
         output.skipped(used)
         content = {
             "shard": str(part),

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ndtools.data.images.layouts import MomentsSettings
 from ndtools.drawing.shown import ShownResult
-from ndtools.moments.files import moments_arrays
+from ndtools.moments.files import Moments
 from ndtools.moments.origin import Origin
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.deconvolution import RIDGE_AND_PRECISION, Deconvolution
@@ -143,7 +143,7 @@ class PatchResult(ShownResult):
     def moments(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of a file of moments, which adds up with others (``from_moments``)."""
         config, images = self.config, self.images
-        return moments_arrays(
+        return Moments(
             self.covariance,
             images.read,
             config.resize,
@@ -152,7 +152,7 @@ class PatchResult(ShownResult):
             self.origin,
             calibrated=images.calibrated,
             names=config.names_of(self.covariance.channels),
-        )
+        ).arrays()
 
     def numbers(self) -> dict[str, Any]:
         """Return the numbers of the .json file by key."""

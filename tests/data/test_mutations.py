@@ -28,7 +28,7 @@ from ndtools.data.images.sources import _read_list, resolve_source
 from ndtools.data.labelled.cifar import read_binary, read_names, read_pickle
 from ndtools.data.labelled.idx import read_idx
 from ndtools.errors import DataError
-from ndtools.moments.files import iterate_moments, moments_arrays
+from ndtools.moments.files import Moments, iterate_moments
 from ndtools.moments.origin import Origin, PatchSetting, Shard
 from ndtools.numerics.patch_covariance import PatchCovariance
 
@@ -110,7 +110,7 @@ def moments():
     covariance = PatchCovariance(1, 2).update(np.random.default_rng(0).random((1, 9, 9))).finalize()
     return saved(
         lambda file: np.savez(
-            file, **moments_arrays(covariance, 1, origin=Origin.of("photos", "0", PatchSetting(), Shard(1, 1)))
+            file, **Moments(covariance, 1, origin=Origin.of("photos", "0", PatchSetting(), Shard(1, 1))).arrays()
         )
     )
 

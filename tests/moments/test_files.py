@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ndtools.errors import DataError, MatrixError
-from ndtools.moments.files import iterate_moments, moments_arrays
+from ndtools.moments.files import Moments, iterate_moments
 from ndtools.numerics.patch_covariance import PatchCovariance
 from tests.commands import invoke, numbers
 
@@ -69,7 +69,7 @@ def test_several_sources_are_a_mistake(photos, tmp_path):  # noqa: F811
 
 
 def test_what_is_no_file_of_moments(tmp_path):
-    good = moments_arrays(PatchCovariance(1, 2).update(np.random.default_rng(0).random((1, 5, 5))).finalize(), 1)
+    good = Moments(PatchCovariance(1, 2).update(np.random.default_rng(0).random((1, 5, 5))).finalize(), 1).arrays()
     np.savez(tmp_path / "good.npz", **good)
     assert next(iterate_moments([str(tmp_path / "good.npz")]))[1] == 1
     for changes, message in (
@@ -89,7 +89,7 @@ def test_what_is_no_file_of_moments(tmp_path):
             list(iterate_moments([str(tmp_path / "bad.npz")]))
     with pytest.raises(DataError, match="no such file"):
         list(iterate_moments([str(tmp_path / "good.npz"), str(tmp_path / "none.npz")]))
-    other = moments_arrays(PatchCovariance(1, 3).update(np.ones((1, 5, 5))).finalize(), 1)
+    other = Moments(PatchCovariance(1, 3).update(np.ones((1, 5, 5))).finalize(), 1).arrays()
     np.savez(tmp_path / "other.npz", **other)
     with pytest.raises(MatrixError, match="does not fit"):
         list(iterate_moments([str(tmp_path / "good.npz"), str(tmp_path / "other.npz")]))
@@ -111,12 +111,12 @@ def test_files_remember_to_what_images_were_resized(photos, tmp_path):  # noqa: 
 
 
 def test_even_windows_have_no_kernels(tmp_path):
-    even = moments_arrays(PatchCovariance(1, 2).update(np.random.default_rng(0).random((1, 9, 9))).finalize(), 1)
+    even = Moments(PatchCovariance(1, 2).update(np.random.default_rng(0).random((1, 9, 9))).finalize(), 1).arrays()
     np.savez(tmp_path / "even.npz", **even)
     result = invoke("kernels", "--from-moments", tmp_path / "even.npz", "-o", tmp_path)
     assert result.exit_code == 3
     assert "2×2 patches" in result.stderr
-    wide = moments_arrays(PatchCovariance(1, (1, 3)).update(np.random.default_rng(0).random((1, 9, 9))).finalize(), 1)
+    wide = Moments(PatchCovariance(1, (1, 3)).update(np.random.default_rng(0).random((1, 9, 9))).finalize(), 1).arrays()
     np.savez(tmp_path / "wide.npz", **wide)
     assert invoke("kernels", "--from-moments", tmp_path / "wide.npz", "-o", tmp_path).exit_code == 3
 
@@ -139,7 +139,7 @@ def test_files_that_are_given_by_mistake(photos, tmp_path):  # noqa: F811
 def test_files_hold_the_rounding_and_older_ones_are_taken_for_float32(tmp_path):
     image = np.random.default_rng(0).random((3, 40, 50))
     covariance = PatchCovariance(3, 3, dtype=torch.float64).update(image).finalize()
-    arrays = moments_arrays(covariance, 1)
+    arrays = Moments(covariance, 1).arrays()
     np.savez(tmp_path / "new.npz", **arrays)
     assert next(iterate_moments([str(tmp_path / "new.npz")]))[0].rounding == covariance.rounding
     del arrays["rounding"]

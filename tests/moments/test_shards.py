@@ -12,7 +12,7 @@ import torch
 from ndtools.data.images.sources import Skipped, resolve_source
 from ndtools.errors import DataError, MatrixError, NoUsableImageError, OptionError
 from ndtools.moments.adding import TreeSum
-from ndtools.moments.files import iterate_moments, moments_arrays, write_moments
+from ndtools.moments.files import Moments, iterate_moments, write_moments
 from ndtools.moments.groups import moments_of_files
 from ndtools.moments.images import image_moments
 from ndtools.moments.origin import Origin, PatchSetting, Shard
@@ -87,7 +87,7 @@ def saved(source, of, folder, setting=SETTING, jobs=1):
         covariance, found, origin = shard_moments(source, setting, Shard(i, of), jobs=jobs)
         paths.append(folder / f"{i}.npz")
         write_moments(
-            paths[-1], moments_arrays(covariance, found.read, setting.resize, noise=found.noise, origin=origin)
+            paths[-1], Moments(covariance, found.read, setting.resize, noise=found.noise, origin=origin).arrays()
         )
     return list(map(str, paths))
 
@@ -143,7 +143,7 @@ def test_shards_that_do_not_fit_are_refused(photos, tmp_path):
         list(iterate_moments([paths[0], changed[1]]))
     whole = tmp_path / "whole.npz"
     covariance, found, origin = shard_moments(source, SETTING, Shard(1, 1))
-    write_moments(whole, moments_arrays(covariance, found.read))
+    write_moments(whole, Moments(covariance, found.read).arrays())
     with pytest.raises(MatrixError, match="does not say which shard it is"):
         list(iterate_moments([*paths, str(whole)]))
 
@@ -158,7 +158,7 @@ def test_the_moments_of_a_source_count_once(photos, tmp_path):
 
 
 def test_an_origin_that_is_not_known(tmp_path):
-    arrays = moments_arrays(random_covariance(0), 1, origin=Origin.of("x", "y", SETTING, Shard(1, 2)))
+    arrays = Moments(random_covariance(0), 1, origin=Origin.of("x", "y", SETTING, Shard(1, 2))).arrays()
     known = b'{"source": "x", "listing": "y", "setting": %s, "shard": %s}'
     for text in (b"{}", b"null", b"no json", known % (b"{}", b"[3, 2]"), known % (b"[]", b"null"), b"\xff"):
         np.savez(tmp_path / "m.npz", **{**arrays, "origin": np.frombuffer(text, np.uint8)})
