@@ -3,7 +3,7 @@
 import math
 import os
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,7 +33,6 @@ __all__ = [
     "read_kernels",
     "read_written",
     "size_in_words",
-    "write_moments",
 ]
 
 COPIES = 10  # number of arrays of the size of a covariance that are held while its kernels are computed
@@ -93,7 +92,8 @@ class Moments(NamedTuple):
         OutputError
             If the file cannot be written.
         """
-        write_moments(Path(path), self.arrays())
+        arrays: dict[str, Any] = self.arrays()
+        write_whole({Path(path): lambda file: np.savez(file, **arrays)}, elsewhere="another file")
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of a file of moments by name, as :func:`iterate_moments` reads them."""
@@ -117,11 +117,6 @@ class Moments(NamedTuple):
         if self.origin is not None:  # as bytes: files of moments hold numbers only
             arrays[ORIGIN] = np.frombuffer(self.origin.text().encode(), np.uint8)
         return arrays
-
-
-def write_moments(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write the arrays of a file of moments, whole or not at all; OutputError if that is not possible."""
-    write_whole({path: lambda file: np.savez(file, **dict[str, Any](arrays))}, elsewhere="another file")
 
 
 def is_moments(path: Path, further: Sequence[str] = ()) -> bool:

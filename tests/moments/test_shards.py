@@ -12,7 +12,7 @@ import torch
 from ndtools.data.images.sources import Skipped, resolve_source
 from ndtools.errors import DataError, MatrixError, NoUsableImageError, OptionError
 from ndtools.moments.adding import TreeSum
-from ndtools.moments.files import Moments, iterate_moments, write_moments
+from ndtools.moments.files import Moments, iterate_moments
 from ndtools.moments.groups import moments_of_files
 from ndtools.moments.images import image_moments
 from ndtools.moments.origin import Origin, PatchSetting, Shard
@@ -86,9 +86,7 @@ def saved(source, of, folder, setting=SETTING, jobs=1):
     for i in range(1, of + 1):
         covariance, found, origin = shard_moments(source, setting, Shard(i, of), jobs=jobs)
         paths.append(folder / f"{i}.npz")
-        write_moments(
-            paths[-1], Moments(covariance, found.read, setting.resize, noise=found.noise, origin=origin).arrays()
-        )
+        Moments(covariance, found.read, setting.resize, noise=found.noise, origin=origin).save(paths[-1])
     return list(map(str, paths))
 
 
@@ -143,7 +141,7 @@ def test_shards_that_do_not_fit_are_refused(photos, tmp_path):
         list(iterate_moments([paths[0], changed[1]]))
     whole = tmp_path / "whole.npz"
     covariance, found, origin = shard_moments(source, SETTING, Shard(1, 1))
-    write_moments(whole, Moments(covariance, found.read).arrays())
+    Moments(covariance, found.read).save(whole)
     with pytest.raises(MatrixError, match="does not say which shard it is"):
         list(iterate_moments([*paths, str(whole)]))
 
