@@ -31,7 +31,7 @@ def caption_compare(result: "CompareResult") -> str:
         signs.append(" Squares: mean of three runs of the published code by Obadage et al. (2025).")
     smooth = result.config.smooth
     split = split_of(result.arms).capitalize()
-    averaged = f", averaged over {smooth} steps" if smooth > 1 else ""
+    averaged = f", averaged over {smooth} steps, and over fewer near both ends" if smooth > 1 else ""
     first_steps = f"Loss of the first {result.config.loss_steps:,} training steps{averaged}."
     bands = "mean (lines) and one standard deviation (bands) over runs with other seeds"
     time = "the time of training without evaluation (mean over the runs)"
