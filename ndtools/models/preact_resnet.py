@@ -57,24 +57,7 @@ class PreActBottleneck(Block):
 
 
 def preact_resnet(depth: int, factories: Factories, *, num_classes: int, in_channels: int) -> ResNet:
-    """Build a pre-activation ResNet; as published for CIFAR, nothing is normalised before the average.
-
-    Parameters
-    ----------
-    depth : {18, 34, 50, 101, 152}
-        Number of layers with weights, without those of shortcuts. From 50 on, the blocks are bottlenecks.
-    factories : Factories
-        Makers of the network's layers.
-    num_classes : int
-        Number of outputs.
-    in_channels : int
-        Number of channels of the images.
-
-    Returns
-    -------
-    ResNet
-        Network that maps (N, in_channels, 32, 32) to logits (N, num_classes).
-    """
+    """Build a pre-activation ResNet as `resnet` does; as published for CIFAR, no norm stands before the average."""
     block = PreActBottleneck if depth >= 50 else PreActBlock
     return ResNet(
         block,

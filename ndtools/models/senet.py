@@ -36,22 +36,5 @@ class SEBlock(PreActBlock):
 
 
 def senet(depth: int, factories: Factories, *, num_classes: int, in_channels: int) -> nn.Module:
-    """Build a SENet (Hu et al. 2018) with pre-activation blocks.
-
-    Parameters
-    ----------
-    depth : {18, 34}
-        Number of layers with weights, without those of shortcuts and gates.
-    factories : Factories
-        Makers of the network's layers.
-    num_classes : int
-        Number of outputs.
-    in_channels : int
-        Number of channels of the images.
-
-    Returns
-    -------
-    Module
-        Network that maps (N, in_channels, 32, 32) to logits (N, num_classes).
-    """
+    """Build a SENet of 18 or 34 layers with pre-activation blocks (Hu et al. 2018), as `resnet` does."""
     return ResNet(SEBlock, BLOCK_COUNTS[depth], factories, num_classes=num_classes, in_channels=in_channels)
