@@ -57,7 +57,7 @@ class PreActBottleneck(Block):
 
 
 def preact_resnet(depth: int, factories: Factories, *, num_classes: int, in_channels: int) -> ResNet:
-    """Build a pre-activation ResNet as `resnet` does; as published for CIFAR, no norm stands before the average."""
+    """Build a pre-activation ResNet as `resnet` does; as published, nothing is normalised before the average."""
     block = PreActBottleneck if depth >= 50 else PreActBlock
     return ResNet(
         block,
