@@ -12,8 +12,8 @@ photograph = nd.run_deconvolve(nd.DeconvolveConfig(source="sample-photo"))
 figure = nd.plot_deconvolve(photograph)
 
 # %%
-# The covariance of 3×3 patches is nearly the identity afterwards. The rest is the ridge's doing: with a smaller eps
-# less of it is left.
+# Afterwards the covariance of 3×3 patches is nearly the identity. The remaining correlations are due to the ridge: a
+# smaller eps leaves less of them.
 
 covariance = nd.run_covariance(nd.CovarianceConfig(source="sample", images=8))
 figure = nd.plot_covariance(covariance)

@@ -13,5 +13,4 @@ result = nd.run_regress(config)
 figure = nd.plot_regress(result)
 
 # %%
-# The rates of the other arms are 0.9 of the largest stable rate of each, so they are as fast as gradient descent on
-# these features can be made by the choice of its rate.
+# Each of the other arms has 0.9 of its largest stable rate, so gradient descent on its features can hardly be faster.

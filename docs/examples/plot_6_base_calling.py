@@ -4,7 +4,7 @@ Base calling
 
 In sequencing by synthesis, each cycle adds one base to the molecules of a cluster, and the colour of its dye is seen in
 four channels. The channels overlap, and some molecules are behind or ahead, so that a cycle also shows the bases before
-and after. Here the run is made in code, so the true bases are known.
+and after. The run in this example is synthetic, so the true bases are known.
 """
 
 import ndtools as nd

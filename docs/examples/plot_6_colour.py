@@ -2,8 +2,9 @@
 Cones instead of primaries
 ==========================
 
-Pixels of files are the red, green and blue of a display, coded for it. Eyes have cones of three kinds, which sum light.
-Kernels of the same images in three colour spaces: as in the file, as light, and as signals of cones.
+The pixels of a file are the red, green and blue of a display, and are coded for it. The eye has cones of three kinds,
+which sum light. This example compares kernels of the same images in three colour spaces: the values of the file, light,
+and signals of cones.
 """
 
 from matplotlib.figure import Figure
@@ -16,8 +17,8 @@ spaces = {"srgb": "sRGB", "linear": "light", "lms": "cones"}
 results = {space: nd.kernels("sample-photo", kernel_size=7, eps=1e-5, space=space) for space in spaces}
 
 # %%
-# A row for each colour space. What an output channel takes from the three input channels is one picture, in which the
-# first, second and third input are red, green and blue, and grey is 0.
+# Each row is a colour space. The weights of an output channel for the three input channels form one picture, in which
+# the first, second and third input are red, green and blue, and grey is 0.
 
 figure = Figure(figsize=(7, 7), layout="constrained")
 for row, (space, name) in zip(figure.subplots(3, 3), spaces.items(), strict=True):
@@ -27,8 +28,8 @@ for row, (space, name) in zip(figure.subplots(3, 3), spaces.items(), strict=True
         ax.set_title(f"{name}, output {channel.name}")
 
 # %%
-# Cones L and M see nearly the same, so that what decorrelates them subtracts one from the other: red against green. S
-# stands against both, blue against yellow. Centres of the kernels, by output and input:
+# The signals of the cones L and M are nearly the same, so deconvolution subtracts one from the other: red against
+# green. S opposes both, blue against yellow. Centres of the kernels, by output and input:
 
 for space, result in results.items():
     print(spaces[space])

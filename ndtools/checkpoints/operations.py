@@ -14,6 +14,7 @@ from ndtools.checkpoints.state_dicts import State, save_state
 from ndtools.computing.operators import check_memory
 from ndtools.errors import DataError, NumericalError, OptionError
 from ndtools.layers.config import LINEAR_BLOCK
+from ndtools.models.catalogue import Stem
 from ndtools.models.factories import LayerSpec
 from ndtools.models.spec import NetworkSpec
 from ndtools.surgery.audit import audit
@@ -31,6 +32,10 @@ __all__ = [
     "convert_checkpoint",
     "fold_checkpoint",
 ]
+
+_SIDES: dict[Stem, int] = {"cifar": 32, "imagenet": 224}
+"""Side of the images that networks of each form are made for, pixels; those for segmentation have that for ImageNet."""
+_EXAMPLES, _EXAMPLE_PIXELS = 8, 8 * 112**2  # that a folded network is compared for, at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +91,8 @@ class FoldResult:
         Largest difference between its logits and those of the original network in evaluation mode, for random images.
     largest : float
         Largest absolute value of these logits.
+    images, size : int
+        Number of these images, and their side in pixels.
     layers : int
         Number of layers that were folded.
     given : Checkpoint
@@ -96,6 +103,8 @@ class FoldResult:
     state: State
     max_difference: float
     largest: float
+    images: int
+    size: int
     layers: int
     given: Checkpoint
 
@@ -109,6 +118,8 @@ class FoldResult:
             "network": asdict(self.network),
             "max_difference": self.max_difference,
             "largest_output": self.largest,
+            "images": self.images,
+            "size": self.size,
             "layers": self.layers,
             "settings_assumed": self.given.assumed,
         }
@@ -207,17 +218,18 @@ def _translation(network: NetworkSpec) -> Plan:
     return Plan(tuple(entries))
 
 
-def fold_checkpoint(config: CheckpointConfig, *, size: int = 32, seed: int = 0) -> FoldResult:
+def fold_checkpoint(config: CheckpointConfig, *, size: int | None = None, seed: int = 0) -> FoldResult:
     """Merge the deconvolution of a trained network into its weights.
 
     Parameters
     ----------
     config : CheckpointConfig
         The checkpoint, and what its user knows of it.
-    size : int
-        Side of the example images, pixels.
+    size : int, optional
+        Side of the example images, pixels. Default: 224 for networks for ImageNet and for segmentation, otherwise 32.
     seed : int
-        Seed of the eight example images, whose pixels are independent and normal.
+        Seed of the example images, whose pixels are independent and normal. There are eight of up to 112 pixels a side,
+        and fewer of larger ones, at least one.
 
     Returns
     -------
@@ -236,7 +248,9 @@ def fold_checkpoint(config: CheckpointConfig, *, size: int = 32, seed: int = 0) 
     if network.form != "deconv":
         raise DataError(f"{config.source}: the network has no deconvolution layers: there is nothing to fold")
     model = network.holding(given.state).eval()
-    example = _images(given, 8, size, seed)
+    side = size if size is not None else _SIDES[network.stem]
+    count = max(1, min(_EXAMPLES, _EXAMPLE_PIXELS // max(1, side) ** 2))
+    example = _images(given, count, side, seed)
     if poor := poor_statistics(model):
         raise NumericalError(f"{config.source}: {poor}")
     try:
@@ -248,7 +262,8 @@ def fold_checkpoint(config: CheckpointConfig, *, size: int = 32, seed: int = 0) 
     if not math.isfinite(difference) or not math.isfinite(largest):
         raise NumericalError(f"{config.source}: outputs for random images are not finite; nothing is written")
     assert isinstance(folded.spec, NetworkSpec)  # all layers in a role are folded alike
-    return FoldResult(folded.spec, folded.state_dict(), difference, largest, len(_deconvolving(model)), given)
+    layers = len(_deconvolving(model))
+    return FoldResult(folded.spec, folded.state_dict(), difference, largest, count, side, layers, given)
 
 
 def audit_checkpoint(

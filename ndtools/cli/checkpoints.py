@@ -22,13 +22,15 @@ __all__ = [
     "InChannels",
     "NumClasses",
     "Settings",
-    "Size",
     "To",
     "assumed",
     "checkpoint_config",
     "describe",
     "destination",
+    "of_the_run",
 ]
+
+_LEAST_SIZE = 32  # of the images that networks of checkpoints take
 
 
 CheckpointFile = Annotated[
@@ -69,7 +71,6 @@ Settings = Annotated[
 To = Annotated[
     Path | None, typer.Option("--to", metavar="FILE", help="File to write, ending in .safetensors.", show_default=False)
 ]
-Size = Annotated[int, typer.Option(help="Side of the images, pixels.")]
 
 
 def checkpoint_config(
@@ -139,6 +140,36 @@ def destination(source: Path, to: Path | None, suffix: str) -> tuple[Path, bool]
         raise OptionError("to", f"must not be the checkpoint itself, {source}")
     check_writable([path], elsewhere="another file with --to", shorter="a shorter name with --to")
     return path, replaced
+
+
+def of_the_run(checkpoint: Path) -> tuple[int, int] | None:
+    """Return images in a training batch, and their side, as the run in whose folder a checkpoint lies recorded them.
+
+    Parameters
+    ----------
+    checkpoint : Path
+        Path of the checkpoint.
+
+    Returns
+    -------
+    (int, int) or None
+        Images in a batch of all processes, and their side in pixels. None if the checkpoint lies elsewhere, or the
+        description of the run is damaged.
+    """
+    from ndtools.errors import DataError
+    from ndtools.results.runs import read_about
+
+    try:
+        about = read_about(checkpoint.parent)
+    except DataError:
+        return None
+    view = about["data"].get("view", {"size": _LEAST_SIZE})  # images in memory have no view
+    try:
+        side = int(view["size"] if "size" in view else view["crop"])
+        count = int(about["config"]["batch_size"]) * int(about.get("processes", 1))
+    except (LookupError, TypeError, ValueError):
+        return None
+    return (count, max(side, _LEAST_SIZE)) if count >= 1 else None
 
 
 def describe(network: "NetworkSpec") -> str:

@@ -1,17 +1,21 @@
 """``ndtools fold``: merge the deconvolution of a trained checkpoint into plain layers."""
 
+from typing import Annotated
+
+import typer
+
 from ndtools.cli.checkpoints import (
     Arch,
     CheckpointFile,
     InChannels,
     NumClasses,
     Settings,
-    Size,
     To,
     assumed,
     checkpoint_config,
     describe,
     destination,
+    of_the_run,
 )
 from ndtools.console.options import AsJson, Quiet, Seed
 from ndtools.console.output import Output
@@ -27,7 +31,14 @@ def fold(
     in_channels: InChannels = None,
     config: Settings = None,
     to: To = None,
-    size: Size = 32,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            help="Side of the images that outputs are compared for, pixels (default: as in the run in whose folder the"
+            " checkpoint lies, or 224 for networks for ImageNet and for segmentation, or 32).",
+            show_default=False,
+        ),
+    ] = None,
     seed: Seed = 0,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -36,8 +47,8 @@ def fold(
 
     The result is a checkpoint of the same network with plain convolutions
     and linear layers, for inference. The largest difference of its outputs
-    from the unfolded network's, for eight images of random pixels, is
-    printed.
+    from the unfolded network's, for images of random pixels, is printed:
+    eight, or fewer of more than 112 pixels.
 
     By default NAME.safetensors becomes NAME-folded.safetensors beside it.
 
@@ -50,14 +61,15 @@ def fold(
     from ndtools.text import counted
 
     asked = checkpoint_config(checkpoint, arch=arch, num_classes=num_classes, in_channels=in_channels, config=config)
-    result = fold_checkpoint(asked, size=size, seed=seed)
+    of_run = of_the_run(checkpoint) if size is None else None
+    result = fold_checkpoint(asked, size=of_run[1] if of_run else size, seed=seed)
     result.save(path)
     run = output.manifest(config=asked, seed=seed, device="cpu", source=asked.source)
-    output.json({**run, "output": str(path), **result.numbers(), "size": size, "seed": seed})
+    output.json({**run, "output": str(path), **result.numbers(), "seed": seed})
     output.text(
         f"{describe(result.network)} · {counted(result.layers, 'layer')} folded"
         f" · max difference {result.max_difference:.2g} of outputs up to {result.largest:.3g}"
-        f" · 8 random images {size}×{size}, seed {seed}"
+        f" · {counted(result.images, 'random image')} {result.size}×{result.size}, seed {seed}"
         f"{assumed(result.given.assumptions(('eps', 'n_iter')))}"
     )
     output.written([path], replaced=replaced)

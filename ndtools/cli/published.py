@@ -28,10 +28,10 @@ _KINDS = ("accuracies", "times", "sizes", "others")
 _IMAGES = {"test": "on test images", "train": "on training images", "unclear": "on images that are not named"}
 _EPOCH = {"last": "of the last epoch", "best": "of the best epoch", "unclear": ""}
 _HINTS = """
-ndtools published vgg16 cifar10 nd               what has all of these words
-ndtools published table1/vgg16/cifar10/nd/20     all about one, by its ID
-ndtools published --document report-2021         all of one document
-ndtools published --claims                       what is claimed in words"""
+ndtools published vgg16 cifar10 nd               search: all of these words must occur
+ndtools published table1/vgg16/cifar10/nd/20     one number or claim in full, by its ID
+ndtools published --document report-2021         all numbers and claims of one document
+ndtools published --claims                       all claims made in words"""
 
 
 def _ids(incomplete: str) -> list[str]:
@@ -51,17 +51,19 @@ def published(
         list[str] | None,
         typer.Argument(
             metavar="WORDS",
-            help="Words that must all occur, or one ID (default: count what there is).",
+            help="Words that must all occur, or one ID (default: count the numbers and claims of each document).",
             autocompletion=_ids,
         ),
     ] = None,
     *,
     document: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Only what this document publishes.", autocompletion=_documents),
+        typer.Option(
+            metavar="NAME", help="Show only the numbers and claims of this document.", autocompletion=_documents
+        ),
     ] = None,
-    claims: Annotated[bool, typer.Option("--claims", help="Only claims in words.")] = False,
-    numbers: Annotated[bool, typer.Option("--numbers", help="Only numbers.")] = False,
+    claims: Annotated[bool, typer.Option("--claims", help="Show only claims made in words.")] = False,
+    numbers: Annotated[bool, typer.Option("--numbers", help="Show only numbers.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """List and search the numbers and claims that were published.
@@ -94,7 +96,7 @@ def published(
         _show(items[0], output)
     elif not (given or document or claims or numbers):
         output.table(_counts())
-        output.text("What both versions of the paper print alike counts in both, and once in the last line.\n")
+        output.text("A value that is in both versions of the paper counts for each, and once in the last line.\n")
         output.text("\n".join(line for name in DOCUMENTS for line in _labelled(name, DOCUMENTS[name], 16)))
         output.text(_HINTS)
     else:
@@ -125,14 +127,15 @@ def _found(
         kind = "number or claim" if numbers and claims else "number" if numbers else "claim"
         if not words:
             raise OptionError("document", f"{document} publishes no {kind}")
-        unknown = [f"'{word}'" for word in unknown_words(words)]
+        unknown = [f"'{word}'" for word in unknown_words(words)] if len(words) > 1 else []
         nowhere = f" ({', '.join(unknown)} occur{'s' if len(unknown) == 1 else ''} nowhere)" if unknown else ""
         nearest = ", ".join(nearest_ids(words, numbers=numbers, claims=claims))
         only = next((option for option in ("claims", "numbers") if [option] == [word.lower() for word in words]), None)
         hint = f"all of these are shown by `{only}`" if only else f"the nearest IDs are {nearest}"
         raise OptionError(
             "words",
-            f"find nothing: no {kind}{f' of {document}' if document else ''} has all of '{' '.join(words)}'{nowhere};"
+            f"find nothing: no {kind}{f' of {document}' if document else ''} has {'all of ' * (len(words) > 1)}"
+            f"'{' '.join(words)}'{nowhere};"
             f" {hint}",
         )
     return found_numbers, found_claims
@@ -222,4 +225,4 @@ def _show(item: "Entry | Claim", output: Output) -> None:
 
 def _explain_doubts(items: "Sequence[Entry | Claim]", output: Output) -> None:
     if any(item.doubt for item in items):
-        output.text("?: there is reason for doubt; give the ID as the only word to read it")
+        output.text("?: doubtful; ndtools published ID says why")

@@ -25,17 +25,20 @@ def report(
         Path, typer.Option("--output", "-o", help="Path of the page. An older report is replaced, and no other file.")
     ] = Path("report.html"),
     title: Annotated[
-        str | None, typer.Option("--title", help="Title of the page (default: what it holds).", show_default=False)
+        str | None,
+        typer.Option(
+            "--title", help="Title of the page (default: a title that says what it holds).", show_default=False
+        ),
     ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write one HTML page of results, that needs no other file.
+    """Write one HTML page of results that needs no other file.
 
-    Of a folder that ndtools reproduce wrote, it shows each published number
-    beside the measured one, what fails first. Of any other results it shows
-    figures, numbers, commands and configurations, and of training runs their
-    curves. Damaged files are named and left out.
+    For a folder that ndtools reproduce wrote, the page shows each published
+    number beside the measured one, and begins with those that disagree. For
+    other results it shows figures, numbers, commands and configurations, and
+    for training runs their curves. Damaged files are named and left out.
 
     Example: [bold]ndtools report figures/ --output figures.html[/bold]
     """

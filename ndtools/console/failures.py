@@ -63,6 +63,9 @@ def _exit_codes(context: typer.Context | None = None) -> Iterator[None]:
     try:
         try:
             yield
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")  # a phrase of the parser, and not a reason
+            raise
         except (RuntimeError, OSError, ImportError) as error:
             if not is_out_of_memory(error):
                 raise

@@ -101,7 +101,7 @@ PatchSizes = Annotated[
     ),
 ]
 PatchSize = Annotated[int, typer.Option("--kernel-size", "-k", help="Side of the patches in pixels.")]
-Gray = Annotated[bool, typer.Option("--gray", "--grey", help="Reduce images to luma.")]
+Gray = Annotated[bool, typer.Option("--gray", "--grey", help="Reduce images to one channel, luma.")]
 ColourSpace = Annotated[
     Space,
     typer.Option(
@@ -121,15 +121,15 @@ Ridges = Annotated[
         "--eps",
         metavar="EPS[,EPS...]",
         help="Ridge added to the covariance of [0, 1] pixels: a number; 'paper', 1e-5 of the mean variance of a pixel; "
-        "'auto', the ridge that gives held-out images the highest likelihood; or several, separated by commas. A "
-        "smaller one makes the output sparser, and large kernels of JPEG photographs ring: rounding to 8 bits is noise "
-        "of variance 1.3e-6.",
+        "'auto', the ridge with which half of the images best predict the other half; or several, separated by commas. "
+        "A smaller ridge makes the output sparser, but amplifies noise, so that large kernels ring (8-bit rounding has "
+        "the variance 1.3e-6).",
     ),
 ]
 RelativeEps = Annotated[
     bool,
     typer.Option(
-        "--relative-eps", help="Take numbers of eps in units of the mean variance of a pixel (the paper: 1e-5)."
+        "--relative-eps", help="Take numbers of --eps in units of the mean variance of a pixel (the paper has 1e-5)."
     ),
 ]
 Spectrum = Annotated[
@@ -143,13 +143,13 @@ Method = Annotated[
     RootMethod,
     typer.Option(help="Inverse square root: exact (eigh), or Newton-Schulz (vanilla is unstable)."),
 ]
-Iterations = Annotated[int, typer.Option(help="Number of Newton-Schulz iterations, for the other methods than eigh.")]
+Iterations = Annotated[int, typer.Option(help="Number of Newton-Schulz iterations, unless --method is eigh.")]
 
 # Data sets with labels.
 Dataset = Annotated[
     str,
     typer.Argument(
-        help="Name of a data set or its folder; 'glyphs' is built in, synthetic digits.",
+        help="Name of a data set, or a folder with its files; 'glyphs' (synthetic digits) is built in.",
         autocompletion=complete_dataset,
     ),
 ]
@@ -184,7 +184,9 @@ Dpi = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.", rich_help_panel=_SCREEN)]
 Quiet = Annotated[
     bool,
-    typer.Option("--quiet", "-q", help="Print nothing but warnings and errors (and --json).", rich_help_panel=_SCREEN),
+    typer.Option(
+        "--quiet", "-q", help="Print only warnings and errors (and the text of --json).", rich_help_panel=_SCREEN
+    ),
 ]
 Seed = Annotated[
     int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of all random numbers.", rich_help_panel=_RUN)
@@ -209,7 +211,9 @@ class ArrayOptions:
     ] = None
     key: Annotated[
         str | None,
-        typer.Option("--key", metavar="NAME", help="Name of the array in a .npz or .mat.", rich_help_panel=_ARRAYS),
+        typer.Option(
+            "--key", metavar="NAME", help="Name of the array in an .npz or .mat file.", rich_help_panel=_ARRAYS
+        ),
     ] = None
     channels: Annotated[
         str | None,
@@ -225,7 +229,7 @@ class ArrayOptions:
         typer.Option(
             "--raw",
             metavar="HxW:TYPE",
-            help="Files are numbers without a header: sizes of the axes, and NumPy's type, as in 1024x1536:>u2.",
+            help="Read files as numbers without a header, of these sizes and this NumPy type, as in 1024x1536:>u2.",
             rich_help_panel=_ARRAYS,
         ),
     ] = None
@@ -244,7 +248,7 @@ class ArrayRidgeOptions(ArrayOptions):
         bool,
         typer.Option(
             "--absolute-eps",
-            help="Take numbers of eps in squared units of the values, not of their mean variance as by default.",
+            help="Take numbers of --eps in squared units of the values (default: in units of their mean variance).",
             rich_help_panel=_ARRAYS,
         ),
     ] = False
@@ -287,7 +291,8 @@ class SharedOptions:
         typer.Option(
             "--jobs",
             "-j",
-            help="Threads that decode, and as many that compute (default: one per processor; one for small matrices).",
+            help="Number of threads that decode, and of those that compute (default: one per processor; one "
+            "for small matrices).",
             rich_help_panel=_RUN,
         ),
     ] = None
@@ -299,8 +304,8 @@ class SharedOptions:
         typer.Option(
             OPTION,
             metavar="KEY=VALUE",
-            help="Option of the storage of an address such as s3://bucket/photos, as fsspec takes it: anon=true, or a "
-            "JSON object (repeatable). Results do not record it.",
+            help="Option for the storage of an address such as s3://bucket/photos, in the words of fsspec: anon=true, "
+            "or a JSON object (repeatable). Results do not record it.",
             rich_help_panel=_RUN,
         ),
     ] = None

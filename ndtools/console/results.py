@@ -191,7 +191,7 @@ class ExperimentOutput(Output):
             dpi=self.shared.dpi,
         )
         if removed := remove_files([self.shared.out / name for name in stale]):
-            self.note(f"removed {'  '.join(map(str, removed))}: not of this run, but of the result that it replaces")
+            self.note(f"removed {'  '.join(map(str, removed))}, written by the run that this one replaces")
         try:
             self.json(numbers)
             self.table(table, title)

@@ -21,7 +21,7 @@ _FOREIGN = (".pdf", ".png", ".svg", ".json", ".md", ".txt", ".doc", ".docx")
 
 @dataclass(frozen=True)
 class Report:
-    """Report that was written.
+    """Path, size and counts of a report that was written.
 
     Attributes
     ----------

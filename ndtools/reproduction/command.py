@@ -29,17 +29,19 @@ def reproduce(
     ids: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="ID", help="Figures and tables, such as fig7 or table3 (default: all).", show_default=False
+            metavar="ID",
+            help="IDs of figures, tables and other items, such as fig7 or table3 (default: all).",
+            show_default=False,
         ),
     ] = None,
     *,
     listed: Annotated[
-        bool, typer.Option("--list", help="Show what can be run, with data, time and state, and run nothing.")
+        bool, typer.Option("--list", help="List the items with their data, time and state, and run nothing.")
     ] = False,
     budget: Annotated[
         str,
         typer.Option(
-            help="Time for all together: 90s, 15m, 2h, or none. It decides how large each recipe is run.",
+            help="Time for all items together: 90s, 15m, 2h, or none. It decides how much of each recipe is run.",
             rich_help_panel=_RUN,
         ),
     ] = "15m",
@@ -49,21 +51,23 @@ def reproduce(
     runs: Annotated[
         Path,
         typer.Option(
-            help="Folder of training runs that are taken up if they have finished with an equal configuration.",
+            help="Folder of training runs; finished ones with an equal configuration are used, and not run again.",
             rich_help_panel=_RUN,
         ),
     ] = Path("runs"),
     device: Annotated[Device, typer.Option(help="Device that computes.", rich_help_panel=_RUN)] = Device.auto,
     jobs: Annotated[
         int | None,
-        typer.Option("--jobs", "-j", help="Threads (default: as each experiment has it).", rich_help_panel=_RUN),
+        typer.Option(
+            "--jobs", "-j", help="Number of threads (default: that of each experiment).", rich_help_panel=_RUN
+        ),
     ] = None,
     data_dir: DataDir = None,
     photographs: Annotated[
         str | None,
         typer.Option(
             metavar="FOLDER",
-            help="Photographs, best of ImageNet (default: imagenet_sample in the folders of data sets).",
+            help="Folder of photographs, ideally of ImageNet (default: imagenet_sample in the folders of data sets).",
             show_default=False,
             rich_help_panel=_DATA,
         ),
@@ -72,7 +76,7 @@ def reproduce(
         str | None,
         typer.Option(
             metavar="FILE",
-            help="The photograph Lenna, another, or sample-photo (default: lenna.png in the folders of data sets).",
+            help="File of Lenna or another photograph, or sample-photo (default: lenna.png among the data sets).",
             show_default=False,
             rich_help_panel=_DATA,
         ),

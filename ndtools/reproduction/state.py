@@ -56,7 +56,7 @@ class PartState:
 
 @dataclass(frozen=True, kw_only=True)
 class ItemState:
-    """State of an item.
+    """State of an item of a reproduction: its level, its parts and their results.
 
     Attributes
     ----------

@@ -20,6 +20,7 @@ __all__ = [
     "figure_paths",
     "is_result",
     "result_paths",
+    "write_drawings",
     "write_figures",
     "write_results",
 ]
@@ -103,10 +104,9 @@ def _write_npz(arrays: Mapping[str, Any], file: IO[bytes]) -> None:
     np.savez(file, **arrays)  # uncompressed: measured numbers hardly compress
 
 
-def _write_captions(stem: str, captions: Mapping[str, str], command: str, file: IO[bytes]) -> None:
+def _write_captions(captions: Mapping[str, str], command: str, file: IO[bytes]) -> None:
     # Commands may hold names of files that are not UTF-8.
-    named = {f"{stem}{label and '_'}{label}": caption for label, caption in captions.items()}
-    file.write(captions_text(named, command).encode("utf-8", "backslashreplace"))
+    file.write(captions_text(captions, command).encode("utf-8", "backslashreplace"))
 
 
 def _write_png(pixels: NDArray[np.uint8], file: IO[bytes]) -> None:
@@ -168,7 +168,8 @@ def write_results(
     writers = _figure_writers(figure_paths(folder, stem, "", formats), figures[""], dpi=dpi, about=about)
     writers[folder / f"{stem}.npz"] = partial(_write_npz, arrays)
     writers[folder / f"{stem}.json"] = lambda file: file.write(strict_json(numbers).encode())
-    writers[folder / f"{stem}.txt"] = partial(_write_captions, stem, captions, command)
+    named = {f"{stem}{label and '_'}{label}": caption for label, caption in captions.items()}
+    writers[folder / f"{stem}.txt"] = partial(_write_captions, named, command)
     for label, pixels in (images or {}).items():
         writers[folder / f"{stem}_{label}.png"] = partial(_write_png, pixels)
     for label in filter(None, figures):
@@ -219,8 +220,62 @@ def write_figures(
     OutputError
         If a file cannot be written. Existing files then remain unchanged.
     """
+    names = {label: f"{stem}{label and '_'}{label}" for label in {**figures, **captions}}
+    return write_drawings(
+        folder,
+        {names[label]: figure for label, figure in figures.items()},
+        {names[label]: caption for label, caption in captions.items()},
+        folder / f"{stem}.txt",
+        command=command,
+        formats=formats,
+        dpi=dpi,
+        about=about,
+    )
+
+
+def write_drawings(
+    folder: Path,
+    figures: Mapping[str, Figure],
+    captions: Mapping[str, str],
+    text: Path | None,
+    *,
+    command: str,
+    formats: Sequence[str] = ("png",),
+    dpi: int = 300,
+    about: str | None = None,
+) -> list[Path]:
+    """Write figures under any names, and their captions, whole or not at all, and return their paths.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the figures, which must exist.
+    figures, captions : mapping
+        Figures, and captions, by the file names of the figures, without extension.
+    text : Path or None
+        Path of the file of captions; None to write none.
+    command : str
+        Command line for the file of captions.
+    formats : sequence of {"png", "svg", "pdf"}
+        Formats of the figures. Default: PNG alone.
+    dpi : int
+        Resolution in pixels per inch. Default 300.
+    about : str, optional
+        Title that the files of the figures hold. By default they have none.
+
+    Returns
+    -------
+    list of Path
+        Paths of the files, of each figure in each format, and of the captions.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written. Existing files then remain unchanged.
+    """
     writers: dict[Path, Callable[[IO[bytes]], object]] = {}
-    for label, figure in figures.items():
-        writers |= _figure_writers(figure_paths(folder, stem, label, formats), figure, dpi=dpi, about=about)
-    writers[folder / f"{stem}.txt"] = partial(_write_captions, stem, captions, command)
+    for name, figure in figures.items():
+        writers |= _figure_writers(figure_paths(folder, name, "", formats), figure, dpi=dpi, about=about)
+    if text is not None:
+        writers[text] = partial(_write_captions, captions, command)
     return write_whole(writers)

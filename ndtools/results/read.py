@@ -181,10 +181,12 @@ def load_numbers(path: str | os.PathLike[str]) -> SavedResult:
     """
     path = _numbers_of(path)
     name = printable(path)
+    if path.is_dir():
+        raise DataError(f"{name} is a folder; {REMEDY}")
     if path.suffix.lower() in _DRAWN:
         beside = path.with_suffix(".json")
         raise DataError(
-            f"{name} is what a command draws or says of a result, and not the result; "
+            f"{name} is a figure or a caption, and not the result itself; "
             + (f"give {printable(beside)}" if beside.exists() else REMEDY)
         )
     if path.suffix.lower() in _NETWORKS and path.is_file():

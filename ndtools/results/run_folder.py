@@ -140,6 +140,11 @@ class RunFolder:
         return self.path / "examples.png"
 
     @property
+    def scenes(self) -> Path:
+        """Path of the arrays that the figure of scenes shows."""
+        return self.path / "examples.npz"
+
+    @property
     def captions(self) -> Path:
         """Path of the text file with the captions of the figures."""
         return self.path / "figure.txt"

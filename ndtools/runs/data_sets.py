@@ -10,7 +10,7 @@ from ndtools.data.labelled.datasets import load_dataset
 from ndtools.errors import OptionError
 from ndtools.runs.config import LAYER_SETTINGS, RunConfig
 from ndtools.runs.loaded import Loaded
-from ndtools.runs.streams import is_streamed, load_streams
+from ndtools.runs.streams import check_known, is_streamed, load_streams
 from ndtools.training.data import PUBLISHED, TrainingData
 from ndtools.training.recipe import Recipe
 
@@ -62,6 +62,7 @@ class DataSets:
             of_data.pop(name, None)
         if self._loaded is None or of_data != self._chosen:
             self._loaded = None  # before the memory for the next is needed
+            check_known(config)
             streamed = config.task == "segmentation" or is_streamed(config.dataset)
             self._loaded = load_streams(config, self.device) if streamed else self._in_memory(config)
             self._chosen = of_data

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ndtools.results.runs import Run
     from ndtools.training.loop import Training
 
-__all__ = ["IGNORED", "Examples", "Scene", "caption_examples", "examples_of", "plot_examples"]
+__all__ = ["IGNORED", "Examples", "Scene", "caption_examples", "examples_from", "examples_of", "plot_examples"]
 
 IGNORED = 255
 """Label of pixels without a class."""
@@ -122,9 +122,27 @@ def examples_of(training: "Training", run: "Run", classes: Sequence[str]) -> Exa
         predicted = at_size(training.outputs(image), labels).argmax(1)
         maps = (map_[0].cpu().numpy() for map_ in (predicted, labels))
         scenes.append(Scene(pixels.permute(1, 2, 0).cpu().numpy(), *maps))
-    if not scenes:
-        return None
-    about = run.about["data"]
+    return examples_from(run, scenes, classes) if scenes else None
+
+
+def examples_from(run: "Run", scenes: Sequence[Scene], classes: Sequence[str]) -> Examples:
+    """Put scenes of a run together with what its description and its result say of them.
+
+    Parameters
+    ----------
+    run : Run
+        Records and result of a run that has ended.
+    scenes : sequence of Scene
+        Scenes of the images for the final number.
+    classes : sequence of str
+        Names of the classes, indexed by label.
+
+    Returns
+    -------
+    an instance of Examples
+        The scenes with the measures of all images.
+    """
+    about, last = run.about["data"], (run.result or {})["last"]
     return Examples(
         scenes=tuple(scenes),
         classes=tuple(classes),

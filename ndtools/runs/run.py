@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import nn
 
 from ndtools.computing.hardware import hardware
 from ndtools.computing.operators import operator_threads, resolve_device
-from ndtools.errors import DataError, TrainingDiverged
+from ndtools.errors import DataError, OutputError, TrainingDiverged
 from ndtools.layers.processes import rank, world_size
 from ndtools.models.catalogue import build
 from ndtools.models.norms import arm
@@ -250,7 +251,8 @@ def train(
     """Train, and write records and checkpoints into the folder of the run.
 
     The state from which the run can be resumed is written after each epoch, whenever ``checkpoint_every`` seconds have
-    passed since it was written last, and when the run is stopped. Of several processes, the first writes.
+    passed since it was written last, and when the run is stopped, by a wish or as no more images can be read. Of
+    several processes, the first writes.
 
     Parameters
     ----------
@@ -270,10 +272,15 @@ def train(
     dict or None
         Content of the result.json that was written, without the version of its format; None if the run was stopped,
         so that it can be resumed.
+
+    Raises
+    ------
+    DataError
+        If images cannot be read any more. In a run of one process, the state before that is written.
     """
     training, writer = run.training, Writer(run.training, folder, run.loaded.classes)
     stopped, reason = ("max_steps" if training.steps < run.config.epochs * training.per_epoch else None), None
-    written = time.monotonic()
+    written, saved = time.monotonic(), training.step
     try:
         for record in training.records():
             due = isinstance(record, EpochRecord) or time.monotonic() - written > checkpoint_every
@@ -281,11 +288,18 @@ def train(
             show(record)
             if due or stopping:
                 writer.checkpoint()
-                written = time.monotonic()
+                written, saved = time.monotonic(), training.step
             if stopping and training.step < training.steps:
                 return None
     except TrainingDiverged as error:
         stopped, reason = "diverged", str(error)
+    except (
+        DataError
+    ):  # no batch for the next step, as a process that reads images was killed; nothing has changed since
+        if training.step > saved and world_size() == 1:  # else the others do not know that this one has stopped
+            with suppress(OutputError):
+                writer.checkpoint()
+        raise
     return writer.finish(stopped, reason)
 
 
@@ -305,12 +319,21 @@ def _surroundings(run: Prepared) -> dict[str, Any]:
     }
 
 
+_LISTS = {"fingerprint": "names or labels", "sizes": "sizes"}
+"""What entries of the data in run.json are fingerprints of. Older runs do not have all of them."""
+
+
 def _check_images(run: Prepared, folder: RunFolder) -> None:
-    before = folder.about["data"]
+    before, location = folder.about["data"], printable(run.loaded.location)
     for name, value in run.training.data.numbers().items():
-        if name in before and before[name] != value:
-            raise DataError(
-                f"{printable(folder.path)} was started with other images, or other constants: its {name} was"
-                f" {before[name]}, and that of {printable(run.loaded.location)} is {value}; give the folder of"
-                " the same images as `dataset`"
-            )
+        if name not in before or before[name] == value:
+            continue
+        if name in _LISTS and isinstance(value, dict):
+            others = [split for split in {**before[name], **value} if before[name].get(split) != value.get(split)]
+            why = f"the {_LISTS[name]} of the files in {location} are others (in {' and '.join(others)})"
+        else:
+            why = f"or other constants: its {name} was {before[name]}, and that of {location} is {value}"
+        raise DataError(
+            f"{printable(folder.path)} was started with other images, {why}; give the folder of the same images as"
+            " `dataset`"
+        )

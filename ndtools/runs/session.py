@@ -166,7 +166,9 @@ class Session:
                 self.screen = Output(quiet=True)
                 stack.enter_context(warnings.catch_warnings())
                 warnings.simplefilter("ignore", NumericalWarning)
-                warnings.filterwarnings("ignore", ".* has no images for evaluation", SkippedImageWarning)
+                warnings.filterwarnings(
+                    "ignore", ".* (has no images for evaluation|beside the classes)", SkippedImageWarning
+                )
             shown = stack.enter_context(display(self.screen.note, quiet=self.screen.quiet))
             stop = stack.enter_context(stop_requests(insistent=world_size() == 1))
             yield _Now(DataSets(device), shown, stop)
@@ -218,6 +220,11 @@ class Session:
                 raise
             kept = "the state that was written before is kept; " if folder.state.exists() else ""
             raise OutputError(f"{error}; {kept}when there is room, go on with: {_command(folder)}") from error
+        except DataError as error:
+            if rank() > 0 or not folder.state.exists():
+                raise
+            kept = "the state that was written last is kept"
+            raise DataError(f"{error}; {kept}; go on with: {_command(folder)}") from error
         if result is None:
             self._interrupted(folder, f"the state after step {training.step:,} of {training.steps:,} is written")
             return

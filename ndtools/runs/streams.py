@@ -1,11 +1,13 @@
 """Data of training runs that are streamed from files: class folders, tar shards, and scenes with label maps."""
 
+import difflib
 import os
 import warnings
 from pathlib import Path
 
 import torch
 
+from ndtools.data.labelled.catalogue import KNOWN
 from ndtools.data.labelled.locations import VARIABLE, find_in, roots
 from ndtools.data.labelled.scenes import SCENES, scenes
 from ndtools.data.labelled.streamed import StreamedSet
@@ -15,12 +17,43 @@ from ndtools.runs.loaded import Loaded
 from ndtools.text import printable
 from ndtools.training.streams import StreamedData
 
-__all__ = ["is_streamed", "load_streams"]
+__all__ = ["check_known", "is_streamed", "load_streams"]
 
 _FOLDERS = {"imagenet": ("imagenet", "ILSVRC2012"), "camvid": ("camvid", "CamVid"), "cityscapes": ("cityscapes",)}
 """Names of the folders that known sets are looked for in, by the name of the set."""
 _OF_CLASSES = ("imagenet",)  # those whose images have one label each
 _EVALUATED_IMAGES, _EVALUATED_SCENES = 64, 4  # at a time; logits have the size of the label maps
+
+
+def check_known(config: RunConfig) -> None:
+    """Refuse a data set that is neither a folder nor a name of a set.
+
+    Parameters
+    ----------
+    config : RunConfig
+        Configuration of a run.
+
+    Raises
+    ------
+    DataError
+        If there is none. The message says which folder and which names were looked for, and what may be meant.
+    """
+    name = config.dataset
+    if os.path.lexists(name) or name in _FOLDERS:
+        return
+    names = [SCENES, "camvid", "cityscapes"] if config.task == "segmentation" else [*KNOWN, *_OF_CLASSES]
+    if name in names:
+        return
+    like = difflib.get_close_matches(name.lower().replace("_", "-"), names, n=1)
+    below = next((place for root in roots(config.data_dir) if (place := Path(root) / name).is_dir()), None)
+    if below is not None:
+        hint = f"; there is {printable(below)}: give this path"
+    else:
+        hint = f"; did you mean {like[0]}?" if like else ""
+    raise DataError(
+        f"no such folder or data set: '{printable(name)}': {printable(os.path.abspath(name))} does not exist, and the"
+        f" names of data sets are {', '.join(names[:-1])} and {names[-1]}{hint}"
+    )
 
 
 def is_streamed(dataset: str) -> bool:
@@ -108,11 +141,8 @@ def _folder(config: RunConfig) -> str:
     name = config.dataset
     if name in _FOLDERS and (name in _OF_CLASSES) == (config.task == "segmentation") and not os.path.lexists(name):
         raise DataError(_other_command(name, pairs=name not in _OF_CLASSES))
-    if os.path.lexists(name) or name not in _FOLDERS:
-        if os.path.isdir(name):
-            return name
-        known = ", ".join([SCENES, "camvid", "cityscapes"]) if config.task == "segmentation" else "imagenet"
-        raise DataError(f"no such folder or data set: '{printable(name)}' (names: {known})")
+    if os.path.lexists(name):
+        return name  # what is not a folder is refused where its files are looked for
     places = [Path(root) / folder for root in roots(config.data_dir) for folder in _FOLDERS[name]]
     for place in places:
         if place.is_dir():

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import torch
 
 from ndtools.checkpoints.files import save_network
@@ -135,6 +136,7 @@ class Writer:
         from ndtools.results.files import captions_text
         from ndtools.runs.examples import caption_examples, examples_of, plot_examples
         from ndtools.runs.figure import caption_train, plot_train
+        from ndtools.runs.redraw import arrays_of
         from ndtools.writing import write_whole
 
         folder = self.folder
@@ -148,11 +150,17 @@ class Writer:
         writers: dict[Path, Callable[[IO[bytes]], object]] = {
             path: partial(figure.savefig, dpi=_DOTS) for path, figure in figures.items()
         }
+        if examples is not None:
+            writers[folder.scenes] = partial(_write_arrays, arrays_of(examples))
         write_whole(writers | {folder.captions: lambda file: file.write(text.encode("utf-8", "backslashreplace"))})
-        if examples is None:
+        for path in (folder.examples, folder.scenes) if examples is None else ():
             with suppress(OSError):  # there is none, but of a run that is longer now, and diverged
-                folder.examples.unlink()
+                path.unlink()
         folder.finish(result)
+
+
+def _write_arrays(arrays: Mapping[str, Any], file: IO[bytes]) -> None:
+    np.savez_compressed(file, **arrays)
 
 
 def _score(epoch: Mapping[str, float]) -> float:

@@ -221,7 +221,8 @@ class StreamedData:
         Returns
         -------
         dict
-            Numbers of images and classes, the view, mean and standard deviation, and fingerprints of the lists.
+            Numbers of images and classes, the view, mean and standard deviation, and fingerprints of the lists and of
+            the sizes of their files.
         """
         splits = {"train": self.streamed.train, "eval": self.streamed.eval, "test": self.streamed.test}
         there = {name: split for name, split in splits.items() if split is not None}
@@ -235,6 +236,7 @@ class StreamedData:
             "view": {"kind": type(self.view).__name__.lower(), **asdict(self.view)},  # type: ignore[call-overload]
             **self._numbers,
             "fingerprint": {name: split.fingerprint for name, split in there.items()},
+            "sizes": {name: split.sizes for name, split in there.items()},
         }
 
     def on_device(self, group: Group) -> tuple[Tensor, Tensor]:

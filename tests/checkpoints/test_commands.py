@@ -229,6 +229,19 @@ def test_audit_takes_batches_from_the_run_of_a_checkpoint(own, view, side, tmp_p
     assert "give the file" in invoke("audit", tmp_path).stderr
 
 
+@pytest.mark.parametrize(
+    ("view", "images"), [({"size": 64}, "8 random images 64×64"), ({"crop": 160}, "3 random images 160×160")]
+)
+def test_fold_compares_outputs_for_images_of_the_size_of_the_run(own, view, images, tmp_path):
+    shutil.copy(own[0], tmp_path / "last.safetensors")
+    about = {"format": 1, "name": "run", "arch": "vgg11", "norm": "deconv", "config": {"batch_size": 2}}
+    (tmp_path / "run.json").write_text(json.dumps({**about, "data": {"view": view}}))
+    assert images in invoke("fold", tmp_path / "last.safetensors").stdout
+    chosen = invoke("fold", tmp_path / "last.safetensors", "--size", 224, "--json")
+    assert (json.loads(chosen.stdout)["images"], json.loads(chosen.stdout)["size"]) == (2, 224)
+    assert "8 random images 32×32" in invoke("fold", own[0], "--to", tmp_path / "folded.safetensors").stdout
+
+
 def test_audit_names_singular_and_non_finite_statistics(own, tmp_path):
     state, metadata = load_state(own[0])
     state["features.0.whitening.running_covariance"][:] = 1e6  # rank 1, far above eps

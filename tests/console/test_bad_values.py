@@ -51,6 +51,12 @@ def test_counts_beyond_reason(tmp_path, monkeypatch, command, option, value):
     refused(tmp_path, monkeypatch, joined, 2, f"--{option} must be at most ")
 
 
+def test_a_choice_that_does_not_exist_is_named_without_phrases_of_the_parser():
+    result = CliRunner().invoke(app, ["regress", "--loss", "hinge"], env={"COLUMNS": "120"})
+    assert result.exit_code == 2
+    assert "Invalid value for '--loss': 'hinge' is not one of 'l2', 'logistic', 'both'." in result.stderr
+
+
 @pytest.mark.parametrize(
     "command",
     [

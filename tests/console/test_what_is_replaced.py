@@ -109,7 +109,7 @@ def test_figures_of_the_replaced_result_do_not_stay_beside_the_new_one(photos, t
     (out / "kernels_mine.png").write_bytes(b"mine")
     assert kernels(photos, out, "--name", "kernels_fit2").exit_code == 0
     again = kernels(photos, out)
-    assert f"removed {out / 'kernels_fit.png'}: not of this run" in again.stderr
+    assert f"removed {out / 'kernels_fit.png'}, written by the run that this one replaces" in again.stderr
     others = ["kernels_fit2.json", "kernels_fit2.npz", "kernels_fit2.png", "kernels_fit2.txt", "kernels_mine.png"]
     assert sorted(path.name for path in out.iterdir()) == sorted(names + others)
 

@@ -274,8 +274,9 @@ def test_commands_convert_and_fold(name, tiny, tmp_path):
     with torch.no_grad():
         converted.train()(images(4, dtype=torch.float32))
     save_network(converted, tmp_path / "trained.safetensors")
-    result = invoke("fold", tmp_path / "trained.safetensors", "--quiet")
+    result = invoke("fold", tmp_path / "trained.safetensors")
     assert result.exit_code == 0, result.output
+    assert ", 2 random images 224×224, seed 0" in result.stdout.replace(" · ", ", ")
     folded = load_network(tmp_path / "trained-folded.safetensors").eval()
     assert (folded.spec.form, folded.spec.arch) == ("plain", name)
     x = images(2, dtype=torch.float32)

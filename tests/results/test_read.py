@@ -75,7 +75,7 @@ def test_a_configuration_that_is_no_object_is_refused(tmp_path):
 def test_absent_files_and_folders_are_refused(tmp_path):
     with pytest.raises(DataError, match="no such file: '.*other.json'; give the .json or .npz file"):
         load(tmp_path / "other.json")
-    with pytest.raises(DataError, match="cannot read"):
+    with pytest.raises(DataError, match=r" is a folder; give the .json or .npz file"):
         load(tmp_path)
     path = write(tmp_path)
     path.with_suffix(".npz").unlink()
@@ -88,9 +88,9 @@ def test_absent_files_and_folders_are_refused(tmp_path):
 @pytest.mark.parametrize("suffix", [".png", ".pdf", ".svg", ".txt"])
 def test_a_picture_of_a_result_names_the_result(tmp_path, suffix):
     path = write(tmp_path)
-    with pytest.raises(DataError, match=rf"stem{suffix} is what a command draws.*; give .*stem.json$"):
+    with pytest.raises(DataError, match=rf"stem{suffix} is a figure or a caption.*; give .*stem.json$"):
         load(path.with_suffix(suffix))
-    with pytest.raises(DataError, match=rf"other{suffix} is what a command draws.*; give the .json or .npz file"):
+    with pytest.raises(DataError, match=rf"other{suffix} is a figure or a caption.*; give the .json or .npz file"):
         load(tmp_path / f"other{suffix}")
 
 

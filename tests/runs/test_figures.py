@@ -3,10 +3,13 @@
 import dataclasses
 import itertools
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from ndtools.drawing.palette import CLASSES
 from ndtools.models.catalogue import CATALOGUE
@@ -16,6 +19,7 @@ from ndtools.runs.examples import IGNORED, Examples, Scene, caption_examples, pl
 from ndtools.runs.figure import caption_train, plot_train
 from ndtools.runs.table import table_of
 from ndtools.training.records import EpochRecord
+from tests.commands import invoke
 from tests.drawing.test_palette import VIEWS, distance
 from tests.layout import faults
 from tests.run_folders import write_run
@@ -195,13 +199,19 @@ def test_examples_lie_evenly_in_the_list_of_their_images():
     assert len(list(data.examples("eval", 1000))) == 100
 
 
-def test_a_run_that_segments_writes_its_scenes(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def segmented(tmp_path_factory):
+    """Folder of a run that segments the built-in scenes."""
     import ndtools as nd
 
-    monkeypatch.setitem(CATALOGUE, "tiny_scenes", ENTRY)
-    config = nd.SegmentConfig(arch="tiny_scenes", norm="bn", images=8, epochs=1, batch_size=4, crop=32, workers=0)
-    run = nd.run_train(config, tmp_path, name="run")
-    folder = tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(CATALOGUE, "tiny_scenes", ENTRY)
+        config = nd.SegmentConfig(arch="tiny_scenes", norm="bn", images=8, epochs=1, batch_size=4, crop=32, workers=0)
+        return Path(nd.run_train(config, tmp_path_factory.mktemp("runs"), name="run").path)
+
+
+def test_a_run_that_segments_writes_its_scenes(segmented):
+    folder, run = segmented, read_run(segmented)
     assert (folder / "examples.png").read_bytes()[:4] == b"\x89PNG"
     captions = (folder / "figure.txt").read_text()
     assert captions.startswith("figure: Learning curves") and "\n\nexamples: Three scenes among the test" in captions
@@ -214,3 +224,55 @@ def test_a_run_that_segments_writes_its_scenes(tmp_path, monkeypatch):
     (group,) = loader.compared([folder])
     assert not loader.remarks and len(group.drawings) == 2
     assert group.drawings[1].caption.startswith("Three scenes among the test images")
+
+
+def test_figure_draws_the_curves_and_scenes_of_a_run_again(segmented, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(segmented, folder)
+    names, before = ("figure.png", "examples.png"), {path.name: path.read_bytes() for path in folder.iterdir()}
+    pixels = {name: np.asarray(Image.open(folder / name)) for name in names}
+    done = invoke("figure", folder, "--dpi", 200)
+    assert done.exit_code == 0 and "(replaced)" in done.stderr, done.stderr
+    for name in names:
+        np.testing.assert_array_equal(np.asarray(Image.open(folder / name)), pixels[name])
+    after = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert {name for name in before if before[name] != after[name]} <= set(names) and before.keys() == after.keys()
+
+    done = invoke(
+        "figure", folder / "run.json", "--width", "85mm", "--out", tmp_path / "new", "--name", "a", "--format", "svg"
+    )
+    assert done.exit_code == 0, done.stderr
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["a.svg", "a.txt", "a_examples.svg"]
+    for name in ("a", "a_examples"):
+        head = (tmp_path / "new" / f"{name}.svg").read_text()[:1000]
+        assert f'width="{85 / 25.4 * 72:.6f}pt"' in head
+    assert [part.split(":")[0] for part in (tmp_path / "new" / "a.txt").read_text().split("\n\n")[:2]] == [
+        "a",
+        "a_examples",
+    ]
+
+    (folder / "examples.npz").write_bytes(before["examples.npz"][:-40])
+    done = invoke("figure", folder)
+    assert done.exit_code == 3 and "examples.npz, which holds scenes of the run" in done.stderr
+    (folder / "examples.npz").unlink()  # as in runs of earlier versions
+    done = invoke("figure", folder, "--dpi", 50)
+    assert done.exit_code == 0 and "examples.png is not drawn again" in done.stderr
+    assert (folder / "figure.txt").read_bytes() == before["figure.txt"]
+    assert (folder / "figure.png").read_bytes() != after["figure.png"]
+    assert (folder / "examples.png").read_bytes() == after["examples.png"]
+
+
+def test_figure_draws_runs_that_are_going_on_and_names_what_else_a_folder_is(tmp_path):
+    write_run(tmp_path / "runs" / "a", epochs=4, done=2, state="running")
+    done = invoke("figure", tmp_path / "runs" / "a", "--dpi", 50)
+    assert done.exit_code == 0 and (tmp_path / "runs" / "a" / "figure.txt").exists(), done.stderr
+    assert not (tmp_path / "runs" / "a" / "examples.png").exists()
+    done = invoke("figure", tmp_path / "runs")
+    assert done.exit_code == 3
+    assert (
+        f"is a folder of runs; give one of them, or draw them beside one another with ndtools compare {tmp_path}"
+        in done.stderr
+    )
+    (tmp_path / "empty").mkdir()
+    done = invoke("figure", tmp_path / "empty")
+    assert done.exit_code == 3 and "empty is not the folder of a run of ndtools train or ndtools segment" in done.stderr

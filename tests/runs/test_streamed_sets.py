@@ -1,5 +1,6 @@
 """Training runs on images that stay in their files: layouts, damage, and what is said where something does not fit."""
 
+import json
 import os
 import shutil
 
@@ -7,8 +8,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from ndtools.errors import DataError
 from ndtools.models.catalogue import CATALOGUE, Entry
 from ndtools.results.runs import COLUMNS, read_run
+from ndtools.training import streams
+from ndtools.training.loading import following
 from tests.commands import invoke, numbers
 from tests.data.labelled.streamed_files import (
     camvid,
@@ -88,6 +92,46 @@ def test_folders_shards_and_numbers_of_workers_give_equal_runs(tmp_path, unpaint
         "test_images": 12,
         "eval_split": "validation",
     }
+
+
+def test_a_run_whose_images_cannot_be_read_any_more_loses_no_step(pets, tmp_path, monkeypatch, unpainted):
+    """As when the process that reads them is killed, within the minute between two writings of the state."""
+    whole = tmp_path / "whole"
+    assert train(pets, tmp_path, "--max-steps", 5, "--constants", "published", "--name", "whole").exit_code == 0
+    given = iter(range(3))
+
+    def ended(results):
+        if next(given, None) is None:
+            raise DataError("a process that reads images has ended")
+        return following(results)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(streams, "following", ended)
+        done = train(pets, tmp_path, "--max-steps", 5, "--constants", "published")
+    resume = f"ndtools train --resume {tmp_path / 'run'}"
+    assert done.exit_code == 3 and "has ended; the state that was written last is kept" in done.stderr
+    assert done.stderr.rstrip().endswith(f"; go on with: {resume}") and not (tmp_path / "run" / "result.json").exists()
+    done = invoke(*resume.split()[1:])
+    assert done.exit_code == 0 and "goes on after step 3 of 5" in done.stderr
+    assert losses(tmp_path / "run") == losses(whole)
+
+
+def test_images_of_the_same_names_may_not_be_others(pets, tmp_path, unpainted):
+    """Also where no constant tells: the images of an evaluation. Older runs, which know no sizes, go on."""
+    assert train(pets, tmp_path, "--max-steps", 1).exit_code == 0
+    run = tmp_path / "run"
+    write(pets / "val" / "cat" / "val00.jpg", (pets / "val" / "cat" / "val00.jpg").read_bytes() + b"0")
+    done = invoke("train", "--resume", run, "--max-steps", 2)
+    assert (done.exit_code, len(losses(run))) == (3, 1)
+    assert f"was started with other images, the sizes of the files in {pets} are others (in eval)" in done.stderr
+    about = json.loads((run / "run.json").read_text())
+    del about["data"]["sizes"]
+    (run / "run.json").write_text(json.dumps(about))
+    done = invoke("train", "--resume", run, "--max-steps", 2)
+    assert (done.exit_code, len(losses(run))) == (0, 2), done.stderr
+    (pets / "val" / "cat" / "val00.jpg").rename(pets / "val" / "cat" / "val0.jpg")
+    done = invoke("train", "--resume", run, "--max-steps", 3)
+    assert done.exit_code == 3 and "other images, the names or labels of the files in" in done.stderr
 
 
 def test_images_may_move_but_not_change(pets, tmp_path, unpainted):
@@ -241,8 +285,34 @@ def test_a_set_that_is_not_found_says_where_it_was_looked_for(command, name, tmp
     assert done.exit_code == 3
     assert all(str(tmp_path / place / name) in done.stderr for place in ("here", "elsewhere"))
     assert "--data-dir" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "names", "misspelt"),
+    [
+        ("train", "fashion-mnist, mnist, cifar10, cifar100, glyphs and imagenet", "imagnet"),
+        ("segment", "scenes, camvid and cityscapes", "CityScape"),
+    ],
+)
+def test_an_unknown_set_says_what_was_looked_for(command, names, misspelt, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NDTOOLS_DATA", raising=False)
     done = invoke(command, "nowhere")
-    assert done.exit_code == 3 and "no such folder or data set: 'nowhere'" in done.stderr
+    assert done.exit_code == 3
+    wanted = (
+        f"no such folder or data set: 'nowhere': {tmp_path / 'nowhere'} does not exist, and the names of data sets are"
+    )
+    assert f"{wanted} {names}" in done.stderr
+    done = invoke(command, misspelt)
+    assert done.exit_code == 3
+    assert done.stderr.rstrip().endswith(f"; did you mean {'imagenet' if command == 'train' else 'cityscapes'}?")
+    (tmp_path / "data" / "nowhere").mkdir(parents=True)
+    done = invoke(command, "nowhere", "--data-dir", tmp_path / "data")
+    assert done.exit_code == 3
+    assert done.stderr.rstrip().endswith(f"; there is {tmp_path / 'data' / 'nowhere'}: give this path")
+    (tmp_path / "file").write_text("")
+    done = invoke(command, "file")
+    assert (done.exit_code, "file" in done.stderr and "is not a folder" in done.stderr) == (3, True)
 
 
 def test_a_set_is_found_by_its_name(streets, tmp_path, unpainted):

@@ -35,11 +35,15 @@ class _Entry(NamedTuple):
 
 
 class _Split(NamedTuple):
-    """Files of a split, with the class of each as it is written; ``numbered`` if classes are numbers in shards."""
+    """Files of a split, with the class of each as it is written; ``numbered`` if classes are numbers in shards.
+
+    The paths of what lies beside them, and gives no image a class, are ``strays``.
+    """
 
     files: Files
     labels: list[str]
     numbered: bool
+    strays: tuple[str, ...] = ()
 
 
 def find_classes(root: str, classes: tuple[str, ...] | int | None = None) -> FoundSplits:
@@ -75,7 +79,8 @@ def find_classes(root: str, classes: tuple[str, ...] | int | None = None) -> Fou
             f"no labelled images in {printable(root)}: it should have the folders train and val (of folders CLASS or"
             f" of tar shards), shards train-*.tar and val-*.tar, or folders CLASS of images{_hint(root)}"
         )
-    names = _classes([split for split in found.values() if split is not None], train, classes, root)
+    there = [split for split in found.values() if split is not None]
+    names = _classes(there, train, classes, root)
     index = {name: number for number, name in enumerate(names)}
     splits: dict[str, Samples | None] = {}
     for key, split in found.items():
@@ -93,6 +98,7 @@ def find_classes(root: str, classes: tuple[str, ...] | int | None = None) -> Fou
             )
         splits[key] = Samples(split.files, np.array([numbers[label] for label in written], np.int64))
     assert splits["train"] is not None
+    _name_strays(root, [path for split in there for path in split.strays])
     return FoundSplits(splits["train"], splits["eval"], splits["test"], names)
 
 
@@ -106,6 +112,18 @@ def _classes(splits: list[_Split], train: _Split, classes: tuple[str, ...] | int
     if classes is not None and len(names) != classes:
         raise DataError(f"{printable(root)} has {len(names)} classes, where {classes} should be")
     return names
+
+
+def _name_strays(root: str, paths: list[str]) -> None:
+    """Warn of files and folders beside the classes, which a user may take for part of the set."""
+    if paths:
+        names = listed(os.path.relpath(path, root) + "/" * os.path.isdir(path) for path in paths)
+        number = "an entry" if len(paths) == 1 else f"{len(paths):,} entries"
+        warnings.warn(
+            f"left out {number} of {printable(root)} beside the classes, without images or without a class: {names}",
+            SkippedImageWarning,
+            stacklevel=3,
+        )
 
 
 def _hint(folder: str) -> str:
@@ -131,14 +149,23 @@ def _named_split(root: str, names: tuple[str, ...]) -> _Split | None:
 
 
 def _split_in(folder: str) -> _Split | None:
-    names = [
-        f"{label}/{name}" for label in visible_folders(folder) for name in files_below(os.path.join(folder, label))
-    ]
+    found = {label: files_below(os.path.join(folder, label)) for label in visible_folders(folder)}
+    names = sorted(f"{label}/{name}" for label, files in found.items() for name in files)  # by the whole, as in shards
     if names:
-        names.sort()  # by the whole name, as in shards
-        return _Split(Files(folder, Names(names)), [name.partition("/")[0] for name in names], False)
+        used = {label for label, files in found.items() if files}
+        labels = [name.partition("/")[0] for name in names]
+        return _Split(Files(folder, Names(names)), labels, False, _beside(folder, used))
     shards = sorted(glob(os.path.join(escape(folder), "*.tar")))
-    return _split_of_shards(folder, shards, os.path.basename(folder)) if shards else None
+    if not shards:
+        return None
+    split = _split_of_shards(folder, shards, os.path.basename(folder))
+    return split._replace(strays=_beside(folder, {os.path.basename(shard) for shard in shards}))
+
+
+def _beside(folder: str, used: set[str]) -> tuple[str, ...]:
+    """Return the paths of all that is in a folder, but for hidden files and the names that are used."""
+    names = sorted(name for name in os.listdir(folder) if not name.startswith((".", "__")))
+    return tuple(os.path.join(folder, name) for name in names if name not in used)
 
 
 def _split_of_shards(root: str, shards: list[str], split: str) -> _Split:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import overload
@@ -146,6 +147,16 @@ class Files:
             return printable(f"{self.places.shards[self.places.shard[index]]}: {self.names[index]}")
         return printable(os.path.join(self.root, self.names[index]))
 
+    def sizes(self) -> NDArray[np.int64]:
+        """Return the number of bytes of each file, without opening any; -1 for files that are no longer there."""
+        if self.places is not None:
+            return self.places.size
+        sizes = np.full(len(self), -1, np.int64)
+        for i, name in enumerate(self.names):
+            with suppress(OSError):
+                sizes[i] = os.stat(f"{self.root}{os.sep}{name}").st_size
+        return sizes
+
     def subset(self, index: NDArray[np.int64]) -> "Files":
         """Return some of the files, in the order of an array of their numbers."""
         places = self.places and Places(
@@ -239,6 +250,15 @@ class Samples:
         for numbers in (self.labels, self.values):
             if numbers is not None:
                 digest.update(numbers.astype("<i8").tobytes())
+        return digest.hexdigest()
+
+    @cached_property
+    def sizes(self) -> str:
+        """SHA-256 of the numbers of bytes of all images in their order, and of their label maps."""
+        digest = hashlib.sha256()
+        for files in (self.files, self.maps):
+            if files is not None:
+                digest.update(files.sizes().astype("<i8").tobytes())
         return digest.hexdigest()
 
     def _labels(self, numbers: NDArray[np.generic]) -> Tensor:

@@ -55,6 +55,11 @@ class Scenes:
         """Text that differs where the images differ."""
         return f"{SCENES} 1, {self.split}: {','.join(map(str, self.numbers))}"
 
+    @property
+    def sizes(self) -> str:
+        """Text that would differ where the sizes of files differ, of which there are none."""
+        return ""
+
     def subset(self, index: Iterable[int] | NDArray[np.int64]) -> "Scenes":
         """Return some of the images, in the order of their numbers."""
         return Scenes(self.split, tuple(self.numbers[int(i)] for i in index))

@@ -70,5 +70,5 @@ class CheckConfig(Configuration):
         check_count("images", self.images)
         check_eps(self.eps)
         if self.eps < LEAST_EPS:
-            raise OptionError("eps", f"must be at least {LEAST_EPS:g}, as in a layer, got {self.eps:g}")
+            raise OptionError("eps", f"must be at least {LEAST_EPS:g}, the smallest ridge of a layer, got {self.eps:g}")
         check_choice("dtype", self.dtype, ("float64", "float32"))

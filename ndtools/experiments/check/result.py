@@ -169,7 +169,7 @@ class Outcome:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class CheckResult(ShownResult):
-    """Outcomes of all checks that were asked for.
+    """Outcomes of the checks of a run.
 
     Attributes
     ----------

@@ -19,7 +19,7 @@ __all__ = ["CompareResult"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class CompareResult(ShownResult):
-    """Arms of a comparison.
+    """Learning curves and accuracies of the arms of a comparison.
 
     Attributes
     ----------

@@ -40,10 +40,13 @@ def compare_sets(
         typer.Argument(
             help="First set: images, as for kernels ('dead-leaves' and 'sample' are built in); or moments, a .npz file "
             "of kernels --save-moments or a quoted glob of such files.",
+            metavar="A",
             autocompletion=complete_source,
         ),
     ],
-    b: Annotated[str, typer.Argument(help="Second set, in the same forms.", autocompletion=complete_source)],
+    b: Annotated[
+        str, typer.Argument(help="Second set, in the same forms.", metavar="B", autocompletion=complete_source)
+    ],
     c: Annotated[
         list[str] | None,
         typer.Argument(

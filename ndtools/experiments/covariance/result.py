@@ -72,7 +72,7 @@ class MeanCorrelation:
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class CovarianceResult(PatchResult):
-    """Covariances before and after.
+    """Covariances of patches before and after deconvolution.
 
     Attributes
     ----------

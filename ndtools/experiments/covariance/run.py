@@ -18,7 +18,7 @@ __all__ = ["covariance", "run", "run_series"]
 
 
 def run(config: CovarianceConfig, *, progress: Progress | None = None) -> CovarianceResult:
-    """Measure the covariance of an image source, and what D leaves of it.
+    """Measure the covariance of patches of images, before and after deconvolution.
 
     Parameters
     ----------

@@ -80,7 +80,7 @@ def deconvolve(
     space: ColourSpace = DeconvolveConfig.space,
     border: Annotated[
         Literal["valid", "reflect"],
-        typer.Option(help="Leave out pixels without a whole patch (k - 1 a side), or mirror the image at its border."),
+        typer.Option(help="Leave out the border, where no whole patch lies, or mirror the image there."),
     ] = DeconvolveConfig.border,
     keep_scale: Annotated[
         bool,

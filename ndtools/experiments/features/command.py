@@ -73,7 +73,8 @@ def features(
         ),
     ] = None,
     std: Annotated[
-        str | None, typer.Option(help="Their standard deviation (default: likewise).", show_default=False)
+        str | None,
+        typer.Option(help="Standard deviation of these pixels, likewise (default: as for --mean).", show_default=False),
     ] = None,
     arch: Annotated[
         str | None,
@@ -138,7 +139,7 @@ def _table(result: "FeaturesResult") -> "Table":
     from ndtools.experiments.features.result import SIDES
     from ndtools.text import with_error
 
-    caption = "input: about 0, as drawn; the others about the mean of each channel"
+    caption = "input: measured about 0, as drawn;\nother columns: about the mean of each channel"
     table = new_table(("measure",), (*SIDES.values(), "Gaussian", "Laplace"), caption=caption)
     for name, label in NAMES.items():
         values = (result.measures[side][name] for side in SIDES)

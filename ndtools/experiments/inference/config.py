@@ -51,7 +51,6 @@ class InferenceConfig(Configuration):
         if not archs or len(set(archs)) < len(archs):
             raise OptionError("archs", "must name one network or more, each once")
         for arch in archs:
-            if arch not in NAMES:
-                raise OptionError("archs", f"must be of {', '.join(NAMES)}, got {arch!r}")
+            check_choice("archs", arch, NAMES)
         check_choice("norm", self.norm, tuple(name for name, arm in NORMS.items() if arm.deconvolves))
         check_positive(self, "batch_size", "size", "repeats")

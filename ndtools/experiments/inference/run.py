@@ -24,7 +24,7 @@ _LEAST = 64  # images that the statistics of evaluation are gathered from
 
 
 def run(config: InferenceConfig, *, progress: Progress | None = None) -> InferenceResult:
-    """Time the arms of each network, one after the other in each repeat, after rounds that do not count.
+    """Time the arms of each network in turn, after rounds that warm up.
 
     Parameters
     ----------

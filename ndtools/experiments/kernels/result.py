@@ -67,7 +67,7 @@ class ChannelKernel:
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class KernelsResult(PatchResult):
-    """Kernels of an image set, with all that is needed to judge them.
+    """Deconvolution kernels of an image set, with their ridge, condition number and errors.
 
     Attributes
     ----------

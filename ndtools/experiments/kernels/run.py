@@ -26,7 +26,7 @@ __all__ = ["kernels", "run", "run_series"]
 
 
 def run(config: KernelsConfig, *, progress: Progress | None = None) -> KernelsResult:
-    """Fit the kernels of an image source.
+    """Fit the deconvolution kernels of a source of images.
 
     Parameters
     ----------

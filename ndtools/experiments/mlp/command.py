@@ -34,9 +34,9 @@ def mlp(
     ),
     epochs: Annotated[int, typer.Option(help="Number of passes through the data.")] = MlpConfig.epochs,
     batch_size: Annotated[int, typer.Option(help="Number of images in a batch.")] = MlpConfig.batch_size,
-    lr: Annotated[str, typer.Option(help="Learning rate, or several, of which each arm takes its best.")] = ",".join(
-        map(str, MlpConfig.lr)
-    ),
+    lr: Annotated[
+        str, typer.Option(help="Learning rates, separated by commas, of which each arm takes its best.")
+    ] = ",".join(map(str, MlpConfig.lr)),
     momentum: Annotated[float, typer.Option(help="Momentum of SGD.")] = MlpConfig.momentum,
     n_iter: Annotated[int, typer.Option(help="Number of Newton-Schulz iterations for D.")] = MlpConfig.n_iter,
     eps: Annotated[float, typer.Option(help="Ridge added to covariances.")] = MlpConfig.eps,

@@ -64,7 +64,7 @@ class MlpArm:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MlpResult(ShownResult):
-    """Learning curves of all arms.
+    """Learning curves of a sigmoid perceptron without normalisation, with batch normalisation and with deconvolution.
 
     Attributes
     ----------

@@ -78,7 +78,7 @@ def recipe_of(config: MlpConfig, batch_size: int, lr: float, seed: int) -> Recip
 
 
 def run(config: MlpConfig, *, progress: Progress | None = None) -> MlpResult:
-    """Train each arm at its best learning rate, as often as asked for.
+    """Train a sigmoid perceptron in several runs with each normalisation, at its best learning rate.
 
     If there are several rates, each arm is trained at each of them once more, with initial weights and batches of its
     own, and keeps to the rate with the least training loss in the last epoch. Those runs are not among the repeats:

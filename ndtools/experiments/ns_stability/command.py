@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["ns_stability"]
 
 CAPTION = """\
-whitening: ‖D·A·Dᵀ - I‖ at the best; overflows: not finite; (predicted)
-cost: products until twice the best"""
-ATLAS_CAPTION = "up to κ every run reaches 1e-3; at κ the first one overflows"
+best: smallest error; whitening: ‖D·A·Dᵀ - I‖ after the same iteration
+cost: matrix products until the error is at most twice the best
+diverges, overflows: the iteration at which it does; (predicted by theory)"""
+ATLAS_CAPTION = "1e-3 up to κ: every run reaches an error of 1e-3; overflows at κ: the first run does"
 SHOWN = (5, 10, 15)  # iterations in the table; 5 and 15 are the paper's
 
 
@@ -51,11 +52,11 @@ def ns_stability(
     ] = ",".join(NsStabilityConfig.dtype),
     norm: Annotated[
         Literal["fro", "trace"],
-        typer.Option(help="Norm that the matrix is divided by at first: Frobenius norm (fro) or trace."),
+        typer.Option(help="Norm by which the matrix is divided first: Frobenius norm (fro) or trace."),
     ] = NsStabilityConfig.norm,
     algorithms: Annotated[
         str,
-        typer.Option(help="Algorithms, with commas between: coupled, vanilla, chebyshev, denman-beavers, gram."),
+        typer.Option(help="Algorithms, separated by commas: coupled, vanilla, chebyshev, denman-beavers, gram."),
     ] = ",".join(NsStabilityConfig.algorithms),
     coefficients: Annotated[
         str,
@@ -66,7 +67,7 @@ def ns_stability(
     ] = NsStabilityConfig.coefficients,
     restart: Annotated[
         int | None,
-        typer.Option(help="Iterations after which gram computes its M afresh from Z and A (default: never)."),
+        typer.Option(help="Number of iterations after which gram computes M anew from Z and A (default: never)."),
     ] = NsStabilityConfig.restart,
     restart_form: Annotated[
         Literal["zazt", "zaz"],
@@ -167,13 +168,12 @@ def _atlas_table(atlas: "PrecisionAtlas") -> "Table":
 def _cells(curve: "Curve", floor: float) -> tuple[str, ...]:
     """Return the cells on the best residual, its cost, and the iterations at which the curve diverges and overflows."""
     measured, predicted = curve.measured, curve.predicted
-    diverges = curve.diverges(floor)
-    settled = measured.settled_iteration
+    cost = curve.cost(floor)
     return (
         _residual(measured.best_residual),
         _residual(curve.whitening_at_best),
-        "-" if settled is None or diverges else str(curve.products[settled - 1]),
-        _both(diverges, predicted.divergence_iteration if predicted else None),
+        "-" if cost is None else str(cost),
+        _both(curve.diverges(floor), predicted.divergence_iteration if predicted else None),
         _both(measured.first_bad_iteration, predicted.first_bad_iteration if predicted else None),
     )
 

@@ -102,12 +102,11 @@ def _curves(result: "NsStabilityResult") -> list["Curve"]:
 
 
 def _cost(curve: "Curve", result: "NsStabilityResult") -> str:
-    settled = curve.measured.settled_iteration
-    return (
-        "none, as it diverges"
-        if settled is None or curve.diverges(result.floor(curve.dtype))
-        else str(curve.products[settled - 1])
-    )
+    floor = result.floor(curve.dtype)
+    cost = curve.cost(floor)
+    if cost is not None:
+        return str(cost)
+    return "none, as it diverges" if curve.diverges(floor) else "none, as its residual does not fall below 1"
 
 
 def _draw_products(ax: Axes, result: "NsStabilityResult") -> None:

@@ -32,7 +32,7 @@ class Curve:
     algorithm : str
         One of :data:`ndtools.experiments.ns_stability.config.ALGORITHMS`.
     dtype : str
-        In which it iterated.
+        Precision of the arithmetic of the iteration.
     residual : array of shape (iterations,)
         ‖D·D·A − I‖_F, evaluated in float64 from the iterates; nan where not finite.
     whitening_residual : array of shape (iterations,)
@@ -42,8 +42,8 @@ class Curve:
     measured : Landmarks
         Landmarks of ``residual``.
     predicted : Landmarks or None
-        From spectrum and precision alone, for the vanilla iteration; None for the others, of which nothing is
-        predicted.
+        Landmarks that follow from spectrum and precision alone, for the vanilla iteration; None for the others, of
+        which nothing is predicted.
     growth : float or None
         Predicted growth of an error per step near the solution; 1 if the algorithm is stable. None if its coefficients
         do not converge to the solution.
@@ -83,6 +83,24 @@ class Curve:
             return None
         beyond = np.flatnonzero(~(self.residual[at:] <= 10 * max(best, floor)))
         return at + int(beyond[0]) + 1 if len(beyond) else None
+
+    def cost(self, floor: float) -> int | None:
+        """Return the matrix products until the residual is at most twice the best.
+
+        Parameters
+        ----------
+        floor : float
+            Residual that rounding alone may cause, as for :meth:`diverges`.
+
+        Returns
+        -------
+        int or None
+            None if the iteration diverges, or has not come near the solution: then no residual is below 1.
+        """
+        best, settled = self.measured.best_residual, self.measured.settled_iteration
+        if best is None or settled is None or best >= 1 or self.diverges(floor):
+            return None
+        return int(self.products[settled - 1])
 
     @property
     def name(self) -> str:

@@ -41,7 +41,7 @@ MATRICES = 12  # of that size that are held at a time: A, its eigenvectors, iter
 
 
 def run(config: NsStabilityConfig, *, progress: Progress | None = None) -> NsStabilityResult:
-    """Follow every algorithm in every precision asked for.
+    """Follow each algorithm towards the inverse square root of a covariance, in each precision.
 
     Parameters
     ----------

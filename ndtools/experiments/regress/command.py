@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["regress"]
 
 LEGEND = """\
-limit: 2/λ_max of the Hessian at zero weights, above which descent on the l2
-loss diverges; the logistic loss flattens away from zero, and bears more;
+limit: learning rate 2/λ_max of the Hessian at zero weights; above it, descent on
+the l2 loss diverges, and on the logistic loss, which is flatter elsewhere, it need not;
 near: steps until the loss is within 10 % of the optimum;
 {batch};
 train: loss of all training images; test: accuracy{averages};

@@ -35,7 +35,7 @@ PREDICTED = "open symbols: predicted for full batches"
 def plot_regress(
     result: "RegressResult", *, width: float = PAGE, title: bool = True, fig: Figure | None = None
 ) -> Figure:
-    """Draw the losses by iteration.
+    """Draw the losses of all arms by iteration.
 
     Parameters
     ----------

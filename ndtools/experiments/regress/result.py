@@ -143,7 +143,7 @@ class LossResult:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RegressResult(ShownResult):
-    """Learning curves of all arms.
+    """Learning curves of linear and logistic regression on raw, standardised and deconvolved pixels.
 
     Attributes
     ----------

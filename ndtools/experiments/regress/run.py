@@ -40,7 +40,7 @@ RIDGE = 1e-7  # of the features that L-BFGS sees, relative to the sum of varianc
 def run(
     config: RegressConfig, *, progress: Progress | None = None, say: Callable[[str], None] = lambda _: None
 ) -> RegressResult:
-    """Train all arms on the same batches from zero weights, beside the optimum.
+    """Train linear models on raw, standardised and deconvolved pixels, and compute the optimum.
 
     Parameters
     ----------

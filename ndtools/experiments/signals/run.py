@@ -34,7 +34,7 @@ SHOWN_SAMPLES, SHOWN_CHANNELS, SHOWN_SIDE = 200, 8, 256  # of the excerpt that f
 
 
 def run(config: SignalsConfig) -> SignalsResult:
-    """Deconvolve signals or volumes by kernels of their own patches.
+    """Deconvolve signals or volumes by kernels that are fitted to their own patches.
 
     Parameters
     ----------

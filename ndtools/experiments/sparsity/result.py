@@ -29,7 +29,7 @@ __all__ = ["SparsityResult"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SparsityResult(ShownResult):
-    """Distributions before and after.
+    """Distributions of pixels before and after deconvolution, and their measures of sparsity.
 
     Attributes
     ----------

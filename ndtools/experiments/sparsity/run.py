@@ -29,7 +29,7 @@ __all__ = ["run", "run_series", "sparsity"]
 
 
 def run(config: SparsityConfig, *, progress: Progress | None = None) -> SparsityResult:
-    """Measure the distributions in two passes: the covariance, and what it makes of each image.
+    """Measure how sparse images are before and after deconvolution, in two passes over them.
 
     The covariance may come from files of moments instead; there is one pass then.
 

@@ -116,7 +116,8 @@ def _channels(result: "StatsResult") -> "Table":
         ("channel",),
         ("mean", "sd", "mean of images", "sd in images", "sd between", "min", "max"),
         gap=2,
-        caption="mean, sd: of all pixels; of images: mean over images, each alike",
+        caption="mean, sd: over all pixels; mean of images, sd in images: of each image,\n"
+        "averaged over images; sd between: of the means of images",
     )
     for i, name in enumerate(result.names):
         values = (found.mean, found.sd, found.image_mean, found.image_sd, found.between)

@@ -20,7 +20,7 @@ __all__ = ["run", "timing"]
 
 
 def run(config: TimingConfig, *, progress: Progress | None = None) -> TimingResult:
-    """Time the stages of each row, one after the other in each repeat, after a round that does not count.
+    """Time the stages of deconvolution layers in turn, after a round that warms up.
 
     Parameters
     ----------

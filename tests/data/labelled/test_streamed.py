@@ -1,6 +1,7 @@
 """Sets that are streamed are found in every layout, and read as their files are."""
 
 import io
+import os
 import pickle
 import shutil
 import tarfile
@@ -127,6 +128,46 @@ def test_folders_without_splits(tmp_path):
         found.chosen(holdout=12)
     with pytest.raises(OptionError, match="of which 4 are held out, got 9"):
         found.chosen(images=9, holdout=4)
+
+
+def test_what_lies_beside_the_classes_is_named_and_changes_no_number(tmp_path):
+    wanted = load_streamed(class_folders(tmp_path / "whole"))
+    root = class_folders(tmp_path / "pets")
+    write(root / "train" / "readme.txt", b"")
+    write(root / "train" / "lone.jpg", encoded(picture(0)))
+    write(root / "train" / "ant" / "notes.txt", b"")  # by its name it would come first, and be number 0
+    (root / "val" / "ant").mkdir()
+    for hidden in (".DS_Store", "__MACOSX"):
+        write(root / "train" / hidden, b"")
+    said = (
+        "left out 4 entries of .*pets beside the classes, .*: train/ant/, train/lone.jpg, train/readme.txt and 1 more"
+    )
+    with pytest.warns(SkippedImageWarning, match=said) as caught:
+        found = load_streamed(root)
+    assert len(caught) == 1 and found.classes == wanted.classes
+    assert_same(found.train, wanted.train)
+    assert_same(found.eval, wanted.eval)
+    write(root / "val" / "ant" / "a.jpg", encoded(picture(0)))
+    with pytest.raises(DataError, match="val has classes that are none of the training images: ant"):
+        load_streamed(root)
+    shutil.rmtree(root / "val" / "ant")
+    with pytest.warns(SkippedImageWarning, match="left out an entry of .*train beside the classes, .*: lone.jpg$"):
+        for name in ("ant", "readme.txt"):
+            (shutil.rmtree if name == "ant" else os.remove)(root / "train" / name)
+        assert len(load_streamed(root / "train").train) == 12
+
+
+def test_tar_files_of_classes_beside_folders_of_others_are_named(tmp_path):
+    contents = class_contents((("train", 6),), classes=("n01440764", "n01484850"))
+    root = class_folders(tmp_path, contents)
+    shard(root / "train" / "n01491361.tar", [("a.jpg", encoded(picture(0)))])
+    with pytest.warns(SkippedImageWarning, match="left out an entry of .*: train/n01491361.tar$"):
+        assert load_streamed(root).classes == ("n01440764", "n01484850")
+    for name in ("n01440764", "n01484850"):
+        shutil.rmtree(root / "train" / name)
+    write(root / "train" / "n01484850" / "notes.txt", b"")
+    with pytest.warns(SkippedImageWarning, match="left out an entry of .*: train/n01484850/$"):
+        assert load_streamed(root).classes == ("n01491361",)
 
 
 def test_other_names_of_splits_and_unlabelled_test_images(tmp_path):
@@ -351,3 +392,14 @@ def test_broken_links_are_named_and_left_out(tmp_path):
     (tmp_path / "train" / "cat" / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
     with pytest.warns(SkippedImageWarning, match="gone.jpg: a link to a file that does not exist"):
         assert len(load_streamed(tmp_path).train) == 12
+
+
+def test_sizes_are_those_of_images_and_maps_in_files_as_in_shards(tmp_path):
+    folders = load_streamed(class_folders(tmp_path / "folders")).train
+    assert folders.sizes == load_streamed(class_shards(tmp_path / "shards")).train.sizes
+    assert folders.files.sizes().tolist() == [len(folders.files.read(i)) for i in range(12)]
+    assert folders.subset([3, 1]).files.sizes().tolist() == folders.files.sizes()[[3, 1]].tolist()
+    some = camvid(tmp_path / "camvid") / "trainannot" / "s1.png"
+    before = load_streamed(tmp_path / "camvid").train.sizes
+    some.write_bytes(some.read_bytes() + b"0")
+    assert load_streamed(tmp_path / "camvid").train.sizes != before

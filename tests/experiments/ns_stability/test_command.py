@@ -1,6 +1,7 @@
 """``ndtools ns-stability`` as its user meets it: screen, files, exit codes."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -30,6 +31,24 @@ def stability(source, out, *arguments):
 
 def curves(content):
     return {(curve["algorithm"], curve["dtype"]): curve for curve in content["curves"]}
+
+
+def test_an_iteration_that_has_not_come_near_the_solution_has_no_cost(tmp_path, out):
+    image = save(tmp_path / "a.png")
+    early = stability(image, out, "--iterations", 2, "--algorithms", "coupled", "--dtype", "float64")
+    late = stability(image, out, "--iterations", 40, "--algorithms", "coupled", "--dtype", "float64")
+    costs = [dict(zip(*(line.split() for line in cells(result)), strict=True))["cost"] for result in (early, late)]
+    assert costs[0] == "-"
+    assert int(costs[1]) > 0
+    caption = (out / "ns-stability.txt").read_text()
+    assert f"coupled Newton-Schulz {costs[1]}" in caption
+
+
+def cells(result):
+    """Header and row of a table of one curve; names of columns without spaces."""
+    assert result.exit_code == 0, result.stderr
+    header, row = result.stdout.splitlines()[1:3]
+    return re.sub(r"it (\d+)", r"it\1", header), row
 
 
 def test_an_image(tmp_path, out):

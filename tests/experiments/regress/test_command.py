@@ -34,7 +34,7 @@ def test_regress_writes_what_it_promises(folder, out):
     assert result.exit_code == 0, result.stderr
     for extension in ("png", "npz", "json"):
         assert str(out / f"regress.{extension}") in result.stderr
-    assert "limit: 2/λ_max" in result.stderr
+    assert "limit: learning rate 2/λ_max" in result.stderr
     content = numbers(out, "regress")
     assert content["input"] == str(folder)
     assert content["dataset"] == {"name": "blobs", "synthetic": False, "location": str(folder)}
