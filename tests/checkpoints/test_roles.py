@@ -12,6 +12,7 @@ from ndtools.checkpoints.files import load_network, read_checkpoint, save_networ
 from ndtools.checkpoints.state_dicts import save_state
 from ndtools.errors import DataError
 from ndtools.layers.config import DeconvConfig
+from ndtools.layers.conv import FastDeconv2d
 from ndtools.models import build
 from ndtools.models.catalogue import CATALOGUE
 from ndtools.models.factories import Factories, LayerSpec, batch_norm, deconv
@@ -172,7 +173,9 @@ def test_block_sizes_follow_from_the_shapes(inverted, make, sizes, linear, tmp_p
 
 def test_blocks_that_no_setting_gives_are_refused(inverted, images, tmp_path):
     network = build(inverted, deconv(DeconvConfig.reference()))
-    network.block2.spread.add_whitening(DeconvConfig.reference(block_size=8))
+    spread = network.block2.spread
+    sizes, config = (spread.in_channels, spread.out_channels, spread.kernel_size), DeconvConfig.reference(block_size=8)
+    spread.whitening = FastDeconv2d(*sizes, groups=spread.groups, config=config).whitening
     save_state(tmp_path / "net.safetensors", network.state_dict())
     with pytest.raises(DataError) as raised:
         load_network(tmp_path / "net.safetensors", arch=inverted, config="reference")
