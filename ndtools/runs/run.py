@@ -293,10 +293,10 @@ def train(
                 return None
     except TrainingDiverged as error:
         stopped, reason = "diverged", str(error)
-    except (
-        DataError
-    ):  # no batch for the next step, as a process that reads images was killed; nothing has changed since
-        if training.step > saved and world_size() == 1:  # else the others do not know that this one has stopped
+    except DataError:
+        # There is no batch for the next step, as a process that reads images was killed; nothing has changed since the
+        # last one. Of several processes, the others do not know that this one has stopped.
+        if training.step > saved and world_size() == 1:
             with suppress(OutputError):
                 writer.checkpoint()
         raise
