@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 from ndtools.report.citing import cite, with_unit
-from ndtools.results.reproductions import VERDICTS, SavedGrade, SavedItem, SavedReproduction
+from ndtools.results.reproductions import VERDICTS, Grade, SavedItem, SavedReproduction
 
 PAGE = Path(__file__).parent / "what-reproduces.md"
 ALONE = 4  # numbers of an item with one verdict that have a row each; more are one row, unless they disagree
@@ -57,7 +57,7 @@ def page_of(state: SavedReproduction, remark: str = "") -> str:
     return "\n".join(lines) + "\n"
 
 
-def _rows(verdict: str, chosen: list[tuple[SavedItem, SavedGrade]]) -> list[str]:
+def _rows(verdict: str, chosen: list[tuple[SavedItem, Grade]]) -> list[str]:
     if verdict == "not run":
         reasons: dict[tuple[str, str], int] = Counter((item.id, grade.reason) for item, grade in chosen)
         rows = [(name, number, reason) for (name, reason), number in reasons.items()]

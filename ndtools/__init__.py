@@ -113,7 +113,7 @@ _GROUPS: dict[str, dict[str, str | tuple[str, str]]] = {
         "DeconvolvedSet": "experiments.deconvolve.set_result",
         "FeaturesConfig": "experiments.features.config",
         "FeaturesResult": "experiments.features.result",
-        "Grade": "reproduction.item",
+        "Grade": "results.reproductions",
         "ItemState": "reproduction.state",
         "InferenceConfig": "experiments.inference.config",
         "InferenceResult": "experiments.inference.result",

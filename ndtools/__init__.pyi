@@ -173,9 +173,9 @@ from ndtools.numerics.stability import inverse_sqrt_trace as inverse_sqrt_trace
 from ndtools.numerics.stability import predict_vanilla as predict_vanilla
 from ndtools.report.run import Report as Report
 from ndtools.report.run import write_report as write_report
-from ndtools.reproduction.item import Grade as Grade
 from ndtools.reproduction.library import reproduce as reproduce
 from ndtools.reproduction.state import ItemState as ItemState
+from ndtools.results.reproductions import Grade as Grade
 from ndtools.results.runs import Run as Run
 from ndtools.results.runs import read_run as read_run
 from ndtools.results.series import Series as Series

@@ -19,6 +19,7 @@ __all__ = [
     "percent",
     "precision_in_words",
     "in_space",
+    "listed",
     "names_in_words",
     "printable",
     "reason",
@@ -150,6 +151,11 @@ def _escaped(match: re.Match[str]) -> str:
 def counted(number: int, noun: str) -> str:
     """Write a number of things, as in "1 image" and "25 images"; the plural of the noun ends in s."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def listed(words: "Sequence[str]") -> str:
+    """Write words as a list in a sentence, as in "a", "a and b" and "a, b and c"."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
 def share_in_percent(share: float) -> str:

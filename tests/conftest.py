@@ -4,6 +4,7 @@ A red build is then a change of the code and no new draw. To search further, wit
 ``pytest --hypothesis-profile=search --hypothesis-seed=7``.
 """
 
+import itertools
 import signal
 
 import pytest
@@ -41,7 +42,17 @@ def photos(tmp_path):
 def unpainted(monkeypatch):
     """Make commands write empty pictures: for tests that do not look at them, since to paint takes longest.
 
-    Formats and metadata are those of the figures.
+    Formats and metadata are those of the figures. No two pictures have the same colour, so that a test sees whether one
+    was replaced.
     """
-    save = Figure.savefig
-    monkeypatch.setattr(Figure, "savefig", lambda _, file, **how: save(Figure((0.1, 0.1)), file, **how))
+    save, colours = Figure.savefig, map("#{:06x}".format, itertools.count())
+    monkeypatch.setattr(
+        Figure, "savefig", lambda _, file, **how: save(Figure((0.1, 0.1), facecolor=next(colours)), file, **how)
+    )
+
+
+@pytest.fixture
+def nothing_elsewhere(monkeypatch, tmp_path):
+    """Let data sets with labels be found in the folders that a test names, and nowhere else."""
+    monkeypatch.delenv("NDTOOLS_DATA", raising=False)
+    monkeypatch.setattr("ndtools.data.labelled.locations._cache", lambda: tmp_path / "cache")

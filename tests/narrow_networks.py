@@ -19,8 +19,9 @@ def narrow(patch):
 def small(patch):
     """Give all networks few channels and at most two equal blocks in a stage, until the monkeypatch is undone."""
     narrow(patch)
-    patch.setattr(resnet, "_COUNTS", {depth: (1, 1, 1, 2) if depth < 50 else (1, 1, 1, 1) for depth in resnet._COUNTS})
-    patch.setattr(densenet, "_COUNTS", {121: (2, 1, 1, 2)})
+    for depth in resnet.BLOCK_COUNTS:
+        patch.setitem(resnet.BLOCK_COUNTS, depth, (1, 1, 1, 2) if depth < 50 else (1, 1, 1, 1))
+    patch.setattr(densenet, "_COUNTS", (2, 1, 1, 2))
     patch.setitem(
         CATALOGUE, "resnext29_32x4d", CATALOGUE["resnext29_32x4d"]._replace(arguments={"groups": 8, "width": 2})
     )
@@ -28,10 +29,10 @@ def small(patch):
     patch.setattr(mobilenet, "_STAGES", tuple((e, c // 4, 1 if s == 2 else 2, s) for e, c, _, s in mobilenet._STAGES))
     patch.setattr(mobilenet, "_HEAD", 64)
     patch.setattr(dpn, "_GROUPS", 4)
-    patch.setattr(dpn, "_STAGES", {92: tuple(dpn._Stage(2, 8, 16, 4) for _ in range(4))})
+    patch.setattr(dpn, "_STAGES", (dpn._Stage(2, 8, 16, 4),) * 4)
     stages = (
-        stage._replace(outputs=16 + stage.outputs // 8, blocks=min(stage.blocks, 2)) for stage in efficientnet._B0
+        stage._replace(outputs=16 + stage.outputs // 8, blocks=min(stage.blocks, 2)) for stage in efficientnet._STAGES
     )
-    patch.setattr(efficientnet, "_B0", tuple(stages))
+    patch.setattr(efficientnet, "_STAGES", tuple(stages))
     patch.setattr(pnasnet, "_CELLS", 1)
     patch.setattr(pnasnet, "_NETWORKS", {name: (cell, 8) for name, (cell, _) in pnasnet._NETWORKS.items()})

@@ -23,7 +23,7 @@ BELOW = {
     "surgery": ("models",),
     "checkpoints": ("surgery", "data", "writing"),
     "training": ("checkpoints", "validation"),
-    "results": ("data", "writing", "drawing"),
+    "results": ("moments", "drawing"),
     "drawing": ("errors",),
     "console": ("results", "drawing", "moments", "data", "validation"),
     "published": (),

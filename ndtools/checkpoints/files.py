@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ndtools.checkpoints.block_sizes import deconvolving
 from ndtools.checkpoints.config import LAYOUT, PRESETS, CheckpointConfig, LayerSettings
-from ndtools.checkpoints.metadata import spec_from_metadata, spec_to_metadata
+from ndtools.checkpoints.metadata import spec_from_metadata
 from ndtools.checkpoints.state_dicts import State, from_published, is_published, load_state, save_state
 from ndtools.checkpoints.torchvision_names import from_torchvision
 from ndtools.errors import DataError, OptionError
@@ -179,7 +179,7 @@ def save_network(model: nn.Module, path: str | Path) -> None:
     outline = spec.outline()
     if not spec.describes(model):
         raise ValueError(f"the network is no longer a {spec.arch} in the form {spec.form!r}; {_INSTEAD}")
-    save_state(path, dict(zip(outline.state_dict(), model.state_dict().values(), strict=True)), spec_to_metadata(spec))
+    save_state(path, dict(zip(outline.state_dict(), model.state_dict().values(), strict=True)), asdict(spec))
 
 
 _INSTEAD = "write its state_dict with torch.save, and read it into the same network"

@@ -12,14 +12,9 @@ from ndtools.models.catalogue import CATALOGUE, Stem, check_stem
 from ndtools.models.factories import LayerSpec, batch_norm, deconv, plain
 from ndtools.models.spec import NetworkSpec
 
-__all__ = ["checked", "spec_from_metadata", "spec_to_metadata"]
+__all__ = ["checked", "spec_from_metadata"]
 
 T = TypeVar("T")
-
-
-def spec_to_metadata(spec: NetworkSpec) -> dict[str, Any]:
-    """Return a specification as values that JSON can hold, for `spec_from_metadata`."""
-    return asdict(spec)
 
 
 def spec_from_metadata(metadata: Mapping[str, Any]) -> NetworkSpec:
@@ -28,7 +23,7 @@ def spec_from_metadata(metadata: Mapping[str, Any]) -> NetworkSpec:
     Parameters
     ----------
     metadata : mapping
-        Values as `spec_to_metadata` returns them.
+        Specification as `dataclasses.asdict` returns it, perhaps from JSON.
 
     Returns
     -------

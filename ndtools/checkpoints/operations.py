@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from ndtools.checkpoints.config import CheckpointConfig
 from ndtools.checkpoints.files import Checkpoint, read_checkpoint
-from ndtools.checkpoints.metadata import spec_to_metadata
 from ndtools.checkpoints.state_dicts import State, save_state
 from ndtools.computing.operators import check_memory
 from ndtools.errors import DataError, NumericalError, OptionError
@@ -63,14 +62,14 @@ class ConvertResult:
 
     def save(self, path: Path) -> None:
         """Write the checkpoint."""
-        save_state(path, self.state, spec_to_metadata(self.network))
+        save_state(path, self.state, asdict(self.network))
 
     def numbers(self) -> dict[str, Any]:
         """Return the values of the command's JSON output by key."""
         counts = {name: getattr(self.plan, name) for name in ("converted", "removed", "kept")}
         entries = [asdict(entry) for entry in self.plan.entries]
         return {
-            "network": spec_to_metadata(self.network),
+            "network": asdict(self.network),
             "published": self.given.published,
             "settings_assumed": self.given.assumed,
             **counts,
@@ -111,12 +110,12 @@ class FoldResult:
 
     def save(self, path: Path) -> None:
         """Write the checkpoint."""
-        save_state(path, self.state, spec_to_metadata(self.network))
+        save_state(path, self.state, asdict(self.network))
 
     def numbers(self) -> dict[str, Any]:
         """Return the values of the command's JSON output by key."""
         return {
-            "network": spec_to_metadata(self.network),
+            "network": asdict(self.network),
             "max_difference": self.max_difference,
             "largest_output": self.largest,
             "images": self.images,

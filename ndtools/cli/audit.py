@@ -1,5 +1,6 @@
 """``ndtools audit``: inspect the deconvolution layers of a checkpoint."""
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -60,7 +61,6 @@ def audit(
     """
     output = Output(quiet=quiet, as_json=as_json)
 
-    from ndtools.checkpoints.metadata import spec_to_metadata
     from ndtools.checkpoints.operations import audit_checkpoint
 
     asked = checkpoint_config(checkpoint, arch=arch, num_classes=num_classes, in_channels=in_channels, config=config)
@@ -70,7 +70,7 @@ def audit(
     in_training = ", as in training" if of_run == (batch_size, size) else ""
     read, properties = audit_checkpoint(asked, batch_size=batch_size, size=size, seed=seed)
     numbers = {
-        "network": spec_to_metadata(read.network),
+        "network": asdict(read.network),
         "settings_assumed": read.assumed,
         "batch_size": batch_size,
         "size": size,

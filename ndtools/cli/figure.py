@@ -119,6 +119,7 @@ def _of_run(
 ) -> None:
     """Draw the figures of a run, under the names that they have in its folder, or NAME and NAME_examples."""
     from ndtools.console.results import ANOTHER_FOLDER, SHORTER_NAME, check_stem
+    from ndtools.errors import OptionError
     from ndtools.results.files import figure_paths, write_drawings
     from ndtools.runs.redraw import draw_run, opened
     from ndtools.writing import check_writable
@@ -127,13 +128,16 @@ def _of_run(
     stem = run.figure.stem if name is None else name
     check_stem(stem)
     folder = path if out is None else out
+    inside = folder.resolve() == path.resolve()
+    if inside and stem == run.examples.stem:
+        raise OptionError("name", f"would replace {run.examples}, which shows the scenes of the run; choose another")
     figures, captions = draw_run(run, width=width, title=title)
     names = {label: label if stem == run.figure.stem else f"{stem}_{label}" for label in figures}
     names[run.figure.stem] = stem
     text: Path | None = folder / f"{stem}.txt"
     if run.examples.exists() and run.examples.stem not in figures:
         output.note(f"{run.examples} is not drawn again: the version that wrote it kept no labels of its scenes")
-        if text == run.captions:
+        if inside and stem == run.captions.stem:
             text = None  # whose caption of the scenes is kept
     paths = [each for label in names.values() for each in figure_paths(folder, label, "", formats)]
     paths += [text] if text is not None else []
@@ -145,7 +149,7 @@ def _of_run(
         {names[label]: figure for label, figure in figures.items()},
         {names[label]: caption for label, caption in captions.items()},
         text,
-        command=about["command"],
+        command=about.get("command", "no command recorded"),
         formats=formats,
         dpi=dpi,
         about=f"ndtools {about.get('experiment', 'train')}",

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ndtools.console.conflicts import refuse_given
 from ndtools.console.results import ExperimentOutput
 from ndtools.errors import OptionError
 
 if TYPE_CHECKING:
     from ndtools.computing.progress import Progress
-    from ndtools.moments.origin import PatchConfiguration
+    from ndtools.data.images.layouts import MomentsSettings
     from ndtools.validation import Ridge
 
 __all__ = [
-    "NO_SHARD",
     "FromMoments",
     "SaveMoments",
     "ShardOption",
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 # Options that say how a result is computed from moments, and what is written of it.
-NO_SHARD = (
+_NO_SHARD = (
     *("method", "iterations", "fit", "bootstrap", "spectrum", "from_moments"),
     *("out", "name", "formats", "width", "title", "dpi", "show"),
 )
@@ -53,11 +53,13 @@ ShardOption = Annotated[
 ]
 
 
-def shard_from(text: str | None) -> tuple[int, int] | None:
+def shard_from(context: typer.Context, text: str | None) -> tuple[int, int] | None:
     """Read the number of a shard and the number of all shards.
 
     Parameters
     ----------
+    context : typer.Context
+        Context of the command.
     text : str or None
         Text such as "3/8"; None if there are no shards.
 
@@ -69,26 +71,33 @@ def shard_from(text: str | None) -> tuple[int, int] | None:
     Raises
     ------
     OptionError
-        If the text is none such.
+        If the text is none such, or options were given that have no meaning for a shard.
     """
     if text is None:
         return None
     match = re.fullmatch(r"\s*(\d{1,9})\s*/\s*(\d{1,9})\s*", text)
     if not match or not 1 <= int(match[1]) <= int(match[2]):
         raise OptionError("shard", f"must be I/N with I from 1 to N, as in 1/8, got {text!r}")
+    refuse_given(context, _NO_SHARD, "with --shard, which computes moments; --from-moments adds them up")
     return int(match[1]), int(match[2])
 
 
-def moments_or_source(named: Sequence[str], moments: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+def moments_or_source(
+    context: typer.Context, named: Sequence[str], moments: Sequence[str], *, of_images: Sequence[str]
+) -> tuple[str, tuple[str, ...]]:
     """Return the source of images, and the files of moments that are read instead of it.
 
     Parameters
     ----------
+    context : typer.Context
+        Context of the command.
     named : sequence of str
         Sources that the user named. With files of moments, these are further files: an option takes one value, so that
         the files of an unquoted glob arrive as sources.
     moments : sequence of str
         Values of ``--from-moments``: names of files, or globs.
+    of_images : sequence of str
+        Options that say what moments are made of images, so that they have no meaning with files of moments.
 
     Returns
     -------
@@ -98,7 +107,8 @@ def moments_or_source(named: Sequence[str], moments: Sequence[str]) -> tuple[str
     Raises
     ------
     OptionError
-        If images are combined with files of moments, there are several sources, or no file matches a glob.
+        If images, or options of them, are combined with files of moments, there are several sources, or no file matches
+        a glob.
     """
     if not moments:
         if len(named) > 1:
@@ -113,7 +123,9 @@ def moments_or_source(named: Sequence[str], moments: Sequence[str]) -> tuple[str
                 f"cannot be combined with {name!r}, as with any images; if it is a file of moments, write"
                 " --from-moments before it, or let its name end in .npz",
             )
-    return "sample", tuple(path for name in (*moments, *named) for path in _matching(name))
+    paths = tuple(path for name in (*moments, *named) for path in _matching(name))
+    refuse_given(context, of_images, "with --from-moments: the files hold the moments of images")
+    return "sample", paths
 
 
 def _matching(name: str) -> list[str]:
@@ -160,7 +172,7 @@ def check_moments_file(path: Path, output: ExperimentOutput, sizes: Sequence[int
 
 def save_shard(
     output: ExperimentOutput,
-    config: "PatchConfiguration",
+    config: "MomentsSettings",
     shard: tuple[int, int],
     path: Path | None,
     *,
@@ -173,7 +185,7 @@ def save_shard(
     ----------
     output : ExperimentOutput
         Screen of the command.
-    config : Configuration
+    config : MomentsSettings
         Configuration of the command, with the source.
     shard : (int, int)
         Number of the shard, from 1, and the number of all.
@@ -195,22 +207,23 @@ def save_shard(
 
     from ndtools.computing.operators import resolve_device
     from ndtools.data.images.sources import resolve_source
-    from ndtools.moments.files import moments_arrays, write_moments
+    from ndtools.moments.files import Moments
     from ndtools.moments.origin import PatchSetting, Shard
-    from ndtools.moments.sharded import chosen, shard_moments
+    from ndtools.moments.sharded import shard_moments
     from ndtools.results.inputs import images_used
     from ndtools.text import counted
 
     setting, part, replaced = PatchSetting.of(config, ridges), Shard(*shard), path.exists()
 
     def run(progress: "Progress | None" = None) -> None:
-        images = chosen(resolve_source(config.source, layout=setting.layout, progress=progress), setting)
+        images = resolve_source(config.source, layout=setting.layout, progress=progress)
+        images = images.subset(setting.images, setting.seed)
         device = resolve_device(config.device)
         covariance, found, origin = shard_moments(
             images, setting, part, jobs=config.jobs, device=device, progress=progress
         )
         used = images_used(images, found.read, found.skipped, found.frames, found.noise)
-        arrays = moments_arrays(
+        moments = Moments(
             covariance,
             found.read,
             setting.resize,
@@ -220,7 +233,7 @@ def save_shard(
             calibrated=images.calibrated,
             names=images.channels_decoded(gray=setting.gray, space=setting.space),
         )
-        write_moments(path, arrays)
+        moments.save(path)
         output.skipped(used)
         content = {
             "shard": str(part),

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from ndtools.data.images.layouts import ArraySettings
-    from ndtools.drawing.pictures import Picture
     from ndtools.results.inputs import ImagesUsed
 
 __all__ = ["ANOTHER_FOLDER", "SHORTER_NAME", "ExperimentOutput", "check_stem"]
@@ -111,16 +110,21 @@ class ExperimentOutput(Output):
         if unnamed := len(skipped) - len(named):
             typer.echo(f"  ... and {unnamed} more (all with --verbose, and in {self.stem}.json)", err=True)
 
-    def fewer(self, images: "ImagesUsed", wanted: int | None) -> None:
-        """Remark that a source has fewer images than the user asked for, if that is so.
+    def of_images(self, images: "ImagesUsed", config: "ArraySettings", *, wanted: int | None = None) -> None:
+        """Remark on the images of a result: the unit of arrays, images that were left out, and too few images.
 
         Parameters
         ----------
         images : ImagesUsed
             Images of the result.
-        wanted : int or None
-            Number of images that the user asked for; None for all.
+        config : ArraySettings
+            Configuration of the result, as it applies to the images.
+        wanted : int, optional
+            Number of images that the user asked for. Default: all.
         """
+        if images.calibrated:
+            self.units(images.label, config)
+        self.skipped(images)
         if wanted is not None and images.total < wanted:
             self.note(f"note: {images.label} has only {counted(images.total, 'image')}")
 
@@ -144,7 +148,6 @@ class ExperimentOutput(Output):
         self,
         result: ShownResult,
         *,
-        pictures: "Mapping[str, Picture]",
         title: str,
         table: "RenderableType",
         images: "Mapping[str, np.ndarray[Any, Any]] | None" = None,
@@ -156,8 +159,6 @@ class ExperimentOutput(Output):
         ----------
         result : ShownResult
             Result of the experiment.
-        pictures : mapping of str to Picture
-            Figures of the experiment by label: "" for the main one, and the labels given to the constructor.
         title : str
             One line above the table.
         table : rich.table.Table, or a rich.console.Group of several
@@ -172,7 +173,7 @@ class ExperimentOutput(Output):
         from ndtools.results.files import write_results
         from ndtools.results.read import FORMAT_VERSION
 
-        replaced = any(path.exists() for path in self.paths())
+        pictures, replaced = result.pictures(), any(path.exists() for path in self.paths())
         run = self.manifest(config=result.config, seed=result.config.seed, device=result.device, source=result.source)
         numbers = {"experiment": self.command, "format_version": FORMAT_VERSION, **run, **result.numbers()}
         numbers["files"] = [path.name for path in self.paths()]

@@ -1,7 +1,7 @@
 """Tables in the style of all commands: columns without lines, names at the left, numbers at the right."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import product
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby, product
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +51,6 @@ def fitted_table(
     *,
     wrapped: Sequence[int],
     width: int | None = None,
-    gap: int = 2,
 ) -> "Table":
     """Return a table that fits the screen, where the words of some columns may take several lines.
 
@@ -65,8 +64,6 @@ def fitted_table(
         Columns whose cells take several lines if the table is too wide, and only then.
     width : int, optional
         Width of the screen, letters. By default it is that of the terminal, or 80.
-    gap : int
-        Number of spaces between columns. Default 2.
 
     Returns
     -------
@@ -77,11 +74,11 @@ def fitted_table(
 
     columns = list(zip(names, *rows, strict=True))
     widths = [max(map(len, column)) for column in columns]
-    excess = sum(widths) + gap * (len(names) - 1) - (Console().width if width is None else width)
+    excess = sum(widths) + 2 * (len(names) - 1) - (Console().width if width is None else width)
     if excess > 0:
         narrowed = _narrowed([columns[i] for i in wrapped], excess)
         widths = [narrowed[wrapped.index(i)] if i in wrapped else size for i, size in enumerate(widths)]
-    table = new_table(names, gap=gap)
+    table = new_table(names, gap=2)
     for row in rows:
         table.add_row(*("\n".join(_wrapped(cell, size)) for cell, size in zip(row, widths, strict=True)))
     return table
@@ -175,8 +172,10 @@ def _in_lines(name: str) -> str:
     return "\n".join(lines).replace("\0", " ")
 
 
-def series_table(series: Iterable[Any], numbers: Iterable[str]) -> "Table":
-    """Return an empty table of a series of results, whose rows begin with the cells of `series_cells`.
+def series_table(
+    series: Iterable[Any], numbers: Iterable[str], cells: Callable[[Any], Iterable[str]] | None = None
+) -> "Table":
+    """Return a table of a series of results, whose rows begin with the cells of `series_cells`.
 
     Parameters
     ----------
@@ -184,15 +183,24 @@ def series_table(series: Iterable[Any], numbers: Iterable[str]) -> "Table":
         Members of the series. How a ridge was chosen is written below the table.
     numbers : iterable of str
         Headings of the columns after kernel size and ridge.
+    cells : callable, optional
+        Function from a side of a result, ``before`` or ``after``, to the cells of these columns. By default the table
+        has no rows.
 
     Returns
     -------
     rich.table.Table
-        Table without rows.
+        Table with a row before deconvolution for each kernel size, and one after it for each result.
     """
     table = new_table((), ("k", "eps", "/ mean variance", *numbers), gap=2)
     chosen = [f"eps {member.fit.eps:.3g}: {member.ridge.in_words}" for member in series if member.ridge]
     table.caption = "\n".join(chosen) or None
+    if cells is not None:
+        for size, members in groupby(series, lambda member: member.config.kernel_size):
+            for i, member in enumerate(members):
+                if i == 0:
+                    table.add_row(str(size), "before", "", *cells(member.before))
+                table.add_row(*series_cells(member), *cells(member.after))
     return table
 
 

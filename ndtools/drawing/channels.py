@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ndtools.text import listed
+
 __all__ = ["COLOURS", "as_colours", "named_in_words", "shown_channels", "shown_in_words", "weights_in_words"]
 
 COLOURS = ("red", "green", "blue")
@@ -36,8 +38,8 @@ def as_colours(values: NDArray[Any]) -> NDArray[Any]:
 
 def weights_in_words(names: Sequence[str]) -> str:
     """Say which weights are which colours of a picture, for inputs of these names, which are two or three."""
-    colours = _listed(COLOURS[: len(names)])
-    inputs = colours if tuple(names) == _RGB else _listed(names)
+    colours = listed(COLOURS[: len(names)])
+    inputs = colours if tuple(names) == _RGB else listed(names)
     return f"weights of the {inputs} input, as the {colours} of one picture"
 
 
@@ -45,13 +47,9 @@ def shown_in_words(names: Sequence[str], count: int) -> str:
     """Say which of so many channels are shown, as the sentence of a caption; empty if all are."""
     if len(names) == count:
         return ""
-    return f" Of {count} channels, {_listed(names)} are shown: the first, the middle and the last."
+    return f" Of {count} channels, {listed(names)} are shown: the first, the middle and the last."
 
 
 def named_in_words(names: Sequence[str], channel: int) -> str:
     """Return the name of a channel in a sentence: "green" for G of R, G and B."""
     return COLOURS[channel] if tuple(names) == _RGB else names[channel]
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -73,18 +73,7 @@ def plot_ridge(result: Any, *, width: float = PAGE, title: bool = True, fig: Fig
 
 
 def caption_ridge(result: Any) -> str:  # noqa: ANN401
-    """Say in words what the figure of :func:`plot_ridge` shows.
-
-    Parameters
-    ----------
-    result : result or Series
-        Result whose ridge was "auto", or a series of such.
-
-    Returns
-    -------
-    str
-        The caption, one paragraph.
-    """
+    """Say in words what the figure of :func:`plot_ridge` shows."""
     words = [
         f"for {member.config.kernel_size}×{member.config.kernel_size} patches eps {member.ridge.eps:.3g}"
         + (f", the {member.ridge.at_end} that was tried" if member.ridge.at_end else "")

@@ -13,6 +13,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from ndtools.drawing.axes import plain_number, plain_ticks
 from ndtools.drawing.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY
 from ndtools.drawing.style import legend_columns
+from ndtools.text import listed
 
 __all__ = [
     "MARGIN",
@@ -253,18 +254,14 @@ def draw_against(
 def series_in_words(series: Sequence[Any]) -> str:
     """Name the ridges and kernel sizes of a series in words, for captions."""
     rows = rows_of(series)
-    eps = _listed([f"{member.fit.eps:.3g}" for member in rows[0]])
-    relative = _listed([f"{member.fit.relative_eps:.2g}" for member in rows[0] if member.fit.relative_eps is not None])
+    eps = listed([f"{member.fit.eps:.3g}" for member in rows[0]])
+    relative = listed([f"{member.fit.relative_eps:.2g}" for member in rows[0] if member.fit.relative_eps is not None])
     reasons = [
         f" For {_size(member)} patches, eps {member.fit.eps:.3g} was {member.ridge.in_words}."
         for member in series
         if member.ridge
     ]
     return (
-        f"{_listed([_size(row[0]) for row in rows])} patches and eps {eps}"
+        f"{listed([_size(row[0]) for row in rows])} patches and eps {eps}"
         f"{relative and f' ({relative} of the mean variance)'}.{''.join(reasons)}"
     )
-
-
-def _listed(words: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))

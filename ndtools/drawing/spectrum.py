@@ -90,18 +90,7 @@ def plot_spectrum(result: Any, *, width: float = PAGE, title: bool = True, fig: 
 
 
 def caption_spectrum(result: Any) -> str:  # noqa: ANN401
-    """Say in words what the figure of :func:`plot_spectrum` shows.
-
-    Parameters
-    ----------
-    result : result or Series
-        Result of `kernels` or `covariance`, or a series of such.
-
-    Returns
-    -------
-    str
-        The caption, one paragraph.
-    """
+    """Say in words what the figure of :func:`plot_spectrum` shows."""
     members = _members(result)
     noise = members[0].images.noise
     shares = [

@@ -17,16 +17,18 @@ __all__ = ["FastDeconv1d", "FastDeconv2d", "FastDeconv3d", "FastDeconvNd", "Whit
 
 
 class WhitenedConvolution(_ConvNd):
-    """Whitening of the patches of a convolution's input, plain or transposed; a mixin for torch's classes."""
+    """Whitening of the patches of a convolution's input, plain or transposed; a mixin for torch's classes.
 
-    def add_whitening(self, config: DeconvConfig | None) -> None:
-        """Give the layer the statistics of its input.
+    Parameters
+    ----------
+    *args, **kwargs
+        All arguments of torch's class.
+    config : DeconvConfig, optional
+        Settings of the deconvolution; ``DeconvConfig()`` by default.
+    """
 
-        Parameters
-        ----------
-        config : DeconvConfig, optional
-            Settings of the deconvolution; ``DeconvConfig()`` by default.
-        """
+    def __init__(self, *args: Any, config: DeconvConfig | None = None, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **kwargs)
         self.whitening = Whitening(
             self.in_channels,
             math.prod(self.kernel_size),
@@ -180,10 +182,6 @@ class FastDeconv1d(FastDeconvNd, nn.Conv1d):
         Settings of the deconvolution; ``DeconvConfig()`` by default.
     """
 
-    def __init__(self, *args: Any, config: DeconvConfig | None = None, **kwargs: Any) -> None:  # noqa: ANN401
-        super().__init__(*args, **kwargs)
-        self.add_whitening(config)
-
 
 class FastDeconv2d(FastDeconvNd, nn.Conv2d):
     """Convolution of deconvolved images, in place of :class:`torch.nn.Conv2d`.
@@ -203,10 +201,6 @@ class FastDeconv2d(FastDeconvNd, nn.Conv2d):
     torch.Size([10, 6, 16, 16])
     """
 
-    def __init__(self, *args: Any, config: DeconvConfig | None = None, **kwargs: Any) -> None:  # noqa: ANN401
-        super().__init__(*args, **kwargs)
-        self.add_whitening(config)
-
 
 class FastDeconv3d(FastDeconvNd, nn.Conv3d):
     """Convolution of deconvolved volumes, in place of :class:`torch.nn.Conv3d`.
@@ -218,7 +212,3 @@ class FastDeconv3d(FastDeconvNd, nn.Conv3d):
     config : DeconvConfig, optional
         Settings of the deconvolution; ``DeconvConfig()`` by default.
     """
-
-    def __init__(self, *args: Any, config: DeconvConfig | None = None, **kwargs: Any) -> None:  # noqa: ANN401
-        super().__init__(*args, **kwargs)
-        self.add_whitening(config)

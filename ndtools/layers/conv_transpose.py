@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from torch.nn.functional import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from torch.nn.modules.conv import _ConvTransposeNd
 
-from ndtools.layers.config import DeconvConfig
 from ndtools.layers.conv import WhitenedConvolution
 from ndtools.layers.sampling import Sampler, Sampling, ZeroStuffed, patches_of
 
@@ -183,10 +182,6 @@ class FastDeconvTranspose1d(FastDeconvTransposeNd, nn.ConvTranspose1d):
         Settings of the deconvolution; ``DeconvConfig()`` by default.
     """
 
-    def __init__(self, *args: Any, config: DeconvConfig | None = None, **kwargs: Any) -> None:  # noqa: ANN401
-        super().__init__(*args, **kwargs)
-        self.add_whitening(config)
-
 
 class FastDeconvTranspose2d(FastDeconvTransposeNd, nn.ConvTranspose2d):
     """Transposed convolution of deconvolved images, in place of :class:`torch.nn.ConvTranspose2d`.
@@ -206,10 +201,6 @@ class FastDeconvTranspose2d(FastDeconvTransposeNd, nn.ConvTranspose2d):
     torch.Size([10, 6, 32, 32])
     """
 
-    def __init__(self, *args: Any, config: DeconvConfig | None = None, **kwargs: Any) -> None:  # noqa: ANN401
-        super().__init__(*args, **kwargs)
-        self.add_whitening(config)
-
 
 class FastDeconvTranspose3d(FastDeconvTransposeNd, nn.ConvTranspose3d):
     """Transposed convolution of deconvolved volumes, in place of :class:`torch.nn.ConvTranspose3d`.
@@ -221,7 +212,3 @@ class FastDeconvTranspose3d(FastDeconvTransposeNd, nn.ConvTranspose3d):
     config : DeconvConfig, optional
         Settings of the deconvolution; ``DeconvConfig()`` by default.
     """
-
-    def __init__(self, *args: Any, config: DeconvConfig | None = None, **kwargs: Any) -> None:  # noqa: ANN401
-        super().__init__(*args, **kwargs)
-        self.add_whitening(config)

@@ -40,9 +40,9 @@ class Entry(NamedTuple):
     Attributes
     ----------
     builder : str
-        Module and function that build the network, as "module:function" within ``ndtools.models``.
+        Module and class or function that make the network, as "module:name" within ``ndtools.models``.
     arguments : mapping
-        Arguments of the builder beside the makers of layers and the numbers of channels and classes.
+        Arguments beside the makers of layers and the numbers of channels and classes.
     published : mapping
         Settings of the published network's layers that differ from ``DeconvConfig.reference()``, by role (see
         :mod:`ndtools.models.factories`). The published ``freeze_iter`` of 100 freezes the statistics after the 101st
@@ -85,6 +85,7 @@ def _first_frozen(n_iter: int) -> dict[str, dict[str, Any] | None]:
 
 
 _RESNET_DEPTHS = (18, 34, 50, 101, 152)
+_VGG_COUNTS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 # published linear layers have smaller blocks for ImageNet, where those of VGG have up to 25088 features
 _IMAGENET = {**_first_frozen(n_iter=15), "linear": {"block_size": 64}}
 
@@ -94,13 +95,13 @@ _SEGMENTATION = {**_first_frozen(n_iter=15), "classifier": {"block_size": None}}
 CATALOGUE: dict[str, Entry] = {
     **{
         f"vgg{d}": Entry(
-            "vgg:vgg",
-            {"depth": d},
+            "vgg:VGG",
+            {"counts": counts},
             _first_frozen(n_iter=15),
             normalised={"conv": {"bias": True}},
             imagenet=_IMAGENET,
         )
-        for d in (11, 13, 16, 19)
+        for d, counts in _VGG_COUNTS.items()
     },
     **{
         f"resnet{d}": Entry("resnet:resnet", {"depth": d}, {}, imagenet=_IMAGENET, imagenet_norms=("shortcut",))
@@ -110,12 +111,12 @@ CATALOGUE: dict[str, Entry] = {
         f"preact_resnet{d}": Entry("preact_resnet:preact_resnet", {"depth": d}, _first_frozen(n_iter=10))
         for d in _RESNET_DEPTHS
     },
-    "densenet121": Entry("densenet:densenet", {"depth": 121}, {}, imagenet=_IMAGENET),
+    "densenet121": Entry("densenet:DenseNet", {}, {}, imagenet=_IMAGENET),
     "resnext29_32x4d": Entry(
-        "resnext:resnext", {"groups": 32, "width": 4}, {**_first_frozen(n_iter=10), "grouped": {"n_iter": 3}}
+        "resnext:ResNeXt", {"groups": 32, "width": 4}, {**_first_frozen(n_iter=10), "grouped": {"n_iter": 3}}
     ),
     "mobilenet_v2": Entry(
-        "mobilenet:mobilenet_v2",
+        "mobilenet:MobileNetV2",
         {},
         {
             **_first_frozen(n_iter=10),
@@ -125,13 +126,13 @@ CATALOGUE: dict[str, Entry] = {
             **{f"projection.{width}": {"block_size": width} for width in (32, 16, 24, 64, 96, 160)},
         },
     ),
-    "dpn92": Entry("dpn:dpn", {"depth": 92}, _first_frozen(n_iter=10)),
-    "pnasnet_a": Entry("pnasnet:pnasnet", {"variant": "a"}, _first_frozen(n_iter=10)),
-    "pnasnet_b": Entry("pnasnet:pnasnet", {"variant": "b"}, _first_frozen(n_iter=10)),
+    "dpn92": Entry("dpn:DPN", {}, _first_frozen(n_iter=10)),
+    "pnasnet_a": Entry("pnasnet:PNASNet", {"variant": "a"}, _first_frozen(n_iter=10)),
+    "pnasnet_b": Entry("pnasnet:PNASNet", {"variant": "b"}, _first_frozen(n_iter=10)),
     "senet18": Entry("senet:senet", {"depth": 18}, _first_frozen(n_iter=15)),
     # only the first layer deconvolves in the published code, and 50 batch normalisations are left
-    "efficientnet_b0": Entry("efficientnet:efficientnet", {}, {**_first_frozen(n_iter=10), "conv": None}),
-    "simple_cnn": Entry("simple_cnn:simple_cnn", {}, {}),
+    "efficientnet_b0": Entry("efficientnet:EfficientNet", {}, {**_first_frozen(n_iter=10), "conv": None}),
+    "simple_cnn": Entry("simple_cnn:SimpleCNN", {}, {}),
     **{
         f"{head}_resnet{depth}": Entry(
             f"segmentation:{head}",
@@ -268,8 +269,8 @@ def build(
     stem = form_of(name, stem)
     factories = arm(norm, name, stem=stem) if isinstance(norm, str) else norm
     entry = CATALOGUE[name]
-    module, function = entry.builder.split(":")
-    make = getattr(import_module(f"ndtools.models.{module}"), function)
+    module, made = entry.builder.split(":")
+    make = getattr(import_module(f"ndtools.models.{module}"), made)
     arguments = {**entry.arguments, **({"stem": stem} if len(entry.stems) > 1 else {})}
     network: nn.Module = make(factories=factories, num_classes=num_classes, in_channels=in_channels, **arguments)
     network.spec = None  # type: ignore[assignment]

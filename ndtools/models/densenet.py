@@ -4,17 +4,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, max_pool2d, relu
 
-from ndtools.errors import OptionError
 from ndtools.layers.conv import FastDeconv2d
 from ndtools.models.catalogue import Stem
 from ndtools.models.factories import Factories
 
-__all__ = ["DenseLayer", "DenseNet", "Transition", "densenet"]
+__all__ = ["DenseLayer", "DenseNet", "Transition"]
 
 _GROWTH = 32
 """Number of channels that each layer adds."""
-_COUNTS = {121: (6, 12, 24, 16)}
-"""For each depth, the numbers of layers in the four blocks."""
+_COUNTS = (6, 12, 24, 16)
+"""Numbers of layers in the four blocks of DenseNet-121."""
 
 
 class DenseLayer(nn.Module):
@@ -68,12 +67,10 @@ class Transition(nn.Module):
 
 
 class DenseNet(nn.Module):
-    """A convolution, four blocks of dense layers with transitions between them, a linear layer (Huang et al. 2017).
+    """DenseNet-121: a convolution, four blocks of dense layers, transitions, a linear layer (Huang et al. 2017).
 
     Parameters
     ----------
-    counts : tuple of int
-        Number of layers in each of the four blocks.
     factories : Factories
         Makers of the network's layers.
     num_classes : int
@@ -87,7 +84,6 @@ class DenseNet(nn.Module):
 
     def __init__(
         self,
-        counts: tuple[int, int, int, int],
         factories: Factories,
         *,
         num_classes: int,
@@ -103,31 +99,20 @@ class DenseNet(nn.Module):
         )
         if self.pools:
             self.bn1 = factories.norm(channels, role="first")
-        self.dense1, channels = _block(channels, counts[0], factories, self.pools)
+        self.dense1, channels = _block(channels, _COUNTS[0], factories, self.pools)
         self.trans1, channels = Transition(channels, factories), channels // 2
-        self.dense2, channels = _block(channels, counts[1], factories, self.pools)
+        self.dense2, channels = _block(channels, _COUNTS[1], factories, self.pools)
         self.trans2, channels = Transition(channels, factories), channels // 2
-        self.dense3, channels = _block(channels, counts[2], factories, self.pools)
+        self.dense3, channels = _block(channels, _COUNTS[2], factories, self.pools)
         self.trans3, channels = Transition(channels, factories), channels // 2
-        self.dense4, channels = _block(channels, counts[3], factories, self.pools)
+        self.dense4, channels = _block(channels, _COUNTS[3], factories, self.pools)
         self.bn = factories.norm(channels)
         self.linear = factories.linear(channels, num_classes)
         if self.pools:
             _draw(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Classify images.
-
-        Parameters
-        ----------
-        x : Tensor of shape (N, C, H, W)
-            Images, of 32×32 pixels, or of 224×224 in the form for ImageNet.
-
-        Returns
-        -------
-        Tensor of shape (N, num_classes)
-            Logits of the classes.
-        """
+        """Return the logits of the classes, (N, num_classes), of images (N, C, H, W)."""
         out = self.conv1(x)
         if self.pools:
             out = max_pool2d(relu(self.bn1(out)), 3, 2, padding=1)
@@ -136,39 +121,6 @@ class DenseNet(nn.Module):
         out = relu(self.bn(self.dense4(out)))
         logits: Tensor = self.linear(out.mean((2, 3)))
         return logits
-
-
-def densenet(
-    depth: int, factories: Factories, *, num_classes: int = 10, in_channels: int = 3, stem: Stem = "cifar"
-) -> DenseNet:
-    """Build a DenseNet whose layers add 32 channels each.
-
-    Parameters
-    ----------
-    depth : {121}
-        Number of layers with weights.
-    factories : Factories
-        Makers of the network's layers.
-    num_classes : int
-        Number of outputs.
-    in_channels : int
-        Number of channels of the images.
-    stem : {"cifar", "imagenet"}
-        Images that the network is made for, of 32×32 or of 224×224 pixels.
-
-    Returns
-    -------
-    DenseNet
-        Network that maps (N, in_channels, H, W) to logits (N, num_classes).
-
-    Raises
-    ------
-    OptionError
-        If there is no DenseNet of this depth.
-    """
-    if depth not in _COUNTS:
-        raise OptionError("depth", f"of a DenseNet must be {', '.join(map(str, _COUNTS))}, got {depth}")
-    return DenseNet(_COUNTS[depth], factories, num_classes=num_classes, in_channels=in_channels, stem=stem)
 
 
 def _block(channels: int, count: int, factories: Factories, behind: bool) -> tuple[nn.Sequential, int]:

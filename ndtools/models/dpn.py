@@ -6,10 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from ndtools.errors import OptionError
 from ndtools.models.factories import Factories, chain
 
-__all__ = ["DPN", "DualPathBlock", "dpn"]
+__all__ = ["DPN", "DualPathBlock"]
 
 _GROUPS = 32
 """Number of groups of the 3×3 convolutions."""
@@ -36,10 +35,8 @@ class _Stage(NamedTuple):
     growth: int
 
 
-_STAGES = {
-    92: (_Stage(3, 96, 256, 16), _Stage(4, 192, 512, 32), _Stage(20, 384, 1024, 24), _Stage(3, 768, 2048, 128)),
-}
-"""Sizes of the four stages by the depth of the network, as in table 1 of Chen et al. 2017."""
+_STAGES = (_Stage(3, 96, 256, 16), _Stage(4, 192, 512, 32), _Stage(20, 384, 1024, 24), _Stage(3, 768, 2048, 128))
+"""Sizes of the four stages of DPN-92, as in table 1 of Chen et al. 2017."""
 
 
 class DualPathBlock(nn.Module):
@@ -95,12 +92,10 @@ class DualPathBlock(nn.Module):
 
 
 class DPN(nn.Module):
-    """A convolution, four stages of dual path blocks, the average over pixels, a linear layer (Chen et al. 2017).
+    """DPN-92: a convolution, four stages of dual path blocks, an average, a linear layer (Chen et al. 2017).
 
     Parameters
     ----------
-    stages : tuple
-        Sizes of the four stages.
     factories : Factories
         Makers of the network's layers.
     num_classes : int
@@ -109,13 +104,13 @@ class DPN(nn.Module):
         Number of channels of the images.
     """
 
-    def __init__(self, stages: tuple[_Stage, ...], factories: Factories, *, num_classes: int, in_channels: int) -> None:
+    def __init__(self, factories: Factories, *, num_classes: int, in_channels: int) -> None:
         super().__init__()
         channels = 64
         self.conv1 = factories.conv(in_channels, channels, 3, padding=1, role="first")
         self.bn1 = factories.norm(channels, role="first")
         layers = []
-        for index, stage in enumerate(stages):
+        for index, stage in enumerate(_STAGES):
             layer = []
             for number in range(stage.blocks):
                 stride = 2 if index and not number else 1
@@ -126,48 +121,8 @@ class DPN(nn.Module):
         self.linear = factories.linear(channels, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Classify images.
-
-        Parameters
-        ----------
-        x : Tensor of shape (N, C, H, W)
-            Images, of 32×32 pixels in the paper.
-
-        Returns
-        -------
-        Tensor of shape (N, num_classes)
-            Logits of the classes.
-        """
+        """Return the logits of the classes, (N, num_classes), of images (N, C, H, W)."""
         out = relu(self.bn1(self.conv1(x)))
         out = self.layer4(self.layer3(self.layer2(self.layer1(out))))
         logits: Tensor = self.linear(out.mean((2, 3)))
         return logits
-
-
-def dpn(depth: int, factories: Factories, *, num_classes: int = 10, in_channels: int = 3) -> DPN:
-    """Build a dual path network.
-
-    Parameters
-    ----------
-    depth : {92}
-        Number of layers with weights, without those of shortcuts.
-    factories : Factories
-        Makers of the network's layers.
-    num_classes : int
-        Number of outputs.
-    in_channels : int
-        Number of channels of the images.
-
-    Returns
-    -------
-    DPN
-        Network that maps (N, in_channels, 32, 32) to logits (N, num_classes).
-
-    Raises
-    ------
-    OptionError
-        If there is no dual path network of this depth.
-    """
-    if depth not in _STAGES:
-        raise OptionError("depth", f"of a DPN must be one of {', '.join(map(str, _STAGES))}, got {depth}")
-    return DPN(_STAGES[depth], factories, num_classes=num_classes, in_channels=in_channels)

@@ -7,7 +7,7 @@ from torch.nn.functional import relu
 
 from ndtools.models.factories import Factories, chain
 
-__all__ = ["EfficientNet", "InvertedResidual", "efficientnet"]
+__all__ = ["EfficientNet", "InvertedResidual"]
 
 _STEM = 32
 """Number of channels of the first convolution."""
@@ -36,7 +36,7 @@ class _Stage(NamedTuple):
     stride: int
 
 
-_B0 = (
+_STAGES = (
     _Stage(1, 16, 1, 2),
     _Stage(6, 24, 2, 1),
     _Stage(6, 40, 2, 2),
@@ -95,15 +95,13 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientNet(nn.Module):
-    """A convolution, stages of inverted residual blocks, the average over pixels, a linear layer (Tan and Le 2019).
+    """EfficientNet-B0: a convolution, inverted residual blocks, an average, a linear layer (Tan and Le 2019).
 
     The published experiments ran an early form: kernels of 3×3 pixels in all stages, ReLU for Swish, gates that see the
     projections, and no 1×1 convolution to 1280 channels before the average.
 
     Parameters
     ----------
-    stages : tuple
-        Sizes of the stages.
     factories : Factories
         Makers of the network's layers.
     num_classes : int
@@ -112,13 +110,13 @@ class EfficientNet(nn.Module):
         Number of channels of the images.
     """
 
-    def __init__(self, stages: tuple[_Stage, ...], factories: Factories, *, num_classes: int, in_channels: int) -> None:
+    def __init__(self, factories: Factories, *, num_classes: int, in_channels: int) -> None:
         super().__init__()
         channels = _STEM
         self.conv1 = factories.conv(in_channels, channels, 3, padding=1, role="first")
         self.bn1 = factories.norm(channels, role="first")
         blocks = []
-        for stage in stages:
+        for stage in _STAGES:
             for number in range(stage.blocks):
                 stride = 1 if number else stage.stride
                 blocks.append(InvertedResidual(channels, stage.outputs, stage.expansion, stride, factories))
@@ -127,38 +125,7 @@ class EfficientNet(nn.Module):
         self.linear = factories.linear(channels, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Classify images.
-
-        Parameters
-        ----------
-        x : Tensor of shape (N, C, H, W)
-            Images, of 32×32 pixels in the paper.
-
-        Returns
-        -------
-        Tensor of shape (N, num_classes)
-            Logits of the classes.
-        """
+        """Return the logits of the classes, (N, num_classes), of images (N, C, H, W)."""
         out = self.layers(relu(self.bn1(self.conv1(x))))
         logits: Tensor = self.linear(out.mean((2, 3)))
         return logits
-
-
-def efficientnet(factories: Factories, *, num_classes: int = 10, in_channels: int = 3) -> EfficientNet:
-    """Build an EfficientNet of the size B0.
-
-    Parameters
-    ----------
-    factories : Factories
-        Makers of the network's layers.
-    num_classes : int
-        Number of outputs.
-    in_channels : int
-        Number of channels of the images.
-
-    Returns
-    -------
-    EfficientNet
-        Network that maps (N, in_channels, 32, 32) to logits (N, num_classes).
-    """
-    return EfficientNet(_B0, factories, num_classes=num_classes, in_channels=in_channels)

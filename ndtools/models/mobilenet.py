@@ -5,7 +5,7 @@ from torch.nn.functional import relu
 
 from ndtools.models.factories import Factories, chain
 
-__all__ = ["InvertedResidual", "MobileNetV2", "mobilenet_v2"]
+__all__ = ["InvertedResidual", "MobileNetV2"]
 
 _STAGES = (
     (1, 16, 1, 1),
@@ -90,39 +90,8 @@ class MobileNetV2(nn.Module):
         self.linear = factories.linear(_HEAD, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Classify images.
-
-        Parameters
-        ----------
-        x : Tensor of shape (N, C, H, W)
-            Images, of 32×32 pixels in the paper.
-
-        Returns
-        -------
-        Tensor of shape (N, num_classes)
-            Logits of the classes.
-        """
+        """Return the logits of the classes, (N, num_classes), of images (N, C, H, W)."""
         out = relu(self.bn1(self.conv1(x)))
         out = relu(self.bn2(self.conv2(self.layers(out))))
         logits: Tensor = self.linear(out.mean((2, 3)))
         return logits
-
-
-def mobilenet_v2(factories: Factories, *, num_classes: int = 10, in_channels: int = 3) -> MobileNetV2:
-    """Build a MobileNetV2.
-
-    Parameters
-    ----------
-    factories : Factories
-        Makers of the network's layers.
-    num_classes : int
-        Number of outputs.
-    in_channels : int
-        Number of channels of the images.
-
-    Returns
-    -------
-    MobileNetV2
-        Network that maps (N, in_channels, 32, 32) to logits (N, num_classes).
-    """
-    return MobileNetV2(factories, num_classes=num_classes, in_channels=in_channels)

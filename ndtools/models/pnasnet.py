@@ -6,10 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, relu
 
-from ndtools.errors import OptionError
 from ndtools.models.factories import Factories
 
-__all__ = ["CellA", "CellB", "PNASNet", "SeparableConv", "pnasnet"]
+__all__ = ["CellA", "CellB", "PNASNet", "SeparableConv"]
 
 _CELLS = 6
 """Number of cells between two halvings of the image."""
@@ -115,10 +114,9 @@ class PNASNet(nn.Module):
 
     Parameters
     ----------
-    cell : type of _Cell
-        Class of the cells.
-    planes : int
-        Number of channels of the first six cells, which doubles with each halving of the image.
+    variant : {"a", "b"}
+        Cells of the network: one depthwise convolution and max pooling from 44 channels on, or three depthwise
+        convolutions and max pooling from 32 channels on. Their number doubles with each halving of the image.
     factories : Factories
         Makers of the network's layers.
     num_classes : int
@@ -127,10 +125,9 @@ class PNASNet(nn.Module):
         Number of channels of the images.
     """
 
-    def __init__(
-        self, cell: type[_Cell], planes: int, factories: Factories, *, num_classes: int, in_channels: int
-    ) -> None:
+    def __init__(self, variant: Literal["a", "b"], factories: Factories, *, num_classes: int, in_channels: int) -> None:
         super().__init__()
+        cell, planes = _NETWORKS[variant]
         self.conv1 = factories.conv(in_channels, planes, 3, padding=1, role="first")
         self.bn1 = factories.norm(planes, role="first")
         self.layer1 = _cells(cell, planes, factories)
@@ -141,55 +138,11 @@ class PNASNet(nn.Module):
         self.linear = factories.linear(4 * planes, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Classify images.
-
-        Parameters
-        ----------
-        x : Tensor of shape (N, C, H, W)
-            Images, of 32×32 pixels in the paper.
-
-        Returns
-        -------
-        Tensor of shape (N, num_classes)
-            Logits of the classes.
-        """
+        """Return the logits of the classes, (N, num_classes), of images (N, C, H, W)."""
         out = self.layer1(relu(self.bn1(self.conv1(x))))
         out = self.layer5(self.layer4(self.layer3(self.layer2(out))))
         logits: Tensor = self.linear(out.mean((2, 3)))
         return logits
-
-
-def pnasnet(
-    variant: Literal["a", "b"], factories: Factories, *, num_classes: int = 10, in_channels: int = 3
-) -> PNASNet:
-    """Build a small PNASNet.
-
-    Parameters
-    ----------
-    variant : {"a", "b"}
-        Cells of the network: one depthwise convolution and max pooling from 44 channels on, or three depthwise
-        convolutions and max pooling from 32 channels on.
-    factories : Factories
-        Makers of the network's layers.
-    num_classes : int
-        Number of outputs.
-    in_channels : int
-        Number of channels of the images.
-
-    Returns
-    -------
-    PNASNet
-        Network that maps (N, in_channels, 32, 32) to logits (N, num_classes).
-
-    Raises
-    ------
-    OptionError
-        If there is no such variant.
-    """
-    if variant not in _NETWORKS:
-        raise OptionError("variant", f"of a PNASNet must be one of {', '.join(_NETWORKS)}, got {variant!r}")
-    cell, planes = _NETWORKS[variant]
-    return PNASNet(cell, planes, factories, num_classes=num_classes, in_channels=in_channels)
 
 
 def _cells(cell: type[_Cell], planes: int, factories: Factories) -> nn.Sequential:

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from ndtools.models.factories import Factories
-from ndtools.models.resnet import Block, ResNet, block_counts
+from ndtools.models.resnet import BLOCK_COUNTS, Block, ResNet
 
 __all__ = ["PreActBlock", "PreActBottleneck", "preact_resnet"]
 
@@ -56,29 +56,12 @@ class PreActBottleneck(Block):
         return total
 
 
-def preact_resnet(depth: int, factories: Factories, *, num_classes: int = 10, in_channels: int = 3) -> ResNet:
-    """Build a pre-activation ResNet; as published for CIFAR, nothing is normalised before the average.
-
-    Parameters
-    ----------
-    depth : {18, 34, 50, 101, 152}
-        Number of layers with weights, without those of shortcuts. From 50 on, the blocks are bottlenecks.
-    factories : Factories
-        Makers of the network's layers.
-    num_classes : int
-        Number of outputs.
-    in_channels : int
-        Number of channels of the images.
-
-    Returns
-    -------
-    ResNet
-        Network that maps (N, in_channels, 32, 32) to logits (N, num_classes).
-    """
+def preact_resnet(depth: int, factories: Factories, *, num_classes: int, in_channels: int) -> ResNet:
+    """Build a pre-activation ResNet as `resnet` does; as published, nothing is normalised before the average."""
     block = PreActBottleneck if depth >= 50 else PreActBlock
     return ResNet(
         block,
-        block_counts(depth),
+        BLOCK_COUNTS[depth],
         factories,
         num_classes=num_classes,
         in_channels=in_channels,

@@ -5,16 +5,15 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from ndtools.errors import OptionError
 from ndtools.models.catalogue import Stem
 from ndtools.models.factories import Factories, chain
 from ndtools.models.initial import draw_convolutions
 
-__all__ = ["BasicBlock", "Block", "Bottleneck", "DilatedResNet", "ResNet", "block_counts", "resnet"]
+__all__ = ["BLOCK_COUNTS", "BasicBlock", "Block", "Bottleneck", "DilatedResNet", "ResNet", "resnet"]
 
 _WIDTHS = (64, 128, 256, 512)
 """Number of channels within the blocks of each stage; the first is also that of the first convolution."""
-_COUNTS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+BLOCK_COUNTS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 """For each depth, the numbers of blocks in the stages."""
 
 
@@ -141,18 +140,7 @@ class ResNet(nn.Module):
             draw_convolutions(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Classify images.
-
-        Parameters
-        ----------
-        x : Tensor of shape (N, C, H, W)
-            Images, of 32×32 pixels in the paper, or of 224×224 with the stem "imagenet".
-
-        Returns
-        -------
-        Tensor of shape (N, num_classes)
-            Logits of the classes.
-        """
+        """Return the logits of the classes, (N, num_classes), of images (N, C, H, W)."""
         out = self.conv1(x)
         if self.active_stem:
             out = relu(self.bn1(out))
@@ -187,7 +175,7 @@ class DilatedResNet(nn.Module):
     def __init__(self, depth: int, factories: Factories, *, in_channels: int) -> None:
         super().__init__()
         block = _block(depth)
-        counts = block_counts(depth)
+        counts = BLOCK_COUNTS[depth]
         inputs = (_WIDTHS[0], *(width * block.expansion for width in _WIDTHS))
         self.channels = (inputs[3], inputs[4])
         self.conv1 = factories.conv(in_channels, _WIDTHS[0], 7, stride=2, padding=3, role="first")
@@ -205,9 +193,7 @@ class DilatedResNet(nn.Module):
         return third, self.layer4(third)
 
 
-def resnet(
-    depth: int, factories: Factories, *, num_classes: int = 10, in_channels: int = 3, stem: Stem = "cifar"
-) -> ResNet:
+def resnet(depth: int, factories: Factories, *, num_classes: int, in_channels: int, stem: Stem = "cifar") -> ResNet:
     """Build a ResNet.
 
     Parameters
@@ -228,31 +214,8 @@ def resnet(
     ResNet
         Network that maps (N, in_channels, H, W) to logits (N, num_classes).
     """
-    counts = block_counts(depth)
+    counts = BLOCK_COUNTS[depth]
     return ResNet(_block(depth), counts, factories, num_classes=num_classes, in_channels=in_channels, stem=stem)
-
-
-def block_counts(depth: int) -> tuple[int, int, int, int]:
-    """Return how many blocks each stage has.
-
-    Parameters
-    ----------
-    depth : int
-        Number of layers with weights.
-
-    Returns
-    -------
-    tuple of int
-        Number of blocks in each stage.
-
-    Raises
-    ------
-    OptionError
-        If there is no ResNet of this depth.
-    """
-    if depth not in _COUNTS:
-        raise OptionError("depth", f"of a ResNet must be one of {', '.join(map(str, _COUNTS))}, got {depth}")
-    return _COUNTS[depth]
 
 
 def _block(depth: int) -> type[BasicBlock] | type[Bottleneck]:

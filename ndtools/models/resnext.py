@@ -5,7 +5,7 @@ from torch.nn.functional import relu
 
 from ndtools.models.factories import Factories, chain
 
-__all__ = ["GroupedBottleneck", "ResNeXt", "resnext"]
+__all__ = ["GroupedBottleneck", "ResNeXt"]
 
 _STEM = 64
 """Number of channels of the first convolution."""
@@ -59,9 +59,9 @@ class ResNeXt(nn.Module):
     Parameters
     ----------
     groups : int
-        Number of groups of channels in the 3×3 convolutions.
+        Number of groups of channels in the 3×3 convolutions; 32 in ResNeXt-29 32×4d.
     width : int
-        Number of channels in each group in the first stage; it doubles from stage to stage.
+        Number of channels in each group in the first stage, 4 in ResNeXt-29 32×4d; it doubles from stage to stage.
     factories : Factories
         Makers of the network's layers.
     num_classes : int
@@ -81,46 +81,11 @@ class ResNeXt(nn.Module):
         self.linear = factories.linear(outputs[2], num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Classify images.
-
-        Parameters
-        ----------
-        x : Tensor of shape (N, C, H, W)
-            Images, of 32×32 pixels in the paper.
-
-        Returns
-        -------
-        Tensor of shape (N, num_classes)
-            Logits of the classes.
-        """
+        """Return the logits of the classes, (N, num_classes), of images (N, C, H, W)."""
         out = relu(self.bn1(self.conv1(x)))
         out = self.layer3(self.layer2(self.layer1(out)))
         logits: Tensor = self.linear(out.mean((2, 3)))
         return logits
-
-
-def resnext(groups: int, width: int, factories: Factories, *, num_classes: int = 10, in_channels: int = 3) -> ResNeXt:
-    """Build a ResNeXt of 29 layers.
-
-    Parameters
-    ----------
-    groups : int
-        Number of groups of channels in the 3×3 convolutions; 32 in ResNeXt-29 32×4d.
-    width : int
-        Number of channels in each group in the first stage; 4 in ResNeXt-29 32×4d.
-    factories : Factories
-        Makers of the network's layers.
-    num_classes : int
-        Number of outputs.
-    in_channels : int
-        Number of channels of the images.
-
-    Returns
-    -------
-    ResNeXt
-        Network that maps (N, in_channels, 32, 32) to logits (N, num_classes).
-    """
-    return ResNeXt(groups, width, factories, num_classes=num_classes, in_channels=in_channels)
 
 
 def _stage(inputs: int, groups: int, width: int, stride: int, factories: Factories) -> nn.Sequential:

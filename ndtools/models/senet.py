@@ -5,7 +5,7 @@ from torch.nn.functional import relu
 
 from ndtools.models.factories import Factories
 from ndtools.models.preact_resnet import PreActBlock
-from ndtools.models.resnet import ResNet, block_counts
+from ndtools.models.resnet import BLOCK_COUNTS, ResNet
 
 __all__ = ["SEBlock", "senet"]
 
@@ -35,23 +35,6 @@ class SEBlock(PreActBlock):
         return total
 
 
-def senet(depth: int, factories: Factories, *, num_classes: int = 10, in_channels: int = 3) -> nn.Module:
-    """Build a SENet (Hu et al. 2018) with pre-activation blocks.
-
-    Parameters
-    ----------
-    depth : {18, 34}
-        Number of layers with weights, without those of shortcuts and gates.
-    factories : Factories
-        Makers of the network's layers.
-    num_classes : int
-        Number of outputs.
-    in_channels : int
-        Number of channels of the images.
-
-    Returns
-    -------
-    Module
-        Network that maps (N, in_channels, 32, 32) to logits (N, num_classes).
-    """
-    return ResNet(SEBlock, block_counts(depth), factories, num_classes=num_classes, in_channels=in_channels)
+def senet(depth: int, factories: Factories, *, num_classes: int, in_channels: int) -> nn.Module:
+    """Build a SENet of 18 or 34 layers with pre-activation blocks (Hu et al. 2018), as `resnet` does."""
+    return ResNet(SEBlock, BLOCK_COUNTS[depth], factories, num_classes=num_classes, in_channels=in_channels)

@@ -5,7 +5,7 @@ from torch.nn.functional import relu
 
 from ndtools.models.factories import Factories
 
-__all__ = ["SimpleCNN", "simple_cnn"]
+__all__ = ["SimpleCNN"]
 
 _WIDTH = 8
 """Number of channels of the convolution."""
@@ -37,37 +37,6 @@ class SimpleCNN(nn.Module):
         self.linear = factories.linear(_WIDTH, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Classify images.
-
-        Parameters
-        ----------
-        x : Tensor of shape (N, C, H, W)
-            Images, of 32×32 pixels in the report.
-
-        Returns
-        -------
-        Tensor of shape (N, num_classes)
-            Logits of the classes.
-        """
+        """Return the logits of the classes, (N, num_classes), of images (N, C, H, W)."""
         logits: Tensor = self.linear(relu(self.bn1(self.conv1(x))).mean((2, 3)))
         return logits
-
-
-def simple_cnn(factories: Factories, *, num_classes: int = 10, in_channels: int = 3) -> SimpleCNN:
-    """Build the small network.
-
-    Parameters
-    ----------
-    factories : Factories
-        Makers of the network's layers.
-    num_classes : int
-        Number of outputs.
-    in_channels : int
-        Number of channels of the images.
-
-    Returns
-    -------
-    SimpleCNN
-        Network that maps (N, in_channels, 32, 32) to logits (N, num_classes).
-    """
-    return SimpleCNN(factories, num_classes=num_classes, in_channels=in_channels)

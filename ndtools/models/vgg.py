@@ -3,17 +3,14 @@
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
-from ndtools.errors import OptionError
 from ndtools.layers.linear import DeconvLinear
 from ndtools.models.catalogue import Stem
 from ndtools.models.factories import Factories, chain
 from ndtools.models.initial import draw_convolutions
 
-__all__ = ["VGG", "vgg"]
+__all__ = ["VGG"]
 
 _WIDTHS = (64, 128, 256, 512, 512)
-_COUNTS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
-"""For each depth, the numbers of convolutions before each pooling."""
 _HIDDEN = 4096
 """Number of hidden units in each of the first two linear layers for ImageNet."""
 _SIDE = 7
@@ -65,19 +62,7 @@ class VGG(nn.Module):
             self.classifier = factories.linear(channels, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Classify images.
-
-        Parameters
-        ----------
-        x : Tensor of shape (N, C, H, W)
-            Images of at least 32×32 pixels. Features are averaged over the pixels that are left at the end: over all,
-            or, in the form for ImageNet, over as many as it takes to leave 7×7.
-
-        Returns
-        -------
-        Tensor of shape (N, num_classes)
-            Logits of the classes.
-        """
+        """Return the logits of the classes, (N, num_classes), of images (N, C, H, W)."""
         features = self.features(x)
         if isinstance(self.classifier, nn.Sequential):
             features = adaptive_avg_pool2d(features, _SIDE).flatten(1)
@@ -85,37 +70,6 @@ class VGG(nn.Module):
             features = features.mean((2, 3))
         logits: Tensor = self.classifier(features)
         return logits
-
-
-def vgg(depth: int, factories: Factories, *, num_classes: int = 10, in_channels: int = 3, stem: Stem = "cifar") -> VGG:
-    """Build a VGG.
-
-    Parameters
-    ----------
-    depth : {11, 13, 16, 19}
-        Number of layers with weights of the form for ImageNet; that for small images has two linear layers less.
-    factories : Factories
-        Makers of the network's layers.
-    num_classes : int
-        Number of outputs.
-    in_channels : int
-        Number of channels of the images.
-    stem : {"cifar", "imagenet"}
-        Images that the network is made for, of 32×32 or of 224×224 pixels.
-
-    Returns
-    -------
-    VGG
-        Network that maps (N, in_channels, H, W) to logits (N, num_classes).
-
-    Raises
-    ------
-    OptionError
-        If there is no VGG of this depth.
-    """
-    if depth not in _COUNTS:
-        raise OptionError("depth", f"of a VGG must be one of {', '.join(map(str, _COUNTS))}, got {depth}")
-    return VGG(_COUNTS[depth], factories, num_classes=num_classes, in_channels=in_channels, stem=stem)
 
 
 def _three_layers(inputs: int, num_classes: int, factories: Factories) -> nn.Sequential:

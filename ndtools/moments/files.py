@@ -3,7 +3,7 @@
 import math
 import os
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,12 +30,9 @@ __all__ = [
     "check_space_of_files",
     "is_moments",
     "iterate_moments",
-    "moments_arrays",
     "read_kernels",
-    "read_moments",
     "read_written",
     "size_in_words",
-    "write_moments",
 ]
 
 COPIES = 10  # number of arrays of the size of a covariance that are held while its kernels are computed
@@ -73,7 +70,7 @@ class Moments(NamedTuple):
 
     covariance: Covariance
     images: int
-    resize: int | None
+    resize: int | None = None
     space: Space = "srgb"
     noise: float | None = None
     origin: Origin | None = None
@@ -95,81 +92,31 @@ class Moments(NamedTuple):
         OutputError
             If the file cannot be written.
         """
-        arrays = moments_arrays(
-            self.covariance,
-            self.images,
-            self.resize,
-            self.space,
-            self.noise,
-            self.origin,
-            calibrated=self.calibrated,
-            names=self.names,
-        )
-        write_moments(Path(path), arrays)
+        arrays: dict[str, Any] = self.arrays()
+        write_whole({Path(path): lambda file: np.savez(file, **arrays)}, elsewhere="another file")
 
-
-def moments_arrays(
-    covariance: Covariance,
-    images: int,
-    resize: int | None = None,
-    space: Space = "srgb",
-    noise: float | None = None,
-    origin: Origin | None = None,
-    *,
-    calibrated: bool = False,
-    names: Sequence[str] = (),
-) -> dict[str, NDArray[Any]]:
-    """Return the arrays of a file of moments.
-
-    Parameters
-    ----------
-    covariance : Covariance
-        Covariance of the patches, on the CPU.
-    images : int
-        Number of images that the patches come from.
-    resize : int, optional
-        Short side in pixels to which the images were resized. By default they were not.
-    space : {"srgb", "linear", "xyz", "lms", "log-lms"}
-        Colour space of the pixels. Default "srgb".
-    noise : float, optional
-        Mean variance of the rounding of the images' pixels in [0, 1]. By default it is not known.
-    origin : Origin, optional
-        Source or shard that the moments come from. By default it is not known.
-    calibrated : bool
-        Whether the images are arrays whose values are taken as they are. Default False.
-    names : sequence of str
-        Names of the channels. By default they are not known.
-
-    Returns
-    -------
-    dict of str to array
-        Arrays by name, as :func:`read_moments` reads them.
-    """
-    arrays = {
-        "covariance": covariance.matrix.numpy(),
-        "mean": covariance.mean.numpy(),
-        "patches": np.array(covariance.count),
-        "images": np.array(images),
-        "channels": np.array(covariance.channels),
-        "kernel_size": np.array(covariance.kernel_size),
-        ROUNDING: np.array(covariance.rounding),
-        RESIZE: np.array(resize or 0),
-        SPACE: space_array(space),
-    }
-    if noise is not None:
-        arrays[NOISE] = np.array(noise)
-    if calibrated:
-        arrays[CALIBRATED] = np.array(1)
-    if names:
-        arrays[NAMES] = names_array(names)
-    if origin is not None:  # as bytes: files of moments hold numbers only
-        arrays[ORIGIN] = np.frombuffer(origin.text().encode(), np.uint8)
-    return arrays
-
-
-def write_moments(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write the arrays of a file of moments, whole or not at all; OutputError if that is not possible."""
-    write_whole({path: lambda file: np.savez(file, **dict[str, Any](arrays))}, elsewhere="another file")
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays of a file of moments by name, as :func:`iterate_moments` reads them."""
+        arrays = {
+            "covariance": self.covariance.matrix.numpy(),
+            "mean": self.covariance.mean.numpy(),
+            "patches": np.array(self.covariance.count),
+            "images": np.array(self.images),
+            "channels": np.array(self.covariance.channels),
+            "kernel_size": np.array(self.covariance.kernel_size),
+            ROUNDING: np.array(self.covariance.rounding),
+            RESIZE: np.array(self.resize or 0),
+            SPACE: space_array(self.space),
+        }
+        if self.noise is not None:
+            arrays[NOISE] = np.array(self.noise)
+        if self.calibrated:
+            arrays[CALIBRATED] = np.array(1)
+        if self.names:
+            arrays[NAMES] = names_array(self.names)
+        if self.origin is not None:  # as bytes: files of moments hold numbers only
+            arrays[ORIGIN] = np.frombuffer(self.origin.text().encode(), np.uint8)
+        return arrays
 
 
 def is_moments(path: Path, further: Sequence[str] = ()) -> bool:
@@ -179,11 +126,6 @@ def is_moments(path: Path, further: Sequence[str] = ()) -> bool:
             return {f"{key}.npy" for key in (*KEYS, *further)} <= set(file.namelist())
     except (OSError, zipfile.BadZipFile, RuntimeError, ValueError, EOFError):  # as zipfile raises on damaged files
         return False
-
-
-def read_moments(paths: Sequence[str]) -> list[Moments]:
-    """Read files of moments and return the results of :func:`iterate_moments` as a list."""
-    return list(iterate_moments(paths))
 
 
 def iterate_moments(paths: Sequence[str]) -> Iterator[Moments]:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
 
 import torch
 
@@ -15,7 +14,7 @@ from ndtools.moments.adding import TreeSum
 from ndtools.moments.files import iterate_moments
 from ndtools.moments.images import image_moments
 from ndtools.moments.keeping import KeptImages
-from ndtools.moments.origin import Origin
+from ndtools.moments.origin import Origin, PatchSetting
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.ridge import RidgeChoice, choose_ridge, ridge_terms, tightest_ridge
 from ndtools.text import printable
@@ -109,18 +108,12 @@ class GroupedMoments:
 
 def grouped_moments(
     source: ImageSource,
+    setting: PatchSetting,
     *,
     kernel_sizes: Sequence[int],
-    ridges: Sequence[Ridge],
-    relative: bool = False,
     groups: int = 1,
-    seed: int = 0,
-    method: Literal["exact", "im2col"] = "exact",
-    stride: int = 1,
+    halves: bool = False,
     device: torch.device | str = "cpu",
-    gray: bool = False,
-    resize: int | None = None,
-    space: Space = "srgb",
     jobs: int | None = None,
     kept: KeptImages | None = None,
     progress: Progress | None = None,
@@ -131,17 +124,15 @@ def grouped_moments(
     ----------
     source : ImageSource
         Source of the images.
+    setting : PatchSetting
+        Settings of the images and their patches, but for the size of the patches. Its seed is that of the random deal.
     kernel_sizes : sequence of int
         Sides of the patches in pixels.
-    ridges : sequence of float, "paper" or "auto"
-        Ridges that will be added, which decide on the precision. With "auto" there are two groups at least.
-    relative : bool
-        Whether numbers among the ridges are in units of the mean variance. Default False.
     groups : int
         Number of groups to which images are dealt at random; with fewer images, each is a group. Default 1.
-    seed : int
-        Seed of the random deal.
-    method, stride, device, gray, resize, space, jobs, kept
+    halves : bool
+        Whether images make two groups at least, for the choice of a ridge. Default False.
+    device, jobs, kept
         Settings of :func:`ndtools.moments.images.image_moments`.
     progress : callable, optional
         Function that is told the number of images done and of all images.
@@ -156,12 +147,12 @@ def grouped_moments(
     DataError
         If no image could be used.
     """
-    groups = max(groups, 2 if "auto" in ridges else 1)
-    eps, unit = tightest_ridge(ridges, relative=relative)
+    groups = max(groups, 2 if halves else 1)
+    eps, relative = tightest_ridge([setting.eps], relative=setting.relative_eps)
     parts: list[list[Covariance]] = [[] for _ in kernel_sizes]
     images, skipped, frames, before, noise = list[int](), list[Skipped](), list[Frames](), 0, 0.0
     failure: NoUsableImageError | None = None
-    for group in source.parts(groups, seed) if groups > 1 and len(source) else (source,):
+    for group in source.parts(groups, setting.seed) if groups > 1 and len(source) else (source,):
 
         def report(done: int, _: int, before: int = before) -> None:
             if progress:
@@ -171,14 +162,14 @@ def grouped_moments(
             found = image_moments(
                 group,
                 kernel_size=kernel_sizes,
-                method=method,
-                stride=stride,
+                method=setting.covariance,
+                stride=setting.stride,
                 eps=eps,
-                relative=unit,
+                relative=relative,
                 device=device,
-                gray=gray,
-                resize=resize,
-                space=space,
+                gray=setting.gray,
+                resize=setting.resize,
+                space=setting.space,
                 jobs=jobs,
                 kept=kept,
                 progress=report,
@@ -203,8 +194,8 @@ def grouped_moments(
         tuple(sorted(skipped, key=lambda s: s.name)),
         tuple(sorted(frames, key=lambda f: f.name)),
         noise / sum(images),
-        resize,
-        space,
+        setting.resize,
+        setting.space,
         calibrated=source.calibrated,
     )
 

@@ -7,7 +7,7 @@ from ndtools.errors import NumericalWarning
 __all__ = ["warn_if_below_noise"]
 
 
-def warn_if_below_noise(eps: float, noise: float | None, *, spectrum: bool = True, stacklevel: int = 2) -> None:
+def warn_if_below_noise(eps: float, noise: float | None, *, spectrum: bool = True) -> None:
     """Warn if a ridge is smaller than the variance by which files round their pixels.
 
     Parameters
@@ -18,8 +18,6 @@ def warn_if_below_noise(eps: float, noise: float | None, *, spectrum: bool = Tru
         Mean variance of the rounding of the files' pixels; None if it is not known.
     spectrum : bool
         Whether the caller can show the eigenvalues, which the warning then recommends. Default True.
-    stacklevel : int
-        Position of the line that the warning points to, as for `warnings.warn`. Default 2: the caller.
 
     Warns
     -----
@@ -32,4 +30,4 @@ def warn_if_below_noise(eps: float, noise: float | None, *, spectrum: bool = Tru
             f"eps {eps:.2g} is below the noise of the files, whose pixels are rounded (variance {noise:.2g}): D"
             f" amplifies this noise; take a larger `eps`{look}"
         )
-        warnings.warn(message, NumericalWarning, stacklevel=stacklevel + 1)
+        warnings.warn(message, NumericalWarning, stacklevel=3)

@@ -3,34 +3,14 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
-from ndtools.data.images.layouts import ArraySettings
+from ndtools.data.images.layouts import ArrayRidgeSettings, ArraySettings
 from ndtools.errors import OptionError
 from ndtools.numerics.ridge import tightest_ridge
 from ndtools.validation import Ridge, Space, check_choice, check_positive, check_ridge, check_space
 
-__all__ = ["Origin", "PatchConfiguration", "PatchSetting", "Shard"]
-
-
-class PatchConfiguration(Protocol):
-    """Configuration of an experiment on the moments of patches, which may have more of the fields of `PatchSetting`."""
-
-    @property
-    def source(self) -> str:
-        """Source of images."""
-
-    @property
-    def relative_eps(self) -> bool:
-        """Whether ridges are in units of the mean variance of a pixel."""
-
-    @property
-    def jobs(self) -> int | None:
-        """Number of threads."""
-
-    @property
-    def device(self) -> str:
-        """Device that computes."""
+__all__ = ["Origin", "PatchSetting", "Shard"]
 
 
 @dataclass(frozen=True)
@@ -117,12 +97,12 @@ class PatchSetting(ArraySettings):
             raise OptionError("stride", 'needs `covariance="im2col"`: the exact covariance takes every position')
 
     @classmethod
-    def of(cls, config: "PatchConfiguration", ridges: Sequence[Ridge]) -> "PatchSetting":
+    def of(cls, config: ArrayRidgeSettings, ridges: Sequence[Ridge]) -> "PatchSetting":
         """Return the settings that the configuration of an experiment has among others.
 
         Parameters
         ----------
-        config : PatchConfiguration
+        config : ArrayRidgeSettings
             Configuration of an experiment on the moments of patches.
         ridges : sequence of float, "paper" or "auto"
             All ridges that will be added to these moments.

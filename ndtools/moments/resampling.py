@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ndtools.computing.progress import Progress
 from ndtools.errors import NumericalWarning
 from ndtools.numerics.covariance import Covariance
 
@@ -46,7 +45,6 @@ def resample_kernels(
     *,
     replicates: int,
     rng: np.random.Generator,
-    progress: Progress | None = None,
 ) -> ResampledKernels:
     """Draw groups of images with replacement, and compute the kernels of each draw for several ridges.
 
@@ -63,8 +61,6 @@ def resample_kernels(
         Number of draws, at least two.
     rng : numpy.random.Generator
         Random generator of the draws.
-    progress : callable, optional
-        Function that is told the number of draws done and of all draws.
 
     Returns
     -------
@@ -78,13 +74,11 @@ def resample_kernels(
     """
     kernels, correlations = [], []
     count = len(parts)
-    for i, weights in enumerate(rng.multinomial(count, np.full(count, 1 / count), replicates)):
+    for weights in rng.multinomial(count, np.full(count, 1 / count), replicates):
         pooled = Covariance.pooled(parts, weights.tolist())
         unit = pooled.mean_variance
         kernels.append(_kernels(pooled, [unit * eps if relative else eps for eps, relative in ridges]))
         correlations.append(pooled.correlations_of_centre().numpy())
-        if progress:
-            progress(i + 1, replicates)
     of_ridges = np.stack(kernels, axis=1)
     failed = int(np.isnan(of_ridges).any((0, 2, 3, 4, 5)).sum())
     if failed:

@@ -10,12 +10,7 @@ from ndtools.moments.origin import Origin, PatchSetting, Shard
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.ridge import tightest_ridge
 
-__all__ = ["chosen", "shard_moments"]
-
-
-def chosen(source: ImageSource, setting: PatchSetting) -> ImageSource:
-    """Return the images of a source that a setting draws: all, if it says no number."""
-    return source if setting.images is None else source.subset(setting.images, setting.seed)
+__all__ = ["shard_moments"]
 
 
 def shard_moments(
@@ -35,7 +30,7 @@ def shard_moments(
     Parameters
     ----------
     source : ImageSource
-        Source of the images: those that `chosen` returns.
+        Source of the images: those that the setting draws.
     setting : PatchSetting
         Settings by which images become moments.
     shard : Shard

@@ -22,7 +22,7 @@ from ndtools.moments.adding import TreeSum
 from ndtools.moments.executors import AnyExecutor, LostTaskError, completed
 from ndtools.moments.files import Moments
 from ndtools.moments.origin import Origin, PatchSetting, Shard
-from ndtools.moments.sharded import chosen, shard_moments
+from ndtools.moments.sharded import shard_moments
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.patches import Sizes
 from ndtools.text import printable
@@ -152,7 +152,8 @@ def _listed(task: ShardTask) -> ImageSource:
     images = _lists.get(task)
     if images is None:
         with using(json.loads(task.storage)):
-            images = chosen(resolve_source(task.source, layout=task.setting.layout), task.setting)
+            images = resolve_source(task.source, layout=task.setting.layout)
+            images = images.subset(task.setting.images, task.setting.seed)
         if images.listing != task.listing:
             raise DataError(
                 f"'{printable(task.source)}' holds other images here than where the work was divided: name a source"
@@ -286,7 +287,7 @@ def moments(
         )
     with using(storage_options):
         options = json.dumps(current_options(), sort_keys=True)
-        listed = chosen(resolve_source(name, layout=setting.layout), setting)
+        listed = resolve_source(name, layout=setting.layout).subset(images, seed)
     of = listed.shards(MOST_SHARDS) if shards is None else shards
     check_count("shards", of)
     listed.shard(1, of)  # an error if there are more shards than images

@@ -19,12 +19,12 @@ from ndtools.data.images.sources import ImageSource
 from ndtools.moments.gathering import Gathered, gather
 from ndtools.moments.images import too_small
 from ndtools.moments.keeping import KeptImages
+from ndtools.moments.origin import PatchSetting
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.patches import Sizes, as_pixels
 from ndtools.numerics.pixels import white
 from ndtools.numerics.sparsity import OF_OFFSET, ROUNDING, Density, Distribution, SparsitySums
-from ndtools.validation import Space
 
 __all__ = ["Measured", "PixelMap", "Whitening", "measure_values"]
 
@@ -165,15 +165,12 @@ class Measured:
 def measure_values(
     images: ImageSource,
     maps: Sequence[PixelMap],
+    setting: PatchSetting,
     *,
     edges: NDArray[np.float64],
     groups: int,
     largest: Sizes,
     own: bool = True,
-    seed: int = 0,
-    gray: bool = False,
-    resize: int | None = None,
-    space: Space = "srgb",
     jobs: int | None = None,
     kept: KeptImages | None = None,
     progress: Progress | None = None,
@@ -186,6 +183,8 @@ def measure_values(
         Source of the images.
     maps : sequence of PixelMap
         Maps from pixels to values, all of which are measured in the same pass.
+    setting : PatchSetting
+        Settings of the images. Its seed is that of the assignment of the images to groups.
     edges : array of shape (bins + 1,)
         Edges of the bins of the densities, in units of the standard deviation of the values.
     groups : int
@@ -195,10 +194,8 @@ def measure_values(
     own : bool
         Whether the maps were made from the moments of these images, so that their values have unit variance. If not,
         the standard deviation is that of the values. Default True.
-    seed : int
-        Seed of the assignment of the images to groups.
-    gray, resize, space, jobs
-        Settings of :func:`ndtools.moments.gathering.gather`.
+    jobs : int, optional
+        Number of threads; one for each processor by default.
     kept : KeptImages, optional
         Images that were decoded before and need not be decoded again.
     progress : callable, optional
@@ -220,7 +217,7 @@ def measure_values(
         if reason is None:
             for (sums, density), values in zip(parts, _values(maps, image), strict=True):
                 # The same groups for all maps, whatever thread and order.
-                sums.add(values, np.random.default_rng([seed, zlib.crc32(image.name.encode())]))
+                sums.add(values, np.random.default_rng([setting.seed, zlib.crc32(image.name.encode())]))
                 density.add(values)
         return reason
 
@@ -228,9 +225,9 @@ def measure_values(
         images,
         new,
         add,
-        gray=gray,
-        resize=resize,
-        space=space,
+        gray=setting.gray,
+        resize=setting.resize,
+        space=setting.space,
         jobs=jobs,
         working=working,
         kept=kept,

@@ -73,9 +73,9 @@ def to_sizes(value: int | Sizes, name: str = "kernel_size", axes: int | None = N
     return sizes
 
 
-def to_pair(value: int | Sizes, name: str = "kernel_size") -> Pair:
-    """Return ``value`` as a (vertical, horizontal) pair of positive integers; ValueError as by `to_sizes`."""
-    height, width = to_sizes(value, name, axes=2)
+def to_pair(kernel_size: int | Sizes) -> Pair:
+    """Return ``kernel_size`` as a (vertical, horizontal) pair of positive integers; ValueError as by `to_sizes`."""
+    height, width = to_sizes(kernel_size, axes=2)
     return height, width
 
 

@@ -1,7 +1,7 @@
 """The ridge of a deconvolution: its units, and the ridge that suits held-out images best."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,10 +138,10 @@ def choose_ridge(first: Covariance, second: Covariance) -> RidgeChoice:
         raise DataError("no ridge can be chosen: the images have constant colour, without variance")
     steps = round(PER_DECADE * math.log10(HIGHEST / LOWEST)) + 1
     ridges = unit * np.geomspace(LOWEST, HIGHEST, steps)
-    ways = [_Spectrum.of(first, second), _Spectrum.of(second, first)]
+    ways = [held_out_likelihood(first, second), held_out_likelihood(second, first)]
 
     def likelihood(eps: NDArray[np.float64]) -> NDArray[np.float64]:
-        return (ways[0].likelihood(eps) + ways[1].likelihood(eps)) / 2
+        return (ways[0](eps) + ways[1](eps)) / 2
 
     curve = likelihood(ridges)
     best = int(curve.argmax())
@@ -157,8 +157,10 @@ def choose_ridge(first: Covariance, second: Covariance) -> RidgeChoice:
     return RidgeChoice(eps, ridges, curve, float(likelihood(np.array([eps]))[0]), at_end)
 
 
-def held_out_likelihood(fitted: Covariance, held_out: Covariance, ridges: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the mean Gaussian log-likelihood of patches under the mean and covariance of other patches.
+def held_out_likelihood(
+    fitted: Covariance, held_out: Covariance
+) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """Return the mean Gaussian log-likelihood of patches under the mean and covariance of others, by the ridge.
 
     With A = Cov + eps·I of the fitted patches, of mean μ, and the second moment M of the held-out patches about μ, the
     mean log-likelihood of a held-out patch of d features is -(d log 2π + log det A + tr(A⁻¹ M))/2. One
@@ -170,32 +172,20 @@ def held_out_likelihood(fitted: Covariance, held_out: Covariance, ridges: NDArra
         Mean and covariance of the patches to which the Gaussian is fitted.
     held_out : Covariance
         Mean and covariance of the patches whose likelihood is computed.
-    ridges : array of shape (m,)
-        Absolute ridges, above 0.
 
     Returns
     -------
-    array of shape (m,)
-        Mean log-likelihood of a patch in nats, for each ridge.
+    callable
+        Function from absolute ridges (m,) above 0 to the mean log-likelihood of a patch in nats for each of them.
     """
-    return _Spectrum.of(fitted, held_out).likelihood(ridges)
+    values, vectors = torch.linalg.eigh(fitted.matrix.double())
+    shift = (held_out.mean - fitted.mean).double() @ vectors
+    moments = ((vectors * (held_out.matrix.double() @ vectors)).sum(0) + shift.square()).cpu().numpy()
+    spectrum = values.clamp_min(0).cpu().numpy()
 
-
-@dataclass(frozen=True, eq=False)
-class _Spectrum:
-    """Eigenvalues of a covariance, and the second moments of other patches along its eigenvectors."""
-
-    values: NDArray[np.float64]
-    moments: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, fitted: Covariance, held_out: Covariance) -> "_Spectrum":
-        values, vectors = torch.linalg.eigh(fitted.matrix.double())
-        shift = (held_out.mean - fitted.mean).double() @ vectors
-        moments = (vectors * (held_out.matrix.double() @ vectors)).sum(0) + shift.square()
-        return cls(values.clamp_min(0).cpu().numpy(), moments.cpu().numpy())
-
-    def likelihood(self, ridges: NDArray[np.float64]) -> NDArray[np.float64]:
-        variances = self.values + np.asarray(ridges)[:, None]
-        terms = math.log(2 * math.pi) + np.log(variances) + self.moments / variances
+    def likelihood(ridges: NDArray[np.float64]) -> NDArray[np.float64]:
+        variances = spectrum + np.asarray(ridges)[:, None]
+        terms = math.log(2 * math.pi) + np.log(variances) + moments / variances
         return np.asarray(-0.5 * terms.sum(1))
+
+    return likelihood

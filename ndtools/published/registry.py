@@ -27,26 +27,24 @@ MATCHED = ("arch", "dataset", "norm", "epochs", "batch_size")
 """Conditions in which a run must agree with a published number to be compared with it."""
 
 
-def matching(conditions: Mapping[str, object], metric: str = "top-1 accuracy") -> list[Entry]:
-    """Return the published numbers whose conditions agree with those of a run.
+def matching(conditions: Mapping[str, object]) -> list[Entry]:
+    """Return the published accuracies whose conditions agree with those of a run.
 
     Parameters
     ----------
     conditions : mapping
         Conditions of the run, among them all of :data:`MATCHED`; "norm" is "bn", "nd" or "none".
-    metric : str
-        Quantity that the numbers measure. Default "top-1 accuracy".
 
     Returns
     -------
     list of Entry
-        Numbers of that quantity that state all of :data:`MATCHED`, with the values of the run, and that were measured
+        Top-1 accuracies that state all of :data:`MATCHED`, with the values of the run, and that were measured
         at the end of training.
     """
     return [
         entry
         for entry in ENTRIES.values()
-        if entry.metric == metric
+        if entry.metric == "top-1 accuracy"
         and all(entry.conditions.get(name, _ABSENT) == conditions[name] for name in MATCHED)
         and _at_the_end(entry)
     ]

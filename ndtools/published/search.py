@@ -54,15 +54,13 @@ def unknown_words(words: Sequence[str]) -> list[str]:
     return [word for word in words if not any(map(_pattern(word).search, texts))]
 
 
-def nearest_ids(words: Sequence[str], n: int = 3, *, numbers: bool = True, claims: bool = True) -> list[str]:
-    """Return the IDs that are most like some words.
+def nearest_ids(words: Sequence[str], *, numbers: bool = True, claims: bool = True) -> list[str]:
+    """Return the three IDs that are most like some words.
 
     Parameters
     ----------
     words : sequence of str
         A mistyped ID, or words of which some may be mistyped.
-    n : int
-        Number of IDs to return. Default 3.
     numbers : bool
         Whether numbers count. Default True.
     claims : bool
@@ -81,7 +79,7 @@ def nearest_ids(words: Sequence[str], n: int = 3, *, numbers: bool = True, claim
         return max(_ratio("/".join(lowered), name), sum(apart) / len(apart))
 
     ids = [*(ENTRIES if numbers else ()), *(CLAIMS if claims else ())]
-    return sorted(ids, key=likeness, reverse=True)[:n] if lowered else []
+    return sorted(ids, key=likeness, reverse=True)[:3] if lowered else []
 
 
 def shown_condition(value: object) -> str:

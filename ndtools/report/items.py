@@ -8,7 +8,7 @@ from pathlib import Path
 from ndtools.report.citing import Citation, cite, with_unit
 from ndtools.report.content import Loader, ShownFile, ShownRuns
 from ndtools.report.numbers import number_in_words
-from ndtools.results.reproductions import VERDICTS, SavedGrade, SavedItem, SavedReproduction
+from ndtools.results.reproductions import VERDICTS, Grade, SavedItem, SavedReproduction
 
 __all__ = ["Graded", "Group", "ShownItem", "Verdicts", "show_items", "verdicts_of"]
 
@@ -187,7 +187,7 @@ def _item(item: SavedItem, folder: Path, loader: Loader, anchor: str) -> ShownIt
     )
 
 
-def _graded(grade: SavedGrade) -> Graded:
+def _graded(grade: Grade) -> Graded:
     published = cite(grade.subject)
     return Graded(
         verdict=grade.verdict,

@@ -102,9 +102,7 @@ def make_page(
         prefix = f"r{number}-"
         loader.remarks += [f"{text}." for text in state.damaged]
         items = show_items(state, loader, prefix)
-        reproductions.append(
-            _ShownReproduction(prefix, state, items, verdicts_of(items), answers(state, items, loader))
-        )
+        reproductions.append(_ShownReproduction(prefix, state, items, verdicts_of(items), answers(state, items)))
     of_items = len(loader.results)
     for path in material.results:
         loader.result(path)

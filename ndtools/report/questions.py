@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from ndtools.data.labelled.catalogue import KNOWN
 from ndtools.report.citing import documents_of
-from ndtools.report.content import Loader
 from ndtools.report.items import ShownItem
 from ndtools.results.read import SavedResult
 from ndtools.results.reproductions import SavedReproduction
@@ -41,7 +40,7 @@ class Answer:
     points: tuple[str, ...] = ()
 
 
-def answers(reproduction: SavedReproduction, items: Sequence[ShownItem], loader: Loader) -> list[Answer]:
+def answers(reproduction: SavedReproduction, items: Sequence[ShownItem]) -> list[Answer]:
     """Answer the questions about a reproduction.
 
     Parameters
@@ -50,8 +49,6 @@ def answers(reproduction: SavedReproduction, items: Sequence[ShownItem], loader:
         State of the reproduction.
     items : sequence of ShownItem
         Its items as the page shows them.
-    loader : Loader
-        Results and runs of the page.
 
     Returns
     -------

@@ -10,7 +10,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from ndtools.console.tables import fitted_table
-from ndtools.reproduction.item import VERDICTS
+from ndtools.results.reproductions import VERDICTS
 from ndtools.text import duration
 
 if TYPE_CHECKING:

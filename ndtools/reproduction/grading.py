@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from ndtools.published.entry import Entry
 from ndtools.reproduction.chance import TEST_IMAGES, beyond, noise_of_accuracies
-from ndtools.reproduction.item import Grade, Verdict
+from ndtools.results.reproductions import Grade, Verdict
 from ndtools.text import counted
 
 __all__ = [
@@ -20,7 +20,6 @@ __all__ = [
     "capped",
     "grade_accuracy",
     "grade_claim",
-    "grade_interval",
     "grade_share",
 ]
 
@@ -113,7 +112,6 @@ def grade_accuracy(
     conditions: str,
     rival: tuple[float, float] | None = None,
     split: str = "test",
-    selection: str = "last",
     third_party: tuple[str, ...] = (),
     images: int = TEST_IMAGES,
 ) -> Grade:
@@ -124,7 +122,7 @@ def grade_accuracy(
     entry : Entry
         The published accuracy.
     values : sequence of float
-        Accuracies of the runs in per cent, at least one.
+        Accuracies of the runs in per cent after their last epoch, at least one.
     full : bool
         Whether the recipe is the published one.
     conditions : str
@@ -134,8 +132,6 @@ def grade_accuracy(
         is the same. By default there is no other arm.
     split : {"test", "train"}
         Images that the measured accuracies come from. Default "test".
-    selection : {"last", "best"}
-        Epoch that the measured accuracies come from. Default "last".
     third_party : tuple of str
         IDs of numbers of other documents beside this one. Default: none.
     images : int
@@ -174,9 +170,9 @@ def grade_accuracy(
     if entry.split != split:
         published = "does not say which images were" if entry.split == "unclear" else f"is of {entry.split} images, not"
         return replace(grade, reason=f"The published accuracy {published} evaluated here: {split} images.")
-    if entry.selection not in ("unclear", selection):
+    if entry.selection not in ("unclear", "last"):
         return replace(
-            grade, reason=f"The published accuracy is of the {entry.selection} epoch, and that here of the {selection}."
+            grade, reason=f"The published accuracy is of the {entry.selection} epoch, and that here of the last."
         )
     if spread is not None and spread > LARGEST_SPREAD:
         return replace(
@@ -257,58 +253,5 @@ def grade_share(
         measured=measured,
         reason=f"{size}, {'within' if within else 'beyond'} the factor of {factor:g}."
         + (f" Chance leaves open on which side of {bound:g} it lies." if side is None and not within else ""),
-        conditions=conditions,
-    )
-
-
-def grade_interval(
-    subject: str,
-    published: float,
-    measured: float,
-    interval: tuple[float, float],
-    *,
-    full: bool,
-    conditions: str,
-    what: str = "value",
-    neutral: float = 0.0,
-) -> Grade:
-    """Grade a statistic by its confidence interval.
-
-    Parameters
-    ----------
-    subject : str
-        ID of the published number.
-    published, measured : float
-        Values of the statistic.
-    interval : (float, float)
-        Ends of the confidence interval of the measured value.
-    full : bool
-        Whether the recipe is the published one.
-    conditions : str
-        Conditions of the measurement in words.
-    what : str
-        Name of the statistic in the sentence. Default "value".
-    neutral : float
-        Value that means no effect. The published value and the whole interval must lie on one side of it for the same
-        direction. Default 0.
-
-    Returns
-    -------
-    Grade
-        "agrees" if the interval holds the published value, "same direction" on the same side of the neutral value,
-        otherwise "disagrees"; for a reduced recipe as :func:`capped` has it.
-    """
-    low, high = interval
-    inside = low <= published <= high
-    verdict: Verdict = "agrees" if inside else "disagrees"
-    if not inside and ((published > neutral and low > neutral) or (published < neutral and high < neutral)):
-        verdict = "same direction"
-    relation = "holds" if inside else "does not hold"
-    return Grade(
-        subject=subject,
-        verdict=capped(verdict, full=full),
-        measured=measured,
-        reason=f"The {what} is {measured:.4g}, and its interval from {low:.4g} to {high:.4g} {relation}"
-        f" {published:.4g}.",
         conditions=conditions,
     )

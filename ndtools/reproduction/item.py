@@ -1,60 +1,19 @@
-"""What can be run again: items of the paper, the levels of their recipes, the parts of a level, and grades."""
+"""What can be run again: items of the paper, the levels of their recipes, and the parts of a level."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
+from ndtools.results.reproductions import Grade
 from ndtools.validation import Configuration
 
 if TYPE_CHECKING:
     from ndtools.reproduction.places import Places
 
-__all__ = ["VERDICTS", "Grade", "Item", "Level", "Part", "Results", "Setting", "Verdict"]
-
-Verdict = Literal["disagrees", "same direction", "agrees", "not comparable", "not run"]
-VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
-"""All verdicts, in the order in which they are shown: what fails comes first."""
+__all__ = ["Item", "Level", "Part", "Results", "Setting"]
 
 Results = Mapping[str, Any]
 """Results of the parts that are done, by the name of the part: a result of an experiment, or a training run."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Grade:
-    """How a measurement compares with a published number or claim.
-
-    Attributes
-    ----------
-    subject : str
-        ID of the published number or claim.
-    verdict : str
-        One of :data:`VERDICTS`.
-    measured : float or None
-        Measured value in the unit of the published number; None if nothing was run, or for a claim without one number.
-    spread : float or None
-        Standard deviation over the runs; None without several runs.
-    n : int or None
-        Number of runs; None if the number does not come from runs.
-    reason : str
-        One sentence that says what decided the verdict. For "not run": what is missing, and how to get it.
-    conditions : str
-        Conditions of the measurement in words, such as "5,000 of 50,000 images, 1 epoch, batches of 128".
-    third_party : tuple of str
-        IDs of numbers in other documents that stand beside the published one. Default: none.
-    """
-
-    subject: str
-    verdict: Verdict
-    measured: float | None = None
-    spread: float | None = None
-    n: int | None = None
-    reason: str
-    conditions: str
-    third_party: tuple[str, ...] = ()
-
-    def numbers(self) -> dict[str, Any]:
-        """Return the entries of the .json file."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)

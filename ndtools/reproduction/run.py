@@ -13,7 +13,7 @@ from ndtools.computing.memory import is_out_of_memory
 from ndtools.errors import NdtoolsError, OutputError
 from ndtools.reproduction.before import Before
 from ndtools.reproduction.cost import slowness
-from ndtools.reproduction.item import Grade, Item, Level, Part, Setting
+from ndtools.reproduction.item import Item, Level, Part, Setting
 from ndtools.reproduction.kept import Kept
 from ndtools.reproduction.levels import Levels
 from ndtools.reproduction.plan import Choice, choose
@@ -23,6 +23,7 @@ from ndtools.reproduction.request import Request
 from ndtools.reproduction.state import ItemState, ItemWord, PartState
 from ndtools.reproduction.store import Store, compute_part
 from ndtools.reproduction.training import Trainer, run_name
+from ndtools.results.reproductions import Grade
 from ndtools.results.run_folder import RunFolder
 from ndtools.runs.config import RunConfig
 from ndtools.text import reason

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from ndtools.reproduction.item import VERDICTS, Grade, Item, Level
+from ndtools.reproduction.item import Item, Level
+from ndtools.results.reproductions import VERDICTS, Grade
 
 __all__ = ["ItemState", "PartState", "failing_first"]
 
@@ -135,4 +136,4 @@ class ItemState:
 def failing_first(states: Sequence[ItemState]) -> list[tuple[ItemState, Grade]]:
     """Return the grades of all items, those that disagree first, then as :data:`VERDICTS` has them."""
     graded = [(state, grade) for state in states for grade in state.grades]
-    return sorted(graded, key=lambda pair: VERDICTS.index(pair[1].verdict))
+    return sorted(graded, key=lambda pair: list(VERDICTS).index(pair[1].verdict))

@@ -143,12 +143,10 @@ class Trainer:
     ----------
     output : Path
         Folder of the runs.
-    checkpoint_every : float
-        Seconds between two writings of a run's state, at most. Default 60.
     """
 
-    def __init__(self, output: Path, *, checkpoint_every: float = 60.0) -> None:
-        self.output, self.checkpoint_every = output, checkpoint_every
+    def __init__(self, output: Path) -> None:
+        self.output = output
         self._data_sets: DataSets | None = None
 
     def train(
@@ -208,13 +206,7 @@ class Trainer:
                 else:
                     folder.describe({**describe(run, command), "code": code_of(config.command)})
                 with stop_requests() as stop:
-                    result = train(
-                        run,
-                        folder,
-                        show=show,
-                        stop=lambda: stop() or out_of_time(),
-                        checkpoint_every=self.checkpoint_every,
-                    )
+                    result = train(run, folder, show=show, stop=lambda: stop() or out_of_time())
                 if result is None and stop():
                     raise KeyboardInterrupt
                 if result is None:

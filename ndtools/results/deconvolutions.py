@@ -1,18 +1,25 @@
-"""Covariances and deconvolutions in result files, which several experiments write and read."""
+"""Covariances and deconvolutions in result files, and what results that come from patches have in common."""
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ndtools.data.images.layouts import MomentsSettings
+from ndtools.drawing.shown import ShownResult
+from ndtools.moments.files import Moments
+from ndtools.moments.origin import Origin
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.deconvolution import RIDGE_AND_PRECISION, Deconvolution
 from ndtools.numerics.ridge import RidgeChoice
+from ndtools.results.inputs import ImagesUsed
 from ndtools.results.read import SavedResult, optional_float
 from ndtools.validation import Ridge
 
 __all__ = [
+    "PatchResult",
     "deconvolution_arrays",
     "deconvolution_numbers",
     "ridge_numbers",
@@ -91,3 +98,86 @@ def saved_covariance(saved: SavedResult, fit: Deconvolution) -> Covariance:
         kernel_size=fit.kernel_size,
         rounding=saved.numbers["covariance_rounding"],
     )
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class PatchResult(ShownResult):
+    """Result that comes from the covariance of patches, whose moments can be saved and added up with others.
+
+    Attributes
+    ----------
+    config : MomentsSettings
+        Configuration of the run.
+    images : ImagesUsed
+        Images that were used and skipped.
+    covariance : Covariance
+        Covariance of all patches of the images.
+    deconvolution : Deconvolution
+        D = (Cov + eps·I)^(-1/2).
+    device : str
+        Device on which the result was computed.
+    ridge : RidgeChoice or None
+        Choice of the ridge, if it was "auto".
+    origin : Origin or None
+        Source of the moments; None if there are several, or if it is not known.
+    """
+
+    config: MomentsSettings
+    images: ImagesUsed
+    covariance: Covariance
+    deconvolution: Deconvolution
+    device: str
+    ridge: RidgeChoice | None = None
+    origin: Origin | None = None
+
+    @property
+    def fit(self) -> Deconvolution:
+        """The deconvolution, under the name that it has in all results."""
+        return self.deconvolution
+
+    @property
+    def source(self) -> str:
+        """Name of the image source, or of the files of moments, printable."""
+        return self.images.label
+
+    def moments(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays of a file of moments, which adds up with others (``from_moments``)."""
+        config, images = self.config, self.images
+        return Moments(
+            self.covariance,
+            images.read,
+            config.resize,
+            config.space,
+            images.noise,
+            self.origin,
+            calibrated=images.calibrated,
+            names=config.names_of(self.covariance.channels),
+        ).arrays()
+
+    def numbers(self) -> dict[str, Any]:
+        """Return the numbers of the .json file by key."""
+        return {
+            "images": self.images.numbers(),
+            "patches": self.covariance.count,
+            "covariance_rounding": self.covariance.rounding,
+            "origin": self.origin.numbers() if self.origin else None,
+            "kernel_size": self.config.kernel_size,
+            **deconvolution_numbers(self.deconvolution),
+            **ridge_numbers(self.config, self.ridge),
+            "method": self.config.method,
+        }
+
+    @staticmethod
+    def saved_fields(saved: SavedResult) -> dict[str, Any]:
+        """Restore the fields above, but for the configuration, from the files of a result."""
+        numbers, fit = saved.numbers, saved_deconvolution(saved)
+        if fit is None:
+            raise ValueError("it has no deconvolution")
+        return {
+            "images": ImagesUsed.from_numbers(saved.source, numbers["images"]),
+            "covariance": saved_covariance(saved, fit),
+            "deconvolution": fit,
+            "device": saved.device,
+            "ridge": RidgeChoice.from_numbers(numbers.get("ridge")),
+            "origin": Origin.from_numbers(numbers.get("origin")),
+        }

@@ -1,12 +1,13 @@
-"""Read reproduction.json, which ``ndtools reproduce`` writes: the items of a reproduction, their parts and grades."""
+"""Grades, and reproduction.json as it is read: the items of a reproduction, and their parts."""
 
 import json
 import math
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 from ndtools.data.files import read_file
 from ndtools.errors import DataError
@@ -16,17 +17,19 @@ __all__ = [
     "FORMAT",
     "STATE_FILE",
     "VERDICTS",
-    "SavedGrade",
+    "Grade",
     "SavedItem",
     "SavedLevel",
     "SavedPart",
     "SavedReproduction",
+    "Verdict",
 ]
 
 FORMAT = 1
 """Version of the content of reproduction.json that is understood."""
 STATE_FILE = "reproduction.json"
-VERDICTS: dict[str, str] = {
+Verdict = Literal["disagrees", "same direction", "agrees", "not comparable", "not run"]
+VERDICTS: dict[Verdict, str] = {
     "disagrees": "The measured value contradicts the published one.",
     "same direction": "Sign and order hold beyond chance, and the size differs or the recipe was reduced.",
     "agrees": "The measured value is as near to the published one as their spreads allow.",
@@ -39,8 +42,8 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class SavedGrade:
-    """Grade of one published number or claim.
+class Grade:
+    """How a measurement compares with a published number or claim.
 
     Attributes
     ----------
@@ -48,26 +51,32 @@ class SavedGrade:
         ID of the published number or claim.
     verdict : str
         One of :data:`VERDICTS`.
-    measured, spread : float or None
-        Measured value in the unit of the published one, and its standard deviation over runs.
+    measured : float or None
+        Measured value in the unit of the published number; None if nothing was run, or for a claim without one number.
+    spread : float or None
+        Standard deviation over the runs; None without several runs.
     n : int or None
-        Number of runs that were measured.
+        Number of runs; None if the number does not come from runs.
     reason : str
-        Sentence that says what decided the verdict.
+        One sentence that says what decided the verdict. For "not run": what is missing, and how to get it.
     conditions : str
-        Conditions of the measurement in words.
+        Conditions of the measurement in words, such as "5,000 of 50,000 images, 1 epoch, batches of 128".
     third_party : tuple of str
-        IDs of numbers of other documents that stand beside it.
+        IDs of numbers in other documents that stand beside the published one. Default: none.
     """
 
     subject: str
-    verdict: str
-    measured: float | None
-    spread: float | None
-    n: int | None
+    verdict: Verdict
+    measured: float | None = None
+    spread: float | None = None
+    n: int | None = None
     reason: str
     conditions: str
-    third_party: tuple[str, ...]
+    third_party: tuple[str, ...] = ()
+
+    def numbers(self) -> dict[str, Any]:
+        """Return the entries of the .json file."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +155,7 @@ class SavedItem:
         Command line that reproduces the item.
     parts : tuple of SavedPart
         Units of work in their order.
-    grades : tuple of SavedGrade
+    grades : tuple of Grade
         Grades of its published numbers and claims.
     """
 
@@ -163,7 +172,7 @@ class SavedItem:
     estimate_full: float | None
     command: str
     parts: tuple[SavedPart, ...]
-    grades: tuple[SavedGrade, ...]
+    grades: tuple[Grade, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,25 +242,25 @@ class SavedReproduction:
                 f"{name} has the format {content.get('format')!r}, and this version of ndtools reads {FORMAT}; update"
                 f" ndtools, or {remedy}"
             )
-        fields = _Fields(content)
+        values = _Fields(content)
         items: list[SavedItem] = []
         damaged: list[str] = []
         try:
-            for number, value in enumerate(fields.many("items", lambda value: value), 1):
+            for number, value in enumerate(values.many("items", lambda value: value), 1):
                 try:
-                    items.append(_item(value))
+                    items.append(_saved(SavedItem, value))
                 except _Misfit as error:
                     called = value.get("id") if isinstance(value, dict) else None
                     which = called if isinstance(called, str) else f"number {number}"
                     damaged.append(f"{name}: the item {which} is damaged and is left out: {error}")
             return cls(
                 folder=folder,
-                version=fields.text("ndtools"),
-                started=fields.optional_text("started"),
-                updated=fields.optional_text("updated"),
-                budget=fields.number("budget"),
-                versions=fields.mapping("versions"),
-                hardware=fields.mapping("hardware"),
+                version=values.text("ndtools"),
+                started=values.optional_text("started"),
+                updated=values.optional_text("updated"),
+                budget=values.number("budget"),
+                versions=values.mapping("versions"),
+                hardware=values.mapping("hardware"),
                 items=tuple(items),
                 damaged=tuple(damaged),
                 content=content,
@@ -312,24 +321,10 @@ class _Fields:
         raise _Misfit(f"'{name}' must be {wanted}")
 
 
-def _item(value: object) -> SavedItem:
-    fields = _Fields(value)
-    return SavedItem(
-        id=fields.text("id"),
-        aliases=fields.many("aliases", _word),
-        title=fields.text("title"),
-        where=fields.text("where"),
-        state=fields.text("state"),
-        reason=fields.optional_text("reason"),
-        runnable=fields.many("runnable", _word),
-        level=fields.optional("level", _level),
-        seconds=fields.number("seconds"),
-        estimate=fields.number("estimate"),
-        estimate_full=fields.number("estimate_full"),
-        command=fields.text("command"),
-        parts=fields.many("parts", _part),
-        grades=fields.many("grades", _grade),
-    )
+def _saved(kind: Callable[..., T], value: object) -> T:
+    """Restore a dataclass from a JSON object that has its fields, each of which is read by its type."""
+    content = _Fields(value)
+    return kind(**{field.name: _READERS[field.type](content, field.name) for field in fields(kind)})  # type: ignore[arg-type]
 
 
 def _word(value: object) -> str:
@@ -338,45 +333,25 @@ def _word(value: object) -> str:
     return value
 
 
-def _level(value: object) -> SavedLevel:
-    fields = _Fields(value)
-    return SavedLevel(
-        title=fields.text("title"),
-        full=fields.flag("full"),
-        concludes=fields.text("concludes"),
-        not_concluded=fields.text("not_concluded"),
-    )
+def _grade(value: object) -> Grade:
+    grade = _saved(Grade, value)
+    if grade.verdict not in VERDICTS:
+        raise _Misfit(f"the verdict of {grade.subject} must be one of {', '.join(VERDICTS)}, got {grade.verdict!r}")
+    return grade
 
 
-def _part(value: object) -> SavedPart:
-    fields = _Fields(value)
-    return SavedPart(
-        name=fields.text("name"),
-        experiment=fields.text("experiment"),
-        state=fields.text("state"),
-        seconds=fields.number("seconds"),
-        estimate=fields.number("estimate"),
-        result=fields.optional_text("result"),
-        command=fields.text("command"),
-        reason=fields.optional_text("reason"),
-    )
-
-
-def _grade(value: object) -> SavedGrade:
-    fields = _Fields(value)
-    verdict = fields.text("verdict")
-    if verdict not in VERDICTS:
-        raise _Misfit(f"the verdict of {fields.text('subject')} must be one of {', '.join(VERDICTS)}, got {verdict!r}")
-    return SavedGrade(
-        subject=fields.text("subject"),
-        verdict=verdict,
-        measured=fields.number("measured"),
-        spread=fields.number("spread"),
-        n=fields.count("n"),
-        reason=fields.text("reason"),
-        conditions=fields.text("conditions"),
-        third_party=fields.many("third_party", _word),
-    )
+_READERS: dict[Any, Callable[[_Fields, str], Any]] = {
+    str: _Fields.text,
+    Verdict: _Fields.text,
+    bool: _Fields.flag,
+    str | None: _Fields.optional_text,
+    float | None: _Fields.number,
+    int | None: _Fields.count,
+    tuple[str, ...]: partial(_Fields.many, read=_word),
+    SavedLevel | None: partial(_Fields.optional, read=partial(_saved, SavedLevel)),
+    tuple[SavedPart, ...]: partial(_Fields.many, read=partial(_saved, SavedPart)),
+    tuple[Grade, ...]: partial(_Fields.many, read=_grade),
+}
 
 
 def _object(path: Path, name: str, remedy: str) -> dict[str, Any]:

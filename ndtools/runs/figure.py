@@ -84,18 +84,7 @@ def plot_train(run: "Run", *, width: float = PAGE, title: bool = True, fig: Figu
 
 
 def caption_train(run: "Run") -> str:
-    """Say in words what the figure of :func:`plot_train` shows.
-
-    Parameters
-    ----------
-    run : Run
-        Records of the run, which may be going on.
-
-    Returns
-    -------
-    str
-        The caption, one paragraph.
-    """
+    """Say in words what the figure of :func:`plot_train` shows."""
     config, data = run.about["config"], run.about["data"]
     augmented = " and with augmentation" if config.get("augment", True) else ""
     if run.evaluation == "training":

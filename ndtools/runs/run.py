@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from ndtools.checkpoints.metadata import spec_to_metadata
 from ndtools.computing.hardware import hardware
 from ndtools.computing.operators import operator_threads, resolve_device
 from ndtools.errors import DataError, OutputError, TrainingDiverged
@@ -226,7 +225,7 @@ def describe(run: Prepared, command: str) -> dict[str, Any]:
         "arch": config.arch,
         "norm": config.norm,
         "parameters": sum(p.numel() for p in run.network.parameters()),
-        "network": spec_to_metadata(spec),  # type: ignore[arg-type]
+        "network": asdict(spec),  # type: ignore[call-overload]
         "config": asdict(config),
         "data": {
             "name": loaded.name,
@@ -294,10 +293,10 @@ def train(
                 return None
     except TrainingDiverged as error:
         stopped, reason = "diverged", str(error)
-    except (
-        DataError
-    ):  # no batch for the next step, as a process that reads images was killed; nothing has changed since
-        if training.step > saved and world_size() == 1:  # else the others do not know that this one has stopped
+    except DataError:
+        # There is no batch for the next step, as a process that reads images was killed; nothing has changed since the
+        # last one. Of several processes, the others do not know that this one has stopped.
+        if training.step > saved and world_size() == 1:
             with suppress(OutputError):
                 writer.checkpoint()
         raise

@@ -13,7 +13,7 @@ from ndtools.errors import OptionError
 from ndtools.training.data import TrainingData
 from ndtools.training.recipe import Recipe
 
-__all__ = ["MOST_SHIFT", "Batches", "augmented", "derived_seed", "seeded"]
+__all__ = ["MOST_SHIFT", "Batches", "Steps", "augmented", "derived_seed", "seeded"]
 
 MOST_SHIFT = 4  # pixels, as in the published code
 _ORDER, _NOISE = range(2)  # streams of random numbers
@@ -58,7 +58,26 @@ def seeded(device: torch.device, seed: int, *keys: int) -> Iterator[None]:
         yield
 
 
-class Batches:
+class Steps:
+    """Steps of a training run, whose batches several processes share; see `Batches`."""
+
+    def __init__(self, total: int, recipe: Recipe, rank: int, processes: int) -> None:
+        self.recipe, self.rank = recipe, rank
+        self.images = recipe.batch_size * processes
+        self.per_epoch = total // self.images
+        if not self.per_epoch:
+            together = f" in each of {processes} processes" if processes > 1 else ""
+            raise OptionError(
+                "batch_size",
+                f"must be at most the number of training images, {total}, got {recipe.batch_size}{together}",
+            )
+
+    def noise(self, step: int) -> tuple[int, int, int, int]:
+        """Return the arguments of `seeded` that give this process its random numbers of a step, such as dropout's."""
+        return self.recipe.seed, _NOISE, step, self.rank
+
+
+class Batches(Steps):
     """Training batches by the number of their step.
 
     Each epoch draws a new order of the images, and a shift and a reflection for each of them, from a generator that is
@@ -80,21 +99,9 @@ class Batches:
     """
 
     def __init__(self, data: TrainingData, recipe: Recipe, rank: int = 0, processes: int = 1) -> None:
-        self.data, self.recipe, self.rank, self.processes = data, recipe, rank, processes
-        self.images = recipe.batch_size * processes
-        self.per_epoch = len(data.train.labels) // self.images
-        if not self.per_epoch:
-            together = f" in each of {processes} processes" if processes > 1 else ""
-            raise OptionError(
-                "batch_size",
-                f"must be at most the number of training images, {len(data.train.labels)}, got"
-                f" {recipe.batch_size}{together}",
-            )
+        super().__init__(len(data.train.labels), recipe, rank, processes)
+        self.data = data
         self._epoch: _Epoch | None = None
-
-    def noise(self, step: int) -> tuple[int, int, int, int]:
-        """Return the arguments of `seeded` that give this process its random numbers of a step, such as dropout's."""
-        return self.recipe.seed, _NOISE, step, self.rank
 
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
         """Return normalised images (float32) and labels of a step, counted from 0."""

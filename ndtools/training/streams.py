@@ -15,7 +15,7 @@ from ndtools.data.labelled.samples import Samples
 from ndtools.data.labelled.streamed import StreamedSet
 from ndtools.data.labelled.views import Crops, Scenes, View
 from ndtools.errors import DataError, OptionError, SkippedImageWarning
-from ndtools.training.batches import derived_seed
+from ndtools.training.batches import Steps, derived_seed
 from ndtools.training.data import Evaluated
 from ndtools.training.loading import Damage, EvaluationWork, Group, TrainingWork, following, loader, started
 from ndtools.training.recipe import Recipe
@@ -27,7 +27,7 @@ PHOTOGRAPHS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 Constants: TypeAlias = Literal["pooled", "published"] | tuple[Sequence[float], Sequence[float]]
 
-_ORDER, _NOISE = range(2)  # streams of random numbers
+_ORDER = 0  # stream of random numbers
 _MOST_WORKERS = 8  # unless more are asked for
 _MEASURED = 1000  # training images whose pixels give mean and standard deviation
 
@@ -319,7 +319,7 @@ class StreamedData:
         return (mean / 255).tolist(), (std / 255).tolist()
 
 
-class StreamedBatches:
+class StreamedBatches(Steps):
     """Training batches by the number of their step. Steps in their order are read ahead; any other may come next.
 
     Parameters
@@ -338,25 +338,14 @@ class StreamedBatches:
     """
 
     def __init__(self, data: StreamedData, recipe: Recipe, rank: int = 0, processes: int = 1) -> None:
-        self.data, self.recipe, self.rank = data, recipe, rank
-        self.images = recipe.batch_size * processes
-        self.per_epoch = len(data) // self.images
-        if not self.per_epoch:
-            together = f" in each of {processes} processes" if processes > 1 else ""
-            raise OptionError(
-                "batch_size",
-                f"must be at most the number of training images, {len(data)}, got {recipe.batch_size}{together}",
-            )
+        super().__init__(len(data), recipe, rank, processes)
+        self.data = data
         work = TrainingWork(data.streamed.train, data.view, data._fill, recipe.seed, recipe.augment)
         self._keys = _Keys(len(data), recipe, self.per_epoch, self.images, rank)
         self._work = work
         self._loader: DataLoader[Any] | None = None
         self._results: Iterator[tuple[list[Group], Damage]] = iter(())
         self._next = -1
-
-    def noise(self, step: int) -> tuple[int, int, int, int]:
-        """Return the arguments of `seeded` that give this process its random numbers of a step, such as dropout's."""
-        return self.recipe.seed, _NOISE, step, self.rank
 
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
         """Return normalised images (float32) and labels of a step, counted from 0."""

@@ -1,13 +1,13 @@
 """Files of the networks of a comparison, and what the commands make of them."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import torch
 
 from ndtools.checkpoints.config import CheckpointConfig
 from ndtools.checkpoints.files import load_network, save_network
-from ndtools.checkpoints.metadata import spec_from_metadata, spec_to_metadata
+from ndtools.checkpoints.metadata import spec_from_metadata
 from ndtools.checkpoints.operations import audit_checkpoint, convert_checkpoint, fold_checkpoint
 from ndtools.errors import DataError
 from ndtools.layers.config import DeconvConfig
@@ -127,7 +127,7 @@ def test_files_hold_the_stem(tmp_path, monkeypatch):
 
 
 def test_metadata_with_a_stem_that_the_network_does_not_have_is_refused():
-    metadata = spec_to_metadata(build("senet18", "bn").spec)
+    metadata = asdict(build("senet18", "bn").spec)
     with pytest.raises(DataError, match="does not know: stem: of senet18 is 'cifar'"):
         spec_from_metadata(metadata | {"stem": "imagenet"})
     del metadata["stem"]  # as in files of earlier versions

@@ -10,7 +10,7 @@ from torch import nn
 
 from ndtools.checkpoints.config import CheckpointConfig
 from ndtools.checkpoints.files import load_network, read_checkpoint, save_network
-from ndtools.checkpoints.metadata import spec_from_metadata, spec_to_metadata
+from ndtools.checkpoints.metadata import spec_from_metadata
 from ndtools.checkpoints.state_dicts import load_state, save_state
 from ndtools.errors import DataError
 from ndtools.layers.config import DeconvConfig
@@ -81,7 +81,7 @@ def own(tmp_path_factory):
     network = NetworkSpec(arch="vgg11", num_classes=5, in_channels=1, layers=layers)
     torch.manual_seed(0)
     model = trained(network.build(), 1).eval()
-    save_state(path, model.state_dict(), spec_to_metadata(network))
+    save_state(path, model.state_dict(), asdict(network))
     return path, model
 
 

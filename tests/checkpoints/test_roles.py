@@ -1,7 +1,7 @@
 """Settings that differ between the roles of layers: built, saved, read, converted, folded and inspected."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -9,10 +9,10 @@ from torch import nn
 
 from ndtools.checkpoints.config import CheckpointConfig, LayerSettings
 from ndtools.checkpoints.files import load_network, read_checkpoint, save_network
-from ndtools.checkpoints.metadata import spec_to_metadata
 from ndtools.checkpoints.state_dicts import save_state
 from ndtools.errors import DataError
 from ndtools.layers.config import DeconvConfig
+from ndtools.layers.conv import FastDeconv2d
 from ndtools.models import build
 from ndtools.models.catalogue import CATALOGUE
 from ndtools.models.factories import Factories, LayerSpec, batch_norm, deconv
@@ -173,7 +173,9 @@ def test_block_sizes_follow_from_the_shapes(inverted, make, sizes, linear, tmp_p
 
 def test_blocks_that_no_setting_gives_are_refused(inverted, images, tmp_path):
     network = build(inverted, deconv(DeconvConfig.reference()))
-    network.block2.spread.add_whitening(DeconvConfig.reference(block_size=8))
+    spread = network.block2.spread
+    sizes, config = (spread.in_channels, spread.out_channels, spread.kernel_size), DeconvConfig.reference(block_size=8)
+    spread.whitening = FastDeconv2d(*sizes, groups=spread.groups, config=config).whitening
     save_state(tmp_path / "net.safetensors", network.state_dict())
     with pytest.raises(DataError) as raised:
         load_network(tmp_path / "net.safetensors", arch=inverted, config="reference")
@@ -207,7 +209,7 @@ def test_files_with_earlier_names_of_networks_are_read(monkeypatch, images, tmp_
     assert network.spec.arch == "preact_resnet18"
     network(images)
     state = {key: value for key, value in network.state_dict().items() if not key.startswith("bn1.")}
-    earlier = {**spec_to_metadata(network.spec), "arch": "preact18"}
+    earlier = {**asdict(network.spec), "arch": "preact18"}
     for metadata, stated in (earlier, None), ({}, "preact18"), ({}, "preact_resnet18"), (earlier, "preact_resnet18"):
         save_state(path, state, metadata)
         again = load_network(path, arch=stated)

@@ -11,10 +11,11 @@ from typer.testing import CliRunner
 
 from ndtools.cli.data import data_app
 from ndtools.console.failures import FailureHandlingGroup
-from ndtools.data.labelled import locations
 from ndtools.data.labelled.catalogue import KNOWN
 from tests.labelled_files import IDX_NAMES, Server, idx_contents, put, serve_mnist
 from tests.places import ROOT
+
+pytestmark = pytest.mark.usefixtures("nothing_elsewhere")
 
 app = typer.Typer(cls=FailureHandlingGroup, pretty_exceptions_enable=False)
 app.add_typer(data_app, name="data")
@@ -23,12 +24,6 @@ app.add_typer(data_app, name="data")
 def data(*arguments, columns=200):
     environment = {"COLUMNS": str(columns), "NO_COLOR": "1", "TERM": "dumb"}
     return CliRunner().invoke(app, ["data", *map(str, arguments)], env=environment)
-
-
-@pytest.fixture(autouse=True)
-def nothing_elsewhere(monkeypatch, tmp_path):
-    monkeypatch.delenv("NDTOOLS_DATA", raising=False)
-    monkeypatch.setattr(locations, "_cache", lambda: tmp_path / "cache")
 
 
 @pytest.fixture

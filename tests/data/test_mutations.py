@@ -28,7 +28,7 @@ from ndtools.data.images.sources import _read_list, resolve_source
 from ndtools.data.labelled.cifar import read_binary, read_names, read_pickle
 from ndtools.data.labelled.idx import read_idx
 from ndtools.errors import DataError
-from ndtools.moments.files import moments_arrays, read_moments
+from ndtools.moments.files import Moments, iterate_moments
 from ndtools.moments.origin import Origin, PatchSetting, Shard
 from ndtools.numerics.patch_covariance import PatchCovariance
 
@@ -110,7 +110,7 @@ def moments():
     covariance = PatchCovariance(1, 2).update(np.random.default_rng(0).random((1, 9, 9))).finalize()
     return saved(
         lambda file: np.savez(
-            file, **moments_arrays(covariance, 1, origin=Origin.of("photos", "0", PatchSetting(), Shard(1, 1)))
+            file, **Moments(covariance, 1, origin=Origin.of("photos", "0", PatchSetting(), Shard(1, 1))).arrays()
         )
     )
 
@@ -161,7 +161,7 @@ KINDS = {
     "bytes.npy": (saved(lambda file: np.save(file, np.asfortranarray(np.ones((4, 4), np.uint8)))), read_matrix),
     "matrix.npz": (saved(lambda file: np.savez_compressed(file, covariance=np.eye(4))), read_matrix),
     "two.npz": (saved(lambda file: np.savez(file, a=np.ones(3), b=np.ones(4))), lambda p: read_arrays(p, ["a", "b"])),
-    "moments.npz": (moments(), lambda path: read_moments([str(path)])),
+    "moments.npz": (moments(), lambda path: list(iterate_moments([str(path)]))),
     "images-idx3": (idx(), lambda path: read_idx(path, 3)),
     "images-idx3.gz": (gzip.compress(idx(), mtime=0), lambda path: read_idx(path, 3)),
     "batch.bin": (bytes([1, 2]) + bytes(3072) + bytes([0, 9]) + bytes(3072), lambda path: read_binary(path, 100, 2)),

@@ -15,14 +15,31 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("command", ["kernels", "covariance", "sparsity", "deconvolve"])
-def test_the_ridge_of_patches(command, photos, tmp_path):
-    source = photos / "1.jpg" if command == "deconvolve" else photos
-    result = invoke(command, source, "-k", 3, "--eps", 0.01, "--relative-eps", "-o", tmp_path)
-    assert result.exit_code == 0, result.stderr
-    content = numbers(tmp_path, command)
-    assert content["relative_eps"] is True
-    assert content["eps"] == pytest.approx(0.01 * content["deconvolution"]["mean_variance"])
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        ("kernels", ()),
+        ("covariance", ()),
+        ("deconvolve", ()),
+        ("sparsity", ("--bootstrap", 0)),
+        ("sparsity", ("--bootstrap", 0, "--whitening", "channel")),
+    ],
+)
+def test_the_ridge_of_patches_in_both_units(command, arguments, photos, tmp_path):
+    source = photos / "0.jpg" if command == "deconvolve" else photos
+    found = []
+    for unit in (("--relative-eps",), ()):
+        result = invoke(command, source, "-k", 3, "--eps", "1e-5", *unit, *arguments, "-o", tmp_path / "out")
+        assert result.exit_code == 0, result.stderr
+        found.append(numbers(tmp_path / "out", command))
+        assert f"{found[-1]['eps_relative_to_mean_variance']:.2g} of the mean variance" in result.stdout
+    relative, absolute = found
+    assert (relative["relative_eps"], absolute["relative_eps"]) == (True, False)
+    assert relative["eps_relative_to_mean_variance"] == pytest.approx(1e-5)
+    assert relative["eps"] == pytest.approx(1e-5 * relative["deconvolution"]["mean_variance"])
+    assert absolute["eps"] == 1e-5
+    assert relative["eps"] * absolute["eps_relative_to_mean_variance"] == pytest.approx(1e-10)
+    assert 0 < relative["covariance_error"] < 1e-6  # float64, as the ridge asks for
 
 
 def test_the_ridge_of_a_matrix(tmp_path):

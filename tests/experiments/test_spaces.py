@@ -6,7 +6,7 @@ from PIL import Image
 
 import ndtools as nd
 from ndtools.errors import MatrixError, OptionError
-from ndtools.moments.files import read_moments
+from ndtools.moments.files import iterate_moments
 from ndtools.numerics.colour import from_light, light
 from tests.commands import invoke, numbers, save
 
@@ -64,7 +64,7 @@ def test_moments_remember_their_space(photos, tmp_path):
     direct = nd.kernels(str(photos), kernel_size=3, space="lms")
     file = saved(direct, tmp_path / "moments.npz")
     added = nd.kernels(from_moments=(str(file),))
-    assert read_moments([str(file)])[0].space == added.config.space == "lms"
+    assert next(iterate_moments([str(file)])).space == added.config.space == "lms"
     assert [channel.name for channel in added.channels] == ["L", "M", "S"]
     np.testing.assert_allclose(added.kernels, direct.kernels, rtol=1e-12)
     with pytest.raises(OptionError, match="colour space lms"):
@@ -98,10 +98,10 @@ def test_older_files_of_moments_are_srgb_and_strange_spaces_are_refused(photos, 
     arrays = dict(np.load(file))
     space = arrays.pop("space")
     np.savez(tmp_path / "old.npz", **arrays)
-    assert read_moments([str(tmp_path / "old.npz")])[0].space == "srgb"
+    assert next(iterate_moments([str(tmp_path / "old.npz")])).space == "srgb"
     np.savez(tmp_path / "strange.npz", **arrays, space=space[::-1])
     with pytest.raises(MatrixError, match="unknown colour space"):
-        read_moments([str(tmp_path / "strange.npz")])
+        list(iterate_moments([str(tmp_path / "strange.npz")]))
 
 
 def test_kernels_of_cones_are_applied_to_cones(photos, tmp_path):

@@ -11,7 +11,7 @@ from ndtools.layers.config import DeconvConfig
 from ndtools.layers.conv import FastDeconv2d
 from ndtools.models import NAMES, NORMS, SEGMENTATION_NAMES, arm, build
 from ndtools.models.factories import Factories, deconv
-from ndtools.models.resnet import DilatedResNet, resnet
+from ndtools.models.resnet import DilatedResNet
 from ndtools.models.segmentation import ASPP, SegmentationOutput, Unit
 from ndtools.surgery.audit import audit
 from ndtools.surgery.fold import fold
@@ -71,7 +71,7 @@ def test_dilated_stages_compute_what_the_strides_leave_out_as_well(depth, size, 
     """Each pixel that a ResNet's own stages have is there, among those in between."""
     narrow(monkeypatch)
     torch.manual_seed(0)
-    plain = resnet(depth, arm("bn", "resnet18"), stem="imagenet").double().eval()
+    plain = build(f"resnet{depth}", arm("bn", "resnet18"), stem="imagenet").double().eval()
     for module in plain.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.bias, -1, 1)

@@ -17,7 +17,7 @@ from ndtools.data.images.sources import resolve_source
 from ndtools.errors import DataError, NdtoolsError, NoUsableImageError, OptionError
 from ndtools.moments import executors
 from ndtools.moments.executors import LostTaskError, completed
-from ndtools.moments.files import read_moments
+from ndtools.moments.files import iterate_moments
 from ndtools.moments.groups import moments_of_files
 from ndtools.moments.origin import PatchSetting
 from ndtools.moments.source import ShardTask, compute_shard
@@ -101,7 +101,7 @@ def test_all_executors_and_the_files_of_shards_give_the_same_bits(pictures, tmp_
         assert invoke("kernels", pictures, *options).exit_code == 0
     assert torch.equal(moments_of_files(list(map(str, paths[::-1]))).by_size[0].whole.matrix, alone.covariance.matrix)
     alone.save(tmp_path / "whole.npz")
-    (again,) = read_moments([str(tmp_path / "whole.npz")])
+    (again,) = list(iterate_moments([str(tmp_path / "whole.npz")]))
     assert same(again, alone) and again[1:6] == alone[1:6]
     other = nd.moments(pictures, kernel_size=3, shards=4)
     assert not same(other, alone)  # else the division into shards was without effect, and this test as well

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ndtools.errors import DataError, MatrixError
-from ndtools.moments.files import moments_arrays, read_moments
+from ndtools.moments.files import Moments, iterate_moments
 from ndtools.numerics.patch_covariance import PatchCovariance
 from tests.commands import invoke, numbers
 
@@ -69,9 +69,9 @@ def test_several_sources_are_a_mistake(photos, tmp_path):  # noqa: F811
 
 
 def test_what_is_no_file_of_moments(tmp_path):
-    good = moments_arrays(PatchCovariance(1, 2).update(np.random.default_rng(0).random((1, 5, 5))).finalize(), 1)
+    good = Moments(PatchCovariance(1, 2).update(np.random.default_rng(0).random((1, 5, 5))).finalize(), 1).arrays()
     np.savez(tmp_path / "good.npz", **good)
-    assert read_moments([str(tmp_path / "good.npz")])[0][1] == 1
+    assert next(iterate_moments([str(tmp_path / "good.npz")]))[1] == 1
     for changes, message in (
         ({"patches": np.array(0)}, "whole numbers of at least 1"),
         ({"patches": np.array(np.nan)}, "whole numbers of at least 1"),
@@ -86,13 +86,13 @@ def test_what_is_no_file_of_moments(tmp_path):
     ):
         np.savez(tmp_path / "bad.npz", **{**good, **changes})
         with pytest.raises(MatrixError, match=message):
-            read_moments([str(tmp_path / "bad.npz")])
+            list(iterate_moments([str(tmp_path / "bad.npz")]))
     with pytest.raises(DataError, match="no such file"):
-        read_moments([str(tmp_path / "good.npz"), str(tmp_path / "none.npz")])
-    other = moments_arrays(PatchCovariance(1, 3).update(np.ones((1, 5, 5))).finalize(), 1)
+        list(iterate_moments([str(tmp_path / "good.npz"), str(tmp_path / "none.npz")]))
+    other = Moments(PatchCovariance(1, 3).update(np.ones((1, 5, 5))).finalize(), 1).arrays()
     np.savez(tmp_path / "other.npz", **other)
     with pytest.raises(MatrixError, match="does not fit"):
-        read_moments([str(tmp_path / "good.npz"), str(tmp_path / "other.npz")])
+        list(iterate_moments([str(tmp_path / "good.npz"), str(tmp_path / "other.npz")]))
 
 
 def test_files_remember_to_what_images_were_resized(photos, tmp_path):  # noqa: F811
@@ -100,23 +100,23 @@ def test_files_remember_to_what_images_were_resized(photos, tmp_path):  # noqa: 
     for name, size in (("full", ()), ("small", ("--resize", 20))):
         path = tmp_path / f"{name}.npz"
         assert invoke("kernels", photos, "-k", 3, *size, "-o", tmp_path, "--save-moments", path).exit_code == 0
-    full, small = (read_moments([str(tmp_path / f"{name}.npz")])[0].resize for name in ("full", "small"))
+    full, small = (next(iterate_moments([str(tmp_path / f"{name}.npz")])).resize for name in ("full", "small"))
     assert full is None and small == 20
     files = ("--from-moments", tmp_path / "small.npz", "--save-moments", tmp_path / "again.npz")
     assert invoke("kernels", *files, "-o", tmp_path).exit_code == 0
-    assert read_moments([str(tmp_path / "again.npz")])[0].resize == 20
+    assert next(iterate_moments([str(tmp_path / "again.npz")])).resize == 20
     message = "full.npz does not fit .*small.npz: its images were not resized, the others were resized to 20 pixels"
     with pytest.raises(MatrixError, match=message):
-        read_moments([str(tmp_path / f"{name}.npz") for name in ("small", "full")])
+        list(iterate_moments([str(tmp_path / f"{name}.npz") for name in ("small", "full")]))
 
 
 def test_even_windows_have_no_kernels(tmp_path):
-    even = moments_arrays(PatchCovariance(1, 2).update(np.random.default_rng(0).random((1, 9, 9))).finalize(), 1)
+    even = Moments(PatchCovariance(1, 2).update(np.random.default_rng(0).random((1, 9, 9))).finalize(), 1).arrays()
     np.savez(tmp_path / "even.npz", **even)
     result = invoke("kernels", "--from-moments", tmp_path / "even.npz", "-o", tmp_path)
     assert result.exit_code == 3
     assert "2×2 patches" in result.stderr
-    wide = moments_arrays(PatchCovariance(1, (1, 3)).update(np.random.default_rng(0).random((1, 9, 9))).finalize(), 1)
+    wide = Moments(PatchCovariance(1, (1, 3)).update(np.random.default_rng(0).random((1, 9, 9))).finalize(), 1).arrays()
     np.savez(tmp_path / "wide.npz", **wide)
     assert invoke("kernels", "--from-moments", tmp_path / "wide.npz", "-o", tmp_path).exit_code == 3
 
@@ -139,17 +139,17 @@ def test_files_that_are_given_by_mistake(photos, tmp_path):  # noqa: F811
 def test_files_hold_the_rounding_and_older_ones_are_taken_for_float32(tmp_path):
     image = np.random.default_rng(0).random((3, 40, 50))
     covariance = PatchCovariance(3, 3, dtype=torch.float64).update(image).finalize()
-    arrays = moments_arrays(covariance, 1)
+    arrays = Moments(covariance, 1).arrays()
     np.savez(tmp_path / "new.npz", **arrays)
-    assert read_moments([str(tmp_path / "new.npz")])[0][0].rounding == covariance.rounding
+    assert next(iterate_moments([str(tmp_path / "new.npz")]))[0].rounding == covariance.rounding
     del arrays["rounding"]
     np.savez(tmp_path / "old.npz", **arrays)
-    (old, *_), *_ = read_moments([str(tmp_path / "old.npz")])
+    (old, *_), *_ = list(iterate_moments([str(tmp_path / "old.npz")]))
     assert old.rounding == pytest.approx(2.0**-23 * covariance.mean_variance)
     for wrong in (-1.0, np.nan, [1.0, 2.0]):
         np.savez(tmp_path / "wrong.npz", **arrays, rounding=np.array(wrong))
         with pytest.raises(MatrixError, match="rounding"):
-            read_moments([str(tmp_path / "wrong.npz")])
+            list(iterate_moments([str(tmp_path / "wrong.npz")]))
 
 
 def test_moments_made_for_a_larger_ridge_warn(photos, tmp_path):  # noqa: F811

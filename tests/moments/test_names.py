@@ -5,7 +5,7 @@ import pytest
 
 import ndtools as nd
 from ndtools.errors import MatrixError, OptionError
-from ndtools.moments.files import read_moments
+from ndtools.moments.files import iterate_moments
 from tests.commands import invoke, numbers
 
 pytestmark = pytest.mark.usefixtures("unpainted")
@@ -27,7 +27,7 @@ def test_moments_keep_the_names_of_channels_in_a_file(scenes, tmp_path):
     found = nd.moments(scenes, kernel_size=3, axes="HWC", channels=NAMES, shards=2)
     assert found.names == NAMES
     found.save(tmp_path / "m.npz")
-    assert read_moments([str(tmp_path / "m.npz")])[0].names == NAMES
+    assert next(iterate_moments([str(tmp_path / "m.npz")])).names == NAMES
     kernels = nd.kernels(from_moments=(str(tmp_path / "m.npz"),))
     assert tuple(channel.name for channel in kernels.channels) == NAMES
     assert kernels.config.kernel_size == 3
@@ -50,7 +50,7 @@ def test_tables_of_added_shards_have_the_names(scenes, tmp_path):
     assert "near infrared" in added.stdout
     saved = invoke("covariance", scenes, *common, "--save-moments", tmp_path / "whole.npz", "--name", "covariance")
     assert saved.exit_code == 0, saved.stderr
-    assert read_moments([str(tmp_path / "whole.npz")])[0].names == NAMES
+    assert next(iterate_moments([str(tmp_path / "whole.npz")])).names == NAMES
 
 
 def test_moments_of_channels_with_other_names_are_not_added(scenes, tmp_path):
@@ -70,12 +70,12 @@ def test_moments_of_channels_with_other_names_are_not_added(scenes, tmp_path):
         nd.kernels(from_moments=tuple(str(tmp_path / file) for file in ("old.npz", "a.npz", "b.npz")))
     np.savez(tmp_path / "bad.npz", **arrays, channel_names=np.frombuffer(b'["a"]', np.uint8))
     with pytest.raises(MatrixError, match="bad.npz must hold a name for each of its 4 channels"):
-        read_moments([str(tmp_path / "bad.npz")])
+        list(iterate_moments([str(tmp_path / "bad.npz")]))
 
 
 def test_names_of_image_files_are_not_recorded_as_settings(tmp_path):
     nd.moments("sample", kernel_size=3, shards=2, images=4).save(tmp_path / "m.npz")
-    assert read_moments([str(tmp_path / "m.npz")])[0].names == ("R", "G", "B")
+    assert next(iterate_moments([str(tmp_path / "m.npz")])).names == ("R", "G", "B")
     found = nd.kernels(from_moments=(str(tmp_path / "m.npz"),))
     assert found.config.channels == ()
     assert [channel.name for channel in found.channels] == ["R", "G", "B"]

@@ -12,7 +12,7 @@ import torch
 from ndtools.data.images.sources import Skipped, resolve_source
 from ndtools.errors import DataError, MatrixError, NoUsableImageError, OptionError
 from ndtools.moments.adding import TreeSum
-from ndtools.moments.files import moments_arrays, read_moments, write_moments
+from ndtools.moments.files import Moments, iterate_moments
 from ndtools.moments.groups import moments_of_files
 from ndtools.moments.images import image_moments
 from ndtools.moments.origin import Origin, PatchSetting, Shard
@@ -86,9 +86,7 @@ def saved(source, of, folder, setting=SETTING, jobs=1):
     for i in range(1, of + 1):
         covariance, found, origin = shard_moments(source, setting, Shard(i, of), jobs=jobs)
         paths.append(folder / f"{i}.npz")
-        write_moments(
-            paths[-1], moments_arrays(covariance, found.read, setting.resize, noise=found.noise, origin=origin)
-        )
+        Moments(covariance, found.read, setting.resize, noise=found.noise, origin=origin).save(paths[-1])
     return list(map(str, paths))
 
 
@@ -112,13 +110,13 @@ def test_files_of_shards_add_up_in_any_order_and_with_any_number_of_threads(phot
 def test_a_missing_shard_and_one_that_comes_twice_are_named(photos, tmp_path):
     paths = saved(resolve_source(photos), 4, tmp_path)
     with pytest.raises(DataError, match=r"2 of 4 shards of .*photos are missing: 2, 4; .* `shard=2/4` and so on"):
-        read_moments([paths[2], paths[0]])
+        list(iterate_moments([paths[2], paths[0]]))
     with pytest.raises(DataError, match=r"1 of 4 shards of .*photos is missing: 3; name its file, or make it"):
-        read_moments([paths[3], paths[0], paths[1]])
+        list(iterate_moments([paths[3], paths[0], paths[1]]))
     again = tmp_path / "again.npz"
     again.write_bytes((tmp_path / "2.npz").read_bytes())
     with pytest.raises(OptionError, match=r"2.npz and .*again.npz both hold shard 2/4 of .*photos"):
-        read_moments([*paths, str(again)])
+        list(iterate_moments([*paths, str(again)]))
 
 
 def test_shards_that_do_not_fit_are_refused(photos, tmp_path):
@@ -136,16 +134,16 @@ def test_shards_that_do_not_fit_are_refused(photos, tmp_path):
             save(folder / f"{i}.png", seed=i)
         files = saved(resolve_source(other), of, tmp_path / "other", setting)
         with pytest.raises(MatrixError, match=what):
-            read_moments([paths[0], files[1]])
+            list(iterate_moments([paths[0], files[1]]))
     save(photos / "new.png")
     changed = saved(resolve_source(photos), 2, tmp_path / "other")
     with pytest.raises(MatrixError, match="held other images then"):
-        read_moments([paths[0], changed[1]])
+        list(iterate_moments([paths[0], changed[1]]))
     whole = tmp_path / "whole.npz"
     covariance, found, origin = shard_moments(source, SETTING, Shard(1, 1))
-    write_moments(whole, moments_arrays(covariance, found.read))
+    Moments(covariance, found.read).save(whole)
     with pytest.raises(MatrixError, match="does not say which shard it is"):
-        read_moments([*paths, str(whole)])
+        list(iterate_moments([*paths, str(whole)]))
 
 
 def test_the_moments_of_a_source_count_once(photos, tmp_path):
@@ -158,12 +156,12 @@ def test_the_moments_of_a_source_count_once(photos, tmp_path):
 
 
 def test_an_origin_that_is_not_known(tmp_path):
-    arrays = moments_arrays(random_covariance(0), 1, origin=Origin.of("x", "y", SETTING, Shard(1, 2)))
+    arrays = Moments(random_covariance(0), 1, origin=Origin.of("x", "y", SETTING, Shard(1, 2))).arrays()
     known = b'{"source": "x", "listing": "y", "setting": %s, "shard": %s}'
     for text in (b"{}", b"null", b"no json", known % (b"{}", b"[3, 2]"), known % (b"[]", b"null"), b"\xff"):
         np.savez(tmp_path / "m.npz", **{**arrays, "origin": np.frombuffer(text, np.uint8)})
         with pytest.raises(MatrixError, match="does not say what its moments come from"):
-            read_moments([str(tmp_path / "m.npz")])
+            list(iterate_moments([str(tmp_path / "m.npz")]))
 
 
 @pytest.mark.parametrize("text", ["0/4", "5/4", "1", "1/0", "-1/4", "a/b", "1/4/2"])
@@ -182,7 +180,7 @@ def test_commands_save_shards_and_add_them_up(photos, tmp_path, unpainted):
     assert not (tmp_path / "out").exists()
     result = invoke("kernels", "--from-moments", tmp_path / "m?.npz", *out, "--save-moments", tmp_path / "sum.npz")
     assert result.exit_code == 0, result.stderr
-    (whole,) = read_moments([str(tmp_path / "sum.npz")])
+    (whole,) = list(iterate_moments([str(tmp_path / "sum.npz")]))
     assert whole.origin.shard is None and whole.origin.source == str(photos) and whole.images == 4
     result = invoke("covariance", "--from-moments", tmp_path / "m?.npz", *out)
     assert result.exit_code == 0, result.stderr

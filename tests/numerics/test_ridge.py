@@ -41,7 +41,7 @@ def test_the_closed_form_is_the_likelihood_of_single_patches(seed, features, eps
     mixing = rng.standard_normal((features, features))
     first = rng.standard_normal((features + 3, features)) @ mixing
     second = scale * rng.standard_normal((9, features)) @ mixing + shift
-    found = held_out_likelihood(of(first), of(second), np.array([eps, 2 * eps]))
+    found = held_out_likelihood(of(first), of(second))(np.array([eps, 2 * eps]))
     expected = [direct(first, second, eps), direct(first, second, 2 * eps)]
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
 
@@ -49,13 +49,13 @@ def test_the_closed_form_is_the_likelihood_of_single_patches(seed, features, eps
 def test_a_singular_covariance_has_the_likelihood_of_its_ridge():
     rng = np.random.default_rng(0)
     first, second = rng.standard_normal((3, 8)), rng.standard_normal((5, 8))
-    (found,) = held_out_likelihood(of(first), of(second), np.array([0.1]))
+    (found,) = held_out_likelihood(of(first), of(second))(np.array([0.1]))
     assert found == pytest.approx(direct(first, second, 0.1), rel=1e-9)
 
 
 def best_on_a_fine_grid(first, second):
     ridges = np.geomspace(1e-6, 10, 4000)
-    curve = held_out_likelihood(first, second, ridges) + held_out_likelihood(second, first, ridges)
+    curve = held_out_likelihood(first, second)(ridges) + held_out_likelihood(second, first)(ridges)
     return ridges[curve.argmax()]
 
 

@@ -37,6 +37,12 @@ def spd(spectrum: Array, seed: int = 0) -> Tensor:
     return torch.from_numpy((a + a.T) / 2)
 
 
+def inverse_root(a: Array) -> Array:
+    """Return A^(-1/2) of a symmetric positive definite matrix by its eigenvalues."""
+    values, vectors = np.linalg.eigh(a)
+    return (vectors / np.sqrt(values)) @ vectors.T  # type: ignore[no-any-return]
+
+
 def photograph_covariance() -> Tensor:
     """Covariance of the 3×3 patches of the photograph of the paper's figure 7, plus its ridge; skips without it."""
     with Image.open(real("lenna.png")) as file:

@@ -10,8 +10,6 @@ from ndtools.published.registry import CLAIMS, ENTRIES
 from ndtools.report.citing import cite, documents_of, with_unit
 from ndtools.report.numbers import number_in_words, tables_of
 from ndtools.report.pictures import Drawing, draw_figure, shrink
-from ndtools.reproduction import item
-from ndtools.results import reproductions as state
 from tests.places import ROOT
 
 CSS = (ROOT / "ndtools" / "report" / "page.css").read_text()
@@ -49,10 +47,6 @@ def test_long_tables_are_cut_and_say_so():
 )  # fmt: skip
 def test_numbers_in_words(value, words):
     assert number_in_words(value) == words
-
-
-def test_reproduce_and_report_have_the_same_words():
-    assert tuple(state.VERDICTS) == item.VERDICTS
 
 
 def test_citations_are_what_the_documents_print():

@@ -15,7 +15,7 @@ from ndtools.reproduction.chance import (
     noise_of_pairs,
     noise_of_times,
 )
-from ndtools.reproduction.grading import grade_accuracy, grade_claim, grade_interval, grade_share
+from ndtools.reproduction.grading import grade_accuracy, grade_claim, grade_share
 
 WORDS = {"conditions": "as they were"}
 
@@ -132,8 +132,3 @@ def test_a_share_on_either_side_is_no_direction():
         grade = grade_share("x", 0.2, 0.9, full=True, noise=noise, **WORDS)
         assert grade.verdict == verdict
         assert ("Chance leaves open" in grade.reason) == (verdict == "disagrees")
-
-
-def test_an_interval_that_holds_no_effect_is_no_direction():
-    for interval, verdict in (((3.5, 5.5), "same direction"), ((2.5, 5.5), "disagrees")):
-        assert grade_interval("x", 6.0, 5.0, interval, full=True, neutral=3.0, **WORDS).verdict == verdict

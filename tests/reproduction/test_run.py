@@ -8,11 +8,10 @@ import pytest
 from ndtools.errors import DataError, NotConvergedError, NumericalWarning, OptionError, OutputError
 from ndtools.reproduction import run as module
 from ndtools.reproduction.address import Fingerprints
-from ndtools.reproduction.item import VERDICTS
 from ndtools.reproduction.places import Places
 from ndtools.reproduction.request import Request
 from ndtools.reproduction.state import failing_first
-from ndtools.results.reproductions import SavedReproduction
+from ndtools.results.reproductions import VERDICTS, SavedReproduction
 from tests.commands import invoke
 from tests.reproduction.small_items import item, level, matrix, part, reproduction
 
@@ -401,7 +400,7 @@ def test_what_fails_comes_first(out, source):
     work = reproduction(out, items)
     work.run()
     order = [grade.verdict for _, grade in failing_first(list(work.states.values()))]
-    assert order == ["disagrees", "agrees"] == sorted(order, key=VERDICTS.index)
+    assert order == ["disagrees", "agrees"] == sorted(order, key=list(VERDICTS).index)
 
 
 def test_places(tmp_path, photos, monkeypatch):

@@ -284,3 +284,30 @@ def test_figure_draws_runs_that_are_going_on_and_names_what_else_a_folder_is(tmp
     (tmp_path / "empty").mkdir()
     done = invoke("figure", tmp_path / "empty")
     assert done.exit_code == 3 and "empty is not the folder of a run of ndtools train or ndtools segment" in done.stderr
+
+
+def test_figure_keeps_what_it_cannot_draw_again(segmented, tmp_path, monkeypatch):
+    """Runs of earlier versions have no arrays of their scenes: their caption and picture stay as they are."""
+    folder = tmp_path / "run"
+    shutil.copytree(segmented, folder)
+    (folder / "examples.npz").unlink()
+    before = {name: (folder / name).read_bytes() for name in ("figure.txt", "examples.png")}
+    monkeypatch.chdir(folder)
+    (tmp_path / "link").symlink_to(folder)
+    for out in (folder, Path("..") / "run", tmp_path / "link"):
+        done = invoke("figure", ".", "--out", out, "--dpi", 50)
+        assert done.exit_code == 0, done.stderr
+        assert before == {name: (folder / name).read_bytes() for name in before}
+    done = invoke("figure", ".", "--name", "examples", "--dpi", 50)
+    assert done.exit_code == 2 and "--name" in done.stderr and "examples.png" in done.stderr
+    assert before == {name: (folder / name).read_bytes() for name in before}
+
+
+def test_figure_draws_a_run_that_recorded_no_command(tmp_path):
+    write_run(tmp_path / "a", epochs=4)
+    about = json.loads((tmp_path / "a" / "run.json").read_text())
+    about.pop("command", None)
+    (tmp_path / "a" / "run.json").write_text(json.dumps(about))
+    done = invoke("figure", tmp_path / "a", "--dpi", 50)
+    assert done.exit_code == 0, (done.stderr, done.exception)
+    assert "no command recorded" in (tmp_path / "a" / "figure.txt").read_text()

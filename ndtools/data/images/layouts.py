@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ndtools.errors import DataError, OptionError
 from ndtools.text import counted
-from ndtools.validation import Configuration, Space
+from ndtools.validation import Configuration, Ridge, RootMethod, Space
 
 if TYPE_CHECKING:
     from ndtools.data.images.sources import ImageSource
 
-__all__ = ["ArrayLayout", "ArrayRidgeSettings", "ArraySettings", "RawFormat"]
+__all__ = ["ArrayLayout", "ArrayRidgeSettings", "ArraySettings", "MomentsSettings", "RawFormat"]
 
 _AXES = "NCHW"
 _RAW = re.compile(r"(?P<sizes>\d{1,9}(?:x\d{1,9})+):(?P<dtype>[<>|=]?[iuf][1248])")
@@ -300,3 +300,45 @@ class ArrayRidgeSettings(ArraySettings):
             return config
         channels: dict[str, Any] = {"channels": tuple(names)}
         return replace(config, **channels)
+
+
+class MomentsSettings(ArrayRidgeSettings):
+    """Configuration of an experiment on the moments of patches, which are those of images or added up from files."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def source(self) -> str:
+            """Source of images."""
+
+        @property
+        def images(self) -> int | None:
+            """Number of images that are drawn at random; None for all."""
+
+        @property
+        def kernel_size(self) -> int:
+            """Side of the patches in pixels."""
+
+        @property
+        def resize(self) -> int | None:
+            """Short side in pixels to which images are resized; None if they are not."""
+
+        @property
+        def eps(self) -> Ridge:
+            """Ridge added to the covariance."""
+
+        @property
+        def method(self) -> RootMethod:
+            """Method of the inverse square root."""
+
+        @property
+        def from_moments(self) -> tuple[str, ...]:
+            """Files of moments, in place of images."""
+
+        @property
+        def jobs(self) -> int | None:
+            """Number of threads."""
+
+        @property
+        def device(self) -> str:
+            """Device that computes."""

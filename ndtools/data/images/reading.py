@@ -324,9 +324,7 @@ def iter_images(
         `images`, `jobs` or `resize` is less than 1.
     """
     chosen = source if isinstance(source, ImageSource) else resolve_source(source, layout=layout or ArrayLayout())
-    if images is not None:
-        chosen = chosen.subset(images, seed)
-    return _as_float(load_images(chosen, gray=gray, resize=resize, space=space, jobs=jobs))
+    return _as_float(load_images(chosen.subset(images, seed), gray=gray, resize=resize, space=space, jobs=jobs))
 
 
 def _as_float(loaded: Iterator[Decoded | Skipped]) -> Iterator[NDArray[np.float32]]:

@@ -130,14 +130,14 @@ class ImageSource:
                 entries.append(entry)
         return replace(self, entries=tuple(entries), skipped=tuple(skipped))
 
-    def subset(self, n: int, seed: int) -> "ImageSource":
+    def subset(self, n: int | None, seed: int) -> "ImageSource":
         """Choose images at random without replacement, and keep their order.
 
         Parameters
         ----------
-        n : int
-            Number of images to choose, at least 1; all are chosen if the source has no more. With the same seed, a
-            larger `n` adds to the choice of a smaller `n`.
+        n : int or None
+            Number of images to choose, at least 1; all are chosen if it is None, or the source has no more. With the
+            same seed, a larger `n` adds to the choice of a smaller `n`.
         seed : int
             Seed of a random generator local to this call, at least 0.
 
@@ -151,6 +151,8 @@ class ImageSource:
         OptionError
             `n` is less than 1.
         """
+        if n is None:
+            return self
         if n < 1:
             raise OptionError("images", f"must be at least 1, got {n}")
         if n >= len(self):

@@ -8,7 +8,6 @@ model", International Journal of Computer Vision 41.
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,7 @@ from PIL import Image, ImageDraw
 
 from ndtools.data.files import read_file
 
-__all__ = ["dead_leaves", "sample_images", "write_sample"]
+__all__ = ["dead_leaves", "sample_images"]
 
 SAMPLE_LEAVES = 24
 SAMPLE_HEIGHT, SAMPLE_WIDTH = 256, 384
@@ -74,29 +73,6 @@ def sample_images() -> list[tuple[str, Callable[[], bytes | Image.Image]]]:
         for seed in range(SAMPLE_LEAVES)
     ]
     return [*leaves, ("sample/grace_hopper.jpg", _photograph)]
-
-
-def write_sample(folder: str | Path, count: int = 4) -> list[Path]:
-    """Write the first images of the built-in set as PNG files, to look at.
-
-    Parameters
-    ----------
-    folder : str or Path
-        Folder for the files, created if it does not exist.
-    count : int
-        Number of dead-leaves images to write. Default 4.
-
-    Returns
-    -------
-    list of Path
-        Paths of the files that were written.
-    """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"dead_leaves_{seed:02d}.png" for seed in range(count)]
-    for seed, path in enumerate(paths):
-        _leaves(SAMPLE_HEIGHT, SAMPLE_WIDTH, seed).save(path, optimize=True)
-    return paths
 
 
 def _leaves(height: int, width: int, seed: int, r_min: float = 1.0, r_max: float | None = None) -> Image.Image:

@@ -72,12 +72,11 @@ def check(
     )
     output.check(config.source)
 
-    from ndtools.experiments.check.figures import FIGURES
     from ndtools.experiments.check.run import run
 
     result = output.compute(run, config, counting="checks")
     output.skipped(result.images)
-    output.results(result, pictures=FIGURES, title=_title(result), table=_table(result))
+    output.results(result, title=_title(result), table=_table(result))
 
 
 def _title(result: "CheckResult") -> str:

@@ -63,18 +63,7 @@ def plot_check(result: "CheckResult", *, width: float = PAGE, title: bool = True
 
 
 def caption_check(result: "CheckResult") -> str:
-    """Say in words what the figure of :func:`plot_check` shows.
-
-    Parameters
-    ----------
-    result : CheckResult
-        Result of :func:`ndtools.experiments.check.run.run`.
-
-    Returns
-    -------
-    str
-        The caption, one paragraph.
-    """
+    """Say in words what the figure of :func:`plot_check` shows."""
     config = result.config
     letters = [f"({chr(ord('a') + number)}) " for number in range(len(result.outcomes))]
     panels = " ".join(

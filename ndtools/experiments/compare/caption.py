@@ -13,18 +13,7 @@ __all__ = ["caption_compare"]
 
 
 def caption_compare(result: "CompareResult") -> str:
-    """Say in words what the figure of :func:`plot_compare` shows.
-
-    Parameters
-    ----------
-    result : CompareResult
-        Result of :func:`ndtools.experiments.compare.run.run`.
-
-    Returns
-    -------
-    str
-        The caption, one paragraph.
-    """
+    """Say in words what the figure of :func:`plot_compare` shows."""
     arms = "; ".join(_arm_in_words(arm) for arm in result.arms)
     runs = [run for arm in result.arms for run in arm.runs]
     signs = []

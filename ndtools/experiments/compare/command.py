@@ -65,11 +65,10 @@ def compare(
     )
     output.check()
 
-    from ndtools.experiments.compare.figures import FIGURES
     from ndtools.experiments.compare.run import run
 
     result = output.compute(run, config)
-    output.results(result, pictures=FIGURES, title=_title(result), table=_table(result))
+    output.results(result, title=_title(result), table=_table(result))
     for arm in result.arms:
         for curve in arm.runs:
             if curve.state == "running":

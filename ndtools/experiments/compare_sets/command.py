@@ -108,23 +108,18 @@ def compare_sets(
         refuse_given(context, OF_IMAGES, "with files of moments, which hold no images")
     output.check(*config.sources.values())
 
-    from ndtools.experiments.compare_sets.figures import FIGURES, SERIES
     from ndtools.experiments.compare_sets.run import run_series
     from ndtools.experiments.compare_sets.table import compare_sets_tables
 
     counting = "images, twice" if config.sparsity and not all(of_moments) else "images"
     series = output.compute(run_series, config, kernel_sizes=sizes, ridges=ridges, counting=counting)
     for each in series[0].sets:
-        if each.images.calibrated:
-            output.units(each.images.label, series[0].config)
-        output.skipped(each.images)
-        if not each.from_moments:
-            output.fewer(each.images, images)
+        output.of_images(each.images, series[0].config, wanted=None if each.from_moments else images)
     tables = compare_sets_tables(series.members)
     if len(series) == 1:
-        output.results(series[0], pictures=FIGURES, title=_title(series), table=tables)
+        output.results(series[0], title=_title(series), table=tables)
     else:
-        output.results(series, pictures=SERIES, title=_title(series), table=tables)
+        output.results(series, title=_title(series), table=tables)
 
 
 def _third(named: list[str]) -> str | None:

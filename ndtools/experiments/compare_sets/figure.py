@@ -102,18 +102,7 @@ def plot_compare_sets(
 
 
 def caption_compare_sets(result: "CompareSetsResult") -> str:
-    """Say in words what the figure of :func:`plot_compare_sets` shows.
-
-    Parameters
-    ----------
-    result : CompareSetsResult
-        Result of :func:`ndtools.experiments.compare_sets.run.run`.
-
-    Returns
-    -------
-    str
-        The caption, one paragraph.
-    """
+    """Say in words what the figure of :func:`plot_compare_sets` shows."""
     densities = ""
     if any(each.after for each in result.sets):
         densities = (

@@ -125,18 +125,7 @@ def plot_compare_sets_series(
 
 
 def caption_compare_sets_series(series: "Series[CompareSetsResult]") -> str:
-    """Say in words what the figure of :func:`plot_compare_sets_series` shows.
-
-    Parameters
-    ----------
-    series : Series of CompareSetsResult
-        Result of :func:`ndtools.experiments.compare_sets.run.run_series`.
-
-    Returns
-    -------
-    str
-        The caption, one paragraph.
-    """
+    """Say in words what the figure of :func:`plot_compare_sets_series` shows."""
     first, largest = series[0], _largest(series)[0]
     sets = "; ".join(f"{each.name} is {each.source} ({each.images.counted})" for each in first.sets)
     k = largest.config.kernel_size

@@ -136,9 +136,9 @@ def draw_pair(ax: Axes, result: "CompareSetsResult", pair: int, norm: SymLogNorm
     return image
 
 
-def add_error_bar(fig: Figure | SubFigure, image: AxesImage, axes: Sequence[Axes], *, shrink: float = 0.8) -> None:
+def add_error_bar(fig: Figure | SubFigure, image: AxesImage, axes: Sequence[Axes]) -> None:
     """Add the colour bar of differences in standard errors below panels."""
-    bar = fig.colorbar(image, ax=list(axes), location="bottom", aspect=40, pad=0.02, shrink=shrink)
+    bar = fig.colorbar(image, ax=list(axes), location="bottom", aspect=40, pad=0.02, shrink=0.8)
     if isinstance(image.norm, BoundaryNorm):
         bar.set_ticks([-step for step in reversed(_STEPS)] + list(_STEPS))
         bar.set_label("difference / standard errors")

@@ -156,30 +156,21 @@ class _Report:
 
 def _of_files(sets: Sequence[ImageSet]) -> tuple[int, bool, int | None, Space]:
     """Return kernel size, whether they are grey, `resize` and `space` of sets of moments; MatrixError unless equal."""
-    whole = [each.moments.by_size[0].whole for each in sets if each.moments]
-    for each, covariance in zip(sets, whole, strict=True):
+    moments = [each.moments for each in sets if each.moments]
+    first, whole = moments[0], moments[0].by_size[0].whole
+    for each, other in zip(sets, moments, strict=True):
+        misfit = f"the moments of {each.label} do not fit those of {sets[0].label}: their"
         for name in ("channels", "kernel_size"):
-            value, expected = getattr(covariance, name), getattr(whole[0], name)
+            value, expected = getattr(other.by_size[0].whole, name), getattr(whole, name)
             if value != expected:
-                raise MatrixError(
-                    f"the moments of {each.label} do not fit those of {sets[0].label}: their"
-                    f" {name.replace('_', ' ')} must be {expected}, got {value}"
-                )
-    sides = [each.moments.resize for each in sets if each.moments]
-    for each, side in zip(sets, sides, strict=True):
-        if side != sides[0]:
+                raise MatrixError(f"{misfit} {name.replace('_', ' ')} must be {expected}, got {value}")
+        if other.resize != first.resize:
             raise MatrixError(
-                f"the moments of {each.label} do not fit those of {sets[0].label}: their images {size_in_words(side)},"
-                f" the others {size_in_words(sides[0])}"
+                f"{misfit} images {size_in_words(other.resize)}, the others {size_in_words(first.resize)}"
             )
-    spaces = [each.moments.space for each in sets if each.moments]
-    for each, space in zip(sets, spaces, strict=True):
-        if space != spaces[0]:
-            raise MatrixError(
-                f"the moments of {each.label} do not fit those of {sets[0].label}: their pixels are in the colour space"
-                f" {space}, the others in {spaces[0]}"
-            )
-    return whole[0].kernel_size[0], whole[0].channels == 1, sides[0], spaces[0]
+        if other.space != first.space:
+            raise MatrixError(f"{misfit} pixels are in the colour space {other.space}, the others in {first.space}")
+    return whole.kernel_size[0], whole.channels == 1, first.resize, first.space
 
 
 def _of_arrays(members: tuple[CompareSetsConfig, ...], sets: Sequence[ImageSet]) -> tuple[CompareSetsConfig, ...]:

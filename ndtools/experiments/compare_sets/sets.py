@@ -26,6 +26,7 @@ from ndtools.moments.grey import warn_if_grey
 from ndtools.moments.groups import GroupedMoments, grouped_moments, moments_of_files
 from ndtools.moments.keeping import KeptImages
 from ndtools.moments.noise import warn_if_below_noise
+from ndtools.moments.origin import PatchSetting
 from ndtools.moments.resampling import GROUPS, resample_kernels, warn_of_groups
 from ndtools.moments.whitened import Measured, Whitening, measure_values
 from ndtools.numerics.covariance import has_variance
@@ -117,9 +118,7 @@ def find_set(name: str, source: str, config: CompareSetsConfig, *, halves: bool)
         If moments do not fit one another, or are not those of square patches with a centre pixel.
     """
     if not config.is_of_moments(source):
-        images = resolve_source(source, layout=config.layout)
-        if config.images is not None:
-            images = images.subset(config.images, config.seed)
+        images = resolve_source(source, layout=config.layout).subset(config.images, config.seed)
         if config.bootstrap and len(images) < 2:
             raise DataError(_too_few(name, images.label))
         return ImageSet(name, images.label, images, None, (_real(source),))
@@ -191,13 +190,10 @@ def measure_set(
         measured = measure_values(
             images.images,
             maps,
+            PatchSetting.of(config, ridges),
             edges=edges,
             groups=LEFT_OUT,
             largest=(max(sizes), max(sizes)),
-            seed=config.seed,
-            gray=config.gray,
-            space=config.space,
-            resize=config.resize,
             jobs=config.jobs,
             kept=kept,
             progress=begin(images.count),
@@ -273,15 +269,11 @@ def _moments(
         assert images.images is not None
         moments = grouped_moments(
             images.images,
+            PatchSetting.of(config, ridges),
             kernel_sizes=sizes,
-            ridges=ridges,
-            relative=config.relative_eps,
             groups=GROUPS if config.bootstrap else 1,
-            seed=config.seed,
+            halves="auto" in ridges,
             device=device,
-            gray=config.gray,
-            space=config.space,
-            resize=config.resize,
             jobs=config.jobs,
             kept=kept,
             progress=begin(images.count),

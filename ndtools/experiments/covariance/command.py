@@ -6,7 +6,6 @@ import typer
 
 from ndtools.console.conflicts import refuse_given
 from ndtools.console.moments import (
-    NO_SHARD,
     FromMoments,
     SaveMoments,
     ShardOption,
@@ -33,7 +32,7 @@ from ndtools.console.options import (
     with_shared_options,
 )
 from ndtools.console.results import ExperimentOutput
-from ndtools.console.tables import new_table, series_cells, series_table
+from ndtools.console.tables import new_table, series_table
 from ndtools.experiments.covariance.config import CovarianceConfig
 
 if TYPE_CHECKING:
@@ -79,12 +78,8 @@ def covariance(
     single = len(set(sizes)) * len(set(ridges)) == 1
     further = {"correlation": single, "ridge": "auto" in ridges, "spectrum": spectrum}
     output = ExperimentOutput(shared, "covariance", figures=[label for label, wanted in further.items() if wanted])
-    part = shard_from(shard)
-    if part:
-        refuse_given(context, NO_SHARD, "with --shard, which computes moments; --from-moments adds them up")
-    images_from, moments = moments_or_source(source or [], from_moments or [])
-    if moments:
-        refuse_given(context, OF_IMAGES, "with --from-moments: the files hold the moments of images")
+    part = shard_from(context, shard)
+    images_from, moments = moments_or_source(context, source or [], from_moments or [], of_images=OF_IMAGES)
     if method == "eigh":
         refuse_given(context, ["iterations"], "with --method eigh, which is exact")
     config = CovarianceConfig(
@@ -110,21 +105,17 @@ def covariance(
     if save_moments:
         check_moments_file(save_moments, output, sizes)
 
-    from ndtools.experiments.covariance.figures import FIGURES, SERIES
     from ndtools.experiments.covariance.run import run_series
 
     series = output.compute(run_series, config, kernel_sizes=sizes, ridges=ridges, counting="images")
     result = series[0]
-    if result.images.calibrated:
-        output.units(result.images.label, result.config)
-    output.skipped(result.images)
-    output.fewer(result.images, images)
+    output.of_images(result.images, result.config, wanted=images)
     moments_file = {save_moments: result.moments()} if save_moments else None
     if len(series) == 1:
-        output.results(result, pictures=FIGURES, title=_title(result), table=_table(result), further=moments_file)
+        output.results(result, title=_title(result), table=_table(result), further=moments_file)
     else:
         title = f"Covariance · {result.images.counted} · {result.config.method}"
-        output.results(series, pictures=SERIES, title=title, table=_series_table(series), further=moments_file)
+        output.results(series, title=title, table=_series_table(series), further=moments_file)
 
 
 # Correlations of a side, with their names in tables.
@@ -139,13 +130,12 @@ MEASURES = {
 def _series_table(series: "Series[CovarianceResult]") -> "Table":
     from ndtools.text import with_error
 
-    table = series_table(series, ("within a channel", "across channels", "largest", "at a pixel"))
+    table = series_table(
+        series,
+        ("within a channel", "across channels", "largest", "at a pixel"),
+        lambda side: (with_error(getattr(side, name)) for name in MEASURES),
+    )
     table.caption = "within, across: mean |correlation|; at a pixel: mean correlation of its channels"
-    for i, member in enumerate(series):
-        if i == 0 or member.config.kernel_size != series[i - 1].config.kernel_size:
-            before = (with_error(getattr(member.before, name)) for name in MEASURES)
-            table.add_row(str(member.config.kernel_size), "before", "", *before)
-        table.add_row(*series_cells(member), *(with_error(getattr(member.after, name)) for name in MEASURES))
     return table
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import KW_ONLY, dataclass
 
-from ndtools.data.images.layouts import ArrayRidgeSettings
+from ndtools.data.images.layouts import MomentsSettings
 from ndtools.validation import (
     Ridge,
     RootMethod,
@@ -17,7 +17,7 @@ __all__ = ["CovarianceConfig"]
 
 
 @dataclass(frozen=True, repr=False)
-class CovarianceConfig(ArrayRidgeSettings):
+class CovarianceConfig(MomentsSettings):
     """Configuration of the covariance of patches before and after deconvolution (Ye et al. 2020, fig. 3).
 
     Attributes

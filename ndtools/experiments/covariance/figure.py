@@ -89,18 +89,7 @@ def plot_correlation(
 
 
 def caption_covariance(result: "CovarianceResult") -> str:
-    """Say in words what the figure of :func:`plot_covariance` shows.
-
-    Parameters
-    ----------
-    result : CovarianceResult
-        Result of :func:`ndtools.experiments.covariance.run.run`.
-
-    Returns
-    -------
-    str
-        The caption, one paragraph.
-    """
+    """Say in words what the figure of :func:`plot_covariance` shows."""
     before, after = _variances(result)
     return (
         f"Covariance of the pixels of {_patches(result)}. (a) Covariance Cov before deconvolution, in units of its mean"
@@ -110,18 +99,7 @@ def caption_covariance(result: "CovarianceResult") -> str:
 
 
 def caption_correlation(result: "CovarianceResult") -> str:
-    """Say in words what the figure of :func:`plot_correlation` shows.
-
-    Parameters
-    ----------
-    result : CovarianceResult
-        Result of :func:`ndtools.experiments.covariance.run.run`.
-
-    Returns
-    -------
-    str
-        The caption, one paragraph.
-    """
+    """Say in words what the figure of :func:`plot_correlation` shows."""
     none = any(np.isnan(matrix).any() for matrix in result.correlations())
     return (
         f"Correlation of the pixels of {_patches(result)}. (a) Before deconvolution{_words(result.before)}. (b) After"

@@ -95,18 +95,7 @@ def plot_covariance_series(
 
 
 def caption_covariance_series(series: "Series[CovarianceResult]") -> str:
-    """Say in words what the figure of :func:`plot_covariance_series` shows.
-
-    Parameters
-    ----------
-    series : Series of CovarianceResult
-        Result of :func:`ndtools.experiments.covariance.run.run_series`.
-
-    Returns
-    -------
-    str
-        The caption, one paragraph.
-    """
+    """Say in words what the figure of :func:`plot_covariance_series` shows."""
     first = series[0]
     parts = {
         "within a channel": [row[0].before.within_channel for row in rows_of(series.members)],

@@ -7,21 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ndtools.drawing.shown import ShownResult
 from ndtools.experiments.covariance.config import CovarianceConfig
-from ndtools.moments.files import moments_arrays
-from ndtools.moments.origin import Origin
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.deconvolution import Deconvolution
-from ndtools.numerics.ridge import RidgeChoice
-from ndtools.results.deconvolutions import (
-    deconvolution_arrays,
-    deconvolution_numbers,
-    ridge_numbers,
-    saved_covariance,
-    saved_deconvolution,
-)
-from ndtools.results.inputs import ImagesUsed
+from ndtools.results.deconvolutions import PatchResult, deconvolution_arrays
 from ndtools.results.read import SavedResult
 from ndtools.text import in_space, precision_in_words, ridge_in_words, source_name, with_error
 
@@ -81,8 +70,8 @@ class MeanCorrelation:
         return cls(means[0], means[1], means[2], float(every.max()) if every.size else None)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class CovarianceResult(ShownResult):
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class CovarianceResult(PatchResult):
     """Covariances of patches before and after deconvolution.
 
     Attributes
@@ -108,30 +97,14 @@ class CovarianceResult(ShownResult):
     """
 
     config: CovarianceConfig
-    images: ImagesUsed
-    covariance: Covariance
-    deconvolution: Deconvolution
     whitened: NDArray[np.float64]
     before: MeanCorrelation
     after: MeanCorrelation
-    device: str
-    ridge: RidgeChoice | None = None
-    origin: Origin | None = None
 
     @property
     def channels(self) -> tuple[str, ...]:
         """Names of the channels."""
         return self.config.names_of(self.covariance.channels)
-
-    @property
-    def fit(self) -> Deconvolution:
-        """The deconvolution, under the name that it has in all results."""
-        return self.deconvolution
-
-    @property
-    def source(self) -> str:
-        """Name of the image source, or of the files of moments, printable."""
-        return self.images.label
 
     def correlations(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the correlations before and after, each of shape (d, d); NaN where a feature has no variance."""
@@ -160,32 +133,11 @@ class CovarianceResult(ShownResult):
             **deconvolution_arrays(self.deconvolution),
         }
 
-    def moments(self) -> dict[str, NDArray[Any]]:
-        """Return the arrays of a file of moments, which adds up with others (``from_moments``)."""
-        config, images = self.config, self.images
-        return moments_arrays(
-            self.covariance,
-            images.read,
-            config.resize,
-            config.space,
-            images.noise,
-            self.origin,
-            calibrated=images.calibrated,
-            names=config.names_of(self.covariance.channels),
-        )
-
     def numbers(self) -> dict[str, Any]:
         """Return the numbers of the .json file by key."""
         sides = {"before": self.before, "after": self.after}
         return {
-            "images": self.images.numbers(),
-            "patches": self.covariance.count,
-            "covariance_rounding": self.covariance.rounding,
-            "origin": self.origin.numbers() if self.origin else None,
-            "kernel_size": self.config.kernel_size,
-            **deconvolution_numbers(self.deconvolution),
-            **ridge_numbers(self.config, self.ridge),
-            "method": self.config.method,
+            **super().numbers(),
             "mean_abs_correlation": {
                 side: {"within_channel": found.within_channel, "across_channels": found.across_channels}
                 for side, found in sides.items()
@@ -198,20 +150,12 @@ class CovarianceResult(ShownResult):
     def from_saved(cls, saved: SavedResult) -> "CovarianceResult":
         """Restore the result from its files; DataError if they are not those of a whole result of this command."""
         with saved.restoring("covariance"):
-            fit = saved_deconvolution(saved)
-            if fit is None:
-                raise ValueError("it has no deconvolution")
             return cls(
                 config=saved.configuration(CovarianceConfig),
-                images=ImagesUsed.from_numbers(saved.source, saved.numbers["images"]),
-                covariance=saved_covariance(saved, fit),
-                deconvolution=fit,
+                **cls.saved_fields(saved),
                 whitened=saved.arrays["whitened"],
                 before=_saved_correlation(saved.numbers, "before"),
                 after=_saved_correlation(saved.numbers, "after"),
-                device=saved.device,
-                ridge=RidgeChoice.from_numbers(saved.numbers.get("ridge")),
-                origin=Origin.from_numbers(saved.numbers.get("origin")),
             )
 
 

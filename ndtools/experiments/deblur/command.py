@@ -89,13 +89,11 @@ def deblur(
     )
     output.check(config.source, config.blur)
 
-    from ndtools.experiments.deblur.figures import FIGURES
     from ndtools.experiments.deblur.run import run
 
     result = output.compute(run, config)
     output.results(
         result,
-        pictures=FIGURES,
         title=_title(result),
         table=_table(result),
     )

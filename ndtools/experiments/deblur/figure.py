@@ -79,18 +79,7 @@ def plot_deblur(
 
 
 def caption_deblur(result: "DeblurResult") -> str:
-    """Say in words what the figure of :func:`plot_deblur` shows.
-
-    Parameters
-    ----------
-    result : DeblurResult
-        Result of :func:`ndtools.experiments.deblur.run.run`.
-
-    Returns
-    -------
-    str
-        The caption, one paragraph.
-    """
+    """Say in words what the figure of :func:`plot_deblur` shows."""
     config, side = result.config, len(result.true_kernel)
     gradient, deconv, closed = result.arms
     _, height, width = result.size

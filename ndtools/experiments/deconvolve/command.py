@@ -25,7 +25,7 @@ from ndtools.console.options import (
     with_shared_options,
 )
 from ndtools.console.results import ExperimentOutput
-from ndtools.console.tables import new_table, series_cells, series_table
+from ndtools.console.tables import new_table, series_table
 from ndtools.errors import OptionError
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
 from ndtools.text import counted
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ndtools.data.images.sources import ImageSource
     from ndtools.experiments.deconvolve.result import DeconvolveResult
     from ndtools.experiments.deconvolve.set_result import DeconvolvedSet
-    from ndtools.results.series import Series
+    from ndtools.numerics.sparsity import Distribution
 
 __all__ = ["deconvolve"]
 
@@ -132,7 +132,7 @@ def deconvolve(
 
     from ndtools.data.images.sources import resolve_source
 
-    chosen = config.drawn_from(resolve_source(source, layout=config.layout))
+    chosen = resolve_source(source, layout=config.layout).subset(images, shared.seed)
     if len(chosen) > 1 or source == "-" or os.path.isdir(source):  # standard input can be read only once
         _refuse_several(sizes, ridges)
         _deconvolve_set(config, chosen, shared)
@@ -156,7 +156,6 @@ def _deconvolve_image(
     output = ExperimentOutput(shared, "deconvolve", images, figures=["ridge"] if "auto" in ridges else [])
     output.check(config.source, config.from_file or "")
 
-    from ndtools.experiments.deconvolve.figures import FIGURES, SERIES
     from ndtools.experiments.deconvolve.run import run_series
 
     series = output.compute(run_series, config, kernel_sizes=sizes, ridges=ridges)
@@ -167,10 +166,10 @@ def _deconvolve_image(
         output.note(f"note: {config.from_file} holds kernels of grey images; {result.source} is reduced to luma")
     written = dict(zip(images, (member.picture() for member in series), strict=True))
     if count == 1:
-        output.results(result, pictures=FIGURES, title=_title(result), table=_table(result), images=written)
+        output.results(result, title=_title(result), table=_table(result), images=written)
     else:
         title = f"Deconvolution · {result.source} · {result.config.method} · border {result.config.border}"
-        output.results(series, pictures=SERIES, title=title, table=_series_table(series), images=written)
+        output.results(series, title=title, table=series_table(series, NAMES.values(), _values), images=written)
 
 
 def _deconvolve_set(config: DeconvolveConfig, images: "ImageSource", shared: SharedOptions) -> None:
@@ -181,7 +180,6 @@ def _deconvolve_set(config: DeconvolveConfig, images: "ImageSource", shared: Sha
     )
 
     from ndtools.experiments.deconvolve.destinations import destinations
-    from ndtools.experiments.deconvolve.figures import SETS
     from ndtools.experiments.deconvolve.set_run import run_set
 
     files = destinations(images, shared.out, formats)
@@ -190,26 +188,11 @@ def _deconvolve_set(config: DeconvolveConfig, images: "ImageSource", shared: Sha
     earlier = files.check(output.paths())
     announced = files.announce(output.paths(), earlier)
     result = output.compute(run_set, config, files, images=images, counting="images")
-    if result.images.calibrated:
-        output.units(result.images.label, result.config)
-    output.skipped(result.images)
-    output.fewer(result.images, config.images)
+    output.of_images(result.images, result.config, wanted=config.images)
     output.note(f"{counted(len(result.written), 'file')} of images in {shared.out}")
     result = replace(result, earlier=tuple(sorted(set(earlier) - set(result.written))))
-    output.results(result, pictures=SETS, title=_set_title(result), table=_set_table(result))
+    output.results(result, title=_set_title(result), table=_set_table(result))
     announced.unlink(missing_ok=True)
-
-
-def _series_table(series: "Series[DeconvolveResult]") -> "Table":
-    from ndtools.text import with_error
-
-    table = series_table(series, NAMES.values())
-    for i, member in enumerate(series):
-        if i == 0 or member.config.kernel_size != series[i - 1].config.kernel_size:
-            before = (with_error(member.before.measures[name].value) for name in NAMES)
-            table.add_row(str(member.config.kernel_size), "before", "", *before)
-        table.add_row(*series_cells(member), *(with_error(member.after.measures[name].value) for name in NAMES))
-    return table
 
 
 def _title(result: "DeconvolveResult") -> str:
@@ -226,6 +209,12 @@ def _title(result: "DeconvolveResult") -> str:
     return (
         f"Deconvolution · {result.source} · {width}×{height} pixels{space} · {k}×{k} · {how} · border {config.border}"
     )
+
+
+def _values(side: "Distribution") -> list[str]:
+    from ndtools.text import with_error
+
+    return [with_error(side.measures[name].value) for name in NAMES]
 
 
 def _table(result: "DeconvolveResult") -> "Table":

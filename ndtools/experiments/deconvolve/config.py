@@ -1,7 +1,7 @@
 """Configuration of ``ndtools deconvolve``: its settings, with their defaults and limits. Imports nothing heavy."""
 
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from ndtools.data.images.layouts import ArrayRidgeSettings
 from ndtools.validation import (
@@ -15,9 +15,6 @@ from ndtools.validation import (
     check_space,
     check_whitening,
 )
-
-if TYPE_CHECKING:
-    from ndtools.data.images.sources import ImageSource
 
 __all__ = ["DeconvolveConfig"]
 
@@ -107,7 +104,3 @@ class DeconvolveConfig(ArrayRidgeSettings):
         check_positive(self, "images")
         check_whitening(self)
         check_choice("border", self.border, ("valid", "reflect"))
-
-    def drawn_from(self, source: "ImageSource") -> "ImageSource":
-        """Return the images of a source that this configuration draws: all, if it says no number."""
-        return source if self.images is None else source.subset(self.images, self.seed)

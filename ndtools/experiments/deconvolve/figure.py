@@ -79,18 +79,7 @@ def plot_deconvolve(
 
 
 def caption_deconvolve(result: "DeconvolveResult") -> str:
-    """Say in words what the figure of :func:`plot_deconvolve` shows.
-
-    Parameters
-    ----------
-    result : DeconvolveResult
-        Result of :func:`ndtools.experiments.deconvolve.run.run`.
-
-    Returns
-    -------
-    str
-        The caption, one paragraph.
-    """
+    """Say in words what the figure of :func:`plot_deconvolve` shows."""
     config, k = result.config, result.kernels.shape[-1]
     how = f"the {k}×{k} kernels of {config.from_file}"
     if result.fit:

@@ -69,18 +69,7 @@ def plot_deconvolve_series(
 
 
 def caption_deconvolve_series(series: "Series[DeconvolveResult]") -> str:
-    """Say in words what the figure of :func:`plot_deconvolve_series` shows.
-
-    Parameters
-    ----------
-    series : Series of DeconvolveResult
-        Result of :func:`ndtools.experiments.deconvolve.run.run_series`.
-
-    Returns
-    -------
-    str
-        The caption, one paragraph.
-    """
+    """Say in words what the figure of :func:`plot_deconvolve_series` shows."""
     height, width = series[0].pixels.shape[1:]
     measures = [
         (f"{member.config.kernel_size}×{member.config.kernel_size}, eps {member.fit.eps:.3g}: ", member.after.measures)

@@ -1,4 +1,6 @@
-"""The map that deconvolves images."""
+"""The map that deconvolves images, and the kernels of a file for it."""
+
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -7,25 +9,30 @@ from torch import Tensor
 
 from ndtools.data.images.decoding import Pixels
 from ndtools.data.images.sources import ImageSource
-from ndtools.errors import DataError, NumericalError
+from ndtools.errors import DataError, NumericalError, OptionError
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
+from ndtools.moments.files import check_space_of_files, read_kernels
 from ndtools.numerics.covariance import Covariance
 from ndtools.numerics.linear_whitening import restoring_scales
 from ndtools.numerics.patches import as_pixels
 from ndtools.text import counted
 from ndtools.transforms.whiten import Whiten
 
-__all__ = ["check_channels", "deconvolved_values", "deconvolving"]
+__all__ = ["deconvolved_values", "deconvolving", "read_fitting"]
 
 
-def check_channels(kernels: Tensor, images: ImageSource, config: DeconvolveConfig) -> None:
-    """Raise a DataError if kernels from a file have another number of channels than the images."""
+def read_fitting(config: DeconvolveConfig, images: ImageSource, path: str) -> tuple[DeconvolveConfig, Tensor, Tensor]:
+    """Read the kernels and the mean of a file, if they fit the images; return them after the configuration for both."""
+    kernels, mean, space = read_kernels(path)
+    check_space_of_files(config.space, space)
+    if config.gray and len(kernels) > 1:
+        raise OptionError("gray", f"cannot be combined with {path}, which holds kernels of colour images")
     channels = images.channels_decoded(gray=len(kernels) == 1)
     if len(channels) != len(kernels):
         raise DataError(
-            f"{config.from_file} holds kernels of {counted(len(kernels), 'channel')}, and {images.label} has"
-            f" {len(channels)}"
+            f"{path} holds kernels of {counted(len(kernels), 'channel')}, and {images.label} has {len(channels)}"
         )
+    return replace(config, space=space).applied_to(images), kernels, mean
 
 
 def deconvolving(

@@ -1,7 +1,6 @@
 """One image and its deconvolution (Ye et al. 2020, fig. 4)."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,9 +14,8 @@ from ndtools.data.images.single import load_single
 from ndtools.data.images.sources import ImageSource, resolve_source
 from ndtools.errors import DataError, OptionError
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
-from ndtools.experiments.deconvolve.maps import check_channels, deconvolved_values, deconvolving
+from ndtools.experiments.deconvolve.maps import deconvolved_values, deconvolving, read_fitting
 from ndtools.experiments.deconvolve.result import DeconvolveResult, centred
-from ndtools.moments.files import check_space_of_files, read_kernels
 from ndtools.moments.grey import warn_if_grey
 from ndtools.moments.groups import GroupMoments
 from ndtools.moments.images import too_small
@@ -106,18 +104,10 @@ def run_series(
     if len(members) > 1 and config.from_file is not None:
         raise OptionError("from_file", "cannot be combined with several kernel sizes or ridges; the file has one each")
     device = resolve_device(config.device)
-    images = config.drawn_from(resolve_source(config.source, layout=config.layout))
+    images = resolve_source(config.source, layout=config.layout).subset(config.images, config.seed)
     if config.from_file is not None:
-        kernels, mean, space = read_kernels(config.from_file)
-        check_space_of_files(config.space, space)
-        if config.gray and len(kernels) > 1:
-            raise OptionError(
-                "gray", f"cannot be combined with {config.from_file}, which holds kernels of colour images"
-            )
-        gray = len(kernels) == 1
-        check_channels(kernels, images, config)
-        config = replace(members[0], space=space).applied_to(images)
-        image = _image(config, images, gray=gray)
+        config, kernels, mean = read_fitting(members[0], images, config.from_file)
+        image = _image(config, images, gray=len(kernels) == 1)
         own = None
         if config.keep_scale:
             own = _moments(image, kernels.shape[-1], [0.0], config, device).whole

@@ -56,18 +56,7 @@ def plot_deconvolved_set(
 
 
 def caption_deconvolved_set(result: "DeconvolvedSet") -> str:
-    """Say in words what the figure of :func:`plot_deconvolved_set` shows.
-
-    Parameters
-    ----------
-    result : DeconvolvedSet
-        Result of :func:`ndtools.experiments.deconvolve.set_run.run_set`.
-
-    Returns
-    -------
-    str
-        The caption, one paragraph.
-    """
+    """Say in words what the figure of :func:`plot_deconvolved_set` shows."""
     k = result.kernels.shape[-1]
     scale = (
         "each channel has the mean and standard deviation that it has in the set, and values outside of the range of"

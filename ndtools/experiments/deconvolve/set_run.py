@@ -17,17 +17,16 @@ from ndtools.computing.operators import resolve_device
 from ndtools.computing.progress import Progress
 from ndtools.data.images.reading import Decoded
 from ndtools.data.images.sources import ImageSource, resolve_source
-from ndtools.errors import OptionError
 from ndtools.experiments.deconvolve.config import DeconvolveConfig
 from ndtools.experiments.deconvolve.destinations import Destinations, destinations
 from ndtools.experiments.deconvolve.levels import picture_of, picture_of_pixels
-from ndtools.experiments.deconvolve.maps import check_channels, deconvolved_values, deconvolving
+from ndtools.experiments.deconvolve.maps import deconvolved_values, deconvolving, read_fitting
 from ndtools.experiments.deconvolve.set_result import DeconvolvedSet, Sample
-from ndtools.moments.files import check_space_of_files, read_kernels
 from ndtools.moments.gathering import gather
 from ndtools.moments.grey import warn_if_grey
 from ndtools.moments.groups import GroupMoments, grouped_moments
 from ndtools.moments.images import too_small
+from ndtools.moments.origin import PatchSetting
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.inverse_sqrt import method_from_name
 from ndtools.numerics.pixels import white
@@ -96,7 +95,7 @@ def run_set(
         If colour images are grey, have several frames, or are named more than once.
     """
     DeconvolveConfig.check_type(config)
-    images = images or config.drawn_from(resolve_source(config.source, layout=config.layout))
+    images = images or resolve_source(config.source, layout=config.layout).subset(config.images, config.seed)
     config = config.applied_to(images)
     files = out if isinstance(out, Destinations) else destinations(images, Path(out), formats)
     files.check_apart(config.source)
@@ -105,15 +104,8 @@ def run_set(
     choice: RidgeChoice | None = None
     moments: GroupMoments | None = None
     if config.from_file is not None:
-        kernels, mean, space = read_kernels(config.from_file)
-        check_space_of_files(config.space, space)
-        check_channels(kernels, images, config)
-        config = replace(config, space=space).applied_to(images)
+        config, kernels, mean = read_fitting(config, images, config.from_file)
         gray, k = len(kernels) == 1, kernels.shape[-1]
-        if config.gray and not gray:
-            raise OptionError(
-                "gray", f"cannot be combined with {config.from_file}, which holds kernels of colour images"
-            )
         if config.keep_scale:
             moments = _moments(config, images, k, 0.0, gray=gray, device=device, progress=progress)
     else:
@@ -213,13 +205,10 @@ def _moments(
 ) -> GroupMoments:
     found = grouped_moments(
         images,
+        PatchSetting.of(replace(config, gray=gray), [eps]),
         kernel_sizes=[kernel_size],
-        ridges=[eps],
-        relative=config.relative_eps,
-        seed=config.seed,
+        halves=eps == "auto",
         device=device,
-        gray=gray,
-        space=config.space,
         jobs=config.jobs,
         progress=progress,
     )

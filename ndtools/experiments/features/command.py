@@ -118,11 +118,10 @@ def features(
     )
     output.check(config.source, config.checkpoint or "")
 
-    from ndtools.experiments.features.figures import FIGURES
     from ndtools.experiments.features.run import run
 
     result = output.compute(run, config)
-    output.results(result, pictures=FIGURES, title=_title(result), table=_table(result))
+    output.results(result, title=_title(result), table=_table(result))
 
 
 def _title(result: "FeaturesResult") -> str:

@@ -113,18 +113,7 @@ def mosaic(channels: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def caption_features(result: "FeaturesResult") -> str:
-    """Say in words what the figure of :func:`plot_features` shows.
-
-    Parameters
-    ----------
-    result : FeaturesResult
-        Result of :func:`ndtools.experiments.features.run.run`.
-
-    Returns
-    -------
-    str
-        The caption, one paragraph.
-    """
+    """Say in words what the figure of :func:`plot_features` shows."""
     shown = len(result.inputs)
     channels = counted(result.total, "channel")
     part = f"the first {shown} of {channels}" if shown < result.total else f"all {channels}"

@@ -63,11 +63,10 @@ def inference(
     )
     output.check()
 
-    from ndtools.experiments.inference.figures import FIGURES
     from ndtools.experiments.inference.run import run
 
     result = output.compute(run, config, counting="networks")
-    output.results(result, pictures=FIGURES, title=result.summary()[0], table=_table(result))
+    output.results(result, title=result.summary()[0], table=_table(result))
 
 
 def _table(result: "InferenceResult") -> "Table":

@@ -75,18 +75,7 @@ def plot_inference(
 
 
 def caption_inference(result: "InferenceResult") -> str:
-    """Say in words what the figure of :func:`plot_inference` shows.
-
-    Parameters
-    ----------
-    result : InferenceResult
-        Result of :func:`ndtools.experiments.inference.run.run`.
-
-    Returns
-    -------
-    str
-        The caption, one paragraph.
-    """
+    """Say in words what the figure of :func:`plot_inference` shows."""
     config = result.config
     ratios = "; ".join(
         f"{each.arch}: folded {each.ratio('folded', 'deconv'):.2f} of deconvolution,"

@@ -6,7 +6,6 @@ import typer
 
 from ndtools.console.conflicts import refuse_given
 from ndtools.console.moments import (
-    NO_SHARD,
     FromMoments,
     SaveMoments,
     ShardOption,
@@ -107,12 +106,8 @@ def kernels(
         "spectrum": spectrum,
     }
     output = ExperimentOutput(shared, "kernels", figures=[label for label, wanted in further.items() if wanted])
-    part = shard_from(shard)
-    if part:
-        refuse_given(context, NO_SHARD, "with --shard, which computes moments; --from-moments adds them up")
-    images_from, moments = moments_or_source(source or [], from_moments or [])
-    if moments:
-        refuse_given(context, OF_IMAGES, "with --from-moments: the files hold the moments of images")
+    part = shard_from(context, shard)
+    images_from, moments = moments_or_source(context, source or [], from_moments or [], of_images=OF_IMAGES)
     if method == "eigh":
         refuse_given(context, ["iterations"], "with --method eigh, which is exact")
     config = KernelsConfig(
@@ -144,7 +139,6 @@ def kernels(
         check_moments_file(save_moments, output, sizes)
 
     from ndtools.experiments.kernels.figure_channels import wants_channels
-    from ndtools.experiments.kernels.figures import FIGURES, SERIES
     from ndtools.experiments.kernels.run import run_series
     from ndtools.experiments.kernels.table import kernels_table, series_table
 
@@ -152,18 +146,13 @@ def kernels(
     result = series[0]
     if len(series) > 1 or not wants_channels(result):
         output.figures = [label for label in output.figures if label != "channels"]
-    if result.images.calibrated:
-        output.units(result.images.label, result.config)
-    output.skipped(result.images)
-    output.fewer(result.images, images)
+    output.of_images(result.images, result.config, wanted=images)
     moments_file = {save_moments: result.moments()} if save_moments else None
     if len(series) == 1:
-        output.results(
-            result, pictures=FIGURES, title=_title(result), table=kernels_table(result), further=moments_file
-        )
+        output.results(result, title=_title(result), table=kernels_table(result), further=moments_file)
     else:
         title = f"Deconvolution kernels · {result.images.counted} · {result.config.method}"
-        output.results(series, pictures=SERIES, title=title, table=series_table(series), further=moments_file)
+        output.results(series, title=title, table=series_table(series), further=moments_file)
 
 
 def _title(result: "KernelsResult") -> str:

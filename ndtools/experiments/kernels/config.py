@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar, Literal
 
-from ndtools.data.images.layouts import ArrayRidgeSettings
+from ndtools.data.images.layouts import MomentsSettings
 from ndtools.errors import OptionError
 from ndtools.validation import (
     Ridge,
@@ -24,7 +24,7 @@ __all__ = ["KernelsConfig"]
 
 
 @dataclass(frozen=True, repr=False)
-class KernelsConfig(ArrayRidgeSettings):
+class KernelsConfig(MomentsSettings):
     """Configuration of the deconvolution kernels of an image set (Ye et al. 2020, fig. 2).
 
     Attributes

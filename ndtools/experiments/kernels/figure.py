@@ -108,18 +108,7 @@ def plot_kernels(
 
 
 def caption_kernels(result: "KernelsResult") -> str:
-    """Say in words what the figure of :func:`plot_kernels` shows.
-
-    Parameters
-    ----------
-    result : KernelsResult
-        Result of :func:`ndtools.experiments.kernels.run.run`.
-
-    Returns
-    -------
-    str
-        The caption, one paragraph.
-    """
+    """Say in words what the figure of :func:`plot_kernels` shows."""
     k, fit, count = result.config.kernel_size, result.deconvolution, len(result.channels)
     result = result.shown
     names = [channel.name for channel in result.channels]

@@ -98,23 +98,7 @@ def plot_kernel_bootstrap(
 
 
 def caption_kernel_bootstrap(result: "KernelsResult") -> str:
-    """Say in words what the figure of :func:`plot_kernel_bootstrap` shows.
-
-    Parameters
-    ----------
-    result : KernelsResult
-        From :func:`ndtools.experiments.kernels.run.run` with ``bootstrap``.
-
-    Returns
-    -------
-    str
-        The caption, one paragraph.
-
-    Raises
-    ------
-    ValueError
-        If the result has no bootstrap.
-    """
+    """Say in words what the figure of :func:`plot_kernel_bootstrap` shows."""
     found = _bootstrap(result)
     k, total = result.config.kernel_size, found.total
     if found.per_image > 0:

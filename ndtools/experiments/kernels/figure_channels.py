@@ -80,18 +80,7 @@ def plot_kernel_channels(
 
 
 def caption_kernel_channels(result: "KernelsResult") -> str:
-    """Say in words what the figure of :func:`plot_kernel_channels` shows.
-
-    Parameters
-    ----------
-    result : KernelsResult
-        Result of :func:`ndtools.experiments.kernels.run.run`.
-
-    Returns
-    -------
-    str
-        The caption, one paragraph.
-    """
+    """Say in words what the figure of :func:`plot_kernel_channels` shows."""
     k, norm = result.config.kernel_size, weight_norm(_centres(result))
     grey = " Channels without variance, which have no correlations, are grey." if _lacks_variance(result) else ""
     return (

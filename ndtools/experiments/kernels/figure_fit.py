@@ -94,23 +94,7 @@ def plot_kernel_fit(
 
 
 def caption_kernel_fit(result: "KernelsResult") -> str:
-    """Say in words what the figure of :func:`plot_kernel_fit` shows.
-
-    Parameters
-    ----------
-    result : KernelsResult
-        From :func:`ndtools.experiments.kernels.run.run` with ``fit``.
-
-    Returns
-    -------
-    str
-        The caption, one paragraph.
-
-    Raises
-    ------
-    ValueError
-        If the result has no fits.
-    """
+    """Say in words what the figure of :func:`plot_kernel_fit` shows."""
     _check(result)
     count, uniform_grey = len(result.channels), float(result.opponency[0, 0])
     result = result.shown

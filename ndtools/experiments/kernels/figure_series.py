@@ -115,18 +115,7 @@ def plot_kernel_series(
 
 
 def caption_kernel_series(series: "Series[KernelsResult]") -> str:
-    """Say in words what the figure of :func:`plot_kernel_series` shows.
-
-    Parameters
-    ----------
-    series : Series of KernelsResult
-        Result of :func:`ndtools.experiments.kernels.run.run_series`.
-
-    Returns
-    -------
-    str
-        The caption, one paragraph.
-    """
+    """Say in words what the figure of :func:`plot_kernel_series` shows."""
     count, series = len(series[0].channels), _shown(series)
     first, norm = series[0], _norm(series)
     names = [channel.name for channel in first.channels]

@@ -8,26 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ndtools.drawing.channels import shown_channels
-from ndtools.drawing.shown import ShownResult
 from ndtools.experiments.kernels.bootstrap import KernelBootstrap
 from ndtools.experiments.kernels.cells import CellMeasures
 from ndtools.experiments.kernels.config import KernelsConfig
 from ndtools.experiments.kernels.degrees import degrees_of
-from ndtools.moments.files import moments_arrays
-from ndtools.moments.origin import Origin
 from ndtools.moments.words import space_array
-from ndtools.numerics.covariance import Covariance, has_variance
-from ndtools.numerics.deconvolution import Deconvolution
+from ndtools.numerics.covariance import has_variance
 from ndtools.numerics.kernel_profiles import opponency
-from ndtools.numerics.ridge import RidgeChoice
-from ndtools.results.deconvolutions import (
-    deconvolution_arrays,
-    deconvolution_numbers,
-    ridge_numbers,
-    saved_covariance,
-    saved_deconvolution,
-)
-from ndtools.results.inputs import ImagesUsed
+from ndtools.results.deconvolutions import PatchResult, deconvolution_arrays
 from ndtools.results.read import SavedResult
 from ndtools.text import in_space, precision_in_words, ridge_in_words, source_name, with_error
 
@@ -77,8 +65,8 @@ class ChannelKernel:
         return cls(**{name: numbers[name] for name in names}, standard_error=numbers.get("standard_error"))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class KernelsResult(ShownResult):
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class KernelsResult(PatchResult):
     """Deconvolution kernels of an image set, with their ridge, condition number and errors.
 
     Attributes
@@ -108,26 +96,10 @@ class KernelsResult(ShownResult):
     """
 
     config: KernelsConfig
-    images: ImagesUsed
-    covariance: Covariance
-    deconvolution: Deconvolution
     kernels: NDArray[np.float64]
     channels: tuple[ChannelKernel, ...]
-    device: str
     cells: tuple[CellMeasures, ...] = ()
     bootstrap: KernelBootstrap | None = None
-    ridge: RidgeChoice | None = None
-    origin: Origin | None = None
-
-    @property
-    def fit(self) -> Deconvolution:
-        """The deconvolution, under the name that it has in all results."""
-        return self.deconvolution
-
-    @property
-    def source(self) -> str:
-        """Name of the image source, or of the files of moments, printable."""
-        return self.images.label
 
     @property
     def shown(self) -> "KernelsResult":
@@ -171,32 +143,11 @@ class KernelsResult(ShownResult):
             **(self.bootstrap.arrays() if self.bootstrap else {}),
         }
 
-    def moments(self) -> dict[str, NDArray[Any]]:
-        """Return the arrays of a file of moments, which adds up with others (``from_moments``)."""
-        config, images = self.config, self.images
-        return moments_arrays(
-            self.covariance,
-            images.read,
-            config.resize,
-            config.space,
-            images.noise,
-            self.origin,
-            calibrated=images.calibrated,
-            names=config.names_of(self.covariance.channels),
-        )
-
     def numbers(self) -> dict[str, Any]:
         """Return the numbers of the .json file by key."""
         middle = self.config.kernel_size // 2
         return {
-            "images": self.images.numbers(),
-            "patches": self.covariance.count,
-            "covariance_rounding": self.covariance.rounding,
-            "origin": self.origin.numbers() if self.origin else None,
-            "kernel_size": self.config.kernel_size,
-            **deconvolution_numbers(self.deconvolution),
-            **ridge_numbers(self.config, self.ridge),
-            "method": self.config.method,
+            **super().numbers(),
             "centers": self.kernels[:, :, middle, middle].tolist(),
             "channels": [
                 channel.numbers() | (self._cell(i) if self.cells else {}) for i, channel in enumerate(self.channels)
@@ -220,25 +171,17 @@ class KernelsResult(ShownResult):
         """Restore the result from its files; DataError if they are not those of a whole result of this command."""
         with saved.restoring("kernels"):
             config, numbers = saved.configuration(KernelsConfig), saved.numbers
-            fit = saved_deconvolution(saved)
-            if fit is None:
-                raise ValueError("it has no deconvolution")
-            covariance = saved_covariance(saved, fit)
+            moments = cls.saved_fields(saved)
             kernels = saved.arrays["kernels"]
-            cells = zip(numbers["channels"], has_variance(covariance), strict=True) if config.fit else ()
+            cells = zip(numbers["channels"], has_variance(moments["covariance"]), strict=True) if config.fit else ()
             return cls(
                 config=config,
-                images=ImagesUsed.from_numbers(saved.source, numbers["images"]),
-                covariance=covariance,
-                deconvolution=fit,
+                **moments,
                 kernels=kernels,
                 channels=tuple(ChannelKernel.from_numbers(channel) for channel in numbers["channels"]),
-                device=saved.device,
                 cells=tuple(
                     CellMeasures.from_numbers(channel, kernels[i, i], varies=varies)
                     for i, (channel, varies) in enumerate(cells)
                 ),
                 bootstrap=KernelBootstrap.from_saved(saved) if config.bootstrap else None,
-                ridge=RidgeChoice.from_numbers(numbers.get("ridge")),
-                origin=Origin.from_numbers(numbers.get("origin")),
             )

@@ -1,33 +1,25 @@
 """The deconvolution kernels of an image set (Ye et al. 2020, fig. 2)."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from ndtools.computing.operators import resolve_device
 from ndtools.computing.progress import Progress
 from ndtools.console.short_form import short_form
-from ndtools.data.images.sources import resolve_source
 from ndtools.errors import DataError, OptionError
 from ndtools.experiments.kernels.bootstrap import KernelBootstrap, bootstrap_kernels
 from ndtools.experiments.kernels.cells import measure_cells
 from ndtools.experiments.kernels.config import KernelsConfig
 from ndtools.experiments.kernels.result import ChannelKernel, KernelsResult
-from ndtools.moments.files import check_space_of_files
-from ndtools.moments.grey import warn_if_grey
-from ndtools.moments.groups import GroupMoments, grouped_moments, moments_of_files
+from ndtools.moments.groups import GroupMoments
 from ndtools.moments.noise import warn_if_below_noise
-from ndtools.moments.origin import Origin, PatchSetting
 from ndtools.moments.resampling import GROUPS
 from ndtools.numerics.covariance import has_variance
 from ndtools.numerics.deconvolution import Deconvolution
 from ndtools.numerics.inverse_sqrt import method_from_name
-from ndtools.results.inputs import ImagesUsed, images_used
 from ndtools.results.series import Series, configurations
-from ndtools.text import printable
+from ndtools.results.series_moments import SeriesMoments, series_moments
 from ndtools.validation import Ridge
 
 __all__ = ["kernels", "run", "run_series"]
@@ -103,75 +95,28 @@ def run_series(
         for name in ("fit", "bootstrap"):
             if getattr(config, name):
                 raise OptionError(name, "cannot be combined with several kernel sizes or ridges; take one of each")
-    device = resolve_device(config.device)
-    if config.from_moments:
-        found = moments_of_files(config.from_moments, resampled=bool(config.bootstrap), halves="auto" in eps)
-        check_space_of_files(config.space, found.space)
-        k, channels = found.by_size[0].whole.kernel_size[0], found.by_size[0].whole.channels
-        members = tuple(
-            replace(member, kernel_size=k, gray=channels == 1, resize=found.resize, space=found.space)
-            for member in members
-        )
-        label = ", ".join(map(printable, config.from_moments))
-        used = ImagesUsed(label, found.read, noise=found.noise, calibrated=found.calibrated)
-        members = tuple(member.of_moments(found.names, calibrated=found.calibrated) for member in members)
-        origin = found.origin
-    else:
-        images = resolve_source(config.source, layout=config.layout, progress=progress)
-        if config.images is not None:
-            images = images.subset(config.images, config.seed)
-        config, members = config.applied_to(images), tuple(member.applied_to(images) for member in members)
-        found = grouped_moments(
-            images,
-            kernel_sizes=sizes,
-            ridges=eps,
-            relative=config.relative_eps,
-            groups=GROUPS if config.bootstrap else 1,
-            seed=config.seed,
-            method="im2col" if config.covariance == "im2col" else "exact",
-            stride=config.stride,
-            device=device,
-            gray=config.gray,
-            resize=config.resize,
-            space=config.space,
-            jobs=config.jobs,
-            progress=progress,
-        )
-        used = images_used(images, found.read, found.skipped, found.frames, found.noise)
-        origin = Origin.of(images.label, images.listing, PatchSetting.of(config, eps))
-    if config.bootstrap and len(found.images) < 2:
-        raise DataError(f"a bootstrap needs two images, or files of moments, at least; {used.label} is one")
-    moments = [each for each in found.by_size for _ in eps]
-    warn_if_grey(moments[0].whole)
-    series = Series(
-        tuple(
-            replace(_result(member, each, used, found.images, device, progress), origin=origin)
-            for member, each in zip(members, moments, strict=True)
-        )
-    )
-    warn_if_below_noise(min(member.fit.eps for member in series), used.noise)
+    groups = GROUPS if config.bootstrap else 1
+    found = series_moments(sizes, eps, members, groups=groups, progress=progress)
+    if config.bootstrap and len(found.groups) < 2:
+        raise DataError(f"a bootstrap needs two images, or files of moments, at least; {found.images.label} is one")
+    series = Series(tuple(_result(member, moments, found, progress) for member, moments in found.members))
+    warn_if_below_noise(min(member.fit.eps for member in series), found.images.noise)
     return series
 
 
 def _result(
-    config: KernelsConfig,
-    moments: GroupMoments,
-    used: ImagesUsed,
-    sizes: tuple[int, ...],
-    device: torch.device,
-    progress: Progress | None,
+    config: KernelsConfig, moments: GroupMoments, found: SeriesMoments[KernelsConfig], progress: Progress | None
 ) -> KernelsResult:
-    """Return the kernels for one kernel size and ridge; ``sizes`` are the numbers of images in groups."""
     covariance = moments.whole
     eps, relative, choice = moments.terms(config.eps, relative=config.relative_eps)
     method = method_from_name(config.method, n_iter=config.iterations)
     deconvolution = Deconvolution.from_covariance(covariance, eps=eps, relative=relative, method=method)
     kernels = deconvolution.kernels().numpy()
-    found = None
+    bootstrap = None
     if config.bootstrap:
-        found = bootstrap_kernels(
+        bootstrap = bootstrap_kernels(
             moments.groups,
-            sizes,
+            found.groups,
             eps=eps,
             relative=relative and any(has_variance(covariance)),  # without variance, a relative ridge is absolute
             method=method,
@@ -182,15 +127,16 @@ def _result(
     names = config.names_of(covariance.channels)
     return KernelsResult(
         config=config,
-        images=used,
+        images=found.images,
         covariance=covariance,
         deconvolution=deconvolution,
         kernels=kernels,
-        channels=tuple(_channel_kernel(name, kernels[i, i], found, i) for i, name in enumerate(names)),
-        device=str(device),
-        cells=measure_cells(kernels, covariance, found) if config.fit else (),
-        bootstrap=found,
+        channels=tuple(_channel_kernel(name, kernels[i, i], bootstrap, i) for i, name in enumerate(names)),
+        device=str(found.device),
+        cells=measure_cells(kernels, covariance, bootstrap) if config.fit else (),
+        bootstrap=bootstrap,
         ridge=choice,
+        origin=found.origin,
     )
 
 

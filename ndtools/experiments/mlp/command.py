@@ -75,13 +75,11 @@ def mlp(
     )
     output.check()
 
-    from ndtools.experiments.mlp.figures import FIGURES
     from ndtools.experiments.mlp.run import run
 
     result = output.compute(run, config, counting="epochs, all arms")
     output.results(
         result,
-        pictures=FIGURES,
         title=_title(result),
         table=_table(result),
     )

@@ -78,18 +78,7 @@ def plot_mlp(result: "MlpResult", *, width: float = PAGE, title: bool = True, fi
 
 
 def caption_mlp(result: "MlpResult") -> str:
-    """Say in words what the figure of :func:`plot_mlp` shows.
-
-    Parameters
-    ----------
-    result : MlpResult
-        Result of :func:`ndtools.experiments.mlp.run.run`.
-
-    Returns
-    -------
-    str
-        The caption, one paragraph.
-    """
+    """Say in words what the figure of :func:`plot_mlp` shows."""
     config = result.config
     block = "all inputs of a layer" if config.block_size is None else f"blocks of {config.block_size} inputs"
     spread = "a single run" if config.repeats == 1 else f"mean ± standard deviation of {config.repeats} runs"

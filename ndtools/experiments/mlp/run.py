@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ndtools.computing.operators import check_memory, operator_threads, resolve_device, threads_for
-from ndtools.computing.progress import Progress
+from ndtools.computing.progress import Progress, counter
 from ndtools.console.short_form import short_form
 from ndtools.data.labelled.dataset import Dataset
 from ndtools.data.labelled.datasets import load_dataset
@@ -114,12 +114,7 @@ def run(config: MlpConfig, *, progress: Progress | None = None) -> MlpResult:
     parameters = sum(3 * a * b + 3 * a * min(a, config.block_size or a) for a, b in itertools.pairwise(widths))
     check_memory("hidden", ",".join(map(str, config.hidden)), 4 * parameters, device)
     total = len(ARMS) * config.epochs * (len(_compared(config)) + config.repeats)
-    counted = itertools.count(1)
-
-    def done() -> None:
-        if progress:
-            progress(next(counted), total)
-
+    done = counter(progress, total)
     largest = max(min(width, config.block_size or width) for width in widths[:-1])
     with operator_threads(config.jobs or threads_for(largest)):
         arms = tuple(_arm(name, config, data, widths, batch_size, done) for name in ARMS)

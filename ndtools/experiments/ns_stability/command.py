@@ -112,7 +112,6 @@ def ns_stability(
     )
     output.check(config.source)
 
-    from ndtools.experiments.ns_stability.figures import FIGURES
     from ndtools.experiments.ns_stability.run import run
 
     result = output.compute(run, config, counting="runs" if sweep else "images")
@@ -121,7 +120,6 @@ def ns_stability(
         output.note(f"note: left out {reason}")
     output.results(
         result,
-        pictures=FIGURES,
         title=_title(result),
         table=_atlas_table(result.atlas) if result.atlas else _table(result),
     )

@@ -14,7 +14,7 @@ from ndtools.drawing.palette import ALGORITHMS
 from ndtools.drawing.style import PAGE, SMALL, add_title, drawing_style, is_wide, new_figure, width_of
 from ndtools.experiments.ns_stability.config import NsStabilityConfig
 from ndtools.experiments.ns_stability.words import steps_in_words
-from ndtools.text import source_name
+from ndtools.text import listed, source_name
 
 if TYPE_CHECKING:
     from ndtools.experiments.ns_stability.result import Curve, NsStabilityResult
@@ -96,20 +96,9 @@ def plot_ns_stability(
 
 
 def caption_ns_stability(result: "NsStabilityResult") -> str:
-    """Say in words what the figure of :func:`plot_ns_stability` shows.
-
-    Parameters
-    ----------
-    result : NsStabilityResult
-        Result of :func:`ndtools.experiments.ns_stability.run.run`.
-
-    Returns
-    -------
-    str
-        The caption, one paragraph.
-    """
+    """Say in words what the figure of :func:`plot_ns_stability` shows."""
     names = list(dict.fromkeys(curve.algorithm for curve in _curves(result)))
-    algorithms = " and ".join([*filter(None, [", ".join(names[:-1])]), names[-1]])
+    algorithms = listed(names)
     ends = "; ".join(_end(curve, result) for curve in _curves(result))
     left_out = "".join(f" Left out: {reason}." for reason in result.left_out)
     return (

@@ -79,18 +79,7 @@ def plot_precision_atlas(
 
 
 def caption_precision_atlas(atlas: "PrecisionAtlas") -> str:
-    """Say in words what the figure of :func:`plot_precision_atlas` shows.
-
-    Parameters
-    ----------
-    atlas : PrecisionAtlas
-        Result of :func:`ndtools.experiments.ns_stability.atlas.run_atlas`.
-
-    Returns
-    -------
-    str
-        The caption, one paragraph.
-    """
+    """Say in words what the figure of :func:`plot_precision_atlas` shows."""
     conditions = atlas.arrays()["sweep_conditions"]
     return (
         f"Inverse square roots of {atlas.features}×{atlas.features} matrices by {atlas.iterations} iterations of each"

@@ -86,18 +86,7 @@ def plot_ns_gains(
 
 
 def caption_ns_gains(result: "NsStabilityResult") -> str:
-    """Say in words what the figure of :func:`plot_ns_gains` shows.
-
-    Parameters
-    ----------
-    result : NsStabilityResult
-        Result of :func:`ndtools.experiments.ns_stability.run.run`.
-
-    Returns
-    -------
-    str
-        The caption, one paragraph.
-    """
+    """Say in words what the figure of :func:`plot_ns_gains` shows."""
     costs = ", ".join(f"{LABELS[curve.algorithm]} {_cost(curve, result)}" for curve in _curves(result))
     return (
         f"Iterations towards the inverse square root of A. {matrix_in_words(result)}"

@@ -109,13 +109,11 @@ def regress(
     )
     output.check()
 
-    from ndtools.experiments.regress.figures import FIGURES
     from ndtools.experiments.regress.run import run
 
     result = output.compute(run, config, counting="iterations", say=output.note)
     output.results(
         result,
-        pictures=FIGURES,
         title=_title(result),
         table=_table(result),
     )

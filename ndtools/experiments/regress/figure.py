@@ -73,18 +73,7 @@ def plot_regress(
 
 
 def caption_regress(result: "RegressResult") -> str:
-    """Say in words what the figure of :func:`plot_regress` shows.
-
-    Parameters
-    ----------
-    result : RegressResult
-        Result of :func:`ndtools.experiments.regress.run.run`.
-
-    Returns
-    -------
-    str
-        The caption, one paragraph.
-    """
+    """Say in words what the figure of :func:`plot_regress` shows."""
     config = result.config
     how = f"{counted(config.n_iter, 'Newton-Schulz iteration')}" if config.method == "coupled" else "exact"
     shrinkage = "" if config.shrinkage == "none" else f", shrinkage {config.shrinkage}"

@@ -73,18 +73,7 @@ def plot_regress_kernels(
 
 
 def caption_regress_kernels(result: "RegressResult") -> str:
-    """Say in words what the figure of :func:`plot_regress_kernels` shows.
-
-    Parameters
-    ----------
-    result : RegressResult
-        Result of :func:`ndtools.experiments.regress.run.run`.
-
-    Returns
-    -------
-    str
-        The caption, one paragraph.
-    """
+    """Say in words what the figure of :func:`plot_regress_kernels` shows."""
     losses = [TITLES[loss.name] for loss in result.losses]
     named = ", ".join(f"({letter}) {name}" for letter, name in zip("ab", losses, strict=False))
     optima = " or ".join(OPTIMUM[loss.name] for loss in result.losses)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ndtools.computing.operators import operator_threads, resolve_device, threads_for
-from ndtools.computing.progress import Progress
+from ndtools.computing.progress import Progress, counter
 from ndtools.console.short_form import short_form
 from ndtools.data.labelled.datasets import load_dataset
 from ndtools.data.labelled.flat import ROWS, FlatDataset
@@ -81,7 +81,7 @@ def run(
         study = _Study.of(config, data, iterations)
         runs = []
         for repeat in range(config.repeats):
-            done = _counter(progress, repeat * iterations, config.repeats * iterations)
+            done = counter(progress, config.repeats * iterations, repeat * iterations)
             runs.append(list(study.train(study.batches(batch_size, repeat), done)))
         losses = tuple(study.collect(name, runs) for name in study.names)
     return RegressResult(
@@ -217,16 +217,6 @@ class _Study:
 def _linear(weights: Tensor) -> Callable[[Tensor], Tensor]:
     single = weights.float()
     return lambda rows: torch.addmm(single[0], rows, single[1:])
-
-
-def _counter(progress: Progress | None, before: int, total: int) -> Callable[[], None]:
-    counted = itertools.count(before + 1)
-
-    def done() -> None:
-        if progress:
-            progress(next(counted), total)
-
-    return done
 
 
 def _warn_of_small_batches(config: RegressConfig, batch_size: int, features: int) -> None:

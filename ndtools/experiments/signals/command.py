@@ -117,11 +117,10 @@ def signals(
     )
     output.check(config.source)
 
-    from ndtools.experiments.signals.figures import FIGURES
     from ndtools.experiments.signals.run import run
 
     result = output.compute(run, config)
-    output.results(result, pictures=FIGURES, title=_title(result), table=_table(result))
+    output.results(result, title=_title(result), table=_table(result))
 
 
 def _sides_from(text: str | None) -> int | tuple[int, ...] | None:

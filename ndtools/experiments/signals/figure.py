@@ -93,18 +93,7 @@ def plot_signals(
 
 
 def caption_signals(result: "SignalsResult") -> str:
-    """Say in words what the figure of :func:`plot_signals` shows.
-
-    Parameters
-    ----------
-    result : SignalsResult
-        Result of :func:`ndtools.experiments.signals.run.run`.
-
-    Returns
-    -------
-    str
-        The caption, one paragraph.
-    """
+    """Say in words what the figure of :func:`plot_signals` shows."""
     norm, count = weight_norm(result.kernels), len(result.names)
     scale = f"weights are linear within ±{norm.linthresh:.2g} and logarithmic beyond"
     if result.axes == "ZYX":

@@ -20,14 +20,14 @@ from ndtools.console.options import (
     with_shared_options,
 )
 from ndtools.console.results import ExperimentOutput
-from ndtools.console.tables import new_table, series_cells, series_table
+from ndtools.console.tables import new_table, series_table
 from ndtools.experiments.sparsity.config import SparsityConfig
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from ndtools.experiments.sparsity.result import SparsityResult
-    from ndtools.numerics.sparsity import Estimate
+    from ndtools.numerics.sparsity import Distribution, Estimate
     from ndtools.results.series import Series
 
 __all__ = ["sparsity"]
@@ -96,21 +96,18 @@ def sparsity(
     )
     output.check(config.source, *config.from_moments)
 
-    from ndtools.experiments.sparsity.figures import FIGURES, SERIES
     from ndtools.experiments.sparsity.run import run_series
 
     series = output.compute(
         run_series, config, kernel_sizes=sizes, ridges=ridges, counting="images" if from_moments else "images, twice"
     )
     result = series[0]
-    if result.images.calibrated:
-        output.units(result.images.label, result.config)
-    output.skipped(result.images)
+    output.of_images(result.images, result.config)
     if len(series) == 1:
-        output.results(result, pictures=FIGURES, title=_title(result), table=_table(result))
+        output.results(result, title=_title(result), table=_table(result))
     else:
         title = f"Sparsity · {result.images.counted} · {result.config.whitening}"
-        output.results(series, pictures=SERIES, title=title, table=_series_table(series))
+        output.results(series, title=title, table=_series_table(series))
 
 
 def _title(result: "SparsityResult") -> str:
@@ -137,17 +134,16 @@ def _table(result: "SparsityResult") -> "Table":
 def _series_table(series: "Series[SparsityResult]") -> "Table":
     from ndtools.experiments.sparsity.verdict import verdicts
 
-    table = series_table(series, NAMES.values())
+    table = series_table(series, NAMES.values(), _cells)
     lines = [str(table.caption)] * bool(table.caption) + list(map(str, verdicts(series)))
     if not lines and series[0].config.whitening == "patch":
         lines = ["add 'paper' to --eps to judge the paper's sentence at its own ridge"]
     table.caption = "\n".join(lines) or None
-    for i, member in enumerate(series):
-        if i == 0 or member.before is not series[i - 1].before:
-            before = (_estimate(member.before.measures[name]) for name in NAMES)
-            table.add_row(str(member.config.kernel_size), "before", "", *before)
-        table.add_row(*series_cells(member), *(_estimate(member.after.measures[name]) for name in NAMES))
     return table
+
+
+def _cells(side: "Distribution") -> list[str]:
+    return [_estimate(side.measures[name]) for name in NAMES]
 
 
 def _estimate(estimate: "Estimate") -> str:

@@ -96,18 +96,7 @@ def plot_sparsity(
 
 
 def caption_sparsity(result: "SparsityResult") -> str:
-    """Say in words what the figure of :func:`plot_sparsity` shows.
-
-    Parameters
-    ----------
-    result : SparsityResult
-        Result of :func:`ndtools.experiments.sparsity.run.run`.
-
-    Returns
-    -------
-    str
-        The caption, one paragraph.
-    """
+    """Say in words what the figure of :func:`plot_sparsity` shows."""
     k, reach = result.config.kernel_size, result.edges[-1]
     before, after = result.before, result.after
     return (

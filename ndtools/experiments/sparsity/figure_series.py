@@ -92,18 +92,7 @@ def plot_sparsity_series(
 
 
 def caption_sparsity_series(series: "Series[SparsityResult]") -> str:
-    """Say in words what the figure of :func:`plot_sparsity_series` shows.
-
-    Parameters
-    ----------
-    series : Series of SparsityResult
-        Result of :func:`ndtools.experiments.sparsity.run.run_series`.
-
-    Returns
-    -------
-    str
-        The caption, one paragraph.
-    """
+    """Say in words what the figure of :func:`plot_sparsity_series` shows."""
     first = series[0]
     after = "after deconvolution" if first.config.whitening == "patch" else "after the decorrelation of the channels"
     return (

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from ndtools.computing.operators import resolve_device
-from ndtools.computing.progress import Progress
+from ndtools.computing.progress import Progress, of_pass
 from ndtools.console.short_form import short_form
 from ndtools.data.images.sources import resolve_source
 from ndtools.errors import DataError, OptionError
@@ -16,6 +16,7 @@ from ndtools.moments.files import check_space_of_files
 from ndtools.moments.grey import warn_if_grey
 from ndtools.moments.groups import GroupMoments, grouped_moments, moments_of_files
 from ndtools.moments.keeping import KeptImages
+from ndtools.moments.origin import PatchSetting
 from ndtools.moments.whitened import Whitening, measure_values
 from ndtools.numerics.ridge import RidgeChoice
 from ndtools.numerics.sparsity import REACH
@@ -95,16 +96,10 @@ def run_series(
     if len(members) > 1 and config.whitening == "none":
         raise OptionError("whitening", "must decorrelate something where there are several results, got 'none'")
     device = resolve_device(config.device)
-    images = resolve_source(config.source, layout=config.layout, progress=progress)
-    if len(images) > config.images:
-        images = images.subset(config.images, config.seed)
+    images = resolve_source(config.source, layout=config.layout, progress=progress).subset(config.images, config.seed)
     config, members = config.applied_to(images), tuple(member.applied_to(images) for member in members)
 
     passes = 1 if config.from_moments else 2
-
-    def report(first: int) -> Progress | None:
-        return (lambda done, total: progress(first * total + done, passes * total)) if progress else None
-
     kept = None if config.from_moments else KeptImages()
     if config.from_moments:
         if len(sizes) > 1:
@@ -126,16 +121,13 @@ def run_series(
     else:
         found = grouped_moments(
             images,
+            PatchSetting.of(config, eps),
             kernel_sizes=sizes,
-            ridges=eps,
-            relative=config.relative_eps,
-            seed=config.seed,
+            halves="auto" in eps,
             device=device,
-            gray=config.gray,
-            space=config.space,
             jobs=config.jobs,
             kept=kept,
-            progress=report(0),
+            progress=of_pass(progress, 0, passes),
         )
     if config.whitening != "none":
         warn_if_grey(found.by_size[0].whole)
@@ -151,16 +143,14 @@ def run_series(
     measured = measure_values(
         images,
         maps,
+        PatchSetting.of(config, eps),
         edges=edges,
         groups=config.bootstrap,
         largest=max(each.whole.kernel_size for each in found.by_size),
         own=not config.from_moments,
-        seed=config.seed,
-        gray=config.gray,
-        space=config.space,
         jobs=config.jobs,
         kept=kept,
-        progress=report(passes - 1),
+        progress=of_pass(progress, passes - 1, passes),
     )
     gathered = measured.gathered
     used = images_used(images, gathered.read, gathered.skipped, gathered.frames, gathered.noise)

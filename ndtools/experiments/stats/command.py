@@ -75,15 +75,11 @@ def stats(
     )
     output.check(config.source)
 
-    from ndtools.experiments.stats.figures import FIGURES
     from ndtools.experiments.stats.run import run
 
     result = output.compute(run, config, counting="images")
-    if result.images.calibrated:
-        output.units(result.images.label, result.config)
-    output.skipped(result.images)
-    output.fewer(result.images, images)
-    output.results(result, pictures=FIGURES, title=_title(result), table=_tables(result))
+    output.of_images(result.images, result.config, wanted=images)
+    output.results(result, title=_title(result), table=_tables(result))
 
 
 def _title(result: "StatsResult") -> str:

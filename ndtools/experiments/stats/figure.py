@@ -70,18 +70,7 @@ def plot_stats(result: "StatsResult", *, width: float = PAGE, title: bool = True
 
 
 def caption_stats(result: "StatsResult") -> str:
-    """Say in words what the figure of :func:`plot_stats` shows.
-
-    Parameters
-    ----------
-    result : StatsResult
-        Result of :func:`ndtools.experiments.stats.run.run`.
-
-    Returns
-    -------
-    str
-        The caption, one paragraph.
-    """
+    """Say in words what the figure of :func:`plot_stats` shows."""
     found = result.statistics
     places = shown_channels(len(result.names))
     shown = [result.names[i] for i in places]

@@ -76,7 +76,7 @@ def resolve(config: StatsConfig) -> ImageSource | LabelledImages:
         if str(error).startswith("no such file"):
             raise DataError(f"{error}; data sets are {names_of_sets()}") from None
         raise
-    return images if config.images is None else images.subset(config.images, config.seed)
+    return images.subset(config.images, config.seed)
 
 
 def _labelled(config: StatsConfig) -> LabelledImages:

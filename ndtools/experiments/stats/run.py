@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ndtools.computing.progress import Progress
+from ndtools.computing.progress import Progress, of_pass
 from ndtools.console.short_form import short_form
 from ndtools.data.images.conversion import in_colour_space
 from ndtools.data.images.reading import Decoded
@@ -72,7 +72,7 @@ def _of_source(config: StatsConfig, images: ImageSource, progress: Progress | No
     config = config.applied_to(images)
     channels = len(images.channels_decoded(gray=config.gray))
     passes = 2 if images.calibrated else 1
-    reach = _reach(config, images, _pass(progress, 0, passes)) if images.calibrated else reach_of(config.space)
+    reach = _reach(config, images, of_pass(progress, 0, passes)) if images.calibrated else reach_of(config.space)
 
     def new() -> _Sums:
         return _Sums(ChannelSums(channels, reach))
@@ -86,7 +86,7 @@ def _of_source(config: StatsConfig, images: ImageSource, progress: Progress | No
         space=config.space,
         jobs=config.jobs,
         working=WORKING,
-        progress=_pass(progress, passes - 1, passes),
+        progress=of_pass(progress, passes - 1, passes),
     )
     total, *others = gathered.parts
     for part in others:
@@ -114,11 +114,6 @@ def _reach(config: StatsConfig, images: ImageSource, progress: Progress | None) 
     )
     low, high = min(ends[0] for ends in gathered.parts), max(ends[1] for ends in gathered.parts)
     return (low, high) if low < high else (low, low + max(1.0, abs(low)))  # 1 would be lost in a large value's rounding
-
-
-def _pass(progress: Progress | None, number: int, of: int) -> Progress | None:
-    """Return a function that is told the progress of one of several passes, and tells that of all."""
-    return (lambda done, total: progress(number * total + done, of * total)) if progress else None
 
 
 def _add(sums: _Sums, image: Decoded) -> None:

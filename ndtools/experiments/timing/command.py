@@ -66,7 +66,6 @@ def timing(
     )
     output.check()
 
-    from ndtools.experiments.timing.figures import FIGURES
     from ndtools.experiments.timing.run import run
 
     result = output.compute(run, config, counting="layers")
@@ -74,7 +73,6 @@ def timing(
         output.note(f"note: left out row {row.number}, which {row.reason}")
     output.results(
         result,
-        pictures=FIGURES,
         title=_title(result),
         table=_table(result),
     )

@@ -114,18 +114,7 @@ def plot_timing(
 
 
 def caption_timing(result: "TimingResult") -> str:
-    """Say in words what the figure of :func:`plot_timing` shows.
-
-    Parameters
-    ----------
-    result : TimingResult
-        Result of :func:`ndtools.experiments.timing.run.run`.
-
-    Returns
-    -------
-    str
-        The caption, one paragraph.
-    """
+    """Say in words what the figure of :func:`plot_timing` shows."""
     config = result.config
     threads = f", {counted(result.threads, 'thread')}" if result.device == "cpu" else ""
     direction = "forward and backward (published: forward)" if config.backward else "forward"

@@ -1,13 +1,12 @@
 """What each stage of a deconvolution layer costs beside its convolution (Ye et al. 2020, table 3)."""
 
-import platform
 import warnings
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ndtools.computing.hardware import hardware
 from ndtools.computing.operators import available_memory, operator_threads, resolve_device, seconds_at
 from ndtools.computing.progress import Progress
 from ndtools.console.short_form import short_form
@@ -62,7 +61,7 @@ def run(config: TimingConfig, *, progress: Progress | None = None) -> TimingResu
         rows=tuple(rows),
         left_out=tuple(left_out),
         device=str(device),
-        processor=_processor(device),
+        processor=str(hardware(device)["name"]),
         threads=threads,
         torch=str(torch.__version__),
     )
@@ -127,14 +126,3 @@ def _seconds(stage: Stage, device: torch.device, *, backward: bool) -> float:
     start = seconds_at(device)
     torch.autograd.grad(outputs, inputs, gradients)
     return forward + seconds_at(device) - start
-
-
-def _processor(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

@@ -2,8 +2,9 @@
 
 from ndtools.experiments.deblur.config import DeblurConfig
 from ndtools.reproduction.grading import grade_claim
-from ndtools.reproduction.item import Grade, Item, Level, Part, Results, Setting
+from ndtools.reproduction.item import Item, Level, Part, Results, Setting
 from ndtools.reproduction.places import IMAGE
+from ndtools.results.reproductions import Grade
 from ndtools.text import counted, percent, source_name
 
 __all__ = ["FIG_1"]

@@ -8,7 +8,8 @@ from ndtools.experiments.mlp.config import MlpConfig
 from ndtools.experiments.regress.config import RegressConfig
 from ndtools.reproduction.chance import beyond, noise_of_means, noise_of_pairs
 from ndtools.reproduction.grading import grade_claim
-from ndtools.reproduction.item import Grade, Item, Level, Part, Results, Setting
+from ndtools.reproduction.item import Item, Level, Part, Results, Setting
+from ndtools.results.reproductions import Grade
 from ndtools.text import counted
 
 __all__ = ["FIG_5"]

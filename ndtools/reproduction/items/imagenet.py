@@ -5,8 +5,9 @@ import math
 from ndtools.published.registry import ENTRIES
 from ndtools.reproduction.chance import beyond, noise_of_accuracies
 from ndtools.reproduction.grading import POINTS, grade_claim
-from ndtools.reproduction.item import Grade, Item, Level, Part, Results, Setting
+from ndtools.reproduction.item import Item, Level, Part, Results, Setting
 from ndtools.reproduction.items.recipes import Cell, accuracy, conditions_of, grade_cells, imagenet_part
+from ndtools.results.reproductions import Grade
 from ndtools.text import counted
 
 __all__ = ["TABLE_2"]

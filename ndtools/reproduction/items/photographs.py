@@ -10,8 +10,9 @@ from ndtools.experiments.deconvolve.config import DeconvolveConfig
 from ndtools.experiments.kernels.config import KernelsConfig
 from ndtools.experiments.sparsity.config import SparsityConfig
 from ndtools.reproduction.grading import ONE_SET, grade_claim
-from ndtools.reproduction.item import Grade, Item, Level, Part, Results, Setting
+from ndtools.reproduction.item import Item, Level, Part, Results, Setting
 from ndtools.reproduction.places import IMAGE, PHOTOGRAPHS
+from ndtools.results.reproductions import Grade
 from ndtools.text import percent, source_name
 
 __all__ = ["FIG_2", "FIG_3", "FIG_4", "FIG_9", "FIG_10"]

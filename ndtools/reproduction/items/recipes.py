@@ -9,8 +9,9 @@ from ndtools.models.norms import NORMS
 from ndtools.published.entry import Entry
 from ndtools.published.registry import ENTRIES, beside
 from ndtools.reproduction.grading import capped, grade_accuracy
-from ndtools.reproduction.item import Grade, Level, Part, Results, Setting
+from ndtools.reproduction.item import Level, Part, Results, Setting
 from ndtools.reproduction.kinds import STREAMED
+from ndtools.results.reproductions import Grade
 from ndtools.results.runs import Run
 from ndtools.text import counted
 

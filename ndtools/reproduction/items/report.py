@@ -7,7 +7,7 @@ from typing import Any
 from ndtools.published.entry import Entry
 from ndtools.published.registry import ENTRIES
 from ndtools.reproduction.grading import grade_claim, grade_share
-from ndtools.reproduction.item import Grade, Item, Level, Part, Results, Setting
+from ndtools.reproduction.item import Item, Level, Part, Results, Setting
 from ndtools.reproduction.items.comparing import ahead, lead, noise_of_steps
 from ndtools.reproduction.items.recipes import (
     Cell,
@@ -17,6 +17,7 @@ from ndtools.reproduction.items.recipes import (
     grade_cells,
     part,
 )
+from ndtools.results.reproductions import Grade
 
 __all__ = ["REPORT_1", "REPORT_2", "REPORT_3", "REPORT_4"]
 

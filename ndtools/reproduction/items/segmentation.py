@@ -8,10 +8,11 @@ import numpy as np
 from ndtools.experiments.segment.config import SegmentConfig
 from ndtools.reproduction.chance import beyond, noise_of_accuracies
 from ndtools.reproduction.grading import grade_claim
-from ndtools.reproduction.item import Grade, Item, Level, Part, Results, Setting
+from ndtools.reproduction.item import Item, Level, Part, Results, Setting
 from ndtools.reproduction.items.comparing import loss_below
 from ndtools.reproduction.items.recipes import accuracy, conditions_of
 from ndtools.reproduction.kinds import SCENES, STREAMED
+from ndtools.results.reproductions import Grade
 from ndtools.results.runs import Run
 from ndtools.text import counted
 

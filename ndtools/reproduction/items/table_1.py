@@ -5,9 +5,10 @@ from statistics import median
 from ndtools.published.paper import TABLE_1_NETWORKS
 from ndtools.published.registry import ENTRIES
 from ndtools.reproduction.grading import POINTS, grade_claim
-from ndtools.reproduction.item import Grade, Item, Level, Part, Results, Setting
+from ndtools.reproduction.item import Item, Level, Part, Results, Setting
 from ndtools.reproduction.items.comparing import lead
 from ndtools.reproduction.items.recipes import Cell, accuracies, conditions_of, glyph_level, grade_cells, part
+from ndtools.results.reproductions import Grade
 from ndtools.text import counted
 
 __all__ = ["TABLE_1"]
@@ -130,7 +131,7 @@ def _grade(level: Level, results: Results) -> list[Grade]:
     if not results:
         return []
     if "bn" in results or "nd" in results:
-        return _grade_glyphs(level, results)
+        return _grade_glyphs(results)
     grades = grade_cells(level, results, _CELLS)
     grades += _grade_sizes(results)
     grades += _grade_leads(level, results)
@@ -276,7 +277,7 @@ def _conditions(results: Results) -> str:
     return conditions_of(first) + (f"; and {counted(more, 'further run')} of the same recipe" if more else "")
 
 
-def _grade_glyphs(level: Level, results: Results) -> list[Grade]:
+def _grade_glyphs(results: Results) -> list[Grade]:
     if not {"bn", "nd"} <= set(results):
         return []
     values = accuracies(results)

@@ -5,7 +5,8 @@ import math
 from ndtools.experiments.inference.config import InferenceConfig
 from ndtools.reproduction.chance import beyond, noise_of_times
 from ndtools.reproduction.grading import grade_claim
-from ndtools.reproduction.item import Grade, Item, Level, Part, Results, Setting
+from ndtools.reproduction.item import Item, Level, Part, Results, Setting
+from ndtools.results.reproductions import Grade
 from ndtools.text import counted
 
 __all__ = ["TESTING"]

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from ndtools.experiments.check.config import CheckConfig
 from ndtools.published.registry import CLAIMS
-from ndtools.reproduction.item import Grade, Item, Level, Part, Results, Setting, Verdict
+from ndtools.reproduction.item import Item, Level, Part, Results, Setting
+from ndtools.results.reproductions import Grade, Verdict
 from ndtools.text import source_name
 
 __all__ = ["EQUIVALENCE", "PROPOSITIONS"]

@@ -9,7 +9,8 @@ from ndtools.experiments.timing.config import TimingConfig
 from ndtools.published.registry import ENTRIES
 from ndtools.reproduction.chance import beyond, noise_of_times
 from ndtools.reproduction.grading import grade_claim, grade_share
-from ndtools.reproduction.item import Grade, Item, Level, Part, Results, Setting
+from ndtools.reproduction.item import Item, Level, Part, Results, Setting
+from ndtools.results.reproductions import Grade
 from ndtools.text import counted
 
 __all__ = ["TABLE_3"]

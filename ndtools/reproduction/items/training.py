@@ -5,7 +5,7 @@ import numpy as np
 from ndtools.published.registry import ENTRIES
 from ndtools.reproduction.chance import beyond, noise_of_accuracies
 from ndtools.reproduction.grading import grade_claim
-from ndtools.reproduction.item import Grade, Item, Level, Part, Results, Setting
+from ndtools.reproduction.item import Item, Level, Part, Results, Setting
 from ndtools.reproduction.items.comparing import lead, loss_below
 from ndtools.reproduction.items.recipes import (
     Cell,
@@ -16,6 +16,7 @@ from ndtools.reproduction.items.recipes import (
     imagenet_part,
     part,
 )
+from ndtools.results.reproductions import Grade
 
 __all__ = ["FIG_8", "TABLE_4"]
 

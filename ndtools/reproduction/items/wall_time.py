@@ -8,10 +8,11 @@ import numpy as np
 from ndtools.experiments.features.config import FeaturesConfig
 from ndtools.published.registry import ENTRIES
 from ndtools.reproduction.grading import ONE_SET, grade_claim
-from ndtools.reproduction.item import Grade, Item, Level, Part, Results, Setting
+from ndtools.reproduction.item import Item, Level, Part, Results, Setting
 from ndtools.reproduction.items.comparing import ahead, seconds_of_steps, slower
 from ndtools.reproduction.items.recipes import accuracy, conditions_of, glyph_level, imagenet_part, part
 from ndtools.reproduction.items.table_1 import NETWORKS
+from ndtools.results.reproductions import Grade
 from ndtools.results.runs import Run
 from ndtools.text import counted, source_name
 

@@ -2,8 +2,6 @@
 
 import builtins
 import io
-import struct
-import zlib
 
 import numpy as np
 import pytest
@@ -11,23 +9,16 @@ from PIL import Image
 
 from ndtools.data.images.decoding import decode_image, number_of_frames, open_image, rounding_step
 from ndtools.errors import DataError
+from tests.png import png
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 65536, (5, 7, 3), dtype=np.uint16)
 WHITE = 65535
 
 
-def png(samples, colour_type, *, further=b""):
-    """Encode a PNG file of 16 bits per channel by the letter of its specification."""
-
-    def chunk(name, data):
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    height, width = samples.shape[:2]
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0))
-    key = chunk(b"tRNS", further) if further else b""
-    return b"\x89PNG\r\n\x1a\n" + header + key + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+def png16(samples, colour_type, **options):
+    """Content of a PNG file of 16 bits per channel."""
+    return png(samples.shape[1::-1], 16, colour_type, [row.astype(">u2").tobytes() for row in samples], **options)
 
 
 def tiff(samples, **options):
@@ -50,7 +41,7 @@ def codecs():
 class TestWithThePackages:
     @pytest.mark.usefixtures("codecs")
     def test_png(self):
-        pixels = decode_image(png(RGB, 2))
+        pixels = decode_image(png16(RGB, 2))
         assert pixels.dtype == np.float32
         np.testing.assert_array_equal(pixels, exact(RGB.transpose(2, 0, 1)))
 
@@ -58,7 +49,7 @@ class TestWithThePackages:
     def test_the_low_byte_counts(self):
         low = np.zeros((2, 2, 3), np.uint16)
         low[0, 0, 0] = 1
-        assert decode_image(png(low, 2))[0, 0, 0] == np.float32(1 / WHITE)
+        assert decode_image(png16(low, 2))[0, 0, 0] == np.float32(1 / WHITE)
 
     @pytest.mark.parametrize("options", [{}, {"byteorder": ">"}, {"compression": "zlib"}, {"planarconfig": "separate"}])
     @pytest.mark.usefixtures("codecs")
@@ -73,7 +64,7 @@ class TestWithThePackages:
         with pytest.raises(DataError, match=r"do not fit \[0, 1\].*`axes`"):
             decode_image(tiff(3 * unit, photometric="rgb"))
 
-    @pytest.mark.parametrize("encode", [lambda s: png(s, 6), lambda s: tiff(s, photometric="rgb", extrasamples=[2])])
+    @pytest.mark.parametrize("encode", [lambda s: png16(s, 6), lambda s: tiff(s, photometric="rgb", extrasamples=[2])])
     @pytest.mark.usefixtures("codecs")
     def test_alpha_is_composited_over_white(self, encode):
         samples = np.dstack([RGB, RNG.integers(0, 65536, RGB.shape[:2], dtype=np.uint16)])
@@ -85,13 +76,13 @@ class TestWithThePackages:
     @pytest.mark.usefixtures("codecs")
     def test_grey_with_alpha_is_three_equal_channels(self):
         samples = np.dstack([RGB[..., 0], np.full(RGB.shape[:2], WHITE, np.uint16)])
-        pixels = decode_image(png(samples, 4))
+        pixels = decode_image(png16(samples, 4))
         np.testing.assert_allclose(pixels, np.broadcast_to(exact(RGB[..., 0]), (3, 5, 7)), rtol=0, atol=1e-7)
 
     @pytest.mark.usefixtures("codecs")
     def test_colour_key_is_white(self):
         key = RGB[1, 2]
-        pixels = decode_image(png(RGB, 2, further=key.astype(">u2").tobytes()))
+        pixels = decode_image(png16(RGB, 2, further=key.astype(">u2").tobytes()))
         expected = exact(RGB.transpose(2, 0, 1))
         expected[:, 1, 2] = 1
         np.testing.assert_array_equal(pixels, expected)
@@ -99,12 +90,12 @@ class TestWithThePackages:
     @pytest.mark.usefixtures("codecs")
     def test_luma(self):
         luma = (RGB / WHITE) @ [0.299, 0.587, 0.114]
-        np.testing.assert_allclose(decode_image(png(RGB, 2), gray=True)[0], luma, rtol=0, atol=2e-7)
+        np.testing.assert_allclose(decode_image(png16(RGB, 2), gray=True)[0], luma, rtol=0, atol=2e-7)
 
     @pytest.mark.usefixtures("codecs")
     def test_resizing_of_one_colour_keeps_it(self):
         flat = np.full((8, 12, 3), 4660, np.uint16)
-        pixels = decode_image(png(flat, 2), resize=4)
+        pixels = decode_image(png16(flat, 2), resize=4)
         assert pixels.shape == (3, 4, 6)
         np.testing.assert_allclose(pixels, 4660 / WHITE, rtol=1e-6)
 
@@ -124,7 +115,9 @@ class TestWithThePackages:
         with pytest.raises(DataError, match=r"9 channels that are not R, G and B.*`axes`"):
             decode_image(tiff(np.zeros((4, 5, 9), np.uint16), photometric="minisblack", planarconfig="contig"))
 
-    @pytest.mark.parametrize("encode", [lambda: png(RGB, 2), lambda: tiff(RGB, photometric="rgb", compression="zlib")])
+    @pytest.mark.parametrize(
+        "encode", [lambda: png16(RGB, 2), lambda: tiff(RGB, photometric="rgb", compression="zlib")]
+    )
     @pytest.mark.usefixtures("codecs")
     def test_damaged(self, encode):
         content = encode()
@@ -173,7 +166,7 @@ def test_ppm(largest):
             decode_image(b"P6\n" + header + above)
 
 
-@pytest.mark.parametrize(("content", "what"), [(png(RGB, 2), "PNG"), (None, "TIFF")])
+@pytest.mark.parametrize(("content", "what"), [(png16(RGB, 2), "PNG"), (None, "TIFF")])
 def test_without_the_packages_nothing_is_read_as_its_high_byte(content, what, monkeypatch):
     content = content or tiff(RGB, photometric="rgb")
     original = builtins.__import__

@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
-from PIL import Image
 
 from ndtools.data.images.decoding import decode_image
-from ndtools.data.images.synthetic import dead_leaves, sample_images, write_sample
+from ndtools.data.images.synthetic import dead_leaves, sample_images
 
 
 @pytest.fixture(scope="module")
@@ -100,10 +99,3 @@ def test_the_sample_is_made_when_asked_for_and_ends_with_a_photograph():
     photograph = decode_image(sample[-1][1]())
     assert photograph.shape == (3, 600, 512)
     assert 0.3 < photograph.mean() / 255 < 0.7
-
-
-def test_write_sample(tmp_path):
-    paths = write_sample(tmp_path / "new", count=2)
-    assert [path.name for path in paths] == ["dead_leaves_00.png", "dead_leaves_01.png"]
-    with Image.open(paths[1]) as image:
-        np.testing.assert_array_equal(np.asarray(image), dead_leaves(256, 384, seed=1).transpose(1, 2, 0))

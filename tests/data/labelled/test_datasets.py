@@ -17,11 +17,7 @@ from ndtools.errors import DataError
 from tests.labelled_files import IDX_NAMES, idx, idx_contents, put, records
 from tests.places import real
 
-
-@pytest.fixture(autouse=True)
-def nothing_elsewhere(monkeypatch, tmp_path):
-    monkeypatch.delenv("NDTOOLS_DATA", raising=False)
-    monkeypatch.setattr(locations, "_cache", lambda: tmp_path / "cache")
+pytestmark = pytest.mark.usefixtures("nothing_elsewhere")
 
 
 @pytest.fixture

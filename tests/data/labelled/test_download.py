@@ -22,18 +22,14 @@ from ndtools.errors import DataError, OutputError
 from tests.labelled_files import IDX_NAMES, Server, idx, md5, serve_mnist
 from tests.places import ROOT
 
+pytestmark = pytest.mark.usefixtures("nothing_elsewhere")
+
 
 @pytest.fixture
 def server():
     server = Server()
     yield server
     server.close()
-
-
-@pytest.fixture(autouse=True)
-def nothing_elsewhere(monkeypatch, tmp_path):
-    monkeypatch.delenv("NDTOOLS_DATA", raising=False)
-    monkeypatch.setattr(locations, "_cache", lambda: tmp_path / "cache")
 
 
 @pytest.fixture

@@ -4,9 +4,7 @@ import io
 import os
 import pickle
 import shutil
-import struct
 import tarfile
-import zlib
 
 import numpy as np
 import pytest
@@ -30,6 +28,7 @@ from tests.data.labelled.streamed_files import (
     write,
 )
 from tests.places import real
+from tests.png import png
 
 
 def everything(samples):
@@ -288,17 +287,9 @@ def test_label_maps_of_palettes_hold_their_indices(tmp_path):
 
 def of_few_bits(numbers, bits):
     """Content of a PNG file of grey levels with few bits, packed into bytes."""
-
-    def chunk(name, content):
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-
     digits = (numbers[..., None] >> np.arange(bits)[::-1]) & 1
     rows = np.packbits(digits.reshape(len(numbers), -1).astype(np.uint8), axis=1)
-    header = struct.pack(">IIBBBBB", *numbers.shape[::-1], bits, 0, 0, 0, 0)
-    lines = b"".join(b"\0" + row.tobytes() for row in rows)
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        chunk(name, content) for name, content in ((b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b""))
-    )
+    return png(numbers.shape[::-1], bits, 0, [row.tobytes() for row in rows])
 
 
 @pytest.mark.parametrize("most", [1, 3, 15, 11, 200, 300])

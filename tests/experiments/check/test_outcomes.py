@@ -118,27 +118,28 @@ def test_a_gradient_that_is_corrected_by_d_alone_is_noticed(drawn, config, monke
     assert equivalence.check(drawn, config).verdict == "does not hold"
 
 
-def test_one_step_with_a_ridge_leaves_what_the_spectrum_says(drawn, config, outcomes):
-    # In each principal direction one step makes λ/(λ + eps) of the way; the responses are made again here, in NumPy.
+def spectrum_and_responses(drawn, config):
+    """Return singular values of the patches, and the responses along their directions, made again in NumPy."""
     rows = drawn.rows.numpy()
     generator = torch.Generator().manual_seed(config.seed)
     weights, noise = (torch.randn(n, generator=generator, dtype=torch.float64).numpy() for n in (27, len(rows)))
     signal = rows @ weights / np.sqrt(np.mean((rows @ weights) ** 2))
     directions, values, _ = np.linalg.svd(rows, full_matrices=False)
     parts = directions.T @ (signal + prop1.NOISE * noise)
-    values = values**2 / len(rows)
+    return values, parts
+
+
+def test_one_step_with_a_ridge_leaves_what_the_spectrum_says(drawn, config, outcomes):
+    # In each principal direction one step makes λ/(λ + eps) of the way.
+    values, parts = spectrum_and_responses(drawn, config)
+    values = values**2 / len(drawn.rows)
     left = np.linalg.norm(parts * EPS / (values + EPS)) / np.linalg.norm(parts)
     found = outcomes["prop1"].comparison(f"whitened with the ridge {EPS:.3g}")
     assert found.difference == pytest.approx(left, rel=1e-8)
 
 
 def test_the_raw_arm_follows_its_recurrence(drawn, config, outcomes):
-    rows = drawn.rows.numpy()
-    generator = torch.Generator().manual_seed(config.seed)
-    weights, noise = (torch.randn(n, generator=generator, dtype=torch.float64).numpy() for n in (27, len(rows)))
-    signal = rows @ weights / np.sqrt(np.mean((rows @ weights) ** 2))
-    directions, values, _ = np.linalg.svd(rows, full_matrices=False)
-    parts = directions.T @ (signal + prop1.NOISE * noise)
+    values, parts = spectrum_and_responses(drawn, config)
     left = (1 - values**2 / values[0] ** 2)[None] ** np.arange(prop1.STEPS + 1)[:, None] * parts
     np.testing.assert_allclose(
         outcomes["prop1"].curve("raw").y, np.linalg.norm(left, axis=1) / np.linalg.norm(parts), rtol=1e-8

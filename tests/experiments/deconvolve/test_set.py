@@ -13,6 +13,7 @@ from ndtools.data.images.sources import resolve_source
 from ndtools.errors import DataError, OptionError, OutputError
 from ndtools.experiments.deconvolve.destinations import destinations
 from tests.commands import invoke, numbers, save
+from tests.oracles.inverse_roots import inverse_root
 from tests.oracles.patches import patch_covariance, patch_matrix
 
 pytestmark = pytest.mark.usefixtures("unpainted")
@@ -32,11 +33,6 @@ def pixels_of(folder):
     return {path.stem: np.asarray(Image.open(path)).transpose(2, 0, 1) / 255 for path in paths}
 
 
-def root(a):
-    values, vectors = np.linalg.eigh(a)
-    return (vectors / np.sqrt(values)) @ vectors.T
-
-
 def test_one_written_image_is_one_file(photos, out):
     for path in sorted(photos.iterdir())[1:]:
         path.unlink()
@@ -52,7 +48,7 @@ def test_all_images_of_a_folder(photos, out):
     assert "12 files of images in" in result.stderr
     images = pixels_of(photos)
     _, mean, covariance = patch_covariance(images.values(), 3)
-    d = root(covariance + 1e-3 * np.eye(27))
+    d = inverse_root(covariance + 1e-3 * np.eye(27))
     content = numbers(out, "deconvolve")
     assert content["written"] == sorted(f"{i}.{e}" for i in range(4) for e in ("npy", "npz", "png"))
     assert content["images"]["read"] == 4

@@ -17,6 +17,7 @@ from PIL import Image
 import ndtools
 from ndtools.numerics.center_surround import MEASURES
 from tests.commands import invoke, numbers, save
+from tests.png import png
 
 pytestmark = pytest.mark.usefixtures("unpainted")
 
@@ -137,15 +138,7 @@ def test_many_skipped_files_are_named_on_request(photos, out):
 
 
 def test_decompression_bomb_is_skipped(photos, out):
-    header = b"\x89PNG\r\n\x1a\n"
-    import struct
-    import zlib
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    ihdr = struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)
-    (photos / "bomb.png").write_bytes(header + chunk(b"IHDR", ihdr) + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
+    (photos / "bomb.png").write_bytes(png((60000, 60000), 8, 2, []))
     result = kernels(photos, out)
     assert result.exit_code == 0
     assert "bomb.png" in result.stderr

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 import ndtools as nd
+from ndtools.data.images.synthetic import sample_images
 from ndtools.drawing.style import COLUMN
 from ndtools.experiments.kernels.figure_fit import caption_kernel_fit, plot_kernel_fit
 from tests.layout import faults, smallest_type
@@ -9,13 +10,9 @@ from tests.layout import faults, smallest_type
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return nd_sample(tmp_path_factory.mktemp("leaves"))
-
-
-def nd_sample(folder):
-    from ndtools.data.images.synthetic import write_sample
-
-    write_sample(folder, count=2)
+    folder = tmp_path_factory.mktemp("leaves")
+    for name, draw in sample_images()[:2]:
+        draw().save(folder / f"{name.removeprefix('sample/')}.png")
     return folder
 
 

@@ -73,22 +73,6 @@ def test_whitening(photos, out):  # noqa: F811
     assert len(set(kurtosis.values())) == 3
 
 
-@pytest.mark.parametrize("whitening", ["patch", "channel"])
-def test_relative_ridge(photos, out, whitening):  # noqa: F811
-    found = []
-    for arguments in (("--eps", "1e-5", "--relative-eps"), ("--eps", "1e-5")):
-        result = run(photos, out, "--whitening", whitening, "--bootstrap", 0, *arguments)
-        assert result.exit_code == 0, result.stderr
-        found.append(numbers(out, "sparsity"))
-        assert f"{found[-1]['eps_relative_to_mean_variance']:.2g} of the mean variance" in result.stdout
-    relative, absolute = found
-    assert (relative["relative_eps"], absolute["relative_eps"]) == (True, False)
-    assert relative["eps_relative_to_mean_variance"] == pytest.approx(1e-5)
-    assert absolute["eps"] == 1e-5
-    assert relative["eps"] * absolute["eps_relative_to_mean_variance"] == pytest.approx(1e-10)
-    assert 0 < relative["covariance_error"] < 1e-6  # float64, as the ridge asks for
-
-
 def test_constant_images_have_no_sparsity(tmp_path, out):
     folder = tmp_path / "flat"
     folder.mkdir()

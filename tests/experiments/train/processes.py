@@ -62,6 +62,12 @@ def until(condition, process, log, limit=60):
         time.sleep(0.005)
 
 
+def steps_of(run):
+    """Count the steps that the folder of a run has records of."""
+    path = run / "steps.jsonl"
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
 def begin(log, *arguments):
     """Start two processes that find each other."""
     with socket.socket() as free:

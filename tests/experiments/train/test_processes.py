@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from ndtools.results.runs import read_run
-from tests.experiments.train.processes import begin, end, finish, until
+from tests.experiments.train.processes import begin, end, finish, steps_of, until
 from tests.small_set import write_small_set
 
 RUN = ("--arch", "tiny", "--norm", "bn", "--epochs", 2, "--lr", 0.02, "--checkpoint-every", 1000, "--device", "cpu")
@@ -17,11 +17,6 @@ RUN = ("--arch", "tiny", "--norm", "bn", "--epochs", 2, "--lr", 0.02, "--checkpo
 @pytest.fixture(scope="module")
 def small_set(tmp_path_factory):
     return write_small_set(tmp_path_factory.mktemp("data") / "small", n_train=48, n_test=20, side=8)
-
-
-def steps_of(run):
-    path = run / "steps.jsonl"
-    return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 def test_two_processes_at_half_the_batch_are_one(small_set, tmp_path):

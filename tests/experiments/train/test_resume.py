@@ -8,7 +8,7 @@ import signal
 import pytest
 from safetensors.numpy import load_file
 
-from tests.experiments.train.processes import finish, start, until
+from tests.experiments.train.processes import finish, start, steps_of, until
 from tests.small_set import write_small_set
 
 STEPS = 20  # two epochs of ten
@@ -47,17 +47,12 @@ def assert_same(run, whole):
         assert tensors(run / name) == tensors(whole / name)
 
 
-def lines(run):
-    path = run / "steps.jsonl"
-    return path.read_bytes().count(b"\n") if path.exists() else 0
-
-
 def test_a_run_killed_twice_ends_with_the_same_bits(small_set, whole, tmp_path):
     log, run, moments = tmp_path / "log", tmp_path / "run", random.Random(1)
     arguments = ("train", small_set, *RUN, "-o", tmp_path, "--name", "run")
     for target in sorted(moments.sample(range(3, STEPS - 3), 2)):
         process = start(log, *arguments)
-        until(lambda target=target: lines(run) >= target, process, log)
+        until(lambda target=target: steps_of(run) >= target, process, log)
         os.kill(process.pid, signal.SIGKILL)
         process.join(30)
         assert not (run / "result.json").exists()
@@ -73,11 +68,11 @@ def test_an_interrupted_run_says_how_to_go_on(small_set, whole, tmp_path):
         log, "train", small_set, *RUN[:-1], 1000, "-o", tmp_path, "--name", "run", "--seed", 0, "--repeats", 2
     )
     run = tmp_path / "run-seed0"
-    until(lambda: lines(run) >= 3, process, log)
+    until(lambda: steps_of(run) >= 3, process, log)
     os.kill(process.pid, signal.SIGINT)
     process.join(30)
     assert process.exitcode == 130, log.read_text()
-    step = lines(run)  # the state is that of the last record
+    step = steps_of(run)  # the state is that of the last record
     assert f"after step {step} of {STEPS} is written; go on with: ndtools train --resume {run}" in log.read_text()
     assert "1 run of this command did not start" in log.read_text()
     assert not (run / "result.json").exists()
