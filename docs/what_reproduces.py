@@ -28,8 +28,8 @@ def main() -> None:
 
 
 def without_folders(page: str) -> str:
-    """Return the page without the folders of this machine, which mean nothing to others."""
-    page = re.sub(r" --(?:output|runs|photographs|image) '?/[^\s;']+'?", "", page)
+    """Return the page without the folders and threads of this machine, which mean nothing to others."""
+    page = re.sub(r" --(?:output|runs|photographs|image) '?/[^\s;']+'?| --jobs \d+", "", page)
     return re.sub(r"--data-dir '?/[^\s;']+'?", "--data-dir FOLDER", page)
 
 
