@@ -22,8 +22,6 @@ from ndtools.text import printable, reason
 
 __all__ = ["Loader", "ShownFile", "ShownRuns"]
 
-_MOST_EXAMPLES = 4  # pictures of scenes in a group of runs
-
 
 @dataclass(frozen=True, eq=False)
 class ShownFile:
@@ -220,7 +218,7 @@ class Loader:
                 result = run_compare(CompareConfig(runs=paths))
             self.remarks += [f"{str(warning.message).rstrip('.')}." for warning in caught]
             drawings = self._draw(result, f"{len(members)} training runs")
-            drawings += tuple(self._examples([path for path, run in members if run.segments]))
+            drawings += tuple(self._examples([(path, run) for path, run in members if run.segments]))
         except DataError as error:
             self.leave_out(str(error))
             return None
@@ -230,10 +228,13 @@ class Loader:
             return None
         return ShownRuns(f"runs-{len(self.runs) + 1}", tuple(run for _, run in members), result, drawings)
 
-    def _examples(self, folders: Sequence[Path]) -> Iterator[Drawing]:
-        """Return the figures of scenes that are in folders of runs, at most `_MOST_EXAMPLES`."""
-        shown = [folder for folder in folders if (folder / "examples.png").is_file()]
-        for folder in shown[:_MOST_EXAMPLES]:
+    def _examples(self, members: Sequence[tuple[Path, Run]]) -> Iterator[Drawing]:
+        """Return the figures of scenes of the best run of each normalisation, as far as runs have them."""
+        kept = [(path, run) for path, run in members if (path / "examples.png").is_file() and len(run.epochs["epoch"])]
+        best: dict[str, Path] = {}
+        for path, run in sorted(kept, key=lambda member: member[1].epochs["eval_mean_iou"][-1], reverse=True):
+            best.setdefault(run.about["norm"], path)
+        for folder in best.values():
             caption = _captions_beside(folder / "figure.json", of="examples").get("examples", "")
             about = f"Scenes with the labels of the network of {printable(folder.name)}"
             try:
@@ -243,8 +244,11 @@ class Loader:
                 continue
             self.drawings.append(drawing)
             yield drawing
-        if len(shown) > _MOST_EXAMPLES:
-            self.remarks.append(f"Scenes of {_MOST_EXAMPLES} of {len(shown)} runs are shown.")
+        if len(kept) > len(best):
+            self.remarks.append(
+                f"Scenes of {len(best)} of {len(kept)} runs are shown: of each normalisation, those of the run with the"
+                " highest mean intersection over union after its last epoch."
+            )
 
 
 def _captions_beside(path: Path, of: str | None = None) -> dict[str, str]:
