@@ -1,5 +1,6 @@
 """Training by several processes of ``torch.distributed``: they share each batch, and take the same step."""
 
+import importlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -49,6 +50,9 @@ def joined(device: torch.device) -> Iterator[torch.device]:
                 f"must be cpu, or have a GPU for each process: process {device.index + 1} finds {devices} of them",
             )
         torch.cuda.set_device(device)
+    # Its functions keep the group that exists when it is first imported, which the first optimizer would do: the
+    # threads of that group would then outlive it, and could abort the process while the interpreter shuts down.
+    importlib.import_module("torch.distributed.nn.functional")
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield device

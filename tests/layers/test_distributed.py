@@ -46,8 +46,7 @@ def train(model, shares):
 def process(rank, folder):
     torch.set_num_threads(1)
     one_of_two(rank, folder)
-    # DistributedDataParallel keeps the threads of gloo alive, and one that wants the interpreter while it shuts down
-    # aborts the process: the process ends without shutting the interpreter down.
+    # A thread of torch that wants the interpreter while it shuts down aborts the process: this one ends without that.
     os._exit(0)
 
 
