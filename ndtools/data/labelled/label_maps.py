@@ -1,5 +1,6 @@
 """Find images with label maps: Cityscapes, CamVid, and any two folders whose names agree."""
 
+import itertools
 import os
 import warnings
 from collections.abc import Callable
@@ -8,12 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ndtools.data.files import read_file
+from ndtools.data.images.decoding import open_image
 from ndtools.data.labelled.listing import SPLITS, FoundSplits, files_below, listed
 from ndtools.data.labelled.samples import IGNORED, Files, Names, Samples, decode_label_map, label_values
 from ndtools.errors import DataError, SkippedImageWarning
 from ndtools.text import counted, printable
 
-__all__ = ["CAMVID", "CITYSCAPES", "find_camvid", "find_cityscapes", "find_pairs", "is_camvid", "is_cityscapes"]
+__all__ = [
+    "CAMVID",
+    "CITYSCAPES",
+    "apparent_pairs",
+    "find_camvid",
+    "find_cityscapes",
+    "find_pairs",
+    "is_camvid",
+    "is_cityscapes",
+]
 
 CAMVID = (
     "sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist",
@@ -30,6 +41,9 @@ CITYSCAPES = tuple(_IDS)
 
 _ALL_IDS = 34  # of Cityscapes, with those that are not evaluated
 _IMAGE = "_leftImg8bit"
+_MOST_FOLDERS = 4  # among which images and label maps are looked for: a set of more folders is one of classes
+_OPENED = 3  # label maps that are looked at, with their images
+_MOST_NUMBERS = 64  # in a file that looks like a label map; a grey photograph has more
 
 
 def is_cityscapes(root: str) -> bool:
@@ -155,6 +169,55 @@ def find_pairs(images: str, labels: str, classes: tuple[str, ...] | int | None, 
             raise DataError(f"no images in {printable(images)}")
         found = FoundSplits(train, None, None, names)
     return found if names else _scanned(found, ignore)
+
+
+def apparent_pairs(samples: Samples) -> tuple[str, str] | None:
+    """Return two folders of classes that look like images and their label maps, which have names in common.
+
+    Parameters
+    ----------
+    samples : Samples
+        Images of a split, sorted by class.
+
+    Returns
+    -------
+    tuple of str, or None
+        Names of the folders of images and of label maps: each image has a label map with its name up to the
+        extension, and the first label maps have the sizes of their images, and hold few different grey levels or
+        indices, where the images have colours. None if there are no such folders.
+    """
+    folders: dict[str, dict[str, str]] = {}
+    if samples.files.places is not None:
+        return None
+    for name in samples.names:
+        folder, _, below = name.partition("/")
+        folders.setdefault(folder, {})[os.path.splitext(below)[0]] = name
+        if len(folders) > _MOST_FOLDERS:
+            return None
+    for images, maps in itertools.permutations(folders, 2):
+        stems = sorted(folders[images])
+        if folders[maps].keys() >= folders[images].keys() and all(
+            _looks_like_pair(*(os.path.join(samples.files.root, folders[each][stem]) for each in (images, maps)))
+            for stem in stems[:_OPENED]
+        ):
+            return images, maps
+    return None
+
+
+def _looks_like_pair(image: str, label_map: str) -> bool:
+    """Return whether the first of two files is an image, and the second may be its label map."""
+    try:
+        numbers = decode_label_map(read_file(label_map))
+        size = open_image(read_file(image)).size
+    except DataError:
+        return False
+    if size != numbers.shape[::-1] or len(np.unique(numbers)) > _MOST_NUMBERS:
+        return False
+    try:
+        decode_label_map(read_file(image))
+    except DataError:  # it has colours, or is a JPEG
+        return True
+    return False
 
 
 def _splits(

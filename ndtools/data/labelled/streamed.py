@@ -1,13 +1,21 @@
 """Labelled image sets that are too large for the memory: found in folders and tar shards, and read while training."""
 
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
 from ndtools.data.labelled.class_files import find_classes
-from ndtools.data.labelled.label_maps import find_camvid, find_cityscapes, find_pairs, is_camvid, is_cityscapes
+from ndtools.data.labelled.label_maps import (
+    apparent_pairs,
+    find_camvid,
+    find_cityscapes,
+    find_pairs,
+    is_camvid,
+    is_cityscapes,
+)
 from ndtools.data.labelled.samples import IGNORED, Samples
 from ndtools.errors import DataError, OptionError
 from ndtools.text import printable
@@ -128,7 +136,8 @@ def load_streamed(
     Raises
     ------
     DataError
-        There is no such folder, its layout is not recognised, or a label map is missing.
+        There is no such folder, its layout is not recognised, a label map is missing, or folders that stand where
+        those of classes would be look like images and their label maps.
     OptionError
         Only one of `images` and `labels` is given, or `classes` or `ignore` is out of range.
     """
@@ -155,4 +164,19 @@ def load_streamed(
         found, name = find_camvid(root), "camvid"
     else:
         found, pairs = find_classes(root, names), False
+        _refuse_label_maps(found.train)
     return StreamedSet(name, found.train, found.eval, found.test, found.classes, pairs, location)
+
+
+def _refuse_label_maps(train: Samples) -> None:
+    """Raise an error if two folders of classes look like images and label maps, which no class can be learned from."""
+    pair = apparent_pairs(train)
+    if pair is None:
+        return
+    images, maps = map(printable, pair)
+    root = shlex.quote(printable(train.files.root))
+    command = f"ndtools segment {root} --images {shlex.quote(images)} --labels {shlex.quote(maps)}"
+    raise DataError(
+        f"{printable(train.files.root)} looks like a set for segmentation: the files of {maps} have the names of those of"
+        f" {images}, and look like their label maps. Use: {command}. If they are classes, give their files other names"
+    )

@@ -49,6 +49,41 @@ def test_names_are_a_list_in_one_piece():
         packed[4]
 
 
+def scenes_in(root, images="photographs", maps="maps"):
+    """Write three scenes, their images and label maps in two folders."""
+    for i in range(3):
+        pixels, labels = scene(i)
+        write(root / images / f"s{i}.jpg", encoded(pixels))
+        write(root / maps / f"s{i}.png", encoded(labels, "PNG"))
+    return root
+
+
+def test_images_and_label_maps_are_not_taken_for_two_classes(tmp_path):
+    streets = scenes_in(tmp_path / "two streets", maps="label maps")
+    with pytest.raises(DataError) as refused:
+        load_streamed(streets)
+    assert f"ndtools segment '{streets}' --images photographs --labels 'label maps'" in str(refused.value)
+    assert "give their files other names" in str(refused.value)
+    assert load_streamed(streets, images="photographs", labels="label maps").pairs
+    shutil.copy(streets / "photographs" / "s0.jpg", streets / "photographs" / "s3.jpg")  # an image without label map
+    assert load_streamed(streets).classes == ("label maps", "photographs")
+
+
+@pytest.mark.parametrize("what", ["colours", "many grey levels", "other size", "all grey"])
+def test_classes_whose_files_have_equal_names_are_classes(tmp_path, what):
+    ramp = np.arange(24 * 32, dtype=np.uint8).reshape(24, 32)
+    few = ramp // 64
+    first, second = {
+        "colours": (picture(0), picture(1)),
+        "many grey levels": (picture(0), ramp),
+        "other size": (picture(0), few[:20]),
+        "all grey": (ramp, few),
+    }[what]
+    for folder, pixels in (("a", first), ("b", second)):
+        write(tmp_path / folder / "1.png", encoded(pixels, "PNG"))
+    assert load_streamed(tmp_path).classes == ("a", "b")
+
+
 def test_class_folders(tmp_path):
     contents = class_contents()
     found = load_streamed(class_folders(tmp_path / "pets"))
