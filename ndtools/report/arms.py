@@ -52,7 +52,7 @@ def table_of_arms(result: CompareResult) -> Table:
         f"{_IOU if result.segments else ''}"
         f"Last: after the last epoch, on the {final} images once the runs have ended. Best: of each run's best epoch,"
         f" on the images that evaluated each epoch. Difference: to {first.name}, in points{tested}. s/epoch: seconds of"
-        " training in an epoch.",
+        f" training in an epoch.{''.join(f' {remark}.' for remark in result.remarks)}",
     )
 
 

@@ -208,10 +208,10 @@ def _looks_like_pair(image: str, label_map: str) -> bool:
     """Return whether the first of two files is an image, and the second may be its label map."""
     try:
         numbers = decode_label_map(read_file(label_map))
-        size = open_image(read_file(image)).size
+        picture = open_image(read_file(image))
     except DataError:
         return False
-    if size != numbers.shape[::-1] or len(np.unique(numbers)) > _MOST_NUMBERS:
+    if (picture.height, picture.width) != numbers.shape or len(np.unique(numbers)) > _MOST_NUMBERS:
         return False
     try:
         decode_label_map(read_file(image))

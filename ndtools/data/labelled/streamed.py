@@ -177,6 +177,6 @@ def _refuse_label_maps(train: Samples) -> None:
     root = shlex.quote(printable(train.files.root))
     command = f"ndtools segment {root} --images {shlex.quote(images)} --labels {shlex.quote(maps)}"
     raise DataError(
-        f"{printable(train.files.root)} looks like a set for segmentation: the files of {maps} have the names of those of"
-        f" {images}, and look like their label maps. Use: {command}. If they are classes, give their files other names"
+        f"{printable(train.files.root)} looks like a set for segmentation: the files of {maps} look like label maps of"
+        f" those of {images}, whose names they have. Use: {command}. If they are classes, give their files other names"
     )

@@ -1,6 +1,7 @@
 """From training runs to arms: runs whose settings are equal apart from their seed, named by what sets them apart."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,6 +29,7 @@ _WITHOUT_EFFECT = (
     "workers",
     "strict",
 )
+_OF_STREAMS = ("size", "resize")  # without effect on images in memory, whose runs have no view of files
 _WORDS = {  # settings as the names of arms have them; others by their own name
     "weight_decay": "decay",
     "batch_size": "batch",
@@ -40,7 +42,8 @@ _WORDS = {  # settings as the names of arms have them; others by their own name
 }
 _IMAGES = ("name", "train_images", "eval_images", "eval_split", "test_images", "mean", "std")  # of a run's data
 _MOST_LISTED = 10  # runs of one data set in a message
-_LONGEST = 60  # characters in the name of an arm
+_LONGEST = 60  # characters in the name of an arm, without a folder
+_MOST_KEYS = 4  # named in a remark
 _NORMS = {"deconv": "nd", "deconv-reference": "nd", "bn": "bn", "none": "none"}
 _DOCUMENTS = {"paper": "paper-v2", "report": "report-2021", "ReScience": "rescience-2025"}
 _COMPARED = ("lr", "opt", "momentum", "weight_decay", "sched", "loss", "eps", "n_iter", "block_size")
@@ -50,7 +53,8 @@ _PUBLISHED_CODE = {"smoothing": 0, "warmup_epochs": 0, "augment": True}
 
 def settings_of(run: Run) -> dict[str, Any]:
     """Return all that decides what a run learns, apart from its seed."""
-    config = {name: value for name, value in run.config.items() if name not in _WITHOUT_EFFECT}
+    without = _WITHOUT_EFFECT if "view" in run.about["data"] else (*_WITHOUT_EFFECT, *_OF_STREAMS)
+    config = {name: value for name, value in run.config.items() if name not in without}
     config |= {"arch": run.about["arch"], "norm": run.about["norm"], "processes": run.about.get("processes", 1)}
     return config
 
@@ -109,7 +113,7 @@ def _listed(paths: Sequence[str]) -> str:
     return ", ".join(shown) + more
 
 
-def names_of(arms: Sequence[Sequence[Run]]) -> list[str]:
+def names_of(arms: Sequence[Sequence[Run]]) -> tuple[list[str], tuple[str, ...]]:
     """Return a name for each arm: its normalisation, and the settings in which the arms differ.
 
     Parameters
@@ -119,8 +123,11 @@ def names_of(arms: Sequence[Sequence[Run]]) -> list[str]:
 
     Returns
     -------
-    list of str
-        Names such as "bn" and "deconv", or "bn, decay 0.005"; no two are equal.
+    names : list of str
+        Names such as "bn" and "deconv", or "bn, decay 0.005". Where names would be equal, as settings are but networks
+        or images are not, or as long names are cut, the folder of the first run follows: "bn (cifar10-vgg16-bn-2)".
+    remarks : tuple of str
+        For each name that folders follow, a line that says in what these arms differ.
     """
     settings = [settings_of(arm[0]) for arm in arms]
     keys = list(dict.fromkeys(key for each in settings for key in each))
@@ -134,12 +141,42 @@ def names_of(arms: Sequence[Sequence[Run]]) -> list[str]:
         for each in settings
     ]
     parts = given if len(set(map(tuple, given))) == len(given) else full
-    names: list[str] = []
-    for name in map(", ".join, parts):
-        name = name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1].rstrip(', ')}…"
-        again = sum(other == name or other.startswith(f"{name} (") for other in names)
-        names.append(f"{name} ({again + 1})" if again else name)
-    return names
+    names = [
+        name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1].rstrip(', ')}…" for name in map(", ".join, parts)
+    ]
+    alike = {name: [arm for arm, other in zip(arms, names, strict=True) if other == name] for name in names}
+    remarks = tuple(_difference(name, members) for name, members in alike.items() if len(members) > 1)
+    folders = [_folder(arm, alike[name]) for name, arm in zip(names, arms, strict=True)]
+    return [f"{name} ({folder})" if folder else name for name, folder in zip(names, folders, strict=True)], remarks
+
+
+def _folder(arm: Sequence[Run], alike: Sequence[Sequence[Run]]) -> str:
+    """Return the folder of an arm's first run, as far as it tells apart arms whose names are equal; else ""."""
+    if len(alike) == 1:
+        return ""
+    last = [os.path.basename(os.path.normpath(other[0].path)) for other in alike]
+    return os.path.basename(os.path.normpath(arm[0].path)) if len(set(last)) == len(last) else arm[0].path
+
+
+def _difference(name: str, arms: Sequence[Sequence[Run]]) -> str:
+    """Say in what arms differ whose names are equal."""
+    known = [_all_of(arm[0]) for arm in arms]
+    keys = dict.fromkeys(key for each in known for key in each)
+    differing = [key for key in keys if len({json.dumps(each.get(key)) for each in known}) > 1]
+    shown = ", ".join(differing[:_MOST_KEYS]) + (" and others" if len(differing) > _MOST_KEYS else "")
+    return f"{name}: the folder of the first run tells {len(arms)} arms apart, whose run.json files differ in {shown}"
+
+
+def _all_of(run: Run) -> dict[str, Any]:
+    """Return all that sets arms apart, by keys such as network.layers.conv.norm of the run's run.json."""
+    data = {name: run.about["data"].get(name) for name in _IMAGES}
+    return _flat("config", settings_of(run)) | _flat("network", run.about.get("network")) | _flat("data", data)
+
+
+def _flat(key: str, value: object) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        return {key: value}
+    return {name: each for inner, within in value.items() for name, each in _flat(f"{key}.{inner}", within).items()}
 
 
 def _part(key: str, value: object) -> str:

@@ -47,6 +47,7 @@ def caption_compare(result: "CompareResult") -> str:
             f"(a to c) {split} accuracy after each epoch, {bands}, on an axis that is logarithmic in the error: against"
             f" the epoch, the training step, and {time}. (d) {first_steps}"
         )
+    signs += [f" {remark}." for remark in result.remarks]
     return f"Training runs on {result.dataset}: {arms}. {panels}{''.join(signs)}"
 
 

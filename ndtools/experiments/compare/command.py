@@ -141,7 +141,7 @@ def _table(result: "CompareResult") -> "Group":
         [arm.name for arm in arms],
         [part for part in parts if part],
         width=Console().width,
-        caption="\n".join([*_explanations(result, several=several), *remarks.lines]),
+        caption="\n".join([*_explanations(result, several=several), *result.remarks, *remarks.lines]),
     )
 
 

@@ -29,6 +29,8 @@ class CompareResult(ShownResult):
         Name of the data set, with a remark if it is synthetic.
     arms : tuple of CompareArm
         Arms in the order of the runs. The others are compared with the first.
+    remarks : tuple of str
+        Lines that say in what arms differ whose names differ in a folder alone.
     device : str
         Device of the comparison, which is always the CPU.
     """
@@ -36,6 +38,7 @@ class CompareResult(ShownResult):
     config: CompareConfig
     dataset: str
     arms: tuple[CompareArm, ...]
+    remarks: tuple[str, ...] = ()
     device: str = "cpu"
 
     @property
@@ -75,6 +78,7 @@ class CompareResult(ShownResult):
             "dataset": self.dataset,
             "measure": "mean_iou" if self.segments else "top1",
             "columns": self._columns,
+            "remarks": self.remarks,
             "arms": [self._numbers(arm) for arm in self.arms],
         }
 
@@ -140,6 +144,7 @@ class CompareResult(ShownResult):
                 config=saved.configuration(CompareConfig),
                 dataset=saved.numbers["dataset"],
                 arms=tuple(_saved_arm(i, arm, saved) for i, arm in enumerate(saved.numbers["arms"])),
+                remarks=tuple(saved.numbers.get("remarks", ())),
                 device=saved.device,
             )
 

@@ -50,10 +50,12 @@ def run(config: CompareConfig) -> CompareResult:
     check_same_data(runs)
     arms = grouped(runs)
     _warn_of_hardware(runs)
+    names, remarks = names_of(arms)
     result = CompareResult(
         config=config,
         dataset=runs[0].data,
-        arms=tuple(_arm(name, arm, config) for name, arm in zip(names_of(arms), arms, strict=True)),
+        arms=tuple(_arm(name, arm, config) for name, arm in zip(names, arms, strict=True)),
+        remarks=remarks,
     )
     for arm in result.arms:
         _warn_of_seeds(arm)
