@@ -19,12 +19,22 @@ if TYPE_CHECKING:
     from ndtools.results.runs import Run
     from ndtools.training.loop import Training
 
-__all__ = ["IGNORED", "Examples", "Scene", "caption_examples", "examples_from", "examples_of", "plot_examples"]
+__all__ = [
+    "IGNORED",
+    "MOST_SCENES",
+    "Examples",
+    "Scene",
+    "caption_examples",
+    "examples_from",
+    "examples_of",
+    "plot_examples",
+]
 
 IGNORED = 255
 """Label of pixels without a class."""
 
-_SCENES = 3
+MOST_SCENES = 3
+"""Number of scenes that are drawn, of a set that has so many."""
 _STRIPES = ("#d9d9d9", "#a6a6a6")  # of pixels without a class, light and dark
 _OTHERS = "#737373"
 _PERIODS = 30  # of the stripes along the longer side of a map
@@ -118,7 +128,7 @@ def examples_of(training: "Training", run: "Run", classes: Sequence[str]) -> Exa
     if not isinstance(training.data, StreamedData) or "test_iou" not in last:
         return None
     scenes = []
-    for pixels, image, labels in training.data.examples("test", _SCENES):
+    for pixels, image, labels in training.data.examples("test", MOST_SCENES):
         predicted = at_size(training.outputs(image), labels).argmax(1)
         maps = (map_[0].cpu().numpy() for map_ in (predicted, labels))
         scenes.append(Scene(pixels.permute(1, 2, 0).cpu().numpy(), *maps))
@@ -179,7 +189,7 @@ def plot_examples(examples: Examples, *, width: float = PAGE, title: bool = True
         of_scenes = width - _BARS_WIDE if wide else width
         tallest = max(scene.truth.shape[0] / scene.truth.shape[1] for scene in examples.scenes)
         side = of_scenes / 3 - _GAP
-        scenes = _HEAD + len(examples.scenes) * min(side * tallest + _GAP, _MOST_HEIGHT / _SCENES)
+        scenes = _HEAD + len(examples.scenes) * min(side * tallest + _GAP, _MOST_HEIGHT / MOST_SCENES)
         bars = _ROW * len(_rows(examples)) + _BARS_MARGIN
         height = (max(scenes, bars) if wide else scenes + bars) + (5 if title else 0)
         fig = new_figure(fig, width, height)

@@ -11,7 +11,7 @@ from ndtools.errors import OptionError
 from ndtools.models.norms import NORMS
 from ndtools.runs.config import LAYER_SETTINGS, RunConfig
 
-__all__ = ["PlannedRun", "command_of", "name_of", "plan"]
+__all__ = ["PlannedRun", "command_of", "name_of", "plan", "started_by"]
 
 _SHORT = {
     "batch_size": "b",
@@ -41,10 +41,14 @@ class PlannedRun:
         Name of the run, from which its folder gets its name.
     config : RunConfig
         Configuration of the run.
+    listed : tuple of str
+        Settings of which the plan has several values. The command that makes the run alone names them even where they
+        have their defaults.
     """
 
     name: str
     config: RunConfig
+    listed: tuple[str, ...] = ()
 
 
 def plan(
@@ -107,7 +111,8 @@ def plan(
             beginning = [name] if name else [name_of(config)]
             parts += [f"seed{run_seed}"] if repeats > 1 else []
             runs.setdefault(config, "-".join([*beginning, *parts]))
-    return tuple(PlannedRun(name, config) for config, name in runs.items())
+    listed = tuple(varied) + (("seed",) if repeats > 1 else ())
+    return tuple(PlannedRun(name, config, listed) for config, name in runs.items())
 
 
 def name_of(config: RunConfig) -> str:
@@ -115,26 +120,28 @@ def name_of(config: RunConfig) -> str:
     return "-".join([os.path.basename(os.path.abspath(config.dataset)) or "images", config.arch, config.norm])
 
 
-def command_of(run: PlannedRun, **others: Any) -> str:  # noqa: ANN401
+def command_of(run: PlannedRun, *, processes: int = 1, **others: Any) -> str:  # noqa: ANN401
     """Return the command that makes one run alone.
 
     Parameters
     ----------
     run : PlannedRun
         The run, with the name that it gets.
+    processes : int
+        Number of processes that share the run. Default 1.
     **others
         Further options of the command by their names, such as ``output``, with their values.
 
     Returns
     -------
     str
-        Command line in which the settings stand that differ from their defaults.
+        Command line in which the settings stand that are listed or differ from their defaults.
     """
-    words = ["ndtools", run.config.command, run.config.dataset]
+    words = [run.config.command, run.config.dataset]
     for field in fields(run.config):
         value = getattr(run.config, field.name)
         option = run.config.options.get(field.name, field.name.replace("_", "-"))
-        if field.name == "dataset" or value == field.default:
+        if field.name == "dataset" or value is None or (value == field.default and field.name not in run.listed):
             continue
         if isinstance(value, bool):
             words.append(f"--{'' if value else 'no-'}{option}")
@@ -142,7 +149,26 @@ def command_of(run: PlannedRun, **others: Any) -> str:  # noqa: ANN401
             words += [f"--{option}", str(value)]
     for name, value in {"name": run.name, **others}.items():
         words += [f"--{name.replace('_', '-')}", str(value)]
-    return shlex.join(words)
+    return started_by(words, processes)
+
+
+def started_by(words: Sequence[str], processes: int = 1) -> str:
+    """Return a command line of ndtools to be pasted into a shell.
+
+    Parameters
+    ----------
+    words : sequence of str
+        Words after ``ndtools``.
+    processes : int
+        Number of processes that share the work; several are started by torchrun. Default 1.
+
+    Returns
+    -------
+    str
+        Command line with quotation marks where they are needed.
+    """
+    several = ["torchrun", "--nproc-per-node", str(processes), "-m"] if processes > 1 else []
+    return shlex.join([*several, "ndtools", *words])
 
 
 def _word(setting: str, value: Any) -> str:  # noqa: ANN401

@@ -4,6 +4,7 @@ import os
 import zipfile
 import zlib
 from pathlib import Path
+from string import ascii_lowercase
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ from ndtools.drawing.style import PAGE
 from ndtools.errors import DataError
 from ndtools.results.run_folder import RunFolder
 from ndtools.results.runs import inner_runs
-from ndtools.runs.examples import Examples, Scene, caption_examples, examples_from, plot_examples
+from ndtools.runs.examples import IGNORED, MOST_SCENES, Examples, Scene, caption_examples, examples_from, plot_examples
 from ndtools.runs.figure import caption_train, plot_train
 from ndtools.text import printable, reason
 
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
 __all__ = ["arrays_of", "draw_run", "kept_examples", "opened"]
 
 _PARTS = ("image", "predicted", "truth")
+_REMEDY = "restore the file from a copy, or move it elsewhere to have the learning curves alone drawn"
+# Beside what damage raises, TypeError is for a file of one array, which is no archive.
+_DAMAGED = (
+    DataError, OSError, ValueError, TypeError, EOFError, KeyError, OverflowError, SyntaxError, RuntimeError,
+    MemoryError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 def opened(path: Path) -> RunFolder:
@@ -127,20 +134,47 @@ def kept_examples(run: "Run", path: Path) -> Examples | None:
     """
     if not os.path.lexists(path) or "test_iou" not in ((run.result or {}).get("last") or {}):
         return None
+    name = printable(path)
+    classes = run.about["data"].get("class_names")
+    measures = (run.result or {})["last"]["test_iou"]
+    if not isinstance(classes, list) or not isinstance(measures, list) or len(classes) != len(measures):
+        raise DataError(
+            f"{run.path} is damaged: the classes in its run.json and their measures in its result.json differ in number"
+        )
     try:
-        with open_regular(path) as file, np.load(file, allow_pickle=False) as arrays:
-            scenes = [
-                Scene(*(arrays[f"{part}{number}"] for part in _PARTS))
-                for number in range(len(arrays.files) // len(_PARTS))
-            ]
-    except (DataError, OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"cannot read {printable(path)}, which holds scenes of the run: {reason(error)}") from None
-    if not scenes or not all(map(_is_whole, scenes)):
-        raise DataError(f"{printable(path)} does not hold scenes of a run: images with two label maps of one size")
-    labelled = [Scene(each.image, each.predicted.astype(np.int64), each.truth.astype(np.int64)) for each in scenes]
-    return examples_from(run, labelled, run.about["data"]["class_names"])
+        with open_regular(path) as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
+    except _DAMAGED as error:
+        raise DataError(f"cannot read {name}, which holds scenes of the run: {reason(error)}; {_REMEDY}") from None
+    if problem := _problem(arrays, len(classes)):
+        raise DataError(f"{name} does not hold scenes of the run: {problem}; {_REMEDY}")
+    numbered = range(len(arrays) // len(_PARTS))
+    scenes = [
+        Scene(arrays[f"image{i}"], *(arrays[f"{part}{i}"].astype(np.int64) for part in ("predicted", "truth")))
+        for i in numbered
+    ]
+    return examples_from(run, scenes, classes)
 
 
-def _is_whole(scene: Scene) -> bool:
-    shape = scene.image.shape
-    return len(shape) == 3 and shape[2] == 3 and scene.truth.ndim == 2 and scene.predicted.shape == scene.truth.shape
+def _problem(arrays: dict[str, NDArray[np.generic]], classes: int) -> str | None:
+    """Say in what arrays by name are not those of `arrays_of`; None if they are."""
+    count = len({key.lstrip(ascii_lowercase) for key in arrays})
+    wanted = [f"{part}{number}" for number in range(max(count, 1)) for part in _PARTS]
+    if absent := [key for key in wanted if key not in arrays]:
+        return f"there is no array {absent[0]}"
+    if count > MOST_SCENES:
+        return f"it has {count} scenes, where a run keeps {MOST_SCENES}"
+    for number in range(count):
+        image, predicted, truth = (arrays[f"{part}{number}"] for part in _PARTS)
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+            return f"image{number} must have 8-bit pixels of three colours, got {image.dtype} of shape {image.shape}"
+        for key, labels in (("predicted", predicted), ("truth", truth)):
+            if labels.dtype.kind not in "ui" or labels.ndim != 2 or labels.size == 0:
+                return f"{key}{number} must be a label map, got {labels.dtype} of shape {labels.shape}"
+            known = labels[labels != IGNORED] if key == "truth" else labels
+            if known.size and (known.min() < 0 or known.max() >= classes):
+                wrong = int(known.max() if known.max() >= classes else known.min())
+                return f"{key}{number} has the label {wrong}, and the run {classes} classes, from 0 to {classes - 1}"
+        if predicted.shape != truth.shape:
+            return f"predicted{number} and truth{number} differ in size: {predicted.shape} and {truth.shape}"
+    return None

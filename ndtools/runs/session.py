@@ -21,7 +21,7 @@ from ndtools.results.run_folder import RunFolder
 from ndtools.runs.config import CHECKPOINT_EVERY, OUTPUT, RunConfig
 from ndtools.runs.data_sets import DataSets
 from ndtools.runs.display import Display, display
-from ndtools.runs.grid import PlannedRun, command_of
+from ndtools.runs.grid import PlannedRun, command_of, started_by
 from ndtools.runs.run import Prepared, check, describe, prepare, resume, train
 from ndtools.runs.signals import StopRequest, stop_requests
 from ndtools.runs.table import table_of
@@ -77,6 +77,7 @@ class Session:
         self.interrupted: list[RunFolder] = []
         self.not_started: list[str] = []
         self.exit_code = 0
+        self._begun = 0  # runs whose folders were made
 
     def start(self, runs: Sequence[PlannedRun]) -> None:
         """Make runs, each in a new folder. A run that diverges does not keep the others from being made.
@@ -89,15 +90,18 @@ class Session:
         with self._joined(runs[0].config) as now:
             for run in runs:
                 check(run.config, now.data_sets)
-            for number, planned in enumerate(runs):
-                with operator_threads(planned.config.jobs):
-                    self._make(planned, now)
-                left = len(runs) - number - 1
-                (stopping,) = first_alone(lambda: None, now.stop(), device=now.data_sets.device)
-                if left and (stopping or self.exit_code == INTERRUPTED):  # also where a run has just ended
-                    self.exit_code = INTERRUPTED
-                    self._not_started(runs[number + 1 :])
-                    return
+            try:
+                for number, planned in enumerate(runs, 1):
+                    with operator_threads(planned.config.jobs):
+                        self._make(planned, now)
+                    (stopping,) = first_alone(lambda: None, now.stop(), device=now.data_sets.device)
+                    stopping = stopping or self.exit_code == INTERRUPTED
+                    if stopping and number < len(runs):  # also where a run has just ended
+                        self.exit_code = INTERRUPTED
+                        return
+            finally:  # also where an error or a second Ctrl-C ends the command
+                if rank() == 0 and 0 < self._begun < len(runs):
+                    self._not_started(runs[self._begun :])
 
     def resume(self, kind: type[RunConfig], path: Path, given: Mapping[str, Sequence[Any]]) -> None:
         """Go on with a run that was stopped, or that ``max_steps`` ended, if it gets a larger one or none.
@@ -179,6 +183,7 @@ class Session:
             def begin() -> None:
                 nonlocal folder
                 folder = RunFolder.create(self.output, planned.name)
+                self._begun += 1
                 stack.enter_context(folder.lock())
                 folder.describe(describe(run, shlex.join(["ndtools", *sys.argv[1:]])))
 
@@ -280,7 +285,7 @@ class Session:
             )
             if value != default
         }
-        self.not_started = [command_of(run, **others) for run in runs]
+        self.not_started = [command_of(run, processes=world_size(), **others) for run in runs]
         lines = "".join(f"\n  {command}" for command in self.not_started)
         self.screen.note(f"{counted(len(runs), 'run')} of this command did not start; start them with:{lines}")
 
@@ -324,5 +329,5 @@ def _check_longer(run: Prepared, folder: RunFolder) -> None:
 
 
 def _command(folder: RunFolder) -> str:
-    command = folder.about.get("experiment", "train")
-    return f"ndtools {command} --resume {shlex.quote(os.fspath(folder.path))}"
+    about = folder.about
+    return started_by([about.get("experiment", "train"), "--resume", os.fspath(folder.path)], about.get("processes", 1))

@@ -270,6 +270,59 @@ def test_figure_draws_the_curves_and_scenes_of_a_run_again(segmented, tmp_path):
     assert (folder / "examples.png").read_bytes() == after["examples.png"]
 
 
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("label", "predicted1 has the label 5, and the run 5 classes, from 0 to 4"),
+        ("negative", "truth0 has the label -1"),
+        ("beyond a byte", "truth2 has the label 300"),
+        ("no truth", "there is no array truth2"),
+        ("no scene", "there is no array image0"),
+        ("a gap", "there is no array image1"),
+        ("too many", "it has 4 scenes, where a run keeps 3"),
+        ("grey", "image0 must have 8-bit pixels of three colours, got uint8 of shape"),
+        ("floats", "image0 must have 8-bit pixels of three colours, got float64"),
+        ("no label map", "truth0 must be a label map, got float64"),
+        ("empty", "truth1 must be a label map, got uint8 of shape (0, 8)"),
+        ("sizes", "predicted0 and truth0 differ in size"),
+        ("one array", "cannot read"),
+        ("text", "cannot read"),
+        ("nothing", "cannot read"),
+    ],
+)
+def test_damaged_scenes_are_named_with_a_remedy(segmented, tmp_path, what, message):
+    folder = tmp_path / "run"
+    shutil.copytree(segmented, folder)
+    path = folder / "examples.npz"
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    labels = arrays["truth0"].astype(np.int64)
+    changed = {
+        "label": lambda: {"predicted1": np.full_like(arrays["predicted1"], 5)},
+        "negative": lambda: {"truth0": -np.ones_like(labels)},
+        "beyond a byte": lambda: {"truth2": np.full_like(labels, 300)},
+        "too many": lambda: {f"{part}3": arrays[f"{part}0"] for part in ("image", "predicted", "truth")},
+        "grey": lambda: {"image0": arrays["image0"][..., 0]},
+        "floats": lambda: {"image0": arrays["image0"] / 255},
+        "no label map": lambda: {"truth0": labels / 2},
+        "empty": lambda: {"truth1": arrays["truth1"][:0, :8]},
+        "sizes": lambda: {"truth0": arrays["truth0"][:4]},
+    }.get(what, dict)()
+    removed = {"no truth": ["truth2"], "a gap": ["image1", "predicted1", "truth1"], "no scene": list(arrays)}
+    np.savez(path, **{key: value for key, value in (arrays | changed).items() if key not in removed.get(what, ())})
+    if what == "one array":
+        with path.open("wb") as file:
+            np.save(file, labels)
+    elif what in ("text", "nothing"):
+        path.write_text("no archive" if what == "text" else "")
+    before = {each.name: each.read_bytes() for each in folder.iterdir()}
+    done = invoke("figure", folder, "--dpi", 50)
+    assert done.exit_code == 3, done.output
+    (line,) = done.stderr.splitlines()
+    assert str(path) in line and message in line and "move it elsewhere" in line
+    assert before == {each.name: each.read_bytes() for each in folder.iterdir()}
+
+
 def test_figure_draws_runs_that_are_going_on_and_names_what_else_a_folder_is(tmp_path):
     write_run(tmp_path / "runs" / "a", epochs=4, done=2, state="running")
     done = invoke("figure", tmp_path / "runs" / "a", "--dpi", 50)

@@ -65,13 +65,7 @@ def run(config: FeaturesConfig) -> FeaturesResult:
     device = resolve_device(config.device)
     network, name = _network(config)
     trained = config.checkpoint is not None and _has_learned(network)
-    if not trained:
-        warnings.warn(
-            "the network was never trained: its weights are random, and each D is that of the image itself",
-            NumericalWarning,
-            stacklevel=2,
-        )
-    elif poor := poor_statistics(network):
+    if trained and (poor := poor_statistics(network)):
         raise NumericalError(f"{config.checkpoint}: {poor}")
     number, layer_name, layer = _layer(network, config.layer)
     in_channels = _first(network).in_channels
@@ -88,6 +82,12 @@ def run(config: FeaturesConfig) -> FeaturesResult:
             made = deconvolved_input(layer, seen, trained=trained, first=number == 1)
         except ValueError as error:
             raise DataError(f"{source}: {layer_name}: {error}; take a larger `size`") from None
+    if not trained:  # not earlier, so that a refusal comes alone
+        warnings.warn(
+            "the network was never trained: its weights are random, and each D is that of the image itself",
+            NumericalWarning,
+            stacklevel=2,
+        )
     result = FeaturesResult(
         config=config,
         source=source,

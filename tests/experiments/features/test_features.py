@@ -184,6 +184,9 @@ def test_a_network_that_was_never_trained_is_warned_of(norm, tmp_path):
     result = invoke("features", photo, "--norm", norm, "--size", 48, "--layer", 2, "-o", tmp_path / "out")
     assert result.exit_code == 0, result.stderr
     assert "warning: the network was never trained: its weights are random" in result.stderr
+    for wrong in (("--layer", 99), ("--layer", "nowhere"), ("--mean", "1,2", "--std", "1,2"), (tmp_path / "none.png",)):
+        refused = invoke("features", "--norm", "deconv", "-o", tmp_path / "none", *wrong)
+        assert refused.exit_code in (2, 3) and len(refused.stderr.splitlines()) == 1, refused.stderr
     content = numbers(tmp_path / "out", "features")
     assert (content["trained"], content["network"]) == (False, f"vgg11, {norm}")
     assert content["deconvolution_of_this_input"] and content["samples"] == 24 * 32

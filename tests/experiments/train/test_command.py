@@ -378,6 +378,38 @@ def test_the_command_of_a_run_has_all_of_its_settings():
     ]
 
 
+def test_the_command_of_one_run_of_a_list_names_what_was_listed():
+    """Also where the value is the default of the command, as the norm deconv and the rate 0.1 are."""
+    lists = {"norm": ("bn", "deconv"), "lr": (0.1, 0.2), "arch": ("vgg11",), "n_iter": (None, 3)}
+    runs = plan(TrainConfig, "glyphs", lists, repeats=2)
+    run = next(run for run in runs if run.config.norm == "deconv" and run.config.lr == 0.1)
+    name = "glyphs-vgg11-deconv-lr0.1-seed0"
+    words = ["ndtools", "train", "glyphs", "--lr", "0.1", "--seed", "0", "--norm", "deconv", "--name", name]
+    assert run.name == name and shlex.split(command_of(run)) == words
+    several = shlex.split(command_of(run, processes=3, output="my runs"))
+    assert several == ["torchrun", "--nproc-per-node", "3", "-m", *words, "--output", "my runs"]
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "no space left"), KeyboardInterrupt()])
+def test_the_runs_behind_one_that_fails_can_be_started(train, tmp_path, monkeypatch, error):
+    real, calls = session.prepare, []
+
+    def failing(*arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise error
+        return real(*arguments)
+
+    monkeypatch.setattr(session, "prepare", failing)
+    done = train("--norm", "deconv,none,bn", "--max-steps", 1)
+    assert done.exit_code != 0 and "2 runs of this command did not start; start them with:" in done.stderr
+    monkeypatch.undo()
+    for line in done.stderr.splitlines():
+        if line.startswith("  ndtools train "):
+            assert invoke(*shlex.split(line)[1:]).exit_code == 0
+    assert {path.name for path in tmp_path.iterdir()} == {f"small-tiny-{norm}" for norm in ("bn", "deconv", "none")}
+
+
 def test_absent_data_are_named(train, tmp_path):
     refused = train(data=tmp_path / "nothing")
     assert refused.exit_code == 3 and "nothing" in refused.stderr

@@ -26,7 +26,7 @@ def test_two_processes_at_half_the_batch_are_one(small_set, tmp_path):
     until(lambda: steps_of(run) >= 2, both[0], log)
     os.kill(both[1].pid, signal.SIGTERM)  # the second tells the first
     assert end(both, log) == [130, 130], log.read_text()
-    assert log.read_text().count("go on with: ndtools train --resume") == 1
+    assert log.read_text().count("go on with: torchrun --nproc-per-node 2 -m ndtools train --resume") == 1
     assert 2 <= steps_of(run) < 12
     assert end(begin(log, "train", "--resume", run), log) == [0, 0], log.read_text()
     assert finish(log, "train", small_set, *RUN, "-b", 8, "-o", tmp_path, "--name", "one") == 0, log.read_text()
