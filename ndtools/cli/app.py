@@ -49,7 +49,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["--help", "-h"]},
     epilog="Exit codes: 0 done · 1 failed (cannot write, or a bug) · 2 wrong usage · 3 input absent or unusable"
-    " · 4 arithmetic failed · 130 interrupted.",
+    " · 4 arithmetic failed · 130 interrupted. In every command, --out, --output and -o are one option, which says"
+    " where it writes.",
 )
 
 

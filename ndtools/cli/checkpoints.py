@@ -69,7 +69,16 @@ Settings = Annotated[
     ),
 ]
 To = Annotated[
-    Path | None, typer.Option("--to", metavar="FILE", help="File to write, ending in .safetensors.", show_default=False)
+    Path | None,
+    typer.Option(
+        "--to",
+        "--out",
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="File to write, ending in .safetensors.",
+        show_default=False,
+    ),
 ]
 
 

@@ -38,7 +38,8 @@ def figure(
     title: Title = SharedOptions.title,
     dpi: Dpi = SharedOptions.dpi,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder for the figure (default: that of the result).")
+        Path | None,
+        typer.Option("--out", "--output", "-o", help="Folder for the figure (default: that of the result)."),
     ] = None,
     name: Annotated[
         str | None,

@@ -262,9 +262,9 @@ class ArrayRidgeOptions(ArrayOptions):
 class SharedOptions:
     """Options of every command that runs an experiment. The help texts describe them."""
 
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.", rich_help_panel=_FILES)] = Path(
-        "figures"
-    )
+    out: Annotated[
+        Path, typer.Option("--out", "--output", "-o", help="Folder for the results.", rich_help_panel=_FILES)
+    ] = Path("figures")
     name: Annotated[
         str | None,
         typer.Option(

@@ -37,7 +37,8 @@ def spellings(context: "typer.Context", command: str | None = None) -> dict[str,
 def _spelling(parameter: Any) -> str:  # noqa: ANN401
     if parameter.param_type_name == "argument":
         return str(parameter.metavar or parameter.name).upper()
-    return str(max(parameter.opts, key=len))
+    long = (name for name in parameter.opts if name.startswith("--"))  # behind the first are aliases
+    return str(next(long, parameter.opts[0]))
 
 
 def as_options(message: str, options: Mapping[str, str]) -> str:

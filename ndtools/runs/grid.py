@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from ndtools.console.command_lines import by_processes
 from ndtools.errors import OptionError
 from ndtools.models.norms import NORMS
 from ndtools.runs.config import LAYER_SETTINGS, RunConfig
 
-__all__ = ["PlannedRun", "command_of", "name_of", "plan", "started_by"]
+__all__ = ["PlannedRun", "command_of", "name_of", "plan"]
 
 _SHORT = {
     "batch_size": "b",
@@ -137,7 +138,7 @@ def command_of(run: PlannedRun, *, processes: int = 1, **others: Any) -> str:  #
     str
         Command line in which the settings stand that are listed or differ from their defaults.
     """
-    words = [run.config.command, run.config.dataset]
+    words = ["ndtools", run.config.command, run.config.dataset]
     for field in fields(run.config):
         value = getattr(run.config, field.name)
         option = run.config.options.get(field.name, field.name.replace("_", "-"))
@@ -149,26 +150,7 @@ def command_of(run: PlannedRun, *, processes: int = 1, **others: Any) -> str:  #
             words += [f"--{option}", str(value)]
     for name, value in {"name": run.name, **others}.items():
         words += [f"--{name.replace('_', '-')}", str(value)]
-    return started_by(words, processes)
-
-
-def started_by(words: Sequence[str], processes: int = 1) -> str:
-    """Return a command line of ndtools to be pasted into a shell.
-
-    Parameters
-    ----------
-    words : sequence of str
-        Words after ``ndtools``.
-    processes : int
-        Number of processes that share the work; several are started by torchrun. Default 1.
-
-    Returns
-    -------
-    str
-        Command line with quotation marks where they are needed.
-    """
-    several = ["torchrun", "--nproc-per-node", str(processes), "-m"] if processes > 1 else []
-    return shlex.join([*several, "ndtools", *words])
+    return by_processes(shlex.join(words), processes)
 
 
 def _word(setting: str, value: Any) -> str:  # noqa: ANN401

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import typer
 
 from ndtools.computing.operators import operator_threads, resolve_device
+from ndtools.console.command_lines import by_processes
 from ndtools.console.failures import EXIT_CODES, INTERRUPTED
 from ndtools.console.output import Output
 from ndtools.errors import DataError, NumericalError, NumericalWarning, OptionError, OutputError, SkippedImageWarning
@@ -21,7 +22,7 @@ from ndtools.results.run_folder import RunFolder
 from ndtools.runs.config import CHECKPOINT_EVERY, OUTPUT, RunConfig
 from ndtools.runs.data_sets import DataSets
 from ndtools.runs.display import Display, display
-from ndtools.runs.grid import PlannedRun, command_of, started_by
+from ndtools.runs.grid import PlannedRun, command_of
 from ndtools.runs.run import Prepared, check, describe, prepare, resume, train
 from ndtools.runs.signals import StopRequest, stop_requests
 from ndtools.runs.table import table_of
@@ -329,5 +330,6 @@ def _check_longer(run: Prepared, folder: RunFolder) -> None:
 
 
 def _command(folder: RunFolder) -> str:
-    about = folder.about
-    return started_by([about.get("experiment", "train"), "--resume", os.fspath(folder.path)], about.get("processes", 1))
+    command = folder.about.get("experiment", "train")
+    resumed = f"ndtools {command} --resume {shlex.quote(os.fspath(folder.path))}"
+    return by_processes(resumed, folder.about.get("processes", 1))

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from ndtools.cli.app import app
@@ -28,6 +29,14 @@ def help_of(*command):
 def test_help_shows_flags_without_a_type(command):
     text = help_of(*command)
     assert "--help" in text and "bool" not in text
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("audit", "published")])
+def test_each_command_that_writes_has_one_option_for_the_place(name):
+    command = typer.main.get_command(app).commands[name]
+    (place,) = [parameter for parameter in command.params if "-o" in parameter.opts]
+    assert {"--out", "--output", "-o"} <= set(place.opts)
+    assert "--out, --output and -o are one option" in " ".join(help_of().split())
 
 
 WITHOUT_PICTURES = ["convert", "fold", "audit"]  # of checkpoints

@@ -139,10 +139,11 @@ def check(samples: Samples, config: CheckConfig) -> Outcome:
         compared="outputs, and changes of the weight, of both layers",
         comparisons=decided,
         finding=(
-            f"The layer and the plain layer with a corrected gradient differ by {said(worst.difference)} at most. After"
-            f" {STEPS} steps both have a loss of {curves['layer'][-1]:.3g}; without the correction, at the largest rate"
-            f" that does not oscillate, it is {curves['plain'][-1]:.3g}. Adam is not equivalent: it scales each"
-            " coordinate of its own weight."
+            "A deconvolution layer, and a plain layer whose gradient is multiplied by D², differ by"
+            f" {said(worst.difference)} at most in their outputs and weights. After {STEPS} steps both have a training"
+            f" loss of {curves['layer'][-1]:.3g}. The plain layer with its own gradient, at the largest rate that does"
+            f" not oscillate, has {curves['plain'][-1]:.3g}. With Adam the two layers are not equivalent, since Adam"
+            " scales each coordinate of a weight, and the layers have different weights."
         ),
         curves=tuple(Curve(key, steps, values) for key, values in curves.items()),
         values={"features": float(convolution.features.shape[1])},

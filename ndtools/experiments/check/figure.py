@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["caption_check", "plot_check"]
 
-PANEL, ENTRY = 46.0, 2.9  # millimetres: height of a panel with its texts, and of an entry of a legend
+PANEL, ENTRY = 46.0, 2.9  # millimetres: most height of a panel with its texts, and that of an entry of a legend
+SHAPE = 0.82  # height of narrow panels with their texts, over their width
 
 
 def plot_check(result: "CheckResult", *, width: float = PAGE, title: bool = True, fig: Figure | None = None) -> Figure:
@@ -42,7 +43,7 @@ def plot_check(result: "CheckResult", *, width: float = PAGE, title: bool = True
         columns = min(count, 4 - panel_rows(width))
         rows = -(-count // columns)
         lists = [result.outcomes[row * columns :][:columns] for row in range(rows)]
-        heights = [PANEL, 0.0] * rows
+        heights = [min(PANEL, SHAPE * width / columns), 0.0] * rows
         for row, outcomes in enumerate(lists):
             heights[2 * row + 1] = ENTRY * max(ENTRIES[outcome.name] for outcome in outcomes) + 1
         fig = new_figure(fig, width, sum(heights) + (5 if title else 0))

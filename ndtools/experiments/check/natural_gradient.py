@@ -105,10 +105,12 @@ def check(samples: Samples, config: CheckConfig) -> Outcome:
         compared="change of the weight that the data see, with the natural gradient's",
         comparisons=comparisons,
         finding=(
-            f"Both steps are the same for the L2 loss ({said(l2)}), and up to the rate for softmax at zero weights."
-            f" They part as predictions become certain: at logits with standard deviation {SCALES[at]:.2g} the best"
-            f" rate leaves {said(fisher[at])}. Network deconvolution corrects the input side only;"
-            " the paper says “similar”."
+            "A step on the weights behind D and a natural gradient step are equal for the L2 loss (relative difference"
+            f" {said(l2)}). For softmax at zero weights they are equal up to a factor, for which the learning rate can"
+            " make up. They differ more as predictions become more certain: where the logits have a standard deviation"
+            f" of {SCALES[at]:.2g}, a relative difference of {said(fisher[at])} is left at the best learning rate. The"
+            " reason is that D accounts for the inputs of a layer alone, and the natural gradient for its outputs, too."
+            " The paper calls the two “similar”."
         ),
         curves=(
             Curve("fisher", SCALES, np.array(fisher)),

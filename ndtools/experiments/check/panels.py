@@ -135,7 +135,7 @@ def _natural_gradient(ax: Axes, outcome: "Outcome") -> None:
     ax.set_xscale("log")
     ax.set_xlim(outcome.curve("fisher").x[1] / 1.2, outcome.curve("fisher").x[-1] * 1.2)  # without 0
     plain_ticks(ax.xaxis)
-    ax.set_xlabel("standard deviation of logits")
+    ax.set_xlabel("deviation of logits")
     ax.set_ylim(-0.03, 1.03)
     ax.yaxis.set_major_locator(MaxNLocator(nbins=5))
     ax.set_ylabel("sine of the angle")

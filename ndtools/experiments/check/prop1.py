@@ -86,10 +86,11 @@ def check(samples: Samples, config: CheckConfig) -> Outcome:
         compared="predictions after one step, with those of the closed form",
         comparisons=comparisons,
         finding=(
-            f"One step on whitened patches ends {said(after['whitened'])} from the closed form; {STEPS} steps on raw"
-            f" patches end {said(gaps['raw'][-1])} from it, and on standardised ones {said(gaps['standardised'][-1])}."
-            f" The ridge leaves {said(after['ridge'])} after a step. The logistic loss has another curvature:"
-            f" it leaves {said(after['logistic'])} after a step."
+            f"On whitened patches, one step of gradient descent leaves {said(after['whitened'])} of the distance to the"
+            f" closed-form solution. After {STEPS} steps, {said(gaps['raw'][-1])} is left on raw patches, and"
+            f" {said(gaps['standardised'][-1])} on standardised ones. If patches are whitened with the ridge, one step"
+            f" leaves {said(after['ridge'])}. With the logistic loss, whose curvature depends on its weights, one step"
+            f" leaves {said(after['logistic'])}."
         )
         if math.isfinite(after["whitened"])
         else singular_in(dtype, samples.condition),

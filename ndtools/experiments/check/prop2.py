@@ -79,9 +79,10 @@ def check(samples: Samples, config: CheckConfig) -> Outcome:
         compared="X D k_cov with the pixels at the centres of the patches",
         comparisons=comparisons,
         finding=(
-            f"Without a ridge the pixels come back up to {said(comparisons[0].difference)}. A ridge of"
-            f" {config.eps:.3g} in D alone leaves an error of {said(alone)} (expected: {said(predicted(config.eps))});"
-            f" five Newton-Schulz iterations, as in a layer, leave {said(comparisons[-1].difference)}."
+            "Without a ridge, the correlation kernel makes the pixels of deconvolved patches again, with a relative"
+            f" error of {said(comparisons[0].difference)}. If D alone has a ridge of {config.eps:.3g}, the error is"
+            f" {said(alone)} (theory: {said(predicted(config.eps))}). If D is computed by five Newton-Schulz"
+            f" iterations, as in a layer, it is {said(comparisons[-1].difference)}."
         )
         if math.isfinite(comparisons[0].difference)
         else singular_in(dtype, samples.condition),

@@ -188,10 +188,11 @@ def check(samples: Samples, config: CheckConfig) -> Outcome:
         compared="both sides of the identity; predictions after one step, with the optimum",
         comparisons=comparisons,
         finding=(
-            f"With an orthogonal W, one step of a linear network ends {said(plain)} from the optimum. With a ReLU"
-            f" behind the same W the step leaves {said(through)} of the error, and with a W as torch draws it"
-            f" {said(torchs)}. The proposition gives no size for its “near”: the condition number with the ReLU is"
-            f" {conditions['relu'][0]:.3g} (optimal: 1), and {conditions['raw'][0]:.2g} without deconvolution."
+            f"If W is orthogonal and the network linear, one step leaves {said(plain)} of the distance to the optimum."
+            f" With a ReLU behind the same W, one step leaves {said(through)}. In a linear network whose W is drawn as"
+            f" torch does, {said(torchs)} times the distance is left. The paper says near-optimal, but not how near:"
+            f" with the ReLU, the condition number is {conditions['relu'][0]:.3g}, where 1 is optimal and a network"
+            f" without deconvolution has {conditions['raw'][0]:.2g}."
         )
         if math.isfinite(plain)
         else singular_in(dtype, condition_of(covariance)),

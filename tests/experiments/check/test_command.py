@@ -3,7 +3,9 @@
 import pytest
 
 import ndtools as nd
+from ndtools.drawing.style import COLUMN
 from tests.commands import invoke, numbers, save
+from tests.layout import faults
 
 pytestmark = pytest.mark.usefixtures("unpainted")
 
@@ -51,6 +53,12 @@ def test_all_checks_run_by_default(photo, tmp_path):
     assert result.exit_code == 0, result.stderr
     checks = numbers(tmp_path / "out", "check")["checks"]
     assert [each["name"] for each in checks] == list(nd.CheckConfig.names)
+    narrow = nd.load(tmp_path / "out" / "check.json").plot(width=COLUMN)
+    assert 25.4 * narrow.get_figheight() < 150 and not faults(narrow)  # millimetres: two panels in a row are flat
+    finding = next(each["finding"] for each in checks if each["name"] == "batch-norm")
+    assert (
+        "each channel has its own mean and its own D" in finding and "does not hold for the published code" in finding
+    )
 
 
 def test_the_short_form(photo):
