@@ -9,6 +9,9 @@ from ndtools.text import counted
 __all__ = ["Audit", "AuditRow"]
 
 MUCH_PADDING = 1 / 3  # share of the sampled pixels that is worth a note
+PARTIAL = (
+    0.5  # residual that is worth a note: few Newton-Schulz iterations leave directions of small variance as they are
+)
 _KEY = (
     "rows/f: samples of a training batch for each feature of a block; at most 1 is too few",
     "condition: of the covariance + eps; residual: distance of D from its inverse square root (0: exact)",
@@ -74,10 +77,15 @@ class AuditRow:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Notes: "few samples" for at most one sample per feature, "much padding" for a share above a third."""
+        """Notes on what the numbers mean for the layer.
+
+        They are "few samples" for at most one sample per feature, "much padding" for a share above a third, and
+        "partial D" for a residual above a half.
+        """
+        partial = self.residual is not None and self.residual > PARTIAL
         few = self.rows_per_feature is not None and self.rows_per_feature <= 1
         padded = self.padding_share is not None and self.padding_share > MUCH_PADDING
-        return ("few samples",) * few + ("much padding",) * padded
+        return ("few samples",) * few + ("much padding",) * padded + ("partial D",) * partial
 
     @property
     def trouble(self) -> str:
@@ -121,11 +129,13 @@ class Audit:
             return f"the statistics of {bad} of {of} cannot be used"
         if new == len(self.rows):
             return "there are no statistics yet: no layer has seen a training batch"
+        partial = sum("partial D" in row.notes for row in self.rows)
+        removed = f"; D decorrelates only in part in {partial} of {of} (residual above {PARTIAL:g})" if partial else ""
         if few:
-            return f"the statistics of {few} of {of} come from too few samples to be trusted"
+            return f"the statistics of {few} of {of} come from too few samples to be trusted{removed}"
         measured = "finite, nowhere singular" + (", of more samples than features" if self._counted else "")
         unseen = f"; {new} of {of} saw no training batch" if new else ""
-        return f"the statistics can be trusted: {measured}{unseen}"
+        return f"the statistics can be trusted: {measured}{unseen}{removed}"
 
     @property
     def _counted(self) -> bool:
