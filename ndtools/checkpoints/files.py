@@ -16,7 +16,7 @@ from ndtools.checkpoints.torchvision_names import from_torchvision
 from ndtools.errors import DataError, OptionError
 from ndtools.layers.checks import check_model
 from ndtools.models.catalogue import CATALOGUE
-from ndtools.models.factories import batch_norm, lineage, plain
+from ndtools.models.factories import LayerSpec, Norm, lineage, plain
 from ndtools.models.spec import NetworkSpec
 
 __all__ = ["Checkpoint", "load_network", "read_checkpoint", "save_network"]
@@ -303,13 +303,24 @@ def _recognise(config: CheckpointConfig, state: State, published: bool) -> Netwo
         if given is not None and given != found:
             raise OptionError(name, f"{given} contradicts the checkpoint, which has {found}")
     network = replace(network, num_classes=sizes["num_classes"], in_channels=sizes["in_channels"])
-    if any(key.endswith("running_var") for key in state):
-        network = _normalised(network, state)
+    for norm, average in _AVERAGES_OF_NORMS.items():
+        if any(key.endswith(average) for key in state):
+            network = _normalised(network, state, norm)
     if any(".whitening." in key for key in state):
         return deconvolving(network, state, config.settings, published=published)
     if mismatch := _mismatch(network.outline(), state):
+        if not _mismatch(_normalised(network, state, "group_norm").outline(), state):
+            raise DataError(_UNTOLD)
         raise DataError(f"not a checkpoint of {config.arch}: {mismatch}")
     return network
+
+
+_AVERAGES_OF_NORMS: dict[Norm, str] = {"batch_norm": ".running_var", "iter_norm": ".running_matrix"}
+"""Normalisations that the names of their averages tell, with the ends of these names."""
+_UNTOLD = (
+    "it has normalisations without averages, which may be group or layer normalisation, as both have the same tensors;"
+    " give the .safetensors file of its training run, or write the network with ndtools.save_network: such files say it"
+)
 
 
 def _ends(network: NetworkSpec) -> tuple[str, str]:
@@ -327,13 +338,17 @@ def _begins_and_ends_as(network: NetworkSpec, state: State) -> bool:
     return first in state and last in state and state[first].shape[2:] == kernel.shape[2:]
 
 
-def _normalised(network: NetworkSpec, state: State) -> NetworkSpec:
-    """Return the specification of a network with batch normalisation, whose convolutions have a bias as in a file."""
-    network = replace(network, layers=batch_norm().layers)
+def _normalised(network: NetworkSpec, state: State, norm: Norm) -> NetworkSpec:
+    """Return the specification of a network with a normalisation, whose convolutions have a bias as in a file."""
+
+    def layers(*, bias: bool) -> dict[str, LayerSpec]:
+        return {"conv": LayerSpec(norm=norm, bias=bias), "linear": LayerSpec()}
+
+    network = replace(network, layers=layers(bias=False))
     unbiased = [name for name, module in network.outline().named_modules() if getattr(module, "bias", "") is None]
     # layers that deconvolve have a bias in any case
     biased = any(f"{name}.bias" in state and f"{name}.whitening.running_mean" not in state for name in unbiased)
-    return replace(network, layers=batch_norm(conv_bias=biased).layers)
+    return replace(network, layers=layers(bias=biased))
 
 
 def _other_preset(network: NetworkSpec, state: State) -> str:

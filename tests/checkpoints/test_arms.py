@@ -54,6 +54,25 @@ def test_files_hold_all_of_an_arm(trained):
         torch.testing.assert_close(again(images), network(images))
 
 
+def test_tensors_alone(trained, tmp_path):
+    """Files of torch.save do not say which network they hold; names of averages tell some normalisations."""
+    norm, network, _ = trained
+    path = tmp_path / "bare.pt"
+    torch.save(network.state_dict(), path)
+    if norm in ("gn", "ln"):
+        with pytest.raises(
+            DataError, match=r"group or layer normalisation, .* write the network with ndtools\.save_net"
+        ):
+            load_network(path, arch=ARCH)
+        return
+    if norm in ("bn", "iternorm", "none"):
+        again = load_network(path, arch=ARCH)
+        assert again.spec == network.spec
+        images = torch.randn(3, 3, 32, 32)
+        with torch.no_grad():
+            torch.testing.assert_close(again(images), network(images))
+
+
 def test_folding(trained):
     norm, network, path = trained
     if norm == "nd++":
