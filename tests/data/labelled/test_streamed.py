@@ -251,6 +251,12 @@ def test_two_folders_of_images_and_label_maps(tmp_path, divided):
     assert named.classes == ("a", "b")
     with pytest.raises(DataError, match="which stands for no class"):
         [named.train.read(i) for i in range(3)]
+    wrong = np.resize(np.array([-1, 0, 1], np.int32), (24, 32))
+    write(tmp_path / "maps" / f"{splits[0]}x/0.tif", encoded(wrong, "TIFF"))
+    (tmp_path / "maps" / f"{splits[0]}x/0.png").unlink()
+    with pytest.raises(DataError, match="holds the number -1, which stands for no class"):
+        load_streamed(tmp_path, images="photos", labels="maps", classes=("a", "b")).train.read(0)
+    (tmp_path / "maps" / f"{splits[0]}x/0.tif").unlink()
     write(tmp_path / "maps" / f"{splits[0]}x/0.png", encoded(np.full((24, 32), 255, np.uint8), "PNG"))
     with pytest.raises(DataError, match="`ignore` may name one"):
         load_streamed(tmp_path, images="photos", labels="maps", ignore=9)
