@@ -172,8 +172,9 @@ def test_tar_files_of_classes_beside_folders_of_others_are_named(tmp_path):
         assert load_streamed(root).classes == ("n01491361",)
 
 
-def test_other_names_of_splits_and_unlabelled_test_images(tmp_path):
-    contents = class_contents((("train", 6), ("validation", 3), ("test", 3)))
+@pytest.mark.parametrize("name", ["valid", "validation"])
+def test_other_names_of_splits_and_unlabelled_test_images(tmp_path, name):
+    contents = class_contents((("train", 6), (name, 3), ("test", 3)))
     class_folders(tmp_path / "a", contents)
     found = load_streamed(tmp_path / "a")
     assert (len(found.train), len(found.eval), len(found.test)) == (6, 3, 3)
