@@ -2,11 +2,11 @@
 
     python benchmarks/false_verdicts.py [--pairs 400] [--eps 1e-1,1e-3] [--sets 32x32,8x8,4x32,2x32]
 
-The images are generated (dead leaves of 64×64 pixels), so that both sets of a pair are certainly of one kind. Each set
-has so many images of its own, and each image is a group of the bootstrap, as in sets of up to 32 images. For each pair of
-numbers of images, the table has the share of pairs whose kernels, and whose responses, are found apart. In brackets is
-the share that is found apart, but marked "unsure". A share of 400 pairs is known to 1 to 2 %. It takes about 5 minutes of
-one core.
+The images are generated (dead leaves of 64×64 pixels), so that both sets of a pair are certainly of one kind. Each
+set has so many images of its own, and each image is a group of the bootstrap, as in sets of up to 32 images. For each
+pair of numbers of images, the table has the share of pairs whose kernels, and whose responses, are found apart. In
+brackets is the share that is found apart, but marked "unsure". A share of 400 pairs is known to 1 to 2 %. It takes five
+minutes of one core.
 """
 
 import argparse

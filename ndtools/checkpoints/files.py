@@ -233,7 +233,7 @@ def read_checkpoint(config: CheckpointConfig) -> Checkpoint:
                 raise DataError(f"metadata that this version does not know: {error.message}") from None
             raise
         if mismatch := _mismatch(outline, state):
-            hint = "" if metadata else _other_preset(network, state)
+            hint = "" if metadata or published else _other_preset(network, state) or _OTHER_LAYERS
             raise DataError(f"not a checkpoint of {network.arch} in the form {network.form!r}: {mismatch}{hint}")
     except DataError as error:
         raise DataError(f"{config.source}: {error}") from None
@@ -317,6 +317,10 @@ def _recognise(config: CheckpointConfig, state: State, published: bool) -> Netwo
 
 _AVERAGES_OF_NORMS: dict[Norm, str] = {"batch_norm": ".running_var", "iter_norm": ".running_matrix"}
 """Normalisations that the names of their averages tell, with the ends of these names."""
+_OTHER_LAYERS = (
+    "; if some of its layers alone deconvolve, give the .safetensors file of its training run, or write it with"
+    " ndtools.save_network: such files say which"
+)
 _UNTOLD = (
     "it has normalisations without averages, which may be group or layer normalisation, as both have the same tensors;"
     " give the .safetensors file of its training run, or write the network with ndtools.save_network: such files say it"

@@ -73,6 +73,13 @@ def test_tensors_alone(trained, tmp_path):
             torch.testing.assert_close(again(images), network(images))
 
 
+def test_tensors_that_do_not_tell_all_have_a_remedy(tmp_path):
+    path = tmp_path / "bare.pt"
+    torch.save(build("resnet18", "first-whitened").state_dict(), path)
+    with pytest.raises(DataError, match=r"some of its layers alone deconvolve, .* with ndtools\.save_network"):
+        load_network(path, arch="resnet18")
+
+
 def test_folding(trained):
     norm, network, path = trained
     if norm == "nd++":
