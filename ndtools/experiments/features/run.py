@@ -174,7 +174,7 @@ def _image(config: FeaturesConfig, channels: int) -> tuple[str, Tensor]:
     if channels not in (1, 3):
         raise DataError(f"the network takes images of {channels} channels, and an image file has 1 or 3")
     image = load_single(config.source, gray=channels == 1, working=64)
-    pixels = torch.from_numpy(np.ascontiguousarray(image.pixels)).float() / white(image.pixels)
+    pixels = torch.from_numpy(np.array(image.pixels)).float() / white(image.pixels)
     height, width = pixels.shape[1:]
     shorter = min(height, width)
     if shorter != config.size:

@@ -281,3 +281,18 @@ def test_a_mosaic_scales_each_channel_and_keeps_their_order():
         wanted = (channel - channel.min()) / span if span else np.zeros_like(channel)
         np.testing.assert_allclose(picture[top : top + 6, left : left + 4], wanted, rtol=1e-6)
     assert (picture[6] == 1).all()
+
+
+def test_a_network_of_one_channel_shows_a_grey_image_without_a_warning(tmp_path, monkeypatch):
+    """Pixels of a grey image are a view that torch takes with a warning, unless they are copied."""
+    warned = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)  # the warning is given once in a process only
+    try:
+        path = tmp_path / "grey.safetensors"
+        nd.save_network(nd.build("simple_cnn", "bn", in_channels=1), path)
+        result = invoke("features", path, "--size", 32, "--layer", 1, "--out", tmp_path)
+    finally:
+        torch.set_warn_always(warned)
+    assert result.exit_code == 0, result.stderr
+    assert "not writable" not in result.stderr
+    assert "1 channel of" in result.stdout
