@@ -85,10 +85,7 @@ def published(
     # Both flags together are as none.
     found_numbers, found_claims = _found(given, document, claims=claims or not numbers, numbers=numbers or not claims)
     if doubtful:
-        found_numbers = [entry for entry in found_numbers if entry.doubt]
-        found_claims = [claim for claim in found_claims if claim.doubt]
-        if not (found_numbers or found_claims):
-            raise OptionError("doubtful", "finds nothing: there is no doubt about any of what is found without it")
+        found_numbers, found_claims = _doubted(found_numbers, found_claims)
     output.json(
         {
             "documents": DOCUMENTS,
@@ -148,6 +145,14 @@ def _found(
             f" {hint}",
         )
     return found_numbers, found_claims
+
+
+def _doubted(numbers: "list[Entry]", claims: "list[Claim]") -> "tuple[list[Entry], list[Claim]]":
+    """Return those about which there is a doubt."""
+    numbers, claims = [entry for entry in numbers if entry.doubt], [claim for claim in claims if claim.doubt]
+    if not (numbers or claims):
+        raise OptionError("doubtful", "finds nothing: there is no doubt about any of what is found without it")
+    return numbers, claims
 
 
 def _with_others(entry: "Entry") -> dict[str, Any]:

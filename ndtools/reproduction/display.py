@@ -99,8 +99,8 @@ def grade_lines(states: "Sequence[ItemState]") -> Iterator[str]:
     Yields
     ------
     str
-        Lines of at most 80 letters, as far as words allow: for each grade its verdict, what is claimed, what was measured
-        and under which conditions, and at the end the meaning of each verdict that occurs, in the table or here.
+        Lines of at most 80 letters, as far as words allow: for each grade its verdict, what is claimed, what was
+        measured and under which conditions, and at the end the meaning of each verdict that occurs, in the table too.
     """
     from ndtools.published.registry import CLAIMS
     from ndtools.reproduction.state import failing_first

@@ -98,8 +98,8 @@ def _grade_regression(level: Level, result) -> list[Grade]:  # type: ignore[no-u
                 [at is not None and at <= STEPS],
                 full=level.full,
                 measured=None if at is None else float(at),
-                reason=f"At rate {arm.lr:g} the {_NAMES[name]} loss has lost all but {100 * left:.1f} % of its excess over the"
-                f" optimum after {min(STEPS, len(share) - 1)} steps"
+                reason=f"At rate {arm.lr:g} the {_NAMES[name]} loss has lost all but {100 * left:.1f} % of its excess"
+                f" over the optimum after {min(STEPS, len(share) - 1)} steps"
                 + (
                     f", and comes below {percent(LOW)} after {at}."
                     if at is not None
