@@ -137,9 +137,9 @@ def reproduce(
 
 
 def _spell(root: typer.Context, experiment: str, message: str) -> str:
-    """Return a message of an experiment with the options of its own command, as in "ndtools covariance --spectrum"."""
-    options = spellings(root, experiment)
-    return as_options(message, {name: f"ndtools {experiment} {option}" for name, option in options.items()})
+    """Return a message of an experiment with the options of its own command, which it names: this one has others."""
+    spelt = as_options(message, spellings(root, experiment))
+    return spelt if spelt == message else f"{spelt} (options of ndtools {experiment})"
 
 
 def _run(work: "Reproduction", screen: Output) -> None:

@@ -190,7 +190,10 @@ def test_a_warning_names_item_and_options(tmp_path, photos):
     result = invoke("reproduce", "fig3", "--photographs", photos, "--budget", "none", "-o", tmp_path / "out")
     assert result.exit_code == 0, result.output
     assert "warning: fig3, without ridge: eps 0 is below the noise of the files" in result.stderr
-    assert "with ndtools covariance --spectrum" in result.stderr
+    assert (
+        "take a larger --eps, or look at the eigenvalues with --spectrum (options of ndtools covariance)"
+        in result.stderr
+    )
     assert "`" not in result.stderr
 
 

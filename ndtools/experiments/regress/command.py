@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["regress"]
 
 LEGEND = """\
-limit: learning rate 2/λ_max of the Hessian at zero weights; above it, descent on
-the l2 loss diverges, and on the logistic loss, which is flatter elsewhere, it need not;
+limit: learning rate 2/λ_max of the Hessian at zero weights; above it, descent
+on the l2 loss diverges, and on the logistic loss, which is flatter elsewhere,
+it need not;
 near: steps until the loss is within 10 % of the optimum;
 {batch};
 train: loss of all training images; test: accuracy{averages};
