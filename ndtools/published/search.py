@@ -22,7 +22,7 @@ def search(words: Sequence[str], *, document: str | None = None) -> tuple[list[E
 
     Words are looked for in ID, documents, place, quantity, value, unit, quote, conditions and statement, without regard
     to case. A word is found where one of the text begins with it ("resnet" finds "resnet18"); one that ends in a digit
-    is found as a whole only ("20" does not find "2048"). "VGG-16" is the same as "vgg16", "figure" as "fig".
+    is found as a whole only ("20" does not find "2048"). "VGG-16" and "vgg 16" are the same as "vgg16", "figure" as "fig".
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def search(words: Sequence[str], *, document: str | None = None) -> tuple[list[E
     tuple of two lists
         Numbers and claims, in the order of the registry.
     """
-    patterns = [_pattern(word) for word in words]
+    patterns = [_pattern(word) for word in _named(words)]
 
     def found(item: Entry | Claim) -> bool:
         if document is not None and document not in item.documents:
@@ -51,7 +51,7 @@ def search(words: Sequence[str], *, document: str | None = None) -> tuple[list[E
 def unknown_words(words: Sequence[str]) -> list[str]:
     """Return those of some words that occur in no number and no claim."""
     texts = [_text(item) for item in _all()]
-    return [word for word in words if not any(map(_pattern(word).search, texts))]
+    return [word for word in _named(words) if not any(map(_pattern(word).search, texts))]
 
 
 def nearest_ids(words: Sequence[str], *, numbers: bool = True, claims: bool = True) -> list[str]:
@@ -114,6 +114,19 @@ def _text(item: Entry | Claim) -> str:
     else:
         parts += [item.metric, item.unit, f"{item.value:g}", f"{item.value:.2f}", item.in_words]
     return _joined("\n".join(parts).lower())
+
+
+def _named(words: Sequence[str]) -> list[str]:
+    """Return words in which two that are the name of a network or data set are one: "vgg16" for "VGG", "16"."""
+    names = {str(value) for item in _all() for value in item.conditions.values()}
+    left: list[str] = []
+    for word in words:
+        name = f"{left[-1]}{word}".lower() if left and word.isdigit() else ""
+        if name in names:
+            left[-1] = name
+        else:
+            left.append(word)
+    return left
 
 
 def _joined(text: str) -> str:
