@@ -22,7 +22,8 @@ def search(words: Sequence[str], *, document: str | None = None) -> tuple[list[E
 
     Words are looked for in ID, documents, place, quantity, value, unit, quote, conditions and statement, without regard
     to case. A word is found where one of the text begins with it ("resnet" finds "resnet18"); one that ends in a digit
-    is found as a whole only ("20" does not find "2048"). "VGG-16" and "vgg 16" are the same as "vgg16", "figure" as "fig".
+    is found as a whole only ("20" does not find "2048"). "VGG-16" and "vgg 16" are the same as "vgg16", and "figure" is
+    the same as "fig".
 
     Parameters
     ----------
