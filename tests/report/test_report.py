@@ -70,6 +70,19 @@ def test_sections_of_several_reproductions_name_their_folders(reproduction, tmp_
             assert any(text.startswith(word) and text.endswith(folder.name) for text in second), (word, second)
 
 
+def test_no_line_ends_within_an_option(results, tmp_path, undrawn):
+    """Browsers break lines behind hyphens: a reason would read "--" and, in the next line, "data-dir"."""
+    reason = "Not here: ndtools reproduce fig2 --data-dir FOLDER --budget none, <b>then</b> again"
+    items = [item("fig2", "kernels", state="data missing", reason=reason)]
+    write_reproduction(tmp_path / "out", results, items=items)
+    html = write_report(tmp_path / "out", tmp_path / "report.html").path.read_text(encoding="utf-8")
+    whole = '<span class="whole">{}</span>'.format
+    shown = reason.replace("<", "&lt;").replace(">", "&gt;")
+    for option in ("--data-dir", "--budget"):
+        shown = shown.replace(option, whole(option))
+    assert shown in html and ".whole { white-space: nowrap; }" in html
+
+
 def test_many_numbers_without_a_value_are_one_row_with_the_reason(page):
     rest = page.text[page.text.index("Not run Values") : page.text.index("Figures, tables and claims")]
     assert "table1 4 numbers or claims" in rest and rest.count("ndtools data fetch cifar10") == 2
