@@ -231,8 +231,7 @@ def _draw_measure(
     every = -(-max(arm.common, 1) // _MOST_MARKERS)
     if arm.common:
         mean = values.mean(0)
-        # At chance, a mark lies next to the frame: there is no room for an axis below it, since no error exceeds 1.
-        ax.plot(x, mean, markevery=(every - 1, every), clip_on=False, **style)
+        ax.plot(x, mean, markevery=(every - 1, every), **style)
         if len(values) > 1:
             spread = values.std(0, ddof=1)
             least = mean / 10 if measure.least is None else np.full_like(mean, measure.least)
