@@ -9,7 +9,7 @@ from ndtools.drawing.style import drawing_style, new_figure
 
 @pytest.mark.parametrize("least", [1e-3, 0.05, 0.5])
 def test_marks_at_chance_are_whole(least):
-    """The axis ends at an error of 1, so close to the 0.9 of ten classes that the frame of a low panel would cut them."""
+    """The axis ends at an error of 1, so near to the 0.9 of ten classes that the frame of a low panel cuts marks."""
     errors = np.array([0.9, least])
     with drawing_style():
         fig = new_figure(None, 85, 40)

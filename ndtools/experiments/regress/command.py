@@ -44,7 +44,9 @@ def regress(
     baseline_lr: Annotated[
         str, typer.Option(help="Learning rates of SGD and BN: numbers, or 'auto' for 0.9 of the stability limit.")
     ] = ",".join(RegressConfig.baseline_lr),
-    batch_size: Annotated[int, typer.Option(help="Number of images in a batch.")] = RegressConfig.batch_size,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", "-b", help="Number of images in a batch.")
+    ] = RegressConfig.batch_size,
     iterations: Annotated[int, typer.Option(help="Number of batches.")] = RegressConfig.iterations,
     epochs: Annotated[
         int | None, typer.Option(help="Number of passes through the data, instead of --iterations.")
