@@ -194,7 +194,7 @@ def _about_result(shown: ShownFile) -> dict[str, Mapping[str, Any]]:
 
 
 def _whole_options(text: str) -> Markup:
-    """Return a text of a page in which no line ends within an option, as it would behind each hyphen of --data-dir."""
+    """Return a text of a page in which no line ends within an option, behind one of its hyphens."""
     return Markup(_OPTION.sub(r'<span class="whole">\g<0></span>', str(escape(printable(text)))))  # escaped before
 
 
