@@ -35,6 +35,9 @@ ndtools published --claims                       all claims made in words
 ndtools published --doubtful                     all that is doubtful, and why"""
 
 
+_ALL = "`numbers` and `claims` list all that there is"
+
+
 def _ids(incomplete: str) -> list[str]:
     from ndtools.published.registry import CLAIMS, ENTRIES
 
@@ -135,9 +138,13 @@ def _found(
             raise OptionError("document", f"{document} publishes no {kind}")
         unknown = [f"'{word}'" for word in unknown_words(words)] if len(words) > 1 else []
         nowhere = f" ({', '.join(unknown)} occur{'s' if len(unknown) == 1 else ''} nowhere)" if unknown else ""
-        nearest = ", ".join(nearest_ids(words, numbers=numbers, claims=claims))
-        only = next((option for option in ("claims", "numbers") if [option] == [word.lower() for word in words]), None)
-        hint = f"all of these are shown by `{only}`" if only else f"the nearest IDs are {nearest}"
+        nearest = nearest_ids(words, numbers=numbers, claims=claims)
+        like = f"the nearest {'IDs are' if len(nearest) > 1 else 'ID is'} {', '.join(nearest)}" if nearest else _ALL
+        only = next(
+            (option for option in ("claims", "numbers", "doubtful") if [option] == [word.lower() for word in words]),
+            None,
+        )
+        hint = f"all of these are shown by `{only}`" if only else like
         raise OptionError(
             "words",
             f"find nothing: no {kind}{f' of {document}' if document else ''} has {'all of ' * (len(words) > 1)}"

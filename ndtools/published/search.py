@@ -10,6 +10,7 @@ from ndtools.published.registry import CLAIMS, ENTRIES
 
 __all__ = ["nearest_ids", "search", "shown_condition", "unknown_words"]
 
+_ALIKE = 0.7  # least likeness of words of which one may be a misspelt form of the other
 _ARMS = {
     "bn": "batch normalisation normalization",
     "nd": "deconvolution",
@@ -70,7 +71,7 @@ def nearest_ids(words: Sequence[str], *, numbers: bool = True, claims: bool = Tr
     Returns
     -------
     list of str
-        IDs, the most alike first.
+        IDs, the most alike first; fewer or none if the words are like no others.
     """
     lowered = [word.lower() for word in words]
 
@@ -80,7 +81,8 @@ def nearest_ids(words: Sequence[str], *, numbers: bool = True, claims: bool = Tr
         return max(_ratio("/".join(lowered), name), sum(apart) / len(apart))
 
     ids = [*(ENTRIES if numbers else ()), *(CLAIMS if claims else ())]
-    return sorted(ids, key=likeness, reverse=True)[:3] if lowered else []
+    found = sorted(((likeness(name), name) for name in ids), key=lambda pair: -pair[0])[:3] if lowered else []
+    return [name for alike, name in found if alike >= _ALIKE]
 
 
 def shown_condition(value: object) -> str:

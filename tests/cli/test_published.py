@@ -86,6 +86,13 @@ def test_doubts_stand_above_what_they_are_about():
     assert "--doubtful finds nothing: there is no doubt" in refused("heavy-tailed", "--doubtful")
 
 
+def test_words_that_are_like_no_others_have_no_nearest_ids():
+    for word in ("nonsense", "xylophone"):
+        assert refused(word).endswith(f"has '{word}'; --numbers and --claims list all that there is\n")
+    assert "; all of these are shown by --doubtful" in refused("doubtful")
+    assert "; the nearest IDs are table1/resnet18/" in refused("resnt18")
+
+
 def test_both_kinds_are_as_neither():
     assert screen("vgg13", "--claims", "--numbers") == screen("vgg13")
 
