@@ -64,7 +64,7 @@ def test_sections_of_several_reproductions_name_their_folders(reproduction, tmp_
     shutil.copytree(reproduction, other)
     page = read(write_report([reproduction, other], tmp_path / "report.html").path)
     second = [text for level, text in page.headings if level == 2]
-    words = ("What was found of ", "Figures, tables and claims of ", "Questions that a reproduction must answer, for ")
+    words = ("What was found in ", "Figures, tables and claims of ", "Questions that a reproduction must answer on ")
     for folder in (reproduction, other):
         for word in words:
             assert any(text.startswith(word) and text.endswith(folder.name) for text in second), (word, second)
