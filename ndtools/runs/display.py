@@ -1,11 +1,12 @@
 """The progress of training runs on standard error: a live display in a terminal, lines elsewhere."""
 
 import math
+import os
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -111,6 +112,9 @@ class Display(Protocol):
     def epoch(self, record: "EpochRecord") -> None:
         """Show an epoch of the run that began last."""
 
+    def stopping(self, words: str) -> None:
+        """Show that a request to stop was noted, and what it waits for; may be called by a handler of signals."""
+
 
 @contextmanager
 def display(say: Callable[[str], None], *, quiet: bool = False) -> Iterator[Display]:
@@ -137,14 +141,20 @@ def display(say: Callable[[str], None], *, quiet: bool = False) -> Iterator[Disp
         with Live(get_renderable=live.render, console=live.console, refresh_per_second=_REFRESHES, transient=True):
             yield live
     else:
-        yield _Lines(say)
+        yield _Lines(say, at_once=_write)
+
+
+def _write(line: str) -> None:
+    """Write a line to standard error past its buffer, in which a handler of signals must not write."""
+    with suppress(OSError):
+        os.write(2, f"{line}\n".encode())
 
 
 class _Lines:
     """A line for each epoch, and every 30 s."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self.say = say
+    def __init__(self, say: Callable[[str], None], at_once: Callable[[str], None] = lambda _: None) -> None:
+        self.say, self._at_once = say, at_once
         self.name, self.pace, self._said = "", Pace(0, 0), time.monotonic()
 
     def begin(self, name: str, *, steps: int, epochs: int, per_epoch: int, done: int) -> None:
@@ -162,6 +172,9 @@ class _Lines:
         self._said = time.monotonic()
         self.say(_line(self.name, record, self.pace))
 
+    def stopping(self, words: str) -> None:
+        self._at_once(words)
+
 
 class _Live(_Lines):
     """Bar of the running run with its numbers below, and a line that stays for each epoch."""
@@ -171,9 +184,13 @@ class _Live(_Lines):
 
         self.console = Console(stderr=True, highlight=False, markup=False)
         super().__init__(lambda line: self.console.print(line, soft_wrap=True))
+        self._stopping = ""
 
     def step(self, record: "StepRecord") -> None:
         self.pace.after_step(record)
+
+    def stopping(self, words: str) -> None:
+        self._stopping = words  # drawn soon, by another thread
 
     def render(self) -> "RenderableType":
         from rich.console import Group
@@ -190,7 +207,8 @@ class _Live(_Lines):
             ProgressBar(total=pace.steps, completed=pace.step, width=30),
             Text(f"epoch {min(pace.epoch + 1, pace.epochs)}/{pace.epochs}  step {pace.step:,}/{pace.steps:,}"),
         )
-        return Group(bar, Text(pace.words, no_wrap=True, overflow="ellipsis"))
+        words = [pace.words, *filter(None, [self._stopping])]
+        return Group(bar, *(Text(line, no_wrap=True, overflow="ellipsis") for line in words))
 
 
 def _line(name: str, record: "EpochRecord", pace: Pace) -> str:

@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -24,7 +24,7 @@ class StopRequest:
 
 
 @contextmanager
-def stop_requests(*, insistent: bool = True) -> Iterator[StopRequest]:
+def stop_requests(*, insistent: bool = True, noted: Callable[[], None] = lambda: None) -> Iterator[StopRequest]:
     """Note Ctrl-C and signals to end, for the body of a ``with`` statement.
 
     Parameters
@@ -32,6 +32,9 @@ def stop_requests(*, insistent: bool = True) -> Iterator[StopRequest]:
     insistent : bool
         Whether a second signal interrupts the body. Default True. Of the processes that ``torchrun`` starts each gets
         Ctrl-C twice, from the terminal and from ``torchrun``, which kills them if they do not end.
+    noted : callable
+        Called at the first signal, in the middle of whatever the body does: it must not print through a buffer.
+        By default nothing is called.
 
     Yields
     ------
@@ -44,9 +47,12 @@ def stop_requests(*, insistent: bool = True) -> Iterator[StopRequest]:
         return
 
     def note(number: int, frame: FrameType | None) -> None:
-        if request.made and insistent:
-            raise KeyboardInterrupt
+        if request.made:
+            if insistent:
+                raise KeyboardInterrupt
+            return
         request.made = True
+        noted()
 
     before: dict[int, Any] = {}
     for name in _SIGNALS:

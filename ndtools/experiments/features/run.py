@@ -59,7 +59,7 @@ def run(config: FeaturesConfig) -> FeaturesResult:
     Warns
     -----
     NumericalWarning
-        If the network was never trained, or the image has fewer patches than the layer has features.
+        If no layer has seen a training batch, or the image has fewer patches than the layer has features.
     """
     FeaturesConfig.check_type(config)
     device = resolve_device(config.device)
@@ -83,11 +83,12 @@ def run(config: FeaturesConfig) -> FeaturesResult:
         except ValueError as error:
             raise DataError(f"{source}: {layer_name}: {error}; take a larger `size`") from None
     if not trained:  # not earlier, so that a refusal comes alone
-        warnings.warn(
-            "the network was never trained: its weights are random, and each D is that of the image itself",
-            NumericalWarning,
-            stacklevel=2,
+        weights = (
+            "the network was never trained: its weights are random"
+            if config.checkpoint is None
+            else "no layer has seen a training batch: the weights are those of the checkpoint"
         )
+        warnings.warn(f"{weights}, and each D is that of the image itself", NumericalWarning, stacklevel=2)
     result = FeaturesResult(
         config=config,
         source=source,
@@ -174,7 +175,7 @@ def _image(config: FeaturesConfig, channels: int) -> tuple[str, Tensor]:
     if channels not in (1, 3):
         raise DataError(f"the network takes images of {channels} channels, and an image file has 1 or 3")
     image = load_single(config.source, gray=channels == 1, working=64)
-    pixels = torch.from_numpy(np.ascontiguousarray(image.pixels)).float() / white(image.pixels)
+    pixels = torch.from_numpy(np.array(image.pixels)).float() / white(image.pixels)
     height, width = pixels.shape[1:]
     shorter = min(height, width)
     if shorter != config.size:

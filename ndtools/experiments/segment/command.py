@@ -85,6 +85,7 @@ def segment(  # noqa: PLR0913 - launch takes all of them from the context
         int | None,
         typer.Option(
             "--train-images",
+            "-n",
             help="Number of training images (default: all).",
             show_default=False,
             rich_help_panel=NETWORK,

@@ -28,7 +28,11 @@ def train(  # noqa: PLR0913 - launch takes all of them from the context
     images: Annotated[
         int | None,
         typer.Option(
-            "--images", help="Number of training images (default: all).", show_default=False, rich_help_panel=NETWORK
+            "--images",
+            "-n",
+            help="Number of training images (default: all).",
+            show_default=False,
+            rich_help_panel=NETWORK,
         ),
     ] = None,
     holdout: shared.Holdout = TrainConfig.holdout,
