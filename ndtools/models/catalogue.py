@@ -135,8 +135,8 @@ CATALOGUE: dict[str, Entry] = {
     "simple_cnn": Entry("simple_cnn:SimpleCNN", {}, {}),
     **{
         f"{head}_resnet{depth}": Entry(
-            f"segmentation:{head}",
-            {"depth": depth},
+            "segmentation:segmentation",
+            {"head": head, "depth": depth},
             {},
             imagenet=_SEGMENTATION,
             imagenet_norms=("shortcut",),
@@ -184,25 +184,7 @@ def check_stem(name: str, stem: Stem) -> None:
 
 
 def form_of(name: str, stem: Stem | None) -> Stem:
-    """Return the form of a network: the given one, or else the first that it has.
-
-    Parameters
-    ----------
-    name : str
-        Name of the network, one of ``NAMES`` or ``SEGMENTATION_NAMES``.
-    stem : {"cifar", "imagenet"}, optional
-        Form of the network, as in `build`.
-
-    Returns
-    -------
-    {"cifar", "imagenet"}
-        A form that the network has.
-
-    Raises
-    ------
-    OptionError
-        If the network does not have the given form.
-    """
+    """Return the form of a network: the given one, if `check_stem` accepts it, or else the first that it has."""
     if stem is None:
         return CATALOGUE[name].stems[0]
     check_stem(name, stem)

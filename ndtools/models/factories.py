@@ -173,13 +173,7 @@ class Factories:
 
 
 def plain() -> Factories:
-    """Return makers of layers for networks without normalisation.
-
-    Returns
-    -------
-    Factories
-        Makers of plain convolutions with a bias.
-    """
+    """Return makers of plain convolutions with a bias, for networks without normalisation."""
     return Factories({"conv": LayerSpec(), "linear": LayerSpec()})
 
 

@@ -45,15 +45,12 @@ class Prepared:
         Configuration of the run.
     loaded : Loaded
         Labelled images, and what the network is trained for.
-    network : Module
-        Network that is trained.
     training : Training
         The run, between two of its records.
     """
 
     config: RunConfig
     loaded: Loaded
-    network: nn.Module
     training: Training
 
 
@@ -160,7 +157,7 @@ def prepare(config: RunConfig, data_sets: DataSets) -> Prepared:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = _network(config, loaded)
-    return Prepared(config, loaded, network, Training(network, loaded.data, config.recipe, loaded.task))
+    return Prepared(config, loaded, Training(network, loaded.data, config.recipe, loaded.task))
 
 
 def resume(run: Prepared, folder: RunFolder) -> None:
@@ -217,15 +214,15 @@ def describe(run: Prepared, command: str) -> dict[str, Any]:
     dict
         Everything that was asked for, the data, versions and hardware.
     """
-    config, loaded, spec = run.config, run.loaded, run.network.spec
+    config, loaded, network = run.config, run.loaded, run.training.model
     return {
         "command": command,
         "experiment": config.command,
         "task": "segmentation" if loaded.segments else "classification",
         "arch": config.arch,
         "norm": config.norm,
-        "parameters": sum(p.numel() for p in run.network.parameters()),
-        "network": asdict(spec),  # type: ignore[call-overload]
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "network": asdict(network.spec),  # type: ignore[call-overload]
         "config": asdict(config),
         "data": {
             "name": loaded.name,
