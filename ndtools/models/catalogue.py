@@ -159,20 +159,7 @@ EARLIER_NAMES = {f"preact{d}": f"preact_resnet{d}" for d in _RESNET_DEPTHS}
 
 
 def check_stem(name: str, stem: Stem) -> None:
-    """Refuse a form that a network does not have.
-
-    Parameters
-    ----------
-    name : str
-        Name of the network, one of ``NAMES`` or ``SEGMENTATION_NAMES``.
-    stem : {"cifar", "imagenet"}
-        Form of the network, as in `build`.
-
-    Raises
-    ------
-    OptionError
-        If the network has no such form.
-    """
+    """Raise an OptionError if a network does not have a form, the ``stem`` of `build`."""
     if stem not in get_args(Stem):
         raise OptionError("stem", f"must be one of {', '.join(get_args(Stem))}, got {stem!r}")
     if stem not in CATALOGUE[name].stems:

@@ -151,7 +151,7 @@ def prepare(network: "nn.Module", images: "Tensor | Callable[[], Tensor]") -> No
         if not isinstance(layer, FastDeconv2d) or getattr(layer, "role", None) != "first":
             continue
         whitening = layer.whitening
-        if whitening.config.freeze_after != 1 or whitening.frozen:
+        if whitening.config != DeconvConfig(**_FROZEN) or whitening.frozen:
             continue
         seen = images() if callable(images) else images
         if not len(seen):

@@ -101,23 +101,7 @@ class ASPP(nn.Module):
         self.dropout = nn.Dropout(0.5)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (N, 256, H, W).
-
-        Parameters
-        ----------
-        x : Tensor of shape (N, inputs, H, W)
-            Output of the last stage.
-
-        Returns
-        -------
-        Tensor of shape (N, 256, H, W)
-            Features of each pixel.
-
-        Raises
-        ------
-        OptionError
-            If a training batch has one image, which is too few for the normalisation of the network.
-        """
+        """Return (N, 256, H, W); OptionError for a batch of one image that its normalisation cannot train on."""
         if len(x) == 1:
             _check_single_image(self.pooled)
         whole = self.pooled(x.mean((2, 3), keepdim=True)).expand(-1, -1, *x.shape[2:])
@@ -259,18 +243,19 @@ def _enlarged(logits: Tensor, images: Tensor) -> Tensor:
 
 def _check_single_image(pooled: nn.Module) -> None:
     """Refuse to take statistics from a batch whose single image is their only sample."""
+    several = world_size() > 1
     for module in pooled.modules():
         if not module.training:
             continue
         name = ""
-        if type(module) is nn.BatchNorm2d:
+        if type(module) is nn.BatchNorm2d and not (several and "forward" in vars(module)):  # as `synchronised` sets it
             name = "batch normalisation"
-        elif isinstance(module, IterNorm) and not (module.sync and world_size() > 1):
+        elif isinstance(module, IterNorm) and not (several and module.sync):
             name = "iterative normalisation"
         elif isinstance(module, FastDeconv2d) and not module.whitening.frozen:
             whitening = module.whitening
             single = any(not part.shared or part.blocks == 1 for part in whitening.parts)
-            if single and not (whitening.config.sync and world_size() > 1):
+            if single and not (several and whitening.config.sync):
                 name = "deconvolution with one D for each block"
         if name:
             raise OptionError(

@@ -122,15 +122,7 @@ def run(
 
 
 def check(config: RunConfig, data_sets: DataSets) -> None:
-    """Refuse a configuration that does not fit the data or the network, before any work.
-
-    Parameters
-    ----------
-    config : RunConfig
-        Configuration of a run.
-    data_sets : DataSets
-        Loader of the data, which keeps them for the run.
-    """
+    """Refuse a configuration that does not fit the data or the network, before any work."""
     check_amp(config.recipe, data_sets.device)
     loaded = data_sets.of(config)
     loaded.data.batches(config.recipe, rank(), world_size())
@@ -139,20 +131,7 @@ def check(config: RunConfig, data_sets: DataSets) -> None:
 
 
 def prepare(config: RunConfig, data_sets: DataSets) -> Prepared:
-    """Load the data of a run and build its network.
-
-    Parameters
-    ----------
-    config : RunConfig
-        Configuration of the run.
-    data_sets : DataSets
-        Loader of the data.
-
-    Returns
-    -------
-    Prepared
-        The run before its first step.
-    """
+    """Load the data of a run and build its network: the run before its first step."""
     loaded = data_sets.of(config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -200,20 +179,7 @@ def resume(run: Prepared, folder: RunFolder) -> None:
 
 
 def describe(run: Prepared, command: str) -> dict[str, Any]:
-    """Return the description of a run for its run.json.
-
-    Parameters
-    ----------
-    run : Prepared
-        The run before its first step.
-    command : str
-        Command line that starts the run.
-
-    Returns
-    -------
-    dict
-        Everything that was asked for, the data, versions and hardware.
-    """
+    """Return the content of run.json: command line, everything that was asked for, data, versions, hardware."""
     config, loaded, network = run.config, run.loaded, run.training.model
     return {
         "command": command,

@@ -56,20 +56,7 @@ class Writer:
         return max(known, key=_score, default=None)
 
     def add(self, record: StepRecord | EpochRecord, *wishes: bool) -> tuple[bool, ...]:
-        """Write a record, and after an epoch the network; return for each wish whether any process has it.
-
-        Parameters
-        ----------
-        record : StepRecord or EpochRecord
-            Record that was just yielded.
-        *wishes : bool
-            Wishes of this process, which all processes have to agree on.
-
-        Returns
-        -------
-        tuple of bool
-            Whether any process has each wish.
-        """
+        """Write a record, and after an epoch the network; return for each wish whether any process has it."""
         return first_alone(lambda: self._write(record), *wishes, device=self.training.device)
 
     def _write(self, record: StepRecord | EpochRecord) -> None:

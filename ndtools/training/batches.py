@@ -36,20 +36,7 @@ def derived_seed(seed: int, *keys: int) -> int:
 
 @contextmanager
 def seeded(device: torch.device, seed: int, *keys: int) -> Iterator[None]:
-    """Seed torch's random generators for the body of a ``with`` statement, and restore them afterwards.
-
-    Parameters
-    ----------
-    device : torch.device
-        Device whose generator is seeded, beside that of the CPU.
-    seed, *keys : int
-        Arguments of `derived_seed`.
-
-    Yields
-    ------
-    None
-        No value; random numbers in the body follow from the seed.
-    """
+    """Seed torch's generators, by `derived_seed`, for the body of a ``with`` statement, and restore them after it."""
     value = derived_seed(seed, *keys)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.default_generator.manual_seed(value)

@@ -55,20 +55,7 @@ def diverged(model: nn.Module, forward: Callable[[], object], step: int, loss: f
 
 
 def check_weights(model: nn.Module, step: int) -> None:
-    """Raise an error that names the first weights of a network that are not finite, if there are any.
-
-    Parameters
-    ----------
-    model : Module
-        Network, with the weights after the step.
-    step : int
-        Number of the step, from 1.
-
-    Raises
-    ------
-    TrainingDiverged
-        If a weight is NaN or infinite.
-    """
+    """Raise TrainingDiverged with the first weights that are not finite after a step, if there are any."""
     for name, weights in model.named_parameters():
         if not weights.isfinite().all():
             raise TrainingDiverged(

@@ -198,22 +198,7 @@ class StreamedData:
         return loader(work, keys, workers=self.workers, pinned=self.device.type == "cuda", lasting=lasting)
 
     def name_damage(self, samples: Samples, damage: Damage, *, replaced: bool) -> None:
-        """Name images that cannot be used, each once.
-
-        Parameters
-        ----------
-        samples : Samples
-            List of the images.
-        damage : list of (int, str)
-            Numbers of the images, and reasons.
-        replaced : bool
-            Whether others take their places.
-
-        Raises
-        ------
-        DataError
-            If `strict` is set and there is such an image.
-        """
+        """Warn of images that cannot be used, each once; with `strict`, raise a DataError in place of that."""
         for index, why in damage:
             path = samples.files.path(index)
             if self.strict:

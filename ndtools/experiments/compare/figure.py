@@ -171,18 +171,7 @@ def plot_compare(
 
 
 def arm_styles(arms: "Sequence[CompareArm]") -> list[dict[str, Any]]:
-    """Return the line of each arm: its colour is that of the normalisation if arms differ in it.
-
-    Parameters
-    ----------
-    arms : sequence of CompareArm
-        Arms of a comparison.
-
-    Returns
-    -------
-    list of dict
-        Colour, dash and marker of each arm.
-    """
+    """Return colour, dash and marker of each arm: the colour is that of the normalisation if arms differ in it."""
     norms = [arm.norm for arm in arms]
     if len(set(norms)) == 1 and len(arms) > 1:
         return [sized_styles(number) for number in range(len(arms))]
