@@ -79,6 +79,10 @@ class Entry(NamedTuple):
         """Return the published settings of the network in one of its forms."""
         return self.imagenet if stem == "imagenet" and self.imagenet is not None else self.published
 
+    def deconvolving(self, stem: Stem) -> dict[str, Mapping[str, Any]]:
+        """Return the published settings of the network in one of its forms, without roles that do not deconvolve."""
+        return {role: own for role, own in self.published_for(stem).items() if own is not None}
+
 
 def _first_frozen(n_iter: int) -> dict[str, dict[str, Any] | None]:
     return {"first": {"n_iter": n_iter, "freeze_after": 101}}

@@ -103,7 +103,8 @@ class Display:
     def begin(self, name: str, *, steps: int, epochs: int, per_epoch: int, done: int) -> None:
         """Show that a run begins, with ``done`` steps that were made before it was resumed."""
         self.name, self.pace = name, Pace(steps, epochs, per_epoch)
-        self.pace.step, self._said = done, time.monotonic()
+        self.pace.step, self.pace.epoch = done, max(-(-done // per_epoch) - 1, 0)  # not before its evaluation
+        self._said = time.monotonic()
 
     def step(self, record: "StepRecord") -> None:
         """Show a step of the run that began last."""

@@ -188,7 +188,7 @@ def describe(run: Prepared, command: str) -> dict[str, Any]:
         "arch": config.arch,
         "norm": config.norm,
         "parameters": sum(p.numel() for p in network.parameters()),
-        "network": asdict(network.spec),  # type: ignore[call-overload]
+        "network": asdict(network.spec),
         "config": asdict(config),
         "data": {
             "name": loaded.name,
