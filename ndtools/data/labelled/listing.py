@@ -12,7 +12,7 @@ from ndtools.text import printable
 
 __all__ = ["SPLITS", "FoundSplits", "files_below", "listed", "visible_folders"]
 
-SPLITS = {"train": ("train",), "eval": ("val", "validation"), "test": ("test",)}
+SPLITS = {"train": ("train",), "eval": ("val", "valid", "validation"), "test": ("test",)}
 """Names that folders and shards of each split have."""
 
 

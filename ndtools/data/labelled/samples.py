@@ -266,7 +266,7 @@ class Samples:
         if numbers.dtype != np.uint8:
             least, most = int(numbers.min()), int(numbers.max())
             if least < 0 or most >= len(self.values):
-                raise DataError(f"holds the number {most if most > 0 else least}, which stands for no class")
+                raise DataError(f"holds the number {least if least < 0 else most}, which stands for no class")
         labels = self.values[numbers]
         if labels.min() < 0:
             raise DataError(f"holds the number {int(numbers[labels < 0][0])}, which stands for no class")

@@ -101,11 +101,11 @@ def load_streamed(
 ) -> StreamedSet:
     """Find the files of a labelled image set, without reading the images.
 
-    Recognised are folders of classes, ``train/CLASS/*`` and ``val/CLASS/*`` (or ``validation``, and ``test``), also
-    without splits; tar shards ``train-*.tar`` and ``val-*.tar`` whose members are ``CLASS/NAME.jpg``, or pairs of
-    ``KEY.jpg`` and ``KEY.cls``; the tar files of ImageNet, ``train/n01440764.tar``; the folders of Cityscapes
-    (``leftImg8bit`` and ``gtFine``) and of CamVid (``train`` and ``trainannot``); and any two folders of images and
-    label maps whose names agree up to the extension.
+    Recognised are folders of classes, ``train/CLASS/*`` and ``val/CLASS/*`` (or ``valid`` or ``validation``, and
+    ``test``), also without splits; tar shards ``train-*.tar`` and ``val-*.tar`` whose members are ``CLASS/NAME.jpg``,
+    or pairs of ``KEY.jpg`` and ``KEY.cls``; the tar files of ImageNet, ``train/n01440764.tar``; the folders of
+    Cityscapes (``leftImg8bit`` and ``gtFine``) and of CamVid (``train`` and ``trainannot``); and any two folders of
+    images and label maps whose names agree up to the extension.
 
     Parameters
     ----------

@@ -172,8 +172,9 @@ def test_tar_files_of_classes_beside_folders_of_others_are_named(tmp_path):
         assert load_streamed(root).classes == ("n01491361",)
 
 
-def test_other_names_of_splits_and_unlabelled_test_images(tmp_path):
-    contents = class_contents((("train", 6), ("validation", 3), ("test", 3)))
+@pytest.mark.parametrize("name", ["valid", "validation"])
+def test_other_names_of_splits_and_unlabelled_test_images(tmp_path, name):
+    contents = class_contents((("train", 6), (name, 3), ("test", 3)))
     class_folders(tmp_path / "a", contents)
     found = load_streamed(tmp_path / "a")
     assert (len(found.train), len(found.eval), len(found.test)) == (6, 3, 3)
@@ -251,6 +252,12 @@ def test_two_folders_of_images_and_label_maps(tmp_path, divided):
     assert named.classes == ("a", "b")
     with pytest.raises(DataError, match="which stands for no class"):
         [named.train.read(i) for i in range(3)]
+    wrong = np.resize(np.array([-1, 0, 1], np.int32), (24, 32))
+    write(tmp_path / "maps" / f"{splits[0]}x/0.tif", encoded(wrong, "TIFF"))
+    (tmp_path / "maps" / f"{splits[0]}x/0.png").unlink()
+    with pytest.raises(DataError, match="holds the number -1, which stands for no class"):
+        load_streamed(tmp_path, images="photos", labels="maps", classes=("a", "b")).train.read(0)
+    (tmp_path / "maps" / f"{splits[0]}x/0.tif").unlink()
     write(tmp_path / "maps" / f"{splits[0]}x/0.png", encoded(np.full((24, 32), 255, np.uint8), "PNG"))
     with pytest.raises(DataError, match="`ignore` may name one"):
         load_streamed(tmp_path, images="photos", labels="maps", ignore=9)
