@@ -184,7 +184,7 @@ def describe(run: Prepared, command: str) -> dict[str, Any]:
     return {
         "command": command,
         "experiment": config.command,
-        "task": "segmentation" if loaded.segments else "classification",
+        "task": config.task,
         "arch": config.arch,
         "norm": config.norm,
         "parameters": sum(p.numel() for p in network.parameters()),
@@ -195,7 +195,7 @@ def describe(run: Prepared, command: str) -> dict[str, Any]:
             "synthetic": loaded.synthetic,
             "location": loaded.location,
             "classes": len(loaded.classes),
-            **({"class_names": list(loaded.classes)} if loaded.segments else {}),
+            **({"class_names": list(loaded.classes)} if config.task == "segmentation" else {}),
             **run.training.data.numbers(),
         },
         "steps": run.training.steps,
