@@ -27,6 +27,6 @@ mean, deviation = run.signals.mean((0, 2), keepdims=True), run.signals.std((0, 2
 stages = {"intensities": run.signals, "standardised": (run.signals - mean) / deviation}
 for cycles in (1, 3, 7):
     fit = nd.fit_deconvolution(run.signals, kernel_size=(cycles,), eps=1e-3, relative=True)
-    stages[f"deconvolved, {cycles} cycles"] = fit.apply(run.signals).numpy()
+    stages[f"deconvolved, {cycles} cycle{'s' if cycles > 1 else ''}"] = fit.apply(run.signals).numpy()
 for name, signals in stages.items():
     print(f"{name}: {run.error_rate(signals, margin=3):.2%} of the bases are wrong")

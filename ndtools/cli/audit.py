@@ -32,6 +32,8 @@ def audit(
     batch_size: Annotated[
         int | None,
         typer.Option(
+            "--batch-size",
+            "-b",
             help="Number of images in a training batch (default: as in the run in whose folder the checkpoint lies,"
             " or 128).",
             show_default=False,

@@ -11,6 +11,7 @@ from ndtools.console.option_values import formats_from, width_from
 from ndtools.console.options import (
     Dpi,
     Formats,
+    Quiet,
     SharedOptions,
     Title,
     Width,
@@ -44,6 +45,7 @@ def figure(
         str | None,
         typer.Option("--name", help="File name of the figure, without extension (default: that of the result)."),
     ] = None,
+    quiet: Quiet = False,
 ) -> None:
     """Draw the figures of a saved result again, without computing anything.
 
@@ -61,7 +63,7 @@ def figure(
     from ndtools.results.read import load
     from ndtools.writing import check_writable
 
-    output = Output()
+    output = Output(quiet=quiet)
     drawn_in, wide = formats_from(formats), width_from(width)
     if (run := _run_of(result)) is not None:
         _of_run(output, run, out, name, drawn_in, wide, title=title, dpi=dpi)

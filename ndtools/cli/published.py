@@ -31,7 +31,11 @@ _HINTS = """
 ndtools published vgg16 cifar10 nd               search: all of these words must occur
 ndtools published table1/vgg16/cifar10/nd/20     one number or claim in full, by its ID
 ndtools published --document report-2021         all numbers and claims of one document
-ndtools published --claims                       all claims made in words"""
+ndtools published --claims                       all claims made in words
+ndtools published --doubtful                     all that is doubtful, and why"""
+
+
+_ALL = "`numbers` and `claims` list all that there is"
 
 
 def _ids(incomplete: str) -> list[str]:
@@ -64,6 +68,7 @@ def published(
     ] = None,
     claims: Annotated[bool, typer.Option("--claims", help="Show only claims made in words.")] = False,
     numbers: Annotated[bool, typer.Option("--numbers", help="Show only numbers.")] = False,
+    doubtful: Annotated[bool, typer.Option("--doubtful", help="Show only what is doubtful, with the reasons.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """List and search the numbers and claims that were published.
@@ -82,6 +87,8 @@ def published(
     given = [part for word in words or () for part in word.split()]
     # Both flags together are as none.
     found_numbers, found_claims = _found(given, document, claims=claims or not numbers, numbers=numbers or not claims)
+    if doubtful:
+        found_numbers, found_claims = _doubted(found_numbers, found_claims)
     output.json(
         {
             "documents": DOCUMENTS,
@@ -94,6 +101,8 @@ def published(
     items: list[Entry | Claim] = [*found_numbers, *found_claims]
     if len(items) == 1 and [items[0].id] == [word.lower() for word in given]:
         _show(items[0], output)
+    elif doubtful:
+        output.text("\n".join(_doubt_lines(items)))
     elif not (given or document or claims or numbers):
         output.table(_counts())
         output.text("A value that is in both versions of the paper counts for each, and once in the last line.\n")
@@ -129,9 +138,13 @@ def _found(
             raise OptionError("document", f"{document} publishes no {kind}")
         unknown = [f"'{word}'" for word in unknown_words(words)] if len(words) > 1 else []
         nowhere = f" ({', '.join(unknown)} occur{'s' if len(unknown) == 1 else ''} nowhere)" if unknown else ""
-        nearest = ", ".join(nearest_ids(words, numbers=numbers, claims=claims))
-        only = next((option for option in ("claims", "numbers") if [option] == [word.lower() for word in words]), None)
-        hint = f"all of these are shown by `{only}`" if only else f"the nearest IDs are {nearest}"
+        nearest = nearest_ids(words, numbers=numbers, claims=claims)
+        like = f"the nearest {'IDs are' if len(nearest) > 1 else 'ID is'} {', '.join(nearest)}" if nearest else _ALL
+        only = next(
+            (option for option in ("claims", "numbers", "doubtful") if [option] == [word.lower() for word in words]),
+            None,
+        )
+        hint = f"all of these are shown by `{only}`" if only else like
         raise OptionError(
             "words",
             f"find nothing: no {kind}{f' of {document}' if document else ''} has {'all of ' * (len(words) > 1)}"
@@ -139,6 +152,14 @@ def _found(
             f" {hint}",
         )
     return found_numbers, found_claims
+
+
+def _doubted(numbers: "list[Entry]", claims: "list[Claim]") -> "tuple[list[Entry], list[Claim]]":
+    """Return those about which there is a doubt."""
+    numbers, claims = [entry for entry in numbers if entry.doubt], [claim for claim in claims if claim.doubt]
+    if not (numbers or claims):
+        raise OptionError("doubtful", "finds nothing: there is no doubt about any of what is found without it")
+    return numbers, claims
 
 
 def _with_others(entry: "Entry") -> dict[str, Any]:
@@ -158,6 +179,19 @@ def _claim_lines(claims: "Sequence[Claim]") -> Iterator[str]:
     for claim in claims:
         yield claim.id + (" ?" if claim.doubt else "")
         yield from _wrapped(claim.statement, "    ", 4)
+
+
+def _doubt_lines(items: "Sequence[Entry | Claim]") -> Iterator[str]:
+    """Yield each doubt once, above the numbers and claims that it is about."""
+    by_doubt: dict[str, list[Entry | Claim]] = {}
+    for item in items:
+        by_doubt.setdefault(item.doubt or "", []).append(item)
+    for number, (doubt, group) in enumerate(by_doubt.items()):
+        if number:
+            yield ""
+        yield from _wrapped(doubt)
+        width = max(len(item.id) for item in group)
+        yield from (f"  {item.id.ljust(width)}  {getattr(item, 'in_words', '')}".rstrip() for item in group)
 
 
 def _counts() -> "Table":

@@ -22,7 +22,10 @@ def report(
     ] = None,
     *,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Path of the page. An older report is replaced, and no other file.")
+        Path,
+        typer.Option(
+            "--output", "--out", "-o", help="Path of the page. An older report is replaced, and no other file."
+        ),
     ] = Path("report.html"),
     title: Annotated[
         str | None,

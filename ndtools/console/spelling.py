@@ -36,7 +36,7 @@ def spellings(context: "typer.Context", command: str | None = None) -> dict[str,
 
 def _spelling(parameter: Any) -> str:  # noqa: ANN401
     if parameter.param_type_name == "argument":
-        return str(parameter.metavar or parameter.name).upper()
+        return str(parameter.metavar or parameter.name).removesuffix("...").upper()
     return str(max(parameter.opts, key=len))
 
 

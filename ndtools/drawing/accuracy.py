@@ -24,7 +24,7 @@ def accuracy_axis(
     Parameters
     ----------
     ax : Axes
-        Panel with lines of errors, from :data:`LEAST_ERROR` to 1.
+        Panel in which all lines are drawn already: errors, from :data:`LEAST_ERROR` to 1.
     errors : array
         Errors that the axis must hold, above 0.
     name : str
@@ -45,3 +45,6 @@ def accuracy_axis(
     ax.set_yticks(ticks, [percent(1 - error, digits=6) for error in ticks])
     ax.yaxis.set_minor_locator(NullLocator())
     ax.set_ylim(worst, best)
+    # No error exceeds 1, so that marks at chance lie next to the frame, which would cut them.
+    for line in ax.lines:
+        line.set_clip_on(line.get_marker() in ("", "None"))

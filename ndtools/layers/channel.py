@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv1d, linear
 
-from ndtools.layers.checks import check_dtype
+from ndtools.layers.checks import check_config, check_dtype
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.samples import each_normalised
 from ndtools.layers.sampling import Pixels, Sampler, Sampling, Vectors, patches_of
@@ -48,6 +48,7 @@ class ChannelDeconv(nn.Module):
         super().__init__()
         if num_channels < 1:
             raise ValueError(f"num_channels must be at least 1, got {num_channels}")
+        check_config("config", config)
         self.num_channels = num_channels
         self.whitening = Whitening(num_channels, 1, config or DeconvConfig(), device=device, dtype=dtype)
 

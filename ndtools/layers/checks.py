@@ -1,5 +1,7 @@
 """Checks of arguments, made before any statistics are updated."""
 
+from collections.abc import Iterable
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -7,7 +9,10 @@ from torch import Tensor, nn
 
 from ndtools.layers.config import DeconvConfig
 
-__all__ = ["check_config", "check_dtype", "check_model"]
+__all__ = ["check_arguments", "check_config", "check_dtype", "check_model"]
+
+_PUBLISHED = {"block": "block_size", "freeze": "freeze_after", "freeze_iter": "freeze_after"}
+"""Settings by the names that the arguments of the published layers have."""
 
 
 def check_dtype(x: Tensor, dtype: torch.dtype | None = None) -> None:
@@ -29,6 +34,31 @@ def check_dtype(x: Tensor, dtype: torch.dtype | None = None) -> None:
         raise TypeError(f"expected an input of a floating dtype, got {x.dtype}")
     if dtype not in (None, x.dtype) and not torch.is_autocast_enabled(x.device.type):
         raise TypeError(f"expected an input of the dtype of the weights, {dtype}, got {x.dtype}")
+
+
+def check_arguments(layer: str, names: Iterable[str]) -> None:
+    """Raise a TypeError if arguments of a layer are settings of its configuration.
+
+    Parameters
+    ----------
+    layer : str
+        Name of the layer.
+    names : iterable of str
+        Names of the arguments, under which the published layers take settings themselves.
+
+    Raises
+    ------
+    TypeError
+        If one is a setting, here or in the published code.
+    """
+    settings = {field.name: field.name for field in fields(DeconvConfig)}
+    for name in names:
+        setting = (settings | _PUBLISHED).get(name)
+        if setting is not None:
+            form = "DeconvConfig" if name in settings else "DeconvConfig.reference"
+            raise TypeError(
+                f"{layer} has no argument {name!r}: it is a setting, passed as config={form}({setting}=...)"
+            )
 
 
 def check_config(name: str, value: Any) -> None:  # noqa: ANN401

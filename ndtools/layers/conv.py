@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv1d, conv2d, conv3d, pad
 from torch.nn.modules.conv import _ConvNd
 
-from ndtools.layers.checks import check_dtype
+from ndtools.layers.checks import check_arguments, check_config, check_dtype
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.samples import each_normalised
 from ndtools.layers.sampling import Pixels, Sampler, Sampling, patches_of
@@ -28,6 +28,8 @@ class WhitenedConvolution(_ConvNd):
     """
 
     def __init__(self, *args: Any, config: DeconvConfig | None = None, **kwargs: Any) -> None:  # noqa: ANN401
+        check_config("config", config)
+        check_arguments(type(self).__name__, kwargs)
         super().__init__(*args, **kwargs)
         self.whitening = Whitening(
             self.in_channels,

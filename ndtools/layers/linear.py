@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from ndtools.layers.blocks import block_channels
-from ndtools.layers.checks import check_dtype
+from ndtools.layers.checks import check_config, check_dtype
 from ndtools.layers.config import DeconvConfig
 from ndtools.layers.samples import each_normalised
 from ndtools.layers.sampling import Sampler, Vectors
@@ -56,6 +56,7 @@ class DeconvLinear(nn.Linear):
     ) -> None:
         if not isinstance(bias, bool):
             raise TypeError(f"bias must be True or False, got {bias!r}; the configuration is passed as config=")
+        check_config("config", config)
         if in_features < 1:
             raise ValueError(f"in_features must be at least 1, got {in_features}")
         super().__init__(in_features, out_features, bias, device, dtype)

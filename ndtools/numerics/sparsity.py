@@ -192,7 +192,7 @@ class SparsitySums:
         return {
             name: Estimate(
                 value if math.isfinite(value) else None,
-                *_interval(value, np.array([rest[name] for rest in rests]), _SCALES[name]),
+                *_interval(value, np.array([rest[name] for rest in rests]), _SCALES[name], _LEAST.get(name, -math.inf)),
             )
             for name, value in values.items()
         }
@@ -262,9 +262,12 @@ Scale = tuple[Callable[..., NDArray[np.float64]], Callable[..., NDArray[np.float
 _POSITIVE: Scale = (np.log, np.exp)
 _SHARE: Scale = (logit, expit)  # between 0 and 1
 _SCALES = {"kurtosis": _POSITIVE, "hoyer": _SHARE, "gini": _SHARE, "near_zero": _SHARE, "ggd_shape": _POSITIVE}
+_LEAST = {"kurtosis": 1.0}  # by the inequality of Cauchy and Schwarz
 
 
-def _interval(value: float, rests: NDArray[np.float64], scale: Scale) -> tuple[float, float] | tuple[None, None]:
+def _interval(
+    value: float, rests: NDArray[np.float64], scale: Scale, least: float = -math.inf
+) -> tuple[float, float] | tuple[None, None]:
     """Return the ends of the 95 % interval of a value, given its values ``rests`` without each of the groups."""
     to_line, back = scale
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -274,7 +277,7 @@ def _interval(value: float, rests: NDArray[np.float64], scale: Scale) -> tuple[f
     freedom = len(rests) - 1
     error = math.sqrt(freedom * float(np.var(others)))
     low, high = back(middle + stdtrit(freedom, 0.975) * error * np.array([-1.0, 1.0]))
-    return float(low), float(high)
+    return max(float(low), least), float(high)
 
 
 def _deviation(sums: NDArray[np.float64]) -> float:

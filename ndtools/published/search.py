@@ -10,6 +10,7 @@ from ndtools.published.registry import CLAIMS, ENTRIES
 
 __all__ = ["nearest_ids", "search", "shown_condition", "unknown_words"]
 
+_ALIKE = 0.7  # least likeness of words of which one may be a misspelt form of the other
 _ARMS = {
     "bn": "batch normalisation normalization",
     "nd": "deconvolution",
@@ -22,7 +23,8 @@ def search(words: Sequence[str], *, document: str | None = None) -> tuple[list[E
 
     Words are looked for in ID, documents, place, quantity, value, unit, quote, conditions and statement, without regard
     to case. A word is found where one of the text begins with it ("resnet" finds "resnet18"); one that ends in a digit
-    is found as a whole only ("20" does not find "2048"). "VGG-16" is the same as "vgg16", "figure" as "fig".
+    is found as a whole only ("20" does not find "2048"). "VGG-16" and "vgg 16" are the same as "vgg16", and "figure" is
+    the same as "fig".
 
     Parameters
     ----------
@@ -37,7 +39,7 @@ def search(words: Sequence[str], *, document: str | None = None) -> tuple[list[E
     tuple of two lists
         Numbers and claims, in the order of the registry.
     """
-    patterns = [_pattern(word) for word in words]
+    patterns = [_pattern(word) for word in _named(words)]
 
     def found(item: Entry | Claim) -> bool:
         if document is not None and document not in item.documents:
@@ -51,7 +53,7 @@ def search(words: Sequence[str], *, document: str | None = None) -> tuple[list[E
 def unknown_words(words: Sequence[str]) -> list[str]:
     """Return those of some words that occur in no number and no claim."""
     texts = [_text(item) for item in _all()]
-    return [word for word in words if not any(map(_pattern(word).search, texts))]
+    return [word for word in _named(words) if not any(map(_pattern(word).search, texts))]
 
 
 def nearest_ids(words: Sequence[str], *, numbers: bool = True, claims: bool = True) -> list[str]:
@@ -69,7 +71,7 @@ def nearest_ids(words: Sequence[str], *, numbers: bool = True, claims: bool = Tr
     Returns
     -------
     list of str
-        IDs, the most alike first.
+        IDs, the most alike first; fewer or none if the words are like no others.
     """
     lowered = [word.lower() for word in words]
 
@@ -79,7 +81,8 @@ def nearest_ids(words: Sequence[str], *, numbers: bool = True, claims: bool = Tr
         return max(_ratio("/".join(lowered), name), sum(apart) / len(apart))
 
     ids = [*(ENTRIES if numbers else ()), *(CLAIMS if claims else ())]
-    return sorted(ids, key=likeness, reverse=True)[:3] if lowered else []
+    found = sorted(((likeness(name), name) for name in ids), key=lambda pair: -pair[0])[:3] if lowered else []
+    return [name for alike, name in found if alike >= _ALIKE]
 
 
 def shown_condition(value: object) -> str:
@@ -114,6 +117,19 @@ def _text(item: Entry | Claim) -> str:
     else:
         parts += [item.metric, item.unit, f"{item.value:g}", f"{item.value:.2f}", item.in_words]
     return _joined("\n".join(parts).lower())
+
+
+def _named(words: Sequence[str]) -> list[str]:
+    """Return words in which two that are the name of a network or data set are one: "vgg16" for "VGG", "16"."""
+    names = {str(value) for item in _all() for value in item.conditions.values()}
+    left: list[str] = []
+    for word in words:
+        name = f"{left[-1]}{word}".lower() if left and word.isdigit() else ""
+        if name in names:
+            left[-1] = name
+        else:
+            left.append(word)
+    return left
 
 
 def _joined(text: str) -> str:

@@ -18,6 +18,7 @@ _SHORT = {
 _NORMS = {"nd": "deconvolution", "bn": "batch normalisation", "none": "no normalisation"}
 # Conditions that tell the numbers of one place apart, with the words around their values.
 _TELLING = {
+    "stage": "{}",
     "arch": "{}",
     "dataset": "{}",
     "norm": "{}",

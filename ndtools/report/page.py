@@ -1,12 +1,13 @@
 """Put a page together: what was found becomes sections, and a template turns them into HTML."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from ndtools import __version__
 from ndtools.report.arms import table_of_arms, table_of_runs
@@ -28,6 +29,7 @@ GENERATOR = "ndtools report"
 
 _MOST_BYTES, _MOST_OF_ONE = 2_200_000, 800_000  # of all figures, and of one picture; words and numbers take 1.7 MB
 _MARKS = {"disagrees": "✗", "same direction": "↗", "agrees": "✓", "not comparable": "≠", "not run": "–"}
+_OPTION = re.compile(r"(?<![\w-])--[a-z]+(?:-[a-z]+)*")
 # What would end the block of data, or begin another element, is written as escapes of JSON.
 _ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
 
@@ -171,6 +173,7 @@ def _environment() -> Environment:
         "duration": duration,
         "table_of_arms": table_of_arms,
         "table_of_runs": table_of_runs,
+        "whole_options": _whole_options,
     }
     environment.globals |= {
         "marks": _MARKS,
@@ -188,6 +191,11 @@ def _about_result(shown: ShownFile) -> dict[str, Mapping[str, Any]]:
         "Versions": manifest["versions"],
         "Run": {name: manifest[name] for name in ("device", "seed", "seconds", "input")},
     }
+
+
+def _whole_options(text: str) -> Markup:
+    """Return a text of a page in which no line ends within an option, behind one of its hyphens."""
+    return Markup(_OPTION.sub(r'<span class="whole">\g<0></span>', str(escape(printable(text)))))  # escaped before
 
 
 def _about_run(run: Run) -> dict[str, Mapping[str, Any]]:

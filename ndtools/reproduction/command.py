@@ -14,7 +14,7 @@ from ndtools.console.output import Output
 from ndtools.console.spelling import as_options, spellings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from ndtools.reproduction.run import Reproduction
     from ndtools.reproduction.state import ItemState
@@ -94,7 +94,7 @@ def reproduce(
     Example: [bold]ndtools reproduce fig2 fig7 --budget 5m[/bold]
     """
     from ndtools.reproduction.cost import budget_from
-    from ndtools.reproduction.display import following, in_paragraph, list_table, state_table
+    from ndtools.reproduction.display import following, grade_lines, in_paragraph, list_table, state_table
     from ndtools.reproduction.places import Places
     from ndtools.reproduction.reasons import together
     from ndtools.reproduction.request import Request
@@ -128,7 +128,7 @@ def reproduce(
     states = [work.states[name] for name in work.asked]
     screen.json(work.content)
     screen.table(state_table(states))
-    for line in _grade_lines(states):
+    for line in grade_lines(states):
         screen.text(line)
     for line in together(states):
         screen.note(in_paragraph(line))
@@ -137,9 +137,9 @@ def reproduce(
 
 
 def _spell(root: typer.Context, experiment: str, message: str) -> str:
-    """Return a message of an experiment with the options of its own command, as in "ndtools covariance --spectrum"."""
-    options = spellings(root, experiment)
-    return as_options(message, {name: f"ndtools {experiment} {option}" for name, option in options.items()})
+    """Return a message of an experiment with the options of its own command, which it names: this one has others."""
+    spelt = as_options(message, spellings(root, experiment))
+    return spelt if spelt == message else f"{spelt} (options of ndtools {experiment})"
 
 
 def _run(work: "Reproduction", screen: Output) -> None:
@@ -156,14 +156,3 @@ def _end(states: "Sequence[ItemState]") -> None:
     """End the command with the exit code of a failure, if an item failed."""
     if any(state.state == "failed" for state in states):
         raise typer.Exit(FAILED)
-
-
-def _grade_lines(states: "Sequence[ItemState]") -> "Iterator[str]":
-    """Yield lines for the grades, what fails first: for all claims that were run, and for numbers that disagree."""
-    from ndtools.reproduction.state import failing_first
-
-    for state, grade in failing_first(states):
-        named = grade.subject.startswith("claim/") or grade.verdict == "disagrees"
-        if grade.verdict != "not run" and named:
-            yield f"{grade.verdict:<15} {state.item.id:<7} {grade.subject}"
-            yield f"    {grade.reason}\n    ({grade.conditions})"

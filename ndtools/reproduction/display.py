@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ndtools.reproduction.run import Reproduction
     from ndtools.reproduction.state import ItemState
 
-__all__ = ["following", "in_paragraph", "list_table", "state_table"]
+__all__ = ["following", "grade_lines", "in_paragraph", "list_table", "state_table"]
 
 _WIDTH = 80  # of paragraphs
 _INDENT = "    "
@@ -86,6 +86,41 @@ def in_paragraph(text: str) -> str:
         lines += wrap(part, _WIDTH, initial_indent=before, subsequent_indent=_INDENT, break_on_hyphens=False)
         lines += [f"{_INDENT * 2}{command}"] if command else []
     return "\n".join(lines)
+
+
+def grade_lines(states: "Sequence[ItemState]") -> Iterator[str]:
+    """Yield what was found of all claims that were run, and of numbers that disagree; what fails stands first.
+
+    Parameters
+    ----------
+    states : sequence of ItemState
+        Items with their grades.
+
+    Yields
+    ------
+    str
+        Lines of at most 80 letters, as far as words allow: for each grade its verdict, what is claimed, what was
+        measured and under which conditions, and at the end the meaning of each verdict that occurs, in the table too.
+    """
+    from ndtools.published.registry import CLAIMS
+    from ndtools.reproduction.state import failing_first
+
+    for state, grade in failing_first(states):
+        named = grade.subject.startswith("claim/") or grade.verdict == "disagrees"
+        if grade.verdict == "not run" or not named:
+            continue
+        yield f"{grade.verdict:<15} {state.item.id:<7} {grade.subject}"
+        if grade.subject in CLAIMS:
+            yield from _indented(f"claim: {CLAIMS[grade.subject].statement}")
+        yield from _indented(f"here: {grade.reason}")
+        yield from _indented(f"({grade.conditions})")
+    given = {grade.verdict for state in states for grade in state.grades if _verdicts(state) != state.state}
+    for verdict in (verdict for verdict in VERDICTS if verdict in given):
+        yield from wrap(f"{verdict}: {VERDICTS[verdict]}", _WIDTH, subsequent_indent=_INDENT, break_on_hyphens=False)
+
+
+def _indented(text: str) -> list[str]:
+    return wrap(text, _WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT, break_on_hyphens=False)
 
 
 def _verdicts(state: "ItemState") -> str:

@@ -119,7 +119,10 @@ class Places:
     def _image(self) -> Place:
         remedy = "name the file of the photograph Lenna, which is not free and does not come with ndtools"
         if self.image not in (None, "sample-photo") and not os.path.isfile(self.image or ""):
-            raise DataError(f"no such file: '{printable(self.image)}' (`image`)")
+            name = printable(self.image)
+            if os.path.isdir(self.image or ""):
+                raise DataError(f"'{name}' is a folder, and `image` takes a file; `photographs` takes a folder")
+            raise DataError(f"no such file: '{name}' (`image`)")
         path = self.image or self._beside(_FILES, folder=False)
         return Place(IMAGE, path, path is not None and Path(path).stem.lower() in _PORTRAITS, remedy, "image")
 

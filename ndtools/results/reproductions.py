@@ -33,7 +33,7 @@ VERDICTS: dict[Verdict, str] = {
     "disagrees": "The measured value contradicts the published one.",
     "same direction": "Sign and order hold beyond chance, and the size differs or the recipe was reduced.",
     "agrees": "The measured value is as near to the published one as their spreads allow.",
-    "not comparable": "There is a measured value, and conditions or chance do not allow to judge it.",
+    "not comparable": "There is a measured value, and conditions or chance do not allow a verdict.",
     "not run": "There is no measured value.",
 }
 """Verdicts with their meaning, in the order in which the page has them: what fails stands first."""

@@ -260,7 +260,9 @@ def _object(path: Path) -> dict[str, Any]:
     except DataError as error:
         raise DataError(f"cannot read {name}: {error}; {_REMEDY}") from None
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{name} is not JSON, or is cut short: {reason(error)}") from None
+        raise DataError(
+            f"{name} is not JSON, or is cut short: {reason(error)}; this run cannot be read: move its folder away"
+        ) from None
     if not isinstance(content, dict):
         raise DataError(f"{name} holds no JSON object; {_REMEDY}")
     version = content.get("format")

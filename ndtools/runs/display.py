@@ -1,11 +1,12 @@
 """The progress of training runs on standard error: a live display in a terminal, lines elsewhere."""
 
 import math
+import os
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -87,6 +88,12 @@ class Pace:
         return "  ".join(parts) or "starting"
 
 
+def _write(line: str) -> None:
+    """Write a line to standard error past its buffer, in which a handler of signals must not write."""
+    with suppress(OSError):
+        os.write(2, f"{line}\n".encode())
+
+
 class Display:
     """Progress of several runs, one after the other: a line for each epoch, and every 30 s.
 
@@ -94,10 +101,12 @@ class Display:
     ----------
     say : callable
         Function that prints a line.
+    at_once : callable
+        Function that prints a line from a handler of signals. By default nothing is printed then.
     """
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self.say = say
+    def __init__(self, say: Callable[[str], None], at_once: Callable[[str], None] = lambda _: None) -> None:
+        self.say, self._at_once = say, at_once
         self.name, self.pace, self._said = "", Pace(0, 0), time.monotonic()
 
     def begin(self, name: str, *, steps: int, epochs: int, per_epoch: int, done: int) -> None:
@@ -119,6 +128,10 @@ class Display:
         self._said = time.monotonic()
         self.say(_line(self.name, record, self.pace))
 
+    def stopping(self, words: str) -> None:
+        """Show that a request to stop was noted, and what it waits for; may be called by a handler of signals."""
+        self._at_once(words)
+
 
 class _Live(Display):
     """Bar of the running run with its numbers below, and a line that stays for each epoch."""
@@ -128,9 +141,13 @@ class _Live(Display):
 
         self.console = Console(stderr=True, highlight=False, markup=False)
         super().__init__(lambda line: self.console.print(line, soft_wrap=True))
+        self._stopping = ""
 
     def step(self, record: "StepRecord") -> None:
         self.pace.after_step(record)
+
+    def stopping(self, words: str) -> None:
+        self._stopping = words  # drawn soon, by another thread
 
     def render(self) -> "RenderableType":
         from rich.console import Group
@@ -147,7 +164,8 @@ class _Live(Display):
             ProgressBar(total=pace.steps, completed=pace.step, width=30),
             Text(f"epoch {min(pace.epoch + 1, pace.epochs)}/{pace.epochs}  step {pace.step:,}/{pace.steps:,}"),
         )
-        return Group(bar, Text(pace.words, no_wrap=True, overflow="ellipsis"))
+        words = [pace.words, *filter(None, [self._stopping])]
+        return Group(bar, *(Text(line, no_wrap=True, overflow="ellipsis") for line in words))
 
 
 @contextmanager
@@ -175,7 +193,7 @@ def display(say: Callable[[str], None], *, quiet: bool = False) -> Iterator[Disp
         with Live(get_renderable=live.render, console=live.console, refresh_per_second=_REFRESHES, transient=True):
             yield live
     else:
-        yield Display(say)
+        yield Display(say, at_once=_write)
 
 
 def _line(name: str, record: "EpochRecord", pace: Pace) -> str:

@@ -90,7 +90,8 @@ def plan(
         raise OptionError("repeats", f"must be at least 1, got {repeats}")
     for setting, values in lists.items():
         if not values or len(set(values)) < len(values):
-            raise OptionError(setting, "must be one or more values, each once")
+            given = f", got {', '.join(map(str, values))}" if values else ""
+            raise OptionError(setting, f"must be one or more values, each once{given}")
     seed = common.pop("seed", RunConfig.seed)
     some_deconvolve = any(norm in NORMS and NORMS[norm].deconvolves for norm in lists["norm"])
     varied = [setting for setting, values in lists.items() if len(values) > 1]

@@ -36,6 +36,7 @@ __all__ = ["Session"]
 _FREE = ("device", "jobs", "dataset", "data_dir", "max_steps", "workers")
 """Settings that a run may be resumed with although it was started with others: images may have moved, and
 batches are equal for any number of workers."""
+_STOPPING = "stopping after the present step or evaluation, to write the state"
 
 
 class _Now(NamedTuple):
@@ -168,7 +169,9 @@ class Session:
                 warnings.simplefilter("ignore", NumericalWarning)
                 warnings.filterwarnings("ignore", ".* (has no images for evaluation|to no class)", SkippedImageWarning)
             shown = stack.enter_context(display(self.screen.note, quiet=self.screen.quiet))
-            stop = stack.enter_context(stop_requests(insistent=world_size() == 1))
+            alone = world_size() == 1
+            words = _STOPPING + ("; Ctrl-C again does not wait" if alone else "")
+            stop = stack.enter_context(stop_requests(insistent=alone, noted=lambda: shown.stopping(words)))
             yield _Now(DataSets(device), shown, stop)
 
     def _make(self, planned: PlannedRun, now: "_Now") -> None:

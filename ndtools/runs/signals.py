@@ -13,7 +13,7 @@ _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # the last when a terminal is closed
 
 
 @contextmanager
-def stop_requests(*, insistent: bool = True) -> Iterator[Callable[[], bool]]:
+def stop_requests(*, insistent: bool = True, noted: Callable[[], None] = lambda: None) -> Iterator[Callable[[], bool]]:
     """Note Ctrl-C and signals to end, for the body of a ``with`` statement.
 
     Parameters
@@ -21,6 +21,9 @@ def stop_requests(*, insistent: bool = True) -> Iterator[Callable[[], bool]]:
     insistent : bool
         Whether a second signal interrupts the body. Default True. Of the processes that ``torchrun`` starts each gets
         Ctrl-C twice, from the terminal and from ``torchrun``, which kills them if they do not end.
+    noted : callable
+        Called at the first signal, in the middle of whatever the body does: it must not print through a buffer.
+        By default nothing is called.
 
     Yields
     ------
@@ -37,6 +40,8 @@ def stop_requests(*, insistent: bool = True) -> Iterator[Callable[[], bool]]:
         if requests and insistent:
             raise KeyboardInterrupt
         requests.append(number)
+        if len(requests) == 1:
+            noted()
 
     before: dict[int, Any] = {}
     for name in _SIGNALS:

@@ -30,12 +30,16 @@ def check_known(config: RunConfig) -> None:
     name = config.dataset
     if os.path.lexists(name) or name in _FOLDERS:
         return
-    names = [SCENES, "camvid", "cityscapes"] if config.task == "segmentation" else [*KNOWN, *_OF_CLASSES]
+    names, others, command = [SCENES, "camvid", "cityscapes"], [*KNOWN, *_OF_CLASSES], "train"
+    if config.task != "segmentation":
+        names, others, command = others, names, "segment"
     if name in names:
         return
     like = difflib.get_close_matches(name.lower().replace("_", "-"), names, n=1)
     below = next((place for root in roots(config.data_dir) if (place := Path(root) / name).is_dir()), None)
-    if below is not None:
+    if name in others:
+        hint = f"; for '{name}' use ndtools {command}"
+    elif below is not None:
         hint = f"; there is {printable(below)}: give this path"
     else:
         hint = f"; did you mean {like[0]}?" if like else ""

@@ -33,6 +33,12 @@ def test_figures_are_drawn_beside_the_result(saved):
     assert {path: path.read_bytes() for path in saved.parent.iterdir()} == before  # to the byte
 
 
+def test_quiet_prints_nothing(saved, tmp_path):
+    run = invoke("figure", saved, "--out", tmp_path, "--dpi", 50, "-q")
+    assert (run.exit_code, run.stdout, run.stderr) == (0, "", "")
+    assert "kernels.png" in names(tmp_path)
+
+
 @pytest.mark.parametrize("formats", ["pdf", "svg", "pdf,svg"])
 def test_format_name_and_folder(saved, tmp_path, formats):
     run = invoke("figure", saved, "--format", formats, "--out", tmp_path / "new", "--name", "fig2")

@@ -67,6 +67,32 @@ def test_lists_fit_80_columns(options):
     assert max(map(len, screen(*options))) <= 80
 
 
+def test_doubts_stand_above_what_they_are_about():
+    lines = screen("--doubtful")
+    assert max(map(len, lines)) <= 80
+    found = {}
+    for block in "\n".join(lines).split("\n\n"):
+        doubt, ids = [], []
+        for line in block.splitlines():
+            if line.startswith("  "):
+                ids.append(line.split()[0])
+            else:
+                doubt.append(line)
+        found |= dict.fromkeys(ids, " ".join(doubt))
+    assert found == {item.id: item.doubt for item in (*ENTRIES.values(), *CLAIMS.values()) if item.doubt}
+    assert screen("--doubtful", "fig6", "--claims")[-2:] == ["  claim/segmentation", "  claim/segmentation-convergence"]
+    shown = json.loads(invoke("published", "fig7", "--doubtful", "--json").stdout)
+    assert not shown["numbers"] and all(claim["doubt"] for claim in shown["claims"])
+    assert "--doubtful finds nothing: there is no doubt" in refused("heavy-tailed", "--doubtful")
+
+
+def test_words_that_are_like_no_others_have_no_nearest_ids():
+    for word in ("nonsense", "xylophone"):
+        assert refused(word).endswith(f"has '{word}'; --numbers and --claims list all that there is\n")
+    assert "; all of these are shown by --doubtful" in refused("doubtful")
+    assert "; the nearest IDs are table1/resnet18/" in refused("resnt18")
+
+
 def test_both_kinds_are_as_neither():
     assert screen("vgg13", "--claims", "--numbers") == screen("vgg13")
 

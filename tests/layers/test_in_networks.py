@@ -1,6 +1,7 @@
 """Layers within training as people write it: checkpointing, hooks, several passes, compilation, mixed precision."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
@@ -344,6 +345,32 @@ def test_state_of_other_averages_is_discarded(old, new):
 def test_a_configuration_is_passed_by_its_name():
     with pytest.raises(TypeError, match="bias must be True or False.*passed as config="):
         DeconvLinear(8, 3, DeconvConfig(block_size=2))
+
+
+@pytest.mark.parametrize("layer", [FastDeconv2d, FastDeconvTranspose2d])
+@pytest.mark.parametrize(
+    ("argument", "remedy"),
+    [
+        ("block", "config=DeconvConfig.reference(block_size=...)"),  # as in the published code
+        ("freeze_iter", "config=DeconvConfig.reference(freeze_after=...)"),
+        ("block_size", "config=DeconvConfig(block_size=...)"),
+        ("n_iter", "config=DeconvConfig(n_iter=...)"),
+    ],
+)
+def test_a_setting_in_place_of_an_argument_has_a_remedy(layer, argument, remedy):
+    with pytest.raises(TypeError) as caught:
+        layer(8, 3, 3, **{argument: 64})
+    assert str(caught.value) == f"{layer.__name__} has no argument '{argument}': it is a setting, passed as {remedy}"
+    with pytest.raises(TypeError, match="unexpected keyword argument 'kernel'"):
+        layer(8, 3, 3, kernel=5)
+
+
+@pytest.mark.parametrize(
+    "make", [partial(FastDeconv2d, 8, 3, 3), partial(DeconvLinear, 8, 3), partial(ChannelDeconv, 8)]
+)
+def test_a_configuration_by_its_name_alone_is_refused(make):
+    with pytest.raises(TypeError, match=r"config must be a DeconvConfig, got 'reference': .*reference\(\)"):
+        make(config="reference")
 
 
 def test_the_printed_layer_tells_what_is_not_default():

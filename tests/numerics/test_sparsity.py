@@ -198,6 +198,16 @@ def test_intervals_stay_where_measures_can_be():
         assert name in ("kurtosis", "ggd_shape") or found.high < 1
 
 
+def test_no_interval_of_a_kurtosis_reaches_below_one():
+    """E x⁴ ≥ (E x²)². One loud image among quiet ones makes the interval as wide as it gets."""
+    rng = np.random.default_rng(0)
+    ten = SparsitySums(10)
+    for size in (8, *[1] * 9):
+        ten.add(size * rng.standard_normal(500).astype(np.float32), rng)
+    kurtosis = ten.measures()["kurtosis"]
+    assert 1 <= kurtosis.low < 3 < kurtosis.value < kurtosis.high
+
+
 def test_one_image_has_no_intervals():
     alone = sums(np.random.default_rng(4).standard_normal(99), replicates=50).measures()["near_zero"]
     assert alone.low is None

@@ -33,6 +33,8 @@ def test_words_are_found_where_words_begin():
 def test_names_are_found_as_papers_write_them():
     assert ids("VGG-16") == ids("vgg16") and len(ids("VGG-16")) > 40
     assert ids("VGG-16", "CIFAR-10") == ids("vgg16", "cifar10")
+    assert ids("VGG", "16", "CIFAR", "10", "20") == ids("vgg16", "cifar10", "20")
+    assert ids("table", "3") >= ids("table3/2/covariance")  # no name: each word is looked for
     assert "claim/imagenet" in ids("resnet18") == ids("ResNet-18")
     assert "table1/resnext29_32x4d/parameters" in ids("ResNeXt-29")
     assert not any("cifar100" in name for name in ids("CIFAR-10"))

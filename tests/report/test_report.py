@@ -53,6 +53,36 @@ def test_what_fails_stands_first(page):
     assert len(VERDICTS) == 5
 
 
+def test_rows_of_single_values_have_their_ids(page):
+    """Many numbers have the same words, such as times of several layers, and an ID finds them in `published`."""
+    failing = page.text[page.text.index("What fails first") : page.text.index("Same direction Values")]
+    assert "table1/vgg16/cifar10/bn/1" in failing
+
+
+def test_sections_of_several_reproductions_name_their_folders(reproduction, tmp_path, undrawn):
+    other = tmp_path / "other"
+    shutil.copytree(reproduction, other)
+    page = read(write_report([reproduction, other], tmp_path / "report.html").path)
+    second = [text for level, text in page.headings if level == 2]
+    words = ("What was found in ", "Figures, tables and claims of ", "Questions that a reproduction must answer on ")
+    for folder in (reproduction, other):
+        for word in words:
+            assert any(text.startswith(word) and text.endswith(folder.name) for text in second), (word, second)
+
+
+def test_no_line_ends_within_an_option(results, tmp_path, undrawn):
+    """Browsers break lines behind hyphens: a reason would read "--" and, in the next line, "data-dir"."""
+    reason = "Not here: ndtools reproduce fig2 --data-dir FOLDER --budget none, <b>then</b> again"
+    items = [item("fig2", "kernels", state="data missing", reason=reason)]
+    write_reproduction(tmp_path / "out", results, items=items)
+    html = write_report(tmp_path / "out", tmp_path / "report.html").path.read_text(encoding="utf-8")
+    whole = '<span class="whole">{}</span>'.format
+    shown = reason.replace("<", "&lt;").replace(">", "&gt;")
+    for option in ("--data-dir", "--budget"):
+        shown = shown.replace(option, whole(option))
+    assert shown in html and ".whole { white-space: nowrap; }" in html
+
+
 def test_many_numbers_without_a_value_are_one_row_with_the_reason(page):
     rest = page.text[page.text.index("Not run Values") : page.text.index("Figures, tables and claims")]
     assert "table1 4 numbers or claims" in rest and rest.count("ndtools data fetch cifar10") == 2
@@ -354,7 +384,7 @@ def test_the_folder_of_a_reproduction_is_the_default(reproduction, tmp_path, mon
 @pytest.mark.filterwarnings("default")  # it prints them
 def test_the_command_prints_path_size_and_counts(results, tmp_path, undrawn):
     (tmp_path / "empty").mkdir()
-    done = invoke("report", results, tmp_path / "empty", "--output", tmp_path / "page.html")
+    done = invoke("report", results, tmp_path / "empty", "--out", tmp_path / "page.html")  # or --output
     assert done.exit_code == 0, done.stderr
     assert re.fullmatch(rf"{re.escape(str(tmp_path))}/page\.html   0\.\d+ MB   2 results\n", done.stdout)
     assert "warning:" in done.stderr and "empty holds nothing" in done.stderr

@@ -14,6 +14,7 @@ from ndtools.reproduction.item import Setting
 from ndtools.reproduction.lines import command_of
 from ndtools.reproduction.places import Places
 from ndtools.reproduction.registry import ITEMS, find_item
+from ndtools.results.reproductions import VERDICTS
 from tests.commands import invoke
 
 GROUP = typer.main.get_command(app)
@@ -151,6 +152,14 @@ def test_an_item_on_built_in_data_and_its_json(tmp_path):
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines()[1].startswith("fig7  the built-in photograph")
     assert "claim/ns-coupled-stable" in result.stdout
+    lines = result.stdout.splitlines()
+    assert max(map(len, map(str.rstrip, lines))) <= 80
+    text = " ".join(result.stdout.split())
+    for name in ("claim/ns-coupled-stable", "claim/ns-vanilla-explodes"):  # what is claimed, before what was found
+        assert f"{name} claim: {CLAIMS[name].statement} here: " in text
+    table = text[: text.index("claim/")]
+    for verdict, meaning in VERDICTS.items():  # each verdict that the table has is explained
+        assert (f"{verdict}: {meaning}" in text) == (verdict in table)
     assert "--image FILE" in result.stderr
     assert "iterations done in" in result.stderr
     again = invoke("reproduce", "fig7", "--budget", "none", "-o", out, "--json")
@@ -181,7 +190,10 @@ def test_a_warning_names_item_and_options(tmp_path, photos):
     result = invoke("reproduce", "fig3", "--photographs", photos, "--budget", "none", "-o", tmp_path / "out")
     assert result.exit_code == 0, result.output
     assert "warning: fig3, without ridge: eps 0 is below the noise of the files" in result.stderr
-    assert "with ndtools covariance --spectrum" in result.stderr
+    assert (
+        "take a larger --eps, or look at the eigenvalues with --spectrum (options of ndtools covariance)"
+        in result.stderr
+    )
     assert "`" not in result.stderr
 
 

@@ -10,6 +10,7 @@ from ndtools.cli.app import app
 from ndtools.reproduction.cost import budget_from
 from ndtools.reproduction.places import Places
 from ndtools.reproduction.request import BUDGET, Request
+from tests.commands import invoke
 
 COMMAND = typer.main.get_command(app).commands["reproduce"]
 GIVEN = Request(
@@ -61,3 +62,10 @@ def test_budgets_are_as_the_command_takes_them(seconds):
 
 def test_the_default_budget_is_that_of_the_command():
     assert budget_from(parsed("ndtools reproduce")["budget"]) == BUDGET
+
+
+def test_a_folder_in_place_of_an_image_is_named_with_the_option_that_takes_one(tmp_path):
+    result = invoke("reproduce", "fig1", "--image", tmp_path, "-o", tmp_path / "out")
+    assert (result.exit_code, result.stdout) == (3, "")
+    wanted = f"error: '{tmp_path}' is a folder, and --image takes a file; --photographs takes a folder\n"
+    assert result.stderr == wanted

@@ -77,7 +77,7 @@ def test_folders_of_folders_are_expanded_in_natural_order_each_once(tmp_path):
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("run.json", lambda text: text[:-10], "run.json is not JSON, or is cut short"),
+        ("run.json", lambda text: text[:-10], "run.json is not JSON, or is cut short: .*: move its folder away"),
         ("run.json", lambda text: "[]", "holds no JSON object"),
         ("run.json", lambda text: text.replace('"format": 1', '"format": 2'), "the format 2.*update ndtools"),
         ("run.json", lambda text: text.replace('"norm"', '"other"', 1), "it has no 'norm'"),

@@ -13,7 +13,7 @@ from ndtools.models.catalogue import CATALOGUE, Entry
 from ndtools.results.runs import COLUMNS, read_run
 from ndtools.training import streams
 from ndtools.training.loading import following
-from tests.commands import invoke, numbers
+from tests.commands import invoke, numbers, save
 from tests.data.labelled.streamed_files import (
     camvid,
     cityscapes,
@@ -306,6 +306,8 @@ def test_an_unknown_set_says_what_was_looked_for(command, names, misspelt, tmp_p
     done = invoke(command, misspelt)
     assert done.exit_code == 3
     assert done.stderr.rstrip().endswith(f"; did you mean {'imagenet' if command == 'train' else 'cityscapes'}?")
+    other, name = ("segment", "scenes") if command == "train" else ("train", "glyphs")
+    assert invoke(command, name).stderr.rstrip().endswith(f"; for '{name}' use ndtools {other}")
     (tmp_path / "data" / "nowhere").mkdir(parents=True)
     done = invoke(command, "nowhere", "--data-dir", tmp_path / "data")
     assert done.exit_code == 3
@@ -313,6 +315,18 @@ def test_an_unknown_set_says_what_was_looked_for(command, names, misspelt, tmp_p
     (tmp_path / "file").write_text("")
     done = invoke(command, "file")
     assert (done.exit_code, "file" in done.stderr and "is not a folder" in done.stderr) == (3, True)
+
+
+@pytest.mark.parametrize("split", ["", "train"])
+def test_photographs_without_label_maps_are_no_set_for_segmentation(split, tmp_path, monkeypatch):
+    """The layouts of classes are no remedy for who wants to label pixels."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos" / split).mkdir(parents=True)
+    save(tmp_path / "photos" / split / "a.png")
+    done = invoke("segment", tmp_path / "photos")
+    assert (done.exit_code, done.stdout) == (3, "")
+    assert f"no images with label maps in {tmp_path / 'photos'}" in done.stderr and "CLASS" not in done.stderr
+    assert done.stderr.rstrip().endswith("name the two folders with --images and --labels")
 
 
 def test_a_set_is_found_by_its_name(streets, tmp_path, unpainted):

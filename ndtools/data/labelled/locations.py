@@ -295,7 +295,10 @@ def find_in(folder: str | os.PathLike[str]) -> Found:
     nearest = max(tried, key=lambda found: len(found.files) / (len(found.files) + len(found.missing)))
     if nearest.files:
         raise DataError(f"the data set in '{printable(nearest.folder)}' lacks {', '.join(nearest.missing)}")
-    raise DataError(f"no data set in '{name}' (looked for {', '.join(_some(layout) for layout in LAYOUTS)})")
+    raise DataError(
+        f"no data set in '{name}' (looked for {', '.join(_some(layout) for layout in LAYOUTS)}); 'ndtools data list'"
+        " has the sets that can be fetched; images without labels are none"
+    )
 
 
 def _cache() -> Path:

@@ -33,7 +33,9 @@ def caption_compare(result: "CompareResult") -> str:
     smooth = result.config.smooth
     split = split_of(result.arms).capitalize()
     averaged = f", averaged over {smooth} steps, and over fewer near both ends" if smooth > 1 else ""
-    first_steps = f"Loss of the first {result.config.loss_steps:,} training steps{averaged}."
+    first, longest = result.config.loss_steps, max((int(run.step[-1]) for run in runs if len(run.step)), default=0)
+    steps = f"the first {first:,} training steps" if longest > first else "each training step"
+    first_steps = f"Loss of {steps}{averaged}."
     bands = "mean (lines) and one standard deviation (bands) over runs with other seeds"
     time = "the time of training without evaluation (mean over the runs)"
     if result.segments:

@@ -130,7 +130,7 @@ def _title(result: "FeaturesResult") -> str:
     height, width = result.inputs.shape[1:]
     of = f"D of {result.samples} patches of this input" if result.own else "D of the layer's training"
     return (
-        f"Features · {result.source} · {result.network}{'' if result.trained else ', never trained'} · {result.layer} ·"
+        f"Features · {result.source} · {result.network}{result.without_training} · {result.layer} ·"
         f" {counted(result.total, 'channel')} of {width}×{height} · {result.features} features together · {of}"
     )
 

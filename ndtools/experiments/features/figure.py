@@ -122,7 +122,12 @@ def caption_features(result: "FeaturesResult") -> str:
         of = f"the covariance of {counted(result.samples, 'patch')}".replace("patchs", "patches") + " of this input"
     else:
         of = "the averages of the layer's training"
-    trained = "" if result.trained else " The network was never trained: its weights are random."
+    weights = (
+        " The network was never trained: its weights are random."
+        if result.config.checkpoint is None
+        else " No layer has seen a training batch: the weights are those of the checkpoint, and D is that of the image."
+    )
+    trained = "" if result.trained else weights
     words = "; ".join(f"{label}: {_words(result.measures[name])}" for name, label in _SIDES.items())
     height, width = result.inputs.shape[1:]
     return (

@@ -78,6 +78,11 @@ class FeaturesResult(ShownResult):
         """Number of features that are decorrelated together: channels of a block times pixels of the kernel."""
         return self.block * self.kernel[0] * self.kernel[1]
 
+    @property
+    def without_training(self) -> str:
+        """Words to add to the name of a network that has seen no training batch; empty if it has."""
+        return "" if self.trained else ", never trained" if self.config.checkpoint is None else ", without statistics"
+
     def summary(self) -> Sequence[str]:
         """Return lines that say what the result comes from, and its main numbers."""
         side = "×".join(map(str, self.inputs.shape[:0:-1]))
@@ -86,7 +91,7 @@ class FeaturesResult(ShownResult):
             for name in ("centred", "deconvolved")
         )
         return (
-            f"{source_name(self.source)} · {self.network}{'' if self.trained else ', never trained'} ·"
+            f"{source_name(self.source)} · {self.network}{self.without_training} ·"
             f" {shortened(self.layer)} (convolution {self.number})",
             f"{counted(self.total, 'channel')} of {side} pixels · {self.features} features decorrelated together",
             f"before -> after: kurtosis, within 0.1 σ: {sides}",

@@ -59,18 +59,19 @@ def run(config: FeaturesConfig) -> FeaturesResult:
     Warns
     -----
     NumericalWarning
-        If the network was never trained, or the image has fewer patches than the layer has features.
+        If no layer has seen a training batch, or the image has fewer patches than the layer has features.
     """
     FeaturesConfig.check_type(config)
     device = resolve_device(config.device)
     network, name = _network(config)
     trained = config.checkpoint is not None and _has_learned(network)
     if not trained:
-        warnings.warn(
-            "the network was never trained: its weights are random, and each D is that of the image itself",
-            NumericalWarning,
-            stacklevel=2,
+        weights = (
+            "the network was never trained: its weights are random"
+            if config.checkpoint is None
+            else "no layer has seen a training batch: the weights are those of the checkpoint"
         )
+        warnings.warn(f"{weights}, and each D is that of the image itself", NumericalWarning, stacklevel=2)
     elif poor := poor_statistics(network):
         raise NumericalError(f"{config.checkpoint}: {poor}")
     number, layer_name, layer = _layer(network, config.layer)
@@ -174,7 +175,7 @@ def _image(config: FeaturesConfig, channels: int) -> tuple[str, Tensor]:
     if channels not in (1, 3):
         raise DataError(f"the network takes images of {channels} channels, and an image file has 1 or 3")
     image = load_single(config.source, gray=channels == 1, working=64)
-    pixels = torch.from_numpy(np.ascontiguousarray(image.pixels)).float() / white(image.pixels)
+    pixels = torch.from_numpy(np.array(image.pixels)).float() / white(image.pixels)
     height, width = pixels.shape[1:]
     shorter = min(height, width)
     if shorter != config.size:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 
+from ndtools.drawing.axes import plain_ticks
 from ndtools.drawing.palette import METHODS
 from ndtools.drawing.style import PAGE, add_title, drawing_style, new_figure, width_of
 from ndtools.text import counted
@@ -25,6 +26,7 @@ NAMES = {
     "bn": "batch normalisation",
     "none": "no normalisation",
 }
+_WIDE = 20.0  # largest median by smallest, above which the axis is logarithmic
 ROW = 5.0  # millimetres for each arm of a network
 
 
@@ -65,13 +67,23 @@ def plot_inference(
                 ax.plot([milliseconds * each.median(arm)], [y], linestyle="none", label=label, **style)
         ax.set_yticks(range(len(result.networks)), [each.arch for each in result.networks])
         ax.set_ylim(len(result.networks) - 0.5, -0.5)
-        ax.set_xlim(left=0)
+        if _apart(result):
+            ax.set_xscale("log")
+            plain_ticks(ax.xaxis)
+        else:
+            ax.set_xlim(left=0)
         ax.set_xlabel("time per image / ms")
         ax.tick_params("y", length=0)
         fig.legend(loc="outside lower center", ncols=2)
         if title:
             add_title(fig, "Networks at testing time")
     return fig
+
+
+def _apart(result: "InferenceResult") -> bool:
+    """Return whether the times of some networks would lie on top of one another at the left of a linear axis."""
+    medians = [each.median(arm) for each in result.networks for arm in STYLES]
+    return max(medians) > _WIDE * min(medians)
 
 
 def caption_inference(result: "InferenceResult") -> str:
@@ -83,8 +95,9 @@ def caption_inference(result: "InferenceResult") -> str:
         f" {each.ratio('folded', 'none'):.2f} of the plain network"
         for each in result.networks
     )
+    axis = ", on a logarithmic axis" if _apart(result) else ""
     return (
-        f"Time per image of whole networks at testing time, in batches of {config.batch_size} images of"
+        f"Time per image of whole networks at testing time{axis}, in batches of {config.batch_size} images of"
         f" {config.size}×{config.size} pixels on {result.processor}, {counted(result.threads, 'thread')}, torch"
         f" {result.torch}: median (mark) and range (line) of {counted(config.repeats, 'repeat')}. Deconvolution is"
         f" {config.norm}; folded, D is part of the weights of plain convolutions. Ratios of the medians: {ratios}."

@@ -33,7 +33,9 @@ def mlp(
         map(str, MlpConfig.hidden)
     ),
     epochs: Annotated[int, typer.Option(help="Number of passes through the data.")] = MlpConfig.epochs,
-    batch_size: Annotated[int, typer.Option(help="Number of images in a batch.")] = MlpConfig.batch_size,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", "-b", help="Number of images in a batch.")
+    ] = MlpConfig.batch_size,
     lr: Annotated[
         str, typer.Option(help="Learning rates, separated by commas, of which each arm takes its best.")
     ] = ",".join(map(str, MlpConfig.lr)),

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["regress"]
 
 LEGEND = """\
-limit: learning rate 2/λ_max of the Hessian at zero weights; above it, descent on
-the l2 loss diverges, and on the logistic loss, which is flatter elsewhere, it need not;
+limit: learning rate 2/λ_max of the Hessian at zero weights; above it, descent
+on the l2 loss diverges, and on the logistic loss, which is flatter elsewhere,
+it need not;
 near: steps until the loss is within 10 % of the optimum;
 {batch};
 train: loss of all training images; test: accuracy{averages};
@@ -43,7 +44,9 @@ def regress(
     baseline_lr: Annotated[
         str, typer.Option(help="Learning rates of SGD and BN: numbers, or 'auto' for 0.9 of the stability limit.")
     ] = ",".join(RegressConfig.baseline_lr),
-    batch_size: Annotated[int, typer.Option(help="Number of images in a batch.")] = RegressConfig.batch_size,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", "-b", help="Number of images in a batch.")
+    ] = RegressConfig.batch_size,
     iterations: Annotated[int, typer.Option(help="Number of batches.")] = RegressConfig.iterations,
     epochs: Annotated[
         int | None, typer.Option(help="Number of passes through the data, instead of --iterations.")

@@ -63,7 +63,7 @@ def segment(
         ),
     ] = None,
     images: Annotated[
-        int | None, option("--train-images", NETWORK, "Number of training images (default: all).")
+        int | None, option("--train-images -n", NETWORK, "Number of training images (default: all).")
     ] = None,
     auxiliary: Annotated[
         float, option("--auxiliary", RECIPE, "Weight of the auxiliary classifier's loss.")

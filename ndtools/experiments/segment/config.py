@@ -1,12 +1,14 @@
 """Configuration of ``ndtools segment``: classification of pixels. Imports nothing heavy."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from ndtools.errors import OptionError
+from ndtools.errors import DataError, OptionError
 from ndtools.models.catalogue import Stem
 from ndtools.runs.config import RunConfig
+from ndtools.text import printable
 from ndtools.training.recipe import Schedule
 from ndtools.validation import check_positive
 
@@ -107,11 +109,21 @@ class SegmentConfig(RunConfig):
 
     def find(self, folder: str) -> "StreamedSet":
         """Find images and label maps in a folder."""
+        from ndtools.data.labelled.label_maps import is_camvid, is_cityscapes
         from ndtools.data.labelled.streamed import load_streamed
 
-        return load_streamed(
-            folder, images=self.image_dir, labels=self.label_dir, classes=self.classes, ignore=self.ignore
-        )
+        try:
+            return load_streamed(
+                folder, images=self.image_dir, labels=self.label_dir, classes=self.classes, ignore=self.ignore
+            )
+        except DataError:
+            known = is_camvid(folder) or is_cityscapes(folder)
+            if self.label_dir is not None or known or not os.path.isdir(folder):
+                raise
+            raise DataError(
+                f"no images with label maps in {printable(folder)}: it has the layout neither of CamVid nor of"
+                " Cityscapes; for another, name the two folders with `image_dir` and `label_dir`"
+            ) from None
 
     def view_of(self, found: "StreamedSet", size: tuple[int, int]) -> "Scenes":
         """Return how scenes are scaled and cut, given height and width of the first."""

@@ -47,9 +47,11 @@ class Verdict:
         return cls(result.config.kernel_size, measures["kurtosis"], measures["near_zero"])
 
     @property
-    def heavy_tailed(self) -> bool:
-        """Whether the tails are heavier than those of a Gaussian: the whole interval of the kurtosis is above 3."""
-        return self._exceeds(GAUSSIAN)
+    def heavy_tailed(self) -> bool | None:
+        """Whether the tails are heavier than those of a Gaussian, whose kurtosis is 3; None if the interval holds 3."""
+        low, high = self.kurtosis.low, self.kurtosis.high
+        undecided = low is not None and high is not None and low <= GAUSSIAN < high
+        return None if undecided else self._exceeds(GAUSSIAN)
 
     @property
     def most_near_zero(self) -> bool:
@@ -63,9 +65,10 @@ class Verdict:
     def __str__(self) -> str:
         k = self.kernel_size
         levels = (f"above the {level:g} of {name}" for name, level in _LEVELS.items() if self._exceeds(level))
+        least = "not above" if self.heavy_tailed is False else "an interval that contains"
         return (
             f'At the paper\'s ridge, {k}×{k}: "heavy-tailed" {_holds(self.heavy_tailed)}, as the kurtosis is'
-            f" {_number(self.kurtosis)}, {next(levels, 'not above the 3 of a Gaussian')};"
+            f" {_number(self.kurtosis)}, {next(levels, f'{least} the 3 of a Gaussian')};"
             f' "most values near zero" {_holds(self.most_near_zero)}, as {_share(self.near_zero)} lie within 0.1 σ'
             " (Gaussian 8.0 %, Laplace 13.2 %)."
         )
@@ -83,8 +86,8 @@ def verdicts(results: "Iterable[SparsityResult]") -> list[Verdict]:
     return [verdict for result in results if (verdict := Verdict.of(result))]
 
 
-def _holds(true: bool) -> str:
-    return "holds" if true else "does not hold"
+def _holds(true: bool | None) -> str:
+    return "cannot be decided" if true is None else "holds" if true else "does not hold"
 
 
 def _number(estimate: "Estimate") -> str:

@@ -122,7 +122,7 @@ def _channels(result: "StatsResult") -> "Table":
     for i, name in enumerate(result.names):
         values = (found.mean, found.sd, found.image_mean, found.image_sd, found.between)
         table.add_row(
-            name, *(plain_number(value[i], 1e-3) for value in values), f"{found.low[i]:.3g}", f"{found.high[i]:.3g}"
+            name, *(plain_number(value[i], 1e-3, 3) for value in values), f"{found.low[i]:.3g}", f"{found.high[i]:.3g}"
         )
     return table
 

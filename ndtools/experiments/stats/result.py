@@ -230,9 +230,11 @@ class StatsResult(ShownResult):
 _CONSTANT = "none, since a channel is constant"
 
 
-def plain_number(value: float, least: float = 0.01) -> str:
-    """Return a number with four decimals, or with six digits if it is less than ``least``, or a million at least."""
-    return f"{value:.4f}" if value == 0 or least <= abs(value) < 1e6 else f"{value:.6g}"
+def plain_number(value: float, least: float = 0.01, digits: int = 6) -> str:
+    """Return a number with four decimals, with some digits if it is below ``least``, or with six from a million on."""
+    if value == 0 or least <= abs(value) < 1e6:
+        return f"{value:.4f}"
+    return f"{value:.{digits if abs(value) < least else 6}g}"
 
 
 def _range(sides: tuple[int, int]) -> str:

@@ -37,7 +37,12 @@ def timing(
         str, typer.Option(help="Rows of the table, such as 1-5,16.", show_default="all")
     ] = f"1-{len(TABLE_3)}",
     batch_size: Annotated[
-        int, typer.Option(help="Number of images in a batch. The paper has 128, with which a row takes up to 9 GB.")
+        int,
+        typer.Option(
+            "--batch-size",
+            "-b",
+            help="Number of images in a batch. The paper has 128, with which a row takes up to 9 GB.",
+        ),
     ] = TimingConfig.batch_size,
     repeats: Annotated[
         int, typer.Option(help="Number of measurements, of which the median is taken.")

@@ -18,7 +18,7 @@ def train(
     context: typer.Context,
     dataset: Dataset = TrainConfig.dataset,
     *,
-    images: Annotated[int | None, option("--images", NETWORK, "Number of training images (default: all).")] = None,
+    images: Annotated[int | None, option("--images -n", NETWORK, "Number of training images (default: all).")] = None,
     size: Annotated[
         int, option("--size", NETWORK, "Side of the squares cut from images that are streamed from files, pixels.")
     ] = TrainConfig.size,

@@ -47,7 +47,7 @@ def _grade(level: Level, results: Results) -> list[Grade]:
             [slow is None or slow >= 10],
             full=level.full,
             measured=None if slow is None else float(slow),
-            reason=f"Plain gradient descent {found} within {NEAR:.0%} of the true kernel.",
+            reason=f"Plain gradient descent {found} within {percent(NEAR)} of the true kernel.",
             conditions=conditions,
         ),
         grade_claim(
@@ -56,7 +56,7 @@ def _grade(level: Level, results: Results) -> list[Grade]:
             full=level.full,
             measured=None if needed is None else float(needed),
             reason=f"With deconvolution the kernel is {percent(float(fast.kernel_error[1]))} off after one step, and"
-            f" within {NEAR:.0%} {at_once}.",
+            f" within {percent(NEAR)} {at_once}.",
             conditions=conditions,
         ),
     ]

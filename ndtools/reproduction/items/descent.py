@@ -10,7 +10,7 @@ from ndtools.reproduction.chance import beyond, noise_of_means, noise_of_pairs
 from ndtools.reproduction.grading import grade_claim
 from ndtools.reproduction.item import Item, Level, Part, Results, Setting
 from ndtools.results.reproductions import Grade
-from ndtools.text import counted
+from ndtools.text import counted, percent
 
 __all__ = ["FIG_5"]
 
@@ -98,9 +98,13 @@ def _grade_regression(level: Level, result) -> list[Grade]:  # type: ignore[no-u
                 [at is not None and at <= STEPS],
                 full=level.full,
                 measured=None if at is None else float(at),
-                reason=f"At rate {arm.lr:g} the {_NAMES[name]} loss has lost all but {left:.1%} of its excess over the"
-                f" optimum after {min(STEPS, len(share) - 1)} steps"
-                + (f", and comes below {LOW:.0%} after {at}." if at is not None else f", and stays above {LOW:.0%}."),
+                reason=f"At rate {arm.lr:g} the {_NAMES[name]} loss has lost all but {100 * left:.1f} % of its excess"
+                f" over the optimum after {min(STEPS, len(share) - 1)} steps"
+                + (
+                    f", and comes below {percent(LOW)} after {at}."
+                    if at is not None
+                    else f", and stays above {percent(LOW)}."
+                ),
                 conditions=conditions,
             )
         )
@@ -118,7 +122,7 @@ def _grade_regression(level: Level, result) -> list[Grade]:  # type: ignore[no-u
             measured=100 * pairs[0][1],
             reason="Test accuracy at rate 1: "
             + ", ".join(
-                f"{accuracy:.1%} by the {_NAMES[name]} loss, whose optimum has {optimum:.1%}"
+                f"{100 * accuracy:.1f} % by the {_NAMES[name]} loss, whose optimum has {100 * optimum:.1f} %"
                 for name, accuracy, optimum in pairs
             )
             + ".",

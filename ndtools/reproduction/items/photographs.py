@@ -211,7 +211,7 @@ def _grade_deconvolve(level: Level, results: Results) -> list[Grade]:
     }
     before, after = ({name: side.measures[name].value for name in names} for side in (result.before, result.after))
     held = [after[name] is not None and after[name] > before[name] for name in names]
-    changes = ", ".join(f"{label} {before[name]:.3g} to {after[name]:.3g}" for name, label in names.items())
+    changes = ", ".join(f"{label} from {before[name]:.3g} to {after[name]:.3g}" for name, label in names.items())
     return [
         grade_claim(
             SPARSER,

@@ -7,7 +7,7 @@ from ndtools.reproduction.chance import beyond, noise_of_times
 from ndtools.reproduction.grading import grade_claim
 from ndtools.reproduction.item import Item, Level, Part, Results, Setting
 from ndtools.results.reproductions import Grade
-from ndtools.text import counted
+from ndtools.text import counted, percent
 
 __all__ = ["TESTING"]
 
@@ -52,7 +52,7 @@ def _grade(level: Level, results: Results) -> list[Grade]:
             full=level.full,
             measured=max(network.ratio("folded", "none") for network in result.networks),
             reason=f"Folded, {ratios}. The claim is that this is faster than without folding, and as fast as a plain"
-            f" network, here within {AS_FAST - 1:.0%}.",
+            f" network, here within {percent(AS_FAST - 1)}.",
             conditions=f"deconvolution of the published code, batches of {config.batch_size} images of"
             f" {config.size}×{config.size} pixels, {result.processor}, {counted(result.threads, 'thread')}, torch"
             f" {result.torch}, {counted(config.repeats, 'repeat')}",

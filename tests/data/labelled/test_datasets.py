@@ -161,7 +161,7 @@ def test_names_and_folders_that_are_not_here(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(DataError, match="file' is not a folder"):
         load_dataset(str(tmp_path / "file"))
-    with pytest.raises(DataError, match="no data set in .*looked for train-images-idx3-ubyte"):
+    with pytest.raises(DataError, match="no data set in .*looked for train-images-idx3-ubyte.*'ndtools data list' has"):
         load_dataset(str(tmp_path))
 
 

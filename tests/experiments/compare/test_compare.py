@@ -350,6 +350,26 @@ def test_markers_at_the_end_are_within_the_frame(tmp_path):
         assert last * 1.02 < ax.get_xlim()[1] < last * 1.2
 
 
+def test_marks_at_chance_are_whole(tmp_path):
+    """The axis ends at an error of 1, so close to the 0.9 of ten classes that the frame would cut the marks."""
+    write_run(tmp_path / "bn", norm="bn", accuracy=10.0)
+    write_run(tmp_path / "deconv", norm="deconv", accuracy=99.9)
+    for width in (COLUMN, PAGE):
+        fig = nd.compare(tmp_path).plot(width=width)
+        fig.canvas.draw()
+        for ax in fig.axes[:3]:
+            radius = ax.lines[0].get_markersize() / 2 * fig.dpi / 72
+            lowest = min(ax.transData.transform(line.get_xydata())[:, 1].min() for line in ax.lines)
+            assert lowest - radius > ax.bbox.y0 or not any(line.get_clip_on() for line in ax.lines)
+
+
+def test_the_caption_says_of_which_steps_the_loss_is(tmp_path):
+    write_run(tmp_path / "bn", norm="bn", epochs=2, per_epoch=20)
+    assert "Loss of each training step, averaged" in nd.compare(tmp_path).caption
+    assert "Loss of each training step, averaged" in nd.compare(tmp_path, loss_steps=40).caption
+    assert "Loss of the first 39 training steps, averaged" in nd.compare(tmp_path, loss_steps=39).caption
+
+
 def test_a_report_explains_the_columns_that_it_has(runs, tmp_path):
     assert "with p of Welch's test" in table_of_arms(nd.compare(runs)).note
     write_run(tmp_path / "bn", norm="bn")

@@ -22,7 +22,7 @@ from tests.run_folders import write_run
 from tests.tolerance import rtol
 
 pytestmark = pytest.mark.usefixtures("unpainted")
-UNTRAINED = "ignore:the network was never trained:ndtools.errors.NumericalWarning"
+UNTRAINED = "ignore:(the network was never trained|no layer has seen):ndtools.errors.NumericalWarning"
 
 
 def patches_of(x, layer):
@@ -197,6 +197,20 @@ def test_a_network_that_was_never_trained_is_warned_of(norm, tmp_path):
     assert "never trained" in (tmp_path / "out" / "features.txt").read_text()
 
 
+def test_a_converted_network_is_said_to_have_its_weights_but_no_statistics(tmp_path):
+    source = nd.build("simple_cnn", "bn")
+    source.train()(torch.rand(8, 3, 32, 32))
+    nd.save_network(source, tmp_path / "bn.safetensors")
+    assert invoke("convert", tmp_path / "bn.safetensors").exit_code == 0
+    photo = save(tmp_path / "photo.png", size=(64, 48))
+    result = invoke("features", tmp_path / "bn-deconv.safetensors", photo, "--size", 48, "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.stderr
+    assert "warning: no layer has seen a training batch: the weights are those of the checkpoint" in result.stderr
+    texts = (result.stdout, result.stderr, (tmp_path / "out" / "features.txt").read_text())
+    assert not any("random" in text or "never trained" in text for text in texts)
+    assert "simple_cnn, deconv, without statistics" in result.stdout
+
+
 @pytest.mark.filterwarnings(UNTRAINED)
 def test_too_few_patches_are_warned_of(tmp_path):
     photo = save(tmp_path / "photo.png", size=(32, 32))
@@ -288,3 +302,18 @@ def test_a_mosaic_scales_each_channel_and_keeps_their_order():
         wanted = (channel - channel.min()) / span if span else np.zeros_like(channel)
         np.testing.assert_allclose(picture[top : top + 6, left : left + 4], wanted, rtol=1e-6)
     assert (picture[6] == 1).all()
+
+
+def test_a_network_of_one_channel_shows_a_grey_image_without_a_warning(tmp_path):
+    """Pixels of a grey image are a view that torch takes with a warning, unless they are copied."""
+    warned = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)  # the warning is given once in a process only
+    try:
+        path = tmp_path / "grey.safetensors"
+        nd.save_network(nd.build("simple_cnn", "bn", in_channels=1), path)
+        result = invoke("features", path, "--size", 32, "--layer", 1, "--out", tmp_path)
+    finally:
+        torch.set_warn_always(warned)
+    assert result.exit_code == 0, result.stderr
+    assert "not writable" not in result.stderr
+    assert "1 channel of" in result.stdout

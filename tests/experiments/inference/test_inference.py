@@ -10,7 +10,7 @@ import ndtools as nd
 from ndtools.errors import OptionError
 from ndtools.experiments.inference import run as module
 from ndtools.experiments.inference.config import InferenceConfig
-from ndtools.experiments.inference.result import ARMS, NetworkTimes
+from ndtools.experiments.inference.result import ARMS, InferenceResult, NetworkTimes
 from tests.commands import invoke, numbers
 
 SMALL = {"batch_size": 2, "repeats": 3, "jobs": 1, "device": "cpu"}
@@ -73,6 +73,29 @@ def test_screen_and_files(tmp_path):
     assert "median (mark) and range (line) of 2 repeats" in caption
 
 
+@pytest.mark.parametrize("slower", [3, 1000])
+def test_all_marks_are_apart_from_the_frame_where_networks_differ_much(slower):
+    """Marks at a thousandth of the width would be cut by the frame, and lie on top of one another."""
+    networks = tuple(
+        NetworkTimes(arch, {arm: factor * np.linspace(1e-3, 2e-3, 3) * (1 + i) for i, arm in enumerate(ARMS)}, 0.0)
+        for arch, factor in (("simple_cnn", 1), ("vgg11", slower))
+    )
+    config = InferenceConfig(("simple_cnn", "vgg11"), **SMALL)
+    result = InferenceResult(config, networks, "cpu", "a processor", 1, "2.0")
+    for width in (85, 180):
+        fig = result.plot(width=width)
+        fig.canvas.draw()
+        (ax,) = fig.axes
+        marks = [line for line in ax.lines if line.get_marker() not in ("", "None", None)]
+        assert len(marks) == 8
+        left = [
+            ax.transAxes.inverted().transform(ax.transData.transform((line.get_xdata()[0], 0)))[0] for line in marks
+        ]
+        assert min(left) > 0.02 and max(left) < 0.98
+        assert ax.get_xscale() == ("log" if slower > 20 else "linear")
+    assert ("logarithmic axis" in result.caption) == (slower > 20)
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
@@ -91,3 +114,8 @@ def test_bad_settings_are_named(settings, words):
 def test_a_batch_that_is_too_large_is_refused():
     with pytest.raises(OptionError, match="batch_size: 100000000 is too large"):
         nd.inference("simple_cnn", **{**SMALL, "batch_size": 100_000_000})
+
+
+def test_an_argument_that_may_be_repeated_has_its_plain_name_in_errors():
+    result = invoke("inference", "vgg")
+    assert result.exit_code == 2 and result.stderr.startswith("error: ARCH must be one of vgg11, ")

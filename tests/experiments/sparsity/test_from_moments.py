@@ -131,7 +131,15 @@ def test_measures_in_another_unit():
     [
         (Estimate(27.0, 22.0, 33.0), 0.156, True, False, "above the 6 of a Laplace distribution"),
         (Estimate(7.0, 4.0, 12.0), 0.6, True, True, "above the 3 of a Gaussian"),
-        (Estimate(3.5, 2.5, 5.0), 0.5, False, False, "not above the 3 of a Gaussian"),
+        (
+            Estimate(3.5, 2.5, 5.0),
+            0.5,
+            None,
+            False,
+            "cannot be decided, as the kurtosis is 3.5 (2.5 to 5), an interval",
+        ),
+        (Estimate(2.5, 2.1, 2.9), 0.5, False, False, "not above the 3 of a Gaussian"),
+        (Estimate(2.5, None, None), 0.1, False, False, "not above the 3 of a Gaussian"),
         (Estimate(3.5, None, None), 0.1, True, False, "above the 3 of a Gaussian"),
     ],
 )
@@ -139,7 +147,7 @@ def test_the_verdict_follows_the_interval(kurtosis, near, heavy, most, words):
     verdict = Verdict(3, kurtosis, Estimate(near, None, None))
     assert (verdict.heavy_tailed, verdict.most_near_zero) == (heavy, most)
     assert words in str(verdict)
-    assert str(verdict).count("does not hold") == (not heavy) + (not most)
+    assert str(verdict).count("does not hold") == (heavy is False) + (not most)
 
 
 def test_only_the_ridge_of_the_paper_is_judged(photos):

@@ -83,6 +83,20 @@ def test_a_small_deviation_keeps_its_digits(tmp_path):
     np.testing.assert_allclose(sd, result.statistics.sd[0], rtol=1e-4)
 
 
+def test_small_numbers_of_the_table_have_three_digits(tmp_path):
+    """Images with the same mean but for a pixel: a deviation between images of some millionths."""
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 255, (40, 30, 3), dtype=np.uint8)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(3):
+        picture[0, 0] = 7 * i
+        Image.fromarray(picture).save(folder / f"{i}.png")
+    result = invoke("stats", folder, "--out", tmp_path)
+    row = next(line.split() for line in result.stdout.splitlines() if line.startswith("R "))
+    assert 0 < float(row[5]) < 1e-3 and len(row[5].lstrip("0.").split("e")[0].replace(".", "")) <= 3
+
+
 def test_a_constant_channel_has_no_line(tmp_path):
     picture = np.random.default_rng(0).integers(0, 256, (6, 6, 3), dtype=np.uint8)
     picture[..., 2] = 9

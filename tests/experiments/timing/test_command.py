@@ -99,7 +99,7 @@ def test_json_and_backward(small, out):
 
 def test_rows_that_do_not_fit_are_named(small, out, monkeypatch):
     monkeypatch.setattr(timing, "available_memory", lambda device: 60_000_000)
-    result = invoke("-o", out, "--rows", "5,14", "--batch-size", 1, "--repeats", 1)
+    result = invoke("-o", out, "--rows", "5,14", "-b", 1, "--repeats", 1)
     assert result.exit_code == 0, result.stderr
     assert "note: left out row 5, which needs about 0.2 GB for batches of 1, of 0.1 GB free" in result.stderr
     assert [row["id"] for row in numbers(out, "timing")["left_out"]] == ["T3-5"]

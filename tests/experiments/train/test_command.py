@@ -308,7 +308,7 @@ def test_a_run_that_diverges_says_where_and_the_others_go_on(train, tmp_path):
         (("--arch", "simple_cn"), 2, "did you mean simple_cnn?"),
         (("--norm", "bn,batch"), 2, "--norm must be one of"),
         (("--norm", "bn", "--eps", 0.1), 2, "--eps is a setting of deconvolution layers"),
-        (("--lr", "0.1,0.1"), 2, "--lr must be one or more values, each once"),
+        (("--lr", "0.1,0.1"), 2, "--lr must be one or more values, each once, got 0.1, 0.1"),
         (("-b", 41), 2, "--batch-size must be at most the number of training images, 40"),
         (("--holdout", 40), 2, "--holdout must be at least 0 and less than the 40 training images"),
         (("--constants", "published"), 2, "--constants must be pooled for small"),

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from ndtools.runs.display import Pace, display, duration
+from ndtools.runs.display import Pace, _Live, display, duration
 from ndtools.runs.signals import stop_requests
 from ndtools.training.records import EpochRecord, StepRecord
 
@@ -88,6 +88,29 @@ def test_a_second_signal_interrupts():
         assert stop()
         os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_the_first_signal_is_noted_at_once(capfd):
+    for quiet in (False, True):
+        with (
+            display(print, quiet=quiet) as shown,
+            stop_requests(noted=lambda shown=shown: shown.stopping("so")) as stop,
+        ):
+            assert capfd.readouterr().err == ""
+            os.kill(os.getpid(), signal.SIGINT)
+            assert stop()
+            assert capfd.readouterr().err == ("" if quiet else "so\n")
+
+
+def test_a_live_display_says_below_the_bar_that_it_stops():
+    live = _Live()
+    live.begin("run", steps=10, epochs=1, per_epoch=10, done=0)
+    for stopping in (False, True):
+        if stopping:
+            live.stopping("stopping soon")
+        with live.console.capture() as shown:
+            live.console.print(live.render())
+        assert ("stopping soon" in shown.get()) == stopping
 
 
 def test_several_processes_wait_for_one_another():

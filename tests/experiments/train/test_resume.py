@@ -73,6 +73,8 @@ def test_an_interrupted_run_says_how_to_go_on(small_set, whole, tmp_path):
     process.join(30)
     assert process.exitcode == 130, log.read_text()
     step = steps_of(run)  # the state is that of the last record
+    told, ended = (log.read_text().index(words) for words in ("stopping after the present step", "interrupted: "))
+    assert told < ended
     assert f"after step {step} of {STEPS} is written; go on with: ndtools train --resume {run}" in log.read_text()
     assert "1 run of this command did not start" in log.read_text()
     assert not (run / "result.json").exists()
