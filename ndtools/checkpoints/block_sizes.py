@@ -57,7 +57,7 @@ def deconvolving(network: NetworkSpec, state: State, settings: LayerSettings, *,
     kept = {role: network.layer(role) for role in ordinary}
     normalised = {roles[name] for name in stored if f"{name}.running_var" in state} - ordinary
     # the tensors tell which roles do not deconvolve, whatever the published code does there
-    known = {role: own for role, own in CATALOGUE[network.arch].published_for(network.stem).items() if own is not None}
+    known = CATALOGUE[network.arch].deconvolving(network.stem)
 
     def assuming(block_sizes: Mapping[str, int]) -> NetworkSpec:
         configs = settings.by_role(

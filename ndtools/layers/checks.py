@@ -62,20 +62,7 @@ def check_arguments(layer: str, names: Iterable[str]) -> None:
 
 
 def check_config(name: str, value: Any) -> None:  # noqa: ANN401
-    """Raise a TypeError if a value is not a configuration, with a hint for common mistakes.
-
-    Parameters
-    ----------
-    name : str
-        Name of the argument.
-    value : object
-        Value of the argument; None is allowed.
-
-    Raises
-    ------
-    TypeError
-        If the value is not a DeconvConfig.
-    """
+    """Raise a TypeError, with a hint for common mistakes, if a value is neither None nor a DeconvConfig."""
     if value is None or isinstance(value, DeconvConfig):
         return
     found, remedy = f"{value!r}", "DeconvConfig(...), DeconvConfig.paper() or DeconvConfig.reference()"
@@ -92,18 +79,7 @@ def check_config(name: str, value: Any) -> None:  # noqa: ANN401
 
 
 def check_model(model: Any) -> None:  # noqa: ANN401
-    """Raise a TypeError if a value is not a network.
-
-    Parameters
-    ----------
-    model : object
-        Value that should be a network.
-
-    Raises
-    ------
-    TypeError
-        If the value is not a Module.
-    """
+    """Raise a TypeError, which says what to do, if a value is not a network."""
     if isinstance(model, nn.Module):
         return
     found = f"the class {model.__name__}" if isinstance(model, type) else f"one of type {type(model).__name__}"

@@ -105,20 +105,7 @@ def shrunk_moments_of(
 
 
 def exact_product(a: Tensor, b: Tensor) -> Tensor:
-    """Return the product of matrices, computed like its gradient in the full precision of their dtype, without TF32.
-
-    Parameters
-    ----------
-    a : Tensor of shape (..., m, n)
-        Left factor, not broadcast.
-    b : Tensor of shape (..., n, k)
-        Right factor, with the same leading axes.
-
-    Returns
-    -------
-    Tensor of shape (..., m, k)
-        The product a b, differentiable once.
-    """
+    """Return a b (..., m, k), computed like its gradient in the full precision of the dtype, without TF32."""
     out: Tensor = _ExactProduct.apply(a, b)  # type: ignore[no-untyped-call]
     return out
 

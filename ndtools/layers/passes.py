@@ -67,22 +67,7 @@ class Passes:
         self._passes: deque[Pass] = deque(maxlen=MOST)
 
     def add(self, x: Tensor, source: Source, turn: int) -> Pass:
-        """Remember a pass, and forget the oldest one if there are too many.
-
-        Parameters
-        ----------
-        x : Tensor
-            Input of the layer.
-        source : {"running", "last", "batch"}
-            Origin of the statistics.
-        turn : int
-            Number of images that used the staggered grids before.
-
-        Returns
-        -------
-        Pass
-            The new pass.
-        """
+        """Remember and return a pass; forget the oldest one if there are too many."""
         self._passes.append(Pass(source, turn, _some_values(x), (x.shape, x.dtype, x.device)))
         return self._passes[-1]
 

@@ -238,18 +238,7 @@ class RunningStatistics(nn.Module):
         return [self._get("running_covariance", i) / self.running_weight for i in range(len(self.parts))]
 
     def inverse_sqrt(self, covariance: Tensor) -> Tensor:
-        """Return D = (Cov + eps I)^(-1/2) by the Newton-Schulz iterations of the configuration.
-
-        Parameters
-        ----------
-        covariance : Tensor of shape (..., F, F)
-            Covariances of blocks.
-
-        Returns
-        -------
-        Tensor of shape (..., F, F)
-            Matrices D, differentiable once.
-        """
+        """Return D = (Cov + eps I)^(-1/2), differentiable once, by the iterations of the configuration."""
         eps = self.config.eps
         return partial_inverse_sqrt(ridged(covariance, eps), self.config.n_iter, lower=eps)
 

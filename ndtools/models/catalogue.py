@@ -79,6 +79,10 @@ class Entry(NamedTuple):
         """Return the published settings of the network in one of its forms."""
         return self.imagenet if stem == "imagenet" and self.imagenet is not None else self.published
 
+    def deconvolving(self, stem: Stem) -> dict[str, Mapping[str, Any]]:
+        """Return the published settings of the network in one of its forms, without roles that do not deconvolve."""
+        return {role: own for role, own in self.published_for(stem).items() if own is not None}
+
 
 def _first_frozen(n_iter: int) -> dict[str, dict[str, Any] | None]:
     return {"first": {"n_iter": n_iter, "freeze_after": 101}}
@@ -135,8 +139,8 @@ CATALOGUE: dict[str, Entry] = {
     "simple_cnn": Entry("simple_cnn:SimpleCNN", {}, {}),
     **{
         f"{head}_resnet{depth}": Entry(
-            f"segmentation:{head}",
-            {"depth": depth},
+            "segmentation:segmentation",
+            {"head": head, "depth": depth},
             {},
             imagenet=_SEGMENTATION,
             imagenet_norms=("shortcut",),
@@ -159,20 +163,7 @@ EARLIER_NAMES = {f"preact{d}": f"preact_resnet{d}" for d in _RESNET_DEPTHS}
 
 
 def check_stem(name: str, stem: Stem) -> None:
-    """Refuse a form that a network does not have.
-
-    Parameters
-    ----------
-    name : str
-        Name of the network, one of ``NAMES`` or ``SEGMENTATION_NAMES``.
-    stem : {"cifar", "imagenet"}
-        Form of the network, as in `build`.
-
-    Raises
-    ------
-    OptionError
-        If the network has no such form.
-    """
+    """Raise an OptionError if a network does not have a form, the ``stem`` of `build`."""
     if stem not in get_args(Stem):
         raise OptionError("stem", f"must be one of {', '.join(get_args(Stem))}, got {stem!r}")
     if stem not in CATALOGUE[name].stems:
@@ -184,25 +175,7 @@ def check_stem(name: str, stem: Stem) -> None:
 
 
 def form_of(name: str, stem: Stem | None) -> Stem:
-    """Return the form of a network: the given one, or else the first that it has.
-
-    Parameters
-    ----------
-    name : str
-        Name of the network, one of ``NAMES`` or ``SEGMENTATION_NAMES``.
-    stem : {"cifar", "imagenet"}, optional
-        Form of the network, as in `build`.
-
-    Returns
-    -------
-    {"cifar", "imagenet"}
-        A form that the network has.
-
-    Raises
-    ------
-    OptionError
-        If the network does not have the given form.
-    """
+    """Return the form of a network: the given one, if `check_stem` accepts it, or else the first that it has."""
     if stem is None:
         return CATALOGUE[name].stems[0]
     check_stem(name, stem)

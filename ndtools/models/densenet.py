@@ -4,9 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, max_pool2d, relu
 
-from ndtools.layers.conv import FastDeconv2d
 from ndtools.models.catalogue import Stem
 from ndtools.models.factories import Factories
+from ndtools.models.initial import draw_convolutions
 
 __all__ = ["DenseLayer", "DenseNet", "Transition"]
 
@@ -109,7 +109,10 @@ class DenseNet(nn.Module):
         self.bn = factories.norm(channels)
         self.linear = factories.linear(channels, num_classes)
         if self.pools:
-            _draw(self)
+            draw_convolutions(self, "fan_in", deconvolving=False)
+            for name, value in self.linear.named_parameters():
+                if name == "bias":
+                    nn.init.zeros_(value)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of the classes, (N, num_classes), of images (N, C, H, W)."""
@@ -127,13 +130,3 @@ def _block(channels: int, count: int, factories: Factories, behind: bool) -> tup
     """Return dense layers, and the number of channels that leave them."""
     layers = (DenseLayer(channels + i * _GROWTH, _GROWTH, factories, behind=behind) for i in range(count))
     return nn.Sequential(*layers), channels + count * _GROWTH
-
-
-def _draw(network: DenseNet) -> None:
-    """Draw initial weights as for ImageNet; deconvolution layers keep theirs, as published."""
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d) and not isinstance(module, FastDeconv2d):
-            nn.init.kaiming_normal_(module.weight)
-    for name, value in network.linear.named_parameters():
-        if name == "bias":
-            nn.init.zeros_(value)

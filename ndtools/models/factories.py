@@ -56,20 +56,7 @@ def lineage(role: str) -> tuple[str, ...]:
 
 
 def layer_in(layers: Mapping[str, LayerSpec], role: str) -> LayerSpec:
-    """Return the specification of the layers in a role.
-
-    Parameters
-    ----------
-    layers : mapping
-        Specifications by role, among them that of "conv".
-    role : str
-        Role of the layers.
-
-    Returns
-    -------
-    LayerSpec
-        Specification of this role, or else of the nearest role that it refines, or else of "conv".
-    """
+    """Return the specification of a role, or else of the nearest role that it refines, or else of "conv"."""
     return next((layers[name] for name in reversed(lineage(role)) if name in layers), layers["conv"])
 
 
@@ -173,13 +160,7 @@ class Factories:
 
 
 def plain() -> Factories:
-    """Return makers of layers for networks without normalisation.
-
-    Returns
-    -------
-    Factories
-        Makers of plain convolutions with a bias.
-    """
+    """Return makers of plain convolutions with a bias, for networks without normalisation."""
     return Factories({"conv": LayerSpec(), "linear": LayerSpec()})
 
 
@@ -249,18 +230,7 @@ def deconv(
 
 
 def chain(*layers: nn.Module) -> nn.Sequential:
-    """Chain layers without those that do nothing, so that layers are numbered as in the published networks.
-
-    Parameters
-    ----------
-    *layers : torch.nn.Module
-        Layers in their order; ``torch.nn.Identity`` stands for no normalisation.
-
-    Returns
-    -------
-    torch.nn.Sequential
-        All layers that are not ``torch.nn.Identity``.
-    """
+    """Chain layers without ``nn.Identity``, so that they are numbered as in the published networks."""
     return nn.Sequential(*(layer for layer in layers if not isinstance(layer, nn.Identity)))
 
 

@@ -19,28 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["NORMS", "Arm", "arm", "prepare"]
 
 
-class _Network(NamedTuple):
-    """A network of the catalogue, and its form."""
-
-    entry: Entry
-    stem: Stem
-
-    @property
-    def published(self) -> Mapping[str, Mapping[str, Any] | None]:
-        """Settings of the published network by role."""
-        return self.entry.published_for(self.stem)
-
-    @property
-    def deconvolving(self) -> dict[str, Mapping[str, Any]]:
-        """Settings of the published network by role, without roles that do not deconvolve."""
-        return {role: own for role, own in self.published.items() if own is not None}
-
-    @property
-    def also_normalised(self) -> tuple[str, ...]:
-        """Roles that deconvolve in the published network and are batch-normalised as well."""
-        return self.entry.imagenet_norms if self.stem == "imagenet" else ()
-
-
 class Arm(NamedTuple):
     """One arm of a comparison.
 
@@ -49,14 +27,14 @@ class Arm(NamedTuple):
     description : str
         The normalisation of the arm in words, which can follow a colon.
     layers : callable
-        Function that takes a network of the catalogue and settings of deconvolution layers, and returns the
+        Function that takes a network of the catalogue, its form, and settings of deconvolution layers, and returns the
         specifications of the layers by role.
     deconvolves : bool
         Whether its layers deconvolve, so that it takes settings of deconvolution layers.
     """
 
     description: str
-    layers: "Callable[[_Network, Mapping[str, Any]], dict[str, LayerSpec]]"
+    layers: "Callable[[Entry, Stem, Mapping[str, Any]], dict[str, LayerSpec]]"
     deconvolves: bool = False
 
 
@@ -110,8 +88,7 @@ def arm(norm: str, arch: str, *, stem: Stem | None = None, **settings: Any) -> "
             )
     from ndtools.models.factories import Factories
 
-    network = _Network(CATALOGUE[arch], form_of(arch, stem))
-    return Factories(NORMS[norm].layers(network, settings))
+    return Factories(NORMS[norm].layers(CATALOGUE[arch], form_of(arch, stem), settings))
 
 
 def prepare(network: "nn.Module", images: "Tensor | Callable[[], Tensor]") -> None:
@@ -151,7 +128,7 @@ def prepare(network: "nn.Module", images: "Tensor | Callable[[], Tensor]") -> No
         if not isinstance(layer, FastDeconv2d) or getattr(layer, "role", None) != "first":
             continue
         whitening = layer.whitening
-        if whitening.config.freeze_after != 1 or whitening.frozen:
+        if whitening.config != DeconvConfig(**_FROZEN) or whitening.frozen:
             continue
         seen = images() if callable(images) else images
         if not len(seen):
@@ -164,7 +141,7 @@ def prepare(network: "nn.Module", images: "Tensor | Callable[[], Tensor]") -> No
             whitening.average_all(False)
 
 
-def _deconv(network: _Network, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
+def _deconv(entry: Entry, stem: Stem, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
     from ndtools.models.factories import LayerSpec
 
     # A linear layer that deconvolves learned less: see the page on layers.
@@ -172,14 +149,16 @@ def _deconv(network: _Network, settings: Mapping[str, Any]) -> "dict[str, LayerS
     return {**layers, "linear": LayerSpec()}
 
 
-def _reference(network: _Network, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
+def _reference(entry: Entry, stem: Stem, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
     from ndtools.models.factories import layer_in
 
-    layers = _deconvolving(DeconvConfig.reference, {"linear": _LINEAR, **network.deconvolving}, settings)
-    layers |= {role: replace(layer_in(layers, role), norm="batch_norm") for role in network.also_normalised}
+    published = entry.published_for(stem)
+    layers = _deconvolving(DeconvConfig.reference, {"linear": _LINEAR, **entry.deconvolving(stem)}, settings)
+    also_normalised = entry.imagenet_norms if stem == "imagenet" else ()
+    layers |= {role: replace(layer_in(layers, role), norm="batch_norm") for role in also_normalised}
     # A network that does not deconvolve in some roles has batch normalisation there.
-    usual = _batch_norm(network, {})
-    kept = [role for role in (*network.published, *usual) if _is_kept(role, network.published)]
+    usual = _batch_norm(entry, stem, {})
+    kept = [role for role in (*published, *usual) if _is_kept(role, published)]
     return layers | {role: layer_in(usual, role) for role in kept}
 
 
@@ -191,9 +170,9 @@ def _is_kept(role: str, published: Mapping[str, Mapping[str, Any] | None]) -> bo
     return bool(said) and published[said[-1]] is None
 
 
-def _successor(network: _Network, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
+def _successor(entry: Entry, stem: Stem, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
     # The linear layer of its code has no layer normalisation.
-    defaults = {role: {"layer_norm": True, **own} for role, own in {"conv": {}, **network.deconvolving}.items()}
+    defaults = {role: {"layer_norm": True, **own} for role, own in {"conv": {}, **entry.deconvolving(stem)}.items()}
     return _deconvolving(DeconvConfig.reference, {**defaults, "linear": _LINEAR}, settings)
 
 
@@ -217,12 +196,12 @@ _KEPT = ("n_iter", "block_size")
 """Settings that a role with a value of its own keeps."""
 
 
-def _normalised(norm: "Norm") -> "Callable[[_Network, Mapping[str, Any]], dict[str, LayerSpec]]":
-    def layers(network: _Network, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
+def _normalised(norm: "Norm") -> "Callable[[Entry, Stem, Mapping[str, Any]], dict[str, LayerSpec]]":
+    def layers(entry: Entry, stem: Stem, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
         from ndtools.models.factories import LayerSpec
 
         common: dict[str, Any] = {"norm": norm, "bias": False}
-        roles = {"conv": {}, **network.entry.normalised}
+        roles = {"conv": {}, **entry.normalised}
         return {role: LayerSpec(**common | dict(own)) for role, own in roles.items()} | {"linear": LayerSpec()}
 
     return layers
@@ -231,8 +210,8 @@ def _normalised(norm: "Norm") -> "Callable[[_Network, Mapping[str, Any]], dict[s
 _batch_norm = _normalised("batch_norm")
 
 
-def _first_whitened(network: _Network, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
-    layers = _batch_norm(network, settings)
+def _first_whitened(entry: Entry, stem: Stem, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
+    layers = _batch_norm(entry, stem, settings)
     return layers | {"first": replace(layers.get("first", layers["conv"]), deconv=DeconvConfig(**_FROZEN))}
 
 
@@ -248,7 +227,7 @@ _FROZEN: dict[str, Any] = {
 """Settings of a whitening that is computed once, to convergence. Its ridge is that of the CIFAR-10 speed records."""
 
 
-def _plain(network: _Network, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
+def _plain(entry: Entry, stem: Stem, settings: Mapping[str, Any]) -> "dict[str, LayerSpec]":
     from ndtools.models.factories import plain
 
     return dict(plain().layers)

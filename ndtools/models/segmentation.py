@@ -1,6 +1,6 @@
 """Networks for segmentation: a dilated ResNet, and DeepLabV3 or fully convolutional heads behind it."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from ndtools.layers.conv import FastDeconv2d
 from ndtools.layers.iternorm import IterNorm
 from ndtools.layers.processes import world_size
 from ndtools.models.factories import Factories
+from ndtools.models.initial import draw_convolutions
 from ndtools.models.resnet import DilatedResNet
 
 __all__ = [
@@ -20,8 +21,7 @@ __all__ = [
     "Segmentation",
     "SegmentationOutput",
     "Unit",
-    "deeplabv3",
-    "fcn",
+    "segmentation",
 ]
 
 _WIDTH = 256
@@ -101,23 +101,7 @@ class ASPP(nn.Module):
         self.dropout = nn.Dropout(0.5)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (N, 256, H, W).
-
-        Parameters
-        ----------
-        x : Tensor of shape (N, inputs, H, W)
-            Output of the last stage.
-
-        Returns
-        -------
-        Tensor of shape (N, 256, H, W)
-            Features of each pixel.
-
-        Raises
-        ------
-        OptionError
-            If a training batch has one image, which is too few for the normalisation of the network.
-        """
+        """Return (N, 256, H, W); OptionError for a batch of one image that its normalisation cannot train on."""
         if len(x) == 1:
             _check_single_image(self.pooled)
         whole = self.pooled(x.mean((2, 3), keepdim=True)).expand(-1, -1, *x.shape[2:])
@@ -220,67 +204,37 @@ class Segmentation(nn.Module):
         return SegmentationOutput(logits, _enlarged(self.auxiliary(third), x)) if self.training else logits
 
 
-def deeplabv3(depth: int, factories: Factories, *, num_classes: int = 21, in_channels: int = 3) -> Segmentation:
-    """Build a DeepLabV3.
-
-    Parameters
-    ----------
-    depth : {18, 34, 50, 101, 152}
-        Depth of the ResNet, see :func:`ndtools.models.resnet.resnet`.
-    factories : Factories
-        Makers of the network's layers.
-    num_classes : int
-        Number of outputs for each pixel.
-    in_channels : int
-        Number of channels of the images.
-
-    Returns
-    -------
-    Segmentation
-        Network that maps (N, in_channels, H, W) to logits (N, num_classes, H, W).
-    """
-    return _network(DeepLabHead, depth, factories, num_classes, in_channels)
-
-
-def fcn(depth: int, factories: Factories, *, num_classes: int = 21, in_channels: int = 3) -> Segmentation:
-    """Build a fully convolutional network (Long et al. 2015), with the dilated ResNet of DeepLabV3.
-
-    Parameters
-    ----------
-    depth : {18, 34, 50, 101, 152}
-        Depth of the ResNet, see :func:`ndtools.models.resnet.resnet`.
-    factories : Factories
-        Makers of the network's layers.
-    num_classes : int
-        Number of outputs for each pixel.
-    in_channels : int
-        Number of channels of the images.
-
-    Returns
-    -------
-    Segmentation
-        Network that maps (N, in_channels, H, W) to logits (N, num_classes, H, W).
-    """
-    return _network(FCNHead, depth, factories, num_classes, in_channels)
-
-
-def _network(
-    head: type[DeepLabHead | FCNHead], depth: int, factories: Factories, num_classes: int, in_channels: int
+def segmentation(
+    head: Literal["deeplabv3", "fcn"], depth: int, factories: Factories, *, num_classes: int, in_channels: int
 ) -> Segmentation:
-    """Return a network with a head of a class behind its last stage, and a fully convolutional one behind its third."""
-    backbone = _backbone(depth, factories, in_channels)
+    """Build a DeepLabV3, or a fully convolutional network (Long et al. 2015) with the same dilated ResNet.
+
+    Initial weights of the ResNet are those for ImageNet; its deconvolution layers keep theirs, as published.
+
+    Parameters
+    ----------
+    head : {"deeplabv3", "fcn"}
+        Head behind the last stage. The auxiliary one is fully convolutional in both.
+    depth : {18, 34, 50, 101, 152}
+        Depth of the ResNet, see :func:`ndtools.models.resnet.resnet`.
+    factories : Factories
+        Makers of the network's layers.
+    num_classes : int
+        Number of outputs for each pixel.
+    in_channels : int
+        Number of channels of the images.
+
+    Returns
+    -------
+    Segmentation
+        Network that maps (N, in_channels, H, W) to logits (N, num_classes, H, W).
+    """
+    backbone = DilatedResNet(depth, factories, in_channels=in_channels)
+    draw_convolutions(backbone, deconvolving=False)
     third, last = backbone.channels
     auxiliary = FCNHead(third, num_classes, factories, role="auxiliary")
-    return Segmentation(backbone, head(last, num_classes, factories), auxiliary)
-
-
-def _backbone(depth: int, factories: Factories, in_channels: int) -> DilatedResNet:
-    """Return a dilated ResNet, with initial weights as for ImageNet; deconvolution layers keep theirs, as published."""
-    backbone = DilatedResNet(depth, factories, in_channels=in_channels)
-    for module in backbone.modules():
-        if isinstance(module, nn.Conv2d) and not isinstance(module, FastDeconv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-    return backbone
+    of_last = DeepLabHead if head == "deeplabv3" else FCNHead
+    return Segmentation(backbone, of_last(last, num_classes, factories), auxiliary)
 
 
 def _enlarged(logits: Tensor, images: Tensor) -> Tensor:
@@ -289,18 +243,19 @@ def _enlarged(logits: Tensor, images: Tensor) -> Tensor:
 
 def _check_single_image(pooled: nn.Module) -> None:
     """Refuse to take statistics from a batch whose single image is their only sample."""
+    several = world_size() > 1
     for module in pooled.modules():
         if not module.training:
             continue
         name = ""
-        if type(module) is nn.BatchNorm2d:
+        if type(module) is nn.BatchNorm2d and not (several and "forward" in vars(module)):  # as `synchronised` sets it
             name = "batch normalisation"
-        elif isinstance(module, IterNorm) and not (module.sync and world_size() > 1):
+        elif isinstance(module, IterNorm) and not (several and module.sync):
             name = "iterative normalisation"
         elif isinstance(module, FastDeconv2d) and not module.whitening.frozen:
             whitening = module.whitening
             single = any(not part.shared or part.blocks == 1 for part in whitening.parts)
-            if single and not (whitening.config.sync and world_size() > 1):
+            if single and not (several and whitening.config.sync):
                 name = "deconvolution with one D for each block"
         if name:
             raise OptionError(

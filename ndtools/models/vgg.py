@@ -56,7 +56,15 @@ class VGG(nn.Module):
         self.features = chain(*layers)
         self.classifier: nn.Module
         if stem == "imagenet":
-            self.classifier = _three_layers(channels * _SIDE**2, num_classes, factories)
+            self.classifier = nn.Sequential(
+                factories.linear(channels * _SIDE**2, _HIDDEN),
+                nn.ReLU(),
+                nn.Dropout(),
+                factories.linear(_HIDDEN, _HIDDEN),
+                nn.ReLU(),
+                nn.Dropout(),
+                factories.linear(_HIDDEN, num_classes),
+            )
             _draw(self)
         else:
             self.classifier = factories.linear(channels, num_classes)
@@ -70,18 +78,6 @@ class VGG(nn.Module):
             features = features.mean((2, 3))
         logits: Tensor = self.classifier(features)
         return logits
-
-
-def _three_layers(inputs: int, num_classes: int, factories: Factories) -> nn.Sequential:
-    return nn.Sequential(
-        factories.linear(inputs, _HIDDEN),
-        nn.ReLU(),
-        nn.Dropout(),
-        factories.linear(_HIDDEN, _HIDDEN),
-        nn.ReLU(),
-        nn.Dropout(),
-        factories.linear(_HIDDEN, num_classes),
-    )
 
 
 def _draw(network: nn.Module) -> None:

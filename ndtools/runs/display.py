@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -88,95 +88,52 @@ class Pace:
         return "  ".join(parts) or "starting"
 
 
-class Display(Protocol):
-    """Progress of several runs, one after the other, on the screen."""
-
-    def begin(self, name: str, *, steps: int, epochs: int, per_epoch: int, done: int) -> None:
-        """Show that a run begins.
-
-        Parameters
-        ----------
-        name : str
-            Name of the run.
-        steps, epochs : int
-            Number of steps and of epochs of the whole run.
-        per_epoch : int
-            Number of steps of a whole epoch.
-        done : int
-            Number of steps that were made before, by the run that is resumed.
-        """
-
-    def step(self, record: "StepRecord") -> None:
-        """Show a step of the run that began last."""
-
-    def epoch(self, record: "EpochRecord") -> None:
-        """Show an epoch of the run that began last."""
-
-    def stopping(self, words: str) -> None:
-        """Show that a request to stop was noted, and what it waits for; may be called by a handler of signals."""
-
-
-@contextmanager
-def display(say: Callable[[str], None], *, quiet: bool = False) -> Iterator[Display]:
-    """Show the progress of runs while the body of a ``with`` statement makes them.
-
-    Parameters
-    ----------
-    say : callable
-        Function that prints a line.
-    quiet : bool
-        Whether to show nothing. Default False.
-
-    Yields
-    ------
-    Display
-        Display that is to be told of steps and epochs.
-    """
-    if quiet:
-        yield _Lines(lambda _: None)
-    elif sys.stderr.isatty():
-        from rich.live import Live
-
-        live = _Live()
-        with Live(get_renderable=live.render, console=live.console, refresh_per_second=_REFRESHES, transient=True):
-            yield live
-    else:
-        yield _Lines(say, at_once=_write)
-
-
 def _write(line: str) -> None:
     """Write a line to standard error past its buffer, in which a handler of signals must not write."""
     with suppress(OSError):
         os.write(2, f"{line}\n".encode())
 
 
-class _Lines:
-    """A line for each epoch, and every 30 s."""
+class Display:
+    """Progress of several runs, one after the other: a line for each epoch, and every 30 s.
+
+    Parameters
+    ----------
+    say : callable
+        Function that prints a line.
+    at_once : callable
+        Function that prints a line from a handler of signals. By default nothing is printed then.
+    """
 
     def __init__(self, say: Callable[[str], None], at_once: Callable[[str], None] = lambda _: None) -> None:
         self.say, self._at_once = say, at_once
         self.name, self.pace, self._said = "", Pace(0, 0), time.monotonic()
 
     def begin(self, name: str, *, steps: int, epochs: int, per_epoch: int, done: int) -> None:
+        """Show that a run begins, with ``done`` steps that were made before it was resumed."""
         self.name, self.pace = name, Pace(steps, epochs, per_epoch)
-        self.pace.step, self._said = done, time.monotonic()
+        self.pace.step, self.pace.epoch = done, max(-(-done // per_epoch) - 1, 0)  # not before its evaluation
+        self._said = time.monotonic()
 
     def step(self, record: "StepRecord") -> None:
+        """Show a step of the run that began last."""
         self.pace.after_step(record)
         if time.monotonic() - self._said >= INTERVAL:
             self._said = time.monotonic()
             self.say(f"{self.name}  step {record.step:,} of {self.pace.steps:,}  {self.pace.words}")
 
     def epoch(self, record: "EpochRecord") -> None:
+        """Show an epoch of the run that began last."""
         self.pace.after_epoch(record)
         self._said = time.monotonic()
         self.say(_line(self.name, record, self.pace))
 
     def stopping(self, words: str) -> None:
+        """Show that a request to stop was noted, and what it waits for; may be called by a handler of signals."""
         self._at_once(words)
 
 
-class _Live(_Lines):
+class _Live(Display):
     """Bar of the running run with its numbers below, and a line that stays for each epoch."""
 
     def __init__(self) -> None:
@@ -209,6 +166,34 @@ class _Live(_Lines):
         )
         words = [pace.words, *filter(None, [self._stopping])]
         return Group(bar, *(Text(line, no_wrap=True, overflow="ellipsis") for line in words))
+
+
+@contextmanager
+def display(say: Callable[[str], None], *, quiet: bool = False) -> Iterator[Display]:
+    """Show the progress of runs while the body of a ``with`` statement makes them.
+
+    Parameters
+    ----------
+    say : callable
+        Function that prints a line.
+    quiet : bool
+        Whether to show nothing. Default False.
+
+    Yields
+    ------
+    Display
+        Display that is to be told of steps and epochs.
+    """
+    if quiet:
+        yield Display(lambda _: None)
+    elif sys.stderr.isatty():
+        from rich.live import Live
+
+        live = _Live()
+        with Live(get_renderable=live.render, console=live.console, refresh_per_second=_REFRESHES, transient=True):
+            yield live
+    else:
+        yield Display(say, at_once=_write)
 
 
 def _line(name: str, record: "EpochRecord", pace: Pace) -> str:

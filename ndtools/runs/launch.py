@@ -1,9 +1,8 @@
 """From the options of a command to its training runs. Imports nothing heavy until it makes them."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import typer
 
@@ -13,11 +12,9 @@ from ndtools.console.options import Device
 from ndtools.console.output import Output
 from ndtools.errors import OptionError
 from ndtools.runs.config import RunConfig
+from ndtools.runs.options import OF_COMMAND, SEVERAL
 
 __all__ = ["launch"]
-
-_OF_COMMAND = ("output", "checkpoint_every", "log", "repeats", "name", "resume", "as_json", "quiet", "dataset")
-"""Parameters of a command that are no settings of its runs, and the data set, which is one but never a list."""
 
 
 def launch(kind: type[RunConfig], context: typer.Context) -> None:
@@ -27,15 +24,15 @@ def launch(kind: type[RunConfig], context: typer.Context) -> None:
     ----------
     kind : type of RunConfig
         Class of the configurations. The parameters of the command have the names of its settings, and those of
-        `_OF_COMMAND`.
+        `OF_COMMAND`.
     context : typer.Context
         Context of the command, which has the values of all of its parameters.
     """
     values = dict(context.params)
     output, dataset, resume = Path(values["output"]), values["dataset"], values["resume"]
     screen = Output(quiet=values["quiet"], as_json=values["as_json"])
-    settings = {name: value for name, value in values.items() if name not in _OF_COMMAND}
-    lists = {name: parse(name, settings[name]) for name, parse in _LISTS.items() if name in settings}
+    settings = {name: value for name, value in values.items() if name not in ("dataset", *OF_COMMAND)}
+    lists = {name: _listed(kind, name, settings[name]) for name in ("arch", *SEVERAL) if name in settings}
     common = {name: _plain(name, value) for name, value in settings.items() if name not in lists}
 
     from ndtools.runs.session import Session
@@ -56,39 +53,15 @@ def launch(kind: type[RunConfig], context: typer.Context) -> None:
     session.leave()
 
 
-def _words(option: str, text: str) -> tuple[str, ...]:  # noqa: ARG001 - as all parsers of lists
+def _listed(kind: type[RunConfig], name: str, text: str | None) -> Sequence[Any]:
+    """Read the values of a setting that may have several, which are of its type; one that is not given is None."""
+    if text is None:
+        return (None,)
+    hint = get_type_hints(kind)[name]
+    for number in (int, float):
+        if number in (hint, *get_args(hint)):
+            return numbers_from(name, text, number)
     return tuple(word.strip() for word in text.split(","))
-
-
-def _numbers(kind: Callable[[str], Any], option: str, text: str | None) -> Sequence[Any]:
-    """Read a list of numbers; an option that is not given has the one value None."""
-    return (None,) if text is None else numbers_from(option, text, kind)
-
-
-_WHOLE, _REAL = partial(_numbers, int), partial(_numbers, float)
-_LISTS: dict[str, Callable[[str, Any], Sequence[Any]]] = {
-    "arch": _words,
-    "norm": _words,
-    "constants": _words,
-    "epochs": _WHOLE,
-    "batch_size": _WHOLE,
-    "lr": _REAL,
-    "opt": _words,
-    "momentum": _REAL,
-    "weight_decay": _REAL,
-    "sched": _words,
-    "warmup_epochs": _REAL,
-    "loss": _words,
-    "smoothing": _REAL,
-    "amp": _words,
-    "block_size": _WHOLE,
-    "n_iter": _WHOLE,
-    "eps": _REAL,
-    "sampling_stride": _WHOLE,
-    "freeze_after": _WHOLE,
-    "refresh_every": _WHOLE,
-}
-"""Settings that may have several values, each with what reads them."""
 
 
 def _plain(name: str, value: Any) -> Any:  # noqa: ANN401

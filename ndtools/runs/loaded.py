@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ndtools.models.catalogue import Stem
 from ndtools.training.data import RunData
-from ndtools.training.tasks import Classification, Task
+from ndtools.training.tasks import Task
 
 __all__ = ["Loaded"]
 
@@ -41,8 +41,3 @@ class Loaded:
     data: RunData
     task: Task
     stem: Stem = "cifar"
-
-    @property
-    def segments(self) -> bool:
-        """Whether pixels are classified, and not images."""
-        return not isinstance(self.task, Classification)

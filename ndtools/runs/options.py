@@ -1,209 +1,184 @@
 """Options that the commands of training runs have in common, each declared once. Imports nothing heavy."""
 
+import functools
+import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ndtools.console.options import Device
+from ndtools.console.options import AsJson, DataDir, Device, Quiet, Seed
+from ndtools.models.catalogue import CATALOGUE
 from ndtools.models.norms import NORMS
+from ndtools.runs.config import CHECKPOINT_EVERY, OUTPUT, RunConfig
 
-__all__ = [
-    "NETWORK",
-    "RECIPE",
-    "RUN",
-    "Amp",
-    "BatchSize",
-    "BlockSize",
-    "ChannelsLast",
-    "CheckpointEvery",
-    "Compile",
-    "Constants",
-    "Epochs",
-    "Eps",
-    "FreezeAfter",
-    "Holdout",
-    "Iterations",
-    "Log",
-    "MaxSteps",
-    "Momentum",
-    "Norm",
-    "Optimiser",
-    "OutputFolder",
-    "Rate",
-    "RefreshEvery",
-    "Repeats",
-    "Resume",
-    "RunDevice",
-    "RunName",
-    "SamplingStride",
-    "Schedule",
-    "Smoothing",
-    "Strict",
-    "Threads",
-    "WarmupEpochs",
-    "WeightDecay",
-    "Workers",
-    "arch_option",
-    "listed",
-]
+__all__ = ["NETWORK", "OF_COMMAND", "RECIPE", "SEVERAL", "option", "with_run_options"]
 
 NETWORK, RECIPE, LAYERS, RUN = "Network and data", "Recipe", "Deconvolution layers", "Run"
 
 
-def listed(*names: str, panel: str, help: str, **settings: Any) -> Any:  # noqa: A002, ANN401
-    """Return an option that takes several values, separated by commas."""
-    return typer.Option(*names, help=help, rich_help_panel=panel, **settings)
+def option(names: str, panel: str, text: str, **settings: Any) -> Any:  # noqa: ANN401
+    """Return an option with its names, the panel of the help that it stands in, and its help."""
+    return typer.Option(*names.split(), help=text, rich_help_panel=panel, **settings)
 
 
-def complete(names: Sequence[str]) -> Callable[[str], list[str]]:
-    """Return a function that completes the last name of a list."""
+def _several(names: str, panel: str, text: str, **settings: Any) -> Any:  # noqa: ANN401
+    """Return the type of an option that takes several values, separated by commas."""
+    return Annotated[str | None, option(names, panel, text, **settings)]
+
+
+def _named(name: str, metavar: str, text: str, names: Sequence[str]) -> Any:  # noqa: ANN401
+    """Return the type of an option that takes several of some names, which the shell completes."""
 
     def completed(incomplete: str) -> list[str]:
         before, comma, last = incomplete.rpartition(",")
-        return [f"{before}{comma}{name}" for name in names if name.startswith(last)]
+        return [f"{before}{comma}{each}" for each in names if each.startswith(last)]
 
-    return completed
-
-
-def arch_option(names: Sequence[str]) -> Any:  # noqa: ANN401
-    """Return the option that names networks, of those that a command trains."""
-    return listed(
-        "--arch",
-        metavar="NAME[,NAME...]",
-        panel=NETWORK,
-        help=f"Network: {', '.join(names)}.",
-        autocompletion=complete(names),
-    )
+    text = f"{text}: {', '.join(names)}."
+    return _several(name, NETWORK, text, metavar=f"{metavar}[,{metavar}...]", autocompletion=completed)
 
 
-Norm = Annotated[
-    str,
-    listed(
-        "--norm",
-        metavar="ARM[,ARM...]",
-        panel=NETWORK,
-        help=f"Arms of the comparison: {', '.join(NORMS)}.",
-        autocompletion=complete(tuple(NORMS)),
-    ),
-]
-Holdout = Annotated[
-    int,
-    typer.Option(
-        "--holdout",
-        help="Training images that are kept for the evaluation after each epoch. The test images are then used for"
-        " the final number alone.",
-        rich_help_panel=NETWORK,
-    ),
-]
-Constants = Annotated[
-    str,
-    listed(
+SEVERAL: dict[str, Any] = {
+    "norm": _named("--norm", "ARM", "Arms of the comparison", tuple(NORMS)),
+    "constants": _several(
         "--constants",
-        panel=NETWORK,
-        help="Constants that normalise the images: pooled (of all pixels), or published (those of the published code).",
+        NETWORK,
+        "Constants that normalise the images: pooled (of all pixels), or published (those of the published code).",
     ),
-]
-Workers = Annotated[
-    int | None,
-    typer.Option(
-        "--workers",
-        help="Processes that read images from files ahead; 0 for none (default: one per processor, at most 8).",
-        show_default=False,
-        rich_help_panel=NETWORK,
-    ),
-]
-Strict = Annotated[
-    bool,
-    typer.Option(
-        "--strict", help="End with an error at a damaged image, instead of leaving it out.", rich_help_panel=NETWORK
-    ),
-]
-Epochs = Annotated[str, listed("--epochs", panel=RECIPE, help="Passes through the data.")]
-BatchSize = Annotated[str, listed("--batch-size", "-b", panel=RECIPE, help="Images in a batch, per process.")]
-Rate = Annotated[str, listed("--lr", panel=RECIPE, help="Largest learning rate.")]
-Optimiser = Annotated[str, listed("--opt", "--optimizer", panel=RECIPE, help="Optimiser: sgd, adam, adamw, muon.")]
-Momentum = Annotated[str, listed("--momentum", panel=RECIPE, help="Momentum of SGD and muon.")]
-WeightDecay = Annotated[str, listed("--weight-decay", "--wd", panel=RECIPE, help="Weight decay.")]
-Schedule = Annotated[
-    str, listed("--sched", panel=RECIPE, help="Schedule of the learning rate: cosine, step, poly, constant.")
-]
-WarmupEpochs = Annotated[
-    str, listed("--warmup-epochs", panel=RECIPE, help="Epochs over which the learning rate rises from 0.")
-]
-Smoothing = Annotated[str, listed("--smoothing", panel=RECIPE, help="Label smoothing.")]
-MaxSteps = Annotated[
-    str | None,
-    typer.Option(
-        "--max-steps",
-        metavar="N|none",
-        help="Number of steps after which a run ends, or none (the default). With --resume, a larger number makes"
-        " a run longer.",
-        show_default=False,
-        rich_help_panel=RECIPE,
-    ),
-]
-Amp = Annotated[str, listed("--amp", panel=RECIPE, help="Automatic mixed precision: off, bf16, fp16.")]
-ChannelsLast = Annotated[
-    bool, typer.Option("--channels-last", help="Store images with channels last.", rich_help_panel=RECIPE)
-]
-Compile = Annotated[
-    bool, typer.Option("--compile", help="Compile the network with torch.compile.", rich_help_panel=RECIPE)
-]
-BlockSize = Annotated[
-    str | None, listed("--block-size", panel=LAYERS, help="Channels decorrelated together (default: the arm's).")
-]
-Iterations = Annotated[
-    str | None, listed("--n-iter", panel=LAYERS, help="Newton-Schulz iterations (default: the arm's).")
-]
-Eps = Annotated[str | None, listed("--eps", panel=LAYERS, help="Ridge added to covariances (default: the arm's).")]
-SamplingStride = Annotated[
-    str | None, listed("--sampling-stride", panel=LAYERS, help="Stride of sampled patches (default: the arm's).")
-]
-FreezeAfter = Annotated[
-    str | None, listed("--freeze-after", panel=LAYERS, help="Batches after which D is frozen (default: the arm's).")
-]
-RefreshEvery = Annotated[
-    str | None, listed("--refresh-every", panel=LAYERS, help="Batches that share one D (default: the arm's).")
-]
-Repeats = Annotated[
-    int, typer.Option("--repeats", help="Runs of each combination, with seeds that count up.", rich_help_panel=RUN)
-]
-RunDevice = Annotated[Device, typer.Option("--device", help="Device that computes.", rich_help_panel=RUN)]
-Threads = Annotated[
-    int | None,
-    typer.Option("--jobs", "-j", help="Threads that compute (default: one per processor).", rich_help_panel=RUN),
-]
-OutputFolder = Annotated[Path, typer.Option("--output", "--out", "-o", help="Folder of all runs.", rich_help_panel=RUN)]
-RunName = Annotated[
-    str | None,
-    typer.Option(
-        "--name",
-        help="Name of the run, or beginning of the names of several (default: data set, network and arm).",
-        show_default=False,
-        rich_help_panel=RUN,
-    ),
-]
-Resume = Annotated[
-    Path | None,
-    typer.Option(
-        "--resume", metavar="RUN", help="Folder of a run to go on with.", show_default=False, rich_help_panel=RUN
-    ),
-]
-Log = Annotated[
-    str | None,
-    typer.Option(
-        "--log",
-        metavar="tensorboard",
-        help="Write events for TensorBoard into the folders of the runs, too.",
-        show_default=False,
-        rich_help_panel=RUN,
-    ),
-]
-CheckpointEvery = Annotated[
-    float,
-    typer.Option(
-        "--checkpoint-every", help="Seconds after which the state is written at the latest.", rich_help_panel=RUN
-    ),
-]
+    "epochs": _several("--epochs", RECIPE, "Passes through the data."),
+    "batch_size": _several("--batch-size -b", RECIPE, "Images in a batch, per process."),
+    "lr": _several("--lr", RECIPE, "Largest learning rate."),
+    "opt": _several("--opt --optimizer", RECIPE, "Optimiser: sgd, adam, adamw, muon."),
+    "momentum": _several("--momentum", RECIPE, "Momentum of sgd and muon; first decay rate of adam and adamw."),
+    "weight_decay": _several("--weight-decay --wd", RECIPE, "Weight decay."),
+    "sched": _several("--sched", RECIPE, "Schedule of the learning rate: cosine, step, poly, constant."),
+    "warmup_epochs": _several("--warmup-epochs", RECIPE, "Epochs over which the learning rate rises from 0."),
+    "loss": _several("--loss", RECIPE, "Loss: ce (cross-entropy) or l2."),
+    "smoothing": _several("--smoothing", RECIPE, "Label smoothing."),
+    "amp": _several("--amp", RECIPE, "Automatic mixed precision: off, bf16, fp16."),
+    "block_size": _several("--block-size", LAYERS, "Channels decorrelated together (default: the arm's)."),
+    "n_iter": _several("--n-iter", LAYERS, "Newton-Schulz iterations (default: the arm's)."),
+    "eps": _several("--eps", LAYERS, "Ridge added to covariances (default: the arm's)."),
+    "sampling_stride": _several("--sampling-stride", LAYERS, "Stride of sampled patches (default: the arm's)."),
+    "freeze_after": _several("--freeze-after", LAYERS, "Batches after which D is frozen (default: the arm's)."),
+    "refresh_every": _several("--refresh-every", LAYERS, "Batches that share one D (default: the arm's)."),
+}
+"""Options that take lists, by the names of the settings; ``arch``, whose values depend on the command, is another."""
+
+_SINGLE: dict[str, Any] = {
+    "data_dir": DataDir,
+    "holdout": Annotated[
+        int,
+        option(
+            "--holdout",
+            NETWORK,
+            "Training images that are kept for the evaluation after each epoch. The test images are then used for"
+            " the final number alone.",
+        ),
+    ],
+    "workers": Annotated[
+        int | None,
+        option(
+            "--workers",
+            NETWORK,
+            "Processes that read images from files ahead; 0 for none (default: one per processor, at most 8).",
+        ),
+    ],
+    "strict": Annotated[
+        bool, option("--strict", NETWORK, "End with an error at a damaged image, instead of leaving it out.")
+    ],
+    "max_steps": Annotated[
+        str | None,
+        option(
+            "--max-steps",
+            RECIPE,
+            "Number of steps after which a run ends, or none (the default). With --resume, a larger number makes"
+            " a run longer.",
+            metavar="N|none",
+        ),
+    ],
+    "channels_last": Annotated[bool, option("--channels-last", RECIPE, "Store images with channels last.")],
+    "compile": Annotated[bool, option("--compile", RECIPE, "Compile the network with torch.compile.")],
+    "repeats": Annotated[int, option("--repeats", RUN, "Runs of each combination, with seeds that count up.")],
+    "seed": Seed,
+    "device": Annotated[Device, option("--device", RUN, "Device that computes.")],
+    "jobs": Annotated[int | None, option("--jobs -j", RUN, "Threads that compute (default: one per processor).")],
+    "output": Annotated[Path, option("--output --out -o", RUN, "Folder of all runs.")],
+    "name": Annotated[
+        str | None,
+        option(
+            "--name",
+            RUN,
+            "Name of the run, or beginning of the names of several (default: data set, network and arm).",
+        ),
+    ],
+    "resume": Annotated[Path | None, option("--resume", RUN, "Folder of a run to go on with.", metavar="RUN")],
+    "log": Annotated[
+        str | None,
+        option(
+            "--log",
+            RUN,
+            "Write events for TensorBoard into the folders of the runs, too.",
+            metavar="tensorboard",
+        ),
+    ],
+    "checkpoint_every": Annotated[
+        float, option("--checkpoint-every", RUN, "Seconds after which the state is written at the latest.")
+    ],
+    "as_json": AsJson,
+    "quiet": Quiet,
+}
+OF_COMMAND = {
+    "repeats": 1,
+    "output": Path(OUTPUT),
+    "name": None,
+    "resume": None,
+    "log": None,
+    "checkpoint_every": CHECKPOINT_EVERY,
+    "as_json": False,
+    "quiet": False,
+}
+"""Defaults of the options that are no settings of a run."""
+
+
+def with_run_options(
+    command: Callable[..., None], kind: type[RunConfig], without: Sequence[str] = ()
+) -> Callable[..., None]:
+    """Give a command that makes training runs the options that all such commands have, before its own.
+
+    Parameters
+    ----------
+    command : callable
+        Function that gets the values of its own parameters alone; those of all options are in its ``context``.
+    kind : type of RunConfig
+        Class of the configurations, which has the defaults and the networks.
+    without : sequence of str
+        Names of the settings that the command has no option for. Default: none.
+
+    Returns
+    -------
+    callable
+        The same function with further parameters.
+    """
+    own = inspect.signature(command)
+    names = tuple(name for name, entry in CATALOGUE.items() if entry.task == kind.task)
+    several = {"arch": _named("--arch", "NAME", "Network", names), **SEVERAL}
+    defaults = {field.name: field.default for field in fields(kind)} | OF_COMMAND
+    for name in several:
+        defaults[name] = None if defaults[name] is None else str(defaults[name])
+
+    @functools.wraps(command)
+    def wrapper(**values: Any) -> None:  # noqa: ANN401
+        command(**{name: values[name] for name in own.parameters})
+
+    shared = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=defaults[name], annotation=annotation)
+        for name, annotation in (several | _SINGLE).items()
+        if name not in without
+    ]
+    alone = list(own.parameters.values())
+    first = [parameter for parameter in alone if parameter.kind is not inspect.Parameter.KEYWORD_ONLY]
+    wrapper.__signature__ = own.replace(parameters=[*first, *shared, *alone[len(first) :]])  # type: ignore[attr-defined]
+    return wrapper

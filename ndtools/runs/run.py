@@ -45,15 +45,12 @@ class Prepared:
         Configuration of the run.
     loaded : Loaded
         Labelled images, and what the network is trained for.
-    network : Module
-        Network that is trained.
     training : Training
         The run, between two of its records.
     """
 
     config: RunConfig
     loaded: Loaded
-    network: nn.Module
     training: Training
 
 
@@ -125,15 +122,7 @@ def run(
 
 
 def check(config: RunConfig, data_sets: DataSets) -> None:
-    """Refuse a configuration that does not fit the data or the network, before any work.
-
-    Parameters
-    ----------
-    config : RunConfig
-        Configuration of a run.
-    data_sets : DataSets
-        Loader of the data, which keeps them for the run.
-    """
+    """Refuse a configuration that does not fit the data or the network, before any work."""
     check_amp(config.recipe, data_sets.device)
     loaded = data_sets.of(config)
     loaded.data.batches(config.recipe, rank(), world_size())
@@ -142,25 +131,12 @@ def check(config: RunConfig, data_sets: DataSets) -> None:
 
 
 def prepare(config: RunConfig, data_sets: DataSets) -> Prepared:
-    """Load the data of a run and build its network.
-
-    Parameters
-    ----------
-    config : RunConfig
-        Configuration of the run.
-    data_sets : DataSets
-        Loader of the data.
-
-    Returns
-    -------
-    Prepared
-        The run before its first step.
-    """
+    """Load the data of a run and build its network: the run before its first step."""
     loaded = data_sets.of(config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = _network(config, loaded)
-    return Prepared(config, loaded, network, Training(network, loaded.data, config.recipe, loaded.task))
+    return Prepared(config, loaded, Training(network, loaded.data, config.recipe, loaded.task))
 
 
 def resume(run: Prepared, folder: RunFolder) -> None:
@@ -203,36 +179,23 @@ def resume(run: Prepared, folder: RunFolder) -> None:
 
 
 def describe(run: Prepared, command: str) -> dict[str, Any]:
-    """Return the description of a run for its run.json.
-
-    Parameters
-    ----------
-    run : Prepared
-        The run before its first step.
-    command : str
-        Command line that starts the run.
-
-    Returns
-    -------
-    dict
-        Everything that was asked for, the data, versions and hardware.
-    """
-    config, loaded, spec = run.config, run.loaded, run.network.spec
+    """Return the content of run.json: command line, everything that was asked for, data, versions, hardware."""
+    config, loaded, network = run.config, run.loaded, run.training.model
     return {
         "command": command,
         "experiment": config.command,
-        "task": "segmentation" if loaded.segments else "classification",
+        "task": config.task,
         "arch": config.arch,
         "norm": config.norm,
-        "parameters": sum(p.numel() for p in run.network.parameters()),
-        "network": asdict(spec),  # type: ignore[call-overload]
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "network": asdict(network.spec),
         "config": asdict(config),
         "data": {
             "name": loaded.name,
             "synthetic": loaded.synthetic,
             "location": loaded.location,
             "classes": len(loaded.classes),
-            **({"class_names": list(loaded.classes)} if loaded.segments else {}),
+            **({"class_names": list(loaded.classes)} if config.task == "segmentation" else {}),
             **run.training.data.numbers(),
         },
         "steps": run.training.steps,

@@ -24,7 +24,7 @@ from ndtools.runs.data_sets import DataSets
 from ndtools.runs.display import Display, display
 from ndtools.runs.grid import PlannedRun, command_of
 from ndtools.runs.run import Prepared, check, describe, prepare, resume, train
-from ndtools.runs.signals import StopRequest, stop_requests
+from ndtools.runs.signals import stop_requests
 from ndtools.runs.table import table_of
 from ndtools.runs.tensorboard import TensorBoard, check_tensorboard
 from ndtools.text import counted, printable
@@ -45,7 +45,7 @@ class _Now(NamedTuple):
 
     data_sets: DataSets
     shown: Display
-    stop: StopRequest
+    stop: Callable[[], bool]
 
 
 class Session:

@@ -7,24 +7,13 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-__all__ = ["StopRequest", "stop_requests"]
+__all__ = ["stop_requests"]
 
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # the last when a terminal is closed
 
 
-class StopRequest:
-    """Whether the user or the system has asked this process to stop."""
-
-    def __init__(self) -> None:
-        self.made = False
-
-    def __call__(self) -> bool:
-        """Return whether it was asked to stop."""
-        return self.made
-
-
 @contextmanager
-def stop_requests(*, insistent: bool = True, noted: Callable[[], None] = lambda: None) -> Iterator[StopRequest]:
+def stop_requests(*, insistent: bool = True, noted: Callable[[], None] = lambda: None) -> Iterator[Callable[[], bool]]:
     """Note Ctrl-C and signals to end, for the body of a ``with`` statement.
 
     Parameters
@@ -38,21 +27,21 @@ def stop_requests(*, insistent: bool = True, noted: Callable[[], None] = lambda:
 
     Yields
     ------
-    StopRequest
-        Request that the body has to look at. Outside the main thread, which alone is told of signals, it is never made.
+    callable
+        Function that returns whether this process was asked to stop, which the body has to call. Outside the main
+        thread, which alone is told of signals, it never was.
     """
-    request = StopRequest()
+    requests: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield request
+        yield lambda: False
         return
 
     def note(number: int, frame: FrameType | None) -> None:
-        if request.made:
-            if insistent:
-                raise KeyboardInterrupt
-            return
-        request.made = True
-        noted()
+        if requests and insistent:
+            raise KeyboardInterrupt
+        requests.append(number)
+        if len(requests) == 1:
+            noted()
 
     before: dict[int, Any] = {}
     for name in _SIGNALS:
@@ -60,7 +49,7 @@ def stop_requests(*, insistent: bool = True, noted: Callable[[], None] = lambda:
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores it on purpose
             before[number] = signal.signal(number, note)
     try:
-        yield request
+        yield lambda: bool(requests)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -26,18 +26,7 @@ _EVALUATED_IMAGES, _EVALUATED_SCENES = 64, 4  # at a time; logits have the size 
 
 
 def check_known(config: RunConfig) -> None:
-    """Refuse a data set that is neither a folder nor a name of a set.
-
-    Parameters
-    ----------
-    config : RunConfig
-        Configuration of a run.
-
-    Raises
-    ------
-    DataError
-        If there is none. The message says which folder and which names were looked for, and what may be meant.
-    """
+    """Raise a DataError with what may be meant if a data set is neither a folder nor the name of a set."""
     name = config.dataset
     if os.path.lexists(name) or name in _FOLDERS:
         return
@@ -61,18 +50,7 @@ def check_known(config: RunConfig) -> None:
 
 
 def is_streamed(dataset: str) -> bool:
-    """Return whether a data set for classification is streamed from files: none of the layouts that fit in memory.
-
-    Parameters
-    ----------
-    dataset : str
-        Name of a data set, or a folder.
-
-    Returns
-    -------
-    bool
-        Whether it is a folder without the files of such a layout, or the name of a large set.
-    """
+    """Return whether a data set for classification is none of the layouts that fit in memory."""
     if not os.path.isdir(dataset):
         return dataset in _FOLDERS
     try:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import torch
 
 from ndtools.checkpoints.files import save_network
 from ndtools.layers.processes import rank
@@ -41,7 +40,6 @@ class Writer:
 
     def __init__(self, training: Training, folder: RunFolder, classes: Sequence[str] = ()) -> None:
         self.training, self.folder, self.classes = training, folder, classes
-        self.network: torch.nn.Module = training.model
         self.seconds, self.checkpoints = 0.0, 0
         self.epochs: list[dict[str, float]] = []
         self.trained = 0.0
@@ -58,20 +56,7 @@ class Writer:
         return max(known, key=_score, default=None)
 
     def add(self, record: StepRecord | EpochRecord, *wishes: bool) -> tuple[bool, ...]:
-        """Write a record, and after an epoch the network; return for each wish whether any process has it.
-
-        Parameters
-        ----------
-        record : StepRecord or EpochRecord
-            Record that was just yielded.
-        *wishes : bool
-            Wishes of this process, which all processes have to agree on.
-
-        Returns
-        -------
-        tuple of bool
-            Whether any process has each wish.
-        """
+        """Write a record, and after an epoch the network; return for each wish whether any process has it."""
         return first_alone(lambda: self._write(record), *wishes, device=self.training.device)
 
     def _write(self, record: StepRecord | EpochRecord) -> None:
@@ -82,11 +67,11 @@ class Writer:
         line = {name: value for name, value in asdict(record).items() if value is not None}
         self.folder.add_epoch(line)
         self.epochs.append(line)
-        save_network(self.network, self.folder.last)
+        save_network(self.training.model, self.folder.last)
         if self.training.data.held_out and self.best is line:
             if record.step < record.epoch * self.training.per_epoch:
                 self.folder.keep_best()
-            save_network(self.network, self.folder.best)
+            save_network(self.training.model, self.folder.best)
 
     def checkpoint(self) -> None:
         """Write the state from which the run can be resumed."""

@@ -13,10 +13,10 @@ from ndtools.errors import OptionError
 from ndtools.training.data import TrainingData
 from ndtools.training.recipe import Recipe
 
-__all__ = ["MOST_SHIFT", "Batches", "Steps", "augmented", "derived_seed", "seeded"]
+__all__ = ["MOST_SHIFT", "VIEW", "Batches", "Steps", "augmented", "derived_seed", "seeded"]
 
 MOST_SHIFT = 4  # pixels, as in the published code
-_ORDER, _NOISE = range(2)  # streams of random numbers
+_ORDER, _NOISE, VIEW = range(3)  # streams of random numbers; the last is that of views of streamed images
 
 
 class _Epoch(NamedTuple):
@@ -36,20 +36,7 @@ def derived_seed(seed: int, *keys: int) -> int:
 
 @contextmanager
 def seeded(device: torch.device, seed: int, *keys: int) -> Iterator[None]:
-    """Seed torch's random generators for the body of a ``with`` statement, and restore them afterwards.
-
-    Parameters
-    ----------
-    device : torch.device
-        Device whose generator is seeded, beside that of the CPU.
-    seed, *keys : int
-        Arguments of `derived_seed`.
-
-    Yields
-    ------
-    None
-        No value; random numbers in the body follow from the seed.
-    """
+    """Seed torch's generators, by `derived_seed`, for the body of a ``with`` statement, and restore them after it."""
     value = derived_seed(seed, *keys)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.default_generator.manual_seed(value)
@@ -62,7 +49,7 @@ class Steps:
     """Steps of a training run, whose batches several processes share; see `Batches`."""
 
     def __init__(self, total: int, recipe: Recipe, rank: int, processes: int) -> None:
-        self.recipe, self.rank = recipe, rank
+        self.total, self.recipe, self.rank = total, recipe, rank
         self.images = recipe.batch_size * processes
         self.per_epoch = total // self.images
         if not self.per_epoch:
@@ -71,6 +58,17 @@ class Steps:
                 "batch_size",
                 f"must be at most the number of training images, {total}, got {recipe.batch_size}{together}",
             )
+
+    def share(self, step: int) -> tuple[int, slice]:
+        """Return the epoch of a step, and the places in its order of the images that this process gets."""
+        epoch, place = divmod(step, self.per_epoch)
+        start = place * self.images + self.rank * self.recipe.batch_size
+        return epoch, slice(start, start + self.recipe.batch_size)
+
+    def order(self, epoch: int) -> tuple[Tensor, torch.Generator]:
+        """Return the order of the images in an epoch, and the generator of its further random numbers."""
+        generator = torch.Generator().manual_seed(derived_seed(self.recipe.seed, _ORDER, epoch))
+        return torch.randperm(self.total, generator=generator), generator
 
     def noise(self, step: int) -> tuple[int, int, int, int]:
         """Return the arguments of `seeded` that give this process its random numbers of a step, such as dropout's."""
@@ -105,11 +103,9 @@ class Batches(Steps):
 
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
         """Return normalised images (float32) and labels of a step, counted from 0."""
-        number, place = divmod(step, self.per_epoch)
+        number, mine = self.share(step)
         if self._epoch is None or self._epoch.number != number:
             self._epoch = self._drawn(number)
-        start = place * self.images + self.rank * self.recipe.batch_size
-        mine = slice(start, start + self.recipe.batch_size)
         index = self._epoch.order[mine]
         images = self.data.train.images[index]
         if self.recipe.augment:
@@ -117,11 +113,9 @@ class Batches(Steps):
         return self.data.normalised(images), self.data.train.labels[index]
 
     def _drawn(self, number: int) -> _Epoch:
-        generator = torch.Generator().manual_seed(derived_seed(self.recipe.seed, _ORDER, number))
-        total = len(self.data.train.labels)
-        order = torch.randperm(total, generator=generator)
-        top, left = torch.randint(2 * MOST_SHIFT + 1, (2, total), generator=generator)
-        mirrored = (torch.rand(total, generator=generator) < 0.5) & self.data.mirror
+        order, generator = self.order(number)
+        top, left = torch.randint(2 * MOST_SHIFT + 1, (2, self.total), generator=generator)
+        mirrored = (torch.rand(self.total, generator=generator) < 0.5) & self.data.mirror
         return _Epoch(number, *(choice.to(self.data.device) for choice in (order, top, left, mirrored)))
 
 

@@ -1,6 +1,6 @@
 """Images for training and evaluation: whole sets of uint8 on the device, and the constants that normalise them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -14,7 +14,7 @@ from ndtools.numerics.pixels import white
 if TYPE_CHECKING:
     from ndtools.training.recipe import Recipe
 
-__all__ = ["PUBLISHED", "BatchSource", "Evaluated", "RunData", "TrainingData"]
+__all__ = ["PUBLISHED", "BatchSource", "Evaluated", "RunData", "TrainingData", "pooled"]
 
 Evaluated = Literal["eval", "test"]
 """Images that evaluate a network: those after each epoch, or those for the final number."""
@@ -49,7 +49,10 @@ class BatchSource(Protocol):
 
 
 class RunData(Protocol):
-    """Labelled images of a training run, in memory or streamed."""
+    """Labelled images of a training run, in memory or streamed.
+
+    In a run of several processes each has a number, its ``rank``, and a share of every batch and of every evaluation.
+    """
 
     @property
     def device(self) -> torch.device:
@@ -70,7 +73,7 @@ class RunData(Protocol):
         """Return the training batches of one of several processes."""
 
     def evaluated(self, split: Evaluated, rank: int = 0, processes: int = 1) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the share of a process in the images of an evaluation: normalised images, and their labels."""
+        """Yield normalised images (float32) and labels of the share of a process in an evaluation, batch by batch."""
 
     def some(self, n: int) -> Tensor:
         """Return at most ``n`` normalised training images without augmentation, the same in all runs."""
@@ -151,7 +154,8 @@ class TrainingData:
                 evaluated = _selected(train, order[total - holdout :])
             train = _selected(train, order[: total - holdout][:images])
         constants = PUBLISHED.get(dataset.name) if published else None
-        mean, std = constants or _pooled(dataset.train.images)
+        pieces = dataset.train.images.split(_AT_A_TIME)  # type: ignore[no-untyped-call]
+        mean, std = constants or pooled(pieces, white(dataset.train.images))
         return cls(
             train=train,
             eval=evaluated,
@@ -188,41 +192,13 @@ class TrainingData:
         return len(self.train.labels)
 
     def batches(self, recipe: "Recipe", rank: int = 0, processes: int = 1) -> BatchSource:
-        """Return the training batches of one of several processes.
-
-        Parameters
-        ----------
-        recipe : Recipe
-            Settings of the run.
-        rank, processes : int
-            Number of this process, and the number of processes that share each batch.
-
-        Returns
-        -------
-        BatchSource
-            The batches by the number of their step.
-        """
+        """Return the training batches of one of several processes."""
         from ndtools.training.batches import Batches
 
         return Batches(self, recipe, rank, processes)
 
     def evaluated(self, split: Evaluated, rank: int = 0, processes: int = 1) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the share of a process in the images of an evaluation.
-
-        Parameters
-        ----------
-        split : {"eval", "test"}
-            Images to be evaluated.
-        rank, processes : int
-            Number of this process, and the number of processes that share the images.
-
-        Yields
-        ------
-        images : float32 Tensor of shape (B, C, H, W)
-            Normalised images of a batch.
-        labels : int64 Tensor of shape (B,)
-            Classes of these images.
-        """
+        """Yield normalised images (B, C, H, W) and labels (B,) of the share of a process in an evaluation."""
         chosen = self.eval if split == "eval" else self.test
         for start in range(_EVALUATED * rank, len(chosen.labels), _EVALUATED * processes):
             piece = slice(start, start + _EVALUATED)
@@ -258,17 +234,33 @@ def _moved(split: Split, device: torch.device | str) -> Split:
     return Split(split.images.to(device), split.labels.to(device))
 
 
-def _constant(values: tuple[float, ...], device: torch.device) -> Tensor:
+def _constant(values: Sequence[float], device: torch.device) -> Tensor:
     return torch.tensor(values, dtype=torch.float32, device=device)[:, None, None]
 
 
-def _pooled(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and standard deviation of the pixels of each channel, exactly; 1 for a channel of one value."""
-    sums = torch.zeros(2, images.shape[1], dtype=torch.float64, device=images.device)
-    for some in images.split(_AT_A_TIME):  # type: ignore[no-untyped-call]
-        levels = some.double()  # whole numbers, whose sums are exact
-        sums += torch.stack([levels.sum((0, 2, 3)), levels.square().sum((0, 2, 3))])
-    mean, square = (sums / (images.numel() // images.shape[1])).cpu()
+def pooled(batches: Iterable[Tensor], white: float) -> tuple[list[float], list[float]]:
+    """Return mean and standard deviation of the pixels of each channel, exactly.
+
+    Parameters
+    ----------
+    batches : iterable of Tensor of shape (N, C, H, W)
+        Images in batches, whose values are whole numbers.
+    white : float
+        Value of a pixel that stands for 1.
+
+    Returns
+    -------
+    mean, std : list of float
+        Mean and standard deviation of each channel, in units of ``white``; a channel of one value has the deviation 1.
+        Both are empty if there are no images.
+    """
+    count, sums = 0, torch.zeros(2, 0, dtype=torch.float64)
+    for images in batches:
+        levels = images.double()  # whole numbers, whose sums are exact
+        new = torch.stack([levels.sum((0, 2, 3)), levels.square().sum((0, 2, 3))]).cpu()
+        sums = sums + new if count else new
+        count += images[:, 0].numel()
+    mean, square = sums / count
     std = (square - mean.square()).clamp(min=0).sqrt()
-    std[std == 0] = white(images)
-    return tuple((mean / white(images)).tolist()), tuple((std / white(images)).tolist())
+    std[std == 0] = white
+    return (mean / white).tolist(), (std / white).tolist()

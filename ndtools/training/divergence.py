@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,15 +16,6 @@ from ndtools.numerics.products import ridged
 __all__ = ["check_weights", "diverged"]
 
 _REMEDY = "; lower `lr`, or use `warmup_epochs`"
-
-
-@dataclass
-class _First:
-    """First layer whose output is not finite."""
-
-    name: str | None = None
-    module: nn.Module | None = None
-    given: object = None
 
 
 def diverged(model: nn.Module, forward: Callable[[], object], step: int, loss: float) -> TrainingDiverged:
@@ -50,38 +40,22 @@ def diverged(model: nn.Module, forward: Callable[[], object], step: int, loss: f
     first = _first(model, forward)
     begin = f"training diverged at step {step}: the loss is {loss}"
     remedy = _REMEDY
-    if first.module is None:
+    if first is None:
         return TrainingDiverged(f"{begin}, though the outputs of all layers are finite{remedy}", step=step)
-    said = f"{begin}, and the first layer whose output is not finite is {first.name}"
+    name, layer, x = first
+    said = f"{begin}, and the first layer whose output is not finite is {name}"
     condition = None
-    if not all(p.isfinite().all() for p in first.module.parameters()):
+    if not all(p.isfinite().all() for p in layer.parameters()):
         said += ", whose weights are not finite since an earlier step"
-    if (
-        isinstance(getattr(first.module, "whitening", None), Whitening)
-        and isinstance(first.given, Tensor)
-        and first.given.isfinite().all()
-    ):
-        condition = _condition(first.module, first.given)
+    if isinstance(getattr(layer, "whitening", None), Whitening) and isinstance(x, Tensor) and x.isfinite().all():
+        condition = _condition(layer, x)
         said += f", whose covariance has the condition number {condition:.3g}"
         remedy += ", or raise `eps`"
-    return TrainingDiverged(said + remedy, step=step, layer=first.name, condition=condition)
+    return TrainingDiverged(said + remedy, step=step, layer=name, condition=condition)
 
 
 def check_weights(model: nn.Module, step: int) -> None:
-    """Raise an error that names the first weights of a network that are not finite, if there are any.
-
-    Parameters
-    ----------
-    model : Module
-        Network, with the weights after the step.
-    step : int
-        Number of the step, from 1.
-
-    Raises
-    ------
-    TrainingDiverged
-        If a weight is NaN or infinite.
-    """
+    """Raise TrainingDiverged with the first weights that are not finite after a step, if there are any."""
     for name, weights in model.named_parameters():
         if not weights.isfinite().all():
             raise TrainingDiverged(
@@ -91,14 +65,14 @@ def check_weights(model: nn.Module, step: int) -> None:
             )
 
 
-def _first(model: nn.Module, forward: Callable[[], object]) -> _First:
-    """Run the network, and return the first of its innermost layers whose output is not finite."""
-    first = _First()
+def _first(model: nn.Module, forward: Callable[[], object]) -> tuple[str, nn.Module, object] | None:
+    """Run the network; return name, module and input of the first innermost layer whose output is not finite."""
+    seen: list[tuple[str, nn.Module, object]] = []
 
     def hook(name: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
         def look(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ANN401
-            if first.name is None and isinstance(output, Tensor) and not output.isfinite().all():
-                first.name, first.module, first.given = name, module, inputs[0] if inputs else None
+            if not seen and isinstance(output, Tensor) and not output.isfinite().all():
+                seen.append((name, module, inputs[0] if inputs else None))
 
         return look
 
@@ -107,7 +81,7 @@ def _first(model: nn.Module, forward: Callable[[], object]) -> _First:
             if hasattr(module, "whitening") or not any(True for _ in module.children()):
                 stack.callback(module.register_forward_hook(hook(name or type(module).__name__)).remove)
         forward()
-    return first
+    return seen[0] if seen else None
 
 
 @torch.no_grad()

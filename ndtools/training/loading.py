@@ -17,11 +17,10 @@ from ndtools.data.labelled.samples import Samples
 from ndtools.data.labelled.views import Label, View
 from ndtools.errors import DataError
 from ndtools.text import reason
-from ndtools.training.batches import derived_seed
+from ndtools.training.batches import VIEW, derived_seed
 
 __all__ = ["Damage", "EvaluationWork", "Group", "TrainingWork", "following", "loader", "started"]
 
-_VIEW = 2  # stream of random numbers, beside those of the order and of the noise
 _MOST_DAMAGED = 100  # neighbours in the list that are tried in place of a damaged image
 
 Damage: TypeAlias = list[tuple[int, str]]  # numbers of images, and the reasons why they cannot be used
@@ -64,7 +63,7 @@ class TrainingWork(NamedTuple):
                 if not self.augment:
                     return self.view.plain(image, label, self.fill)
                 # The numbers belong to the place, so that an image in the place of another has a view of its own.
-                random = np.random.default_rng(derived_seed(self.seed, _VIEW, epoch, index))
+                random = np.random.default_rng(derived_seed(self.seed, VIEW, epoch, index))
                 return self.view.training(image, label, random, self.fill)
             except DataError as error:
                 damage.append((place % len(self.samples), str(error)))

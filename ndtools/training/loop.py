@@ -57,6 +57,8 @@ class Training:
         Number of steps of the whole run.
     per_epoch : int
         Number of steps in an epoch.
+    epochs : int
+        Number of epochs whose record was yielded, counting a last one that ``max_steps`` cut short.
     evaluation : Evaluation or None
         Measures after the last epoch that this object has trained.
 
@@ -93,20 +95,15 @@ class Training:
         self._forward: Callable[[Tensor], Any] = torch.compile(self.model) if recipe.compile else self.model
         self._optimiser = optimiser_of(self.model, recipe, self.task.faster)
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=recipe.amp == "fp16")
-        self.step = self._epochs = 0
+        self.step = self.epochs = 0
         self.evaluation: Evaluation | None = None
         self._seconds = self._loss_sum = 0.0
         self._counts = torch.zeros(2, dtype=torch.long, device=self.device)  # right decisions of the epoch, and all
 
     @property
-    def epochs(self) -> int:
-        """Number of epochs whose record was yielded, counting a last one that ``max_steps`` cut short."""
-        return self._epochs
-
-    @property
     def _cut_short(self) -> bool:
         """Whether the last epoch whose record was yielded has fewer steps than the others."""
-        return self.step < self._epochs * self.per_epoch
+        return self.step < self.epochs * self.per_epoch
 
     def records(self) -> Iterator[StepRecord | EpochRecord]:
         """Train, and yield a record after each step and each epoch.
@@ -126,10 +123,10 @@ class Training:
             batch that would show it.
         """
         while True:
-            end = min((self._epochs + 1) * self.per_epoch, self.steps)
+            end = min((self.epochs + 1) * self.per_epoch, self.steps)
             if self.step < end:
                 yield self._one_step()
-            elif self._epochs * self.per_epoch < self.steps:
+            elif self.epochs * self.per_epoch < self.steps:
                 yield self._end_of_epoch()
             else:
                 return
@@ -148,12 +145,11 @@ class Training:
             Measures over all images.
         """
         self.model.eval()
-        sums: Tensor | None = None
+        sums = self.task.nothing(self.device)
         with torch.no_grad(), self._kernels(), self._autocast():
             for images, labels in self.data.evaluated(split, rank(), world_size()):
-                found = self.task.sums(self._forward(self._stored(images)), labels, self.recipe)
-                sums = found if sums is None else sums + found
-        return self.task.evaluation(total(self.task.nothing(self.device) if sums is None else sums))
+                sums += self.task.sums(self._forward(self._stored(images)), labels, self.recipe)
+        return self.task.evaluation(total(sums))
 
     def outputs(self, images: Tensor) -> Any:  # noqa: ANN401
         """Return the outputs of the network as it is now, as in an evaluation, for a normalised batch."""
@@ -177,7 +173,7 @@ class Training:
             tensors=model | optimiser,
             recipe=self.recipe,
             step=self.step,
-            epochs=self._epochs,
+            epochs=self.epochs,
             loss_sum=self._loss_sum,
             right=correct,
             counted=counted,
@@ -219,10 +215,10 @@ class Training:
         self._optimiser = optimiser_of(self.model, self.recipe, self.task.faster)
         load_optimiser(self._optimiser, by_part["optimiser"])
         self._scaler.load_state_dict(dict(state.scaler))
-        self.step, self._epochs, self._seconds, self._loss_sum = state.step, state.epochs, state.seconds, state.loss_sum
+        self.step, self.epochs, self._seconds, self._loss_sum = state.step, state.epochs, state.seconds, state.loss_sum
         if self._cut_short and self.step < self.steps:
-            self._epochs -= 1
-        of_epoch = (self.step - self._epochs * self.per_epoch) * self.batches.images
+            self.epochs -= 1
+        of_epoch = (self.step - self.epochs * self.per_epoch) * self.batches.images
         counted = of_epoch if state.counted is None else state.counted
         self._counts = torch.tensor([state.right, counted], device=self.device) * (rank() == 0)
 
@@ -269,14 +265,14 @@ class Training:
     def _end_of_epoch(self) -> EpochRecord:
         started = time.perf_counter()
         self._seconds += seconds_at(self.device) - started
-        steps = self.step - self._epochs * self.per_epoch
+        steps = self.step - self.epochs * self.per_epoch
         correct, counted = total(self._counts.clone()).tolist()
         evaluation = self.evaluation = self.evaluate()
         if not math.isfinite(evaluation.loss):
             check_weights(self.model, self.step)
-        self._epochs += 1
+        self.epochs += 1
         record = EpochRecord(
-            epoch=self._epochs,
+            epoch=self.epochs,
             step=self.step,
             train_loss=self._loss_sum / steps,
             train_top1=100 * correct / max(counted, 1),
@@ -297,12 +293,13 @@ class Training:
             before, now = getattr(state.recipe, field.name), getattr(self.recipe, field.name)
             if before != now and field.name != "max_steps":
                 raise OptionError(field.name, f"must be {before!r} as in the run that goes on, got {now!r}")
-        before = state.surroundings.get("processes", str(world_size()))
-        if before != str(world_size()):
+        before = int(state.surroundings.get("processes", world_size()))
+        if before != world_size():
+            then, now = (f"{number} process{'' if number == 1 else 'es'}" for number in (before, world_size()))
             raise DataError(
-                f"the state is that of a run of {_processes(before)}, got {_processes(str(world_size()))}: each batch"
-                f" would have {self.recipe.batch_size * int(before):,} images no longer, but {self.batches.images:,};"
-                f" go on with {_processes(before)}{', by torchrun' if before != '1' else ''}"
+                f"the state is that of a run of {then}, got {now}: each batch would have"
+                f" {self.recipe.batch_size * before:,} images no longer, but {self.batches.images:,}; go on with"
+                f" {then}{', by torchrun' if before > 1 else ''}"
             )
         if self.steps < state.step:
             raise OptionError(
@@ -353,10 +350,6 @@ def check_amp(recipe: Recipe, device: torch.device) -> None:
     """Raise an OptionError if a device has no autocast of the precision that a recipe asks for."""
     if recipe.amp == "fp16" and device.type != "cuda":
         raise OptionError("amp", f"must be off or bf16 on the device {device.type}, got 'fp16'")
-
-
-def _processes(number: str) -> str:
-    return f"{number} process{'' if number == '1' else 'es'}"
 
 
 def _on_host(value: Tensor) -> Callable[[], float]:

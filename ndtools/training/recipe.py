@@ -42,8 +42,9 @@ class Recipe(Configuration):
     weight_decay : float
         Factor of the weights that is added to their gradient, at least 0. It applies to all parameters.
     sched : {"cosine", "step", "poly", "constant"}
-        Schedule of the learning rate. "cosine" falls to 0 with each step; "step" multiplies it by 0.1 after 40 % and
-        after 80 % of the epochs; "poly" multiplies it by the share of steps that are left to the power of 0.9.
+        Schedule of the learning rate. "cosine" falls to 0 with each step; "step" multiplies it by 0.1 whenever 40 % of
+        the epochs, rounded down, are done; "poly" multiplies it by the share of steps that are left to the power of
+        0.9.
     warmup_epochs : float
         Number of epochs in which the learning rate rises to ``lr``, linearly with each step, at most ``epochs``.
     loss : {"ce", "l2"}

@@ -15,8 +15,8 @@ from ndtools.data.labelled.samples import Samples
 from ndtools.data.labelled.streamed import StreamedSet
 from ndtools.data.labelled.views import Crops, Scenes, View
 from ndtools.errors import DataError, OptionError, SkippedImageWarning
-from ndtools.training.batches import Steps, derived_seed
-from ndtools.training.data import Evaluated
+from ndtools.training.batches import Steps
+from ndtools.training.data import Evaluated, pooled
 from ndtools.training.loading import Damage, EvaluationWork, Group, TrainingWork, following, loader, started
 from ndtools.training.recipe import Recipe
 
@@ -27,7 +27,6 @@ PHOTOGRAPHS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 Constants: TypeAlias = Literal["pooled", "published"] | tuple[Sequence[float], Sequence[float]]
 
-_ORDER = 0  # stream of random numbers
 _MOST_WORKERS = 8  # unless more are asked for
 _MEASURED = 1000  # training images whose pixels give mean and standard deviation
 
@@ -35,22 +34,19 @@ _MEASURED = 1000  # training images whose pixels give mean and standard deviatio
 class _Keys:
     """Keys of the training batches from a step on."""
 
-    def __init__(self, samples: int, recipe: Recipe, per_epoch: int, images: int, rank: int) -> None:
-        self.samples, self.recipe, self.per_epoch, self.images, self.rank = samples, recipe, per_epoch, images, rank
-        self.start = 0
+    def __init__(self, steps: Steps) -> None:
+        self.steps, self.start = steps, 0
 
     def __iter__(self) -> Iterator[tuple[int, list[int]]]:
         drawn, order = -1, torch.empty(0)
-        last = self.recipe.epochs * self.per_epoch
+        last = self.steps.recipe.epochs * self.steps.per_epoch
         for step in itertools.count(self.start):
             if step == last > self.start:
                 return
-            epoch, place = divmod(step, self.per_epoch)
+            epoch, mine = self.steps.share(step)
             if epoch != drawn:
-                generator = torch.Generator().manual_seed(derived_seed(self.recipe.seed, _ORDER, epoch))
-                drawn, order = epoch, torch.randperm(self.samples, generator=generator)
-            start = place * self.images + self.rank * self.recipe.batch_size
-            yield epoch, order[start : start + self.recipe.batch_size].tolist()
+                drawn, (order, _) = epoch, self.steps.order(epoch)
+            yield epoch, order[mine].tolist()
 
 
 class StreamedData:
@@ -131,38 +127,14 @@ class StreamedData:
         return self.streamed.eval is not None and self.streamed.test is not None
 
     def batches(self, recipe: Recipe, rank: int = 0, processes: int = 1) -> "StreamedBatches":
-        """Return the training batches of a run.
-
-        Parameters
-        ----------
-        recipe : Recipe
-            Settings of the run, of which batch size, seed, augmentation and the number of epochs count.
-        rank, processes : int
-            Number of this process, and the number of processes that share each batch in neighbouring parts of equal
-            size.
-
-        Returns
-        -------
-        StreamedBatches
-            Batches by the number of their step.
-        """
+        """Return the training batches of one of several processes."""
         return StreamedBatches(self, recipe, rank, processes)
 
     def evaluated(self, split: Evaluated, rank: int = 0, processes: int = 1) -> Iterator[tuple[Tensor, Tensor]]:
-        """Iterate once through the images of a split, in batches of one size of images.
+        """Yield normalised images (B, 3, H, W), of one size in a batch, and labels (B,) or (B, h, w) of an evaluation.
 
-        Parameters
-        ----------
-        split : {"eval", "test"}
-            Validation or test images; if the set has only one of both, that is used for either, and if it has none,
-            the training images are used.
-        rank, processes : int
-            Number of this process, and the number of processes that share the images in neighbouring parts.
-
-        Yields
-        ------
-        (float32 Tensor of shape (B, 3, H, W), int64 Tensor of shape (B,) or (B, h, w))
-            Normalised images and their labels on the device.
+        The validation or the test images are evaluated; if the set has only one of both, that is used for either, and
+        if it has none, the training images are used. Processes share the images in neighbouring parts.
         """
         samples = self._evaluated(split)
         index = range(len(samples) * rank // processes, len(samples) * (rank + 1) // processes)
@@ -192,23 +164,7 @@ class StreamedData:
                 yield images[i], *self.on_device(Group(images[i : i + 1], labels[i : i + 1]))
 
     def some(self, n: int) -> Tensor:
-        """Return training images without augmentation, the same in all runs.
-
-        Parameters
-        ----------
-        n : int
-            Number of images; fewer are returned if there are not as many that can be used.
-
-        Returns
-        -------
-        float32 Tensor of shape (n, 3, H, W)
-            Normalised images on the device.
-
-        Raises
-        ------
-        DataError
-            If none of them can be used, or, with `strict`, one cannot.
-        """
+        """Return at most ``n`` normalised training images without augmentation; DataError if none can be used."""
         work = EvaluationWork(self.streamed.train, self.view, plain=self._fill)
         images = [self.on_device(group)[0] for group in self._read(work, self._fixed(n))]
         if not images:
@@ -216,14 +172,7 @@ class StreamedData:
         return torch.cat(images)
 
     def numbers(self) -> dict[str, Any]:
-        """Return what a run records of its data, and compares when it is continued.
-
-        Returns
-        -------
-        dict
-            Numbers of images and classes, the view, mean and standard deviation, and fingerprints of the lists and of
-            the sizes of their files.
-        """
+        """Return numbers of images and classes, the view, the constants, and fingerprints of lists and file sizes."""
         splits = {"train": self.streamed.train, "eval": self.streamed.eval, "test": self.streamed.test}
         there = {name: split for name, split in splits.items() if split is not None}
         last = self.streamed.test or self.streamed.eval
@@ -249,22 +198,7 @@ class StreamedData:
         return loader(work, keys, workers=self.workers, pinned=self.device.type == "cuda", lasting=lasting)
 
     def name_damage(self, samples: Samples, damage: Damage, *, replaced: bool) -> None:
-        """Name images that cannot be used, each once.
-
-        Parameters
-        ----------
-        samples : Samples
-            List of the images.
-        damage : list of (int, str)
-            Numbers of the images, and reasons.
-        replaced : bool
-            Whether others take their places.
-
-        Raises
-        ------
-        DataError
-            If `strict` is set and there is such an image.
-        """
+        """Warn of images that cannot be used, each once; with `strict`, raise a DataError in place of that."""
         for index, why in damage:
             path = samples.files.path(index)
             if self.strict:
@@ -305,18 +239,11 @@ class StreamedData:
 
     def _pooled(self) -> tuple[list[float], list[float]]:
         """Return mean and standard deviation of all pixels of some training images, as they are evaluated."""
-        count, sums = 0, torch.zeros(2, 3, dtype=torch.float64)
-        for images, _ in self._read(EvaluationWork(self.streamed.train, self.view), self._fixed(_MEASURED)):
-            for image in images:
-                levels = image.double()  # whole numbers, whose sums are exact
-                sums += torch.stack([levels.sum((1, 2)), levels.square().sum((1, 2))])
-            count += images[:, 0].numel()
-        if not count:
+        groups = self._read(EvaluationWork(self.streamed.train, self.view), self._fixed(_MEASURED))
+        mean, std = pooled((image[None] for images, _ in groups for image in images), 255)  # one by one, to save memory
+        if not mean:
             raise DataError(f"no training image of {self.streamed.location} can be used: the warnings say why")
-        mean, square = sums / count
-        std = (square - mean.square()).clamp(min=0).sqrt()
-        std[std == 0] = 255  # a colour of one value
-        return (mean / 255).tolist(), (std / 255).tolist()
+        return mean, std
 
 
 class StreamedBatches(Steps):
@@ -340,9 +267,8 @@ class StreamedBatches(Steps):
     def __init__(self, data: StreamedData, recipe: Recipe, rank: int = 0, processes: int = 1) -> None:
         super().__init__(len(data), recipe, rank, processes)
         self.data = data
-        work = TrainingWork(data.streamed.train, data.view, data._fill, recipe.seed, recipe.augment)
-        self._keys = _Keys(len(data), recipe, self.per_epoch, self.images, rank)
-        self._work = work
+        self._work = TrainingWork(data.streamed.train, data.view, data._fill, recipe.seed, recipe.augment)
+        self._keys = _Keys(Steps(len(data), recipe, rank, processes))  # not self: a cycle would keep the workers alive
         self._loader: DataLoader[Any] | None = None
         self._results: Iterator[tuple[list[Group], Damage]] = iter(())
         self._next = -1

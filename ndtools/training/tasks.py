@@ -64,7 +64,7 @@ class Task(Protocol):
         """Return numbers of a batch of the evaluation, float64 of one axis, which add up over batches and processes."""
 
     def nothing(self, device: torch.device) -> Tensor:
-        """Return the numbers of no batch, for a process that has no share in the evaluation."""
+        """Return the numbers of no batch, from which the sum over all of them starts."""
 
     def evaluation(self, sums: Tensor) -> Evaluation:
         """Return the measures that follow from the sum of all numbers."""

@@ -12,9 +12,10 @@ from ndtools.layers.conv import FastDeconv2d
 from ndtools.models import NAMES, NORMS, SEGMENTATION_NAMES, arm, build
 from ndtools.models.factories import Factories, deconv
 from ndtools.models.resnet import DilatedResNet
-from ndtools.models.segmentation import ASPP, SegmentationOutput, Unit
+from ndtools.models.segmentation import ASPP, SegmentationOutput, Unit, _check_single_image
 from ndtools.surgery.audit import audit
 from ndtools.surgery.fold import fold
+from ndtools.training.processes import synchronised
 from tests.commands import invoke
 from tests.narrow_networks import narrow, small
 from tests.tolerance import assert_equal_to_rounding
@@ -249,6 +250,18 @@ def test_a_single_image_is_enough_elsewhere(norm, monkeypatch):
     torch.manual_seed(0)
     aspp = ASPP(512, arm(norm, "deeplabv3_resnet18"))
     assert aspp(torch.randn(1, 512, 3, 3)).isfinite().all()
+
+
+@pytest.mark.parametrize("norm", ["bn", "iternorm"])
+def test_processes_of_one_image_each_share_their_statistics(norm, monkeypatch):
+    monkeypatch.setattr("ndtools.models.segmentation._WIDTH", 64)
+    aspp = ASPP(8, arm(norm, "deeplabv3_resnet18"))
+    for module in ("ndtools.models.segmentation", "ndtools.training.processes"):
+        monkeypatch.setattr(f"{module}.world_size", lambda: 2)
+    with synchronised(aspp):
+        _check_single_image(aspp.pooled)
+    with pytest.raises(OptionError, match="^batch_size"):
+        _check_single_image(aspp.pooled)
 
 
 @pytest.mark.parametrize("norm", ["deconv", "deconv-reference", "gn", "iternorm", "first-whitened"])

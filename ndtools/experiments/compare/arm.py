@@ -250,22 +250,22 @@ class CompareArm:
             Difference at the end of training or, while an arm has not finished, after the last epoch that all counted
             runs of both arms have done. None if there is no such epoch, or accuracies are of different images.
         """
-        if self.finished and other.finished:
-            return difference(self.last, other.last) if self.final == other.final else None
-        epoch = min(self.common, other.common)
-        if epoch == 0 or self.split != other.split:
-            return None
-        return difference(self.curves()[:, epoch - 1], other.curves()[:, epoch - 1], epoch)
+        return self._against(other, self.last, other.last)
 
     def against_pixels(self, other: "CompareArm") -> Difference | None:
         """Compare the pixel accuracies with those of another arm, as `against` does; None without segmentation."""
-        if not self.segments or self.against(other) is None:
-            return None
+        return self._against(other, self.pixels, other.pixels, "eval_top1") if self.segments else None
+
+    def _against(
+        self, other: "CompareArm", ours: NDArray[np.float64], theirs: NDArray[np.float64], column: str | None = None
+    ) -> Difference | None:
+        """Compare measures at the end of training or, while an arm has not finished, a column of the curves."""
         if self.finished and other.finished:
-            return difference(self.pixels, other.pixels)
+            return difference(ours, theirs) if self.final == other.final else None
         epoch = min(self.common, other.common)
-        ours, theirs = (arm.curves("eval_top1")[:, epoch - 1] for arm in (self, other))
-        return difference(ours, theirs, epoch)
+        if epoch == 0 or self.split != other.split:
+            return None
+        return difference(self.curves(column)[:, epoch - 1], other.curves(column)[:, epoch - 1], epoch)
 
     def reach(self, other: "CompareArm") -> Reach | None:
         """Return what it takes to reach the final accuracy of another arm; None if that has not finished."""

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ndtools.experiments.compare.figure import drawn_references, split_of
+from ndtools.experiments.compare.table import mean_in_words
 from ndtools.text import counted
 
 if TYPE_CHECKING:
@@ -58,13 +59,9 @@ def _arm_in_words(arm: "CompareArm") -> str:
         diverged = len(arm.in_state("diverged"))
         lost = f" ({counted(diverged, 'run')} diverged)" if diverged else ""
         return f"{arm.name}, no run with a finished epoch{lost}"
-    last = arm.last
-    spread = f" ± {last.std(ddof=1):.2f}" if len(last) > 1 else ""
     whole = arm.finished and not arm.cut_short
     when = f"after {counted(arm.common, 'epoch')}" if whole else f"after {arm.done:.3g} of {arm.epochs} epochs"
     split = arm.final if arm.finished else arm.split
-    pixels = arm.pixels
-    deviation = f" ± {pixels.std(ddof=1):.2f}" if len(pixels) > 1 else ""
-    also = f" (pixel accuracy {pixels.mean():.2f}{deviation} %)" if len(pixels) else ""
-    value = f"{split} {arm.measure} {last.mean():.2f}{spread} %{also}"
-    return f"{arm.name}, {counted(len(last), 'run')}, {value} {when}"
+    also = f" (pixel accuracy {mean_in_words(arm.pixels)} %)" if arm.segments else ""
+    value = f"{split} {arm.measure} {mean_in_words(arm.last)} %{also}"
+    return f"{arm.name}, {counted(len(arm.last), 'run')}, {value} {when}"

@@ -132,9 +132,8 @@ def plot_compare(
                 _draw_measure(ax, arm, style, measure, column, scale)
         for arm, style in zip(result.arms, styles, strict=True):
             for reference in drawn_references(arm):
-                by_epoch.plot(
-                    arm.epochs, main.of(np.array(reference.value)), clip_on=False, zorder=4, **_mark(reference, style)
-                )
+                sign = _sign(_PUBLISHED[reference.document], style["color"])
+                by_epoch.plot(arm.epochs, main.of(np.array(reference.value)), clip_on=False, zorder=4, **sign)
             _draw_loss(loss, arm, style, result.config)
         errors = _errors(result.arms)
         for ax, measure, column, _, name in panels:
@@ -172,18 +171,7 @@ def plot_compare(
 
 
 def arm_styles(arms: "Sequence[CompareArm]") -> list[dict[str, Any]]:
-    """Return the line of each arm: its colour is that of the normalisation if arms differ in it.
-
-    Parameters
-    ----------
-    arms : sequence of CompareArm
-        Arms of a comparison.
-
-    Returns
-    -------
-    list of dict
-        Colour, dash and marker of each arm.
-    """
+    """Return colour, dash and marker of each arm: the colour is that of the normalisation if arms differ in it."""
     norms = [arm.norm for arm in arms]
     if len(set(norms)) == 1 and len(arms) > 1:
         return [sized_styles(number) for number in range(len(arms))]
@@ -230,13 +218,7 @@ def _draw_measure(
     values = measure.of(arm.curves(measure.column))
     every = -(-max(arm.common, 1) // _MOST_MARKERS)
     if arm.common:
-        mean = values.mean(0)
-        ax.plot(x, mean, markevery=(every - 1, every), **style)
-        if len(values) > 1:
-            spread = values.std(0, ddof=1)
-            least = mean / 10 if measure.least is None else np.full_like(mean, measure.least)
-            low, high = np.maximum(mean - spread, least), mean + spread
-            ax.fill_between(x, low, high, color=style["color"], alpha=0.2, linewidth=0)
+        _draw_mean(ax, x, values, {**style, "markevery": (every - 1, every)}, measure.least)
     for run in arm.runs:
         if run in arm.counted and len(run) == arm.common and run.state == "finished":
             continue
@@ -245,21 +227,34 @@ def _draw_measure(
         _draw_single(ax, run, style, run.table[column][start:] / scale, drawn)
 
 
+def _draw_mean(
+    ax: Axes, x: NDArray[np.float64], values: NDArray[np.float64], style: dict[str, Any], least: float | None
+) -> None:
+    """Draw the mean of runs, and a band of one standard deviation that ends at a least value, or above 0."""
+    mean = values.mean(0)
+    ax.plot(x, mean, **style)
+    if len(values) > 1:
+        spread = values.std(0, ddof=1)
+        low = np.maximum(mean - spread, mean / 10 if least is None else least)
+        ax.fill_between(x, low, mean + spread, color=style["color"], alpha=0.2, linewidth=0)
+
+
 def _draw_single(ax: Axes, run: "Curve", style: dict[str, Any], x: NDArray[np.float64], y: NDArray[np.float64]) -> None:
     """Draw a run, or a part of it, that is not in the mean of its arm, with a sign of its state at the end."""
     ax.plot(x, y, color=style["color"], linestyle="-", **_SINGLE)
     shown = np.flatnonzero(np.isfinite(y))
     if len(shown) and run.state in _SIGNS:
         at = shown[-1]
-        ax.plot(x[at], y[at], zorder=3, **_sign(run.state, style["color"]))
+        ax.plot(x[at], y[at], zorder=3, **_sign(_SIGNS[run.state], style["color"]))
 
 
-def _sign(state: str, color: str) -> dict[str, Any]:
+def _sign(marker: str, color: str) -> dict[str, Any]:
+    """Return the style of a single marker, open where it has an inside."""
     return {
         "color": color,
         "linestyle": "",
-        "marker": _SIGNS[state],
-        "markersize": 5.0,
+        "marker": marker,
+        "markersize": 4.5 if marker in _PUBLISHED.values() else 5.0,
         "markerfacecolor": "white",
         "markeredgewidth": 1.0,
     }
@@ -271,12 +266,7 @@ def _draw_loss(ax: Axes, arm: "CompareArm", style: dict[str, Any], config: "Comp
     shortest = min((len(losses[id(run)]) for run in meant), default=0)
     if shortest:
         values = np.array([losses[id(run)][:shortest] for run in meant])
-        x, mean = meant[0].step[:shortest], values.mean(0)
-        ax.plot(x, mean, **{**style, "marker": ""})
-        if len(values) > 1:
-            spread = values.std(0, ddof=1)
-            low = np.where(mean - spread > 0, mean - spread, mean / 10)
-            ax.fill_between(x, low, mean + spread, color=style["color"], alpha=0.2, linewidth=0)
+        _draw_mean(ax, meant[0].step[:shortest], values, {**style, "marker": ""}, None)
     for run in arm.runs:
         y = losses[id(run)]
         if run in meant and len(y) == shortest:
@@ -315,25 +305,13 @@ def drawn_references(arm: "CompareArm") -> "list[Reference]":
     ]
 
 
-def _mark(reference: "Reference", style: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "color": style["color"],
-        "linestyle": "",
-        "marker": _PUBLISHED[reference.document],
-        "markersize": 4.5,
-        "markerfacecolor": "white",
-        "markeredgewidth": 1.0,
-    }
-
-
 def _handles(arms: "Sequence[CompareArm]", styles: Sequence[dict[str, Any]]) -> list[Line2D]:
     handles = [Line2D([], [], label=_label(arm), **style) for arm, style in zip(arms, styles, strict=True)]
     for state in dict.fromkeys(run.state for arm in arms for run in arm.runs):
         if state in _SIGNS:
-            handles.append(Line2D([], [], label=state, **_sign(state, "0.3")))
+            handles.append(Line2D([], [], label=state, **_sign(_SIGNS[state], "0.3")))
     for name in dict.fromkeys(reference.document for arm in arms for reference in drawn_references(arm)):
-        reference = next(each for arm in arms for each in drawn_references(arm) if each.document == name)
-        handles.append(Line2D([], [], label=_NAMES[name], **_mark(reference, {"color": "0.3"})))
+        handles.append(Line2D([], [], label=_NAMES[name], **_sign(_PUBLISHED[name], "0.3")))
     return handles
 
 

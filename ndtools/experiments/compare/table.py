@@ -9,7 +9,7 @@ from ndtools.experiments.compare.arm import CompareArm, Reference
 from ndtools.experiments.compare.result import CompareResult
 from ndtools.experiments.compare.welch import Difference
 
-__all__ = ["ArmCells", "Published", "arm_cells"]
+__all__ = ["ArmCells", "Published", "arm_cells", "mean_in_words"]
 
 NONE = "-"
 
@@ -87,18 +87,7 @@ class ArmCells:
 
 
 def arm_cells(result: CompareResult) -> list[ArmCells]:
-    """Return the cells of all arms, in their order.
-
-    Parameters
-    ----------
-    result : CompareResult
-        Comparison of training runs.
-
-    Returns
-    -------
-    list of ArmCells
-        Numbers of each arm in words.
-    """
+    """Return the numbers of all arms in words, in their order."""
     return [_cells(arm, result) for arm in result.arms]
 
 
@@ -112,18 +101,18 @@ def _cells(arm: CompareArm, result: CompareResult) -> ArmCells:
         runs=_runs(arm),
         epochs=str(arm.common) if arm.finished and not arm.cut_short else f"{arm.done:.3g} of {arm.epochs}",
         cut_short=arm.cut_short,
-        last=_spread(arm.last),
-        best=_spread(arm.best),
+        last=mean_in_words(arm.last),
+        best=mean_in_words(arm.best),
         difference=difference,
         t=t,
         p=p,
         early=early,
-        seconds=_spread(arm.seconds_per_epoch, 1),
+        seconds=mean_in_words(arm.seconds_per_epoch, 1),
         steps_to=steps_to,
         seconds_to=seconds_to,
         reached=reached,
         published=tuple(map(_published, arm.references)),
-        pixels=_spread(arm.pixels) if arm.segments else "",
+        pixels=mean_in_words(arm.pixels) if arm.segments else "",
         pixels_difference=of_pixels[0],
         pixels_p=of_pixels[2],
     )
@@ -138,7 +127,8 @@ def _runs(arm: CompareArm) -> str:
     return " ".join([str(len(arm.counted)), *others])
 
 
-def _spread(values: NDArray[np.float64], digits: int = 2) -> str:
+def mean_in_words(values: NDArray[np.float64], digits: int = 2) -> str:
+    """Return mean ± standard deviation of the runs, the mean of a single run alone, and "-" without runs."""
     if not len(values):
         return NONE
     mean = f"{values.mean():.{digits}f}"

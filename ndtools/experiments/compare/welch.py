@@ -1,9 +1,8 @@
 """Welch's t-test: the difference of two means whose runs may spread differently."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,11 +39,6 @@ class Difference:
     def numbers(self) -> dict[str, Any]:
         """Return the entries of the .json file about this difference."""
         return asdict(self)
-
-    @classmethod
-    def from_numbers(cls, numbers: Mapping[str, Any] | None) -> Self | None:
-        """Restore the value from what `numbers` returned, or None."""
-        return None if numbers is None else cls(**numbers)
 
 
 def difference(ours: NDArray[np.float64], theirs: NDArray[np.float64], epoch: int | None = None) -> Difference:

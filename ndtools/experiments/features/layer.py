@@ -124,16 +124,17 @@ def _probe(layer: nn.Conv2d, *, first: bool) -> FastDeconv2d:
     else:
         config = DeconvConfig().for_first_layer() if first else DeconvConfig()
     config = replace(config, sampling_stride=1, freeze_after=None, refresh_every=1, sync=False)
-    return FastDeconv2d(
-        layer.in_channels,
-        layer.groups,
-        layer.kernel_size,
-        padding=layer.padding,
-        dilation=layer.dilation,
-        groups=layer.groups,
-        padding_mode=layer.padding_mode,
-        config=config,
-    )
+    with torch.random.fork_rng(devices=[]):  # its weight is drawn, and never used
+        return FastDeconv2d(
+            layer.in_channels,
+            layer.groups,
+            layer.kernel_size,
+            padding=layer.padding,
+            dilation=layer.dilation,
+            groups=layer.groups,
+            padding_mode=layer.padding_mode,
+            config=config,
+        )
 
 
 def _aligned(inputs: Tensor, outputs: Tensor, starts: list[int]) -> tuple[Tensor, Tensor]:

@@ -64,6 +64,13 @@ LAYERS = {
 }
 
 
+def test_the_random_generator_of_the_caller_is_left_alone():
+    layer, x = nn.Conv2d(2, 3, 3), torch.randn(1, 2, 8, 8)
+    before = torch.get_rng_state()
+    deconvolved_input(layer, x, trained=False, first=True)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 @pytest.mark.parametrize("kind", LAYERS)
 def test_a_trained_layer_deconvolves_by_its_averages(kind):
     torch.manual_seed(0)

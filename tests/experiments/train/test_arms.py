@@ -11,7 +11,7 @@ def test_the_first_layer_is_whitened_by_the_training_images(monkeypatch):
     narrow(monkeypatch)
     config = TrainConfig(dataset="glyphs", arch="vgg11", norm="first-whitened", images=64, batch_size=16, max_steps=2)
     run = prepare(config, DataSets(torch.device("cpu")))
-    whitening = run.network.features[0].whitening
+    whitening = run.training.model.features[0].whitening
     before = {name: value.clone() for name, value in whitening.state_dict().items()}
     data = run.training.data
     mean = data.normalised(data.train.images).mean().cpu()

@@ -448,7 +448,7 @@ def test_tensorboard_has_all_measures_of_an_evaluation():
 def test_the_first_layer_is_whitened_by_the_training_images(small_set):
     config = TrainConfig(str(small_set), arch="tiny", norm="first-whitened", batch_size=4)
     run = prepare(config, DataSets(torch.device("cpu")))
-    data, conv = run.training.data, run.network.features[0]
+    data, conv = run.training.data, run.training.model.features[0]
     assert conv.whitening.frozen
     # Mean of the middle pixel of all patches: that of all pixels, as these constants make it.
     mean = conv.whitening.running_mean.flatten()

@@ -38,6 +38,12 @@ def test_a_resumed_run_knows_its_epoch():
     assert pace.epoch == 5
 
 
+def test_a_resumed_run_knows_its_epoch_before_its_first_step():
+    with display(print, quiet=True) as shown:
+        shown.begin("run", steps=100, epochs=10, per_epoch=10, done=45)
+        assert shown.pace.epoch == 4
+
+
 def test_a_line_for_each_epoch_where_there_is_no_terminal():
     lines = []
     with display(lines.append) as shown:
