@@ -32,7 +32,7 @@ def caption_compare(result: "CompareResult") -> str:
         signs.append(" Squares: mean of three runs of the published code by Obadage et al. (2025).")
     smooth = result.config.smooth
     split = split_of(result.arms).capitalize()
-    averaged = f", averaged over {smooth} steps, and over fewer near both ends" if smooth > 1 else ""
+    averaged = f", averaged over {smooth} steps, and over fewer at the beginning" if smooth > 1 else ""
     first, longest = result.config.loss_steps, max((int(run.step[-1]) for run in runs if len(run.step)), default=0)
     steps = f"the first {first:,} training steps" if longest > first else "each training step"
     first_steps = f"Loss of {steps}{averaged}."

@@ -261,7 +261,7 @@ def _sign(marker: str, color: str) -> dict[str, Any]:
 
 
 def _draw_loss(ax: Axes, arm: "CompareArm", style: dict[str, Any], config: "CompareConfig") -> None:
-    losses = {id(run): smoothed(run.loss, config.smooth)[: config.loss_steps] for run in arm.runs}
+    losses = {id(run): _drawn_loss(run, config) for run in arm.runs}
     meant = [run for run in (arm.counted or arm.in_state("running")) if len(run.loss)]
     shortest = min((len(losses[id(run)]) for run in meant), default=0)
     if shortest:
@@ -277,6 +277,14 @@ def _draw_loss(ax: Axes, arm: "CompareArm", style: dict[str, Any], config: "Comp
             _draw_single(ax, run, style, x[start:], y[start:])
         else:
             ax.plot(x[start:], y[start:], color=style["color"], **_SINGLE)
+
+
+def _drawn_loss(run: "Curve", config: "CompareConfig") -> NDArray[np.float64]:
+    """Return the averaged losses of a run, as far as they are drawn."""
+    # The last averages are of few steps, or of one, so that they are left out; those of a run that diverged show how.
+    steps = len(run.loss)
+    left_out = 0 if run.state == "diverged" else min(config.smooth, max(steps, 1)) // 2
+    return smoothed(run.loss, config.smooth)[: min(steps - left_out, config.loss_steps)]
 
 
 def _error(accuracy: NDArray[np.float64]) -> NDArray[np.float64]:
