@@ -21,8 +21,8 @@ class CompareConfig(Configuration):
     loss_steps : int
         Number of training steps, from the first, whose loss is drawn. The paper has 1,000.
     smooth : int
-        Number of steps over which the drawn loss is averaged, odd; 1 for the loss of each batch. At the
-        beginning the average is of fewer steps; the end, where it would be, is drawn only if the run diverged.
+        Number of steps over which the drawn loss is averaged, odd; 1 for the loss of each batch. The first
+        averages are of fewer steps. The last, which would be too, are drawn only if the run diverged.
     seed : int
         Seed that is recorded with the result. It has no effect, since nothing is random.
     jobs : int, optional
